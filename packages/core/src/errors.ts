@@ -1,0 +1,50 @@
+/**
+ * The one error class of Keysieve. Every failure that a caller can meet has a `code` that programs can switch on,
+ * the value that was found, and the way out; the message is built here from these three, and nowhere else.
+ *
+ * Packages on top of this one add their own codes by narrowing `Code`.
+ */
+export interface ErrorDetails<Code extends string> {
+  /** What went wrong, stable across versions: programs switch on it. */
+  code: Code;
+  /** One sentence that says what went wrong, without the value found and without the remedy. */
+  problem: string;
+  /** The value that was found, as it should be printed. */
+  found?: string | number | bigint | boolean | undefined;
+  /** What the caller can do about it. */
+  remedy: string;
+  /** The error underneath, where there is one. */
+  cause?: unknown;
+}
+
+export class KeysieveError<Code extends string = string> extends Error {
+  readonly code: Code;
+  readonly found: string | number | bigint | boolean | undefined;
+  readonly remedy: string;
+
+  constructor({ code, problem, found, remedy, cause }: ErrorDetails<Code>) {
+    const value = found === undefined ? '' : ` Found: ${found}.`;
+    super(`${problem}${value} ${remedy}`, cause === undefined ? undefined : { cause });
+    this.name = 'KeysieveError';
+    this.code = code;
+    this.found = found;
+    this.remedy = remedy;
+  }
+}
+
+/** Codes that this package throws. */
+export type CoreErrorCode =
+  | 'invalid-argument'
+  | 'not-a-number'
+  | 'cache-out-of-memory'
+  | 'cache-full'
+  | 'disposed'
+  | 'aborted';
+
+/** An error of this package. */
+export type CoreError = KeysieveError<CoreErrorCode>;
+
+/** Throws a core error unless `condition` holds. */
+export function invariant(condition: boolean, details: () => ErrorDetails<CoreErrorCode>): asserts condition {
+  if (!condition) throw new KeysieveError(details());
+}

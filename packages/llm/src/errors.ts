@@ -1,0 +1,35 @@
+/** The error codes of this package; the class itself is {@link KeysieveError} of `keysieve`. */
+import type { CoreErrorCode, ErrorDetails } from 'keysieve';
+import { KeysieveError } from 'keysieve';
+
+export type LlmErrorCode =
+  | CoreErrorCode
+  // model files
+  | 'model-not-found'
+  | 'not-gguf'
+  | 'gguf-truncated'
+  | 'gguf-invalid'
+  | 'unsupported-gguf-version'
+  | 'unsupported-architecture'
+  | 'unsupported-tensor-type'
+  | 'unsupported-tokenizer'
+  | 'tensor-missing'
+  | 'tensor-shape-mismatch'
+  | 'hub-unreachable'
+  | 'hub-file-not-found'
+  // prompts and sessions
+  | 'prompt-empty'
+  | 'prompt-too-long'
+  | 'prompt-not-utf8'
+  | 'prompt-file-not-found'
+  | 'chat-template-missing'
+  | 'chat-template-invalid'
+  | 'session-busy'
+  | 'backend-failed';
+
+export type LlmError = KeysieveError<LlmErrorCode>;
+
+/** Makes an error of this package: `throw llmError({ code, problem, found, remedy })`. */
+export function llmError(details: ErrorDetails<LlmErrorCode>): LlmError {
+  return new KeysieveError(details);
+}

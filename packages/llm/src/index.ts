@@ -1,0 +1,2 @@
+export { KeysieveError } from 'keysieve';
+export type { LlmError, LlmErrorCode } from './errors.ts';
