@@ -39,6 +39,7 @@ export type CoreErrorCode =
   | 'cache-out-of-memory'
   | 'cache-full'
   | 'disposed'
+  | 'thread-failed'
   | 'aborted';
 
 /** An error of this package. */

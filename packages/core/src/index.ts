@@ -1,1 +1,19 @@
-export * from './errors.ts';
+/** Keysieve: a key-value cache and an attention for long prompts, with no dependencies. */
+export {
+  type AttendRequest,
+  type AttendResult,
+  Attention,
+  type AttentionOptions,
+  createAttention,
+} from './attention/attention.ts';
+export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
+export { BUDGETS, type Budget, type BudgetContext, type BudgetKind, parseBudget } from './budgets/index.ts';
+export { type HeadNorms, KvCache, type KvCacheOptions, type Region, type Segment } from './cache/kv-cache.ts';
+export type { CacheShape } from './cache/shape.ts';
+export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
+export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } from './errors.ts';
+export type { KernelsName } from './kernels/index.ts';
+export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
+export { exactPageBytes, PAGE_KEYS, type Precision } from './kernels/layout.ts';
+export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
+export { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, type Policy, type PolicySpec } from './policies/policy.ts';

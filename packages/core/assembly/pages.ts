@@ -1,0 +1,32 @@
+/**
+ * Where the keys lie. A page holds 64 consecutive keys of one key-value head: its key rows (64, d), then its value rows
+ * (64, d), in halves or floats. `table` holds the address of every page of the first head; the page of another head
+ * lies `headOffset` bytes further.
+ */
+import { widenRow } from './half';
+
+export const PAGE_KEYS: i32 = 64;
+
+/** Address of page `page` of a head. */
+@inline
+export function pageAddress(table: usize, headOffset: usize, page: i32): usize {
+  return <usize>load<u32>(table + (<usize>page << 2)) + headOffset;
+}
+
+/** Bytes of one row of d numbers. */
+@inline
+export function rowBytes(d: i32, half: bool): usize {
+  return <usize>d << (half ? 1 : 2);
+}
+
+/**
+ * Gives rows [from, to) of a plane as floats: where they are floats already, the address of row 0 itself; where they
+ * are halves, `scratch`, with the rows widened into their places.
+ */
+@inline
+export function floatRows(plane: usize, from: i32, to: i32, d: i32, half: bool, scratch: usize): usize {
+  if (!half) return plane;
+  const bytes = rowBytes(d, true);
+  widenRow(plane + <usize>from * bytes, scratch + <usize>from * (bytes << 1), (to - from) * d);
+  return scratch;
+}

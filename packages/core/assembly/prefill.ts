@@ -1,0 +1,184 @@
+/**
+ * Attention of a block of query rows over pages of keys: two small matrix products a page, with the running softmax
+ * between them (Dao et al., arXiv 2205.14135, algorithm 1, one page of keys a step).
+ *
+ * Rows are (query, head of the group); row r is allowed the keys before `limit + r / group`. All row buffers have room
+ * for the number of rows rounded up to 4.
+ */
+import { widenHigh, widenLow } from './half';
+import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
+import { absorbScores, stateOutput } from './softmax';
+
+/**
+ * c (4, 8) = [c +] a (4, inner) b (inner, 8): eight accumulators, two vectors of b and one of a stay in registers.
+ * Strides in bytes.
+ */
+@inline
+function multiplyTile(
+  a: usize,
+  aStride: usize,
+  b: usize,
+  bStride: usize,
+  inner: i32,
+  c: usize,
+  cStride: usize,
+  add: bool,
+): void {
+  let c00 = f32x4.splat(0.0);
+  let c01 = f32x4.splat(0.0);
+  let c10 = f32x4.splat(0.0);
+  let c11 = f32x4.splat(0.0);
+  let c20 = f32x4.splat(0.0);
+  let c21 = f32x4.splat(0.0);
+  let c30 = f32x4.splat(0.0);
+  let c31 = f32x4.splat(0.0);
+  const c1 = c + cStride;
+  const c2 = c1 + cStride;
+  const c3 = c2 + cStride;
+  if (add) {
+    c00 = v128.load(c);
+    c01 = v128.load(c, 16);
+    c10 = v128.load(c1);
+    c11 = v128.load(c1, 16);
+    c20 = v128.load(c2);
+    c21 = v128.load(c2, 16);
+    c30 = v128.load(c3);
+    c31 = v128.load(c3, 16);
+  }
+  let a0 = a;
+  let a1 = a0 + aStride;
+  let a2 = a1 + aStride;
+  let a3 = a2 + aStride;
+  const end = a + (<usize>inner << 2);
+  while (a0 < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a0);
+    c00 = f32x4.add(c00, f32x4.mul(x, b0));
+    c01 = f32x4.add(c01, f32x4.mul(x, b1));
+    x = v128.load32_splat(a1);
+    c10 = f32x4.add(c10, f32x4.mul(x, b0));
+    c11 = f32x4.add(c11, f32x4.mul(x, b1));
+    x = v128.load32_splat(a2);
+    c20 = f32x4.add(c20, f32x4.mul(x, b0));
+    c21 = f32x4.add(c21, f32x4.mul(x, b1));
+    x = v128.load32_splat(a3);
+    c30 = f32x4.add(c30, f32x4.mul(x, b0));
+    c31 = f32x4.add(c31, f32x4.mul(x, b1));
+    b += bStride;
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+  }
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c1, c10);
+  v128.store(c1, c11, 16);
+  v128.store(c2, c20);
+  v128.store(c2, c21, 16);
+  v128.store(c3, c30);
+  v128.store(c3, c31, 16);
+}
+
+/** Transposes four rows of four floats, given in registers, into columns of `destination` (d, 64). */
+@inline
+function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination: usize): void {
+  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+  const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const ce0 = v128.shuffle<f32>(c, e, 0, 4, 1, 5);
+  const ce1 = v128.shuffle<f32>(c, e, 2, 6, 3, 7);
+  v128.store(destination, v128.shuffle<f32>(ab0, ce0, 0, 1, 4, 5));
+  v128.store(destination, v128.shuffle<f32>(ab0, ce0, 2, 3, 6, 7), 256);
+  v128.store(destination, v128.shuffle<f32>(ab1, ce1, 0, 1, 4, 5), 512);
+  v128.store(destination, v128.shuffle<f32>(ab1, ce1, 2, 3, 6, 7), 768);
+}
+
+/** Lays the keys (64, d) of a page out as (d, 64) floats. */
+function transposeKeys(keys: usize, d: i32, half: bool, destination: usize): void {
+  const bytes = rowBytes(d, half);
+  for (let key = 0; key < PAGE_KEYS; key += 4) {
+    let r0 = keys + <usize>key * bytes;
+    let r1 = r0 + bytes;
+    let r2 = r1 + bytes;
+    let r3 = r2 + bytes;
+    let to = destination + (<usize>key << 2);
+    const end = r1;
+    while (r0 < end) {
+      if (half) {
+        const h0 = v128.load(r0);
+        const h1 = v128.load(r1);
+        const h2 = v128.load(r2);
+        const h3 = v128.load(r3);
+        storeTransposed(widenLow(h0), widenLow(h1), widenLow(h2), widenLow(h3), to);
+        storeTransposed(widenHigh(h0), widenHigh(h1), widenHigh(h2), widenHigh(h3), to + 1024);
+        to += 2048;
+      } else {
+        storeTransposed(v128.load(r0), v128.load(r1), v128.load(r2), v128.load(r3), to);
+        to += 1024;
+      }
+      r0 += 16;
+      r1 += 16;
+      r2 += 16;
+      r3 += 16;
+    }
+  }
+}
+
+/**
+ * Takes keys [from, to) into the state of a block of query rows. `from` lies on the edge of a page.
+ * `scratch` holds the keys of a page (d, 64), its values (64, d) and the scores (rows, 64), all floats.
+ */
+export function attendPrefill(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  half: bool,
+  from: i32,
+  to: i32,
+  queries: usize,
+  rows: i32,
+  group: i32,
+  limit: i32,
+  state: usize,
+  scratch: usize,
+): void {
+  const queryBytes = <usize>d << 2;
+  const scoreBytes: usize = <usize>PAGE_KEYS << 2;
+  const keyBytes = rowBytes(d, half) * PAGE_KEYS;
+  const output = stateOutput(state, rows);
+  const keys = scratch;
+  const valueScratch = keys + queryBytes * PAGE_KEYS;
+  const scores = valueScratch + queryBytes * PAGE_KEYS;
+  const mostKeys = min(to, limit + (rows - 1) / group);
+  for (let page = from / PAGE_KEYS; page * PAGE_KEYS < mostKeys; page++) {
+    const first = page * PAGE_KEYS;
+    const live = min(mostKeys - first, PAGE_KEYS);
+    const address = pageAddress(table, headOffset, page);
+    transposeKeys(address, d, half, keys);
+    const values = floatRows(address + keyBytes, 0, live, d, half, valueScratch);
+    // Rows before `firstRow` are allowed no key of this page.
+    const firstRow = max(0, (first - limit + 1) * group) & ~3;
+    for (let r = firstRow; r < rows; r += 4) {
+      const q = queries + <usize>r * queryBytes;
+      const s = scores + <usize>r * scoreBytes;
+      for (let key = 0; key < live; key += 8) {
+        const column = <usize>key << 2;
+        multiplyTile(q, queryBytes, keys + column, scoreBytes, d, s + column, scoreBytes, false);
+      }
+    }
+    for (let r = firstRow; r < rows; r++) {
+      const s = scores + <usize>r * scoreBytes;
+      const allowed = max(0, min(live, limit + r / group - first));
+      for (let i = allowed; i < PAGE_KEYS; i++) store<f32>(s + (<usize>i << 2), -Infinity);
+      absorbScores(s, PAGE_KEYS, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
+    }
+    for (let r = firstRow; r < rows; r += 4) {
+      const p = scores + <usize>r * scoreBytes;
+      const o = output + <usize>r * queryBytes;
+      for (let i: usize = 0; i < queryBytes; i += 32) {
+        multiplyTile(p, scoreBytes, values + i, queryBytes, live, o + i, queryBytes, true);
+      }
+    }
+  }
+}

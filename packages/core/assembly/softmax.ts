@@ -1,0 +1,104 @@
+/**
+ * The running softmax of a set of query rows (Milakov and Gimelshein, arXiv 1805.02867). The state of `rows` rows:
+ *   statistics (rows, 2): the largest score so far and the sum of e^(score - largest),
+ *   output (rows, d): the sum of e^(score - largest) * value, not yet divided.
+ */
+import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
+
+/** Address of the output rows in a state: behind the statistics, aligned to 16 bytes. */
+@inline
+export function stateOutput(state: usize, rows: i32): usize {
+  return state + ((<usize>rows * 8 + 15) & ~15);
+}
+
+/** Multiplies `d` floats (a multiple of 4) by `factor`. */
+@inline
+function scaleRow(row: usize, d: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  const end = row + (<usize>d << 2);
+  while (row < end) {
+    v128.store(row, f32x4.mul(v128.load(row), f));
+    row += 16;
+  }
+}
+
+/**
+ * Takes `count` scores (a multiple of 4; -infinity where a key is masked) of one row into its statistics, puts their
+ * weights e^(score - largest) in their place, and rescales the row's output where the largest score has grown.
+ */
+@inline
+export function absorbScores(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
+  const before = load<f32>(statistics);
+  let best = f32x4.splat(before);
+  for (let i = 0; i < count; i += 4) best = f32x4.max(best, v128.load(scores + (<usize>i << 2)));
+  const largest = maxLanes(best);
+  if (largest == -Infinity) {
+    // Every key so far is masked: no weight, and no difference of infinities.
+    for (let i = 0; i < count; i += 4) v128.store(scores + (<usize>i << 2), f32x4.splat(0.0));
+    return;
+  }
+  let sum = load<f32>(statistics, 4);
+  if (largest > before) {
+    const shrink = exponential1(before - largest);
+    sum *= shrink;
+    scaleRow(output, d, shrink);
+    store<f32>(statistics, largest);
+  }
+  const shift = f32x4.splat(largest);
+  let total = f32x4.splat(0.0);
+  for (let i = 0; i < count; i += 4) {
+    const address = scores + (<usize>i << 2);
+    const weight = exponential(f32x4.sub(v128.load(address), shift));
+    v128.store(address, weight);
+    total = f32x4.add(total, weight);
+  }
+  store<f32>(statistics, sum + sumLanes(total), 4);
+}
+
+/** Sets the state of `rows` rows to that of no keys at all. */
+export function startState(state: usize, rows: i32, d: i32): void {
+  for (let r = 0; r < rows; r++) {
+    store<f32>(state + (<usize>r << 3), -Infinity);
+    store<f32>(state + (<usize>r << 3), 0.0, 4);
+  }
+  memory.fill(stateOutput(state, rows), 0, <usize>(rows * d) << 2);
+}
+
+/** Adds the state `other` to `state`: the keys of both, each counted once. */
+export function mergeState(state: usize, other: usize, rows: i32, d: i32): void {
+  let output = stateOutput(state, rows);
+  let from = stateOutput(other, rows);
+  for (let r = 0; r < rows; r++) {
+    const mine = load<f32>(state);
+    const theirs = load<f32>(other);
+    const largest = max(mine, theirs);
+    const keep = largest == -Infinity ? <f32>0.0 : exponential1(mine - largest);
+    const take = largest == -Infinity ? <f32>0.0 : exponential1(theirs - largest);
+    store<f32>(state, largest);
+    store<f32>(state, load<f32>(state, 4) * keep + load<f32>(other, 4) * take, 4);
+    for (let i = 0; i < d; i += 4) {
+      const sum = f32x4.add(
+        f32x4.mul(v128.load(output), f32x4.splat(keep)),
+        f32x4.mul(v128.load(from), f32x4.splat(take)),
+      );
+      v128.store(output, sum);
+      output += 16;
+      from += 16;
+    }
+    state += 8;
+    other += 8;
+  }
+}
+
+/** Divides the output rows by their sums, into `destination`, whose rows lie `stride` bytes apart. */
+export function finishState(state: usize, rows: i32, d: i32, destination: usize, stride: usize): void {
+  let output = stateOutput(state, rows);
+  for (let r = 0; r < rows; r++) {
+    const sum = f32x4.splat(load<f32>(state + (<usize>r << 3), 4));
+    const row = destination + <usize>r * stride;
+    for (let i = 0; i < d; i += 4) {
+      v128.store(row + (<usize>i << 2), f32x4.div(v128.load(output), sum));
+      output += 16;
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Compiles the AssemblyScript kernels twice, for shared memory (worker threads) and for plain memory (where
+ * SharedArrayBuffer is missing), and writes both as base64 into src/kernels/wasm/binary.ts, so that a bundler needs no
+ * loader for them. With --check it compares instead of writing, and fails where the file is out of date.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import asc from 'assemblyscript/asc';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const target = fileURLToPath(new URL('../src/kernels/wasm/binary.ts', import.meta.url));
+
+const common = [
+  'assembly/index.ts',
+  '--baseDir',
+  root,
+  ...['--runtime', 'stub', '--importMemory', '--noExportMemory', '--noAssert', '-O3', '--use', 'abort='],
+  ...['--initialMemory', '1', '--maximumMemory', '65536'],
+];
+
+async function compile(extra) {
+  let binary;
+  const { error, stderr } = await asc.main([...common, ...extra, '--outFile', 'kernels.wasm'], {
+    writeFile: (_name, contents) => {
+      binary = contents;
+    },
+  });
+  if (error) throw new Error(`asc failed: ${error.message}\n${stderr}`);
+  return Buffer.from(binary).toString('base64');
+}
+
+const shared = await compile(['--enable', 'simd,bulk-memory,threads', '--sharedMemory']);
+const plain = await compile(['--enable', 'simd,bulk-memory']);
+const text = `// Made by packages/core/scripts/build-wasm.mjs from packages/core/assembly: do not edit.
+
+/** The kernels for a memory that threads share. */
+export const SHARED_KERNELS =
+  '${shared}';
+
+/** The kernels for a memory of one thread. */
+export const PLAIN_KERNELS =
+  '${plain}';
+`;
+
+if (process.argv.includes('--check')) {
+  if ((await readFile(target, 'utf8')) !== text) {
+    console.error('src/kernels/wasm/binary.ts is not what packages/core/assembly compiles to: run npm run build:wasm');
+    process.exit(1);
+  }
+} else {
+  await writeFile(target, text);
+}

@@ -1,0 +1,76 @@
+/**
+ * A job: the attention of one layer for some queries, as numbers that go through the threads' control block.
+ *
+ * The exchange lies in the first region's arena: queries (count, heads, d), outputs (count, heads, d), the partial
+ * states of a split decode, and for each query row what was read and its certificate.
+ */
+import type { Segment } from '../cache/kv-cache.ts';
+
+/** How a job is cut into tasks. */
+export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-rows'] as const;
+export type JobKind = (typeof JOB_KINDS)[number];
+
+/** Addresses in the first region's arena. */
+export interface Exchange {
+  queries: number;
+  outputs: number;
+  /** (count * heads, ROW_RESULTS) */
+  results: number;
+  /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. */
+  partials: number;
+}
+
+export interface Job extends Exchange {
+  kind: JobKind;
+  layer: number;
+  /** Position of the first query; the cache holds its key and those of the others already. */
+  position: number;
+  /** Queries. */
+  count: number;
+  /** Index among the policies. */
+  policy: number;
+  /** dense-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-rows: rows in a task. */
+  grain: number;
+  /** Bounds on the norms of each key-value head: keys and values in turn. */
+  norms: number[];
+  segments: Segment[];
+}
+
+/** What is noted of one query row: keys read, bytes read, bound on tail mass, bound on output error, kind. */
+export const ROW_RESULTS = 5;
+
+const FIELDS = ['layer', 'position', 'count', 'policy', 'grain', 'queries', 'outputs', 'results', 'partials'] as const;
+
+export function writeJob(target: Float64Array, job: Job): void {
+  const numbers = [
+    JOB_KINDS.indexOf(job.kind),
+    ...FIELDS.map((field) => job[field]),
+    job.norms.length,
+    ...job.norms,
+    job.segments.length,
+    ...job.segments.flatMap(({ region, from, to }) => [region, from, to]),
+  ];
+  target.set(numbers);
+}
+
+export function readJob(source: Float64Array): Job {
+  let at = 0;
+  const next = () => source[at++] as number;
+  const kind = JOB_KINDS[next()] as JobKind;
+  const fields = Object.fromEntries(FIELDS.map((field) => [field, next()])) as Record<(typeof FIELDS)[number], number>;
+  const norms = Array.from({ length: next() }, next);
+  const segments = Array.from({ length: next() }, () => ({ region: next(), from: next(), to: next() }));
+  return { kind, ...fields, norms, segments };
+}
+
+/** Tasks of a job for a cache of so many key-value heads and query heads. */
+export function taskCount(job: Job, keyValueHeads: number, heads: number): number {
+  switch (job.kind) {
+    case 'dense-blocks':
+      return keyValueHeads * Math.ceil(job.count / job.grain);
+    case 'dense-ranges':
+      return keyValueHeads * Math.ceil((job.position + 1) / job.grain);
+    case 'sparse-rows':
+      return Math.ceil((job.count * heads) / job.grain);
+  }
+}

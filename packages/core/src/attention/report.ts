@@ -1,0 +1,42 @@
+/** What attention read and how exact it was, over some query rows. */
+import { type CertificateKind, weakerKind } from '../certificates/certificate.ts';
+
+export interface AttentionReport {
+  /** Query rows: heads, layers and tokens all counted. */
+  rows: number;
+  /** Keys that these rows might have read. */
+  keys: number;
+  /** Keys that they read exactly. */
+  keysRead: number;
+  /** Bytes of the cache that were read. */
+  bytesRead: number;
+  /** Sum over the rows, and the largest, of the bounds on the tail mass. */
+  tailMass: { sum: number; max: number };
+  /** Sum over the rows, and the largest, of the bounds on the relative output error; infinite where none is known. */
+  outputError: { sum: number; max: number };
+  /** The weakest of the rows' certificates. */
+  certificate: CertificateKind;
+}
+
+export const emptyReport = (): AttentionReport => ({
+  rows: 0,
+  keys: 0,
+  keysRead: 0,
+  bytesRead: 0,
+  tailMass: { sum: 0, max: 0 },
+  outputError: { sum: 0, max: 0 },
+  certificate: 'certified',
+});
+
+/** Adds `other` to `report`. */
+export function addReport(report: AttentionReport, other: AttentionReport): void {
+  report.rows += other.rows;
+  report.keys += other.keys;
+  report.keysRead += other.keysRead;
+  report.bytesRead += other.bytesRead;
+  for (const bound of ['tailMass', 'outputError'] as const) {
+    report[bound].sum += other[bound].sum;
+    report[bound].max = Math.max(report[bound].max, other[bound].max);
+  }
+  report.certificate = weakerKind(report.certificate, other.certificate);
+}

@@ -1,0 +1,105 @@
+/**
+ * An arena: one WebAssembly memory of at most 4 GiB, which grows in place, and the blocks given out of it. A cache
+ * takes as many arenas as it needs.
+ */
+import { KeysieveError } from '../errors.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { type Views, viewsOf } from '../kernels/views.ts';
+
+/** What 32-bit addresses reach. */
+export const LARGEST_ARENA_BYTES = 2 ** 32;
+
+const WASM_PAGE_BYTES = 65_536;
+/** Blocks begin on cache lines, and address 0 is given to nobody. */
+const ALIGNMENT = 64;
+
+/** Makes the kernels that work on a memory. */
+export type KernelsFactory = (memory: WebAssembly.Memory) => Kernels;
+
+export interface Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: Kernels;
+  /** Views of the whole memory, for numbers at an address: `views().f32[address / 4]`. */
+  readonly views: () => Views;
+  /** Bytes given out. */
+  readonly usedBytes: number;
+  /** Address of a new block, or undefined when the arena or the machine has no room for it. */
+  allocate(bytes: number): number | undefined;
+  /** Takes a block back. */
+  free(address: number, bytes: number): void;
+}
+
+export interface ArenaOptions {
+  /** Bytes at which the arena is full: at most 4 GiB. */
+  limit: number;
+  /** Whether threads share the memory. */
+  shared: boolean;
+  createKernels: KernelsFactory;
+}
+
+export function createArena({ limit, shared, createKernels }: ArenaOptions): Arena {
+  const maximum = Math.max(1, Math.floor(Math.min(limit, LARGEST_ARENA_BYTES) / WASM_PAGE_BYTES));
+  const memory = createMemory(maximum, shared);
+  const views = viewsOf(memory);
+  const freed = new Map<number, number[]>();
+  let end = ALIGNMENT;
+  let usedBytes = 0;
+
+  return {
+    memory,
+    kernels: createKernels(memory),
+    views,
+    get usedBytes() {
+      return usedBytes;
+    },
+    allocate(bytes) {
+      const size = roundUp(bytes);
+      const again = freed.get(size)?.pop();
+      if (again !== undefined) {
+        usedBytes += size;
+        return again;
+      }
+      const missing = end + size - memory.buffer.byteLength;
+      if (missing > 0 && !grow(memory, missing, maximum)) return undefined;
+      const address = end;
+      end += size;
+      usedBytes += size;
+      return address;
+    },
+    free(address, bytes) {
+      const size = roundUp(bytes);
+      const list = freed.get(size);
+      if (list) list.push(address);
+      else freed.set(size, [address]);
+      usedBytes -= size;
+    },
+  };
+}
+
+function createMemory(maximum: number, shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum, shared });
+  } catch (cause) {
+    throw new KeysieveError({
+      code: 'cache-out-of-memory',
+      problem: 'The platform gives no address space for another WebAssembly memory.',
+      found: `${maximum * WASM_PAGE_BYTES} bytes asked for`,
+      remedy: 'Dispose of caches that are no longer used, or lower arenaBytes.',
+      cause,
+    });
+  }
+}
+
+/** Grows by what is missing. Untouched pages cost no resident memory, but the platform may still say no. */
+function grow(memory: WebAssembly.Memory, missing: number, maximum: number): boolean {
+  const pages = Math.ceil(missing / WASM_PAGE_BYTES);
+  if (memory.buffer.byteLength / WASM_PAGE_BYTES + pages > maximum) return false;
+  try {
+    memory.grow(pages);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const roundUp = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;

@@ -1,0 +1,61 @@
+/** The exact plane: keys and values as they came, rounded to float16 or kept in float32. */
+import { invariant } from '../../errors.ts';
+import { halfToFloat } from '../../kernels/half.ts';
+import type { Precision } from '../../kernels/layout.ts';
+import type { Arena } from '../arena.ts';
+
+/** Rows of one head among those of all heads: (count, heads, d), of which `count` from row `first` on are meant. */
+export interface HeadRows {
+  numbers: Float32Array;
+  heads: number;
+  head: number;
+  headDim: number;
+  first: number;
+  count: number;
+}
+
+/**
+ * Rounds rows (count, d) into a page at `address`, by way of `staging`, which has room for a page of float32. Returns
+ * the largest squared norm among them. Throws `not-a-number` when a number is not finite in this precision.
+ */
+export function writeExact(
+  arena: Arena,
+  staging: number,
+  address: number,
+  rows: HeadRows,
+  precision: Precision,
+): number {
+  const { numbers, heads, head, headDim, first, count } = rows;
+  const { f32 } = arena.views();
+  let largest = 0;
+  for (let row = 0; row < count; row++) {
+    const from = ((first + row) * heads + head) * headDim;
+    const to = staging / 4 + row * headDim;
+    let squared = 0;
+    for (let i = 0; i < headDim; i++) {
+      const x = numbers[from + i] as number;
+      f32[to + i] = x;
+      squared += x * x;
+    }
+    if (squared > largest) largest = squared;
+  }
+  const finite = arena.kernels.store(staging, address, count * headDim, precision);
+  invariant(finite, () => ({
+    code: 'not-a-number',
+    problem: `Among the keys and values of head ${head} is a number that is not finite in ${precision}.`,
+    found: Array.from(numbers).find((x) => !Number.isFinite(x)) ?? 'a number beyond 65,504',
+    remedy:
+      precision === 'f16'
+        ? 'Keep the cache in f32, or look for the fault in the model.'
+        : 'Look for the fault in the model.',
+  }));
+  return largest;
+}
+
+/** Reads a row (d) at `address` as float32. */
+export function readExact(arena: Arena, address: number, precision: Precision, row: Float32Array): void {
+  const { f32, u16 } = arena.views();
+  for (let i = 0; i < row.length; i++) {
+    row[i] = precision === 'f32' ? (f32[address / 4 + i] as number) : halfToFloat(u16[address / 2 + i] as number);
+  }
+}

@@ -1,0 +1,43 @@
+/** The sizes of a cache, and the checks on them. */
+import { invariant } from '../errors.ts';
+import { PRECISIONS, type Precision } from '../kernels/layout.ts';
+
+export const LARGEST_HEAD_DIM = 256;
+
+/** The sizes of a cache. */
+export interface CacheShape {
+  readonly layers: number;
+  readonly keyValueHeads: number;
+  /** Dimension of a head: a multiple of 8, at most 256. */
+  readonly headDim: number;
+  readonly precision: Precision;
+}
+
+/** Throws `invalid-argument` unless `value` is a positive whole number. */
+export function checkPositiveInteger(name: string, value: number): void {
+  invariant(Number.isSafeInteger(value) && value > 0, () => ({
+    code: 'invalid-argument',
+    problem: `${name} must be a positive whole number.`,
+    found: value,
+    remedy: 'Give the number that the model states.',
+  }));
+}
+
+/** Throws `invalid-argument` where a cache of this shape cannot be. */
+export function checkShape(shape: CacheShape): void {
+  checkPositiveInteger('layers', shape.layers);
+  checkPositiveInteger('keyValueHeads', shape.keyValueHeads);
+  checkPositiveInteger('headDim', shape.headDim);
+  invariant(shape.headDim % 8 === 0 && shape.headDim <= LARGEST_HEAD_DIM, () => ({
+    code: 'invalid-argument',
+    problem: `The dimension of a head must be a multiple of 8 and at most ${LARGEST_HEAD_DIM}.`,
+    found: shape.headDim,
+    remedy: 'Pad the heads with zeros to the next multiple of 8.',
+  }));
+  invariant(PRECISIONS.includes(shape.precision), () => ({
+    code: 'invalid-argument',
+    problem: 'The exact plane has no such precision.',
+    found: shape.precision,
+    remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
+  }));
+}

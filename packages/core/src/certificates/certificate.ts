@@ -1,0 +1,72 @@
+/**
+ * What is known of the error of an attention output: bounds on the tail mass and on the relative output error.
+ *
+ * With a share tau of the softmax dropped, the output is the mean of the head where it should be
+ * (1 - tau) head + tau tail, so the error is exactly tau ||head - tail||, and tau is the total variation distance of
+ * the two softmaxes (arXiv 2512.07647). ||tail|| is at most the largest norm of a value. All bounds are rounded
+ * outward: see `roundingOfMass`. Beyond them an output has the rounding of float32, as dense attention has.
+ */
+import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
+
+/** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
+export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
+export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
+
+export interface Certificate {
+  kind: CertificateKind;
+  /** Bound on the share of the softmax that was not read. */
+  tailMass: number;
+  /** Bound on ||output - exact|| / ||exact||; infinite where none is known. */
+  outputError: number;
+}
+
+/** Nothing was left out. */
+export const EXACT: Certificate = { kind: 'certified', tailMass: 0, outputError: 0 };
+
+/** The weaker of two kinds. */
+export const weakerKind = (a: CertificateKind, b: CertificateKind): CertificateKind =>
+  CERTIFICATE_KINDS.indexOf(a) > CERTIFICATE_KINDS.indexOf(b) ? a : b;
+
+/** The certificate of an output whose tail was dropped. */
+export function certifyDropped(
+  query: HeadQuery,
+  count: number,
+  head: SoftmaxSum,
+  total: SoftmaxSum | undefined,
+  outputNorm: number,
+): Certificate {
+  if (count >= query.n) return EXACT;
+  const tailMass = total === undefined ? boundUnscored(query, count, head) : boundScored(query, head, total);
+  const error = tailMass * (outputNorm + query.valueNorm) * (1 + FLOAT_SLACK);
+  const exactNorm = outputNorm - error;
+  return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
+}
+
+const FLOAT_SLACK = 1e-5;
+const UNIT = 2 ** -24;
+
+/** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
+function boundScored(query: HeadQuery, head: SoftmaxSum, total: SoftmaxSum): number {
+  const read = (head.sum / total.sum) * Math.exp(head.largest - total.largest);
+  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query));
+}
+
+/** No key outside was scored: by Cauchy and Schwarz each has at most the score ||q|| ||k||. */
+function boundUnscored(query: HeadQuery, count: number, head: SoftmaxSum): number {
+  const bound = query.norm * query.keyNorm * (1 + FLOAT_SLACK);
+  const logTail = Math.log(query.n - count) + bound;
+  const logHead = head.largest + Math.log(head.sum);
+  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query));
+}
+
+/**
+ * How far a quotient of two sums of e^score in float32 may be from the true one, where neither is larger than 1. A
+ * score of d products is off by at most (d + 2) u ||q|| ||k|| (u = 2^-24), which moves its exponential by as large a
+ * share; the exponential itself and the difference from the largest score by at most 1e-5; a sum of n terms, in parts
+ * of 64, by at most (n / 64 + 80) u. Twice all that, for two sums.
+ */
+function roundingOfMass({ shape, norm, keyNorm, n }: HeadQuery): number {
+  const score = (shape.headDim + 2) * UNIT * norm * keyNorm;
+  const sum = (n / 64 + 80) * UNIT;
+  return 2.1 * (Math.expm1(2 * score) + 1e-5 + sum);
+}

@@ -1,0 +1,97 @@
+/**
+ * What the attention asks of its arithmetic. There are two implementations: `reference`, plain TypeScript that reads
+ * like the papers and is the specification, and `wasm`, AssemblyScript with SIMD, which is tested against it. Both
+ * work on the same memory, an arena, and name what lies there by byte addresses.
+ *
+ * Shapes: n keys, d the dimension of a head (a multiple of 8), rows the query rows. All numbers are float32 in
+ * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
+ */
+import { PAGE_KEYS, type Precision } from './layout.ts';
+
+/** The keys of one key-value head, as they lie in one arena. */
+export interface Pages {
+  /** Address of the page table (pages) of uint32: where the page of the first head lies. */
+  table: number;
+  /** Bytes from the first head's part of a page to this head's. */
+  headOffset: number;
+  /** d */
+  headDim: number;
+  precision: Precision;
+}
+
+/** A block of query rows that attend to the same key-value head. */
+export interface QueryRows {
+  /** Address of the rows (rows, d), scaled by 1 / sqrt(d). */
+  address: number;
+  rows: number;
+  /** Query heads that share the key-value head: row r belongs to the query at position r / group, rounded down. */
+  group: number;
+  /** Keys that row 0 may see: row r sees the keys before limit + floor(r / group). */
+  limit: number;
+}
+
+/** Arithmetic over the memory of one arena. */
+export interface Kernels {
+  readonly name: 'reference' | 'wasm';
+
+  /**
+   * Rounds `count` floats (a multiple of 8) at `source` into a plane at `destination`. Returns false when one of them
+   * is not finite, or too large for the precision; what was written is then of no use.
+   */
+  store(source: number, destination: number, count: number, precision: Precision): boolean;
+
+  /**
+   * The running softmax of `rows` rows: statistics (rows, 2), the largest score and the sum of e^(score - largest),
+   * then, from the next multiple of 16 bytes, outputs (rows, d), not yet divided by the sum. This one has no keys.
+   */
+  startState(state: number, rows: number, headDim: number): void;
+
+  /** Takes the keys at positions [from, to), as far as each row may see them, into the state. `from` opens a page. */
+  attendDense(pages: Pages, from: number, to: number, queries: QueryRows, state: number, scratch: number): void;
+
+  /** Takes the keys at the positions `indices` (count) of int32 into the state of one row. */
+  attendSelected(pages: Pages, indices: number, count: number, query: number, state: number, scratch: number): void;
+
+  /** Scores q . k of the keys at positions [from, to) for `rows` rows, into `scores` (rows, stride). */
+  scoreKeys(
+    pages: Pages,
+    from: number,
+    to: number,
+    queries: number,
+    rows: number,
+    scores: number,
+    stride: number,
+    scratch: number,
+  ): void;
+
+  /**
+   * Writes the positions of the k largest of `scores` (n), each plus `base`, in ascending order into `indices` (k) of
+   * int32. Of equal scores the earlier are taken. `scratch` has 16 KiB.
+   */
+  selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
+
+  /** Takes `n` scores into `statistics` (2) alone: the largest, and the sum of e^(score - largest). */
+  absorbMass(scores: number, n: number, statistics: number): void;
+
+  /** Adds the keys of the state `other` to `state`. */
+  mergeState(state: number, other: number, rows: number, headDim: number): void;
+
+  /** Writes the outputs, divided by their sums, to `destination`, where rows lie `stride` bytes apart. */
+  finishState(state: number, rows: number, headDim: number, destination: number, stride: number): void;
+}
+
+/** Rows that a buffer must hold for `rows` query rows. */
+export const paddedRows = (rows: number): number => (rows + 3) & ~3;
+
+/** Bytes of a state of `rows` rows. */
+export const stateBytes = (rows: number, headDim: number): number =>
+  align16(rows * 8) + paddedRows(rows) * headDim * 4 + 64;
+
+/** Address of the outputs (rows, d) in a state. */
+export const stateOutputs = (state: number, rows: number): number => state + align16(rows * 8);
+
+/** Bytes of scratch that every kernel can do with for `rows` rows. */
+export const scratchBytes = (rows: number, headDim: number): number =>
+  2 * PAGE_KEYS * headDim * 4 + paddedRows(rows) * PAGE_KEYS * 4 + 16_384;
+
+const align16 = (bytes: number): number => (bytes + 15) & ~15;

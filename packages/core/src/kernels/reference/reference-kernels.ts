@@ -1,0 +1,171 @@
+/**
+ * The kernels as the papers have them, in plain TypeScript: the specification that the fast ones are tested against.
+ * Arithmetic is JavaScript's float64; only what is stored is rounded to float32 or float16. A softmax state is kept
+ * running over pages (Milakov and Gimelshein, arXiv 1805.02867), in float32 as the kernels share it.
+ */
+import { floatToHalf, halfToFloat, LARGEST_HALF } from '../half.ts';
+import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
+import { PAGE_KEYS, rowBytes } from '../layout.ts';
+import { type Views, viewsOf } from '../views.ts';
+
+export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
+  const views = viewsOf(memory);
+
+  /** Row of a head at `position` (d). */
+  const rowOf = (pages: Pages, what: 'keys' | 'values', position: number): Float64Array => {
+    const slab = at(views().u32, pages.table / 4 + Math.floor(position / PAGE_KEYS));
+    const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
+    return readRow(views(), slab + pages.headOffset + row * rowBytes(pages.headDim, pages.precision), pages);
+  };
+
+  const score = (pages: Pages, query: number, position: number): number => {
+    const key = rowOf(pages, 'keys', position);
+    const { f32 } = views();
+    let sum = 0;
+    for (let i = 0; i < pages.headDim; i++) sum += at(f32, query / 4 + i) * at(key, i);
+    return sum;
+  };
+
+  /** Takes one row's softmax over `positions` into its statistics (2) and output (d). */
+  const attendRow = (
+    pages: Pages,
+    query: number,
+    positions: Iterable<number>,
+    statistics: number,
+    output: number,
+  ): void => {
+    const list = [...positions];
+    if (list.length === 0) return;
+    const { f32 } = views();
+    const scores = list.map((position) => score(pages, query, position));
+    const before = at(f32, statistics / 4);
+    const largest = scores.reduce((a, b) => Math.max(a, b), before);
+    const shrink = before === largest ? 1 : Math.exp(before - largest);
+    let sum = at(f32, statistics / 4 + 1) * shrink;
+    const outputs = Float64Array.from({ length: pages.headDim }, (_, i) => at(f32, output / 4 + i) * shrink);
+    for (const [index, position] of list.entries()) {
+      const weight = Math.exp(at(scores, index) - largest);
+      const value = rowOf(pages, 'values', position);
+      sum += weight;
+      for (let i = 0; i < pages.headDim; i++) outputs[i] = at(outputs, i) + weight * at(value, i);
+    }
+    f32[statistics / 4] = largest;
+    f32[statistics / 4 + 1] = sum;
+    f32.set(outputs, output / 4);
+  };
+
+  return {
+    name: 'reference',
+
+    store(source, destination, count, precision) {
+      const { f32, u16 } = views();
+      for (let i = 0; i < count; i++) {
+        const x = at(f32, source / 4 + i);
+        if (precision === 'f32') {
+          if (!Number.isFinite(x)) return false;
+          f32[destination / 4 + i] = x;
+        } else {
+          const half = floatToHalf(x);
+          if (!(Math.abs(halfToFloat(half)) <= LARGEST_HALF)) return false;
+          u16[destination / 2 + i] = half;
+        }
+      }
+      return true;
+    },
+
+    startState(state, rows, headDim) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        f32[state / 4 + 2 * row] = Number.NEGATIVE_INFINITY;
+        f32[state / 4 + 2 * row + 1] = 0;
+      }
+      const outputs = stateOutputs(state, rows) / 4;
+      f32.fill(0, outputs, outputs + rows * headDim);
+    },
+
+    attendDense(pages, from, to, { address, rows, group, limit }, state) {
+      for (let row = 0; row < rows; row++) {
+        const end = Math.min(to, limit + Math.floor(row / group));
+        const query = address + row * pages.headDim * 4;
+        const output = stateOutputs(state, rows) + row * pages.headDim * 4;
+        attendRow(pages, query, range(from, end), state + 8 * row, output);
+      }
+    },
+
+    attendSelected(pages, indices, count, query, state) {
+      const positions = views().i32.subarray(indices / 4, indices / 4 + count);
+      attendRow(pages, query, positions, state, stateOutputs(state, 1));
+    },
+
+    scoreKeys(pages, from, to, queries, rows, scores, stride) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        for (let position = from; position < to; position++) {
+          f32[scores / 4 + row * stride + position - from] = score(pages, queries + row * pages.headDim * 4, position);
+        }
+      }
+    },
+
+    selectLargest(scores, n, k, base, indices) {
+      const { f32, i32 } = views();
+      const all = Array.from({ length: n }, (_, i) => i);
+      // Array.prototype.sort is stable: of equal scores the earlier comes first.
+      all.sort((a, b) => at(f32, scores / 4 + b) - at(f32, scores / 4 + a));
+      const chosen = all.slice(0, k).sort((a, b) => a - b);
+      i32.set(
+        chosen.map((i) => base + i),
+        indices / 4,
+      );
+    },
+
+    absorbMass(scores, n, statistics) {
+      const { f32 } = views();
+      const list = f32.subarray(scores / 4, scores / 4 + n);
+      const before = at(f32, statistics / 4);
+      const largest = list.reduce((a, b) => Math.max(a, b), before);
+      if (largest === Number.NEGATIVE_INFINITY) return;
+      const kept = at(f32, statistics / 4 + 1) * Math.exp(before - largest);
+      f32[statistics / 4] = largest;
+      f32[statistics / 4 + 1] = list.reduce((sum, x) => sum + Math.exp(x - largest), kept);
+    },
+
+    mergeState(state, other, rows, headDim) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const mine = state / 4 + 2 * row;
+        const theirs = other / 4 + 2 * row;
+        const largest = Math.max(at(f32, mine), at(f32, theirs));
+        const keep = largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, mine) - largest);
+        const take = largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, theirs) - largest);
+        f32[mine + 1] = at(f32, mine + 1) * keep + at(f32, theirs + 1) * take;
+        f32[mine] = largest;
+        const output = stateOutputs(state, rows) / 4 + row * headDim;
+        const added = stateOutputs(other, rows) / 4 + row * headDim;
+        for (let i = 0; i < headDim; i++) f32[output + i] = at(f32, output + i) * keep + at(f32, added + i) * take;
+      }
+    },
+
+    finishState(state, rows, headDim, destination, stride) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const sum = at(f32, state / 4 + 2 * row + 1);
+        const output = stateOutputs(state, rows) / 4 + row * headDim;
+        const to = (destination + row * stride) / 4;
+        for (let i = 0; i < headDim; i++) f32[to + i] = at(f32, output + i) / sum;
+      }
+    },
+  };
+}
+
+/** A row of d numbers at `address`, in float64. */
+function readRow({ f32, u16 }: Views, address: number, { headDim, precision }: Pages): Float64Array {
+  return Float64Array.from({ length: headDim }, (_, i) =>
+    precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i)),
+  );
+}
+
+function* range(from: number, to: number): Generator<number> {
+  for (let i = from; i < to; i++) yield i;
+}
+
+const at = (array: ArrayLike<number>, index: number): number => array[index] as number;

@@ -1,0 +1,128 @@
+/** The kernels in WebAssembly: compiled once a process, instantiated once for each arena and thread. */
+import type { Kernels } from '../kernels.ts';
+import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
+
+/** The functions that packages/core/assembly exports. Addresses wrap to 32 bits on the way in. */
+interface Exports {
+  storeHalf(source: number, destination: number, count: number): number;
+  storeSingle(source: number, destination: number, count: number): number;
+  startState(state: number, rows: number, d: number): void;
+  attendDecode(
+    ...args: [
+      table: number,
+      headOffset: number,
+      d: number,
+      half: number,
+      from: number,
+      to: number,
+      queries: number,
+      rows: number,
+      state: number,
+      scratch: number,
+    ]
+  ): void;
+  attendPrefill(
+    ...args: [
+      table: number,
+      headOffset: number,
+      d: number,
+      half: number,
+      from: number,
+      to: number,
+      queries: number,
+      rows: number,
+      group: number,
+      limit: number,
+      state: number,
+      scratch: number,
+    ]
+  ): void;
+  attendSelected(
+    ...args: [
+      table: number,
+      headOffset: number,
+      d: number,
+      half: number,
+      indices: number,
+      count: number,
+      query: number,
+      state: number,
+      scratch: number,
+    ]
+  ): void;
+  scoreKeys(
+    ...args: [
+      table: number,
+      headOffset: number,
+      d: number,
+      half: number,
+      from: number,
+      to: number,
+      queries: number,
+      rows: number,
+      scores: number,
+      stride: number,
+      scratch: number,
+    ]
+  ): void;
+  selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
+  absorbMass(scores: number, n: number, statistics: number): void;
+  mergeState(state: number, other: number, rows: number, d: number): void;
+  finishState(state: number, rows: number, d: number, destination: number, stride: number): void;
+}
+
+const modules = new Map<string, WebAssembly.Module>();
+
+function compiled(base64: string): WebAssembly.Module {
+  let module = modules.get(base64);
+  if (module === undefined) {
+    const binary = atob(base64);
+    module = new WebAssembly.Module(Uint8Array.from(binary, (character) => character.charCodeAt(0)));
+    modules.set(base64, module);
+  }
+  return module;
+}
+
+/** Whether this platform can run the kernels at all: WebAssembly with SIMD. */
+export function wasmSupported(): boolean {
+  try {
+    compiled(PLAIN_KERNELS);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Rows of one query position, from which on the tiled product is faster than the row by row one. */
+const TILED_FROM_ROWS = 9;
+
+/** Kernels over one arena's memory. */
+export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
+  const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
+  const module = compiled(shared ? SHARED_KERNELS : PLAIN_KERNELS);
+  const wasm = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  const half = (precision: 'f16' | 'f32') => (precision === 'f16' ? 1 : 0);
+  return {
+    name: 'wasm',
+    store: (source, destination, count, precision) =>
+      (precision === 'f16' ? wasm.storeHalf : wasm.storeSingle)(source, destination, count) !== 0,
+    startState: wasm.startState,
+    attendDense({ table, headOffset, headDim, precision }, from, to, { address, rows, group, limit }, state, scratch) {
+      const h = half(precision);
+      if (rows === group && rows < TILED_FROM_ROWS) {
+        const end = Math.min(to, limit);
+        if (end > from) wasm.attendDecode(table, headOffset, headDim, h, from, end, address, rows, state, scratch);
+      } else {
+        wasm.attendPrefill(table, headOffset, headDim, h, from, to, address, rows, group, limit, state, scratch);
+      }
+    },
+    attendSelected: ({ table, headOffset, headDim, precision }, indices, count, query, state, scratch) =>
+      wasm.attendSelected(table, headOffset, headDim, half(precision), indices, count, query, state, scratch),
+    scoreKeys: ({ table, headOffset, headDim, precision }, from, to, queries, rows, scores, stride, scratch) =>
+      wasm.scoreKeys(table, headOffset, headDim, half(precision), from, to, queries, rows, scores, stride, scratch),
+    selectLargest: wasm.selectLargest,
+    absorbMass: wasm.absorbMass,
+    mergeState: wasm.mergeState,
+    finishState: wasm.finishState,
+  };
+}

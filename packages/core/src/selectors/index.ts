@@ -1,0 +1,11 @@
+/** All selectors. A new one is a file beside this one and an entry here. */
+import createOracle from './oracle.ts';
+import type { Selector } from './selector.ts';
+import createWindow from './window.ts';
+
+export type { Selection, Selector } from './selector.ts';
+
+export const SELECTORS: Readonly<Record<string, () => Selector>> = {
+  oracle: createOracle,
+  window: createWindow,
+};

@@ -1,0 +1,42 @@
+/**
+ * StreamingLLM (arXiv 2309.17453): the first keys, which serve as sinks, and the last ones. It looks at no score, so
+ * with a budget of a mass it has to score all keys to know how far back to reach.
+ */
+import { positionsBuffer, scoreAll, sumOfScores } from '../cache/head-query.ts';
+import { rowBytes } from '../kernels/layout.ts';
+import { type Selection, type Selector, SINK_KEYS, selectAll, writeKept } from './selector.ts';
+
+export default function createWindow(): Selector {
+  return {
+    name: 'window',
+    select(query, budget): Selection {
+      const { n, layer, head, shape } = query;
+      const limit = budget.keys({ n, layer, head });
+      const positions = positionsBuffer(query);
+      const choose = (count: number) => {
+        if (count >= n) selectAll(positions, n);
+        else writeKept(positions, n, sinksOf(count), count - sinksOf(count), 0);
+        return Math.min(count, n);
+      };
+      if (budget.tailMass === undefined) return { count: choose(limit), bytesScanned: 0 };
+      const count = choose(Math.min(limit, reachForMass(scoreAll(query), budget.tailMass)));
+      const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
+      return { count, total: sumOfScores(query), bytesScanned };
+    },
+  };
+}
+
+const sinksOf = (count: number): number => Math.min(SINK_KEYS, Math.floor(count / 2));
+
+/** The fewest keys of a window that leave at most `tailMass` of the softmax unread. */
+export function reachForMass(scores: Float32Array, tailMass: number): number {
+  const n = scores.length;
+  const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const allowed = tailMass * scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
+  let unread = 0;
+  for (let position = SINK_KEYS; position < n; position++) {
+    unread += Math.exp((scores[position] as number) - largest);
+    if (unread > allowed) return Math.max(n - position + SINK_KEYS, Math.min(n, 2 * SINK_KEYS));
+  }
+  return Math.min(n, 2 * SINK_KEYS);
+}

@@ -1,0 +1,140 @@
+/**
+ * The block of shared memory through which one thread hands tasks to others. A job is a number of tasks that any
+ * thread may take, and a list of numbers that says what they are. Threads claim tasks one by one, so a thread that
+ * the system has put aside holds nobody up but for the task it has in hand.
+ *
+ * The claim word holds the number of the job in its upper 20 bits and that of the next task in its lower 12. A thread
+ * claims by compare-and-swap, so a claim is only ever made on the job that was current when the thread looked.
+ */
+
+const CLAIM = 0;
+const JOB = 1;
+const DONE = 2;
+const TASKS = 3;
+const CONFIGURATION = 4;
+const STOPPED = 5;
+const FAILED = 6;
+
+const TASK_BITS = 12;
+const TASK_MASK = 2 ** TASK_BITS - 1;
+
+/** Most tasks of one job. */
+export const LARGEST_JOB = TASK_MASK;
+
+const ARGUMENTS_OFFSET = 64;
+const MOST_ARGUMENTS = 512;
+
+export type ControlBuffer = SharedArrayBuffer | ArrayBuffer;
+
+export interface Control {
+  readonly words: Int32Array;
+  /** What the tasks of the current job are. */
+  readonly arguments: Float64Array;
+}
+
+/** A block for threads to share, or for one thread where memory cannot be shared. */
+export function createControlBuffer(shared: boolean): ControlBuffer {
+  const bytes = ARGUMENTS_OFFSET + MOST_ARGUMENTS * 8;
+  return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+}
+
+export function openControl(buffer: ControlBuffer): Control {
+  return { words: new Int32Array(buffer), arguments: new Float64Array(buffer, ARGUMENTS_OFFSET, MOST_ARGUMENTS) };
+}
+
+/** Publishes a job; its arguments are in place. Returns the job's number. */
+export function publishJob({ words }: Control, tasks: number): number {
+  const job = (Atomics.load(words, JOB) + 1) | 0;
+  // First a claim word with no task left: a thread that looked before can no longer claim on the old one.
+  Atomics.store(words, CLAIM, (job << TASK_BITS) | TASK_MASK);
+  Atomics.store(words, DONE, 0);
+  Atomics.store(words, TASKS, tasks);
+  Atomics.store(words, CLAIM, job << TASK_BITS);
+  Atomics.store(words, JOB, job);
+  Atomics.notify(words, JOB);
+  return job;
+}
+
+/** Number of the task claimed from the current job, or undefined when none is left or the configuration is not ours. */
+export function claimTask({ words }: Control, configuration: number): number | undefined {
+  for (;;) {
+    const claim = Atomics.load(words, CLAIM);
+    const task = claim & TASK_MASK;
+    if (Atomics.load(words, CONFIGURATION) !== configuration) return undefined;
+    if (task >= Atomics.load(words, TASKS)) return undefined;
+    if (Atomics.compareExchange(words, CLAIM, claim, claim + 1) === claim) return task;
+  }
+}
+
+/** Counts a task as done. */
+export function finishTask({ words }: Control): void {
+  if (Atomics.add(words, DONE, 1) + 1 === Atomics.load(words, TASKS)) Atomics.notify(words, DONE);
+}
+
+/** Notes that a task could not be done; the job's owner throws. */
+export function failTask({ words }: Control): void {
+  Atomics.store(words, FAILED, 1);
+}
+
+/** Whether a task of any thread failed since the last call. */
+export function takeFailure({ words }: Control): boolean {
+  return Atomics.exchange(words, FAILED, 0) !== 0;
+}
+
+const SPINS = 2000;
+const WAIT_MS = 100;
+
+/** Waits until all tasks of the job are done; false when there was no progress for `patienceMs`. */
+export function awaitJob({ words }: Control, tasks: number, patienceMs: number): boolean {
+  for (let i = 0; i < SPINS; i++) if (Atomics.load(words, DONE) === tasks) return true;
+  let waited = 0;
+  for (;;) {
+    const done = Atomics.load(words, DONE);
+    if (done === tasks) return true;
+    if (waited >= patienceMs) return false;
+    const outcome = waitOn(words, DONE, done, WAIT_MS);
+    waited = outcome === 'timed-out' && Atomics.load(words, DONE) === done ? waited + WAIT_MS : 0;
+  }
+}
+
+/** Sleeps until a job other than `job` is published. */
+export function awaitNextJob({ words }: Control, job: number): void {
+  waitOn(words, JOB, job, Number.POSITIVE_INFINITY);
+}
+
+export const currentJob = ({ words }: Control): number => Atomics.load(words, JOB);
+
+/** Publishes a configuration: threads that have another take no more tasks and go to look for it. */
+export function publishConfiguration({ words }: Control, configuration: number): void {
+  Atomics.store(words, CONFIGURATION, configuration);
+  wake(words);
+}
+
+export const isConfiguration = ({ words }: Control, configuration: number): boolean =>
+  Atomics.load(words, CONFIGURATION) === configuration;
+
+/** Tells the threads to end. */
+export function stop({ words }: Control): void {
+  Atomics.store(words, STOPPED, 1);
+  wake(words);
+}
+
+export const isStopped = ({ words }: Control): boolean => Atomics.load(words, STOPPED) !== 0;
+
+/** Wakes sleeping threads without giving them a task. */
+function wake(words: Int32Array): void {
+  Atomics.store(words, TASKS, 0);
+  Atomics.add(words, JOB, 1);
+  Atomics.notify(words, JOB);
+}
+
+/** Atomics.wait, or a short busy wait on a thread that must not sleep (the main thread of a page). */
+function waitOn(words: Int32Array, index: number, value: number, timeoutMs: number): 'ok' | 'not-equal' | 'timed-out' {
+  try {
+    return Atomics.wait(words, index, value, timeoutMs);
+  } catch {
+    const end = performance.now() + Math.min(timeoutMs, WAIT_MS);
+    while (performance.now() < end) if (Atomics.load(words, index) !== value) return 'ok';
+    return 'timed-out';
+  }
+}

@@ -1,0 +1,58 @@
+/** Worker threads of Node and of the browser, under one small interface. */
+
+/** The other end of a thread. */
+export interface Thread {
+  post(message: unknown): void;
+  terminate(): void | Promise<unknown>;
+}
+
+/** The part of a worker of Node that is used here. */
+interface NodeWorker {
+  postMessage(message: unknown): void;
+  terminate(): Promise<number>;
+  unref(): void;
+  on(event: 'error', listener: (error: Error) => void): void;
+  on(event: 'message', listener: (message: unknown) => void): void;
+}
+
+export interface SpawnOptions {
+  onMessage(message: unknown): void;
+  onError(error: Error): void;
+}
+
+/** Starts a thread that runs `worker` beside this module. Once it has answered, it does not keep the process alive. */
+export async function spawnThread({ onMessage, onError }: SpawnOptions): Promise<Thread> {
+  if (typeof Worker !== 'undefined') {
+    const worker = new Worker(new URL('./worker.mjs', import.meta.url), { type: 'module' });
+    worker.onmessage = ({ data }) => onMessage(data);
+    worker.onerror = ({ message }) => onError(new Error(message));
+    return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+  }
+  const { Worker: NodeWorker } = await import('node:worker_threads');
+  // From the sources, in tests, the worker is TypeScript, which Node reads only with some help.
+  const file = import.meta.url.endsWith('.ts') ? './worker.dev.mjs' : './worker.mjs';
+  const worker: NodeWorker = new NodeWorker(new URL(file, import.meta.url));
+  worker.on('message', (message) => {
+    worker.unref();
+    onMessage(message);
+  });
+  worker.on('error', onError);
+  return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+}
+
+/** Inside a thread: listens for messages, and returns what posts an answer. */
+export async function listen(onMessage: (message: unknown) => void): Promise<(message: unknown) => void> {
+  const scope = globalThis as unknown as {
+    WorkerGlobalScope?: unknown;
+    onmessage?: (event: { data: unknown }) => void;
+    postMessage(message: unknown): void;
+  };
+  if (scope.WorkerGlobalScope !== undefined) {
+    scope.onmessage = ({ data }) => onMessage(data);
+    return (message) => scope.postMessage(message);
+  }
+  const { parentPort } = await import('node:worker_threads');
+  if (parentPort === null) throw new Error('This module runs in a worker thread.');
+  parentPort.on('message', onMessage);
+  return (message) => parentPort.postMessage(message);
+}
