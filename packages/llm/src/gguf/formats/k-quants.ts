@@ -1,0 +1,79 @@
+/**
+ * Readers of the k-quants Q4_K, Q5_K and Q6_K: blocks of 256 values whose parts have integer scales of their own
+ * (`block_q4_K` ... in ggml-common.h; `dequantize_row_q4_K` ... in ggml-quants.c).
+ */
+import { halfToFloat } from '../float16.ts';
+import { uint16 } from './formats.ts';
+
+/** Scale (6 bits) of part `part` of 8, from the 12 bytes at `at` that hold 8 scales and 8 minima. */
+function scaleOf(bytes: Uint8Array, at: number, part: number): number {
+  if (part < 4) return (bytes[at + part] as number) & 63;
+  return ((bytes[at + part + 4] as number) & 15) | (((bytes[at + part - 4] as number) >> 6) << 4);
+}
+
+/** Minimum (6 bits) of part `part` of 8, likewise. */
+function minimumOf(bytes: Uint8Array, at: number, part: number): number {
+  if (part < 4) return (bytes[at + part + 4] as number) & 63;
+  return ((bytes[at + part + 4] as number) >> 4) | (((bytes[at + part] as number) >> 6) << 4);
+}
+
+/** d (2), dmin (2), scales and minima (12), nibbles (128): d scale q - dmin minimum */
+export function readQ4K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
+  for (let block = 0; block < blocks; block++) {
+    const at = block * 144;
+    const d = halfToFloat(uint16(bytes, at));
+    const dmin = halfToFloat(uint16(bytes, at + 2));
+    for (let part = 0; part < 8; part++) {
+      const scale = d * scaleOf(bytes, at + 4, part);
+      const minimum = dmin * minimumOf(bytes, at + 4, part);
+      const nibbles = at + 16 + (part >> 1) * 32;
+      const shift = (part & 1) * 4;
+      for (let j = 0; j < 32; j++) {
+        const q = ((bytes[nibbles + j] as number) >> shift) & 15;
+        values[block * 256 + part * 32 + j] = scale * q - minimum;
+      }
+    }
+  }
+}
+
+/** d (2), dmin (2), scales and minima (12), fifth bits (32), nibbles (128): d scale q - dmin minimum */
+export function readQ5K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
+  for (let block = 0; block < blocks; block++) {
+    const at = block * 176;
+    const d = halfToFloat(uint16(bytes, at));
+    const dmin = halfToFloat(uint16(bytes, at + 2));
+    for (let part = 0; part < 8; part++) {
+      const scale = d * scaleOf(bytes, at + 4, part);
+      const minimum = dmin * minimumOf(bytes, at + 4, part);
+      const nibbles = at + 48 + (part >> 1) * 32;
+      const shift = (part & 1) * 4;
+      for (let j = 0; j < 32; j++) {
+        const fifth = ((bytes[at + 16 + j] as number) >> part) & 1;
+        const q = (((bytes[nibbles + j] as number) >> shift) & 15) | (fifth << 4);
+        values[block * 256 + part * 32 + j] = scale * q - minimum;
+      }
+    }
+  }
+}
+
+/** low nibbles (128), upper pairs of bits (64), signed scales (16), d (2): d scale (q - 32) */
+export function readQ6K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
+  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let block = 0; block < blocks; block++) {
+    const at = block * 210;
+    const d = halfToFloat(uint16(bytes, at + 208));
+    for (let part = 0; part < 8; part++) {
+      const half = part >> 2; // values 0..127 or 128..255
+      const quarter = part & 3; // 32 values each
+      const low = at + half * 64 + (quarter & 1) * 32;
+      const upper = at + 128 + half * 32;
+      const scales = at + 192 + part * 2;
+      for (let j = 0; j < 32; j++) {
+        const nibble = ((bytes[low + j] as number) >> ((quarter >> 1) * 4)) & 15;
+        const bits = ((bytes[upper + j] as number) >> (quarter * 2)) & 3;
+        const scale = d * (signed[scales + (j >> 4)] as number);
+        values[block * 256 + part * 32 + j] = scale * ((nibble | (bits << 4)) - 32);
+      }
+    }
+  }
+}

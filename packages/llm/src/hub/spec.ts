@@ -1,0 +1,38 @@
+/**
+ * What a caller calls a model: the path of a GGUF file, or a file on the Hugging Face hub.
+ */
+import { llmError } from '../errors.ts';
+
+export type ModelSpec =
+  | { kind: 'path'; path: string }
+  /** `repo` is OWNER/REPO; `file` a path in it, undefined where one is to be chosen. */
+  | { kind: 'hub'; repo: string; file: string | undefined };
+
+const prefix = 'hf:';
+const name = '[A-Za-z0-9][A-Za-z0-9._-]*';
+const hubSpec = new RegExp(`^(${name}/${name})(?:/(.+))?$`);
+
+/** Throws `invalid-argument` for an empty text and for a wrong `hf:` one. */
+export function parseModelSpec(spec: string): ModelSpec {
+  if (spec.trim() === '') throw notASpec(spec);
+  if (!spec.startsWith(prefix)) return { kind: 'path', path: spec };
+  const [, repo, file] = hubSpec.exec(spec.slice(prefix.length)) ?? [];
+  if (repo === undefined || (file !== undefined && !isGgufPath(file))) throw notASpec(spec);
+  return { kind: 'hub', repo, file };
+}
+
+/** A path that stays in its folder and ends in .gguf. */
+export function isGgufPath(file: string): boolean {
+  const parts = file.split('/');
+  const stays = parts.every((part) => part !== '' && part !== '.' && part !== '..');
+  return stays && !/[\\:\0]/.test(file) && /\.gguf$/i.test(file);
+}
+
+function notASpec(spec: string) {
+  return llmError({
+    code: 'invalid-argument',
+    problem: 'The model is neither a path nor a file on the hub.',
+    found: JSON.stringify(spec),
+    remedy: 'Give the path of a .gguf file, hf:OWNER/REPO, or hf:OWNER/REPO/FILE.gguf.',
+  });
+}

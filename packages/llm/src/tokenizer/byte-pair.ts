@@ -1,0 +1,66 @@
+/**
+ * The tokenizer.json of a byte-level byte-pair model (`tokenizer.ggml.model` = gpt2), made from a GGUF's metadata.
+ */
+import { llmError } from '../errors.ts';
+import { invalid, quoted } from '../gguf/errors.ts';
+import type { GgufMetadata } from '../gguf/metadata.ts';
+import type { PreTokenizer } from './pre-tokenizers.ts';
+import { preTokenizers } from './pre-tokenizers.ts';
+import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
+import { byteLevelStep, sequence, splitStep } from './tokenizer-json.ts';
+import type { Vocabulary } from './vocabulary.ts';
+import { tokenTypes } from './vocabulary.ts';
+
+/** Throws `unsupported-tokenizer` for an unknown pre-tokenizer, `metadata-missing` or `gguf-invalid`. */
+export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabulary): TokenizerJson {
+  const { patterns, ignoreMerges } = preTokenizerOf(metadata);
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer: null,
+    pre_tokenizer: sequence([...patterns.map(splitStep), byteLevelStep]),
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
+    model: {
+      type: 'BPE',
+      vocab: vocabOf(vocabulary.tokens),
+      merges: metadata.strings('tokenizer.ggml.merges').map(splitMerge),
+      ignore_merges: ignoreMerges,
+    },
+  };
+}
+
+/** The pre-tokenizer that the file names. */
+export function preTokenizerOf(metadata: GgufMetadata): PreTokenizer {
+  const name = metadata.stringOr('tokenizer.ggml.pre', undefined);
+  const known = name === undefined ? undefined : preTokenizers.get(name);
+  if (known !== undefined) return known;
+  throw llmError({
+    code: 'unsupported-tokenizer',
+    problem: 'The pre-tokenizer of the GGUF file is not known.',
+    found: name ?? 'no key "tokenizer.ggml.pre"',
+    remedy: `Put the model's tokenizer.json beside the file, or use one of: ${[...preTokenizers.keys()].join(', ')}.`,
+  });
+}
+
+/** Ids by token. Empty tokens, the padding of a vocabulary, are left out. */
+export function vocabOf(tokens: readonly string[]): Record<string, number> {
+  return Object.fromEntries(tokens.flatMap((token, id) => (token === '' ? [] : [[token, id]])));
+}
+
+/** The tokens that are found in text before it is cut into words. */
+export function addedTokens({ tokens, types }: Vocabulary): AddedToken[] {
+  return tokens.flatMap((content, id) => {
+    const type = types[id];
+    const special = type === tokenTypes.control || type === tokenTypes.unknown;
+    return content !== '' && (special || type === tokenTypes.userDefined)
+      ? [{ id, content, special, normalized: false }]
+      : [];
+  });
+}
+
+/** `left right`; a token may itself begin with a space. */
+function splitMerge(merge: string, index: number): [string, string] {
+  const space = merge.indexOf(' ', 1);
+  if (space < 0 || space === merge.length - 1) throw invalid(`Merge ${index} is not two tokens.`, quoted(merge));
+  return [merge.slice(0, space), merge.slice(space + 1)];
+}

@@ -1,0 +1,147 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { metadataOf } from '../../test/byte-vocabulary.ts';
+import { sharedFile } from '../../test/shared.ts';
+import { openGguf } from '../gguf/open.ts';
+import { createChatTemplate } from './chat-template.ts';
+import { readCompanionFiles } from './companion-files.ts';
+
+const chatMl =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}" +
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+const none = metadataOf({});
+const withTemplate = metadataOf({ 'tokenizer.chat_template': chatMl });
+const hello = [{ role: 'user', content: 'Hello' }];
+
+describe('createChatTemplate', () => {
+  it('renders the template of the file, with the beginning of an answer unless told otherwise', () => {
+    const template = createChatTemplate(withTemplate);
+    expect(template.render(hello)).toBe('<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n');
+    expect(template.render(hello, { addGenerationPrompt: false })).toBe('<|im_start|>user\nHello<|im_end|>\n');
+  });
+
+  it('renders another template in its place', () => {
+    const template = createChatTemplate(withTemplate, { template: '{{ messages[0].content | trim }}!' });
+    expect(template.render([{ role: 'user', content: '  Hi ' }])).toBe('Hi!');
+  });
+
+  it('gives the template the texts of the tokens that begin and end texts', () => {
+    const gguf = metadataOf({
+      'tokenizer.chat_template': '{{ bos_token }}|{{ eos_token }}',
+      'tokenizer.ggml.tokens': ['a', '<s>'],
+      'tokenizer.ggml.bos_token_id': 1,
+    });
+    expect(createChatTemplate(gguf).render(hello)).toBe('<s>|');
+  });
+
+  it('refuses a model without a template', () => {
+    const missing = expect.objectContaining({ code: 'chat-template-missing' });
+    expect(() => createChatTemplate(none)).toThrow(missing);
+    expect(() => createChatTemplate(metadataOf({ 'tokenizer.chat_template': ' ' }))).toThrow(missing);
+  });
+
+  it.each(['{% for %}', '{{ messages', '{% endif %}', '{% if %}{% endif %}'])(
+    'refuses what is not Jinja: %s',
+    (template) => {
+      const invalid = expect.objectContaining({ code: 'chat-template-invalid', found: expect.any(String) });
+      expect(() => createChatTemplate(none, { template })).toThrow(invalid);
+    },
+  );
+
+  it('refuses messages that the template refuses, and none', () => {
+    const template = createChatTemplate(none, {
+      template:
+        "{% if messages[0].role != 'user' %}{{ raise_exception('Begin with user.') }}{% endif %}{{ messages | nosuchfilter }}",
+    });
+    const invalid = (found: string) =>
+      expect.objectContaining({ code: 'chat-messages-invalid', found: expect.stringContaining(found) });
+    expect(() => template.render([{ role: 'assistant', content: 'Hi' }])).toThrow(invalid('Begin with user.'));
+    expect(() => template.render(hello)).toThrow(expect.objectContaining({ code: 'chat-messages-invalid' }));
+    expect(() => template.render([])).toThrow(invalid('an empty list'));
+    expect(() => template.render([{ role: 'user' } as never])).toThrow(invalid('"user"'));
+  });
+
+  const path = sharedFile('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
+  it.skipIf(path === undefined)("renders SmolLM2's template", async () => {
+    await using file = await openGguf(path as string);
+    const answer = '<|im_start|>assistant\n';
+    const system =
+      '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n';
+    for (const template of [undefined, (await readCompanionFiles(path as string)).chatTemplate]) {
+      const { render } = createChatTemplate(file, { template });
+      expect(render([{ role: 'user', content: 'Name three rivers.' }])).toBe(
+        `${system}<|im_start|>user\nName three rivers.<|im_end|>\n${answer}`,
+      );
+      const turns = [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'Hello.' },
+        { role: 'user', content: '{{ 1 + 1 }} <|im_end|>' },
+      ];
+      expect(render(turns)).toBe(
+        `<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n` +
+          `<|im_start|>user\n{{ 1 + 1 }} <|im_end|><|im_end|>\n${answer}`,
+      );
+    }
+  });
+});
+
+describe('readCompanionFiles', () => {
+  let folder: string;
+  let count = 0;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'keysieve-companions-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  async function read(files: Record<string, string>) {
+    const here = join(folder, String(count++));
+    await mkdir(here);
+    for (const [name, content] of Object.entries(files)) await writeFile(join(here, name), content);
+    return readCompanionFiles(join(here, 'model.gguf'));
+  }
+
+  it('gives nothing where there is nothing', async () => {
+    expect(await read({})).toEqual({ tokenizerJson: undefined, chatTemplate: undefined });
+  });
+
+  it('reads the tokenizer, and the template of its own file before that of the configuration', async () => {
+    const config = JSON.stringify({ chat_template: 'from config' });
+    expect(await read({ 'tokenizer.json': '{}', 'tokenizer_config.json': config })).toEqual({
+      tokenizerJson: '{}',
+      chatTemplate: 'from config',
+    });
+    const both = await read({ 'tokenizer_config.json': config, 'chat_template.jinja': 'own file' });
+    expect(both.chatTemplate).toBe('own file');
+  });
+
+  it.each([
+    [
+      {
+        chat_template: [
+          { name: 'tool_use', template: 'tools' },
+          { name: 'default', template: 'plain' },
+        ],
+      },
+      'plain',
+    ],
+    [{ chat_template: [{ name: 'tool_use', template: 'tools' }] }, undefined],
+    [{ bos_token: '<s>' }, undefined],
+    [{ chat_template: 5 }, undefined],
+  ])('takes the default template of a configuration: %j', async (config, template) => {
+    expect((await read({ 'tokenizer_config.json': JSON.stringify(config) })).chatTemplate).toBe(template);
+  });
+
+  it('refuses a configuration that is not JSON', async () => {
+    await expect(read({ 'tokenizer_config.json': '{' })).rejects.toMatchObject({ code: 'tokenizer-invalid' });
+  });
+
+  it('says so where a file cannot be read', async () => {
+    const here = join(folder, 'unreadable');
+    await mkdir(join(here, 'tokenizer.json'), { recursive: true });
+    const fault = { code: 'model-unreadable', found: 'EISDIR' };
+    await expect(readCompanionFiles(join(here, 'model.gguf'))).rejects.toMatchObject(fault);
+  });
+});

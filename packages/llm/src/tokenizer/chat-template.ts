@@ -1,0 +1,102 @@
+/**
+ * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them; the template
+ * is the one in the GGUF's metadata unless another is given.
+ */
+import { Template } from '@huggingface/jinja';
+import { llmError } from '../errors.ts';
+import type { GgufMetadata } from '../gguf/metadata.ts';
+
+export interface ChatMessage {
+  /** Who speaks: `system`, `user`, `assistant`, or another role that the template knows. */
+  role: string;
+  content: string;
+}
+
+export interface RenderOptions {
+  /** Whether the text ends with the beginning of an answer. Default: true. */
+  addGenerationPrompt?: boolean;
+}
+
+export interface ChatTemplate {
+  /**
+   * The text of a chat. Throws `chat-messages-invalid` where the messages are none or the template refuses them, for
+   * example for roles that do not alternate.
+   */
+  render(messages: readonly ChatMessage[], options?: RenderOptions): string;
+}
+
+export interface ChatTemplateOptions {
+  /** The source of a Jinja template. Default: `tokenizer.chat_template` of the GGUF file. */
+  template?: string | undefined;
+}
+
+/** Throws `chat-template-missing` where there is none and `chat-template-invalid` where it is not a Jinja template. */
+export function createChatTemplate(gguf: { metadata: GgufMetadata }, options: ChatTemplateOptions = {}): ChatTemplate {
+  const { metadata } = gguf;
+  const source = options.template ?? metadata.stringOr('tokenizer.chat_template', undefined);
+  if (source === undefined || source.trim() === '') throw missing();
+  const template = parse(source);
+  const variables = { bos_token: tokenText(metadata, 'bos'), eos_token: tokenText(metadata, 'eos') };
+
+  function render(messages: readonly ChatMessage[], { addGenerationPrompt = true }: RenderOptions = {}): string {
+    requireMessages(messages);
+    const copies = messages.map(({ role, content }) => ({ role, content }));
+    try {
+      return template.render({ ...variables, messages: copies, add_generation_prompt: addGenerationPrompt });
+    } catch (cause) {
+      throw messagesInvalid('The chat template cannot render these messages.', messageOf(cause), cause);
+    }
+  }
+
+  return { render };
+}
+
+function parse(source: string): Template {
+  try {
+    return new Template(source);
+  } catch (cause) {
+    throw llmError({
+      code: 'chat-template-invalid',
+      problem: 'The chat template is not valid Jinja.',
+      found: messageOf(cause),
+      remedy: "Give the model's chat_template.jinja, or give the prompt as text.",
+      cause,
+    });
+  }
+}
+
+/** The text of a token that the metadata names, '' where it names none. */
+function tokenText(metadata: GgufMetadata, name: string): string {
+  const id = metadata.numberOr(`tokenizer.ggml.${name}_token_id`, -1);
+  return (metadata.has('tokenizer.ggml.tokens') && metadata.strings('tokenizer.ggml.tokens')[id]) || '';
+}
+
+function requireMessages(messages: readonly ChatMessage[]): void {
+  if (messages.length === 0) throw messagesInvalid('The chat has no messages.', 'an empty list');
+  const wrong = messages.find(({ role, content }) => typeof role !== 'string' || typeof content !== 'string');
+  if (wrong !== undefined) throw messagesInvalid('A message lacks its role or content.', JSON.stringify(wrong));
+}
+
+function messagesInvalid(problem: string, found: string, cause?: unknown) {
+  return llmError({
+    code: 'chat-messages-invalid',
+    problem,
+    found,
+    remedy:
+      'Give messages as { role, content }, in an order that the template allows (user and assistant in turn); ' +
+      'where they are right, put a chat_template.jinja that renders them beside the GGUF file.',
+    cause,
+  });
+}
+
+function missing() {
+  return llmError({
+    code: 'chat-template-missing',
+    problem: 'The model has no chat template.',
+    remedy: 'Put its chat_template.jinja beside the GGUF file, or give the prompt as text instead of messages.',
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,140 @@
+/**
+ * The tokenizer of a model: text to token ids and back. @huggingface/tokenizers encodes, from a tokenizer.json or
+ * from the one that is made of the GGUF's own metadata.
+ */
+import { llmError } from '../errors.ts';
+import type { GgufMetadata } from '../gguf/metadata.ts';
+import { bytePairTokenizerJson } from './byte-pair.ts';
+import { createEncoders } from './encoder.ts';
+import { preTokenizers } from './pre-tokenizers.ts';
+import { sentencePieceTokenizerJson } from './sentence-piece.ts';
+import type { StreamDecoder } from './token-bytes.ts';
+import { createStreamDecoder, createTokenBytes } from './token-bytes.ts';
+import type { TokenizerJson } from './tokenizer-json.ts';
+import { parseTokenizerJson } from './tokenizer-json.ts';
+import { readSpecialIds, readVocabulary } from './vocabulary.ts';
+
+export interface EncodeOptions {
+  /** Whether names of special tokens in the text, such as `<|im_start|>`, become those tokens. Default: true. */
+  special?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Whether special tokens are left out of the text. Default: false. */
+  skipSpecial?: boolean;
+}
+
+export interface Tokenizer {
+  /**
+   * Token ids of a text, without a token for its beginning: put `bosToken` in front where `addBos` holds and the
+   * text does not begin with it. Lone surrogates become U+FFFD; see `unencodable` for what a vocabulary may lack.
+   */
+  encode(text: string, options?: EncodeOptions): Int32Array<ArrayBuffer>;
+  /** Text of token ids; bytes that are not UTF-8 become U+FFFD. Throws `invalid-argument` for an id that is none. */
+  decode(ids: Iterable<number>, options?: DecodeOptions): string;
+  /** Makes text of tokens one at a time, as they are generated. */
+  streamDecoder(options?: DecodeOptions): StreamDecoder;
+  /**
+   * The characters of a text that have no tokens, each once, '' for nearly every text: `encode` leaves out those of
+   * their bytes that the vocabulary lacks, as the reference tokenizers do, so a caller can say so.
+   */
+  unencodable(text: string): string;
+  /** Number of ids: the length of a row of logits. */
+  readonly vocabularySize: number;
+  readonly bosToken: number | undefined;
+  readonly eosToken: number | undefined;
+  /** Ids that end an answer. */
+  readonly endOfGeneration: ReadonlySet<number>;
+  /** Whether the model expects `bosToken` in front of a text. */
+  readonly addBos: boolean;
+}
+
+export interface TokenizerOptions {
+  /** The text of a tokenizer.json to encode with. Default: the tokenizer of the GGUF file, which then must have one. */
+  tokenizerJson?: string | undefined;
+}
+
+/**
+ * The tokenizer of an open GGUF file. Throws `unsupported-tokenizer`, `tokenizer-invalid` (a bad tokenizer.json, or
+ * that of another model), `metadata-missing` or `gguf-invalid`.
+ */
+export function createTokenizer(gguf: { metadata: GgufMetadata }, options: TokenizerOptions = {}): Tokenizer {
+  const { metadata } = gguf;
+  const { tokenizerJson } = options;
+  const json = tokenizerJson === undefined ? tokenizerJsonOf(metadata) : parseTokenizerJson(tokenizerJson);
+  const idOf = new Map([
+    ...Object.entries(json.model.vocab),
+    ...json.added_tokens.map(({ content, id }) => [content, id] as const),
+  ]);
+  const size = sizeOf(metadata, idOf.values());
+  const ids = readSpecialIds(metadata, size, (token) => idOf.get(token));
+  const tokens = createTokenBytes(json, size);
+  const encoders = createEncoders(json);
+
+  function encode(text: string, { special = true }: EncodeOptions = {}): Int32Array<ArrayBuffer> {
+    return Int32Array.from(special ? encoders.withSpecial(text) : encoders.withoutSpecial(text));
+  }
+
+  function decode(list: Iterable<number>, { skipSpecial = false }: DecodeOptions = {}): string {
+    const stream = createStreamDecoder(tokens, skipSpecial);
+    let text = '';
+    for (const id of list) text += stream.append(id);
+    text += stream.flush();
+    return tokens.leadingSpace && text.startsWith(' ') ? text.slice(1) : text;
+  }
+
+  function unencodable(text: string): string {
+    if (tokens.missingBytes.size === 0) return '';
+    const bytes = new TextEncoder().encode(text);
+    if (!bytes.some((byte) => tokens.missingBytes.has(byte))) return '';
+    const lacking = (character: string) =>
+      new TextEncoder().encode(character).some((byte) => tokens.missingBytes.has(byte));
+    return [...new Set(text)].filter(lacking).join('');
+  }
+
+  return {
+    encode,
+    decode,
+    streamDecoder: ({ skipSpecial = false } = {}) => createStreamDecoder(tokens, skipSpecial),
+    unencodable,
+    vocabularySize: size,
+    ...ids,
+    addBos: ids.bosToken !== undefined && metadata.booleanOr('tokenizer.ggml.add_bos_token', addsBos(metadata)),
+  };
+}
+
+function tokenizerJsonOf(metadata: GgufMetadata): TokenizerJson {
+  const vocabulary = readVocabulary(metadata);
+  const model = metadata.string('tokenizer.ggml.model');
+  if (model === 'gpt2') return bytePairTokenizerJson(metadata, vocabulary);
+  if (model === 'llama') return sentencePieceTokenizerJson(metadata, vocabulary);
+  throw llmError({
+    code: 'unsupported-tokenizer',
+    problem: 'The tokenizer model of the GGUF file is not supported.',
+    found: model,
+    remedy: 'Use a model whose tokenizer is byte-level byte pairs (gpt2) or SentencePiece byte pairs (llama).',
+  });
+}
+
+/** What holds where the file does not say, as in llama.cpp. */
+function addsBos(metadata: GgufMetadata): boolean {
+  if (metadata.stringOr('tokenizer.ggml.model', '') === 'llama') return true;
+  return preTokenizers.get(metadata.stringOr('tokenizer.ggml.pre', ''))?.addBos ?? false;
+}
+
+/**
+ * Number of ids: that of the file's own vocabulary, which may have more than are used, or of the ids where the file
+ * has none. Throws `tokenizer-invalid` for an id past the vocabulary.
+ */
+function sizeOf(metadata: GgufMetadata, ids: Iterable<number>): number {
+  let largest = -1;
+  for (const id of ids) largest = Math.max(largest, id);
+  const own = metadata.has('tokenizer.ggml.tokens') ? metadata.strings('tokenizer.ggml.tokens').length : largest + 1;
+  if (largest < own) return own;
+  throw llmError({
+    code: 'tokenizer-invalid',
+    problem: `The tokenizer.json is not that of this model, whose vocabulary has ${own} tokens.`,
+    found: `the id ${largest}`,
+    remedy: "Take the tokenizer.json from the model's own repository, or leave it out.",
+  });
+}
