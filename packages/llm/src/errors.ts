@@ -6,17 +6,23 @@ export type LlmErrorCode =
   | CoreErrorCode
   // model files
   | 'model-not-found'
+  | 'model-unreadable'
   | 'not-gguf'
   | 'gguf-truncated'
   | 'gguf-invalid'
+  | 'gguf-split'
+  | 'metadata-missing'
   | 'unsupported-gguf-version'
   | 'unsupported-architecture'
   | 'unsupported-tensor-type'
   | 'unsupported-tokenizer'
+  | 'tokenizer-invalid'
   | 'tensor-missing'
   | 'tensor-shape-mismatch'
   | 'hub-unreachable'
   | 'hub-file-not-found'
+  | 'hub-access-denied'
+  | 'hub-file-corrupt'
   // prompts and sessions
   | 'prompt-empty'
   | 'prompt-too-long'
@@ -24,7 +30,10 @@ export type LlmErrorCode =
   | 'prompt-file-not-found'
   | 'chat-template-missing'
   | 'chat-template-invalid'
+  | 'chat-messages-invalid'
   | 'session-busy'
+  | 'cache-folder-unwritable'
+  | 'out-of-memory'
   | 'backend-failed';
 
 export type LlmError = KeysieveError<LlmErrorCode>;

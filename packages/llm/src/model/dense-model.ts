@@ -1,0 +1,244 @@
+/**
+ * The dense half of a model: everything but its attention, as segments on ONNX Runtime. `forward` runs them one after
+ * the other and asks the caller for the attention between two of them.
+ */
+import { availableParallelism } from 'node:os';
+import { llmError } from '../errors.ts';
+import type { GgufFile } from '../gguf/index.ts';
+import { dequantize } from '../gguf/index.ts';
+import type {
+  Precision,
+  PreparedWeights,
+  PrepareProgress,
+  Segment,
+  SegmentInputs,
+  WeightsMemory,
+} from '../onnx/index.ts';
+import {
+  floatTensor,
+  integerTensor,
+  loadSegment,
+  prepareWeights,
+  throwIfAborted,
+  weightsMemory,
+} from '../onnx/index.ts';
+import type { DecoderGraphs } from './architectures/architecture.ts';
+import { io } from './architectures/architecture.ts';
+import { architectureOf } from './architectures/index.ts';
+import type { ModelConfig } from './config.ts';
+import { checkPositiveInteger, checkTokens, requireFiniteLogits } from './forward-checks.ts';
+import { createRope, type Rope } from './rope.ts';
+
+/** What the attention of one layer gets; the arrays are the caller's to keep. */
+export interface Projections {
+  /** Queries after RoPE, not scaled: (tokens, heads * headDim) */
+  q: Float32Array;
+  /** Keys after RoPE: (tokens, keyValueHeads * headDim) */
+  k: Float32Array;
+  /** Values: (tokens, keyValueHeads * headDim) */
+  v: Float32Array;
+}
+
+/**
+ * The attention of one layer: outputs of all heads, (tokens, heads * headDim). Called once for each layer, in order,
+ * also where no logits are wanted: keys and values of all layers are the next tokens' context.
+ */
+export type Attend = (layer: number, projections: Projections) => Float32Array | Promise<Float32Array>;
+
+export interface ForwardOptions {
+  /** The rows to give logits for: the last, all, none, or those from a row on. Default: `last`. */
+  logits?: 'last' | 'all' | 'none' | { from: number };
+  /** Stops the pass between two segments. */
+  signal?: AbortSignal;
+}
+
+export interface DenseModel extends AsyncDisposable {
+  readonly config: ModelConfig;
+  readonly precision: Precision;
+  /** Most tokens that positions count to: past `config.contextLength`, RoPE is stretched. */
+  readonly context: number;
+  /**
+   * Runs tokens at `startPosition` and the positions after it. Gives logits (rows, vocabularySize), or undefined where
+   * none are wanted. Passes may overlap: nothing is shared between them.
+   *
+   * Throws `invalid-argument` for tokens outside the vocabulary, rows that are not there, or attention outputs of
+   * another size; `prompt-too-long` past the context; `aborted`; `disposed`; `not-a-number` for logits that are not
+   * finite; `backend-failed`; and what `attend` throws.
+   */
+  forward(
+    tokens: Int32Array,
+    startPosition: number,
+    attend: Attend,
+    options?: ForwardOptions,
+  ): Promise<Float32Array | undefined>;
+  /** Frees the weights; a second call does nothing. */
+  dispose(): Promise<void>;
+}
+
+export interface DenseModelProgress {
+  /** Those of preparing the weights, in bytes, and `load`, in segments. */
+  phase: PrepareProgress['phase'] | 'load';
+  done: number;
+  total: number;
+}
+
+export interface DenseModelOptions {
+  /** `exact` computes in float32; `fast` rounds activations to 8 bits before they meet quantised weights. */
+  precision: Precision;
+  /** Threads of ONNX Runtime. Default: one for each core. */
+  threads?: number;
+  /** Most tokens. Default: what the model was trained for; RoPE is stretched past that. */
+  context?: number;
+  /** Where prepared weights are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
+  cacheFolder?: string;
+  onProgress?: (progress: DenseModelProgress) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Prepares a model's weights (once: they are kept in the cache folder) and loads its segments. The GGUF file may be
+ * closed afterwards.
+ *
+ * Throws `unsupported-architecture`, `unsupported-tensor-type`, `metadata-missing`, `gguf-invalid`, `tensor-missing`,
+ * `tensor-shape-mismatch` and `not-a-number` for files that cannot be run; `cache-folder-unwritable`; `aborted`;
+ * `backend-failed`; and what reading the file throws. Nothing stays behind then.
+ */
+export async function loadDenseModel(gguf: GgufFile, options: DenseModelOptions): Promise<DenseModel> {
+  const { precision, threads = availableParallelism(), cacheFolder, onProgress, signal } = options;
+  checkPositiveInteger('threads', threads);
+  const architecture = architectureOf(gguf);
+  const config = architecture.readConfig(gguf);
+  const { context = config.contextLength } = options;
+  checkPositiveInteger('context', context);
+  const graphs = architecture.buildGraphs(gguf, config, precision);
+  const rope = createRope(config, context, await readRopeFactors(gguf, graphs));
+  const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, onProgress, signal });
+  const segments: Segment[] = [];
+  try {
+    for (const graph of graphs.segments) {
+      throwIfAborted(signal);
+      segments.push(await loadSegment(graph, { folder: weights.folder, threads }));
+      onProgress?.({ phase: 'load', done: segments.length, total: graphs.segments.length });
+    }
+  } catch (error) {
+    await releaseAll(segments, weights);
+    throw error;
+  }
+  return createDenseModel({ config, precision, context, rope, segments, weights });
+}
+
+/** What a model's weights will take, from its header alone. Throws as `loadDenseModel` does. */
+export function inspectDenseModel(
+  gguf: GgufFile,
+  precision: Precision,
+): { config: ModelConfig; memory: WeightsMemory } {
+  const architecture = architectureOf(gguf);
+  const config = architecture.readConfig(gguf);
+  const { weights, segments } = architecture.buildGraphs(gguf, config, precision);
+  return { config, memory: weightsMemory(weights, precision, segments.length) };
+}
+
+async function readRopeFactors(gguf: GgufFile, { ropeFactors }: DecoderGraphs): Promise<Float32Array | undefined> {
+  return ropeFactors && dequantize(ropeFactors.type, await gguf.read(ropeFactors));
+}
+
+interface Parts {
+  config: ModelConfig;
+  precision: Precision;
+  context: number;
+  rope: Rope;
+  /** Layers + 1. */
+  segments: readonly Segment[];
+  weights: PreparedWeights;
+}
+
+function createDenseModel({ config, precision, context, rope, segments, weights }: Parts): DenseModel {
+  const { layers, hiddenSize, heads, headDim, ropeDimensions } = config;
+  let disposed = false;
+
+  async function forward(
+    tokens: Int32Array,
+    startPosition: number,
+    attend: Attend,
+    { logits = 'last', signal }: ForwardOptions = {},
+  ): Promise<Float32Array | undefined> {
+    const count = tokens.length;
+    checkTokens(tokens, startPosition, { vocabularySize: config.vocabularySize, context });
+    const firstRow = firstLogitsRow(logits, count);
+
+    const { cos, sin } = rope(startPosition, count);
+    const angles = [1, count, ropeDimensions / 2];
+    const rotations = { [io.cos]: floatTensor(cos, angles), [io.sin]: floatTensor(sin, angles) };
+    let inputs: SegmentInputs = { [io.tokens]: integerTensor(tokens, [count]) };
+    for (let layer = 0; layer < layers; layer++) {
+      const outputs = await run(layer, { ...inputs, ...rotations }, signal);
+      const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
+      const attended = await attend(layer, { q, k, v } as Projections);
+      checkAttended(attended, count);
+      // The rows of the last segment are independent of each other, so it runs only those that are wanted.
+      const from = layer === layers - 1 ? firstRow : 0;
+      inputs = {
+        [io.attended]: rowsFrom(from, attended, heads * headDim),
+        [io.residual]: rowsFrom(from, residual as Float32Array, hiddenSize),
+      };
+    }
+    if (firstRow === count) return undefined;
+    const { [io.logits]: result } = await run(layers, inputs, signal);
+    requireFiniteLogits(result as Float32Array);
+    return result;
+  }
+
+  function run(at: number, inputs: SegmentInputs, signal: AbortSignal | undefined) {
+    throwIfAborted(signal);
+    if (disposed) throw disposedError();
+    return (segments[at] as Segment).run(inputs);
+  }
+
+  function checkAttended(attended: Float32Array, count: number): void {
+    const expected = count * heads * headDim;
+    if (attended.length === expected) return;
+    throw llmError({
+      code: 'invalid-argument',
+      problem: 'The attention gave outputs of another size.',
+      found: `${attended.length} values`,
+      remedy: `Give ${expected}: ${count} tokens of ${heads} heads of ${headDim} values.`,
+    });
+  }
+
+  async function dispose(): Promise<void> {
+    if (disposed) return;
+    disposed = true;
+    await releaseAll(segments, weights);
+  }
+
+  return { config, precision, context, forward, dispose, [Symbol.asyncDispose]: dispose };
+}
+
+/** Rows of a matrix with rows of `width` values, from row `from` on, without copying them. */
+function rowsFrom(from: number, matrix: Float32Array, width: number) {
+  const rows = matrix.subarray(from * width);
+  return floatTensor(rows, [rows.length / width, width]);
+}
+
+/** The first row that logits are wanted for; `count` where there is none. */
+function firstLogitsRow(logits: NonNullable<ForwardOptions['logits']>, count: number): number {
+  if (logits === 'last') return count - 1;
+  if (logits === 'all') return 0;
+  if (logits === 'none') return count;
+  if (Number.isInteger(logits.from) && logits.from >= 0 && logits.from < count) return logits.from;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'The logits are wanted from a row that is not there.',
+    found: logits.from,
+    remedy: `Give a row from 0 to ${count - 1}.`,
+  });
+}
+
+async function releaseAll(segments: readonly Segment[], weights: PreparedWeights): Promise<void> {
+  for (const segment of segments) await segment.release();
+  await weights.release();
+}
+
+function disposedError() {
+  return llmError({ code: 'disposed', problem: 'The model is disposed of.', remedy: 'Load it again.' });
+}

@@ -1,0 +1,61 @@
+/** What a pass through a model refuses before and after it computes. */
+import { llmError } from '../errors.ts';
+
+export function checkPositiveInteger(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value > 0) return;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: `${name} must be a positive whole number.`,
+    found: value,
+    remedy: 'Leave it out for the default.',
+  });
+}
+
+/** Throws `invalid-argument` or `prompt-too-long`. */
+export function checkTokens(
+  tokens: Int32Array,
+  startPosition: number,
+  { vocabularySize, context }: { vocabularySize: number; context: number },
+): void {
+  if (tokens.length === 0) {
+    throw llmError({ code: 'invalid-argument', problem: 'There are no tokens to run.', remedy: 'Give at least one.' });
+  }
+  if (!Number.isSafeInteger(startPosition) || startPosition < 0) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: 'The position of the first token must be a whole number.',
+      found: startPosition,
+      remedy: 'Give the number of tokens before it.',
+    });
+  }
+  const unknown = tokens.find((token) => token < 0 || token >= vocabularySize);
+  if (unknown !== undefined) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: 'The model has no token of this number.',
+      found: unknown,
+      remedy: `Give numbers from 0 to ${vocabularySize - 1}, as the model's own tokenizer does.`,
+    });
+  }
+  const end = startPosition + tokens.length;
+  if (end > context) {
+    throw llmError({
+      code: 'prompt-too-long',
+      problem: `The model was loaded for a context of ${context} tokens.`,
+      found: `${end} tokens`,
+      remedy: 'Shorten the prompt, or load the model for a longer context: RoPE is then stretched.',
+    });
+  }
+}
+
+/** Throws `not-a-number` where a logit is NaN or infinite. */
+export function requireFiniteLogits(logits: Float32Array): void {
+  const at = logits.findIndex((logit) => !Number.isFinite(logit));
+  if (at === -1) return;
+  throw llmError({
+    code: 'not-a-number',
+    problem: 'The model gave a logit that is not a finite number.',
+    found: logits[at],
+    remedy: 'The weights, or the outputs of the attention, are out of the range of float32: try another file.',
+  });
+}

@@ -1,0 +1,74 @@
+/**
+ * Decides where the tensors of all segments lie in their one weights file, before a byte of it is written: the graphs
+ * need the places, `inspect` the sizes, and the writer the order.
+ */
+import type { GgufTensor } from '../gguf/index.ts';
+import type { ExternalData } from './graph.ts';
+import { formKey, type MatrixForm, type Plane, planesOf } from './matrix-form.ts';
+
+/** What a graph does with a matrix: it multiplies by it, looks rows of it up, or has it as a vector. */
+export type MatrixUse = 'product' | 'table' | 'vector';
+
+/** Rows of one or more tensors of equal row length, in one form, one under the other. */
+export interface PlacedMatrix {
+  readonly tensors: readonly GgufTensor[];
+  readonly form: MatrixForm;
+  readonly rows: number;
+  readonly rowLength: number;
+  readonly uses: ReadonlySet<MatrixUse>;
+  /** Where each plane lies; its rows follow one another. */
+  readonly planes: readonly (Plane & ExternalData)[];
+}
+
+/** Tensors begin at whole pages, so that they can be mapped into memory. */
+const alignment = 4096;
+
+export class WeightsPlan {
+  readonly #matrices = new Map<string, PlacedMatrix & { uses: Set<MatrixUse> }>();
+  #byteLength = 0;
+
+  /** In the order of the file. */
+  get matrices(): readonly PlacedMatrix[] {
+    return [...this.#matrices.values()];
+  }
+
+  /** Bytes of the weights file. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** Places tensors, once: the same ones in the same form share their place. */
+  place(tensors: readonly GgufTensor[], form: MatrixForm, use: MatrixUse): PlacedMatrix {
+    const key = `${formKey(form)} ${JSON.stringify(tensors.map(({ name }) => name))}`;
+    const known = this.#matrices.get(key);
+    if (known !== undefined) {
+      known.uses.add(use);
+      return known;
+    }
+    const rowLength = rowLengthOf(tensors[0] as GgufTensor);
+    const rows = tensors.reduce((sum, tensor) => sum + rowsOf(tensor), 0);
+    const planes = planesOf(form, rowLength).map((plane) => {
+      const byteLength = rows * plane.bytesPerRow;
+      return { ...plane, offset: this.#reserve(byteLength), byteLength };
+    });
+    const matrix = { tensors, form, rows, rowLength, uses: new Set([use]), planes };
+    this.#matrices.set(key, matrix);
+    return matrix;
+  }
+
+  #reserve(byteLength: number): number {
+    const offset = Math.ceil(this.#byteLength / alignment) * alignment;
+    this.#byteLength = offset + byteLength;
+    return offset;
+  }
+}
+
+/** Values of a row: the innermost dimension. */
+export function rowLengthOf(tensor: GgufTensor): number {
+  return tensor.dimensions[0] as number;
+}
+
+/** Rows of a matrix; a vector has one. */
+export function rowsOf(tensor: GgufTensor): number {
+  return tensor.dimensions.slice(1).reduce((product, dimension) => product * dimension, 1);
+}

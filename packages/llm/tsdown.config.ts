@@ -1,0 +1,11 @@
+import { defineConfig } from 'tsdown';
+import { buildOptions } from '../../scripts/tsdown-options.ts';
+
+export default defineConfig({
+  ...buildOptions,
+  entry: ['src/index.ts'],
+  platform: 'node',
+  target: 'node20.19',
+  // The model that `loadModel('nano')` finds in the package.
+  copy: { from: '../../models/nano/nano.gguf', to: 'models' },
+});
