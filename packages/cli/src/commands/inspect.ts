@@ -1,0 +1,76 @@
+/** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
+import { type Inspection, inspectModel } from '@keysieve/llm';
+import { Command } from 'commander';
+import { showLoading } from '../loading.ts';
+import {
+  type AttentionOptions,
+  addAttentionOptions,
+  addJsonOption,
+  addModelOptions,
+  type ModelOptions,
+} from '../options.ts';
+import { abortOnInterrupt, formatBytes, formatCount } from '../terminal.ts';
+
+interface Options extends ModelOptions, AttentionOptions {
+  cachePrecision: 'f16' | 'f32';
+  json?: boolean;
+}
+
+export function inspectCommand(): Command {
+  const command = new Command('inspect').description('architecture, memory and settings of a model');
+  command.option('--cache-precision <precision>', 'f16 or f32', 'f16');
+  addModelOptions(command);
+  addAttentionOptions(command);
+  addJsonOption(command);
+  return command.action((options: Options) => inspect(options));
+}
+
+async function inspect({ model, context, precision, threads, json, ...attention }: Options): Promise<void> {
+  const { signal, release } = abortOnInterrupt();
+  try {
+    const inspection = await inspectModel(model, {
+      ...(context === undefined ? {} : { context }),
+      ...(precision === undefined ? {} : { precision }),
+      ...(threads === undefined ? {} : { threads }),
+      cachePrecision: attention.cachePrecision,
+      attention: {
+        policy: attention.attention,
+        ...(attention.budget === undefined ? {} : { budget: attention.budget }),
+      },
+      ...showLoading(),
+      signal,
+    });
+    process.stdout.write(json ? `${JSON.stringify(inspection)}\n` : `${describe(inspection)}\n`);
+  } finally {
+    release();
+  }
+}
+
+function describe({ name, path, config, context, weights, memory, precision, attention }: Inspection): string {
+  const rows: [string, string][] = [
+    ['model', `${name} (${path})`],
+    ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],
+    [
+      'layers',
+      `${config.layers}, ${config.heads} query heads on ${config.keyValueHeads} key-value heads of ${config.headDim}`,
+    ],
+    ['vocabulary', `${formatCount(config.vocabularySize)} tokens`],
+    ['weights', Object.entries(weights).map(([type, count]) => `${count} tensors ${type}`).join(', ')],
+    [
+      'context',
+      `${formatCount(context.tokens)} tokens` + (context.stretched ? `, stretched from ${formatCount(context.trained)}` : ''),
+    ],
+    [
+      'precision',
+      precision.reason === 'asked for'
+        ? `${precision.chosen}, as asked for`
+        : `${precision.chosen}: KL of fast to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
+    ],
+    ['attention', `${attention.policy}${attention.budget === null ? '' : `, ${attention.budget}`}`],
+    ['memory', `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights,`],
+    ['', `${formatBytes(memory.cache)} for ${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each),`],
+    ['', `${formatBytes(memory.work)} to work in, ${formatBytes(memory.runtime)} for the runtime`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
+}

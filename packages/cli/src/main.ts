@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+/** The `keysieve` command: one file a subcommand, listed here. */
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { generateCommand } from './commands/generate.ts';
+import { inspectCommand } from './commands/inspect.ts';
+import { EXIT, reportError } from './errors.ts';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+/** A new subcommand is a file in commands/ and an entry here. */
+const COMMANDS = [generateCommand, inspectCommand];
+
+const program = new Command('keysieve')
+  .description('Long prompts for language models on your own machine, with the error of every answer shown.')
+  .version(version)
+  .showHelpAfterError('(run with --help for the options)');
+
+for (const command of COMMANDS) program.addCommand(command().exitOverride().copyInheritedSettings(program));
+program.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Commander has printed its own message, help and version included.
+  process.exitCode =
+    error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.success : EXIT.wrongCall) : reportError(error);
+}

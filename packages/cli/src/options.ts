@@ -1,0 +1,69 @@
+/** Options that several subcommands share, and how their texts are read. */
+import { BUDGETS, DEFAULT_BUDGET, POLICY_NAMES, parseBudget } from 'keysieve';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+export interface ModelOptions {
+  model: string;
+  context?: number;
+  precision?: 'exact' | 'fast';
+  threads?: number;
+}
+
+export interface AttentionOptions {
+  attention: string;
+  budget?: string;
+}
+
+/** --model, --context, --precision, --threads */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
+    .option('--context <tokens>', "tokens of context; past the model's own, RoPE is stretched", positiveInteger)
+    .addOption(
+      new Option('--precision <precision>', 'of the dense layers: exact (float32) or fast (8-bit activations)')
+        .choices(['exact', 'fast'])
+        .default(undefined, 'fast, where its KL to exact is below .005 on the model'),
+    )
+    .option('--threads <count>', 'threads (default: all cores)', positiveInteger);
+}
+
+/** --attention, --budget */
+export function addAttentionOptions(command: Command): Command {
+  const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
+  return command
+    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('dense'))
+    .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget);
+}
+
+export const addJsonOption = (command: Command): Command =>
+  command.option('--json', 'print one JSON object on stdout');
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value <= 0) throw new InvalidArgumentError('It must be a positive whole number.');
+  return value;
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number, at least 0.');
+  }
+  return value;
+}
+
+export function finiteNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
+
+export const collect = (text: string, before: string[] = []): string[] => [...before, text];
+
+function budget(text: string): string {
+  try {
+    return parseBudget(text).name;
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}

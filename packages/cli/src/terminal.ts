@@ -1,0 +1,88 @@
+/** What a person sees while a command works: progress and notes on stderr, so that stdout stays clean. */
+import { Presets, SingleBar } from 'cli-progress';
+
+export interface Progress {
+  /** Work done, of a total; the first call draws the bar. */
+  update(done: number, total: number, note?: string): void;
+  stop(): void;
+}
+
+/** Seconds between the lines that stand for a bar where stderr is no terminal. */
+const LINE_EVERY_MS = 2000;
+
+/** A progress bar on stderr; lines, now and then, where that is no terminal. */
+export function createProgress(label: string, unit: string): Progress {
+  return process.stderr.isTTY ? barProgress(label, unit) : lineProgress(label, unit);
+}
+
+function barProgress(label: string, unit: string): Progress {
+  const bar = new SingleBar(
+    {
+      format: `${label} {bar} {percentage} % | {value}/{total} ${unit} | {eta_formatted} left{note}`,
+      stream: process.stderr,
+      clearOnComplete: true,
+      hideCursor: true,
+      etaBuffer: 20,
+    },
+    Presets.shades_classic,
+  );
+  let drawn = false;
+  return {
+    update(done, total, note = '') {
+      if (!drawn) bar.start(total, done, { note });
+      else {
+        bar.setTotal(total);
+        bar.update(done, { note });
+      }
+      drawn = true;
+    },
+    stop() {
+      if (drawn) bar.stop();
+    },
+  };
+}
+
+function lineProgress(label: string, unit: string): Progress {
+  let next = performance.now() + LINE_EVERY_MS;
+  return {
+    update(done, total) {
+      if (performance.now() < next) return;
+      next = performance.now() + LINE_EVERY_MS;
+      note(`${label} ${formatCount(done)} of ${formatCount(total)} ${unit}`);
+    },
+    stop() {},
+  };
+}
+
+/** A line on stderr. */
+export const note = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+/**
+ * A signal that the first Ctrl-C aborts; a second one ends the process at once. Call `release` when the work is done.
+ */
+export function abortOnInterrupt(): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+  };
+  process.on('SIGINT', interrupt);
+  return { signal: controller.signal, release: () => process.off('SIGINT', interrupt) };
+}
+
+/** 12,345 */
+export const formatCount = (count: number): string => Math.round(count).toLocaleString('en-US');
+
+/** 1.5 GiB */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1024 ** step;
+  return `${value.toFixed(step === 0 || value >= 100 ? 0 : 1)} ${units[step]}`;
+}
+
+/** 3.2 % */
+export const formatShare = (share: number): string =>
+  `${(share * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;

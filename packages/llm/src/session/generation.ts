@@ -1,0 +1,196 @@
+/**
+ * One answer as it is generated: an async iterable of pieces of text, and a promise of the whole with what it cost and
+ * how exact its attention was.
+ */
+import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
+import type { Sampler } from '../sampling/index.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
+import type { Step } from './session.ts';
+import { createStopFilter } from './stop-strings.ts';
+
+/** A piece of the answer. */
+export interface GenerationChunk {
+  /** Text, whole characters; may be empty while bytes of one are missing or a stop string may be beginning. */
+  text: string;
+  /** The token that it came with. */
+  token: number;
+  /** Time of the model's pass that followed on the last token, and of sampling. */
+  milliseconds: number;
+  /** Attention of that pass. */
+  attention: AttentionReport;
+}
+
+/** Why an answer ended: the model ended it, a stop string came, it was long enough, or the context was full. */
+export type FinishReason = 'end' | 'stop' | 'length' | 'context';
+
+export interface AttentionSummary {
+  policy: string;
+  /** The budget as it was given, or null: dense attention has none. */
+  budget: string | null;
+  /** Keys that a head read exactly: mean number, and share of those there were. */
+  keysRead: { mean: number; share: number };
+  /** Bytes of the cache that were read for a token. */
+  bytesPerToken: number;
+  /** Bounds over heads, layers and tokens. Null: no bound is known for at least one of them. */
+  tailMass: { mean: number | null; max: number | null };
+  outputError: { mean: number | null; max: number | null };
+  certificate: CertificateKind;
+}
+
+export interface GenerationResult {
+  text: string;
+  /** Generated tokens. */
+  tokens: number[];
+  finishReason: FinishReason;
+  promptTokens: number;
+  /** Tokens of the prompt that were in the cache already. */
+  reusedTokens: number;
+  /** Time until the logits of the prompt's last token were there. */
+  prefillMs: number;
+  /** Time of each further pass. */
+  decodeMs: number[];
+  /** Attention of the passes that decoded; of the prefill where there was none. */
+  attention: AttentionSummary;
+}
+
+export interface Generation extends AsyncIterable<GenerationChunk> {
+  /** The whole answer. Generates it where nothing iterates. */
+  readonly result: Promise<GenerationResult>;
+}
+
+/** The parts that an answer is made with. */
+export interface GenerationParts {
+  policy: PolicySpec;
+  tokenizer: Tokenizer;
+  maxTokens: number;
+  stop: readonly string[];
+  sampler: Sampler;
+  contextLength: number;
+  acquire(): () => void;
+  prefill(): Promise<Step & { prompt: Int32Array; reused: number }>;
+  decode(token: number): Promise<Step>;
+  /** The tokens in the cache. */
+  history(): readonly number[];
+}
+
+export function createGeneration(parts: GenerationParts): Generation {
+  let started = false;
+  let settle: { resolve(result: GenerationResult): void; reject(error: unknown): void } | undefined;
+  const promise = new Promise<GenerationResult>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  // Whoever iterates gets the error there; the promise alone must not end the process.
+  promise.catch(() => {});
+
+  async function* iterate(): AsyncGenerator<GenerationChunk, void> {
+    if (started) throw new TypeError('A generation can be iterated once; keep its chunks, or await its result.');
+    started = true;
+    let finished = false;
+    try {
+      const result = yield* run(parts);
+      finished = true;
+      settle?.resolve(result);
+    } catch (error) {
+      finished = true;
+      settle?.reject(error);
+      throw error;
+    } finally {
+      if (!finished) settle?.reject(new Error('The generation was left before its end.'));
+    }
+  }
+
+  return {
+    [Symbol.asyncIterator]: iterate,
+    get result() {
+      if (!started) void drain(iterate());
+      return promise;
+    },
+  };
+}
+
+async function drain(generator: AsyncGenerator<GenerationChunk, void>): Promise<void> {
+  try {
+    for await (const _ of generator);
+  } catch {
+    // The promise has it.
+  }
+}
+
+async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, GenerationResult> {
+  const { tokenizer, maxTokens, sampler, policy, contextLength } = parts;
+  const release = parts.acquire();
+  try {
+    const stops = createStopFilter(parts.stop);
+    const decoder = tokenizer.streamDecoder({ skipSpecial: true });
+    const decoded = emptyReport();
+    const tokens: number[] = [];
+    const decodeMs: number[] = [];
+    let text = '';
+    let finishReason: FinishReason = 'length';
+
+    let started = performance.now();
+    const prefilled = await parts.prefill();
+    const prefillMs = performance.now() - started;
+    let step: Step = prefilled;
+    while (tokens.length < maxTokens) {
+      const token = sampler.next(step.logits, parts.history());
+      if (tokenizer.endOfGeneration.has(token)) {
+        finishReason = 'end';
+        break;
+      }
+      tokens.push(token);
+      const piece = stops.append(decoder.append(token));
+      text += piece.text;
+      yield { text: piece.text, token, milliseconds: performance.now() - started, attention: step.report };
+      if (piece.stopped) {
+        finishReason = 'stop';
+        break;
+      }
+      if (tokens.length === maxTokens) break;
+      if (parts.history().length >= contextLength) {
+        finishReason = 'context';
+        break;
+      }
+      started = performance.now();
+      step = await parts.decode(token);
+      decodeMs.push(performance.now() - started);
+      addReport(decoded, step.report);
+    }
+    if (finishReason !== 'stop') {
+      const rest = stops.append(decoder.flush());
+      const last = rest.text + (rest.stopped ? '' : stops.flush());
+      text += last;
+      if (last !== '') {
+        yield { text: last, token: tokens.at(-1) as number, milliseconds: 0, attention: emptyReport() };
+      }
+    }
+    const passes = decodeMs.length;
+    return {
+      text,
+      tokens,
+      finishReason,
+      promptTokens: prefilled.prompt.length,
+      reusedTokens: prefilled.reused,
+      prefillMs,
+      decodeMs,
+      attention: summarise(policy, passes > 0 ? decoded : prefilled.report, Math.max(1, passes)),
+    };
+  } finally {
+    release();
+  }
+}
+
+/** What a report over `passes` tokens says of each. */
+export function summarise({ policy, budget }: PolicySpec, report: AttentionReport, passes: number): AttentionSummary {
+  const rows = Math.max(1, report.rows);
+  const finite = (x: number) => (Number.isFinite(x) ? x : null);
+  return {
+    policy,
+    budget: policy === 'dense' ? null : (budget ?? null),
+    keysRead: { mean: report.keysRead / rows, share: report.keysRead / Math.max(1, report.keys) },
+    bytesPerToken: report.bytesRead / passes,
+    tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
+    outputError: { mean: finite(report.outputError.sum / rows), max: finite(report.outputError.max) },
+    certificate: report.certificate,
+  };
+}

@@ -1,0 +1,14 @@
+/** Models and sessions: what most users of this package need. */
+export type {
+  AttentionSummary,
+  FinishReason,
+  Generation,
+  GenerationChunk,
+  GenerationResult,
+} from './generation.ts';
+export { type InspectOptions, type Inspection, inspectModel, type MemoryPrediction } from './inspection.ts';
+export { loadModel, type Model } from './load-model.ts';
+export type { LoadOptions, LoadProgress } from './model-file.ts';
+export type { Prompt } from './prompt.ts';
+export { decodePrompt, readPromptFile } from './prompt-file.ts';
+export type { GenerateOptions, PrefillProgress, Session, SessionOptions } from './session.ts';

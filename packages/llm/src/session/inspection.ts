@@ -1,0 +1,92 @@
+/** What a model is, what memory it will take and how it would be run, without running it. */
+import { availableParallelism } from 'node:os';
+import { attentionBytes, createPolicy, type PolicySpec, type Precision } from 'keysieve';
+import { inspectDenseModel, type ModelConfig } from '../model/index.ts';
+import type { Precision as DensePrecision } from '../onnx/index.ts';
+import { type LoadOptions, openModelFile } from './model-file.ts';
+import { CHUNK_TOKENS } from './session.ts';
+
+export interface InspectOptions extends LoadOptions {
+  /** Default: `{ policy: 'dense' }`. */
+  attention?: PolicySpec;
+  /** Precision of the cache. Default: `f16`. */
+  cachePrecision?: Precision;
+}
+
+/** Bytes that will be resident. */
+export interface MemoryPrediction {
+  /** Node and ONNX Runtime themselves. */
+  runtime: number;
+  weights: number;
+  /** A cache that is full to the context. */
+  cache: number;
+  cachePerToken: number;
+  /** Activations of a chunk of the prompt, and the buffers of the attention. */
+  work: number;
+  total: number;
+}
+
+export interface Inspection {
+  name: string;
+  path: string;
+  config: ModelConfig & { parameters: number };
+  /** Tensors of each type. */
+  weights: Record<string, number>;
+  context: { tokens: number; trained: number; stretched: boolean };
+  precision: {
+    chosen: DensePrecision;
+    reason: 'asked for' | 'measured';
+    /** Mean KL divergence of fast from exact predictions, in nats, and the tokens that it was measured on. */
+    kl?: number;
+    tokens?: number;
+  };
+  attention: { policy: string; budget: string | null };
+  memory: MemoryPrediction;
+}
+
+/** Resident bytes of a Node process that has loaded ONNX Runtime and nothing else. */
+const RUNTIME_BYTES = 110 * 2 ** 20;
+
+/** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
+export async function inspectModel(source: string, options: InspectOptions = {}): Promise<Inspection> {
+  const { attention = { policy: 'dense' }, cachePrecision = 'f16', threads = availableParallelism() } = options;
+  const policy = createPolicy(attention);
+  await using file = await openModelFile(source, options);
+  const choice = await file.choosePrecision();
+  const chosen = typeof choice === 'string' ? choice : choice.chosen;
+  const { config, memory } = inspectDenseModel(file.gguf, chosen);
+  const tokens = options.context ?? config.contextLength;
+  const tensors = [...file.gguf.tensors.values()];
+  const sizes = attentionBytes({ ...config, capacity: tokens, precision: cachePrecision, threads }, CHUNK_TOKENS);
+  const weights = memory.packed + memory.mapped + memory.segments;
+  const work = sizes.work + activationBytes(config);
+  return {
+    name: file.name,
+    path: file.path,
+    config: { ...config, parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((a, b) => a * b, 1), 0) },
+    weights: countBy(tensors.map(({ type }) => type)),
+    context: { tokens, trained: config.contextLength, stretched: tokens > config.contextLength },
+    precision: typeof choice === 'string' ? { chosen, reason: 'asked for' } : { ...choice, reason: 'measured' },
+    attention: { policy: policy.name, budget: policy.kind === 'dense' ? null : policy.budget.name },
+    memory: {
+      runtime: RUNTIME_BYTES,
+      weights,
+      cache: sizes.cache,
+      cachePerToken: sizes.cachePerToken,
+      work,
+      total: RUNTIME_BYTES + weights + sizes.cache + work,
+    },
+  };
+}
+
+/** The largest of what a segment has at once for a chunk: residual, projections and both halves of the MLP. */
+function activationBytes({ hiddenSize, feedForwardSize, heads, keyValueHeads, headDim }: ModelConfig): number {
+  const perToken = 3 * hiddenSize + 3 * feedForwardSize + 2 * (heads + 2 * keyValueHeads) * headDim;
+  return CHUNK_TOKENS * perToken * 4;
+}
+
+function countBy(names: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,78 @@
+/** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
+import { availableParallelism } from 'node:os';
+import type { DenseModel, ModelConfig } from '../model/index.ts';
+import type { Precision as DensePrecision } from '../onnx/index.ts';
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
+import { type LoadOptions, openModelFile } from './model-file.ts';
+import { createSession, type Session, type SessionOptions } from './session.ts';
+
+/** A loaded model. Sessions share its weights. */
+export interface Model extends AsyncDisposable {
+  /** Its name in the file. */
+  readonly name: string;
+  /** Path of the GGUF file. */
+  readonly path: string;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  /** Most tokens that a session holds. */
+  readonly contextLength: number;
+  /** Whether that is more than the model was trained for. */
+  readonly stretched: boolean;
+  readonly precision: DensePrecision;
+  readonly threads: number;
+  createSession(options?: SessionOptions): Promise<Session>;
+  /** Frees the weights. Dispose of the sessions first; disposing again does nothing. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads `nano`, the model that comes with this package; `hf:OWNER/REPO[/FILE]`, one from the Hugging Face hub; or a
+ * GGUF file by its path. Throws `model-not-found`, `not-gguf` and the other codes of files, hubs and backends; `aborted`.
+ */
+export async function loadModel(source: string, options: LoadOptions = {}): Promise<Model> {
+  const threads = options.threads ?? availableParallelism();
+  await using file = await openModelFile(source, { ...options, threads });
+  const precision = await file.choosePrecision();
+  const dense = await file.load(typeof precision === 'string' ? precision : precision.chosen);
+  const { name, path, tokenizer } = file;
+  return createModel({ name, path, tokenizer, dense, threads, chatTemplate: memoised(() => file.chatTemplate()) });
+}
+
+interface Parts {
+  name: string;
+  path: string;
+  tokenizer: Tokenizer;
+  chatTemplate: () => ChatTemplate;
+  dense: DenseModel;
+  threads: number;
+}
+
+function createModel({ name, path, tokenizer, chatTemplate, dense, threads }: Parts): Model {
+  const { config, precision, context: contextLength } = dense;
+  const dispose = () => dense.dispose();
+  return {
+    name,
+    path,
+    config,
+    tokenizer,
+    contextLength,
+    stretched: contextLength > config.contextLength,
+    precision,
+    threads,
+    createSession: (options) =>
+      createSession(
+        { dense, tokenizer, contextLength, threads, renderChat: (messages) => chatTemplate().render(messages) },
+        options,
+      ),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+function memoised<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

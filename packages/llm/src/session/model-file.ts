@@ -1,0 +1,94 @@
+/** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
+import { type GgufFile, openGguf } from '../gguf/index.ts';
+import { resolveModel } from '../hub/index.ts';
+import { type DenseModel, loadDenseModel } from '../model/index.ts';
+import type { Precision as DensePrecision } from '../onnx/index.ts';
+import {
+  type ChatTemplate,
+  createChatTemplate,
+  createTokenizer,
+  readCompanionFiles,
+  type Tokenizer,
+} from '../tokenizer/index.ts';
+import { modelSource } from './model-source.ts';
+import { choosePrecision, type PrecisionChoice } from './precision.ts';
+
+/**
+ * What loading is at: a file coming from the hub; its content being hashed; segments being built of it, verified, and
+ * loaded; the precision being chosen.
+ */
+export interface LoadProgress {
+  phase: 'download' | 'hash' | 'verify' | 'build' | 'load' | 'calibrate';
+  /** Bytes; segments for `load`, tokens for `calibrate`. */
+  done: number;
+  total: number;
+}
+
+export interface LoadOptions {
+  /**
+   * Most tokens that a session holds. Past what the model was trained for, RoPE is stretched. Default: what the model
+   * was trained for.
+   */
+  context?: number | undefined;
+  /**
+   * Of the dense layers: `exact` computes in float32, `fast` may round activations to 8 bits. Default: `fast`, where
+   * the KL divergence of its predictions from exact ones is below .005 on this model, measured once.
+   */
+  precision?: DensePrecision | undefined;
+  /** Threads of the dense layers and of the attention. Default: one for each core. */
+  threads?: number | undefined;
+  /** Where prepared models are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
+  cacheFolder?: string | undefined;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ModelFile extends AsyncDisposable {
+  /** Its name in the file. */
+  readonly name: string;
+  readonly path: string;
+  readonly gguf: GgufFile;
+  readonly tokenizer: Tokenizer;
+  /** Throws where the model has no chat template, or a broken one: that matters only to those who chat. */
+  chatTemplate(): ChatTemplate;
+  /** The precision that was asked for, or the one that is measured to do. */
+  choosePrecision(): Promise<DensePrecision | PrecisionChoice>;
+  load(precision: DensePrecision): Promise<DenseModel>;
+}
+
+/** Opens `nano`, `hf:OWNER/REPO[/FILE]` or a path. Throws the codes of files, hubs and tokenizers. */
+export async function openModelFile(source: string, options: LoadOptions): Promise<ModelFile> {
+  const { precision, cacheFolder, signal, onProgress } = options;
+  const path = await resolveModel(modelSource(source), {
+    cacheFolder,
+    signal,
+    onProgress: ({ done, total }) => onProgress?.({ phase: 'download', done, total }),
+  });
+  const gguf = await openGguf(path);
+  try {
+    const { tokenizerJson, chatTemplate } = await readCompanionFiles(path);
+    const ownTokenizer = gguf.metadata.has('tokenizer.ggml.tokens');
+    const tokenizer = createTokenizer(gguf, { tokenizerJson: ownTokenizer ? undefined : tokenizerJson });
+    const load = (precision: DensePrecision) => loadDenseModel(gguf, { ...given(options), precision });
+    return {
+      name: gguf.metadata.stringOr('general.name', path),
+      path,
+      gguf,
+      tokenizer,
+      chatTemplate: () => createChatTemplate(gguf, { template: chatTemplate }),
+      choosePrecision: async () =>
+        precision ?? choosePrecision({ gguf, tokenizer, load, cacheFolder, signal, onProgress }),
+      load,
+      [Symbol.asyncDispose]: () => gguf.close(),
+    };
+  } catch (error) {
+    await gguf.close();
+    throw error;
+  }
+}
+
+/** The options that were given, without those that are undefined. */
+export function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

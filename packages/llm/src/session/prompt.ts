@@ -1,0 +1,46 @@
+/** From what a caller calls a prompt, a text, chat messages or token ids, to the ids that the model reads. */
+import { llmError } from '../errors.ts';
+import type { ChatMessage, Tokenizer } from '../tokenizer/index.ts';
+
+/** Raw text, the messages of a chat, or token ids as they are. */
+export type Prompt = string | readonly ChatMessage[] | Int32Array;
+
+export interface PromptContext {
+  tokenizer: Tokenizer;
+  /** Makes the text of a chat. Throws `chat-template-missing` where the model has no template. */
+  renderChat(messages: readonly ChatMessage[]): string;
+}
+
+/** Token ids of a prompt. Throws `prompt-empty`, `chat-template-missing` or `chat-template-invalid`. */
+export function encodePrompt(prompt: Prompt, { tokenizer, renderChat }: PromptContext): Int32Array {
+  const tokens = encode(prompt, tokenizer, renderChat);
+  if (tokens.length === 0) {
+    throw llmError({
+      code: 'prompt-empty',
+      problem: 'The prompt has no tokens.',
+      remedy: 'Give at least one character of text, one message, or one token.',
+    });
+  }
+  return tokens;
+}
+
+function encode(prompt: Prompt, tokenizer: Tokenizer, renderChat: PromptContext['renderChat']): Int32Array {
+  if (prompt instanceof Int32Array) return prompt;
+  const isText = typeof prompt === 'string';
+  if (prompt.length === 0) return new Int32Array(0);
+  const ids = tokenizer.encode(isText ? prompt : renderChat(prompt));
+  const { addBos, bosToken } = tokenizer;
+  if (!addBos || bosToken === undefined || ids[0] === bosToken) return ids;
+  const withBos = new Int32Array(ids.length + 1);
+  withBos[0] = bosToken;
+  withBos.set(ids, 1);
+  return withBos;
+}
+
+/** Tokens that two lists have in common from the start on. */
+export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const most = Math.min(a.length, b.length);
+  let same = 0;
+  while (same < most && a[same] === b[same]) same++;
+  return same;
+}

@@ -1,0 +1,237 @@
+/**
+ * A session: one cache, and what is read into it. A prompt that begins as the cache does is read on from there, so the
+ * turns of a chat cost only what is new in them.
+ */
+import {
+  type Attention,
+  type AttentionReport,
+  addReport,
+  createAttention,
+  createPolicy,
+  emptyReport,
+  type PolicySpec,
+  type Precision,
+} from 'keysieve';
+import { llmError } from '../errors.ts';
+import type { Attend, DenseModel } from '../model/index.ts';
+import { createSampler, type SamplingOptions } from '../sampling/index.ts';
+import { createGeneration, type Generation } from './generation.ts';
+import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+
+export interface SessionOptions {
+  /** How decoding attends. Default: `{ policy: 'dense' }`. Prefill is dense. */
+  attention?: PolicySpec;
+  /** Precision of the cache. Default: `f16`. */
+  cachePrecision?: Precision;
+  /** Bytes at which the cache is full. Default: no limit but the machine's. */
+  memoryLimit?: number;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Most tokens to generate. Default: 256. */
+  maxTokens?: number;
+  /** Texts that end the answer; they are not part of it. Default: none. */
+  stop?: readonly string[];
+  /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
+  signal?: AbortSignal;
+  /** Called while the prompt is read, after every chunk. */
+  onPrefill?: (progress: PrefillProgress) => void;
+}
+
+export interface PrefillProgress {
+  /** Tokens of the prompt that are in the cache. */
+  done: number;
+  /** Tokens of the prompt. */
+  total: number;
+  /** Tokens of the prompt that were there already. */
+  reused: number;
+}
+
+/** What a session needs of its model. */
+export interface SessionModel extends PromptContext {
+  dense: DenseModel;
+  contextLength: number;
+  threads: number;
+}
+
+/** What came of one token's pass through the model. */
+export interface Step {
+  /** Logits of the last token (vocabulary). */
+  logits: Float32Array;
+  report: AttentionReport;
+}
+
+/**
+ * Tokens of a chunk of the prompt: as many as make the products large, few enough that progress shows and an abort is
+ * soon heard.
+ */
+export const CHUNK_TOKENS = 512;
+const DEFAULT_MAX_TOKENS = 256;
+const DENSE: PolicySpec = { policy: 'dense' };
+
+export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
+  const { layers, keyValueHeads, headDim, heads } = model.dense.config;
+  const { attention: policy = DENSE, cachePrecision, memoryLimit } = options;
+  createPolicy(policy);
+  const attention = await createAttention({
+    layers,
+    keyValueHeads,
+    headDim,
+    heads,
+    capacity: model.contextLength,
+    threads: model.threads,
+    ...(cachePrecision === undefined ? {} : { precision: cachePrecision }),
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
+  });
+  return new Session(model, attention, policy);
+}
+
+export class Session {
+  readonly #model: SessionModel;
+  readonly #attention: Attention;
+  readonly #policy: PolicySpec;
+  #tokens: number[] = [];
+  #busy = false;
+
+  /** Use `model.createSession`. */
+  constructor(model: SessionModel, attention: Attention, policy: PolicySpec) {
+    this.#model = model;
+    this.#attention = attention;
+    this.#policy = policy;
+  }
+
+  /** The tokens in the cache. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Most tokens that the session can hold. */
+  get contextLength(): number {
+    return this.#model.contextLength;
+  }
+
+  /** Bytes that the cache has taken. */
+  get cacheBytes(): number {
+    return this.#attention.cache.bytes;
+  }
+
+  /**
+   * Reads a prompt and generates what follows. Iterate over the result for the text as it comes, or await its `result`.
+   *
+   * A prompt is the whole text or chat, not only what is new: what the cache begins with is not read again.
+   * Throws, when iterated, `prompt-empty`, `prompt-too-long`, `session-busy`, `aborted` and what the model throws.
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    const sampler = createSampler(options);
+    const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], signal } = options;
+    if (!(Number.isSafeInteger(maxTokens) && maxTokens >= 0)) {
+      throw llmError({
+        code: 'invalid-argument',
+        problem: 'maxTokens must be a whole number, at least 0.',
+        found: maxTokens,
+        remedy: 'Leave it out for the default of 256.',
+      });
+    }
+    return createGeneration({
+      policy: this.#policy,
+      tokenizer: this.#model.tokenizer,
+      maxTokens,
+      stop,
+      sampler,
+      contextLength: this.contextLength,
+      acquire: () => this.#acquire(),
+      prefill: () => this.#prefill(prompt, options),
+      decode: (token) => this.#forward([token], this.#policy, signal),
+      history: () => this.#tokens,
+    });
+  }
+
+  /**
+   * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer.
+   */
+  truncate(length: number): void {
+    this.#attention.cache.truncate(length);
+    this.#tokens.length = length;
+  }
+
+  /** Frees the cache and ends the threads. Disposing again does nothing. */
+  async dispose(): Promise<void> {
+    await this.#attention.dispose();
+    this.#tokens = [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  /** Marks the session as busy; the returned function ends that. */
+  #acquire(): () => void {
+    if (this.#busy) {
+      throw llmError({
+        code: 'session-busy',
+        problem: 'The session is generating already.',
+        remedy: 'Await the first answer, abort it, or create another session of the same model.',
+      });
+    }
+    this.#busy = true;
+    return () => {
+      this.#busy = false;
+    };
+  }
+
+  /** Reads what of the prompt is not in the cache yet. */
+  async #prefill(prompt: Prompt, { signal, onPrefill }: GenerateOptions): Promise<Step & { prompt: Int32Array; reused: number }> {
+    const tokens = encodePrompt(prompt, this.#model);
+    if (tokens.length > this.contextLength) {
+      throw llmError({
+        code: 'prompt-too-long',
+        problem: `The context holds ${this.contextLength} tokens.`,
+        found: `a prompt of ${tokens.length} tokens`,
+        remedy: 'Shorten the prompt, or load the model with a larger context.',
+      });
+    }
+    // The last token is read in any case: its logits are wanted.
+    const reused = Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    if (reused < this.#tokens.length) this.truncate(reused);
+    onPrefill?.({ done: reused, total: tokens.length, reused });
+    let step: Step | undefined;
+    for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
+      const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
+      const last = from + chunk.length === tokens.length;
+      step = await this.#forward(chunk, DENSE, signal, last);
+      onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
+    }
+    return { ...(step as Step), prompt: tokens, reused };
+  }
+
+  /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
+  async #forward(
+    tokens: ArrayLike<number>,
+    policy: PolicySpec,
+    signal: AbortSignal | undefined,
+    wantLogits = true,
+  ): Promise<Step> {
+    const { cache } = this.#attention;
+    const position = this.#tokens.length;
+    const report = emptyReport();
+    try {
+      cache.reserve(tokens.length);
+      const attend: Attend = (layer, { q, k, v }) => {
+        cache.write(layer, position, k, v);
+        const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy });
+        addReport(report, part);
+        return outputs;
+      };
+      const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
+        logits: wantLogits ? 'last' : 'none',
+        ...(signal === undefined ? {} : { signal }),
+      });
+      cache.commit(position + tokens.length);
+      for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i] as number);
+      return { logits: logits ?? new Float32Array(0), report };
+    } catch (error) {
+      cache.truncate(position);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Ends a stream of text at the first stop string. Text that may be the beginning of one is held back until that is
+ * decided, so that nothing of a stop string is ever given out.
+ */
+export interface StopFilter {
+  /** Takes more text; returns what can be given out, and whether a stop string has come. */
+  append(text: string): { text: string; stopped: boolean };
+  /** What was held back, when the stream ends by itself. */
+  flush(): string;
+}
+
+export function createStopFilter(stopStrings: readonly string[]): StopFilter {
+  const stops = stopStrings.filter((stop) => stop !== '');
+  let held = '';
+  return {
+    append(text) {
+      held += text;
+      const found = stops.map((stop) => held.indexOf(stop)).filter((at) => at !== -1);
+      if (found.length > 0) {
+        const text = held.slice(0, Math.min(...found));
+        held = '';
+        return { text, stopped: true };
+      }
+      const keep = Math.max(0, ...stops.map((stop) => overlap(held, stop)));
+      const ready = held.slice(0, held.length - keep);
+      held = held.slice(held.length - keep);
+      return { text: ready, stopped: false };
+    },
+    flush() {
+      const rest = held;
+      held = '';
+      return rest;
+    },
+  };
+}
+
+/** Length of the longest end of `text` that a stop string begins with. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) {
+    if (stop.startsWith(text.slice(text.length - length))) return length;
+  }
+  return 0;
+}
