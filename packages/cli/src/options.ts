@@ -35,6 +35,12 @@ export function addAttentionOptions(command: Command): Command {
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget);
 }
 
+/** --cache-precision */
+export const cachePrecisionOption = (): Option =>
+  new Option('--cache-precision <precision>', 'of keys and values')
+    .choices(['f16', 'f32'])
+    .default(undefined, 'f32 with --precision exact, else f16');
+
 export const addJsonOption = (command: Command): Command =>
   command.option('--json', 'print one JSON object on stdout');
 

@@ -16,6 +16,7 @@ import {
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
+  cachePrecisionOption,
   collect,
   finiteNumber,
   type ModelOptions,
@@ -37,7 +38,7 @@ interface Options extends ModelOptions, AttentionOptions {
   repetitionPenalty?: number;
   seed?: number;
   stop?: string[];
-  cachePrecision: 'f16' | 'f32';
+  cachePrecision?: 'f16' | 'f32';
   json?: boolean;
 }
 
@@ -56,7 +57,7 @@ export function generateCommand(): Command {
     .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', finiteNumber)
     .option('--seed <number>', 'the same seed gives the same text', wholeNumber)
     .option('--stop <text>', 'end at this text; may be given again', collect)
-    .option('--cache-precision <precision>', 'f16 or f32', 'f16');
+    .addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
   addJsonOption(command);

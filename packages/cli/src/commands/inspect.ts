@@ -7,18 +7,19 @@ import {
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
+  cachePrecisionOption,
   type ModelOptions,
 } from '../options.ts';
 import { abortOnInterrupt, formatBytes, formatCount } from '../terminal.ts';
 
 interface Options extends ModelOptions, AttentionOptions {
-  cachePrecision: 'f16' | 'f32';
+  cachePrecision?: 'f16' | 'f32';
   json?: boolean;
 }
 
 export function inspectCommand(): Command {
   const command = new Command('inspect').description('architecture, memory and settings of a model');
-  command.option('--cache-precision <precision>', 'f16 or f32', 'f16');
+  command.addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
   addJsonOption(command);

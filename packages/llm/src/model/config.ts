@@ -38,7 +38,8 @@ export function readDecoderConfig(
   prefix: string,
   tensors: { vocabularySize: number; tiedHead: boolean },
 ): ModelConfig {
-  const count = (key: string, most: number, otherwise?: number) => readCount(metadata, `${prefix}.${key}`, most, otherwise);
+  const count = (key: string, most: number, otherwise?: number) =>
+    readCount(metadata, `${prefix}.${key}`, most, otherwise);
   const real = (key: string, otherwise?: number) => readPositive(metadata, `${prefix}.${key}`, otherwise);
 
   const hiddenSize = count('embedding_length', mostOf.size);
@@ -52,7 +53,11 @@ export function readDecoderConfig(
   requireEqual(`${prefix}.attention.value_length`, count('attention.value_length', mostOf.size, headDim), headDim);
   const ropeDimensions = count('rope.dimension_count', headDim, headDim);
   requireDivisible(`${prefix}.rope.dimension_count`, ropeDimensions, 2, 'values of a pair');
-  requireEqual(`${prefix}.vocab_size`, count('vocab_size', mostOf.size, tensors.vocabularySize), tensors.vocabularySize);
+  requireEqual(
+    `${prefix}.vocab_size`,
+    count('vocab_size', mostOf.size, tensors.vocabularySize),
+    tensors.vocabularySize,
+  );
   requireNoExperts(metadata, prefix);
 
   return {
@@ -89,7 +94,11 @@ function readRopeScale(metadata: GgufMetadata, prefix: string): number {
   const type = metadata.stringOr(`${prefix}.rope.scaling.type`, 'none');
   if (type === 'none') return 1;
   if (type === 'linear') return readPositive(metadata, `${prefix}.rope.scaling.factor`, 1);
-  throw unsupported(`The model scales RoPE in a way that is not supported.`, type, 'whose RoPE is scaled linearly or not');
+  throw unsupported(
+    `The model scales RoPE in a way that is not supported.`,
+    type,
+    'whose RoPE is scaled linearly or not',
+  );
 }
 
 function requireNoExperts(metadata: GgufMetadata, prefix: string): void {

@@ -6,14 +6,7 @@ import { availableParallelism } from 'node:os';
 import { llmError } from '../errors.ts';
 import type { GgufFile } from '../gguf/index.ts';
 import { dequantize } from '../gguf/index.ts';
-import type {
-  Precision,
-  PreparedWeights,
-  PrepareProgress,
-  Segment,
-  SegmentInputs,
-  WeightsMemory,
-} from '../onnx/index.ts';
+import type { Precision, PreparedWeights, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
 import {
   floatTensor,
   integerTensor,
@@ -27,9 +20,10 @@ import { io } from './architectures/architecture.ts';
 import { architectureOf } from './architectures/index.ts';
 import type { ModelConfig } from './config.ts';
 import { checkPositiveInteger, checkTokens, requireFiniteLogits } from './forward-checks.ts';
-import { createRope, type Rope } from './rope.ts';
+import { createRope, type Rope, type Rotations } from './rope.ts';
+import { type RowInputs, type RowOutputs, runRows } from './row-blocks.ts';
 
-/** What the attention of one layer gets; the arrays are the caller's to keep. */
+/** What the attention of one layer gets. The next layer's may lie in the same arrays: copy what is to be kept. */
 export interface Projections {
   /** Queries after RoPE, not scaled: (tokens, heads * headDim) */
   q: Float32Array;
@@ -153,7 +147,7 @@ interface Parts {
 }
 
 function createDenseModel({ config, precision, context, rope, segments, weights }: Parts): DenseModel {
-  const { layers, hiddenSize, heads, headDim, ropeDimensions } = config;
+  const { layers, hiddenSize, heads, headDim, vocabularySize } = config;
   let disposed = false;
 
   async function forward(
@@ -163,35 +157,33 @@ function createDenseModel({ config, precision, context, rope, segments, weights 
     { logits = 'last', signal }: ForwardOptions = {},
   ): Promise<Float32Array | undefined> {
     const count = tokens.length;
-    checkTokens(tokens, startPosition, { vocabularySize: config.vocabularySize, context });
+    checkTokens(tokens, startPosition, { vocabularySize, context });
     const firstRow = firstLogitsRow(logits, count);
+    const outputs: RowOutputs = {};
+    const run = (at: number, from: number, inputs: RowInputs) =>
+      runRows(segments[at] as Segment, { from, to: count }, inputs, outputs, () => {
+        throwIfAborted(signal);
+        if (disposed) throw disposedError();
+      });
 
-    const { cos, sin } = rope(startPosition, count);
-    const angles = [1, count, ropeDimensions / 2];
-    const rotations = { [io.cos]: floatTensor(cos, angles), [io.sin]: floatTensor(sin, angles) };
-    let inputs: SegmentInputs = { [io.tokens]: integerTensor(tokens, [count]) };
+    const rotations = rotationInputs(rope(startPosition, count), count);
+    let inputs: RowInputs = (from, to) => ({ [io.tokens]: integerTensor(tokens.subarray(from, to), [to - from]) });
     for (let layer = 0; layer < layers; layer++) {
-      const outputs = await run(layer, { ...inputs, ...rotations }, signal);
+      await run(layer, 0, together(inputs, rotations));
       const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
       const attended = await attend(layer, { q, k, v } as Projections);
       checkAttended(attended, count);
-      // The rows of the last segment are independent of each other, so it runs only those that are wanted.
-      const from = layer === layers - 1 ? firstRow : 0;
-      inputs = {
-        [io.attended]: rowsFrom(from, attended, heads * headDim),
-        [io.residual]: rowsFrom(from, residual as Float32Array, hiddenSize),
-      };
+      inputs = together(
+        rowInput(io.attended, attended, heads * headDim),
+        rowInput(io.residual, residual as Float32Array, hiddenSize),
+      );
     }
     if (firstRow === count) return undefined;
-    const { [io.logits]: result } = await run(layers, inputs, signal);
-    requireFiniteLogits(result as Float32Array);
+    // The rows of the last segment are independent of each other, so it runs only those that are wanted.
+    await run(layers, firstRow, inputs);
+    const result = outputs[io.logits] as Float32Array;
+    requireFiniteLogits(result);
     return result;
-  }
-
-  function run(at: number, inputs: SegmentInputs, signal: AbortSignal | undefined) {
-    throwIfAborted(signal);
-    if (disposed) throw disposedError();
-    return (segments[at] as Segment).run(inputs);
   }
 
   function checkAttended(attended: Float32Array, count: number): void {
@@ -214,10 +206,20 @@ function createDenseModel({ config, precision, context, rope, segments, weights 
   return { config, precision, context, forward, dispose, [Symbol.asyncDispose]: dispose };
 }
 
-/** Rows of a matrix with rows of `width` values, from row `from` on, without copying them. */
-function rowsFrom(from: number, matrix: Float32Array, width: number) {
-  const rows = matrix.subarray(from * width);
-  return floatTensor(rows, [rows.length / width, width]);
+/** The rows of a matrix with rows of `width` values. */
+function rowInput(name: string, matrix: Float32Array, width: number): RowInputs {
+  return (from, to) => ({ [name]: floatTensor(matrix.subarray(from * width, to * width), [to - from, width]) });
+}
+
+function rotationInputs({ cos, sin }: Rotations, count: number): RowInputs {
+  const pairs = cos.length / count;
+  const rows = (angles: Float32Array, from: number, to: number) =>
+    floatTensor(angles.subarray(from * pairs, to * pairs), [1, to - from, pairs]);
+  return (from, to) => ({ [io.cos]: rows(cos, from, to), [io.sin]: rows(sin, from, to) });
+}
+
+function together(a: RowInputs, b: RowInputs): RowInputs {
+  return (from, to) => ({ ...a(from, to), ...b(from, to) });
 }
 
 /** The first row that logits are wanted for; `count` where there is none. */

@@ -57,7 +57,8 @@ export function unwritable(path: string, cause: unknown) {
     code: 'cache-folder-unwritable',
     problem: `The prepared model cannot be written to the cache folder ${path}.`,
     found: reasonOf(cause),
-    remedy: 'Make room or give write access there, or name another folder by the option cacheFolder or by KEYSIEVE_CACHE.',
+    remedy:
+      'Make room or give write access there, or name another folder by the option cacheFolder or by KEYSIEVE_CACHE.',
     cause,
   });
 }

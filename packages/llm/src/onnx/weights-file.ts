@@ -8,7 +8,7 @@ import { type GgufFile, type GgufTensor, requireFinite } from '../gguf/index.ts'
 import { throwIfAborted } from './abort.ts';
 import { encodeRows } from './matrix-encoder.ts';
 import { formKey } from './matrix-form.ts';
-import { type PlacedMatrix, rowLengthOf, rowsOf, type WeightsPlan } from './weights-plan.ts';
+import { type PlacedMatrix, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** Work that can be followed and stopped. */
 export interface WorkOptions {

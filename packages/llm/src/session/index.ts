@@ -11,4 +11,11 @@ export { loadModel, type Model } from './load-model.ts';
 export type { LoadOptions, LoadProgress } from './model-file.ts';
 export type { Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
-export type { GenerateOptions, PrefillProgress, Session, SessionOptions } from './session.ts';
+export type {
+  EvaluateOptions,
+  Evaluation,
+  GenerateOptions,
+  PrefillProgress,
+  Session,
+  SessionOptions,
+} from './session.ts';

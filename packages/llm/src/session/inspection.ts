@@ -4,13 +4,13 @@ import { attentionBytes, createPolicy, type PolicySpec, type Precision } from 'k
 import { inspectDenseModel, type ModelConfig } from '../model/index.ts';
 import type { Precision as DensePrecision } from '../onnx/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
-import { CHUNK_TOKENS } from './session.ts';
+import { CHUNK_TOKENS, defaultCachePrecision } from './session.ts';
 
 export interface InspectOptions extends LoadOptions {
   /** Default: `{ policy: 'dense' }`. */
   attention?: PolicySpec;
-  /** Precision of the cache. Default: `f16`. */
-  cachePrecision?: Precision;
+  /** Precision of the cache. Default: as in a session. */
+  cachePrecision?: Precision | undefined;
 }
 
 /** Bytes that will be resident. */
@@ -49,13 +49,14 @@ const RUNTIME_BYTES = 110 * 2 ** 20;
 
 /** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
 export async function inspectModel(source: string, options: InspectOptions = {}): Promise<Inspection> {
-  const { attention = { policy: 'dense' }, cachePrecision = 'f16', threads = availableParallelism() } = options;
+  const { attention = { policy: 'dense' }, threads = availableParallelism() } = options;
   const policy = createPolicy(attention);
   await using file = await openModelFile(source, options);
   const choice = await file.choosePrecision();
   const chosen = typeof choice === 'string' ? choice : choice.chosen;
   const { config, memory } = inspectDenseModel(file.gguf, chosen);
   const tokens = options.context ?? config.contextLength;
+  const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
   const sizes = attentionBytes({ ...config, capacity: tokens, precision: cachePrecision, threads }, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;

@@ -1,4 +1,5 @@
 /** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
+import { KeysieveError } from 'keysieve';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
 import { type DenseModel, loadDenseModel } from '../model/index.ts';
@@ -67,8 +68,7 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
   const gguf = await openGguf(path);
   try {
     const { tokenizerJson, chatTemplate } = await readCompanionFiles(path);
-    const ownTokenizer = gguf.metadata.has('tokenizer.ggml.tokens');
-    const tokenizer = createTokenizer(gguf, { tokenizerJson: ownTokenizer ? undefined : tokenizerJson });
+    const tokenizer = openTokenizer(gguf, tokenizerJson);
     const load = (precision: DensePrecision) => loadDenseModel(gguf, { ...given(options), precision });
     return {
       name: gguf.metadata.stringOr('general.name', path),
@@ -83,6 +83,18 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
     };
   } catch (error) {
     await gguf.close();
+    throw error;
+  }
+}
+
+/** The tokenizer of the file; where it is of a kind that is not known, the tokenizer.json beside it. */
+function openTokenizer(gguf: GgufFile, tokenizerJson: string | undefined): Tokenizer {
+  const own = gguf.metadata.has('tokenizer.ggml.tokens');
+  try {
+    return createTokenizer(gguf, { tokenizerJson: own ? undefined : tokenizerJson });
+  } catch (error) {
+    const unknown = error instanceof KeysieveError && error.code === 'unsupported-tokenizer';
+    if (own && unknown && tokenizerJson !== undefined) return createTokenizer(gguf, { tokenizerJson });
     throw error;
   }
 }

@@ -21,8 +21,8 @@ import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './p
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'dense' }`. Prefill is dense. */
   attention?: PolicySpec;
-  /** Precision of the cache. Default: `f16`. */
-  cachePrecision?: Precision;
+  /** Precision of the cache. Default: `f32` where the dense layers are `exact`, else `f16`. */
+  cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
   memoryLimit?: number;
 }
@@ -47,6 +47,23 @@ export interface PrefillProgress {
   reused: number;
 }
 
+export interface EvaluateOptions {
+  /** How to attend. Default: `{ policy: 'dense' }`. */
+  attention?: PolicySpec;
+  /** Tokens of one pass. Default: 128. */
+  chunkTokens?: number;
+  signal?: AbortSignal;
+}
+
+/** What a model makes of some consecutive tokens. */
+export interface Evaluation {
+  /** Position of the first of them. */
+  position: number;
+  /** Logits of the token that follows on each: (tokens, vocabulary). */
+  logits: Float32Array;
+  attention: AttentionReport;
+}
+
 /** What a session needs of its model. */
 export interface SessionModel extends PromptContext {
   dense: DenseModel;
@@ -54,9 +71,9 @@ export interface SessionModel extends PromptContext {
   threads: number;
 }
 
-/** What came of one token's pass through the model. */
+/** What came of one pass through the model. */
 export interface Step {
-  /** Logits of the last token (vocabulary). */
+  /** Logits of the last token (vocabulary), or of all (tokens, vocabulary), or none: as was asked for. */
   logits: Float32Array;
   report: AttentionReport;
 }
@@ -66,8 +83,13 @@ export interface Step {
  * soon heard.
  */
 export const CHUNK_TOKENS = 512;
+/** Tokens whose logits are held at once. */
+const EVALUATED_TOKENS = 128;
 const DEFAULT_MAX_TOKENS = 256;
 const DENSE: PolicySpec = { policy: 'dense' };
+
+/** The precision of a cache that goes with that of the dense layers. */
+export const defaultCachePrecision = (dense: DenseModel['precision']): Precision => (dense === 'exact' ? 'f32' : 'f16');
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   const { layers, keyValueHeads, headDim, heads } = model.dense.config;
@@ -80,7 +102,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
     heads,
     capacity: model.contextLength,
     threads: model.threads,
-    ...(cachePrecision === undefined ? {} : { precision: cachePrecision }),
+    precision: cachePrecision ?? defaultCachePrecision(model.dense.precision),
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });
   return new Session(model, attention, policy);
@@ -147,6 +169,26 @@ export class Session {
   }
 
   /**
+   * Reads tokens, behind those in the cache, and gives the logits after each: for measuring what a model predicts.
+   * Throws as `generate` does.
+   */
+  async *evaluate(tokens: Int32Array, options: EvaluateOptions = {}): AsyncGenerator<Evaluation, void> {
+    const { attention = DENSE, chunkTokens = EVALUATED_TOKENS, signal } = options;
+    const release = this.#acquire();
+    try {
+      for (let from = 0; from < tokens.length; from += chunkTokens) {
+        const position = this.#tokens.length;
+        const chunk = tokens.subarray(from, from + chunkTokens);
+        this.#checkRoom(position + chunk.length);
+        const { logits, report } = await this.#forward(chunk, attention, signal, 'all');
+        yield { position, logits, attention: report };
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /**
    * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer.
    */
   truncate(length: number): void {
@@ -179,17 +221,20 @@ export class Session {
     };
   }
 
+  #checkRoom(tokens: number): void {
+    if (tokens <= this.contextLength) return;
+    throw llmError({
+      code: 'prompt-too-long',
+      problem: `The context holds ${this.contextLength} tokens.`,
+      found: `a prompt of ${tokens} tokens`,
+      remedy: 'Shorten the prompt, or load the model with a larger context.',
+    });
+  }
+
   /** Reads what of the prompt is not in the cache yet. */
   async #prefill(prompt: Prompt, { signal, onPrefill }: GenerateOptions): Promise<Step & { prompt: Int32Array; reused: number }> {
     const tokens = encodePrompt(prompt, this.#model);
-    if (tokens.length > this.contextLength) {
-      throw llmError({
-        code: 'prompt-too-long',
-        problem: `The context holds ${this.contextLength} tokens.`,
-        found: `a prompt of ${tokens.length} tokens`,
-        remedy: 'Shorten the prompt, or load the model with a larger context.',
-      });
-    }
+    this.#checkRoom(tokens.length);
     // The last token is read in any case: its logits are wanted.
     const reused = Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
     if (reused < this.#tokens.length) this.truncate(reused);
@@ -198,7 +243,7 @@ export class Session {
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
-      step = await this.#forward(chunk, DENSE, signal, last);
+      step = await this.#forward(chunk, DENSE, signal, last ? 'last' : 'none');
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }
     return { ...(step as Step), prompt: tokens, reused };
@@ -209,7 +254,7 @@ export class Session {
     tokens: ArrayLike<number>,
     policy: PolicySpec,
     signal: AbortSignal | undefined,
-    wantLogits = true,
+    wanted: 'last' | 'all' | 'none' = 'last',
   ): Promise<Step> {
     const { cache } = this.#attention;
     const position = this.#tokens.length;
@@ -223,7 +268,7 @@ export class Session {
         return outputs;
       };
       const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
-        logits: wantLogits ? 'last' : 'none',
+        logits: wanted,
         ...(signal === undefined ? {} : { signal }),
       });
       cache.commit(position + tokens.length);

@@ -103,9 +103,7 @@ function buildSegment(builder: SegmentBuilder, config: ModelConfig, tensors: Mod
   const next = tensors.layers[at];
   const gain = next?.attentionNorm ?? tensors.outputNorm;
   const { normed, residual } =
-    before === undefined
-      ? embed(builder, config, tensors.embedding, gain)
-      : finishLayer(builder, config, before, gain);
+    before === undefined ? embed(builder, config, tensors.embedding, gain) : finishLayer(builder, config, before, gain);
   if (next === undefined) {
     const [logits] = linear(builder, normed, [{ weight: tensors.head }]) as [Value];
     graph.output(io.logits, logits, 'float32', ['tokens', config.vocabularySize]);
@@ -140,17 +138,13 @@ function startLayer(builder: SegmentBuilder, config: ModelConfig, layer: LayerTe
   const [query, key, value] = linear(builder, normed, [layer.query, layer.key, layer.value]) as [Value, Value, Value];
 
   const rotated = (rows: Value, count: number) =>
-    graph.node(
-      'RotaryEmbedding',
-      [graph.node('Reshape', [rows, graph.integers([1, -1, count * headDim])]), cos, sin],
-      {
-        attributes: {
-          num_heads: count,
-          interleaved: 1,
-          ...(ropeDimensions === headDim ? {} : { rotary_embedding_dim: ropeDimensions }),
-        },
+    graph.node('RotaryEmbedding', [graph.node('Reshape', [rows, graph.integers([1, -1, count * headDim])]), cos, sin], {
+      attributes: {
+        num_heads: count,
+        interleaved: 1,
+        ...(ropeDimensions === headDim ? {} : { rotary_embedding_dim: ropeDimensions }),
       },
-    );
+    });
   graph.output(io.query, rotated(query, heads), 'float32', [1, 'tokens', heads * headDim]);
   graph.output(io.key, rotated(key, keyValueHeads), 'float32', [1, 'tokens', keyValueHeads * headDim]);
   graph.output(io.value, value, 'float32', ['tokens', keyValueHeads * headDim]);
@@ -172,13 +166,7 @@ function finishLayer(builder: SegmentBuilder, config: ModelConfig, layer: LayerT
   return addAndNorm(builder, update, afterAttention.residual, gain, rmsEpsilon);
 }
 
-function addAndNorm(
-  builder: SegmentBuilder,
-  update: Value,
-  residual: Value,
-  gain: GgufTensor,
-  epsilon: number,
-): State {
+function addAndNorm(builder: SegmentBuilder, update: Value, residual: Value, gain: GgufTensor, epsilon: number): State {
   const { graph } = builder;
   const sum = `${update} + residual`;
   const [normed] = graph.nodes(

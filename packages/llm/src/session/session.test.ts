@@ -1,0 +1,222 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadModel, type Model } from './load-model.ts';
+import type { PrefillProgress } from './session.ts';
+
+const TEXT = 'The number of amber fox is 48213. '.repeat(12);
+
+describe('a session', () => {
+  let model: Model;
+
+  beforeAll(async () => {
+    model = await loadModel('nano', { precision: 'exact', threads: 2, context: 4096 });
+  });
+  afterAll(() => model.dispose());
+
+  it('streams the same text that it gives as a whole, and says what it cost', async () => {
+    await using session = await model.createSession();
+    const generation = session.generate(TEXT, { maxTokens: 20 });
+    let streamed = '';
+    for await (const { text } of generation) streamed += text;
+    const result = await generation.result;
+    expect(result.text).toBe(streamed);
+    expect(result.tokens).toHaveLength(20);
+    expect(result.finishReason).toBe('length');
+    expect(result.promptTokens).toBe(TEXT.length);
+    // The prompt's pass gives the first token, so one pass less decodes.
+    expect(result.decodeMs).toHaveLength(19);
+    expect(result.attention).toMatchObject({ policy: 'dense', budget: null, certificate: 'certified' });
+    expect(result.attention.keysRead.share).toBe(1);
+    // It has read the sentence eleven times.
+    expect(result.text).toContain('The number of');
+  });
+
+  it('gives the same text for the same seed, and another for another', async () => {
+    const generate = async (seed: number) => {
+      await using session = await model.createSession();
+      return (await session.generate(TEXT, { maxTokens: 30, temperature: 1.5, seed, topK: 0, topP: 1 }).result).text;
+    };
+    expect(await generate(1)).toBe(await generate(1));
+    expect(await generate(1)).not.toBe(await generate(2));
+  });
+
+  it('reads only what is new in the next turn', async () => {
+    await using session = await model.createSession();
+    const first = await session.generate(TEXT, { maxTokens: 8 }).result;
+    const progress: PrefillProgress[] = [];
+    const prompt = `${TEXT}${first.text} And so on`;
+    const second = await session.generate(prompt, { maxTokens: 8, onPrefill: (p) => progress.push(p) }).result;
+    // All but the last generated token are in the cache.
+    expect(second.reusedTokens).toBe(TEXT.length + first.tokens.length - 1);
+    expect(progress[0]).toEqual({ done: second.reusedTokens, total: second.promptTokens, reused: second.reusedTokens });
+
+    await using fresh = await model.createSession();
+    expect((await fresh.generate(prompt, { maxTokens: 8 }).result).text).toBe(second.text);
+  });
+
+  it('forgets what another prompt does not begin with', async () => {
+    await using session = await model.createSession();
+    await session.generate(`${TEXT}one`, { maxTokens: 4 }).result;
+    const other = await session.generate(`${TEXT}two`, { maxTokens: 4 }).result;
+    expect(other.reusedTokens).toBe(TEXT.length);
+    await using fresh = await model.createSession();
+    expect((await fresh.generate(`${TEXT}two`, { maxTokens: 4 }).result).text).toBe(other.text);
+  });
+
+  it('ends at a stop string, which it leaves out', async () => {
+    await using session = await model.createSession();
+    const whole = await session.generate(TEXT, { maxTokens: 40 }).result;
+    const stop = whole.text.slice(9, 13);
+    const cut = await session.generate(TEXT, { maxTokens: 40, stop: ['never', stop] }).result;
+    expect(cut.finishReason).toBe('stop');
+    expect(cut.text).toBe(whole.text.slice(0, whole.text.indexOf(stop)));
+  });
+
+  it.each(['window', 'topk'])('attends by %s, and with all keys as densely as dense', async (policy) => {
+    await using dense = await model.createSession();
+    await using sparse = await model.createSession({ attention: { policy, budget: 'fraction:1' } });
+    const wanted = await dense.generate(TEXT, { maxTokens: 16 }).result;
+    const result = await sparse.generate(TEXT, { maxTokens: 16 }).result;
+    expect(result.text).toBe(wanted.text);
+    expect(result.attention.tailMass.max).toBe(0);
+
+    await using few = await model.createSession({ attention: { policy, budget: 'fixed:40' } });
+    const cheap = await few.generate(TEXT, { maxTokens: 16 }).result;
+    expect(cheap.attention.keysRead.mean).toBe(40);
+    expect(cheap.attention.tailMass.max).toBeGreaterThan(0);
+    expect(cheap.attention.bytesPerToken).toBeGreaterThan(0);
+  });
+
+  describe('after bad input is as it was before', () => {
+    const expectUsable = async (session: Awaited<ReturnType<Model['createSession']>>) => {
+      await using fresh = await model.createSession();
+      const wanted = await fresh.generate(TEXT, { maxTokens: 4 }).result;
+      expect((await session.generate(TEXT, { maxTokens: 4 }).result).text).toBe(wanted.text);
+    };
+
+    it('an empty prompt', async () => {
+      await using session = await model.createSession();
+      for (const prompt of ['', new Int32Array(0), []]) {
+        await expect(session.generate(prompt).result).rejects.toMatchObject({ code: 'prompt-empty' });
+      }
+      await expectUsable(session);
+    });
+
+    it('a prompt longer than the context', async () => {
+      await using session = await model.createSession();
+      await session.generate(TEXT, { maxTokens: 1 }).result;
+      const before = session.tokens.length;
+      await expect(session.generate('x'.repeat(4097)).result).rejects.toMatchObject({
+        code: 'prompt-too-long',
+        found: 'a prompt of 4097 tokens',
+      });
+      expect(session.tokens.length).toBe(before);
+      await expectUsable(session);
+    });
+
+    it('tokens that the vocabulary does not have', async () => {
+      await using session = await model.createSession();
+      await expect(session.generate(Int32Array.of(1, 1_000_000)).result).rejects.toMatchObject({
+        code: 'invalid-argument',
+      });
+      expect(session.tokens).toHaveLength(0);
+      await expectUsable(session);
+    });
+
+    it('an abort while the prompt is read', async () => {
+      await using session = await model.createSession();
+      const controller = new AbortController();
+      const long = TEXT.repeat(4);
+      const onPrefill = ({ done }: PrefillProgress) => {
+        if (done >= 512) controller.abort();
+      };
+      const generation = session.generate(long, { signal: controller.signal, onPrefill });
+      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
+      // The chunks that were read are kept, and are not read again.
+      expect(session.tokens.length).toBe(512);
+      const resumed = await session.generate(long, { maxTokens: 4 }).result;
+      expect(resumed.reusedTokens).toBe(512);
+      await expectUsable(session);
+    });
+
+    it('an abort while it decodes', async () => {
+      await using session = await model.createSession();
+      const controller = new AbortController();
+      const generation = session.generate(TEXT, { signal: controller.signal, maxTokens: 100 });
+      const texts: string[] = [];
+      await expect(async () => {
+        for await (const { text } of generation) {
+          texts.push(text);
+          if (texts.length === 5) controller.abort();
+        }
+      }).rejects.toMatchObject({ code: 'aborted' });
+      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
+      expect(texts).toHaveLength(5);
+      await expectUsable(session);
+    });
+
+    it('a signal that was aborted before', async () => {
+      await using session = await model.createSession();
+      const generation = session.generate(TEXT, { signal: AbortSignal.abort() });
+      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
+      await expectUsable(session);
+    });
+
+    it('a cache that is out of memory', async () => {
+      await using session = await model.createSession({ memoryLimit: 4 * 2 ** 20 });
+      await session.generate(TEXT, { maxTokens: 1 }).result;
+      const before = [...session.tokens];
+      const long = TEXT.repeat(9);
+      await expect(session.generate(long).result).rejects.toMatchObject({ code: 'cache-out-of-memory' });
+      expect(session.tokens.slice(0, before.length)).toEqual(before);
+      await expectUsable(session);
+    });
+
+    it('two answers at once', async () => {
+      await using session = await model.createSession();
+      const first = session.generate(TEXT, { maxTokens: 10 });
+      const result = first.result;
+      await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'session-busy' });
+      expect((await result).tokens).toHaveLength(10);
+      await expectUsable(session);
+    });
+
+    it('an answer that is left early', async () => {
+      await using session = await model.createSession();
+      for await (const _ of session.generate(TEXT)) break;
+      await expectUsable(session);
+    });
+  });
+
+  it('refuses options that make no sense', async () => {
+    await using session = await model.createSession();
+    expect(() => session.generate('x', { maxTokens: -1 })).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+    expect(() => session.generate('x', { topP: 2 })).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+    await expect(model.createSession({ attention: { policy: 'psychic' } })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+    await expect(model.createSession({ attention: { policy: 'topk', budget: 'fixed:none' } })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+  });
+
+  it('says that nano has no chat template', async () => {
+    await using session = await model.createSession();
+    const chat = [{ role: 'user', content: 'Hello' }];
+    await expect(session.generate(chat).result).rejects.toMatchObject({ code: 'chat-template-missing' });
+  });
+
+  it('ends at the end of the context', async () => {
+    await using session = await model.createSession();
+    const { finishReason, tokens } = await session.generate('y'.repeat(4090), { maxTokens: 50 }).result;
+    expect(finishReason).toBe('context');
+    // Six more fit, and one that follows on the last of them.
+    expect(tokens).toHaveLength(7);
+  });
+
+  it('can be disposed of twice, and is then of no use', async () => {
+    const session = await model.createSession();
+    await session.dispose();
+    await session.dispose();
+    await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'disposed' });
+  });
+});
