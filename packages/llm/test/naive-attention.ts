@@ -20,7 +20,8 @@ export function naiveAttention({ heads, keyValueHeads, headDim }: ModelConfig): 
         const weights = new Float64Array(visible);
         for (let j = 0; j < visible; j++) {
           let score = 0;
-          for (let i = 0; i < headDim; i++) score += (q[at + i] as number) * (allKeys[j * keyWidth + group + i] as number);
+          for (let i = 0; i < headDim; i++)
+            score += (q[at + i] as number) * (allKeys[j * keyWidth + group + i] as number);
           weights[j] = score / Math.sqrt(headDim);
         }
         const largest = weights.reduce((a, b) => Math.max(a, b));
@@ -28,7 +29,8 @@ export function naiveAttention({ heads, keyValueHeads, headDim }: ModelConfig): 
         for (let j = 0; j < visible; j++) sum += weights[j] = Math.exp((weights[j] as number) - largest);
         for (let i = 0; i < headDim; i++) {
           let value = 0;
-          for (let j = 0; j < visible; j++) value += (weights[j] as number) * (allValues[j * keyWidth + group + i] as number);
+          for (let j = 0; j < visible; j++)
+            value += (weights[j] as number) * (allValues[j * keyWidth + group + i] as number);
           output[at + i] = value / sum;
         }
       }

@@ -1,8 +1,8 @@
 /** Random weights in any storage type: random bits, with half-precision scales of a sensible size. */
 import type { GgmlType } from '../src/gguf/index.ts';
 import { ggmlBlock, ggmlByteLength } from '../src/gguf/index.ts';
-import type { Random } from './random.ts';
 import type { WrittenTensor } from './gguf-writer.ts';
+import type { Random } from './random.ts';
 
 /** Where the blocks of a type hold half-precision numbers, and the exponents (biased) that suit weights. */
 const halves: Partial<Record<GgmlType, { offsets: readonly number[]; exponent: number }>> = {

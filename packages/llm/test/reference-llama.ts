@@ -14,7 +14,10 @@ export async function referenceForward(
 ): Promise<Float64Array[]> {
   const { layers, heads, keyValueHeads, headDim, hiddenSize } = config;
   const weights = await readWeights(gguf);
-  const matrix = (name: string) => ({ weight: weights.get(`${name}.weight`) as Float32Array, bias: weights.get(`${name}.bias`) });
+  const matrix = (name: string) => ({
+    weight: weights.get(`${name}.weight`) as Float32Array,
+    bias: weights.get(`${name}.bias`),
+  });
   const embedding = matrix('token_embd').weight;
   const factors = weights.get('rope_freqs.weight');
 
@@ -33,12 +36,22 @@ export async function referenceForward(
     });
     const past = { keys: projections.map(({ k }) => k), values: projections.map(({ v }) => v) };
     rows.forEach((row, position) => {
-      const attended = attend(projections[position]?.q as Float64Array, past, position, { heads, keyValueHeads, headDim });
+      const attended = attend(projections[position]?.q as Float64Array, past, position, {
+        heads,
+        keyValueHeads,
+        headDim,
+      });
       add(row, linear(attended, part('attn_output')));
       const x = rmsNorm(row, part('ffn_norm').weight, config.rmsEpsilon);
       const gate = linear(x, part('ffn_gate'));
       const up = linear(x, part('ffn_up'));
-      add(row, linear(gate.map((g, i) => (g / (1 + Math.exp(-g))) * (up[i] as number)), part('ffn_down')));
+      add(
+        row,
+        linear(
+          gate.map((g, i) => (g / (1 + Math.exp(-g))) * (up[i] as number)),
+          part('ffn_down'),
+        ),
+      );
     });
   }
   const head = weights.has('output.weight') ? matrix('output') : { weight: embedding, bias: undefined };
@@ -112,6 +125,7 @@ function add(row: Float64Array, update: Float64Array): void {
 
 async function readWeights(gguf: GgufFile): Promise<Map<string, Float32Array>> {
   const weights = new Map<string, Float32Array>();
-  for (const tensor of gguf.tensors.values()) weights.set(tensor.name, dequantize(tensor.type, await gguf.read(tensor)));
+  for (const tensor of gguf.tensors.values())
+    weights.set(tensor.name, dequantize(tensor.type, await gguf.read(tensor)));
   return weights;
 }

@@ -1,25 +1,29 @@
-/** Reads safetensors files: a length (8 bytes), a JSON header of that length, and the tensors' bytes. */
-import { readFileSync } from 'node:fs';
+/** Reads safetensors files: the length of a JSON header (8 bytes), the header, and the tensors' bytes. */
+import { readFile } from 'node:fs/promises';
 
 export interface Safetensors {
-  floats(name: string): Float32Array;
-  integers(name: string): Int32Array;
+  has(name: string): boolean;
+  /** A tensor of 32-bit floats, in the order of the file. */
+  f32(name: string): Float32Array;
+  /** A tensor of 32-bit integers. */
+  i32(name: string): Int32Array;
 }
 
-export function readSafetensors(path: string): Safetensors {
-  const file = readFileSync(path);
-  const headerBytes = Number(file.readBigUInt64LE(0));
+export async function openSafetensors(path: string): Promise<Safetensors> {
+  const file = await readFile(path);
+  const dataStart = 8 + Number(file.readBigUInt64LE(0));
   const header: Record<string, { dtype: string; data_offsets: [number, number] }> = JSON.parse(
-    file.toString('utf8', 8, 8 + headerBytes),
+    file.toString('utf8', 8, dataStart),
   );
   const bytesOf = (name: string, dtype: string): ArrayBuffer => {
     const entry = header[name];
-    if (entry?.dtype !== dtype) throw new Error(`${path} has no ${dtype} tensor ${name}.`);
+    if (entry?.dtype !== dtype) throw new Error(`${path} has no tensor ${name} of type ${dtype}.`);
     const [from, to] = entry.data_offsets;
-    return new Uint8Array(file.subarray(8 + headerBytes + from, 8 + headerBytes + to)).buffer;
+    return new Uint8Array(file.subarray(dataStart + from, dataStart + to)).buffer;
   };
   return {
-    floats: (name) => new Float32Array(bytesOf(name, 'F32')),
-    integers: (name) => new Int32Array(bytesOf(name, 'I32')),
+    has: (name) => name in header,
+    f32: (name) => new Float32Array(bytesOf(name, 'F32')),
+    i32: (name) => new Int32Array(bytesOf(name, 'I32')),
   };
 }
