@@ -14,10 +14,10 @@ const COMMANDS = [generateCommand, inspectCommand];
 const program = new Command('keysieve')
   .description('Long prompts for language models on your own machine, with the error of every answer shown.')
   .version(version)
-  .showHelpAfterError('(run with --help for the options)');
+  .showHelpAfterError('(run with --help for the options)')
+  .exitOverride();
 
-for (const command of COMMANDS) program.addCommand(command().exitOverride().copyInheritedSettings(program));
-program.exitOverride();
+for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

@@ -1,6 +1,7 @@
 /** Options that several subcommands share, and how their texts are read. */
-import { BUDGETS, DEFAULT_BUDGET, POLICY_NAMES, parseBudget } from 'keysieve';
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { BUDGETS, DEFAULT_BUDGET, POLICY_NAMES, parseBudget } from 'keysieve';
 
 export interface ModelOptions {
   model: string;
@@ -41,8 +42,7 @@ export const cachePrecisionOption = (): Option =>
     .choices(['f16', 'f32'])
     .default(undefined, 'f32 with --precision exact, else f16');
 
-export const addJsonOption = (command: Command): Command =>
-  command.option('--json', 'print one JSON object on stdout');
+export const addJsonOption = (command: Command): Command => command.option('--json', 'print one JSON object on stdout');
 
 export function positiveInteger(text: string): number {
   const value = Number(text);

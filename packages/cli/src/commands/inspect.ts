@@ -56,10 +56,16 @@ function describe({ name, path, config, context, weights, memory, precision, att
       `${config.layers}, ${config.heads} query heads on ${config.keyValueHeads} key-value heads of ${config.headDim}`,
     ],
     ['vocabulary', `${formatCount(config.vocabularySize)} tokens`],
-    ['weights', Object.entries(weights).map(([type, count]) => `${count} tensors ${type}`).join(', ')],
+    [
+      'weights',
+      Object.entries(weights)
+        .map(([type, count]) => `${count} tensors ${type}`)
+        .join(', '),
+    ],
     [
       'context',
-      `${formatCount(context.tokens)} tokens` + (context.stretched ? `, stretched from ${formatCount(context.trained)}` : ''),
+      `${formatCount(context.tokens)} tokens` +
+        (context.stretched ? `, stretched from ${formatCount(context.trained)}` : ''),
     ],
     [
       'precision',
@@ -69,7 +75,10 @@ function describe({ name, path, config, context, weights, memory, precision, att
     ],
     ['attention', `${attention.policy}${attention.budget === null ? '' : `, ${attention.budget}`}`],
     ['memory', `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights,`],
-    ['', `${formatBytes(memory.cache)} for ${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each),`],
+    [
+      '',
+      `${formatBytes(memory.cache)} for ${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each),`,
+    ],
     ['', `${formatBytes(memory.work)} to work in, ${formatBytes(memory.runtime)} for the runtime`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

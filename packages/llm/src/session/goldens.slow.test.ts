@@ -63,26 +63,29 @@ describe.skipIf(!MODEL || !PROMPTS || !LOGITS || !TEXT)('SmolLM2-135M', () => {
   it.each([
     { cachePrecision: 'f32', tolerance: 2e-3 },
     { cachePrecision: 'f16', tolerance: Number.POSITIVE_INFINITY },
-  ] as const)('has the nll and the logits of 4,096 tokens, cache in $cachePrecision', async ({ cachePrecision, tolerance }) => {
-    const ids = goldens.i32('ids');
-    const wanted = goldens.f32('nll');
-    await using session = await model.createSession({ cachePrecision });
-    const nll: number[] = [];
-    const { vocabularySize } = model.config;
-    for await (const { position, logits } of session.evaluate(ids)) {
-      for (let row = 0; row < logits.length / vocabularySize; row++) {
-        const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
-        const next = ids[position + row + 1];
-        if (next !== undefined) nll.push(logSumExp(values) - (values[next] as number));
-        if (GOLDEN_POSITIONS.includes(position + row)) {
-          const golden = goldens.f32(`text_logits${position + row}`);
-          expect(largestDifference(values, golden)).toBeLessThan(tolerance);
+  ] as const)(
+    'has the nll and the logits of 4,096 tokens, cache in $cachePrecision',
+    async ({ cachePrecision, tolerance }) => {
+      const ids = goldens.i32('ids');
+      const wanted = goldens.f32('nll');
+      await using session = await model.createSession({ cachePrecision });
+      const nll: number[] = [];
+      const { vocabularySize } = model.config;
+      for await (const { position, logits } of session.evaluate(ids)) {
+        for (let row = 0; row < logits.length / vocabularySize; row++) {
+          const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
+          const next = ids[position + row + 1];
+          if (next !== undefined) nll.push(logSumExp(values) - (values[next] as number));
+          if (GOLDEN_POSITIONS.includes(position + row)) {
+            const golden = goldens.f32(`text_logits${position + row}`);
+            expect(largestDifference(values, golden)).toBeLessThan(tolerance);
+          }
         }
       }
-    }
-    expect(nll).toHaveLength(wanted.length);
-    expect(Math.abs(mean(nll) - mean(wanted))).toBeLessThan(1e-3);
-  });
+      expect(nll).toHaveLength(wanted.length);
+      expect(Math.abs(mean(nll) - mean(wanted))).toBeLessThan(1e-3);
+    },
+  );
 });
 
 const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, x) => sum + x, 0) / values.length;
@@ -92,7 +95,8 @@ function logSumExp(row: Float32Array): number {
   return largest + Math.log(row.reduce((sum, x) => sum + Math.exp(x - largest), 0));
 }
 
-const indexOfLargest = (row: Float32Array): number => row.reduce((best, x, i) => (x > (row[best] as number) ? i : best), 0);
+const indexOfLargest = (row: Float32Array): number =>
+  row.reduce((best, x, i) => (x > (row[best] as number) ? i : best), 0);
 
 const largestDifference = (a: Float32Array, b: Float32Array): number =>
   a.reduce((largest, x, i) => Math.max(largest, Math.abs(x - (b[i] as number))), 0);

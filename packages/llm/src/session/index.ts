@@ -6,7 +6,7 @@ export type {
   GenerationChunk,
   GenerationResult,
 } from './generation.ts';
-export { type InspectOptions, type Inspection, inspectModel, type MemoryPrediction } from './inspection.ts';
+export { type Inspection, type InspectOptions, inspectModel, type MemoryPrediction } from './inspection.ts';
 export { loadModel, type Model } from './load-model.ts';
 export type { LoadOptions, LoadProgress } from './model-file.ts';
 export type { Prompt } from './prompt.ts';

@@ -64,7 +64,10 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   return {
     name: file.name,
     path: file.path,
-    config: { ...config, parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((a, b) => a * b, 1), 0) },
+    config: {
+      ...config,
+      parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((a, b) => a * b, 1), 0),
+    },
     weights: countBy(tensors.map(({ type }) => type)),
     context: { tokens, trained: config.contextLength, stretched: tokens > config.contextLength },
     precision: typeof choice === 'string' ? { chosen, reason: 'asked for' } : { ...choice, reason: 'measured' },

@@ -189,7 +189,9 @@ describe('a session', () => {
 
   it('refuses options that make no sense', async () => {
     await using session = await model.createSession();
-    expect(() => session.generate('x', { maxTokens: -1 })).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+    expect(() => session.generate('x', { maxTokens: -1 })).toThrow(
+      expect.objectContaining({ code: 'invalid-argument' }),
+    );
     expect(() => session.generate('x', { topP: 2 })).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
     await expect(model.createSession({ attention: { policy: 'psychic' } })).rejects.toMatchObject({
       code: 'invalid-argument',

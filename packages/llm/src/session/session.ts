@@ -232,7 +232,10 @@ export class Session {
   }
 
   /** Reads what of the prompt is not in the cache yet. */
-  async #prefill(prompt: Prompt, { signal, onPrefill }: GenerateOptions): Promise<Step & { prompt: Int32Array; reused: number }> {
+  async #prefill(
+    prompt: Prompt,
+    { signal, onPrefill }: GenerateOptions,
+  ): Promise<Step & { prompt: Int32Array; reused: number }> {
     const tokens = encodePrompt(prompt, this.#model);
     this.#checkRoom(tokens.length);
     // The last token is read in any case: its logits are wanted.

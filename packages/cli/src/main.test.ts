@@ -1,0 +1,142 @@
+/** The command as a user calls it, in processes of its own. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const TEXT = 'The number of amber fox is 48213. '.repeat(10);
+
+interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `keysieve` from its sources; `onOutput` is told all that stderr has so far. */
+function keysieve(args: string[], input = '', onStderr: (text: string, kill: () => void) => void = () => {}) {
+  return new Promise<Outcome>((resolve) => {
+    const child = spawn(process.execPath, ['--conditions', 'keysieve-source', '--import', 'tsx', MAIN, ...args]);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data) => {
+      stdout += data;
+    });
+    child.stderr.on('data', (data) => {
+      stderr += data;
+      onStderr(stderr, () => child.kill('SIGINT'));
+    });
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(input);
+  });
+}
+
+describe('keysieve', () => {
+  let folder: string;
+  const file = (name: string) => join(folder, name);
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'keysieve-cli-'));
+    await writeFile(file('text.txt'), TEXT);
+    await writeFile(file('empty.txt'), '');
+    await writeFile(file('latin1.txt'), Buffer.from([0x63, 0x61, 0x66, 0xe9, 0x20, 0x78]));
+    await writeFile(file('not.gguf'), 'this is no model, and long enough to have a header of one');
+    await writeFile(file('long.txt'), TEXT.repeat(30));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('generates one JSON object on stdout, with everything that a program needs', async () => {
+    const args = ['generate', '--prompt-file', file('text.txt'), '-n', '6', '-a', 'topk', '-b', 'fixed:64', '--json'];
+    const { code, stdout } = await keysieve(args);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    expect(result).toMatchObject({
+      promptTokens: TEXT.length,
+      finishReason: 'length',
+      attention: { policy: 'topk', budget: 'fixed:64', certificate: 'certified', keysRead: { mean: 64 } },
+    });
+    expect(result.tokens).toHaveLength(6);
+    expect(result.decodeMs).toHaveLength(5);
+    expect(result.text).toHaveLength(6);
+    expect(result.prefillMs).toBeGreaterThan(0);
+    expect(result.attention.keysRead.share).toBeCloseTo(64 / (TEXT.length + 3), 3);
+    expect(result.attention.bytesPerToken).toBeGreaterThan(0);
+    for (const bound of ['tailMass', 'outputError']) {
+      expect(Object.keys(result.attention[bound])).toEqual(['mean', 'max']);
+    }
+  });
+
+  it('streams text on stdout and says on stderr what it cost; a text can be piped in', async () => {
+    const { code, stdout, stderr } = await keysieve(['generate', '-n', '8'], TEXT);
+    expect(code).toBe(0);
+    expect(stdout).toHaveLength(9);
+    expect(stderr).toContain(`${TEXT.length} tokens read`);
+    expect(stderr).toContain('every key read');
+  });
+
+  it('warns when RoPE is stretched past what the model was trained for', async () => {
+    const { code, stderr } = await keysieve(['generate', '-p', 'abc', '-n', '2', '--context', '65536']);
+    expect(code).toBe(0);
+    expect(stderr).toContain('warning: RoPE is stretched');
+  });
+
+  it('inspects the embedded model', async () => {
+    const { code, stdout } = await keysieve(['inspect', '--json', '--context', '2048', '--precision', 'exact']);
+    expect(code).toBe(0);
+    const inspection = JSON.parse(stdout);
+    expect(inspection.config).toMatchObject({ architecture: 'llama', headDim: 64 });
+    expect(inspection.precision).toEqual({ chosen: 'exact', reason: 'asked for' });
+    const { runtime, weights, cache, work, total } = inspection.memory;
+    expect(total).toBe(runtime + weights + cache + work);
+    const text = await keysieve(['inspect', '--precision', 'exact']);
+    expect(text.stdout).toContain('architecture');
+  });
+
+  it.each([
+    ['no such command', ['sing']],
+    ['no such option', ['generate', '--loud']],
+    ['no such policy', ['generate', '-p', 'x', '-a', 'psychic']],
+    ['no such budget', ['generate', '-p', 'x', '-a', 'topk', '-b', 'some']],
+    ['a budget out of range', ['generate', '-p', 'x', '-a', 'topk', '-b', 'fraction:2']],
+    ['tokens that are no number', ['generate', '-p', 'x', '-n', 'many']],
+    ['a temperature below 0', ['generate', '-p', 'x', '-t', '-1']],
+    ['two prompts', ['generate', '-p', 'x', '--prompt-file', 'y']],
+    ['a system message without a chat', ['generate', '-p', 'x', '--system', 'y']],
+  ])('exits with 2 and a message for %s', async (_name, args) => {
+    const { code, stdout, stderr } = await keysieve(args);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr.length).toBeGreaterThan(20);
+  });
+
+  it.each([
+    ['model-not-found', () => ['generate', '-p', 'x', '-m', file('none.gguf')]],
+    ['not-gguf', () => ['generate', '-p', 'x', '-m', file('not.gguf')]],
+    ['prompt-file-not-found', () => ['generate', '--prompt-file', file('none.txt')]],
+    ['prompt-not-utf8', () => ['generate', '--prompt-file', file('latin1.txt')]],
+    ['prompt-empty', () => ['generate', '--prompt-file', file('empty.txt')]],
+    ['prompt-too-long', () => ['generate', '--prompt-file', file('text.txt'), '--context', '100']],
+    ['chat-template-missing', () => ['generate', '-p', 'x', '--chat']],
+  ])('exits with 1 and the code %s', async (errorCode, args) => {
+    const { code, stdout, stderr } = await keysieve(args());
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(`[${errorCode}]`);
+  });
+
+  it('stops at Ctrl-C, with exit code 1 and the code aborted', async () => {
+    let interrupted = false;
+    // Stretched, so that the warning tells when reading is about to begin.
+    const args = ['generate', '--prompt-file', file('long.txt'), '--context', '40000', '-n', '5000'];
+    const { code, stderr } = await keysieve(args, '', (text, interrupt) => {
+      if (interrupted || !text.includes('warning')) return;
+      interrupted = true;
+      interrupt();
+    });
+    expect(stderr).toContain('[aborted]');
+    expect(code).toBe(1);
+  });
+});
