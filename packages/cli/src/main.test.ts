@@ -89,8 +89,8 @@ describe('keysieve', () => {
     const inspection = JSON.parse(stdout);
     expect(inspection.config).toMatchObject({ architecture: 'llama', headDim: 64 });
     expect(inspection.precision).toEqual({ chosen: 'exact', reason: 'asked for' });
-    const { runtime, weights, cache, work, total } = inspection.memory;
-    expect(total).toBe(runtime + weights + cache + work);
+    const { runtime, weights, tokenizer, cache, work, total } = inspection.memory;
+    expect(total).toBe(runtime + weights + tokenizer + cache + work);
     const text = await keysieve(['inspect', '--precision', 'exact']);
     expect(text.stdout).toContain('architecture');
   });

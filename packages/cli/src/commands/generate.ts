@@ -98,7 +98,8 @@ async function generate(options: Options): Promise<void> {
     }
     progress.stop();
     const result = await generation.result;
-    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
+    if (options.json) process.stdout.write(`${JSON.stringify({ ...result, memory })}\n`);
     else {
       process.stdout.write('\n');
       note(summaryOf(result, model));

@@ -79,7 +79,11 @@ function describe({ name, path, config, context, weights, memory, precision, att
       '',
       `${formatBytes(memory.cache)} for ${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each),`,
     ],
-    ['', `${formatBytes(memory.work)} to work in, ${formatBytes(memory.runtime)} for the runtime`],
+    [
+      '',
+      `${formatBytes(memory.work)} to work in, ${formatBytes(memory.tokenizer)} for the tokenizer, ` +
+        `${formatBytes(memory.runtime)} for the runtime`,
+    ],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');

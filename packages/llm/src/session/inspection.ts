@@ -15,9 +15,10 @@ export interface InspectOptions extends LoadOptions {
 
 /** Bytes that will be resident. */
 export interface MemoryPrediction {
-  /** Node and ONNX Runtime themselves. */
+  /** Node and ONNX Runtime themselves, and the threads of the attention. */
   runtime: number;
   weights: number;
+  tokenizer: number;
   /** A cache that is full to the context. */
   cache: number;
   cachePerToken: number;
@@ -44,8 +45,13 @@ export interface Inspection {
   memory: MemoryPrediction;
 }
 
-/** Resident bytes of a Node process that has loaded ONNX Runtime and nothing else. */
+/** Measured, on Node 20: a process that has loaded ONNX Runtime and our kernels, and each thread more. */
 const RUNTIME_BYTES = 110 * 2 ** 20;
+const THREAD_BYTES = 15 * 2 ** 20;
+/** Measured: strings and maps of a token and of the merge that makes it. */
+const TOKEN_BYTES = 1700;
+/** Buffers outside its heap that V8 lets pile up before it collects them. */
+const GARBAGE_BYTES = 64 * 2 ** 20;
 
 /** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
 export async function inspectModel(source: string, options: InspectOptions = {}): Promise<Inspection> {
@@ -61,6 +67,8 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const sizes = attentionBytes({ ...config, capacity: tokens, precision: cachePrecision, threads }, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + activationBytes(config);
+  const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES;
+  const tokenizer = config.vocabularySize * TOKEN_BYTES;
   return {
     name: file.name,
     path: file.path,
@@ -73,20 +81,21 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     precision: typeof choice === 'string' ? { chosen, reason: 'asked for' } : { ...choice, reason: 'measured' },
     attention: { policy: policy.name, budget: policy.kind === 'dense' ? null : policy.budget.name },
     memory: {
-      runtime: RUNTIME_BYTES,
+      runtime,
       weights,
+      tokenizer,
       cache: sizes.cache,
       cachePerToken: sizes.cachePerToken,
       work,
-      total: RUNTIME_BYTES + weights + sizes.cache + work,
+      total: runtime + weights + tokenizer + sizes.cache + work,
     },
   };
 }
 
-/** The largest of what a segment has at once for a chunk: residual, projections and both halves of the MLP. */
-function activationBytes({ hiddenSize, feedForwardSize, heads, keyValueHeads, headDim }: ModelConfig): number {
-  const perToken = 3 * hiddenSize + 3 * feedForwardSize + 2 * (heads + 2 * keyValueHeads) * headDim;
-  return CHUNK_TOKENS * perToken * 4;
+/** What the segments give out for a chunk, all layers together, as far as V8 lets it pile up. */
+function activationBytes({ layers, hiddenSize, heads, keyValueHeads, headDim }: ModelConfig): number {
+  const perToken = hiddenSize + 2 * (heads + keyValueHeads) * headDim;
+  return Math.min(GARBAGE_BYTES, layers * CHUNK_TOKENS * perToken * 4);
 }
 
 function countBy(names: readonly string[]): Record<string, number> {
