@@ -64,8 +64,10 @@ async function main(): Promise<void> {
   const text = (await readFile(values.text as string, 'utf8')).slice(Number(values.skip));
   const tokens = model.tokenizer.encode(text.slice(0, contextSize * 8)).subarray(0, Math.max(...lengths) + 1);
   const rows: Row[] = [];
-  for (const context of numbers(values.prefill)) rows.push(await comparePrefill(model, peer, tokens.subarray(0, context)));
-  for (const context of numbers(values.decode)) rows.push(await compareDecode(model, peer, tokens.subarray(0, context)));
+  for (const context of numbers(values.prefill))
+    rows.push(await comparePrefill(model, peer, tokens.subarray(0, context)));
+  for (const context of numbers(values.decode))
+    rows.push(await compareDecode(model, peer, tokens.subarray(0, context)));
 
   const about = { ...peer.about, node: process.version, precision: model.precision, attention: values.attention };
   if (values.json) console.log(JSON.stringify({ about, rows }));

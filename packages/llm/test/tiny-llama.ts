@@ -1,4 +1,4 @@
-/** A llama of two small layers with random weights, as a GGUF file: everything that a large one has, in a megabyte. */
+/** A llama of two small layers with random weights, as a GGUF file: everything that a large one has, in less than a megabyte. */
 import type { GgmlType } from '../src/gguf/index.ts';
 import type { WrittenTensor, WrittenValue } from './gguf-writer.ts';
 import { writeGguf } from './gguf-writer.ts';
@@ -6,11 +6,11 @@ import { createRandom } from './random.ts';
 import { randomTensor } from './random-tensor.ts';
 
 export interface TinyLlama {
-  /** Type of the layers' matrices. Default: F32. */
+  /** Type of the layers' matrices. Default: Q4_0. */
   matrices?: GgmlType;
   /** Type of the values' matrix, where another. */
   values?: GgmlType;
-  /** Type of the embedding. Default: F32. */
+  /** Type of the embedding. Default: Q8_0. */
   embedding?: GgmlType;
   /** Type of a head of its own. Default: none, the embedding serves. */
   head?: GgmlType;
@@ -59,7 +59,7 @@ export function tinyLlama(options: TinyLlama = {}): Buffer {
   });
 }
 
-function tinyTensors({ matrices = 'F32', values = matrices, embedding = 'F32', ...options }: TinyLlama) {
+function tinyTensors({ matrices = 'Q4_0', values = matrices, embedding = 'Q8_0', ...options }: TinyLlama) {
   const random = createRandom(7);
   const { hiddenSize: hidden, heads, keyValueHeads, headDim, feedForwardSize: feedForward, vocabularySize } = tiny;
   const tensors: WrittenTensor[] = [];

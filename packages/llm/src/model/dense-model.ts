@@ -160,11 +160,15 @@ function createDenseModel({ config, precision, context, rope, segments, weights 
     checkTokens(tokens, startPosition, { vocabularySize, context });
     const firstRow = firstLogitsRow(logits, count);
     const outputs: RowOutputs = {};
-    const run = (at: number, from: number, inputs: RowInputs) =>
-      runRows(segments[at] as Segment, { from, to: count }, inputs, outputs, () => {
-        throwIfAborted(signal);
-        if (disposed) throw disposedError();
-      });
+    const run = async (at: number, from: number, inputs: RowInputs) => {
+      try {
+        await runRows(segments[at] as Segment, { from, to: count }, inputs, outputs, () => throwIfAborted(signal));
+      } catch (error) {
+        // Disposing takes the segments away from passes that are at work.
+        throw disposed ? disposedError() : error;
+      }
+    };
+    if (disposed) throw disposedError();
 
     const rotations = rotationInputs(rope(startPosition, count), count);
     let inputs: RowInputs = (from, to) => ({ [io.tokens]: integerTensor(tokens.subarray(from, to), [to - from]) });

@@ -50,8 +50,9 @@ export function checkTokens(
 
 /** Throws `not-a-number` where a logit is NaN or infinite. */
 export function requireFiniteLogits(logits: Float32Array): void {
-  const at = logits.findIndex((logit) => !Number.isFinite(logit));
-  if (at === -1) return;
+  let at = 0;
+  while (at < logits.length && Number.isFinite(logits[at])) at++;
+  if (at === logits.length) return;
   throw llmError({
     code: 'not-a-number',
     problem: 'The model gave a logit that is not a finite number.',

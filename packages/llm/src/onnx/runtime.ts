@@ -23,7 +23,8 @@ export interface Segment {
 
 /**
  * Settings of every segment, chosen by measurement (SmolLM2-135M, 30 layers, ONNX Runtime 1.30):
- * - Threads that wait without spinning: a pool of each segment that spins slows the others down many times.
+ * - Threads that spin only while their own segment runs: pools that spin on slow the others down many times, and
+ *   without spinning every operation waits for its threads to wake.
  * - Neither arena nor memory pattern: each segment would keep its largest activations (870 MB in all after a chunk
  *   of 512 tokens, against 60 MB), and the allocator of the system is as fast.
  * - Weights are mapped from their file; what a kernel packs anew replaces the mapped pages.
@@ -37,7 +38,11 @@ function sessionOptions({ folder, threads }: SegmentOptions): ort.InferenceSessi
     enableMemPattern: false,
     logSeverityLevel: 3,
     extra: {
-      session: { intra_op: { allow_spinning: '0' }, model_external_initializers_file_folder_path: folder },
+      session: {
+        intra_op: { allow_spinning: '1' },
+        force_spinning_stop: '1',
+        model_external_initializers_file_folder_path: folder,
+      },
     },
   };
 }

@@ -1,0 +1,108 @@
+/**
+ * The dense half of a model alone, its attention left out: milliseconds of a token, tokens a second of a prefill, and
+ * what its weights take in memory against what is predicted. Wall-clock times are least and median of the rounds;
+ * processor times, which other work on the machine disturbs less, are the least.
+ *
+ *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision exact,fast] [--threads 2]
+ *     [--chunks 128,512] [--rounds 5] [--cache FOLDER]
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type DenseModel, inspectDenseModel, loadDenseModel, openGguf } from '@keysieve/llm';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    precision: { type: 'string', default: 'exact,fast' },
+    threads: { type: 'string', default: '2' },
+    chunks: { type: 'string', default: '128,512' },
+    rounds: { type: 'string', default: '5' },
+    cache: { type: 'string' },
+  },
+});
+if (values.model === undefined) {
+  console.error('dense-segments: give --model FILE.gguf');
+  process.exit(2);
+}
+
+interface Times {
+  wallMs: { min: number; median: number };
+  cpuMs: number;
+}
+
+async function measure(rounds: number, work: () => Promise<unknown>): Promise<Times> {
+  const wall: number[] = [];
+  const cpu: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const cpuBefore = process.cpuUsage();
+    const before = performance.now();
+    await work();
+    wall.push(performance.now() - before);
+    const { user, system } = process.cpuUsage(cpuBefore);
+    cpu.push((user + system) / 1000);
+  }
+  wall.sort((a, b) => a - b);
+  return { wallMs: { min: wall[0] as number, median: wall[rounds >> 1] as number }, cpuMs: Math.min(...cpu) };
+}
+
+/** A pass at position 0 whose attention gives zeros. */
+function pass({ config, forward }: DenseModel, tokens: number, logits: 'last' | 'none'): () => Promise<unknown> {
+  const ids = Int32Array.from({ length: tokens }, (_, i) => (i * 37) % config.vocabularySize);
+  const attended = new Float32Array(tokens * config.heads * config.headDim);
+  return () => forward(ids, 0, () => attended, { logits });
+}
+
+const mebibytes = (bytes: number) => bytes / 2 ** 20;
+
+/** Resident memory in MiB: all of it, and what does not belong to files. Linux only. */
+function resident(): { all: number; anonymous: number } {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const of = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
+  return { all: of('VmRSS'), anonymous: of('RssAnon') };
+}
+
+async function settle(): Promise<ReturnType<typeof resident>> {
+  globalThis.gc?.();
+  await new Promise((done) => setTimeout(done, 300));
+  return resident();
+}
+
+async function report(path: string, precision: 'exact' | 'fast'): Promise<void> {
+  const threads = Number(values.threads);
+  await using gguf = await openGguf(path);
+  const { memory } = inspectDenseModel(gguf, precision);
+  const before = await settle();
+  const loadStart = performance.now();
+  await using model = await loadDenseModel(gguf, {
+    precision,
+    threads,
+    ...(values.cache === undefined ? {} : { cacheFolder: values.cache }),
+  });
+  const loadMs = performance.now() - loadStart;
+  const loaded = await settle();
+
+  const token = await measure(60, pass(model, 1, 'last'));
+  console.log(`${precision}, ${threads} threads, loaded in ${loadMs.toFixed(0)} ms`);
+  console.log(`  1 token: ${line(token)}`);
+  for (const tokens of values.chunks.split(',').map(Number)) {
+    const chunk = await measure(Number(values.rounds), pass(model, tokens, 'none'));
+    const rate = (tokens / chunk.wallMs.min) * 1000;
+    console.log(`  ${tokens} tokens: ${line(chunk)}, at most ${rate.toFixed(0)} tokens/s`);
+  }
+  const used = await settle();
+  const [packed, mapped, segments] = [memory.packed, memory.mapped, memory.segments].map(mebibytes) as number[];
+  console.log(
+    `  predicted: weights ${packed?.toFixed(0)}, mapped up to ${mapped?.toFixed(0)}, segments ${segments?.toFixed(0)} MiB`,
+  );
+  console.log(`  measured, loaded: ${growth(before, loaded)}; after the chunks: ${growth(before, used)}`);
+}
+
+const line = ({ wallMs, cpuMs }: Times) =>
+  `${wallMs.min.toFixed(2)} ms (median ${wallMs.median.toFixed(2)}), processor ${cpuMs.toFixed(2)} ms`;
+
+function growth(before: ReturnType<typeof resident>, after: ReturnType<typeof resident>): string {
+  const anonymous = after.anonymous - before.anonymous;
+  return `${anonymous.toFixed(0)} MiB and ${(after.all - before.all - anonymous).toFixed(0)} of files`;
+}
+
+for (const precision of values.precision.split(',')) await report(values.model, precision as 'exact' | 'fast');
