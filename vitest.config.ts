@@ -19,7 +19,7 @@ export default defineConfig({
           name: 'fast',
           include: ['packages/*/{src,test}/**/*.test.ts'],
           exclude: ['**/*.slow.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },

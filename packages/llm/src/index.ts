@@ -1,9 +1,9 @@
 export { KeysieveError } from 'keysieve';
 export type { LlmError, LlmErrorCode } from './errors.ts';
+export { llmError } from './errors.ts';
 export * from './gguf/index.ts';
-export * from './tokenizer/index.ts';
-export * from './sampling/index.ts';
 export * from './hub/index.ts';
 export * from './model/index.ts';
+export * from './sampling/index.ts';
 export * from './session/index.ts';
-export { llmError } from './errors.ts';
+export * from './tokenizer/index.ts';
