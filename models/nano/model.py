@@ -25,12 +25,14 @@ class Config:
     norm_eps: float = 1e-5
 
 
-def rope_tables(positions: torch.Tensor, config: Config) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines for `positions` (length,): each (length, head_dim / 2), float32."""
+def rope_tables(
+    positions: torch.Tensor, config: Config, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines for `positions` (length,): each (length, head_dim / 2)."""
     pair = torch.arange(config.head_dim // 2, dtype=torch.float64)
     frequency = config.rope_base ** (-2 * pair / config.head_dim)
     angle = torch.outer(positions.double(), frequency)
-    return angle.cos().float(), angle.sin().float()
+    return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -114,8 +116,8 @@ class Nano(nn.Module):
     ) -> torch.Tensor:  # (batch, last or length, vocab)
         if positions is None:
             positions = torch.arange(tokens.shape[1])
-        cos, sin = rope_tables(positions, self.config)
-        x = self.embedding(tokens)
+        x = self.embedding(tokens)  # (batch, length, width)
+        cos, sin = rope_tables(positions, self.config, x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin)
         if last is not None:
