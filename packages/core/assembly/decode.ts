@@ -9,7 +9,7 @@ import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
 import { absorbScores, stateOutput } from './softmax';
 
-/** Masks the scores outside [from, to) of the `count` that were computed. */
+/** Masks those of the scores computed, [start, end), that lie outside [from, to). */
 @inline
 function mask(scores: usize, from: i32, to: i32, start: i32, end: i32): void {
   for (let i = start; i < from; i++) store<f32>(scores + (<usize>i << 2), -Infinity);
@@ -88,8 +88,8 @@ export function scoreKeys(
 }
 
 /**
- * Takes the keys named by `indices` (count) into the state of one query row. Their rows are scattered, so the cache
- * lines of the next rows are touched before they are needed.
+ * Takes the keys named by `indices` (count) into the state of one query row. Their rows are scattered, so 64 of them
+ * at a time are brought together first: those reads wait for memory side by side, and the arithmetic not at all.
  */
 export function attendSelected(
   table: usize,

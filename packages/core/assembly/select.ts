@@ -3,10 +3,10 @@
  * the earlier keys are taken.
  */
 
-/** A whole number that orders as the float does. */
+/** A whole number that orders as the float does; adding 0 makes one zero of the two. */
 @inline
 function order(address: usize): u32 {
-  const bits = load<u32>(address);
+  const bits = reinterpret<u32>(load<f32>(address) + <f32>0.0);
   return bits & 0x80000000 ? ~bits : bits | 0x80000000;
 }
 

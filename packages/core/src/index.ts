@@ -6,12 +6,15 @@ export {
   type AttentionOptions,
   createAttention,
 } from './attention/attention.ts';
+export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
 export { BUDGETS, type Budget, type BudgetContext, type BudgetKind, parseBudget } from './budgets/index.ts';
-export { type HeadNorms, KvCache, type KvCacheOptions, type Region, type Segment } from './cache/kv-cache.ts';
+export { type HeadNorms, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
 export type { CacheShape } from './cache/shape.ts';
+export type { Region, Segment } from './cache/slabs.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
 export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } from './errors.ts';
+export { halfToFloat } from './kernels/half.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { exactPageBytes, PAGE_KEYS, type Precision } from './kernels/layout.ts';

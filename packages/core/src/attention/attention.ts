@@ -2,20 +2,22 @@
  * The front of the attention: a cache, the policies that read it, and the threads that do the work. Whoever runs the
  * rest of a model calls `cache.reserve`, then for each layer `cache.write` and `attend`, then `cache.commit`.
  */
-import { KvCache, type KvCacheOptions, type Region } from '../cache/kv-cache.ts';
-import { checkPositiveInteger } from '../cache/shape.ts';
+import { KvCache, type KvCacheOptions } from '../cache/kv-cache.ts';
+import { checkPositiveInteger, checkShape } from '../cache/shape.ts';
+import { MOST_REGIONS, type Region } from '../cache/slabs.ts';
 import { allocateWorkspace, type Workspace } from '../cache/workspace.ts';
-import { CERTIFICATE_KINDS, type CertificateKind, weakerKind } from '../certificates/certificate.ts';
 import { invariant, KeysieveError } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
-import { PAGE_KEYS, rowBytes } from '../kernels/layout.ts';
 import { createPolicy, type PolicySpec } from '../policies/policy.ts';
-import { createControlBuffer, LARGEST_JOB, openControl } from '../threads/control.ts';
+import { createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
 import { mergeRanges } from './dense.ts';
-import { type Exchange, type Job, type JobKind, ROW_RESULTS, taskCount, writeJob } from './job.ts';
-import { type AttentionReport, emptyReport } from './report.ts';
+import { createExchange, type Exchange } from './exchange.ts';
+import { grainOf, largestBlock, mostQueries } from './grain.ts';
+import { type Job, type JobKind, jobNumbers, ROW_RESULTS, taskCount, writeJob } from './job.ts';
+import { reportDense, reportSparse } from './job-report.ts';
+import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 
@@ -43,18 +45,15 @@ export interface AttendResult {
   report: AttentionReport;
 }
 
-/** Query rows of one task of dense attention: as many as make the products large and stay within the cache. */
-const BLOCK_ROWS = 192;
-/** A range of keys that is worth a task of its own. */
-const SMALLEST_RANGE = 8 * PAGE_KEYS;
-/** Tasks for each thread: more balance better, fewer cost less. */
-const TASKS_A_THREAD = 3;
+/** Scores and sums stay below this, half the range of float32. */
+const LARGEST_SUM = 2 ** 127;
 
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
   const { heads, threads = 1, keyValueHeads } = options;
   checkPositiveInteger('heads', heads);
   checkPositiveInteger('threads', threads);
+  checkShape({ ...options, precision: options.precision ?? 'f16' });
   invariant(heads % keyValueHeads === 0, () => ({
     code: 'invalid-argument',
     problem: `The ${heads} query heads cannot be shared out over the key-value heads.`,
@@ -62,7 +61,7 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
     remedy: 'Give a number of query heads that is a multiple of the number of key-value heads.',
   }));
   const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-  const control = createControlBuffer(shared);
+  const control = createControlBuffer(shared, jobNumbers(keyValueHeads, MOST_REGIONS));
   const pool = await createThreadPool({ control: openControl(control), threads: shared ? threads : 1 });
   try {
     return new Attention({ ...options, shared }, control, pool);
@@ -79,11 +78,10 @@ export class Attention {
   readonly #pool: ThreadPool;
   readonly #control: ThreadSetup['control'];
   readonly #arguments: Float64Array;
+  readonly #exchange: Exchange;
   /** Of each region, of each thread. */
-  readonly #workspaces: Workspace[][] = [];
+  readonly #workspaces = new WeakMap<Region, Workspace[]>();
   readonly #policies: PolicySpec[] = [];
-  readonly #exchange: Exchange = { queries: 0, outputs: 0, results: 0, partials: 0 };
-  readonly #exchangeBytes: Exchange = { queries: 0, outputs: 0, results: 0, partials: 0 };
   #thread: ThreadContext | undefined;
   #configuration = 0;
   #configuredRegions = 0;
@@ -96,9 +94,11 @@ export class Attention {
     this.#pool = pool;
     this.#control = control;
     this.#arguments = openControl(control).arguments;
+    const kernelsOn = (memory: WebAssembly.Memory) => createKernels(kernels, memory);
+    this.#exchange = createExchange(options.shared, kernelsOn);
     this.cache = new KvCache({
       ...cacheOptions,
-      createKernels: (memory) => createKernels(kernels, memory),
+      createKernels: kernelsOn,
       onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
     });
   }
@@ -108,57 +108,102 @@ export class Attention {
     return this.#pool.threads;
   }
 
-  /** Attention of one layer, by a policy. Throws `invalid-argument` where the request does not fit the cache. */
+  /** Bytes that have been taken, those of the cache among them. */
+  get bytes(): number {
+    return this.cache.bytes + this.#exchange.arena.usedBytes;
+  }
+
+  /**
+   * Attention of one layer, by a policy. Throws `invalid-argument` where the request does not fit the cache,
+   * `not-a-number` where a query is not finite or the result would leave float32, `cache-out-of-memory`, `disposed` and
+   * `thread-failed`. The cache stays as it is.
+   */
   attend({ layer, position, queries, policy }: AttendRequest): AttendResult {
+    this.cache.assertAlive();
     const { headDim, layers } = this.cache.shape;
-    const count = queries.length / (this.heads * headDim);
-    invariant(Number.isSafeInteger(count) && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
+    const width = this.heads * headDim;
+    const count = queries.length / width;
+    const whole = [count, layer, position].every(Number.isSafeInteger);
+    invariant(whole && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
       code: 'invalid-argument',
       problem: `Queries are (count, ${this.heads}, ${headDim}), of one of ${layers} layers.`,
       found: `layer ${layer}, position ${position}, ${queries.length} numbers`,
       remedy: 'Pass at least one query, whole.',
     }));
-    const segments = this.cache.segments(position + count);
-    invariant((segments.at(-1)?.to ?? 0) >= position + count, () => ({
+    const { reserved } = this.cache;
+    invariant(position + count <= reserved, () => ({
       code: 'invalid-argument',
       problem: 'The cache does not have the keys of all queries.',
-      found: `keys before ${segments.at(-1)?.to ?? 0}, queries up to ${position + count - 1}`,
+      found: `keys before ${reserved}, queries up to ${position + count - 1}`,
       remedy: 'Reserve and write the keys of the queries before attending.',
     }));
+    this.#checkRange(layer, position + count, queries);
     const policyIndex = this.#policyIndex(policy);
-    const kind = this.#jobKind(policyIndex, count);
-    const grain = this.#grain(kind, position, count);
-    const thread = this.#configured();
-    this.#makeRoom(kind, count, position + 1, grain);
 
+    const outputs = new Float32Array(queries.length);
+    const report = emptyReport();
+    const most = mostQueries(this.heads, this.cache.shape.keyValueHeads);
+    for (let done = 0; done < count; done += most) {
+      const part = queries.subarray(done * width, (done + most) * width);
+      const target = outputs.subarray(done * width, (done + most) * width);
+      addReport(report, this.#attendPart(layer, position + done, part, policyIndex, target));
+    }
+    return { outputs, report };
+  }
+
+  /** Attention of as many queries as make one job. */
+  #attendPart(
+    layer: number,
+    position: number,
+    queries: Float32Array,
+    policy: number,
+    outputs: Float32Array,
+  ): AttentionReport {
+    const { heads, threads } = this;
+    const { keyValueHeads, headDim } = this.cache.shape;
+    const count = queries.length / (heads * headDim);
+    const kind = this.#jobKind(policy, count);
+    const grain = grainOf(kind, { heads, keyValueHeads, threads, position, count });
+    const thread = this.#configured();
+    const ranges = keyValueHeads * Math.ceil((position + 1) / grain);
+    this.#exchange.makeRoom({
+      queries: queries.length * 4,
+      outputs: queries.length * 4,
+      ...(kind === 'sparse-rows' && { results: count * heads * ROW_RESULTS * 4 }),
+      ...(kind === 'dense-ranges' && { partials: ranges * stateBytes(heads / keyValueHeads, headDim) }),
+    });
     const job: Job = {
       kind,
       layer,
       position,
       count,
-      policy: policyIndex,
+      policy,
       grain,
-      ...this.#exchange,
-      norms: Array.from({ length: this.cache.shape.keyValueHeads }, (_, head) => {
+      ...this.#exchange.addresses,
+      norms: Array.from({ length: keyValueHeads }, (_, head) => {
         const { keys, values } = this.cache.norms(layer, head);
         return [keys, values];
       }).flat(),
-      segments,
+      segments: this.cache.segments(position + count),
+      memoryBytes: [this.#exchange, ...this.cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
     };
-    const home = thread.regions[0] as ThreadContext['regions'][number];
-    home.views().f32.set(queries, job.queries / 4);
+    const { views } = this.#exchange.arena;
+    views().f32.set(queries, job.queries / 4);
     writeJob(this.#arguments, job);
-    const tasks = taskCount(job, this.cache.shape.keyValueHeads, this.heads);
+    const tasks = taskCount(job, keyValueHeads, heads);
     this.#pool.run(this.#configuration, tasks, (task) => runTask(thread, this.#arguments, task));
     if (kind === 'dense-ranges') mergeRanges(thread, job);
 
-    const outputs = home.views().f32.slice(job.outputs / 4, job.outputs / 4 + queries.length);
-    return { outputs, report: kind === 'sparse-rows' ? this.#sparseReport(job) : this.#denseReport(job) };
+    outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
+    if (kind !== 'sparse-rows') return reportDense(job, this.cache.shape, heads);
+    const results = job.results / 4;
+    return reportSparse(job, heads, views().f32.subarray(results, results + count * heads * ROW_RESULTS));
   }
 
-  /** Ends the threads and frees the cache. */
+  /** Ends the threads and frees the cache. Disposing again does nothing. */
   async dispose(): Promise<void> {
     this.cache.dispose();
+    this.#thread = undefined;
     await this.#pool.dispose();
   }
 
@@ -176,33 +221,42 @@ export class Attention {
     return this.#policies.length - 1;
   }
 
+  /** Throws `not-a-number` unless all scores of keys before n, and all sums of their values, are finite in float32. */
+  #checkRange(layer: number, n: number, queries: Float32Array): void {
+    let query = 0;
+    for (const x of queries) {
+      const magnitude = Math.abs(x);
+      // So that a NaN is taken too.
+      if (!(magnitude <= query)) query = magnitude;
+      if (Number.isNaN(magnitude)) break;
+    }
+    for (let head = 0; head < this.cache.shape.keyValueHeads; head++) {
+      const { keys, values } = this.cache.norms(layer, head);
+      // Scores are divided by sqrt(d), so ||q|| <= sqrt(d) max |q| makes them at most max |q| ||k||.
+      invariant(query * keys < LARGEST_SUM && n * values < LARGEST_SUM, () => ({
+        code: 'not-a-number',
+        problem: `The attention of layer ${layer} has numbers that are not finite in float32, or would give such.`,
+        found: `queries up to ${query}, keys of norm ${keys}, values of norm ${values}`,
+        remedy: 'Look for the fault in the model.',
+      }));
+    }
+  }
+
   #jobKind(policy: number, count: number): JobKind {
     if (this.#policies[policy]?.policy !== 'dense') return 'sparse-rows';
     return count === 1 && this.threads > 1 ? 'dense-ranges' : 'dense-blocks';
   }
 
-  #grain(kind: JobKind, position: number, count: number): number {
-    const { keyValueHeads } = this.cache.shape;
-    const tasks = this.threads * TASKS_A_THREAD;
-    if (kind === 'sparse-rows') return Math.ceil((count * this.heads) / LARGEST_JOB);
-    if (kind === 'dense-ranges') {
-      const keys = Math.ceil(((position + 1) * keyValueHeads) / tasks / PAGE_KEYS) * PAGE_KEYS;
-      return Math.max(SMALLEST_RANGE, keys);
-    }
-    const largest = largestBlock(this.heads / keyValueHeads);
-    return Math.max(1, Math.min(largest, Math.max(8, Math.ceil((count * keyValueHeads) / tasks))));
-  }
-
-  #allocateWorkspaces({ arena }: Region, { headDim, capacity, keyValueHeads }: Omit<KvCacheOptions, 'onRegion'>): void {
+  #allocateWorkspaces(region: Region, { headDim, capacity, keyValueHeads }: Omit<KvCacheOptions, 'onRegion'>): void {
     const group = this.heads / keyValueHeads;
     const size = { rows: largestBlock(group) * group, headDim, capacity };
     const workspaces: Workspace[] = [];
     for (let i = 0; i < this.threads; i++) {
-      const workspace = allocateWorkspace(arena, size);
-      if (workspace === undefined) throw noRoom('the buffers of the threads');
+      const workspace = allocateWorkspace(region.arena, size);
+      if (workspace === undefined) throw noRoom();
       workspaces.push(workspace);
     }
-    this.#workspaces.push(workspaces);
+    this.#workspaces.set(region, workspaces);
   }
 
   /** The calling thread's context, once all threads know of every region and policy. */
@@ -217,8 +271,10 @@ export class Attention {
       shape: this.cache.shape,
       heads: this.heads,
       kernels: this.#kernels,
-      regions: regions.map(({ arena, table }, i) => {
-        return { memory: arena.memory, table, workspace: this.#workspaces[i]?.[thread] as Workspace };
+      exchange: this.#exchange.arena.memory,
+      regions: regions.map((region) => {
+        const { arena, table } = region;
+        return { memory: arena.memory, table, workspace: this.#workspaces.get(region)?.[thread] as Workspace };
       }),
       policies: this.#policies,
     });
@@ -226,69 +282,12 @@ export class Attention {
     this.#thread = openThread(setupOf(0), this.#thread);
     return this.#thread;
   }
-
-  /** Makes the exchange large enough for a job. */
-  #makeRoom(kind: JobKind, count: number, n: number, grain: number): void {
-    const { keyValueHeads, headDim } = this.cache.shape;
-    const rows = count * this.heads;
-    const ranges = keyValueHeads * Math.ceil(n / grain);
-    this.#atLeast('queries', rows * headDim * 4);
-    this.#atLeast('outputs', rows * headDim * 4);
-    this.#atLeast('results', rows * ROW_RESULTS * 4);
-    if (kind === 'dense-ranges') this.#atLeast('partials', ranges * stateBytes(this.heads / keyValueHeads, headDim));
-  }
-
-  #atLeast(buffer: keyof Exchange, bytes: number): void {
-    if (this.#exchangeBytes[buffer] >= bytes) return;
-    const { arena } = this.cache.regions[0] as Region;
-    const address = arena.allocate(bytes);
-    if (address === undefined) throw noRoom('the queries of a chunk');
-    if (this.#exchangeBytes[buffer] > 0) arena.free(this.#exchange[buffer], this.#exchangeBytes[buffer]);
-    this.#exchange[buffer] = address;
-    this.#exchangeBytes[buffer] = bytes;
-  }
-
-  #denseReport({ position, count, grain, kind }: Job): AttentionReport {
-    const { keyValueHeads, headDim, precision } = this.cache.shape;
-    const keys = this.heads * (count * position + (count * (count + 1)) / 2);
-    // A block of queries reads a key once, for all its queries and all heads of the group.
-    const block = kind === 'dense-blocks' ? grain : 1;
-    let keysStreamed = 0;
-    for (let end = 0; end < count; ) {
-      end = Math.min(count, end + block);
-      keysStreamed += position + end;
-    }
-    const bytesRead = keysStreamed * keyValueHeads * 2 * rowBytes(headDim, precision);
-    return { ...emptyReport(), rows: count * this.heads, keys, keysRead: keys, bytesRead };
-  }
-
-  #sparseReport({ results, position, count }: Job): AttentionReport {
-    const { views } = (this.cache.regions[0] as Region).arena;
-    const numbers = views().f32.subarray(results / 4, results / 4 + count * this.heads * ROW_RESULTS);
-    const report = emptyReport();
-    for (let row = 0; row < count * this.heads; row++) {
-      const [keys = 0, bytes = 0, tailMass = 0, outputError = 0, kind = 0] = numbers.subarray(row * ROW_RESULTS);
-      report.rows += 1;
-      report.keys += position + Math.floor(row / this.heads) + 1;
-      report.keysRead += keys;
-      report.bytesRead += bytes;
-      report.tailMass.sum += tailMass;
-      report.tailMass.max = Math.max(report.tailMass.max, tailMass);
-      report.outputError.sum += outputError;
-      report.outputError.max = Math.max(report.outputError.max, outputError);
-      report.certificate = weakerKind(report.certificate, CERTIFICATE_KINDS[kind] as CertificateKind);
-    }
-    return report;
-  }
 }
 
-/** Queries of one task of dense attention. */
-const largestBlock = (group: number): number => Math.max(1, Math.floor(BLOCK_ROWS / group));
-
-function noRoom(what: string): KeysieveError {
+function noRoom(): KeysieveError {
   return new KeysieveError({
     code: 'cache-out-of-memory',
-    problem: `There is no memory for ${what}.`,
-    remedy: 'Process the prompt in smaller chunks, use fewer threads, or raise arenaBytes.',
+    problem: 'There is no memory for the buffers of the threads.',
+    remedy: 'Use fewer threads, a smaller capacity, or raise arenaBytes.',
   });
 }

@@ -1,12 +1,12 @@
 /** Dense attention, as tasks that any thread can take. */
-import { attendAll, placeQueries, type ThreadRegion } from '../cache/head-query.ts';
+import { attendAll, placeQueries } from '../cache/head-query.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import type { Job } from './job.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
 /** One key-value head and one block of queries, from the first key to the last that they may see. */
 export function denseBlockTask(thread: ThreadContext, job: Job, task: number): void {
-  const { shape, group, heads } = thread;
+  const { shape, group, heads, exchange } = thread;
   const { keyValueHeads, headDim } = shape;
   const keyValueHead = task % keyValueHeads;
   // The last blocks have the most keys: they go first, so that threads end together.
@@ -16,11 +16,10 @@ export function denseBlockTask(thread: ThreadContext, job: Job, task: number): v
   const queries = Math.min(job.grain, job.count - first);
   const rows = queries * group;
   const width = group * headDim;
-  const home = thread.regions[0] as ThreadRegion;
 
   for (let i = 0; i < queries; i++) {
     const at = job.queries / 4 + ((first + i) * heads + keyValueHead * group) * headDim;
-    placeQueries(thread.regions, home.views().f32.subarray(at, at + width), headDim, i * group);
+    placeQueries(thread.regions, exchange.views().f32.subarray(at, at + width), headDim, i * group);
   }
   const limit = job.position + first + 1;
   const n = limit + queries - 1;
@@ -31,7 +30,7 @@ export function denseBlockTask(thread: ThreadContext, job: Job, task: number): v
   const { state, queries: finished } = region.workspace;
   region.kernels.finishState(state, rows, headDim, finished, headDim * 4);
   const source = region.views().f32;
-  const target = home.views().f32;
+  const target = exchange.views().f32;
   for (let i = 0; i < queries; i++) {
     const from = finished / 4 + i * width;
     const to = job.outputs / 4 + ((first + i) * heads + keyValueHead * group) * headDim;
@@ -41,31 +40,30 @@ export function denseBlockTask(thread: ThreadContext, job: Job, task: number): v
 
 /** One query, one key-value head, one range of keys: a partial state, which `mergeRanges` adds up. */
 export function denseRangeTask(thread: ThreadContext, job: Job, task: number): void {
-  const { shape, group } = thread;
+  const { shape, group, exchange } = thread;
   const { keyValueHeads, headDim } = shape;
   const keyValueHead = task % keyValueHeads;
   const range = Math.floor(task / keyValueHeads);
   const n = job.position + 1;
   const from = range * job.grain;
   const to = Math.min(n, from + job.grain);
-  const home = thread.regions[0] as ThreadRegion;
 
   const at = job.queries / 4 + keyValueHead * group * headDim;
-  placeQueries(thread.regions, home.views().f32.subarray(at, at + group * headDim), headDim, 0);
+  placeQueries(thread.regions, exchange.views().f32.subarray(at, at + group * headDim), headDim, 0);
   const segments = headSegments(thread, job.segments, job.layer, keyValueHead, from, to);
   const region = attendAll(segments, { rows: group, group, limit: n }, headDim);
 
   const size = stateBytes(group, headDim);
   const source = region.workspace.state / 4;
   const target = partialAddress(job, n, keyValueHead, range, size) / 4;
-  home.views().f32.set(region.views().f32.subarray(source, source + size / 4), target);
+  exchange.views().f32.set(region.views().f32.subarray(source, source + size / 4), target);
 }
 
 /** Adds up the ranges of every head and writes the outputs. Done by the owner of the job. */
 export function mergeRanges(thread: ThreadContext, job: Job): void {
   const { shape, group } = thread;
   const { keyValueHeads, headDim } = shape;
-  const { kernels } = thread.regions[0] as ThreadRegion;
+  const { kernels } = thread.exchange;
   const n = job.position + 1;
   const size = stateBytes(group, headDim);
   for (let head = 0; head < keyValueHeads; head++) {

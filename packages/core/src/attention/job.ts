@@ -4,14 +4,14 @@
  * The exchange lies in the first region's arena: queries (count, heads, d), outputs (count, heads, d), the partial
  * states of a split decode, and for each query row what was read and its certificate.
  */
-import type { Segment } from '../cache/kv-cache.ts';
+import type { Segment } from '../cache/slabs.ts';
 
 /** How a job is cut into tasks. */
 export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-rows'] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
-/** Addresses in the first region's arena. */
-export interface Exchange {
+/** Addresses in the exchange's arena. */
+export interface ExchangeAddresses {
   queries: number;
   outputs: number;
   /** (count * heads, ROW_RESULTS) */
@@ -20,7 +20,7 @@ export interface Exchange {
   partials: number;
 }
 
-export interface Job extends Exchange {
+export interface Job extends ExchangeAddresses {
   kind: JobKind;
   layer: number;
   /** Position of the first query; the cache holds its key and those of the others already. */
@@ -34,12 +34,18 @@ export interface Job extends Exchange {
   /** Bounds on the norms of each key-value head: keys and values in turn. */
   norms: number[];
   segments: Segment[];
+  /** Sizes of the memories: of the exchange, then of each region. */
+  memoryBytes: number[];
 }
 
 /** What is noted of one query row: keys read, bytes read, bound on tail mass, bound on output error, kind. */
 export const ROW_RESULTS = 5;
 
 const FIELDS = ['layer', 'position', 'count', 'policy', 'grain', 'queries', 'outputs', 'results', 'partials'] as const;
+
+/** Most numbers that a job takes. */
+export const jobNumbers = (keyValueHeads: number, regions: number): number =>
+  1 + FIELDS.length + 1 + 2 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
 
 export function writeJob(target: Float64Array, job: Job): void {
   const numbers = [
@@ -49,6 +55,8 @@ export function writeJob(target: Float64Array, job: Job): void {
     ...job.norms,
     job.segments.length,
     ...job.segments.flatMap(({ region, from, to }) => [region, from, to]),
+    job.memoryBytes.length,
+    ...job.memoryBytes,
   ];
   target.set(numbers);
 }
@@ -60,7 +68,8 @@ export function readJob(source: Float64Array): Job {
   const fields = Object.fromEntries(FIELDS.map((field) => [field, next()])) as Record<(typeof FIELDS)[number], number>;
   const norms = Array.from({ length: next() }, next);
   const segments = Array.from({ length: next() }, () => ({ region: next(), from: next(), to: next() }));
-  return { kind, ...fields, norms, segments };
+  const memoryBytes = Array.from({ length: next() }, next);
+  return { kind, ...fields, norms, segments, memoryBytes };
 }
 
 /** Tasks of a job for a cache of so many key-value heads and query heads. */

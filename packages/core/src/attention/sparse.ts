@@ -1,13 +1,6 @@
 /** Sparse attention, as tasks that any thread can take: select, attend, estimate the tail, certify. */
-import {
-  attendPositions,
-  type HeadQuery,
-  homeOf,
-  placeQueries,
-  readSum,
-  type ThreadRegion,
-} from '../cache/head-query.ts';
-import { CERTIFICATE_KINDS, type Certificate, certifyDropped } from '../certificates/certificate.ts';
+import { attendPositions, type HeadQuery, placeQueries, readSum } from '../cache/head-query.ts';
+import { CERTIFICATE_KINDS, certifyDropped } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
 import { type Job, ROW_RESULTS } from './job.ts';
@@ -23,15 +16,14 @@ export function sparseRowsTask(thread: ThreadContext, job: Job, task: number): v
 }
 
 function attendRow(thread: ThreadContext, job: Job, policy: SparsePolicy, row: number): void {
-  const { shape, heads, group } = thread;
+  const { shape, heads, group, exchange } = thread;
   const { headDim } = shape;
-  const home = thread.regions[0] as ThreadRegion;
   const head = row % heads;
   const keyValueHead = Math.floor(head / group);
   const n = job.position + Math.floor(row / heads) + 1;
 
   const at = job.queries / 4 + row * headDim;
-  const norm = placeQueries(thread.regions, home.views().f32.subarray(at, at + headDim), headDim, 0);
+  const norm = placeQueries(thread.regions, exchange.views().f32.subarray(at, at + headDim), headDim, 0);
   const query: HeadQuery = {
     shape,
     layer: job.layer,
@@ -51,21 +43,26 @@ function attendRow(thread: ThreadContext, job: Job, policy: SparsePolicy, row: n
   const { state, queries: finished } = region.workspace;
   region.kernels.finishState(state, 1, headDim, finished, headDim * 4);
   const output = region.views().f32.subarray(finished / 4, finished / 4 + headDim);
-  home.views().f32.set(output, job.outputs / 4 + row * headDim);
+  exchange.views().f32.set(output, job.outputs / 4 + row * headDim);
 
   const rowsRead = 2 * selection.count * rowBytes(headDim, shape.precision);
   const bytes = selection.bytesScanned + rowsRead + tail.bytesRead;
   const certificate = certifyDropped(query, selection.count, headSum, selection.total, normOf(output));
-  noteResult(homeOf(query), job.results + row * ROW_RESULTS * 4, selection.count, bytes, certificate);
-}
-
-function noteResult(home: ThreadRegion, address: number, keys: number, bytes: number, certificate: Certificate): void {
   const { kind, tailMass, outputError } = certificate;
-  const numbers = [keys, bytes, upToFloat(tailMass), upToFloat(outputError), CERTIFICATE_KINDS.indexOf(kind)];
-  home.views().f32.set(numbers, address / 4);
+  const results = [
+    selection.count,
+    bytes,
+    upToFloat(tailMass),
+    upToFloat(outputError),
+    CERTIFICATE_KINDS.indexOf(kind),
+  ];
+  exchange.views().f32.set(results, job.results / 4 + row * ROW_RESULTS);
 }
 
 /** A float32 that is not below x >= 0: results travel as float32, and a bound may only grow on the way. */
-const upToFloat = (x: number): number => (x === 0 ? 0 : x * (1 + 2 ** -23));
+function upToFloat(x: number): number {
+  const nearest = Math.fround(x);
+  return nearest >= x ? nearest : Math.fround(x * (1 + 2 ** -23));
+}
 
 const normOf = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));

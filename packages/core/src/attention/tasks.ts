@@ -2,7 +2,7 @@
 import { denseBlockTask, denseRangeTask } from './dense.ts';
 import { type Job, type JobKind, readJob } from './job.ts';
 import { sparseRowsTask } from './sparse.ts';
-import type { ThreadContext } from './thread.ts';
+import { catchUpWith, type ThreadContext } from './thread.ts';
 
 const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: number) => void>> = {
   'dense-blocks': denseBlockTask,
@@ -13,5 +13,6 @@ const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: nu
 /** Does one task of the job that `jobArguments` describe. */
 export function runTask(thread: ThreadContext, jobArguments: Float64Array, task: number): void {
   const job = readJob(jobArguments);
+  catchUpWith(job, thread);
   TASKS[job.kind](thread, job, task);
 }

@@ -7,9 +7,11 @@ import { pagesOfHead } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
 import type { Workspace } from '../cache/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
-import { viewsOf } from '../kernels/views.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
 import type { ControlBuffer } from '../threads/control.ts';
+import type { Job } from './job.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
 export interface ThreadSetup {
@@ -20,9 +22,23 @@ export interface ThreadSetup {
   /** Query heads in a layer. */
   heads: number;
   kernels: KernelsName;
+  exchange: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; table: number; workspace: Workspace }[];
   policies: PolicySpec[];
 }
+
+/** A memory and what works on it. */
+interface Opened {
+  readonly memory: WebAssembly.Memory;
+  readonly views: () => Views;
+  readonly kernels: Kernels;
+}
+
+const openMemory = (memory: WebAssembly.Memory, kernels: KernelsName): Opened => ({
+  memory,
+  views: viewsOf(memory),
+  kernels: createKernels(kernels, memory),
+});
 
 /** The same, opened. */
 export interface ThreadContext {
@@ -30,23 +46,30 @@ export interface ThreadContext {
   readonly heads: number;
   /** Query heads that share a key-value head. */
   readonly group: number;
+  /** Where the queries of a job come from and its results go. */
+  readonly exchange: Opened;
   readonly regions: readonly ThreadRegion[];
   readonly policies: readonly Policy[];
 }
 
 /** Opens a setup; regions that `before` had open already stay as they are. */
 export function openThread(setup: ThreadSetup, before?: ThreadContext): ThreadContext {
-  const { shape, heads, kernels } = setup;
+  const { shape, heads, kernels, exchange } = setup;
   return {
     shape,
     heads,
     group: heads / shape.keyValueHeads,
+    exchange: before?.exchange ?? openMemory(exchange, kernels),
     regions: setup.regions.map(
-      ({ memory, table, workspace }, i) =>
-        before?.regions[i] ?? { views: viewsOf(memory), kernels: createKernels(kernels, memory), table, workspace },
+      ({ memory, table, workspace }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), table, workspace },
     ),
     policies: setup.policies.map((spec, i) => before?.policies[i] ?? createPolicy(spec)),
   };
+}
+
+/** Brings the memories to the sizes that they had when the job was written. */
+export function catchUpWith({ memoryBytes }: Job, { exchange, regions }: ThreadContext): void {
+  for (const [i, { memory }] of [exchange, ...regions].entries()) catchUp(memory, memoryBytes[i] as number);
 }
 
 /** Where the keys at positions [from, to) of a head lie, given the segments of the whole cache. */

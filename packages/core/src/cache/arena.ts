@@ -6,10 +6,13 @@ import { KeysieveError } from '../errors.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { type Views, viewsOf } from '../kernels/views.ts';
 
-/** What 32-bit addresses reach. */
-export const LARGEST_ARENA_BYTES = 2 ** 32;
-
 const WASM_PAGE_BYTES = 65_536;
+/**
+ * What 32-bit addresses reach, less one page of WebAssembly: the address behind a block, where a kernel's loop ends,
+ * must be an address too, and not wrap to 0.
+ */
+export const LARGEST_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
+
 /** Blocks begin on cache lines, and address 0 is given to nobody. */
 const ALIGNMENT = 64;
 

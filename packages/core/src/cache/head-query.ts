@@ -10,6 +10,7 @@ import type { Workspace } from './workspace.ts';
 
 /** A region as one thread sees it. */
 export interface ThreadRegion {
+  readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
   /** Address of the page table. */

@@ -1,6 +1,7 @@
 /** The sizes of a cache, and the checks on them. */
 import { invariant } from '../errors.ts';
-import { PRECISIONS, type Precision } from '../kernels/layout.ts';
+import { exactPageBytes, PRECISIONS, type Precision } from '../kernels/layout.ts';
+import { LARGEST_ARENA_BYTES } from './arena.ts';
 
 export const LARGEST_HEAD_DIM = 256;
 
@@ -39,5 +40,12 @@ export function checkShape(shape: CacheShape): void {
     problem: 'The exact plane has no such precision.',
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
+  }));
+  const slabBytes = shape.layers * shape.keyValueHeads * exactPageBytes(shape.headDim, shape.precision);
+  invariant(slabBytes <= LARGEST_ARENA_BYTES, () => ({
+    code: 'invalid-argument',
+    problem: 'A page of keys and values of all layers and heads must fit into 4 GiB.',
+    found: `${slabBytes} bytes for ${shape.layers} layers of ${shape.keyValueHeads} key-value heads`,
+    remedy: 'Give the numbers that the model states.',
   }));
 }

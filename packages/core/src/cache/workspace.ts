@@ -28,9 +28,9 @@ export interface WorkspaceSize {
   capacity: number;
 }
 
-/** Takes a workspace from an arena; undefined where it has no room. */
-export function allocateWorkspace(arena: Arena, { rows, headDim, capacity }: WorkspaceSize): Workspace | undefined {
-  const sizes: Record<keyof Workspace, number> = {
+/** Bytes of each buffer. */
+export function workspaceSizes({ rows, headDim, capacity }: WorkspaceSize): Record<keyof Workspace, number> {
+  return {
     queries: paddedRows(rows) * headDim * 4,
     state: stateBytes(rows, headDim),
     scratch: scratchBytes(rows, headDim),
@@ -38,8 +38,12 @@ export function allocateWorkspace(arena: Arena, { rows, headDim, capacity }: Wor
     indices: (capacity + 8) * 4,
     statistics: 16,
   };
+}
+
+/** Takes a workspace from an arena; undefined where it has no room. */
+export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace | undefined {
   const workspace: Partial<Workspace> = {};
-  for (const [name, bytes] of Object.entries(sizes)) {
+  for (const [name, bytes] of Object.entries(workspaceSizes(size))) {
     const address = arena.allocate(bytes);
     if (address === undefined) return undefined;
     workspace[name as keyof Workspace] = address;

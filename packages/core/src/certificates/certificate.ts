@@ -36,7 +36,7 @@ export function certifyDropped(
   outputNorm: number,
 ): Certificate {
   if (count >= query.n) return EXACT;
-  const tailMass = total === undefined ? boundUnscored(query, count, head) : boundScored(query, head, total);
+  const tailMass = total === undefined ? boundUnscored(query, count, head) : boundScored(query, count, head, total);
   const error = tailMass * (outputNorm + query.valueNorm) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
   return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
@@ -46,9 +46,9 @@ const FLOAT_SLACK = 1e-5;
 const UNIT = 2 ** -24;
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
-function boundScored(query: HeadQuery, head: SoftmaxSum, total: SoftmaxSum): number {
+function boundScored(query: HeadQuery, count: number, head: SoftmaxSum, total: SoftmaxSum): number {
   const read = (head.sum / total.sum) * Math.exp(head.largest - total.largest);
-  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query));
+  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query, count));
 }
 
 /** No key outside was scored: by Cauchy and Schwarz each has at most the score ||q|| ||k||. */
@@ -56,17 +56,24 @@ function boundUnscored(query: HeadQuery, count: number, head: SoftmaxSum): numbe
   const bound = query.norm * query.keyNorm * (1 + FLOAT_SLACK);
   const logTail = Math.log(query.n - count) + bound;
   const logHead = head.largest + Math.log(head.sum);
-  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query));
+  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query, count));
 }
 
 /**
- * How far a quotient of two sums of e^score in float32 may be from the true one, where neither is larger than 1. A
- * score of d products is off by at most (d + 2) u ||q|| ||k|| (u = 2^-24), which moves its exponential by as large a
- * share; the exponential itself and the difference from the largest score by at most 1e-5; a sum of n terms, in parts
- * of 64, by at most (n / 64 + 80) u. Twice all that, for two sums.
+ * How far the share of `count` keys in a softmax, computed in float32, may be from the true one. With u = 2^-24:
+ *
+ * - A score is a sum in four lanes of products of the query, which has been scaled and rounded: d / 4 additions, and
+ *   four roundings more, of at most u ||q|| ||k|| each. Scores that are off by at most x move a share, a quotient of
+ *   two sums of e^score, by a factor of at most e^2x.
+ * - A weight is e^(score - largest), off by a share of 4 u for itself and 87 u for the difference, below which it is 0.
+ *   There are two sums of weights, and the state's is brought to a new largest score on its way, by differences that
+ *   come to 87 at most where anything is left of it.
+ * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
+ *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */
-function roundingOfMass({ shape, norm, keyNorm, n }: HeadQuery): number {
-  const score = (shape.headDim + 2) * UNIT * norm * keyNorm;
-  const sum = (n / 64 + 80) * UNIT;
-  return 2.1 * (Math.expm1(2 * score) + 1e-5 + sum);
+function roundingOfMass({ shape, norm, keyNorm }: HeadQuery, count: number): number {
+  const score = (shape.headDim / 4 + 4) * UNIT * norm * keyNorm;
+  const weights = 3 * 91 * UNIT;
+  const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT;
+  return 1.1 * (Math.expm1(2 * score) + weights + sums);
 }

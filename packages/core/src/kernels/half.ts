@@ -3,14 +3,16 @@
 /** Largest finite half. */
 export const LARGEST_HALF = 65_504;
 
+/** What a unit of the fraction of a half is worth, by its exponent. */
+const UNITS = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
+
 /** The float that a half (16 bits) stands for. */
 export function halfToFloat(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+  return sign * (exponent === 0 ? fraction : 1024 + fraction) * (UNITS[exponent] as number);
 }
 
 /** The half (16 bits) nearest to a float, ties to even. What rounds beyond 65,504 becomes infinite. */

@@ -1,4 +1,5 @@
 /** The implementations of the kernels. */
+import { invariant } from '../errors.ts';
 import type { Kernels } from './kernels.ts';
 import { createReferenceKernels } from './reference/reference-kernels.ts';
 import { createWasmKernels } from './wasm/wasm-kernels.ts';
@@ -7,5 +8,13 @@ export const KERNELS = { reference: createReferenceKernels, wasm: createWasmKern
 
 export type KernelsName = keyof typeof KERNELS;
 
-/** Kernels over one arena's memory. */
-export const createKernels = (name: KernelsName, memory: WebAssembly.Memory): Kernels => KERNELS[name](memory);
+/** Kernels over one arena's memory. Throws `invalid-argument` where there are none of this name. */
+export function createKernels(name: KernelsName, memory: WebAssembly.Memory): Kernels {
+  invariant(Object.hasOwn(KERNELS, name), () => ({
+    code: 'invalid-argument',
+    problem: 'There are no such kernels.',
+    found: name,
+    remedy: `Choose one of ${Object.keys(KERNELS).join(', ')}.`,
+  }));
+  return KERNELS[name](memory);
+}

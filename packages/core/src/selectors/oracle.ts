@@ -2,8 +2,6 @@
  * The oracle: scores every key exactly and takes the largest. No selector of as many keys leaves less mass unread, so
  * the others are measured against it; it reads all keys itself.
  */
-
-import type { Budget } from '../budgets/budget.ts';
 import { type HeadQuery, homeOf, positionsBuffer, scoreAll, sumOfScores } from '../cache/head-query.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import { keptKeys, type Selector, selectAll, writeKept } from './selector.ts';

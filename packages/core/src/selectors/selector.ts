@@ -2,7 +2,6 @@
  * A selector chooses, for one query row, the keys that are attended exactly. It writes their positions, ascending and
  * without repeats, into the positions buffer of the query, and says what it learned of the others on the way.
  */
-
 import type { Budget } from '../budgets/budget.ts';
 import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
 

@@ -21,25 +21,36 @@ const TASK_MASK = 2 ** TASK_BITS - 1;
 /** Most tasks of one job. */
 export const LARGEST_JOB = TASK_MASK;
 
-const ARGUMENTS_OFFSET = 64;
-const MOST_ARGUMENTS = 512;
+const WORDS = 16;
+const REASON_OFFSET = WORDS * 4;
+const REASON_BYTES = 960;
+const ARGUMENTS_OFFSET = REASON_OFFSET + REASON_BYTES;
 
 export type ControlBuffer = SharedArrayBuffer | ArrayBuffer;
 
 export interface Control {
   readonly words: Int32Array;
+  /** Why a task failed: UTF-8, ended by a zero. */
+  readonly reason: Uint8Array;
   /** What the tasks of the current job are. */
   readonly arguments: Float64Array;
 }
 
-/** A block for threads to share, or for one thread where memory cannot be shared. */
-export function createControlBuffer(shared: boolean): ControlBuffer {
-  const bytes = ARGUMENTS_OFFSET + MOST_ARGUMENTS * 8;
+/**
+ * A block for threads to share, or for one thread where memory cannot be shared, with room for jobs of at most
+ * `mostArguments` numbers.
+ */
+export function createControlBuffer(shared: boolean, mostArguments: number): ControlBuffer {
+  const bytes = ARGUMENTS_OFFSET + mostArguments * 8;
   return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
 }
 
 export function openControl(buffer: ControlBuffer): Control {
-  return { words: new Int32Array(buffer), arguments: new Float64Array(buffer, ARGUMENTS_OFFSET, MOST_ARGUMENTS) };
+  return {
+    words: new Int32Array(buffer, 0, WORDS),
+    reason: new Uint8Array(buffer, REASON_OFFSET, REASON_BYTES),
+    arguments: new Float64Array(buffer, ARGUMENTS_OFFSET),
+  };
 }
 
 /** Publishes a job; its arguments are in place. Returns the job's number. */
@@ -71,14 +82,19 @@ export function finishTask({ words }: Control): void {
   if (Atomics.add(words, DONE, 1) + 1 === Atomics.load(words, TASKS)) Atomics.notify(words, DONE);
 }
 
-/** Notes that a task could not be done; the job's owner throws. */
-export function failTask({ words }: Control): void {
-  Atomics.store(words, FAILED, 1);
+/** Notes that a task could not be done, before it is counted as done; the job's owner throws. The first reason stays. */
+export function failTask({ words, reason }: Control, why: string): void {
+  if (Atomics.exchange(words, FAILED, 1) !== 0) return;
+  const text = new TextEncoder().encode(why).subarray(0, REASON_BYTES - 1);
+  reason.fill(0);
+  reason.set(text);
 }
 
-/** Whether a task of any thread failed since the last call. */
-export function takeFailure({ words }: Control): boolean {
-  return Atomics.exchange(words, FAILED, 0) !== 0;
+/** Why a task of any thread failed since the last call; undefined when none did. No job is running. */
+export function takeFailure({ words, reason }: Control): string | undefined {
+  if (Atomics.exchange(words, FAILED, 0) === 0) return undefined;
+  // A copy: text is not decoded from shared memory.
+  return new TextDecoder().decode(reason.slice(0, reason.indexOf(0)));
 }
 
 const SPINS = 2000;

@@ -3,7 +3,7 @@
 /** The other end of a thread. */
 export interface Thread {
   post(message: unknown): void;
-  terminate(): void | Promise<unknown>;
+  terminate(): Promise<unknown>;
 }
 
 /** The part of a worker of Node that is used here. */
@@ -26,7 +26,7 @@ export async function spawnThread({ onMessage, onError }: SpawnOptions): Promise
     const worker = new Worker(new URL('./worker.mjs', import.meta.url), { type: 'module' });
     worker.onmessage = ({ data }) => onMessage(data);
     worker.onerror = ({ message }) => onError(new Error(message));
-    return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+    return { post: (message) => worker.postMessage(message), terminate: async () => worker.terminate() };
   }
   const { Worker: NodeWorker } = await import('node:worker_threads');
   // From the sources, in tests, the worker is TypeScript, which Node reads only with some help.

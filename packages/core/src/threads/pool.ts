@@ -21,7 +21,11 @@ export interface ThreadPool {
   readonly threads: number;
   /** Sends each helper its setup; `setupOf` is given the thread's number, from 1. */
   configure(configuration: number, setupOf: (thread: number) => unknown): void;
-  /** Does tasks 0 to `tasks` - 1 of the job whose arguments stand in the control block. */
+  /**
+   * Does tasks 0 to `tasks` - 1 of the job whose arguments stand in the control block. Throws what `runTask` throws
+   * here, and `thread-failed` where it throws in a helper. Either leaves the pool ready for the next job; only a
+   * helper that died or hangs is the end of it.
+   */
   run(configuration: number, tasks: number, runTask: (task: number) => void): void;
   dispose(): Promise<void>;
 }
@@ -30,28 +34,41 @@ export interface PoolOptions {
   control: Control;
   /** Threads in all, the owner included. */
   threads: number;
+  /** Starts a helper. Default: a worker of the platform that does attention. */
+  spawn?: typeof spawnThread;
+  /** Longest time without a finished task before the threads are given up. Default: a minute. */
+  patienceMs?: number;
 }
 
-export async function createThreadPool({ control, threads }: PoolOptions): Promise<ThreadPool> {
-  let failure: string | undefined;
-  const helpers: Thread[] = await Promise.all(
-    Array.from({ length: threads - 1 }, () => {
-      return new Promise<Thread>((resolve, reject) => {
-        const thread = spawnThread({
-          onMessage(message) {
-            const { failed } = message as { failed?: string };
-            if (failed !== undefined) failure = failed;
-            else resolve(thread);
-          },
-          onError(error) {
-            failure = error.message;
-            reject(threadFailed(error.message));
-          },
-        });
-        thread.catch(reject);
+/** Starts the helpers. Throws `thread-failed` when one does not start, and then leaves none running. */
+export async function createThreadPool(options: PoolOptions): Promise<ThreadPool> {
+  const { control, threads, spawn = spawnThread, patienceMs = PATIENCE_MS } = options;
+  /** Why the helpers can no longer be relied on. */
+  let broken: string | undefined;
+
+  const start = () =>
+    new Promise<Thread>((resolve, reject) => {
+      const thread = spawn({
+        // A helper's first message says that it listens; it sends no other.
+        onMessage: () => resolve(thread),
+        onError(error) {
+          broken = error.message;
+          reject(error);
+        },
       });
-    }),
-  );
+      thread.catch(reject);
+    });
+  const started = await Promise.allSettled(Array.from({ length: threads - 1 }, start));
+  const helpers = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const dispose = async () => {
+    stop(control);
+    await Promise.all(helpers.map((helper) => helper.terminate()));
+  };
+  const failed = started.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) {
+    await dispose();
+    throw threadFailed(String(failed.reason), failed.reason);
+  }
 
   return {
     threads,
@@ -65,32 +82,36 @@ export async function createThreadPool({ control, threads }: PoolOptions): Promi
         for (let task = 0; task < tasks; task++) runTask(task);
         return;
       }
+      if (broken !== undefined) throw threadFailed(broken);
       publishJob(control, tasks);
-      let error: unknown;
+      const errors: unknown[] = [];
       for (let task = claimTask(control, configuration); task !== undefined; task = claimTask(control, configuration)) {
         try {
-          if (error === undefined) runTask(task);
-        } catch (thrown) {
-          error = thrown;
+          if (errors.length === 0) runTask(task);
+        } catch (error) {
+          errors.push(error);
         }
         finishTask(control);
       }
-      if (!awaitJob(control, tasks, PATIENCE_MS)) throw threadFailed(failure ?? `no progress for ${PATIENCE_MS} ms`);
-      if (error !== undefined) throw error;
-      if (takeFailure(control)) throw threadFailed(failure ?? 'a task threw');
+      if (!awaitJob(control, tasks, patienceMs)) {
+        // The task in hand may still end, and would then be counted to another job: there must be no other.
+        broken = `no progress for ${patienceMs} ms`;
+        throw threadFailed(broken);
+      }
+      const failure = takeFailure(control);
+      if (errors.length > 0) throw errors[0];
+      if (failure !== undefined) throw threadFailed(failure);
     },
-    async dispose() {
-      stop(control);
-      await Promise.all(helpers.map((helper) => helper.terminate()));
-    },
+    dispose,
   };
 }
 
-function threadFailed(found: string): KeysieveError {
+function threadFailed(found: string, cause?: unknown): KeysieveError {
   return new KeysieveError({
     code: 'thread-failed',
     problem: 'A worker thread of the attention failed.',
     found,
     remedy: 'Create the attention anew, or with one thread.',
+    cause,
   });
 }

@@ -4,6 +4,9 @@ import { halfToFloat } from '../../kernels/half.ts';
 import type { Precision } from '../../kernels/layout.ts';
 import type { Arena } from '../arena.ts';
 
+/** The smallest number that is too large for a precision: what rounds to infinity. */
+const BEYOND: Readonly<Record<Precision, number>> = { f16: 65_520, f32: Number.POSITIVE_INFINITY };
+
 /** Rows of one head among those of all heads: (count, heads, d), of which `count` from row `first` on are meant. */
 export interface HeadRows {
   numbers: Float32Array;
@@ -43,7 +46,7 @@ export function writeExact(
   invariant(finite, () => ({
     code: 'not-a-number',
     problem: `Among the keys and values of head ${head} is a number that is not finite in ${precision}.`,
-    found: Array.from(numbers).find((x) => !Number.isFinite(x)) ?? 'a number beyond 65,504',
+    found: numbers.find((x) => !(Math.abs(x) < BEYOND[precision])),
     remedy:
       precision === 'f16'
         ? 'Keep the cache in f32, or look for the fault in the model.'

@@ -42,7 +42,7 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
     const largest = scores.reduce((a, b) => Math.max(a, b), before);
     const shrink = before === largest ? 1 : Math.exp(before - largest);
     let sum = at(f32, statistics / 4 + 1) * shrink;
-    const outputs = Float64Array.from({ length: pages.headDim }, (_, i) => at(f32, output / 4 + i) * shrink);
+    const outputs = Float64Array.from(f32.subarray(output / 4, output / 4 + pages.headDim), (x) => x * shrink);
     for (const [index, position] of list.entries()) {
       const weight = Math.exp(at(scores, index) - largest);
       const value = rowOf(pages, 'values', position);
@@ -159,9 +159,11 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
 
 /** A row of d numbers at `address`, in float64. */
 function readRow({ f32, u16 }: Views, address: number, { headDim, precision }: Pages): Float64Array {
-  return Float64Array.from({ length: headDim }, (_, i) =>
-    precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i)),
-  );
+  const row = new Float64Array(headDim);
+  for (let i = 0; i < headDim; i++) {
+    row[i] = precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i));
+  }
+  return row;
 }
 
 function* range(from: number, to: number): Generator<number> {

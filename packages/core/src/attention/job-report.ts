@@ -1,0 +1,39 @@
+/** The report of one job, from its shape and from what its tasks have noted. */
+import type { CacheShape } from '../cache/shape.ts';
+import { CERTIFICATE_KINDS, type CertificateKind, weakerKind } from '../certificates/certificate.ts';
+import { rowBytes } from '../kernels/layout.ts';
+import { type Job, ROW_RESULTS } from './job.ts';
+import { type AttentionReport, emptyReport } from './report.ts';
+
+/** Every row read every key that it may see. */
+export function reportDense({ position, count, grain, kind }: Job, shape: CacheShape, heads: number): AttentionReport {
+  const { keyValueHeads, headDim, precision } = shape;
+  const keys = heads * (count * position + (count * (count + 1)) / 2);
+  // A block of queries reads a key once, for all its queries and all heads of the group.
+  const block = kind === 'dense-blocks' ? grain : 1;
+  let keysStreamed = 0;
+  for (let end = 0; end < count; ) {
+    end = Math.min(count, end + block);
+    keysStreamed += position + end;
+  }
+  const bytesRead = keysStreamed * keyValueHeads * 2 * rowBytes(headDim, precision);
+  return { ...emptyReport(), rows: count * heads, keys, keysRead: keys, bytesRead };
+}
+
+/** Adds up the `results` (count * heads, ROW_RESULTS) of the rows. */
+export function reportSparse({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
+  const report = emptyReport();
+  for (let row = 0; row < count * heads; row++) {
+    const [keys = 0, bytes = 0, tailMass = 0, outputError = 0, kind = 0] = results.subarray(row * ROW_RESULTS);
+    report.rows += 1;
+    report.keys += position + Math.floor(row / heads) + 1;
+    report.keysRead += keys;
+    report.bytesRead += bytes;
+    report.tailMass.sum += tailMass;
+    report.tailMass.max = Math.max(report.tailMass.max, tailMass);
+    report.outputError.sum += outputError;
+    report.outputError.max = Math.max(report.outputError.max, outputError);
+    report.certificate = weakerKind(report.certificate, CERTIFICATE_KINDS[kind] as CertificateKind);
+  }
+  return report;
+}

@@ -1,0 +1,38 @@
+/** What an attention will take in memory, before there is one. */
+import { workspaceSizes } from '../cache/workspace.ts';
+import { exactPageBytes, PAGE_KEYS, type Precision, pagesFor } from '../kernels/layout.ts';
+import { largestBlock } from './grain.ts';
+import { ROW_RESULTS } from './job.ts';
+
+export interface AttentionSize {
+  layers: number;
+  keyValueHeads: number;
+  heads: number;
+  headDim: number;
+  precision: Precision;
+  /** Keys. */
+  capacity: number;
+  threads: number;
+}
+
+export interface AttentionBytes {
+  /** Keys and values, when the cache is full. */
+  cache: number;
+  cachePerToken: number;
+  /** Buffers of the threads, and the queries and outputs of the largest chunk. */
+  work: number;
+}
+
+/** Bytes for a cache that is full and chunks of `chunk` queries. */
+export function attentionBytes(size: AttentionSize, chunk: number): AttentionBytes {
+  const { layers, keyValueHeads, heads, headDim, precision, capacity, threads } = size;
+  const slab = layers * keyValueHeads * exactPageBytes(headDim, precision);
+  const group = heads / keyValueHeads;
+  const workspace = Object.values(workspaceSizes({ rows: largestBlock(group) * group, headDim, capacity }));
+  const exchange = chunk * heads * (2 * headDim + ROW_RESULTS) * 4;
+  return {
+    cache: pagesFor(capacity) * slab,
+    cachePerToken: slab / PAGE_KEYS,
+    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange,
+  };
+}

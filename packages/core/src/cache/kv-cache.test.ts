@@ -1,0 +1,402 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type CacheModel, createModel, SMALL_SHAPE, SMALL_SLAB_BYTES, snapshot } from '../../test/cache-model.ts';
+import { expectError } from '../../test/errors.ts';
+import { createRandom } from '../../test/random.ts';
+import { PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
+import { KvCache } from './kv-cache.ts';
+
+/** Small enough that a region holds four slabs or so. */
+const TINY_ARENA = 2 ** 17;
+const WIDTH = SMALL_SHAPE.keyValueHeads * SMALL_SHAPE.headDim;
+
+function expectContents({ cache, rows }: CacheModel): void {
+  const { layers, keyValueHeads } = cache.shape;
+  for (let layer = 0; layer < layers; layer++) {
+    for (let head = 0; head < keyValueHeads; head++) {
+      for (const what of ['keys', 'values'] as const) {
+        const found = cache.read(layer, head, what, 0, cache.length);
+        expect(found, `layer ${layer}, head ${head}, ${what}`).toEqual(rows(layer, head, what, 0, cache.length));
+      }
+    }
+  }
+}
+
+/** Where each page of the first head lies: its region and its address there. */
+function pageAddresses(cache: KvCache): string[] {
+  return cache.segments(cache.length).flatMap(({ region, from, to }) => {
+    const { arena, table } = cache.regions[region] as KvCache['regions'][number];
+    const pages = Array.from({ length: Math.ceil((to - from) / PAGE_KEYS) }, (_, i) => from / PAGE_KEYS + i);
+    return pages.map((page) => `${region}:${arena.views().u32[table / 4 + page]}`);
+  });
+}
+
+describe.for(PRECISIONS)('a cache in %s', (precision) => {
+  it.for([
+    ['one region', {}],
+    ['several regions', { arenaBytes: TINY_ARENA }],
+    ['memory of one thread', { shared: false }],
+  ] as const)('gives back what was written, in %s', ([, options]) => {
+    const model = createModel(createRandom(1), { precision, ...options });
+    for (const count of [1, 62, 1, 1, 64, 65, 0, 200, 128, 3]) model.append(count);
+    expect(model.cache.length).toBe(525);
+    expectContents(model);
+    expect(model.cache.regions.length > 1).toBe('arenaBytes' in options);
+    const buffer = model.cache.regions[0]?.arena.memory.buffer;
+    expect(buffer instanceof SharedArrayBuffer).toBe(!('shared' in options));
+  });
+});
+
+describe('growing', () => {
+  it('takes one slab a page, and leaves where they are those that it has', () => {
+    const model = createModel(createRandom(2), { arenaBytes: TINY_ARENA });
+    let pages: string[] = [];
+    let bytes = model.cache.bytes;
+    for (let n = 1; n <= 400; n += 7) {
+      model.append(n === 1 ? 1 : 7);
+      const now = pageAddresses(model.cache);
+      expect(now.slice(0, pages.length)).toEqual(pages);
+      expect(now.length).toBe(Math.ceil(n / PAGE_KEYS));
+      // A page more may bring a region with it, whose table counts too; no page more, no byte more.
+      const grown = model.cache.bytes - bytes;
+      if (now.length === pages.length) expect(grown).toBe(0);
+      else expect(grown).toBeGreaterThanOrEqual(SMALL_SLAB_BYTES);
+      pages = now;
+      bytes = model.cache.bytes;
+    }
+    expectContents(model);
+  });
+
+  it('gives segments that cover the keys once and in order, each from the edge of a page', () => {
+    const model = createModel(createRandom(3), { arenaBytes: TINY_ARENA });
+    model.append(500);
+    for (const n of [1, 64, 65, 200, 499, 500]) {
+      const segments = model.cache.segments(n);
+      expect(segments.map(({ to }) => to).slice(0, -1)).toEqual(segments.slice(1).map(({ from }) => from));
+      expect(segments[0]?.from).toBe(0);
+      expect(segments.at(-1)?.to).toBe(n);
+      expect(segments.every(({ from, to }) => from % PAGE_KEYS === 0 && from < to)).toBe(true);
+      expect(segments.map(({ region }) => region)).toEqual(segments.map((_, i) => i));
+    }
+    expect(model.cache.segments(0)).toEqual([]);
+  });
+
+  it('uses again the memory of keys that were cut off', () => {
+    const model = createModel(createRandom(4), { arenaBytes: TINY_ARENA });
+    model.append(400);
+    const { bytes } = model.cache;
+    const sizes = model.cache.regions.map(({ arena }) => arena.memory.buffer.byteLength);
+    for (const length of [399, 320, 129, 64, 1, 0]) {
+      model.truncate(length);
+      expect(model.cache.length).toBe(length);
+      expectContents(model);
+      model.append(400 - length);
+      expectContents(model);
+      expect(model.cache.bytes).toBe(bytes);
+      expect(model.cache.regions.map(({ arena }) => arena.memory.buffer.byteLength)).toEqual(sizes);
+    }
+  });
+
+  it('gives the memory of pages that were cut off back at once', () => {
+    const model = createModel(createRandom(5));
+    model.append(65);
+    const { bytes } = model.cache;
+    model.truncate(64);
+    expect(model.cache.bytes).toBe(bytes - SMALL_SLAB_BYTES);
+  });
+
+  it('is what plain arrays are, after any appending and cutting', () => {
+    const step = fc.record({ append: fc.boolean(), share: fc.double({ min: 0, max: 1, noNaN: true }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), fc.boolean(), (steps, tiny) => {
+        const model = createModel(createRandom(6), tiny ? { arenaBytes: TINY_ARENA } : {});
+        for (const { append, share } of steps) {
+          if (append) model.append(Math.min(Math.floor(share * 150), 500 - model.cache.length));
+          else model.truncate(Math.floor(share * model.cache.length));
+        }
+        expectContents(model);
+        expect(model.cache.reserved).toBe(model.cache.length);
+      }),
+      { numRuns: 25, seed: 4 },
+    );
+  });
+});
+
+describe('what was not committed', () => {
+  it('is not part of the cache, and is gone when the cache is cut to its length', () => {
+    const model = createModel(createRandom(7), { arenaBytes: TINY_ARENA });
+    model.append(100);
+    const before = snapshot(model.cache);
+    model.cache.reserve(300);
+    const rows = new Float32Array(300 * WIDTH).fill(1000);
+    model.cache.write(0, 100, rows, rows);
+    model.cache.write(1, 100, rows, rows);
+    expect(model.cache.length).toBe(100);
+    expectContents(model);
+    model.cache.truncate(100);
+    // A region that was added stays, for the next keys.
+    const { bytes, regions, ...after } = snapshot(model.cache);
+    expect(before).toMatchObject(after);
+    expect(regions).toBeGreaterThanOrEqual(before.regions);
+    expect(bytes).toBeLessThan(before.bytes + SMALL_SLAB_BYTES);
+    model.append(300);
+    expectContents(model);
+  });
+
+  it('can be written over, before it is committed', () => {
+    const model = createModel(createRandom(8));
+    model.cache.reserve(70);
+    const rows = new Float32Array(70 * WIDTH).fill(3);
+    for (const layer of [0, 1]) model.cache.write(layer, 0, rows, rows);
+    model.append(70);
+    expectContents(model);
+  });
+
+  it('can be committed in parts', () => {
+    const model = createModel(createRandom(9));
+    const { cache } = model;
+    cache.reserve(100);
+    const rows = createRandom(10).normals(100 * WIDTH);
+    for (const layer of [0, 1]) cache.write(layer, 0, rows, rows);
+    cache.commit(40);
+    expect([cache.length, cache.reserved]).toEqual([40, 100]);
+    cache.commit(100);
+    expect(cache.read(1, 2, 'keys', 99, 100)).toHaveLength(SMALL_SHAPE.headDim);
+    expect(cache.length).toBe(100);
+  });
+});
+
+describe('norms', () => {
+  it.for(PRECISIONS)('are no smaller than those of any row, in %s, and near them', (precision) => {
+    const random = createRandom(11);
+    const model = createModel(random, { precision });
+    for (const count of [1, 70, 30]) model.append(count);
+    for (let layer = 0; layer < 2; layer++) {
+      for (let head = 0; head < 3; head++) {
+        const bound = model.cache.norms(layer, head);
+        for (const what of ['keys', 'values'] as const) {
+          const rows = model.cache.read(layer, head, what, 0, 101);
+          let largest = 0;
+          for (let i = 0; i < rows.length; i += 16)
+            largest = Math.max(largest, Math.hypot(...rows.subarray(i, i + 16)));
+          expect(bound[what]).toBeGreaterThanOrEqual(largest);
+          expect(bound[what]).toBeLessThan(largest * 1.01);
+        }
+      }
+    }
+  });
+
+  it('bound numbers that rounding makes larger: the least halves, and the middle between two', () => {
+    for (const x of [2 ** -25 * 1.001, 2 ** -24 * 1.5001, 1 + 2 ** -11 + 2 ** -20, 65_519]) {
+      const cache = new KvCache({ layers: 1, keyValueHeads: 1, headDim: 256, capacity: 1 });
+      cache.reserve(1);
+      const row = new Float32Array(256).fill(x);
+      cache.write(0, 0, row, row);
+      expect(cache.norms(0, 0).keys).toBeGreaterThanOrEqual(Math.hypot(...cache.read(0, 0, 'keys', 0, 1)));
+    }
+  });
+
+  it('are forgotten with the keys, when all are cut off', () => {
+    const model = createModel(createRandom(12));
+    const none = model.cache.norms(0, 0);
+    model.append(10);
+    model.truncate(0);
+    expect(model.cache.norms(0, 0)).toEqual(none);
+  });
+});
+
+describe('an error leaves the cache as it was, and of use', () => {
+  const cases: Record<string, { options: object; code: string; fail: (cache: KvCache) => void }> = {
+    'more keys than the capacity': {
+      options: {},
+      code: 'cache-full',
+      fail: (cache) => cache.reserve(901),
+    },
+    'more bytes than the limit, in one region': {
+      options: { memoryLimit: 4 * SMALL_SLAB_BYTES + 20_000 },
+      code: 'cache-out-of-memory',
+      fail: (cache) => cache.reserve(300),
+    },
+    'more bytes than the limit, in several regions': {
+      options: { memoryLimit: 4 * SMALL_SLAB_BYTES + 20_000, arenaBytes: TINY_ARENA },
+      code: 'cache-out-of-memory',
+      fail: (cache) => cache.reserve(300),
+    },
+    'a number that is not finite': {
+      options: {},
+      code: 'not-a-number',
+      fail: (cache) => writeWith(cache, Number.NaN),
+    },
+    'an infinite number': {
+      options: { precision: 'f32' },
+      code: 'not-a-number',
+      fail: (cache) => writeWith(cache, Number.NEGATIVE_INFINITY),
+    },
+    'a number too large for a half': {
+      options: {},
+      code: 'not-a-number',
+      fail: (cache) => writeWith(cache, 65_520),
+    },
+  };
+
+  /** Reserves and writes ten keys, with one bad number among the values of the last head. */
+  function writeWith(cache: KvCache, bad: number): void {
+    const { length } = cache;
+    cache.reserve(10);
+    const keys = new Float32Array(10 * WIDTH).fill(2);
+    const values = keys.slice();
+    values[values.length - 1] = bad;
+    try {
+      cache.write(0, length, keys, values);
+    } finally {
+      cache.truncate(length);
+    }
+  }
+
+  it.for(Object.keys(cases))('%s', (name) => {
+    const { options, code, fail } = cases[name] as (typeof cases)[string];
+    const model = createModel(createRandom(13), options);
+    model.append(100);
+    const before = snapshot(model.cache);
+    for (let i = 0; i < 3; i++) {
+      expectError(code, () => fail(model.cache));
+      expect(snapshot(model.cache)).toEqual(before);
+    }
+    model.append(20);
+    expectContents(model);
+  });
+
+  it('names the number that was found', () => {
+    const { cache } = createModel(createRandom(14));
+    expect(expectError('not-a-number', () => writeWith(cache, Number.NaN)).found).toBe(Number.NaN);
+    expect(expectError('not-a-number', () => writeWith(cache, 1e6)).found).toBe(1e6);
+  });
+
+  it('takes no more bytes than the limit, whatever the regions cost', () => {
+    const memoryLimit = 9 * SMALL_SLAB_BYTES;
+    const model = createModel(createRandom(15), { memoryLimit, arenaBytes: TINY_ARENA });
+    expectError('cache-out-of-memory', () => {
+      for (;;) model.append(64);
+    });
+    expect(model.cache.bytes).toBeLessThanOrEqual(memoryLimit);
+    expect(model.cache.length).toBeGreaterThanOrEqual(5 * PAGE_KEYS);
+    expectContents(model);
+  });
+
+  it('says so where an arena is too small for anything', () => {
+    expectError('cache-out-of-memory', () => createModel(createRandom(16), { arenaBytes: 2 ** 16, capacity: 10 ** 6 }));
+    const small = createModel(createRandom(17), { arenaBytes: 2 ** 16, headDim: 64 });
+    const before = snapshot(small.cache);
+    expectError('cache-out-of-memory', () => small.cache.reserve(1));
+    expect(snapshot(small.cache)).toEqual(before);
+  });
+
+  it('says so where what lies beside the keys finds no room, and makes no region', () => {
+    let fail = false;
+    const onRegion = () => {
+      if (fail) throw new Error('no room beside the keys');
+    };
+    const model = createModel(createRandom(18), { arenaBytes: TINY_ARENA, onRegion });
+    model.append(100);
+    const before = snapshot(model.cache);
+    fail = true;
+    expect(() => model.cache.reserve(800)).toThrow('no room beside the keys');
+    expect(snapshot(model.cache)).toEqual(before);
+    fail = false;
+    model.append(800);
+    expectContents(model);
+  });
+});
+
+describe('a wrong call', () => {
+  const good = { ...SMALL_SHAPE };
+  it.for([
+    { layers: 0 },
+    { layers: 1.5 },
+    { layers: Number.NaN },
+    { layers: 10 ** 9 },
+    { keyValueHeads: -1 },
+    { keyValueHeads: 2 ** 40 },
+    { headDim: 0 },
+    { headDim: 12 },
+    { headDim: 264 },
+    { capacity: 0 },
+    { capacity: Number.POSITIVE_INFINITY },
+    { capacity: 2 ** 31 },
+    { precision: 'f8' as 'f16' },
+    { memoryLimit: Number.NaN },
+    { memoryLimit: 0 },
+    { arenaBytes: Number.NaN },
+    { arenaBytes: 0 },
+    { arenaBytes: -1 },
+    { arenaBytes: 0.5 },
+  ])('is a cache with %o', (options) => {
+    const error = expectError('invalid-argument', () => new KvCache({ ...good, ...options }));
+    expect(error.found).toBeDefined();
+  });
+
+  const rows = (count: number) => new Float32Array(count * WIDTH);
+  const calls: Record<string, (cache: KvCache) => void> = {
+    'to reserve a negative number of keys': (cache) => cache.reserve(-1),
+    'to reserve half a key': (cache) => cache.reserve(0.5),
+    'to reserve NaN keys': (cache) => cache.reserve(Number.NaN),
+    'to write a part of a row': (cache) =>
+      cache.write(0, 100, new Float32Array(WIDTH - 1), new Float32Array(WIDTH - 1)),
+    'to write more keys than values': (cache) => cache.write(0, 100, rows(2), rows(1)),
+    'to write a layer that is not there': (cache) => cache.write(2, 100, rows(1), rows(1)),
+    'to write layer -1': (cache) => cache.write(-1, 100, rows(1), rows(1)),
+    'to write layer 0.5': (cache) => cache.write(0.5, 100, rows(1), rows(1)),
+    'to write over what is committed': (cache) => cache.write(0, 99, rows(1), rows(1)),
+    'to write behind what is reserved': (cache) => cache.write(0, 109, rows(2), rows(2)),
+    'to write at a fraction': (cache) => cache.write(0, 100.5, rows(1), rows(1)),
+    'to commit what is not reserved': (cache) => cache.commit(111),
+    'to commit fewer keys than there are': (cache) => cache.commit(99),
+    'to commit a fraction': (cache) => cache.commit(100.5),
+    'to cut to more than there is': (cache) => cache.truncate(101),
+    'to cut to a negative length': (cache) => cache.truncate(-1),
+    'to cut to a fraction': (cache) => cache.truncate(1.5),
+    'to cut to NaN': (cache) => cache.truncate(Number.NaN),
+    'to read what is not there': (cache) => cache.read(0, 0, 'keys', 0, 111),
+    'to read backwards': (cache) => cache.read(0, 0, 'keys', 5, 4),
+    'to read a head that is not there': (cache) => cache.read(0, 3, 'keys', 0, 1),
+    'to read a layer that is not there': (cache) => cache.read(2, 0, 'keys', 0, 1),
+  };
+  it.for(Object.keys(calls))('is %s, and changes nothing', (name) => {
+    const model = createModel(createRandom(19));
+    model.append(100);
+    model.cache.reserve(10);
+    const before = snapshot(model.cache);
+    expectError('invalid-argument', () => calls[name]?.(model.cache));
+    expect(snapshot(model.cache)).toEqual(before);
+  });
+});
+
+describe('dispose', () => {
+  it('frees the memory, twice as well as once, and leaves nothing to call', () => {
+    const { cache } = createModel(createRandom(20));
+    cache.reserve(10);
+    cache.dispose();
+    cache.dispose();
+    expect([cache.length, cache.reserved, cache.bytes, cache.regions.length]).toEqual([0, 0, 0, 0]);
+    for (const call of [
+      () => cache.reserve(1),
+      () => cache.write(0, 0, new Float32Array(WIDTH), new Float32Array(WIDTH)),
+      () => cache.commit(0),
+      () => cache.truncate(0),
+      () => cache.read(0, 0, 'keys', 0, 0),
+      () => cache.segments(0),
+      () => cache.norms(0, 0),
+    ]) {
+      expectError('disposed', call);
+    }
+  });
+
+  it('comes with the end of a block', () => {
+    let seen: KvCache;
+    {
+      using cache = createModel(createRandom(21)).cache;
+      seen = cache;
+    }
+    expectError('disposed', () => seen.reserve(1));
+  });
+});

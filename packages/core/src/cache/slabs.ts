@@ -1,0 +1,168 @@
+/**
+ * The memory of a cache: slabs of equal size, slab p for page p, in regions. A region is one arena; when it is full,
+ * another is begun, and no slab is ever moved.
+ */
+import { KeysieveError } from '../errors.ts';
+import { PAGE_KEYS } from '../kernels/layout.ts';
+import { type Arena, createArena, type KernelsFactory } from './arena.ts';
+
+/** An arena of the cache, with its page table (pages of the whole cache) of uint32 and the slabs that lie in it. */
+export interface Region {
+  readonly arena: Arena;
+  readonly table: number;
+  /** Room for the rows of one page of one head (64, d) of float32, on their way into a plane. */
+  readonly staging: number;
+}
+
+/** Consecutive keys of a cache that lie in one region: positions [from, to). `from` opens a page. */
+export interface Segment {
+  /** Index in the cache's `regions`. */
+  region: number;
+  from: number;
+  to: number;
+}
+
+export interface SlabsOptions {
+  slabBytes: number;
+  /** Most slabs. */
+  capacity: number;
+  stagingBytes: number;
+  /** Most bytes of one arena. */
+  arenaBytes: number;
+  /** Most bytes of all arenas together. */
+  memoryLimit: number;
+  shared: boolean;
+  createKernels: KernelsFactory;
+  /** Called with each region when it is made, before slabs go into it. */
+  onRegion?: ((region: Region) => void) | undefined;
+}
+
+export interface Slabs {
+  /** The regions, in the order of their slabs. The last may have none. */
+  readonly regions: readonly Region[];
+  readonly count: number;
+  /** Bytes that have been taken in all regions. */
+  readonly bytes: number;
+  /** Adds slabs until there are `count`. Throws `cache-out-of-memory` where there is no room, and then adds none. */
+  grow(count: number): void;
+  /** Takes slabs back until there are `count`. Their memory is used again. */
+  shrink(count: number): void;
+  /** Where the slab of a page lies; undefined where there is none. */
+  find(page: number): { region: Region; address: number } | undefined;
+  /** The segments that hold the keys at positions [0, n). */
+  segments(n: number): Segment[];
+  /** Lets go of the regions: the memory of none can be used any more. */
+  dispose(): void;
+}
+
+/** Regions that a cache may have: more would only say that its arenas are far too small. */
+export const MOST_REGIONS = 64;
+
+interface GrowingRegion extends Region {
+  firstPage: number;
+  readonly slabs: number[];
+}
+
+/** Memory for a cache, with its first region. Throws `cache-out-of-memory`. */
+export function createSlabs(options: SlabsOptions): Slabs {
+  const { slabBytes, capacity, stagingBytes, arenaBytes, memoryLimit, shared, createKernels, onRegion } = options;
+  const regions: GrowingRegion[] = [];
+
+  const bytes = () => regions.reduce((sum, { arena }) => sum + arena.usedBytes, 0);
+  /** Index of the region that grows: the last one with slabs in it. */
+  const growing = () =>
+    Math.max(
+      regions.findLastIndex(({ slabs }) => slabs.length > 0),
+      0,
+    );
+  const count = () => {
+    const { firstPage, slabs } = regions[growing()] as GrowingRegion;
+    return firstPage + slabs.length;
+  };
+
+  const addRegion = (): GrowingRegion => {
+    if (regions.length === MOST_REGIONS) throw outOfMemory(`${MOST_REGIONS} arenas of at most ${arenaBytes} bytes`);
+    const arena = createArena({ limit: arenaBytes, shared, createKernels });
+    const table = arena.allocate(capacity * 4);
+    const staging = arena.allocate(stagingBytes);
+    if (table === undefined || staging === undefined) throw outOfMemory(`an arena of ${arenaBytes} bytes`);
+    const region: GrowingRegion = { arena, table, staging, firstPage: 0, slabs: [] };
+    onRegion?.(region);
+    regions.push(region);
+    return region;
+  };
+
+  /** Puts the slab of `page` into a region; false where it has no room. */
+  const place = (region: GrowingRegion, page: number): boolean => {
+    if (bytes() + slabBytes > memoryLimit) throw outOfMemory(`a limit of ${memoryLimit} bytes`);
+    const address = region.arena.allocate(slabBytes);
+    if (address === undefined) return false;
+    if (region.slabs.length === 0) region.firstPage = page;
+    region.slabs.push(address);
+    region.arena.views().u32[region.table / 4 + page] = address;
+    return true;
+  };
+
+  const add = (): void => {
+    const page = count();
+    const last = growing();
+    if (place(regions[last] as GrowingRegion, page)) return;
+    if (place(regions[last + 1] ?? addRegion(), page)) return;
+    throw outOfMemory(`${bytes()} bytes in arenas of at most ${arenaBytes}`);
+  };
+
+  const shrink = (wanted: number): void => {
+    while (count() > wanted) {
+      const { arena, slabs } = regions[growing()] as GrowingRegion;
+      arena.free(slabs.pop() as number, slabBytes);
+    }
+  };
+
+  addRegion();
+  return {
+    regions,
+    get count() {
+      return count();
+    },
+    get bytes() {
+      return bytes();
+    },
+    grow(wanted) {
+      const [slabsBefore, regionsBefore] = [count(), regions.length];
+      try {
+        while (count() < wanted) add();
+      } catch (error) {
+        shrink(slabsBefore);
+        regions.length = regionsBefore;
+        throw error;
+      }
+    },
+    shrink,
+    find(page) {
+      const region = regions.findLast(({ firstPage, slabs }) => slabs.length > 0 && firstPage <= page);
+      const address = region?.slabs[page - region.firstPage];
+      return region === undefined || address === undefined ? undefined : { region, address };
+    },
+    segments(n) {
+      const segments: Segment[] = [];
+      for (const [region, { firstPage, slabs }] of regions.entries()) {
+        const from = firstPage * PAGE_KEYS;
+        const to = Math.min(n, (firstPage + slabs.length) * PAGE_KEYS);
+        if (slabs.length > 0 && to > from) segments.push({ region, from, to });
+      }
+      return segments;
+    },
+    dispose() {
+      regions.length = 0;
+    },
+  };
+}
+
+function outOfMemory(found: string): KeysieveError {
+  return new KeysieveError({
+    code: 'cache-out-of-memory',
+    problem: 'There is no memory for another page of keys and values.',
+    found,
+    remedy: 'Use a shorter prompt, keep the cache in f16, raise memoryLimit, or dispose of other caches.',
+  });
+}

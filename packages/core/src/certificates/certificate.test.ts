@@ -1,0 +1,126 @@
+/** Certificates against float64: of every bound on every kind of keys, none may be broken. */
+import { describe, expect, it } from 'vitest';
+import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
+import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
+import { attention64, distance } from '../../test/plain-attention.ts';
+import { createRandom } from '../../test/random.ts';
+import { parseBudget } from '../budgets/index.ts';
+import { attendPositions, readSum } from '../cache/head-query.ts';
+import { PRECISIONS, type Precision } from '../kernels/layout.ts';
+import { SELECTORS } from '../selectors/index.ts';
+import { CERTIFICATE_KINDS, type Certificate, certifyDropped, EXACT, weakerKind } from './certificate.ts';
+
+const LENGTHS = [1, 2, 5, 64, 65, 300, 1500];
+const BUDGETS = [
+  'fixed:1',
+  'fixed:2',
+  'fixed:8',
+  'fixed:64',
+  'fraction:0.5',
+  'fraction:0.999',
+  'mass:0.2',
+  'mass:0.001',
+  'mass:0',
+];
+
+interface Measured extends Certificate {
+  what: string;
+  trueMass: number;
+  /** Of the output of the chosen keys, computed in float64. */
+  trueError: number;
+  /** Of the output that was returned, in float32. */
+  returnedError: number;
+  /** What float32 may add to it, in dense attention as well. */
+  rounding: number;
+}
+
+/** Certificates of every selector, length and budget for one kind of keys, with what they are bounds on. */
+function measure(
+  shape: (typeof KEY_SHAPE_NAMES)[number],
+  headDim: number,
+  precision: Precision,
+  seed: number,
+): Measured[] {
+  const most = Math.max(...LENGTHS);
+  const { keys, values, query: row } = keysOfShape(shape, createRandom(seed), most, headDim);
+  const bench = createHeadBench({ headDim, keys, values, precision });
+  const found: Measured[] = [];
+  for (const n of LENGTHS) {
+    const exact = attention64(bench.problem(row, n)).outputs;
+    for (const [selector, create] of Object.entries(SELECTORS)) {
+      for (const text of BUDGETS) {
+        const query = bench.query(row, n);
+        const selection = create().select(query, parseBudget(text));
+        const region = attendPositions(query, selection.count);
+        const { state, queries } = region.workspace;
+        const headSum = readSum(region.views(), state);
+        region.kernels.finishState(state, 1, headDim, queries, headDim * 4);
+        const output = region.views().f32.slice(queries / 4, queries / 4 + headDim);
+        const certificate = certifyDropped(query, selection.count, headSum, selection.total, norm(output));
+
+        const chosen = bench.chosen(query, selection.count);
+        const problem = bench.problem(row, n, chosen);
+        const truth = attention64(problem).outputs;
+        // Scores of d roundings each move the weights, which add up in `count` roundings more.
+        const score = (headDim + 4) * 2 ** -24 * query.norm * query.keyNorm;
+        const weights = Math.expm1(2 * score) + (100 + chosen.length) * 2 ** -24;
+        found.push({
+          ...certificate,
+          what: `${selector}, ${text} of ${n}, d ${headDim}, ${precision}`,
+          trueMass: unreadMass(bench.problem(row, n), n, chosen),
+          trueError: distance(truth, exact).norm / norm(exact),
+          returnedError: distance(output, exact).norm / norm(exact),
+          rounding: (weights * query.valueNorm) / norm(exact),
+        });
+      }
+    }
+  }
+  return found;
+}
+
+describe('certificates of keys that are dropped', () => {
+  it.for(KEY_SHAPE_NAMES)('hold for keys that are %s', (shape) => {
+    for (const [headDim, precision] of [
+      [8, 'f32'],
+      [32, 'f16'],
+      [128, 'f16'],
+    ] as const) {
+      for (const one of measure(shape, headDim, precision, headDim)) {
+        expect(one.kind).toBe('certified');
+        expect(one.tailMass, one.what).toBeGreaterThanOrEqual(one.trueMass);
+        expect(one.tailMass, one.what).toBeLessThanOrEqual(1);
+        expect(one.outputError, one.what).toBeGreaterThanOrEqual(one.trueError);
+        // Float32 comes on top, as it does in dense attention.
+        expect(one.outputError + one.rounding, one.what).toBeGreaterThanOrEqual(one.returnedError);
+      }
+    }
+  });
+
+  it('are of use: where all keys were scored, the bound on the mass is near it', () => {
+    for (const precision of PRECISIONS) {
+      const scored = measure('normal', 64, precision, 7).filter(({ what }) => what.startsWith('oracle'));
+      expect(scored.length).toBeGreaterThan(20);
+      for (const { what, tailMass, trueMass } of scored) expect(tailMass - trueMass, what).toBeLessThan(1e-3);
+      expect(scored.some(({ outputError }) => outputError < 0.1 && outputError > 0)).toBe(true);
+    }
+  });
+
+  it('are exact where nothing was dropped', () => {
+    for (const { what, tailMass, outputError, trueMass } of measure('peaked', 32, 'f16', 8)) {
+      if (trueMass !== 0) continue;
+      if (what.includes(', mass:0 ') || what.includes('of 1,')) expect([tailMass, outputError], what).toEqual([0, 0]);
+    }
+  });
+});
+
+describe('kinds', () => {
+  it('go from the best to the weakest, and the weaker stays', () => {
+    expect(CERTIFICATE_KINDS).toEqual(['certified', 'probable', 'estimated']);
+    expect(weakerKind('certified', 'probable')).toBe('probable');
+    expect(weakerKind('estimated', 'probable')).toBe('estimated');
+    expect(weakerKind('certified', 'certified')).toBe('certified');
+    expect(EXACT).toEqual({ kind: 'certified', tailMass: 0, outputError: 0 });
+  });
+});
+
+const norm = (row: ArrayLike<number>): number => Math.sqrt(Array.from(row).reduce((sum, x) => sum + x * x, 0));

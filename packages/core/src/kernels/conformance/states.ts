@@ -1,0 +1,87 @@
+/** Softmax states by themselves: begun, merged, finished. */
+import { describe, expect, it } from 'vitest';
+import { createRig, type KernelsUnderTest, randomHead, stateNumbers } from '../../../test/kernel-rig.ts';
+import { createRandom } from '../../../test/random.ts';
+import { stateOutputs } from '../kernels.ts';
+import { UNIT } from './accuracy.ts';
+
+export function describeStates(kernels: KernelsUnderTest): void {
+  describe('mergeState', () => {
+    it('adds two sums, each brought to the larger of their largest scores', () => {
+      const random = createRandom(41);
+      for (const [rows, headDim] of [
+        [1, 8],
+        [3, 40],
+        [4, 64],
+        [13, 256],
+      ] as const) {
+        const rig = createRig(kernels);
+        const states = [0, 1].map(() => {
+          const state = rig.start(rows, headDim);
+          const statistics = random.normals(rows * 2, 5).map((x, i) => (i % 2 === 0 ? x : 1 + Math.abs(x)));
+          rig.views().f32.set(statistics, state / 4);
+          rig.views().f32.set(random.normals(rows * headDim), stateOutputs(state, rows) / 4);
+          return state;
+        }) as [number, number];
+        const [a, b] = states.map((state) => stateNumbers(rig, state, rows, headDim)) as [
+          Float32Array[],
+          Float32Array[],
+        ];
+        rig.kernels.mergeState(...states, rows, headDim);
+        const [statistics, outputs] = stateNumbers(rig, states[0], rows, headDim) as [Float32Array, Float32Array];
+        const at = (numbers: Float32Array | undefined, i: number) => (numbers as Float32Array)[i] as number;
+        for (let row = 0; row < rows; row++) {
+          const largest = Math.max(at(a[0], 2 * row), at(b[0], 2 * row));
+          const [keep, take] = [Math.exp(at(a[0], 2 * row) - largest), Math.exp(at(b[0], 2 * row) - largest)];
+          const close = (found: number, mine: number, theirs: number) => {
+            // e^x is good to 2e-7 and its argument, below 20, to a rounding; then come two products and a sum.
+            const most = (20 + 4 + 3) * UNIT * (Math.abs(mine) * keep + Math.abs(theirs) * take);
+            expect(Math.abs(found - (mine * keep + theirs * take))).toBeLessThanOrEqual(most);
+          };
+          expect(at(statistics, 2 * row)).toBe(largest);
+          close(at(statistics, 2 * row + 1), at(a[0], 2 * row + 1), at(b[0], 2 * row + 1));
+          for (let i = row * headDim; i < (row + 1) * headDim; i++) close(at(outputs, i), at(a[1], i), at(b[1], i));
+        }
+        expect(stateNumbers(rig, states[1], rows, headDim)).toEqual(b);
+      }
+    });
+
+    it('takes a state without keys for nothing', () => {
+      const rig = createRig(kernels);
+      const head = randomHead(createRandom(42), 70, 32, 'f32');
+      const rows = { queries: createRandom(43).normals(2 * 32), rows: 2, group: 2, limit: 70 };
+      const some = rig.start(2, 32);
+      rig.attend(rig.layOut(head), 0, 70, rows, some);
+      const before = stateNumbers(rig, some, 2, 32);
+      rig.kernels.mergeState(some, rig.start(2, 32), 2, 32);
+      expect(stateNumbers(rig, some, 2, 32)).toEqual(before);
+      const none = rig.start(2, 32);
+      rig.kernels.mergeState(none, rig.start(2, 32), 2, 32);
+      expect(stateNumbers(rig, none, 2, 32)).toEqual(stateNumbers(rig, rig.start(2, 32), 2, 32));
+      rig.kernels.mergeState(none, some, 2, 32);
+      expect(stateNumbers(rig, none, 2, 32)).toEqual(before);
+    });
+  });
+
+  describe('finishState', () => {
+    it('divides each row by its sum, and leaves what lies between the rows', () => {
+      const rig = createRig(kernels);
+      const [rows, headDim, stride] = [3, 40, 50];
+      const random = createRandom(44);
+      const state = rig.start(rows, headDim);
+      rig.views().f32.set([1, 3, -2, 0.7, 5, 1e-20], state / 4);
+      rig.views().f32.set(random.normals(rows * headDim), stateOutputs(state, rows) / 4);
+      const [statistics, sums] = stateNumbers(rig, state, rows, headDim) as [Float32Array, Float32Array];
+      const to = rig.allocate(rows * stride * 4);
+      rig.kernels.finishState(state, rows, headDim, to, stride * 4);
+      for (let row = 0; row < rows; row++) {
+        const sum = statistics[2 * row + 1] as number;
+        const truth = sums.subarray(row * headDim, (row + 1) * headDim).map((x) => x / sum);
+        expect(rig.floats(to + row * stride * 4, headDim)).toEqual(truth);
+        const between = rig.floats(to + (row * stride + headDim) * 4, stride - headDim);
+        expect(between).toEqual(new Float32Array(stride - headDim).fill(Number.NaN));
+      }
+      expect(stateNumbers(rig, state, rows, headDim)).toEqual([statistics, sums]);
+    });
+  });
+}

@@ -1,0 +1,19 @@
+/**
+ * What every implementation of the kernels must do, function by function, against float64 arithmetic written from the
+ * definitions. The test of an implementation calls this with its factory, and nothing more.
+ */
+import { describe } from 'vitest';
+import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
+import { describeAttention } from './conformance/attention.ts';
+import { describeHalves } from './conformance/halves.ts';
+import { describeScores } from './conformance/scores.ts';
+import { describeStates } from './conformance/states.ts';
+
+export function describeKernels(kernels: KernelsUnderTest): void {
+  describe(`${kernels.name} kernels, ${kernels.shared ? 'shared' : 'plain'} memory`, () => {
+    describeHalves(kernels);
+    describeScores(kernels);
+    describeStates(kernels);
+    describeAttention(kernels);
+  });
+}

@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { createKernels, KERNELS } from '../index.ts';
+import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
+import { wasmSupported } from './wasm-kernels.ts';
+
+const script = fileURLToPath(new URL('../../../scripts/build-wasm.mjs', import.meta.url));
+const moduleOf = (base64: string) => new WebAssembly.Module(Buffer.from(base64, 'base64'));
+
+describe('the compiled kernels', () => {
+  it('are what the sources in assembly/ compile to', () => {
+    execFileSync(process.execPath, [script, '--check'], { stdio: 'pipe' });
+  });
+
+  it('offer the same functions for both kinds of memory, and want nothing else', () => {
+    const [shared, plain] = [moduleOf(SHARED_KERNELS), moduleOf(PLAIN_KERNELS)];
+    expect(WebAssembly.Module.exports(plain)).toEqual(WebAssembly.Module.exports(shared));
+    for (const module of [shared, plain]) {
+      expect(WebAssembly.Module.imports(module)).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }]);
+    }
+    expect(wasmSupported()).toBe(true);
+  });
+
+  it('run on the memory that they are made for', () => {
+    for (const shared of [true, false]) {
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 2, shared });
+      for (const name of Object.keys(KERNELS) as (keyof typeof KERNELS)[]) {
+        const kernels = createKernels(name, memory);
+        expect(kernels.name).toBe(name);
+        kernels.startState(1024, 1, 8);
+        expect(new Float32Array(memory.buffer)[256]).toBe(Number.NEGATIVE_INFINITY);
+      }
+    }
+  });
+});

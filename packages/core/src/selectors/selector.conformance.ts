@@ -1,0 +1,133 @@
+/** What every selector must do, whatever the keys. */
+import { describe, expect, it } from 'vitest';
+import { createHeadBench, type HeadBenchOptions, unreadMass } from '../../test/head-bench.ts';
+import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../../test/key-shapes.ts';
+import { attention64 } from '../../test/plain-attention.ts';
+import { createRandom } from '../../test/random.ts';
+import { parseBudget } from '../budgets/index.ts';
+import { keptKeys, type Selector } from './selector.ts';
+
+const HEAD_DIM = 16;
+/** Single keys, parts of a page, its edges, several pages. */
+const LENGTHS = [1, 2, 3, 5, 36, 37, 63, 64, 65, 129, 500];
+const BUDGETS = ['fixed:1', 'fixed:2', 'fixed:5', 'fixed:40', 'fixed:100', 'fraction:0.5', 'power:2,0.6', 'log:10'];
+const MASSES = [0, 0.01, 0.1, 0.5, 1];
+
+export function describeSelector(create: () => Selector): void {
+  const { name } = create();
+  describe(`the selector ${name}`, () => {
+    it.for(KEY_SHAPE_NAMES)(
+      'with keys %s: chooses within the budget, in order, and keeps sinks and recent',
+      (shape) => {
+        const bench = benchOf(shape, 500);
+        for (const n of LENGTHS) {
+          for (const text of BUDGETS) {
+            const { budget, chosen, selection } = select(create(), bench, n, text);
+            const what = `${text} of ${n}`;
+            expect(selection.count, what).toBe(chosen.length);
+            expect(chosen.length, what).toBeGreaterThanOrEqual(1);
+            expect(chosen.length, what).toBeLessThanOrEqual(budget.keys({ n, layer: 0, head: 0 }));
+            expectPositions(chosen, n, what);
+            expectKept(chosen, n, what);
+            expect(Number.isSafeInteger(selection.bytesScanned) && selection.bytesScanned >= 0, what).toBe(true);
+          }
+        }
+      },
+    );
+
+    it.for(KEY_SHAPE_NAMES)('with keys %s: chooses all of them when the budget is n, or more', (shape) => {
+      const bench = benchOf(shape, 500);
+      for (const n of LENGTHS) {
+        for (const text of [`fixed:${n}`, `fixed:${n + 1}`, 'fraction:1', 'power:1,1', 'log:1e9', 'mass:0']) {
+          const { chosen } = select(create(), bench, n, text);
+          // A mass of 0 may be had without keys whose weight is 0 in float64.
+          if (text === 'mass:0' && chosen.length < n) expect(unread(bench, n, chosen)).toBe(0);
+          else expect([...chosen], `${text} of ${n}`).toEqual(Array.from({ length: n }, (_, i) => i));
+        }
+      }
+    });
+
+    it.for(KEY_SHAPE_NAMES)('with keys %s: leaves no more mass unread than the budget says', (shape) => {
+      const bench = benchOf(shape, 500);
+      for (const n of LENGTHS) {
+        for (const mass of MASSES) {
+          const { chosen } = select(create(), bench, n, `mass:${mass}`);
+          expectPositions(chosen, n, `mass:${mass} of ${n}`);
+          expectKept(chosen, n, `mass:${mass} of ${n}`);
+          // Scores are float32: so much may a share be off, above all where scores go into the hundreds.
+          const slack = 1e-6 + Math.expm1(2 * (HEAD_DIM + 2) * 2 ** -24 * largestScore(bench, n));
+          expect(unread(bench, n, chosen), `mass:${mass} of ${n}`).toBeLessThanOrEqual(mass + slack);
+        }
+      }
+    });
+
+    it.for(KEY_SHAPE_NAMES)('with keys %s: gives the sum over all keys, or none', (shape) => {
+      const bench = benchOf(shape, 500);
+      for (const n of LENGTHS) {
+        for (const text of ['fixed:40', 'mass:0.1']) {
+          const { total } = select(create(), bench, n, text).selection;
+          if (total === undefined) continue;
+          const [truth = 0] = attention64(bench.problem(bench.row, n)).logSumExp;
+          const slack = 1e-5 + (HEAD_DIM + 2) * 2 ** -24 * largestScore(bench, n);
+          expect(Math.abs(total.largest + Math.log(total.sum) - truth), `${text} of ${n}`).toBeLessThanOrEqual(slack);
+        }
+      }
+    });
+
+    it('chooses the same in several regions, in both precisions, and again', () => {
+      for (const precision of ['f16', 'f32'] as const) {
+        const one = benchOf('normal', 700, { precision });
+        // The buffers of a thread, and then a page or two.
+        const many = benchOf('normal', 700, { precision, arenaBytes: 2 ** 16 });
+        expect(many.query(many.row).segments.length).toBeGreaterThan(1);
+        for (const n of [3, 300, 700]) {
+          for (const text of ['fixed:100', 'mass:0.05', 'fraction:1']) {
+            const first = select(create(), one, n, text);
+            expect(select(create(), one, n, text).chosen).toEqual(first.chosen);
+            const other = select(create(), many, n, text);
+            expect(other.chosen, `${text} of ${n}`).toEqual(first.chosen);
+            expect(other.selection.count).toBe(first.selection.count);
+          }
+        }
+      }
+    });
+  });
+}
+
+type Bench = ReturnType<typeof benchOf>;
+
+function benchOf(shape: KeyShapeName, n: number, options: Partial<HeadBenchOptions> = {}) {
+  const { keys, values, query } = keysOfShape(shape, createRandom(1), n, HEAD_DIM);
+  return { ...createHeadBench({ headDim: HEAD_DIM, keys, values, ...options }), row: query };
+}
+
+function select(selector: Selector, bench: Bench, n: number, text: string) {
+  const budget = parseBudget(text);
+  const query = bench.query(bench.row, n);
+  const selection = selector.select(query, budget);
+  return { budget, selection, chosen: bench.chosen(query, selection.count) };
+}
+
+const unread = (bench: Bench, n: number, chosen: Int32Array) => unreadMass(bench.problem(bench.row, n), n, chosen);
+
+function largestScore(bench: Bench, n: number): number {
+  const { norm, keyNorm } = bench.query(bench.row, n);
+  return norm * keyNorm;
+}
+
+/** Ascending, each once, all of them visible. */
+function expectPositions(chosen: Int32Array, n: number, what: string): void {
+  expect(
+    chosen.every((position, i) => i === 0 || position > (chosen[i - 1] as number)),
+    what,
+  ).toBe(true);
+  expect(chosen[0], what).toBeGreaterThanOrEqual(0);
+  expect(chosen.at(-1), what).toBeLessThan(n);
+}
+
+function expectKept(chosen: Int32Array, n: number, what: string): void {
+  const { sinks, recent } = keptKeys(chosen.length);
+  const has = new Set(chosen);
+  for (let i = 0; i < sinks; i++) expect(has.has(i), `${what}: sink ${i}`).toBe(true);
+  for (let i = 1; i <= recent; i++) expect(has.has(n - i), `${what}: recent ${i}`).toBe(true);
+}

@@ -1,0 +1,73 @@
+/** What every tail estimate must do, whatever the keys. */
+import { describe, expect, it } from 'vitest';
+import { createHeadBench } from '../../test/head-bench.ts';
+import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
+import { createRandom } from '../../test/random.ts';
+import { parseBudget } from '../budgets/index.ts';
+import type { ThreadRegion } from '../cache/head-query.ts';
+import { attendPositions } from '../cache/head-query.ts';
+import { stateOutputs } from '../kernels/kernels.ts';
+import { SELECTORS } from '../selectors/index.ts';
+import type { Tail } from './tail.ts';
+
+const HEAD_DIM = 16;
+
+export function describeTail(create: () => Tail): void {
+  const { name, drops } = create();
+  describe(`the tail ${name}`, () => {
+    it.for(KEY_SHAPE_NAMES)(
+      `with keys %s: ${drops ? 'leaves the state alone' : 'adds what values can add up to'}`,
+      (shape) => {
+        for (const arenaBytes of [2 ** 24, 2 ** 16]) {
+          const { keys, values, query: row } = keysOfShape(shape, createRandom(1), 700, HEAD_DIM);
+          const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, arenaBytes });
+          for (const n of [1, 2, 40, 64, 65, 700]) {
+            for (const [selector, createSelector] of Object.entries(SELECTORS)) {
+              for (const text of ['fixed:1', 'fixed:40', 'mass:0.3', 'fraction:1']) {
+                const what = `${text} of ${n}, ${selector}`;
+                const query = bench.query(row, n);
+                const selection = createSelector().select(query, parseBudget(text));
+                const region = attendPositions(query, selection.count);
+                const before = stateOf(region);
+                const { bytesRead } = create().add(query, selection, region);
+                const after = stateOf(region);
+                expect(Number.isSafeInteger(bytesRead) && bytesRead >= 0, what).toBe(true);
+                if (drops || selection.count === n) expect(after, what).toEqual(before);
+                else expectEstimate(before, after, values.subarray(0, n * HEAD_DIM), what);
+              }
+            }
+          }
+        }
+      },
+    );
+  });
+}
+
+interface State {
+  largest: number;
+  sum: number;
+  outputs: Float32Array;
+}
+
+function stateOf({ views, workspace }: ThreadRegion): State {
+  const { f32 } = views();
+  const outputs = stateOutputs(workspace.state, 1) / 4;
+  return {
+    largest: f32[workspace.state / 4] as number,
+    sum: f32[workspace.state / 4 + 1] as number,
+    outputs: f32.slice(outputs, outputs + HEAD_DIM),
+  };
+}
+
+/** A tail has weight of its own, and what it adds is a mean of values: an output stays within their range. */
+function expectEstimate(before: State, after: State, values: Float32Array, what: string): void {
+  const mass = ({ largest, sum }: State) => largest + Math.log(sum);
+  expect(mass(after), what).toBeGreaterThanOrEqual(mass(before) - 1e-5);
+  for (const [i, x] of after.outputs.entries()) {
+    const column = values.filter((_, at) => at % HEAD_DIM === i);
+    const [least, most] = [Math.min(...column), Math.max(...column)];
+    const slack = 1e-3 * (most - least) + 1e-6;
+    expect(x / after.sum, what).toBeGreaterThanOrEqual(least - slack);
+    expect(x / after.sum, what).toBeLessThanOrEqual(most + slack);
+  }
+}

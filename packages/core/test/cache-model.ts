@@ -1,0 +1,94 @@
+/** A cache and, beside it, what it should hold: plain arrays that grow by concatenation. */
+import { KvCache, type KvCacheOptions } from '../src/cache/kv-cache.ts';
+import { roundedToHalves } from './halves.ts';
+import type { Random } from './random.ts';
+
+/** What the cache should hold of a layer, rounded as it rounds: (n, keyValueHeads, headDim) each. */
+interface LayerRows {
+  keys: Float32Array;
+  values: Float32Array;
+}
+
+export interface CacheModel {
+  readonly cache: KvCache;
+  readonly layers: readonly LayerRows[];
+  /** Reserves, writes and commits `count` random keys. */
+  append(count: number): void;
+  truncate(length: number): void;
+  /** The rows of one head at positions [from, to), as the cache should give them. */
+  rows(layer: number, head: number, what: 'keys' | 'values', from: number, to: number): Float32Array;
+}
+
+export const SMALL_SHAPE = { layers: 2, keyValueHeads: 3, headDim: 16, capacity: 1000 } as const;
+
+/** Bytes of a page of all layers and heads of `SMALL_SHAPE` in f16. */
+export const SMALL_SLAB_BYTES = 2 * 3 * 2 * 64 * 16 * 2;
+
+export function createModel(random: Random, options: Partial<KvCacheOptions> = {}): CacheModel {
+  const cache = new KvCache({ ...SMALL_SHAPE, ...options });
+  const { layers, keyValueHeads, headDim, precision } = cache.shape;
+  const width = keyValueHeads * headDim;
+  const rows = Array.from(
+    { length: layers },
+    (): LayerRows => ({ keys: new Float32Array(), values: new Float32Array() }),
+  );
+  const kept = (numbers: Float32Array) => (precision === 'f16' ? roundedToHalves(numbers) : numbers);
+  return {
+    cache,
+    layers: rows,
+    append(count) {
+      const position = cache.length;
+      cache.reserve(count);
+      for (const [layer, held] of rows.entries()) {
+        const [keys, values] = [random.normals(count * width), random.normals(count * width)];
+        cache.write(layer, position, keys, values);
+        held.keys = joined(held.keys, kept(keys));
+        held.values = joined(held.values, kept(values));
+      }
+      cache.commit(position + count);
+    },
+    truncate(length) {
+      cache.truncate(length);
+      for (const held of rows) {
+        held.keys = held.keys.slice(0, length * width);
+        held.values = held.values.slice(0, length * width);
+      }
+    },
+    rows(layer, head, what, from, to) {
+      const all = (rows[layer] as LayerRows)[what];
+      const numbers = new Float32Array((to - from) * headDim);
+      for (let position = from; position < to; position++) {
+        const at = position * width + head * headDim;
+        numbers.set(all.subarray(at, at + headDim), (position - from) * headDim);
+      }
+      return numbers;
+    },
+  };
+}
+
+export function joined(a: Float32Array, b: Float32Array): Float32Array {
+  const both = new Float32Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+/** All that can be told of a cache from outside: two equal snapshots are the same state. */
+export function snapshot(cache: KvCache) {
+  const { layers, keyValueHeads } = cache.shape;
+  const heads = Array.from({ length: layers * keyValueHeads }, (_, i) => [
+    Math.floor(i / keyValueHeads),
+    i % keyValueHeads,
+  ]) as [number, number][];
+  return {
+    length: cache.length,
+    reserved: cache.reserved,
+    bytes: cache.bytes,
+    regions: cache.regions.length,
+    segments: cache.segments(cache.length),
+    norms: heads.map(([layer, head]) => cache.norms(layer, head)),
+    rows: heads.flatMap(([layer, head]) =>
+      (['keys', 'values'] as const).map((what) => cache.read(layer, head, what, 0, cache.length)),
+    ),
+  };
+}

@@ -1,0 +1,65 @@
+/** Jobs whose tasks count themselves, to see that each is done once. */
+import { Worker } from 'node:worker_threads';
+import type { Control, ControlBuffer } from '../src/threads/control.ts';
+import type { SpawnOptions, Thread } from '../src/threads/platform.ts';
+
+export interface CountingSetup {
+  configuration: number;
+  control: ControlBuffer;
+  counts: SharedArrayBuffer;
+  /** Number of the thread; the owner is 0. */
+  thread: number;
+}
+
+export const MOST_TASKS = 4095;
+const MOST_THREADS = 8;
+
+/** Numbers that the arguments of a job hold: what its tasks do, then the number of the job again and again. */
+export const COUNTING_ARGUMENTS = 64;
+
+/** What the tasks of a job do on a helper. */
+export const BEHAVIOUR = { count: 0, throw: 1, hang: 2, die: 3 } as const;
+
+export interface Counts {
+  /** How often each task was done, in all jobs. */
+  readonly tasks: Int32Array;
+  /** How many tasks each thread has done. */
+  readonly threads: Int32Array;
+  /** Tasks that found the arguments of two jobs. */
+  readonly torn: Int32Array;
+}
+
+export const createCounts = (): SharedArrayBuffer => new SharedArrayBuffer(4 * (MOST_TASKS + MOST_THREADS + 1));
+
+export const openCounts = (buffer: SharedArrayBuffer): Counts => ({
+  tasks: new Int32Array(buffer, 0, MOST_TASKS),
+  threads: new Int32Array(buffer, 4 * MOST_TASKS, MOST_THREADS),
+  torn: new Int32Array(buffer, 4 * (MOST_TASKS + MOST_THREADS), 1),
+});
+
+export function writeCountingJob(control: Control, job: number, behaviour: number): void {
+  control.arguments.fill(job);
+  control.arguments[0] = behaviour;
+}
+
+export function countTask(control: Control, counts: Counts, task: number, thread: number): void {
+  const [behaviour, ...job] = control.arguments;
+  if (job.some((number) => number !== job[0])) Atomics.add(counts.torn, 0, 1);
+  Atomics.add(counts.tasks, task, 1);
+  Atomics.add(counts.threads, thread, 1);
+  if (thread === 0) return;
+  if (behaviour === BEHAVIOUR.throw) throw new Error(`task ${task} of thread ${thread} cannot be done`);
+  if (behaviour === BEHAVIOUR.hang) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (behaviour === BEHAVIOUR.die) process.exit(1);
+}
+
+/** Starts a counting worker, as `spawnThread` starts one that does attention. */
+export async function spawnCounting({ onMessage, onError }: SpawnOptions): Promise<Thread> {
+  const worker = new Worker(new URL('./counting-worker.dev.mjs', import.meta.url));
+  worker.on('message', (message) => {
+    worker.unref();
+    onMessage(message);
+  });
+  worker.on('error', onError);
+  return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+}

@@ -1,0 +1,104 @@
+/** One head of a cache as a selector meets it, made with the parts that the attention itself is made of. */
+import { headSegments, openThread, type ThreadContext } from '../src/attention/thread.ts';
+import { type HeadQuery, placeQueries, positionsBuffer } from '../src/cache/head-query.ts';
+import { KvCache } from '../src/cache/kv-cache.ts';
+import type { Region } from '../src/cache/slabs.ts';
+import { allocateWorkspace, type Workspace } from '../src/cache/workspace.ts';
+import type { Precision } from '../src/kernels/layout.ts';
+import { createControlBuffer } from '../src/threads/control.ts';
+import { roundedToHalves } from './halves.ts';
+import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
+
+export interface HeadBenchOptions {
+  headDim: number;
+  /** (n, d) each */
+  keys: Float32Array;
+  values: Float32Array;
+  precision?: Precision;
+  arenaBytes?: number;
+}
+
+export interface HeadBench {
+  /** Keys. */
+  readonly n: number;
+  /** One query (d), not scaled, over the first n keys, or all. */
+  query(row: Float32Array, n?: number): HeadQuery;
+  /** The positions that a selector has chosen. */
+  chosen(query: HeadQuery, count: number): Int32Array;
+  /** The same query in plain numbers: it sees `seen`, or all of the first n keys. */
+  problem(row: Float32Array, n?: number, seen?: Int32Array): AttentionProblem;
+}
+
+export function createHeadBench({ headDim, keys, values, ...options }: HeadBenchOptions): HeadBench {
+  const n = keys.length / headDim;
+  const workspaces = new Map<Region, Workspace>();
+  const cache = new KvCache({
+    ...options,
+    layers: 1,
+    keyValueHeads: 1,
+    headDim,
+    capacity: n,
+    onRegion(region) {
+      workspaces.set(region, allocateWorkspace(region.arena, { rows: 4, headDim, capacity: n }) as Workspace);
+    },
+  });
+  cache.reserve(n);
+  cache.write(0, 0, keys, values);
+  cache.commit(n);
+  const kept = (numbers: Float32Array) => (cache.shape.precision === 'f16' ? roundedToHalves(numbers) : numbers);
+  const [keptKeys, keptValues] = [kept(keys), kept(values)];
+
+  const thread: ThreadContext = openThread({
+    configuration: 1,
+    control: createControlBuffer(true, 1),
+    shape: cache.shape,
+    heads: 1,
+    kernels: 'wasm',
+    exchange: (cache.regions[0] as Region).arena.memory,
+    regions: cache.regions.map((region) => ({
+      memory: region.arena.memory,
+      table: region.table,
+      workspace: workspaces.get(region) as Workspace,
+    })),
+    policies: [],
+  });
+
+  return {
+    n,
+    query(row, visible = n) {
+      const norms = cache.norms(0, 0);
+      return {
+        shape: cache.shape,
+        layer: 0,
+        head: 0,
+        n: visible,
+        segments: headSegments(thread, cache.segments(visible), 0, 0, 0, visible),
+        norm: placeQueries(thread.regions, row, headDim, 0),
+        keyNorm: norms.keys,
+        valueNorm: norms.values,
+      };
+    },
+    chosen: (query, count) => positionsBuffer(query).slice(0, count),
+    problem: (row, visible = n, seen = positionsBelow(visible)) => ({
+      headDim,
+      queries: Float64Array.from(row, (x) => x / Math.sqrt(headDim)),
+      keys: keptKeys,
+      values: keptValues,
+      seen: [seen],
+    }),
+  };
+}
+
+/** Share of the softmax over the first n keys that those at `positions` do not have, in float64. */
+export function unreadMass(problem: AttentionProblem, n: number, positions: Int32Array): number {
+  const scores = Float64Array.from({ length: n }, (_, position) => score64(problem, 0, position));
+  const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const read = new Set(positions);
+  let [unread, all] = [0, 0];
+  for (const [position, score] of scores.entries()) {
+    const weight = Math.exp(score - largest);
+    all += weight;
+    if (!read.has(position)) unread += weight;
+  }
+  return unread / all;
+}

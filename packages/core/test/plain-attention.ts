@@ -1,0 +1,107 @@
+/**
+ * Attention from its definition, softmax(q . k) v, written for the tests alone: in float64, the truth that everything
+ * is measured against, and in float32, every operation rounded, the error that a fast path may have twice.
+ */
+
+/** Query rows over one head. Arrays are row-major. */
+export interface AttentionProblem {
+  /** d */
+  headDim: number;
+  /** (rows, d), scaled by 1 / sqrt(d) already. */
+  queries: ArrayLike<number>;
+  /** (n, d) */
+  keys: ArrayLike<number>;
+  /** (n, d) */
+  values: ArrayLike<number>;
+  /** Positions of the keys that each row attends to. */
+  seen: readonly ArrayLike<number>[];
+}
+
+export interface AttentionTruth {
+  /** (rows, d) */
+  outputs: Float64Array;
+  /** ln of the sum of e^score over the keys that the row sees. */
+  logSumExp: Float64Array;
+}
+
+/** Positions 0 to n - 1. */
+export const positionsBelow = (n: number): Int32Array => Int32Array.from({ length: n }, (_, i) => i);
+
+/** q . k of one row and one key, in float64. */
+export function score64({ headDim, queries, keys }: AttentionProblem, row: number, position: number): number {
+  let sum = 0;
+  for (let i = 0; i < headDim; i++) {
+    sum += (queries[row * headDim + i] as number) * (keys[position * headDim + i] as number);
+  }
+  return sum;
+}
+
+export function attention64(problem: AttentionProblem): AttentionTruth {
+  const { headDim, values, seen } = problem;
+  const outputs = new Float64Array(seen.length * headDim);
+  const logSumExp = new Float64Array(seen.length);
+  for (const [row, positions] of seen.entries()) {
+    const scores = Float64Array.from(positions, (position) => score64(problem, row, position));
+    const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    let sum = 0;
+    const output = outputs.subarray(row * headDim, (row + 1) * headDim);
+    for (let j = 0; j < positions.length; j++) {
+      const weight = Math.exp((scores[j] as number) - largest);
+      const value = (positions[j] as number) * headDim;
+      sum += weight;
+      for (let i = 0; i < headDim; i++) output[i] = (output[i] as number) + weight * (values[value + i] as number);
+    }
+    for (let i = 0; i < headDim; i++) output[i] = (output[i] as number) / sum;
+    logSumExp[row] = largest + Math.log(sum);
+  }
+  return { outputs, logSumExp };
+}
+
+/** The same in float32, term after term, with the largest score taken off first. */
+export function attention32({ headDim, queries, keys, values, seen }: AttentionProblem): Float32Array {
+  const { fround } = Math;
+  const outputs = new Float32Array(seen.length * headDim);
+  for (const [row, positions] of seen.entries()) {
+    const scores = new Float32Array(positions.length);
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let j = 0; j < positions.length; j++) {
+      const key = (positions[j] as number) * headDim;
+      let sum = 0;
+      for (let i = 0; i < headDim; i++) {
+        sum = fround(sum + fround((queries[row * headDim + i] as number) * (keys[key + i] as number)));
+      }
+      scores[j] = sum;
+      largest = Math.max(largest, sum);
+    }
+    let sum = 0;
+    const output = outputs.subarray(row * headDim, (row + 1) * headDim);
+    for (let j = 0; j < positions.length; j++) {
+      const weight = fround(Math.exp(fround((scores[j] as number) - largest)));
+      const value = (positions[j] as number) * headDim;
+      sum = fround(sum + weight);
+      for (let i = 0; i < headDim; i++) {
+        output[i] = fround((output[i] as number) + fround(weight * (values[value + i] as number)));
+      }
+    }
+    for (let i = 0; i < headDim; i++) output[i] = fround((output[i] as number) / sum);
+  }
+  return outputs;
+}
+
+/** How far numbers are from the truth: the largest difference, and the norm of all. */
+export interface Distance {
+  largest: number;
+  norm: number;
+}
+
+export function distance(numbers: ArrayLike<number>, truth: ArrayLike<number>): Distance {
+  let largest = 0;
+  let squared = 0;
+  for (let i = 0; i < truth.length; i++) {
+    const difference = Math.abs((numbers[i] as number) - (truth[i] as number));
+    // A NaN must not slip through a comparison.
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
+    squared += difference ** 2;
+  }
+  return { largest, norm: Number.isNaN(squared) ? Number.POSITIVE_INFINITY : Math.sqrt(squared) };
+}
