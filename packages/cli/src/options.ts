@@ -21,9 +21,11 @@ export function addModelOptions(command: Command): Command {
     .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
     .option('--context <tokens>', "tokens of context; past the model's own, RoPE is stretched", positiveInteger)
     .addOption(
-      new Option('--precision <precision>', 'of the dense layers: exact (float32) or fast (8-bit activations)')
-        .choices(['exact', 'fast'])
-        .default(undefined, 'fast, where its KL to exact is below .005 on the model'),
+      new Option(
+        '--precision <precision>',
+        'of the dense layers: exact (float32) or fast (8-bit activations); default: fast, where its KL to exact is ' +
+          'below .005 on the model',
+      ).choices(['exact', 'fast']),
     )
     .option('--threads <count>', 'threads (default: all cores)', positiveInteger);
 }
@@ -38,9 +40,10 @@ export function addAttentionOptions(command: Command): Command {
 
 /** --cache-precision */
 export const cachePrecisionOption = (): Option =>
-  new Option('--cache-precision <precision>', 'of keys and values')
-    .choices(['f16', 'f32'])
-    .default(undefined, 'f32 with --precision exact, else f16');
+  new Option(
+    '--cache-precision <precision>',
+    'of keys and values; default: f32 with --precision exact, else f16',
+  ).choices(['f16', 'f32']);
 
 export const addJsonOption = (command: Command): Command => command.option('--json', 'print one JSON object on stdout');
 
