@@ -157,11 +157,11 @@ def measure_recall(
 
 def print_bits(results: list[BitsPerByte]) -> None:
     names = list(results[0].perText)
-    print(f"| context | mean | {' | '.join(names)} | less than at {results[0].context} |")
+    print(f"| context | mean | {' | '.join(names)} | saved over {results[0].context} |")
     print("|" + "---|" * (len(names) + 3))
     for each in results:
         per_text = " | ".join(f"{each.perText[name]:.3f}" for name in names)
-        change = f"{-each.minusShortest:.4f} +- {each.minusShortestError:.4f}"
+        change = f"{-each.minusShortest:+.4f} +- {each.minusShortestError:.4f}" if each != results[0] else ""
         print(f"| {each.context:,} | {each.mean:.4f} | {per_text} | {change} |")
     print(f"\n{results[0].bytesScored:,} bytes scored, the same at each context\n")
 

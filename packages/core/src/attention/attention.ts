@@ -83,6 +83,7 @@ export class Attention {
   readonly #workspaces = new WeakMap<Region, Workspace[]>();
   readonly #policies: PolicySpec[] = [];
   #thread: ThreadContext | undefined;
+  #jobs = 0;
   #configuration = 0;
   #configuredRegions = 0;
 
@@ -173,6 +174,7 @@ export class Attention {
       ...(kind === 'dense-ranges' && { partials: ranges * stateBytes(heads / keyValueHeads, headDim) }),
     });
     const job: Job = {
+      number: ++this.#jobs,
       kind,
       layer,
       position,
@@ -191,7 +193,7 @@ export class Attention {
     views().f32.set(queries, job.queries / 4);
     writeJob(this.#arguments, job);
     const tasks = taskCount(job, keyValueHeads, heads);
-    this.#pool.run(this.#configuration, tasks, (task) => runTask(thread, this.#arguments, task));
+    this.#pool.run(this.#configuration, tasks, (task) => runTask(thread, job, task));
     if (kind === 'dense-ranges') mergeRanges(thread, job);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));

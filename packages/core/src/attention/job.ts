@@ -21,6 +21,8 @@ export interface ExchangeAddresses {
 }
 
 export interface Job extends ExchangeAddresses {
+  /** Number of the job: another one for every job of a control block. */
+  number: number;
   kind: JobKind;
   layer: number;
   /** Position of the first query; the cache holds its key and those of the others already. */
@@ -41,11 +43,28 @@ export interface Job extends ExchangeAddresses {
 /** What is noted of one query row: keys read, bytes read, bound on tail mass, bound on output error, kind. */
 export const ROW_RESULTS = 5;
 
-const FIELDS = ['layer', 'position', 'count', 'policy', 'grain', 'queries', 'outputs', 'results', 'partials'] as const;
+const FIELDS = [
+  'number',
+  'layer',
+  'position',
+  'count',
+  'policy',
+  'grain',
+  'queries',
+  'outputs',
+  'results',
+  'partials',
+] as const;
+
+/** Where the fields begin: behind the kind. */
+const FIRST_FIELD = 1;
 
 /** Most numbers that a job takes. */
 export const jobNumbers = (keyValueHeads: number, regions: number): number =>
-  1 + FIELDS.length + 1 + 2 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
+  FIRST_FIELD + FIELDS.length + 1 + 2 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
+
+/** Number of the job that was written last. */
+export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
 
 export function writeJob(target: Float64Array, job: Job): void {
   const numbers = [

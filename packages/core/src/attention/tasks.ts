@@ -1,6 +1,6 @@
 /** Every kind of task, by the kind of its job. */
 import { denseBlockTask, denseRangeTask } from './dense.ts';
-import { type Job, type JobKind, readJob } from './job.ts';
+import { type Job, type JobKind, jobNumber, readJob } from './job.ts';
 import { sparseRowsTask } from './sparse.ts';
 import { catchUpWith, type ThreadContext } from './thread.ts';
 
@@ -10,9 +10,19 @@ const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: nu
   'sparse-rows': sparseRowsTask,
 };
 
-/** Does one task of the job that `jobArguments` describe. */
-export function runTask(thread: ThreadContext, jobArguments: Float64Array, task: number): void {
-  const job = readJob(jobArguments);
-  catchUpWith(job, thread);
+/** Does one task of a job. */
+export function runTask(thread: ThreadContext, job: Job, task: number): void {
   TASKS[job.kind](thread, job, task);
+}
+
+/** Does tasks, as they are claimed, of the jobs that stand in `jobArguments`; each job is read once. */
+export function createTaskRunner(thread: ThreadContext, jobArguments: Float64Array): (task: number) => void {
+  let job: Job | undefined;
+  return (task) => {
+    if (job?.number !== jobNumber(jobArguments)) {
+      job = readJob(jobArguments);
+      catchUpWith(job, thread);
+    }
+    runTask(thread, job, task);
+  };
 }

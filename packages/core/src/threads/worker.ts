@@ -1,5 +1,5 @@
 /** A thread that does attention tasks. */
-import { runTask } from '../attention/tasks.ts';
+import { createTaskRunner } from '../attention/tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from '../attention/thread.ts';
 import { openControl } from './control.ts';
 import { listen } from './platform.ts';
@@ -12,6 +12,6 @@ const answer = await listen((message) => {
   const thread = openThread(setup, context);
   context = thread;
   const control = openControl(setup.control);
-  work(control, setup.configuration, (task) => runTask(thread, control.arguments, task));
+  work(control, setup.configuration, createTaskRunner(thread, control.arguments));
 });
 answer('listening');

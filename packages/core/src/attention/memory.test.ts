@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { createAttention } from './attention.ts';
+import { attentionBytes } from './memory.ts';
+
+describe('attentionBytes', () => {
+  it.for([
+    { layers: 3, keyValueHeads: 3, heads: 9, headDim: 64, precision: 'f16', capacity: 1000, threads: 2 },
+    { layers: 1, keyValueHeads: 1, heads: 8, headDim: 128, precision: 'f32', capacity: 130, threads: 1 },
+  ] as const)('is what an attention of this size takes: %o', async (size) => {
+    const { capacity, layers, keyValueHeads, heads, headDim } = size;
+    await using attention = await createAttention(size);
+    const { cache, cachePerToken, work } = attentionBytes(size, capacity);
+    const without = attention.cache.bytes;
+    attention.cache.reserve(capacity);
+    expect(attention.cache.bytes - without).toBe(cache);
+    expect(cache / cachePerToken).toBe(Math.ceil(capacity / 64) * 64);
+    // A page table, the room for a page on its way, and what the ends of blocks are rounded up to.
+    const buffers = attentionBytes(size, 0).work;
+    expect(without).toBeGreaterThanOrEqual(buffers);
+    expect(without).toBeLessThan(buffers + 64 * headDim * 4 + capacity + 64 * 30);
+
+    const rows = new Float32Array(capacity * keyValueHeads * headDim);
+    for (let layer = 0; layer < layers; layer++) attention.cache.write(layer, 0, rows, rows);
+    const queries = new Float32Array(capacity * heads * headDim);
+    for (const policy of ['dense', 'window']) attention.attend({ layer: 0, position: 0, queries, policy: { policy } });
+    // Its buffers are powers of two, of which what lies behind the last query is never touched.
+    const exchange = attention.bytes - attention.cache.bytes;
+    expect(exchange).toBeGreaterThanOrEqual(work - buffers);
+    expect(exchange).toBeLessThan(2 * (work - buffers));
+  });
+});

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { type AttentionReport, addReport, emptyReport } from './report.ts';
+
+describe('reports', () => {
+  it('add up: sums are added, the largest stay, the weaker certificate stays', () => {
+    const first: AttentionReport = {
+      rows: 2,
+      keys: 30,
+      keysRead: 20,
+      bytesRead: 500,
+      tailMass: { sum: 0.3, max: 0.2 },
+      outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
+      certificate: 'probable',
+    };
+    const second: AttentionReport = {
+      rows: 1,
+      keys: 10,
+      keysRead: 10,
+      bytesRead: 50,
+      tailMass: { sum: 0.5, max: 0.5 },
+      outputError: { sum: 0.25, max: 0.25 },
+      certificate: 'certified',
+    };
+    const total = emptyReport();
+    addReport(total, first);
+    addReport(total, second);
+    expect(total).toEqual({
+      rows: 3,
+      keys: 40,
+      keysRead: 30,
+      bytesRead: 550,
+      tailMass: { sum: 0.8, max: 0.5 },
+      outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
+      certificate: 'probable',
+    });
+    expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
+  });
+});
