@@ -65,15 +65,16 @@ function boundUnscored(query: HeadQuery, count: number, head: SoftmaxSum): numbe
  * - A score is a sum in four lanes of products of the query, which has been scaled and rounded: d / 4 additions, and
  *   four roundings more, of at most u ||q|| ||k|| each. Scores that are off by at most x move a share, a quotient of
  *   two sums of e^score, by a factor of at most e^2x.
- * - A weight is e^(score - largest), off by a share of 4 u for itself and 87 u for the difference, below which it is 0.
+ * - A weight is e^(score - largest), off by a share of 4 u for itself and 75 u for the difference, below which it is 0:
+ *   of that not even 2^40 weights come to u.
  *   There are two sums of weights, and the state's is brought to a new largest score on its way, by differences that
- *   come to 87 at most where anything is left of it.
+ *   come to 75 at most where anything is left of it.
  * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
  *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */
 function roundingOfMass({ shape, norm, keyNorm }: HeadQuery, count: number): number {
   const score = (shape.headDim / 4 + 4) * UNIT * norm * keyNorm;
-  const weights = 3 * 91 * UNIT;
+  const weights = 3 * 79 * UNIT;
   const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT;
   return 1.1 * (Math.expm1(2 * score) + weights + sums);
 }
