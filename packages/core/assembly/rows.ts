@@ -38,13 +38,11 @@ export function scoreRows(query: usize, keys: usize, count: i32, d: i32, scores:
   }
 }
 
-/** output (d) += sum over i in [from, to) of weights[i] * values[i] (count, d). d is a multiple of 8. */
+/** output (d) += sum of weights[i] * values[i] (count, d). d is a multiple of 8. */
 @inline
-export function addWeightedRows(weights: usize, values: usize, from: i32, to: i32, d: i32, output: usize): void {
+export function addWeightedRows(weights: usize, values: usize, count: i32, d: i32, output: usize): void {
   const bytes = <usize>d << 2;
-  const first = weights + (<usize>from << 2);
-  const last = weights + (<usize>to << 2);
-  const firstRow = values + <usize>from * bytes;
+  const end = weights + (<usize>count << 2);
   let j: usize = 0;
   for (; j + 128 <= bytes; j += 128) {
     const o = output + j;
@@ -56,8 +54,8 @@ export function addWeightedRows(weights: usize, values: usize, from: i32, to: i3
     let g = v128.load(o, 80);
     let h = v128.load(o, 96);
     let i = v128.load(o, 112);
-    let row = firstRow + j;
-    for (let w = first; w < last; w += 4) {
+    let row = values + j;
+    for (let w = weights; w < end; w += 4) {
       const p = v128.load32_splat(w);
       a = f32x4.add(a, f32x4.mul(p, v128.load(row)));
       b = f32x4.add(b, f32x4.mul(p, v128.load(row, 16)));
@@ -82,8 +80,8 @@ export function addWeightedRows(weights: usize, values: usize, from: i32, to: i3
     const o = output + j;
     let a = v128.load(o);
     let b = v128.load(o, 16);
-    let row = firstRow + j;
-    for (let w = first; w < last; w += 4) {
+    let row = values + j;
+    for (let w = weights; w < end; w += 4) {
       const p = v128.load32_splat(w);
       a = f32x4.add(a, f32x4.mul(p, v128.load(row)));
       b = f32x4.add(b, f32x4.mul(p, v128.load(row, 16)));

@@ -17,6 +17,7 @@ export interface ErrorDetails<Code extends string> {
   cause?: unknown;
 }
 
+/** An error that a caller can meet: what went wrong, the value found, the way out. */
 export class KeysieveError<Code extends string = string> extends Error {
   readonly code: Code;
   readonly found: string | number | bigint | boolean | undefined;

@@ -4,6 +4,7 @@ import { exactPageBytes, PAGE_KEYS, type Precision, pagesFor } from '../kernels/
 import { largestBlock } from './grain.ts';
 import { ROW_RESULTS } from './job.ts';
 
+/** The sizes that say what memory an attention takes. */
 export interface AttentionSize {
   layers: number;
   keyValueHeads: number;
@@ -15,6 +16,7 @@ export interface AttentionSize {
   threads: number;
 }
 
+/** What an attention takes, in bytes. */
 export interface AttentionBytes {
   /** Keys and values, when the cache is full. */
   cache: number;

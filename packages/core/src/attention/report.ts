@@ -1,6 +1,7 @@
 /** What attention read and how exact it was, over some query rows. */
 import { type CertificateKind, weakerKind } from '../certificates/certificate.ts';
 
+/** What some query rows read, and how exact they are. */
 export interface AttentionReport {
   /** Query rows: heads, layers and tokens all counted. */
   rows: number;

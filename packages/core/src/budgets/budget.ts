@@ -13,6 +13,7 @@ export interface BudgetContext {
   head: number;
 }
 
+/** The most keys that may be attended exactly, as a function of the query. */
 export interface Budget {
   /** As it is written on the command line: `fixed:256`. */
   readonly name: string;

@@ -15,6 +15,7 @@ import { readExact, writeExact } from './planes/exact.ts';
 import { type CacheShape, checkPositiveInteger, checkShape } from './shape.ts';
 import { createSlabs, type Region, type Segment, type Slabs } from './slabs.ts';
 
+/** The sizes of a cache, and where its memory ends. */
 export interface KvCacheOptions {
   layers: number;
   keyValueHeads: number;
@@ -49,6 +50,7 @@ const LARGEST_CAPACITY = 2 ** 31 - 1;
 const ROUNDING_MARGIN = 1 + 2 ** -10;
 const SUBNORMAL_MARGIN = 2 ** -20;
 
+/** Keys and values of all layers, in pages. Throws `disposed` from every method once it has been disposed of. */
 export class KvCache {
   readonly shape: CacheShape;
   readonly capacity: number;

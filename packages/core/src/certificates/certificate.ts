@@ -10,8 +10,10 @@ import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
 
 /** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
 export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
+/** One of `CERTIFICATE_KINDS`. */
 export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 
+/** Bounds on the error of one output, against dense attention over the same cache. */
 export interface Certificate {
   kind: CertificateKind;
   /** Bound on the share of the softmax that was not read. */

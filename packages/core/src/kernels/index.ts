@@ -6,6 +6,7 @@ import { createWasmKernels } from './wasm/wasm-kernels.ts';
 
 export const KERNELS = { reference: createReferenceKernels, wasm: createWasmKernels } as const;
 
+/** Which kernels: `wasm`, or the slow `reference`. */
 export type KernelsName = keyof typeof KERNELS;
 
 /** Kernels over one arena's memory. Throws `invalid-argument` where there are none of this name. */

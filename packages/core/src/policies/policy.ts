@@ -29,8 +29,10 @@ export interface DensePolicy {
   readonly name: 'dense';
 }
 
+/** A policy, ready to be used. */
 export type Policy = DensePolicy | SparsePolicy;
 
+/** The budget of a policy that names none. */
 export const DEFAULT_BUDGET = 'fixed:256';
 
 /** The selector and the tail of each sparse policy. */
@@ -39,6 +41,7 @@ const SPARSE_POLICIES: Readonly<Record<string, { selector: string; tail: string 
   topk: { selector: 'oracle', tail: 'none' },
 };
 
+/** Every policy that there is. */
 export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES)];
 
 /** The policy that `spec` names. Throws `invalid-argument`. */

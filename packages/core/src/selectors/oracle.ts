@@ -37,8 +37,9 @@ function selectLargest(query: HeadQuery, positions: Int32Array, count: number): 
 }
 
 /**
- * The fewest keys, sinks and recent ones among them, that leave at most `tailMass` of the softmax unread; at most
- * `limit`.
+ * The fewest keys that leave at most `tailMass` of the softmax unread, at most `limit`; counted with as many sinks and
+ * recent keys as `limit` keys have. Should it come to so few that fewer of these are kept, keys of larger scores take
+ * their place, and less is left unread.
  */
 export function keysForMass(scores: Float32Array, tailMass: number, limit: number): number {
   const n = scores.length;
