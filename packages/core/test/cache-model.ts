@@ -1,4 +1,5 @@
 /** A cache and, beside it, what it should hold: plain arrays that grow by concatenation. */
+import { expect } from 'vitest';
 import { KvCache, type KvCacheOptions } from '../src/cache/kv-cache.ts';
 import { roundedToHalves } from './halves.ts';
 import type { Random } from './random.ts';
@@ -71,6 +72,19 @@ export function joined(a: Float32Array, b: Float32Array): Float32Array {
   both.set(a);
   both.set(b, a.length);
   return both;
+}
+
+/** Throws unless the cache gives back all that it should hold. */
+export function expectContents({ cache, rows }: CacheModel): void {
+  const { layers, keyValueHeads } = cache.shape;
+  for (let layer = 0; layer < layers; layer++) {
+    for (let head = 0; head < keyValueHeads; head++) {
+      for (const what of ['keys', 'values'] as const) {
+        const found = cache.read(layer, head, what, 0, cache.length);
+        expect(found, `layer ${layer}, head ${head}, ${what}`).toEqual(rows(layer, head, what, 0, cache.length));
+      }
+    }
+  }
 }
 
 /** All that can be told of a cache from outside: two equal snapshots are the same state. */

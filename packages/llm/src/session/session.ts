@@ -132,9 +132,9 @@ export class Session {
     return this.#model.contextLength;
   }
 
-  /** Bytes that the cache has taken. */
+  /** Bytes that the cache has taken, and the buffers of the attention. */
   get cacheBytes(): number {
-    return this.#attention.cache.bytes;
+    return this.#attention.bytes;
   }
 
   /**
