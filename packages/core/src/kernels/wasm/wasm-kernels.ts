@@ -2,69 +2,23 @@
 import type { Kernels } from '../kernels.ts';
 import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
 
+/** `Pages`, as the module takes them: half is 1 for float16. */
+type PageArguments = [table: number, headOffset: number, d: number, half: number];
+
+/** The keys at positions [from, to) of a head, and the rows that meet them. */
+type RangeArguments = [...PageArguments, from: number, to: number, queries: number, rows: number];
+
 /** The functions that packages/core/assembly exports. Addresses wrap to 32 bits on the way in. */
 interface Exports {
   storeHalf(source: number, destination: number, count: number): number;
   storeSingle(source: number, destination: number, count: number): number;
   startState(state: number, rows: number, d: number): void;
-  attendDecode(
-    ...args: [
-      table: number,
-      headOffset: number,
-      d: number,
-      half: number,
-      from: number,
-      to: number,
-      queries: number,
-      rows: number,
-      state: number,
-      scratch: number,
-    ]
-  ): void;
-  attendPrefill(
-    ...args: [
-      table: number,
-      headOffset: number,
-      d: number,
-      half: number,
-      from: number,
-      to: number,
-      queries: number,
-      rows: number,
-      group: number,
-      limit: number,
-      state: number,
-      scratch: number,
-    ]
-  ): void;
+  attendDecode(...args: [...RangeArguments, state: number, scratch: number]): void;
+  attendPrefill(...args: [...RangeArguments, group: number, limit: number, state: number, scratch: number]): void;
   attendSelected(
-    ...args: [
-      table: number,
-      headOffset: number,
-      d: number,
-      half: number,
-      indices: number,
-      count: number,
-      query: number,
-      state: number,
-      scratch: number,
-    ]
+    ...args: [...PageArguments, indices: number, count: number, query: number, state: number, scratch: number]
   ): void;
-  scoreKeys(
-    ...args: [
-      table: number,
-      headOffset: number,
-      d: number,
-      half: number,
-      from: number,
-      to: number,
-      queries: number,
-      rows: number,
-      scores: number,
-      stride: number,
-      scratch: number,
-    ]
-  ): void;
+  scoreKeys(...args: [...RangeArguments, scores: number, stride: number, scratch: number]): void;
   selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
   absorbMass(scores: number, n: number, statistics: number): void;
   mergeState(state: number, other: number, rows: number, d: number): void;
