@@ -19,7 +19,7 @@ const VALUES_AT_ONCE: i32 = 16;
 
 /** Masks the scores [from, to): those that were computed beyond the last key, to make their number a multiple of 4. */
 @inline
-function mask(scores: usize, from: i32, to: i32): void {
+export function mask(scores: usize, from: i32, to: i32): void {
   for (let i = from; i < to; i++) store<f32>(scores + (<usize>i << 2), -Infinity);
 }
 
@@ -134,7 +134,7 @@ export function attendSelected(
 
 /** Brings rows named by `indices` together as floats. */
 @inline
-function gather(
+export function gather(
   table: usize,
   planeOffset: usize,
   bytes: usize,

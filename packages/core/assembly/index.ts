@@ -1,7 +1,14 @@
 /** What the compiled module offers; packages/core/src/kernels/kernels.ts says what each function does. */
+export { addCodedValues, boundScores, scoreCodes } from './codes';
 export { attendDecode, attendSelected, scoreKeys } from './decode';
+export { attendGathered } from './gathered';
 export { storeHalf, storeSingle } from './half';
 export { attendPrefill } from './prefill';
+export { rotate, rotateBack } from './rotate';
+export { poolScores, sampleKeys } from './sample';
+export { prepareCodes, scanSigns } from './scan';
+export { seal } from './seal';
 export { selectLargest } from './select';
 export { finishState, mergeState, startState } from './softmax';
 export { absorbMass } from './sums';
+export { addValues, scoreSelected, weighScores } from './weighted';

@@ -14,7 +14,7 @@ import { absorbScores, stateOutput } from './softmax';
  * Strides in bytes.
  */
 @inline
-function multiplyTile(
+export function multiplyTile(
   a: usize,
   aStride: usize,
   b: usize,
@@ -95,7 +95,7 @@ function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination: usize)
 }
 
 /** Lays the keys (64, d) of a page out as (d, 64) floats. */
-function transposeKeys(keys: usize, d: i32, half: bool, destination: usize): void {
+export function transposeKeys(keys: usize, d: i32, half: bool, destination: usize): void {
   const bytes = rowBytes(d, half);
   for (let key = 0; key < PAGE_KEYS; key += 4) {
     let r0 = keys + <usize>key * bytes;

@@ -17,6 +17,13 @@ export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } 
 export { halfToFloat } from './kernels/half.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
-export { exactPageBytes, PAGE_KEYS, type Precision } from './kernels/layout.ts';
+export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
-export { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, type Policy, type PolicySpec } from './policies/policy.ts';
+export {
+  createPolicy,
+  DEFAULT_BUDGET,
+  POLICY_NAMES,
+  type Policy,
+  type PolicySpec,
+  policyPlanes,
+} from './policies/policy.ts';

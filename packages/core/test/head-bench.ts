@@ -4,7 +4,7 @@ import { type HeadQuery, placeQueries, positionsBuffer } from '../src/cache/head
 import { KvCache } from '../src/cache/kv-cache.ts';
 import type { Region } from '../src/cache/slabs.ts';
 import { allocateWorkspace, type Workspace } from '../src/cache/workspace.ts';
-import type { Precision } from '../src/kernels/layout.ts';
+import { completePlanes, type Plane, type Precision } from '../src/kernels/layout.ts';
 import { createControlBuffer } from '../src/threads/control.ts';
 import { roundedToHalves } from './halves.ts';
 import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
@@ -15,23 +15,29 @@ export interface HeadBenchOptions {
   keys: Float32Array;
   values: Float32Array;
   precision?: Precision;
+  planes?: readonly Plane[];
   arenaBytes?: number;
 }
 
 export interface HeadBench {
   /** Keys. */
   readonly n: number;
-  /** One query (d), not scaled, over the first n keys, or all. */
-  query(row: Float32Array, n?: number): HeadQuery;
+  /** Query rows (rows, d), not scaled, over the first n keys, or all. */
+  query(rows: Float32Array, n?: number): HeadQuery;
   /** The positions that a selector has chosen. */
   chosen(query: HeadQuery, count: number): Int32Array;
-  /** The same query in plain numbers: it sees `seen`, or all of the first n keys. */
-  problem(row: Float32Array, n?: number, seen?: Int32Array): AttentionProblem;
+  /** The same queries in plain numbers: each sees `seen`, or all of the first n keys. */
+  problem(rows: Float32Array, n?: number, seen?: Int32Array): AttentionProblem;
 }
+
+/** Most query rows of a bench. */
+const MOST_ROWS = 4;
 
 export function createHeadBench({ headDim, keys, values, ...options }: HeadBenchOptions): HeadBench {
   const n = keys.length / headDim;
   const workspaces = new Map<Region, Workspace>();
+  const planes = completePlanes(options.planes ?? []);
+  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, planes };
   const cache = new KvCache({
     ...options,
     layers: 1,
@@ -39,7 +45,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
     headDim,
     capacity: n,
     onRegion(region) {
-      workspaces.set(region, allocateWorkspace(region.arena, { rows: 4, headDim, capacity: n }) as Workspace);
+      workspaces.set(region, allocateWorkspace(region.arena, size) as Workspace);
     },
   });
   cache.reserve(n);
@@ -65,26 +71,28 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
 
   return {
     n,
-    query(row, visible = n) {
+    query(rows, visible = n) {
       const norms = cache.norms(0, 0);
       return {
         shape: cache.shape,
         layer: 0,
         head: 0,
+        rows: rows.length / headDim,
         n: visible,
         segments: headSegments(thread, cache.segments(visible), 0, 0, 0, visible),
-        norm: placeQueries(thread.regions, row, headDim, 0),
+        norms: placeQueries(thread.regions, rows, headDim, 0),
         keyNorm: norms.keys,
         valueNorm: norms.values,
+        typicalValueNorm: norms.typicalValue,
       };
     },
     chosen: (query, count) => positionsBuffer(query).slice(0, count),
-    problem: (row, visible = n, seen = positionsBelow(visible)) => ({
+    problem: (rows, visible = n, seen = positionsBelow(visible)) => ({
       headDim,
-      queries: Float64Array.from(row, (x) => x / Math.sqrt(headDim)),
+      queries: Float64Array.from(rows, (x) => x / Math.sqrt(headDim)),
       keys: keptKeys,
       values: keptValues,
-      seen: [seen],
+      seen: Array.from({ length: rows.length / headDim }, () => seen),
     }),
   };
 }

@@ -5,7 +5,15 @@
 import { type Arena, createArena, type KernelsFactory } from '../src/cache/arena.ts';
 import type { Kernels, Pages } from '../src/kernels/kernels.ts';
 import { paddedRows, scratchBytes, stateBytes, stateOutputs } from '../src/kernels/kernels.ts';
-import { exactPageBytes, PAGE_KEYS, type Precision, pagesFor } from '../src/kernels/layout.ts';
+import {
+  completePlanes,
+  PAGE_KEYS,
+  type Plane,
+  type Precision,
+  pageLayout,
+  pagesFor,
+  rowBytes,
+} from '../src/kernels/layout.ts';
 import type { Views } from '../src/kernels/views.ts';
 import { HALVES, nearestHalf } from './halves.ts';
 import type { Random } from './random.ts';
@@ -72,8 +80,8 @@ export interface KernelRig {
   place(numbers: Float32Array | Int32Array): number;
   floats(address: number, count: number): Float32Array;
   ints(address: number, count: number): Int32Array;
-  /** Lays a head out in pages, as the second of two heads. */
-  layOut(head: HeadNumbers): Pages;
+  /** Lays a head out in pages, as the second of two heads, with room for `planes`, which are not written. */
+  layOut(head: HeadNumbers, planes?: readonly Plane[]): Pages;
   /** A state of no keys. */
   start(rows: number, headDim: number): number;
   /** Takes keys [from, to) into a state. */
@@ -100,7 +108,7 @@ export function createRig({ createKernels, shared }: KernelsUnderTest, limit = 2
     },
     floats: (address, count) => views().f32.slice(address / 4, address / 4 + count),
     ints: (address, count) => views().i32.slice(address / 4, address / 4 + count),
-    layOut: (head) => layOut(arena, head),
+    layOut: (head, planes = []) => layOut(arena, head, planes),
     start(rows, headDim) {
       const state = allocate(stateBytes(rows, headDim));
       kernels.startState(state, rows, headDim);
@@ -134,8 +142,13 @@ function allocateFilled(arena: Arena, bytes: number): number {
   return address;
 }
 
-function layOut(arena: Arena, { headDim, precision, n, keys, values, halves }: HeadNumbers): Pages {
-  const headOffset = exactPageBytes(headDim, precision);
+function layOut(
+  arena: Arena,
+  { headDim, precision, n, keys, values, halves }: HeadNumbers,
+  planes: readonly Plane[],
+): Pages {
+  const layout = pageLayout(headDim, precision, completePlanes(planes));
+  const headOffset = layout.bytes;
   const table = allocateFilled(arena, Math.max(1, pagesFor(n)) * 4);
   const pageNumbers = PAGE_KEYS * headDim;
   // Later pages lie before earlier ones: only the table says where.
@@ -144,11 +157,11 @@ function layOut(arena: Arena, { headDim, precision, n, keys, values, halves }: H
     const { u32, u16, f32 } = arena.views();
     u32[table / 4 + page] = slab;
     for (const [plane, floats] of [keys, values].entries()) {
-      const address = slab + headOffset + (plane * headOffset) / 2;
+      const address = slab + headOffset + plane * PAGE_KEYS * rowBytes(headDim, precision);
       const [from, to] = [page * pageNumbers, Math.min((page + 1) * pageNumbers, n * headDim)];
       if (halves === undefined) f32.set(floats.subarray(from, to), address / 4);
       else u16.set((plane === 0 ? halves.keys : halves.values).subarray(from, to), address / 2);
     }
   }
-  return { table, headOffset, headDim, precision };
+  return { ...layout, table, headOffset };
 }

@@ -9,15 +9,17 @@ import { allocateWorkspace, type Workspace } from '../cache/workspace.ts';
 import { invariant, KeysieveError } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
-import { createPolicy, type PolicySpec } from '../policies/policy.ts';
+import { completePlanes } from '../kernels/layout.ts';
+import { createPolicy, type Policy, type PolicySpec, policyPlanes } from '../policies/policy.ts';
 import { createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
 import { mergeRanges } from './dense.ts';
 import { createExchange, type Exchange } from './exchange.ts';
 import { grainOf, largestBlock, mostQueries } from './grain.ts';
-import { type Job, type JobKind, jobNumbers, ROW_RESULTS, taskCount, writeJob } from './job.ts';
-import { reportDense, reportSparse } from './job-report.ts';
+import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.ts';
+import { reportDense, reportRows } from './job-report.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
+import { ROW_RESULTS } from './row-result.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 
@@ -37,6 +39,11 @@ export interface AttendRequest {
   /** Queries after RoPE, not scaled: (count, heads, headDim). */
   queries: Float32Array;
   policy: PolicySpec;
+  /**
+   * Whether consecutive queries may share what they read, as the queries of a prompt should: a selector that draws
+   * samples then draws one for a block of them. Default: every query chooses for itself.
+   */
+  sharing?: boolean;
 }
 
 export interface AttendResult {
@@ -45,6 +52,8 @@ export interface AttendResult {
   report: AttentionReport;
 }
 
+/** Queries that are worth a sample of their own. */
+const SMALLEST_BLOCK = 16;
 /** Scores and sums stay below this, half the range of float32. */
 const LARGEST_SUM = 2 ** 127;
 
@@ -53,7 +62,7 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
   const { heads, threads = 1, keyValueHeads } = options;
   checkPositiveInteger('heads', heads);
   checkPositiveInteger('threads', threads);
-  checkShape({ ...options, precision: options.precision ?? 'f16' });
+  checkShape({ ...options, precision: options.precision ?? 'f16', planes: options.planes ?? [] });
   invariant(heads % keyValueHeads === 0, () => ({
     code: 'invalid-argument',
     problem: `The ${heads} query heads cannot be shared out over the key-value heads.`,
@@ -82,6 +91,8 @@ export class Attention {
   /** Of each region, of each thread. */
   readonly #workspaces = new WeakMap<Region, Workspace[]>();
   readonly #policies: PolicySpec[] = [];
+  /** The same, opened. */
+  readonly #opened: Policy[] = [];
   #thread: ThreadContext | undefined;
   #jobs = 0;
   #configuration = 0;
@@ -119,7 +130,7 @@ export class Attention {
    * `not-a-number` where a query is not finite or the result would leave float32, `cache-out-of-memory`, `disposed` and
    * `thread-failed`. The cache stays as it is.
    */
-  attend({ layer, position, queries, policy }: AttendRequest): AttendResult {
+  attend({ layer, position, queries, policy, sharing = false }: AttendRequest): AttendResult {
     this.cache.assertAlive();
     const { headDim, layers } = this.cache.shape;
     const width = this.heads * headDim;
@@ -140,6 +151,7 @@ export class Attention {
     }));
     this.#checkRange(layer, position + count, queries);
     const policyIndex = this.#policyIndex(policy);
+    const kindOf = (count: number) => this.#jobKind(policyIndex, count, sharing);
 
     const outputs = new Float32Array(queries.length);
     const report = emptyReport();
@@ -147,7 +159,10 @@ export class Attention {
     for (let done = 0; done < count; done += most) {
       const part = queries.subarray(done * width, (done + most) * width);
       const target = outputs.subarray(done * width, (done + most) * width);
-      addReport(report, this.#attendPart(layer, position + done, part, policyIndex, target));
+      addReport(
+        report,
+        this.#attendPart(layer, position + done, part, policyIndex, kindOf(part.length / width), target),
+      );
     }
     return { outputs, report };
   }
@@ -158,19 +173,19 @@ export class Attention {
     position: number,
     queries: Float32Array,
     policy: number,
+    kind: JobKind,
     outputs: Float32Array,
   ): AttentionReport {
     const { heads, threads } = this;
     const { keyValueHeads, headDim } = this.cache.shape;
     const count = queries.length / (heads * headDim);
-    const kind = this.#jobKind(policy, count);
     const grain = grainOf(kind, { heads, keyValueHeads, threads, position, count });
     const thread = this.#configured();
     const ranges = keyValueHeads * Math.ceil((position + 1) / grain);
     this.#exchange.makeRoom({
       queries: queries.length * 4,
       outputs: queries.length * 4,
-      ...(kind === 'sparse-rows' && { results: count * heads * ROW_RESULTS * 4 }),
+      ...(kind.startsWith('sparse') && { results: count * heads * ROW_RESULTS * 4 }),
       ...(kind === 'dense-ranges' && { partials: ranges * stateBytes(heads / keyValueHeads, headDim) }),
     });
     const job: Job = {
@@ -183,8 +198,8 @@ export class Attention {
       grain,
       ...this.#exchange.addresses,
       norms: Array.from({ length: keyValueHeads }, (_, head) => {
-        const { keys, values } = this.cache.norms(layer, head);
-        return [keys, values];
+        const { keys, values, typicalValue } = this.cache.norms(layer, head);
+        return [keys, values, typicalValue];
       }).flat(),
       segments: this.cache.segments(position + count),
       memoryBytes: [this.#exchange, ...this.cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
@@ -192,14 +207,14 @@ export class Attention {
     const { views } = this.#exchange.arena;
     views().f32.set(queries, job.queries / 4);
     writeJob(this.#arguments, job);
-    const tasks = taskCount(job, keyValueHeads, heads);
+    const tasks = taskCount(job, keyValueHeads);
     this.#pool.run(this.#configuration, tasks, (task) => runTask(thread, job, task));
     if (kind === 'dense-ranges') mergeRanges(thread, job);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
-    if (kind !== 'sparse-rows') return reportDense(job, this.cache.shape, heads);
+    if (!kind.startsWith('sparse')) return reportDense(job, this.cache.shape, heads);
     const results = job.results / 4;
-    return reportSparse(job, heads, views().f32.subarray(results, results + count * heads * ROW_RESULTS));
+    return reportRows(job, heads, views().f32.subarray(results, results + count * heads * ROW_RESULTS));
   }
 
   /** Ends the threads and frees the cache. Disposing again does nothing. */
@@ -217,8 +232,15 @@ export class Attention {
     const { policy, budget } = spec;
     const known = this.#policies.findIndex((other) => other.policy === policy && other.budget === budget);
     if (known !== -1) return known;
-    createPolicy(spec);
+    const missing = policyPlanes(spec).filter((plane) => !this.cache.shape.planes.includes(plane));
+    invariant(missing.length === 0, () => ({
+      code: 'invalid-argument',
+      problem: `The policy ${policy} reads planes that the cache does not keep.`,
+      found: this.cache.shape.planes.join(', ') || 'none but the exact one',
+      remedy: `Create it with the planes ${missing.join(', ')}: see policyPlanes.`,
+    }));
     this.#policies.push(budget === undefined ? { policy } : { policy, budget });
+    this.#opened.push(createPolicy(spec));
     this.#thread = undefined;
     return this.#policies.length - 1;
   }
@@ -238,14 +260,18 @@ export class Attention {
     }
   }
 
-  #jobKind(policy: number, count: number): JobKind {
-    if (this.#policies[policy]?.policy !== 'dense') return 'sparse-rows';
+  #jobKind(index: number, count: number, sharing: boolean): JobKind {
+    const policy = this.#opened[index] as Policy;
+    if (policy.kind === 'sparse') {
+      return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
+    }
     return count === 1 && this.threads > 1 ? 'dense-ranges' : 'dense-blocks';
   }
 
-  #allocateWorkspaces(region: Region, { headDim, capacity, keyValueHeads }: Omit<KvCacheOptions, 'onRegion'>): void {
+  #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {
+    const { headDim, capacity, keyValueHeads, planes = [] } = options;
     const group = this.heads / keyValueHeads;
-    const size = { rows: largestBlock(group) * group, headDim, capacity };
+    const size = { rows: largestBlock(group) * group, group, headDim, capacity, planes: completePlanes(planes) };
     const workspaces: Workspace[] = [];
     for (let i = 0; i < this.threads; i++) {
       const workspace = allocateWorkspace(region.arena, size);

@@ -1,31 +1,65 @@
 /** Dense attention, as tasks that any thread can take. */
-import { attendAll, placeQueries } from '../cache/head-query.ts';
+import { attendAll, placeQueries, type ThreadRegion } from '../cache/head-query.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import type { Job } from './job.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
+/** Consecutive queries of a job, and the key-value head that they attend to. */
+export interface Block {
+  /** Index of the first query in the job. */
+  first: number;
+  queries: number;
+  /** Their rows: (queries, group). */
+  rows: number;
+  keyValueHead: number;
+  /** Keys that the first query sees. */
+  limit: number;
+  /** Keys that the last one sees. */
+  n: number;
+}
+
+/** The block of a task. The last blocks have the most keys: they go first, so that threads end together. */
+export function blockOf({ group, shape }: ThreadContext, job: Job, task: number): Block {
+  const blocks = Math.ceil(job.count / job.grain);
+  const first = (blocks - 1 - Math.floor(task / shape.keyValueHeads)) * job.grain;
+  const queries = Math.min(job.grain, job.count - first);
+  const limit = job.position + first + 1;
+  const keyValueHead = task % shape.keyValueHeads;
+  return { first, queries, rows: queries * group, keyValueHead, limit, n: limit + queries - 1 };
+}
+
 /** One key-value head and one block of queries, from the first key to the last that they may see. */
 export function denseBlockTask(thread: ThreadContext, job: Job, task: number): void {
-  const { shape, group, heads, exchange } = thread;
-  const { keyValueHeads, headDim } = shape;
-  const keyValueHead = task % keyValueHeads;
-  // The last blocks have the most keys: they go first, so that threads end together.
-  const blocks = Math.ceil(job.count / job.grain);
-  const block = blocks - 1 - Math.floor(task / keyValueHeads);
-  const first = block * job.grain;
-  const queries = Math.min(job.grain, job.count - first);
-  const rows = queries * group;
-  const width = group * headDim;
+  attendBlock(thread, job, blockOf(thread, job, task));
+}
 
-  for (let i = 0; i < queries; i++) {
-    const at = job.queries / 4 + ((first + i) * heads + keyValueHead * group) * headDim;
-    placeQueries(thread.regions, exchange.views().f32.subarray(at, at + width), headDim, i * group);
-  }
-  const limit = job.position + first + 1;
-  const n = limit + queries - 1;
+/** Attends densely with a block, and returns its outputs. */
+export function attendBlock(thread: ThreadContext, job: Job, block: Block): void {
+  const { rows, limit, n, keyValueHead } = block;
+  placeBlock(thread, job, block);
   const segments = headSegments(thread, job.segments, job.layer, keyValueHead, 0, n);
-  const region = attendAll(segments, { rows, group, limit }, headDim);
+  returnBlock(thread, job, block, attendAll(segments, { rows, group: thread.group, limit }, thread.shape.headDim));
+}
 
+/** Copies the queries of a block into the workspaces, scaled. */
+export function placeBlock({ shape, group, heads, exchange, regions }: ThreadContext, job: Job, block: Block): void {
+  const { headDim } = shape;
+  const width = group * headDim;
+  for (let i = 0; i < block.queries; i++) {
+    const at = job.queries / 4 + ((block.first + i) * heads + block.keyValueHead * group) * headDim;
+    placeQueries(regions, exchange.views().f32.subarray(at, at + width), headDim, i * group);
+  }
+}
+
+/** Writes the outputs of a block, whose state lies in `region`, to where the job wants them. */
+export function returnBlock(
+  { shape, group, heads, exchange }: ThreadContext,
+  job: Job,
+  { first, queries, rows, keyValueHead }: Block,
+  region: ThreadRegion,
+): void {
+  const { headDim } = shape;
+  const width = group * headDim;
   // The queries are done with: their place takes the outputs, on the way to the rows of the other heads.
   const { state, queries: finished } = region.workspace;
   region.kernels.finishState(state, rows, headDim, finished, headDim * 4);

@@ -33,12 +33,14 @@ export interface JobSize {
 export function grainOf(kind: JobKind, { heads, keyValueHeads, threads, position, count }: JobSize): number {
   const tasks = threads * TASKS_A_THREAD;
   switch (kind) {
-    case 'sparse-rows':
-      return Math.ceil((count * heads) / LARGEST_JOB);
+    case 'sparse-groups':
+      return Math.ceil((count * keyValueHeads) / LARGEST_JOB);
     case 'dense-ranges': {
       const keys = Math.ceil(((position + 1) * keyValueHeads) / tasks / PAGE_KEYS) * PAGE_KEYS;
       return Math.max(SMALLEST_RANGE, keys);
     }
+    case 'sparse-blocks':
+      return largestBlock(heads / keyValueHeads);
     case 'dense-blocks': {
       const even = Math.max(SMALLEST_BLOCK, Math.ceil((count * keyValueHeads) / tasks));
       return Math.min(largestBlock(heads / keyValueHeads), even);

@@ -1,9 +1,10 @@
 /** The report of one job, from its shape and from what its tasks have noted. */
 import type { CacheShape } from '../cache/shape.ts';
-import { CERTIFICATE_KINDS, type CertificateKind, weakerKind } from '../certificates/certificate.ts';
+import { weakerKind } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import { type Job, ROW_RESULTS } from './job.ts';
+import type { Job } from './job.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
+import { readResult } from './row-result.ts';
 
 /** Every row read every key that it may see. */
 export function reportDense({ position, count, grain, kind }: Job, shape: CacheShape, heads: number): AttentionReport {
@@ -17,23 +18,26 @@ export function reportDense({ position, count, grain, kind }: Job, shape: CacheS
     keysStreamed += position + end;
   }
   const bytesRead = keysStreamed * keyValueHeads * 2 * rowBytes(headDim, precision);
-  return { ...emptyReport(), rows: count * heads, keys, keysRead: keys, bytesRead };
+  return { ...emptyReport(), rows: count * heads, keys, keysRead: keys, bytesRead, rowsDense: count * heads };
 }
 
 /** Adds up the `results` (count * heads, ROW_RESULTS) of the rows. */
-export function reportSparse({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
+export function reportRows({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
   const report = emptyReport();
   for (let row = 0; row < count * heads; row++) {
-    const [keys = 0, bytes = 0, tailMass = 0, outputError = 0, kind = 0] = results.subarray(row * ROW_RESULTS);
+    const { keysRead, keysCoded, bytesRead, tailMass, outputError, kind, outcome } = readResult(results, row);
     report.rows += 1;
     report.keys += position + Math.floor(row / heads) + 1;
-    report.keysRead += keys;
-    report.bytesRead += bytes;
+    report.keysRead += keysRead;
+    report.keysCoded += keysCoded;
+    report.bytesRead += bytesRead;
     report.tailMass.sum += tailMass;
     report.tailMass.max = Math.max(report.tailMass.max, tailMass);
     report.outputError.sum += outputError;
     report.outputError.max = Math.max(report.outputError.max, outputError);
-    report.certificate = weakerKind(report.certificate, CERTIFICATE_KINDS[kind] as CertificateKind);
+    report.certificate = weakerKind(report.certificate, kind);
+    if (outcome === 'extended') report.rowsExtended += 1;
+    if (outcome === 'dense') report.rowsDense += 1;
   }
   return report;
 }

@@ -7,14 +7,14 @@
 import type { Segment } from '../cache/slabs.ts';
 
 /** How a job is cut into tasks. */
-export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-rows'] as const;
+export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-groups', 'sparse-blocks'] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /** Addresses in the exchange's arena. */
 export interface ExchangeAddresses {
   queries: number;
   outputs: number;
-  /** (count * heads, ROW_RESULTS) */
+  /** (count * heads, ROW_RESULTS): see `row-result.ts`. */
   results: number;
   /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. */
   partials: number;
@@ -31,17 +31,14 @@ export interface Job extends ExchangeAddresses {
   count: number;
   /** Index among the policies. */
   policy: number;
-  /** dense-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-rows: rows in a task. */
+  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups: groups in a task. */
   grain: number;
-  /** Bounds on the norms of each key-value head: keys and values in turn. */
+  /** Norms of each key-value head: bounds on those of keys and of values, and what is typical of values. */
   norms: number[];
   segments: Segment[];
   /** Sizes of the memories: of the exchange, then of each region. */
   memoryBytes: number[];
 }
-
-/** What is noted of one query row: keys read, bytes read, bound on tail mass, bound on output error, kind. */
-export const ROW_RESULTS = 5;
 
 const FIELDS = [
   'number',
@@ -61,7 +58,7 @@ const FIRST_FIELD = 1;
 
 /** Most numbers that a job takes. */
 export const jobNumbers = (keyValueHeads: number, regions: number): number =>
-  FIRST_FIELD + FIELDS.length + 1 + 2 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
+  FIRST_FIELD + FIELDS.length + 1 + 3 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
 
 /** Number of the job that was written last. */
 export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
@@ -91,14 +88,15 @@ export function readJob(source: Float64Array): Job {
   return { kind, ...fields, norms, segments, memoryBytes };
 }
 
-/** Tasks of a job for a cache of so many key-value heads and query heads. */
-export function taskCount(job: Job, keyValueHeads: number, heads: number): number {
+/** Tasks of a job for a cache of so many key-value heads. */
+export function taskCount(job: Job, keyValueHeads: number): number {
   switch (job.kind) {
     case 'dense-blocks':
+    case 'sparse-blocks':
       return keyValueHeads * Math.ceil(job.count / job.grain);
     case 'dense-ranges':
       return keyValueHeads * Math.ceil((job.position + 1) / job.grain);
-    case 'sparse-rows':
-      return Math.ceil((job.count * heads) / job.grain);
+    case 'sparse-groups':
+      return Math.ceil((job.count * keyValueHeads) / job.grain);
   }
 }

@@ -1,8 +1,8 @@
 /** What an attention will take in memory, before there is one. */
 import { workspaceSizes } from '../cache/workspace.ts';
-import { exactPageBytes, PAGE_KEYS, type Precision, pagesFor } from '../kernels/layout.ts';
+import { completePlanes, PAGE_KEYS, type Plane, type Precision, pageLayout, pagesFor } from '../kernels/layout.ts';
 import { largestBlock } from './grain.ts';
-import { ROW_RESULTS } from './job.ts';
+import { ROW_RESULTS } from './row-result.ts';
 
 /** The sizes that say what memory an attention takes. */
 export interface AttentionSize {
@@ -11,6 +11,8 @@ export interface AttentionSize {
   heads: number;
   headDim: number;
   precision: Precision;
+  /** Planes beside the exact one. Default: none. */
+  planes?: readonly Plane[];
   /** Keys. */
   capacity: number;
   threads: number;
@@ -27,10 +29,11 @@ export interface AttentionBytes {
 
 /** Bytes for a cache that is full and chunks of `chunk` queries. */
 export function attentionBytes(size: AttentionSize, chunk: number): AttentionBytes {
-  const { layers, keyValueHeads, heads, headDim, precision, capacity, threads } = size;
-  const slab = layers * keyValueHeads * exactPageBytes(headDim, precision);
+  const { layers, keyValueHeads, heads, headDim, precision, planes = [], capacity, threads } = size;
+  const slab = layers * keyValueHeads * pageLayout(headDim, precision, completePlanes(planes)).bytes;
   const group = heads / keyValueHeads;
-  const workspace = Object.values(workspaceSizes({ rows: largestBlock(group) * group, headDim, capacity }));
+  const workspaceSize = { rows: largestBlock(group) * group, group, headDim, capacity, planes: completePlanes(planes) };
+  const workspace = Object.values(workspaceSizes(workspaceSize)).flat();
   const exchange = chunk * heads * (2 * headDim + ROW_RESULTS) * 4;
   return {
     cache: pagesFor(capacity) * slab,

@@ -9,24 +9,36 @@ export interface AttentionReport {
   keys: number;
   /** Keys that they read exactly. */
   keysRead: number;
+  /** Keys that they read by their codes alone, beside the scan. */
+  keysCoded: number;
   /** Bytes of the cache that were read. */
   bytesRead: number;
-  /** Sum over the rows, and the largest, of the bounds on the tail mass. */
+  /**
+   * Sum over the rows, and the largest, of the share of the softmax that was not read exactly: a bound, or an estimate
+   * where the certificate says so.
+   */
   tailMass: { sum: number; max: number };
-  /** Sum over the rows, and the largest, of the bounds on the relative output error; infinite where none is known. */
+  /** The same of the relative output error; infinite where nothing is known. */
   outputError: { sum: number; max: number };
   /** The weakest of the rows' certificates. */
   certificate: CertificateKind;
+  /** Rows that read more keys than the policy chose, because their certificate asked for it. */
+  rowsExtended: number;
+  /** Rows that read all keys. */
+  rowsDense: number;
 }
 
 export const emptyReport = (): AttentionReport => ({
   rows: 0,
   keys: 0,
   keysRead: 0,
+  keysCoded: 0,
   bytesRead: 0,
   tailMass: { sum: 0, max: 0 },
   outputError: { sum: 0, max: 0 },
   certificate: 'certified',
+  rowsExtended: 0,
+  rowsDense: 0,
 });
 
 /** Adds `other` to `report`. */
@@ -34,6 +46,9 @@ export function addReport(report: AttentionReport, other: AttentionReport): void
   report.rows += other.rows;
   report.keys += other.keys;
   report.keysRead += other.keysRead;
+  report.keysCoded += other.keysCoded;
+  report.rowsExtended += other.rowsExtended;
+  report.rowsDense += other.rowsDense;
   report.bytesRead += other.bytesRead;
   for (const bound of ['tailMass', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;

@@ -1,68 +1,107 @@
-/** Sparse attention, as tasks that any thread can take: select, attend, estimate the tail, certify. */
-import { attendPositions, type HeadQuery, placeQueries, readSum } from '../cache/head-query.ts';
-import { CERTIFICATE_KINDS, certifyDropped } from '../certificates/certificate.ts';
+/**
+ * Sparse attention, as tasks that any thread can take: select, attend, estimate the tail, certify. A task has groups:
+ * the query heads of one position that share a key-value head. A selector of single heads is asked for each of them.
+ */
+import { attendWeighted } from '../cache/code-query.ts';
+import {
+  attendEverything,
+  attendPositions,
+  finishedOutputs,
+  type HeadQuery,
+  placeQueries,
+  readSums,
+  type SoftmaxSum,
+  type ThreadRegion,
+} from '../cache/head-query.ts';
+import { certify } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
-import { type Job, ROW_RESULTS } from './job.ts';
+import type { Selection } from '../selectors/selector.ts';
+import type { Job } from './job.ts';
+import { noteResult, type RowResult } from './row-result.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
-/** Some query rows: one head of one query each. */
-export function sparseRowsTask(thread: ThreadContext, job: Job, task: number): void {
-  const rows = job.count * thread.heads;
+/** Some groups: one key-value head of one position each. */
+export function sparseGroupsTask(thread: ThreadContext, job: Job, task: number): void {
+  const { keyValueHeads } = thread.shape;
+  const groups = job.count * keyValueHeads;
   const policy = thread.policies[job.policy] as SparsePolicy;
-  for (let row = task * job.grain; row < Math.min(rows, (task + 1) * job.grain); row++) {
-    attendRow(thread, job, policy, row);
+  for (let group = task * job.grain; group < Math.min(groups, (task + 1) * job.grain); group++) {
+    const [query, keyValueHead] = [Math.floor(group / keyValueHeads), group % keyValueHeads];
+    const rows = policy.selector.unit === 'group' ? thread.group : 1;
+    for (let done = 0; done < thread.group; done += rows) {
+      attendGroup(thread, job, policy, query, keyValueHead, keyValueHead * thread.group + done, rows);
+    }
   }
 }
 
-function attendRow(thread: ThreadContext, job: Job, policy: SparsePolicy, row: number): void {
-  const { shape, heads, group, exchange } = thread;
+/** `rows` query heads from `head` on, of query number `index`. */
+function attendGroup(
+  thread: ThreadContext,
+  job: Job,
+  policy: SparsePolicy,
+  index: number,
+  keyValueHead: number,
+  head: number,
+  rows: number,
+): void {
+  const { shape, exchange } = thread;
   const { headDim } = shape;
-  const head = row % heads;
-  const keyValueHead = Math.floor(head / group);
-  const n = job.position + Math.floor(row / heads) + 1;
-
+  const n = job.position + index + 1;
+  const row = index * thread.heads + head;
   const at = job.queries / 4 + row * headDim;
-  const norm = placeQueries(thread.regions, exchange.views().f32.subarray(at, at + headDim), headDim, 0);
+  const numbers = exchange.views().f32.subarray(at, at + rows * headDim);
+  const [keyNorm, valueNorm, typicalValueNorm] = job.norms.slice(3 * keyValueHead) as [number, number, number];
   const query: HeadQuery = {
     shape,
     layer: job.layer,
     head,
+    rows,
     n,
     segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, n),
-    norm,
-    keyNorm: job.norms[2 * keyValueHead] as number,
-    valueNorm: job.norms[2 * keyValueHead + 1] as number,
+    norms: placeQueries(thread.regions, numbers, headDim, 0),
+    keyNorm,
+    valueNorm,
+    typicalValueNorm,
   };
+  const { outputs, results } = attendQuery(query, policy);
+  exchange.views().f32.set(outputs, job.outputs / 4 + row * headDim);
+  for (const [i, result] of results.entries()) {
+    noteResult(exchange.views(), job, row + i, { ...result, bytesRead: i === 0 ? result.bytesRead : 0 });
+  }
+}
 
+/** Attends with the rows of one query, by a policy: their outputs (rows, d), which the next call overwrites. */
+export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: Float32Array; results: RowResult[] } {
+  const { rows, shape, n } = query;
+  const { headDim } = shape;
   const selection = policy.selector.select(query, policy.budget);
-  const region = attendPositions(query, selection.count);
-  const headSum = readSum(region.views(), region.workspace.state);
-  const tail = policy.tail.add(query, selection, region);
-
-  const { state, queries: finished } = region.workspace;
-  region.kernels.finishState(state, 1, headDim, finished, headDim * 4);
-  const output = region.views().f32.subarray(finished / 4, finished / 4 + headDim);
-  exchange.views().f32.set(output, job.outputs / 4 + row * headDim);
+  const region = attendSelection(query, selection);
+  const read = readSums(region, rows);
+  const means = policy.tail.drops ? undefined : finishedOutputs(region, rows, headDim).slice();
+  const tail = selection.count < n ? policy.tail.add(query, selection, region) : { bytesRead: 0, keysCoded: 0 };
+  const whole = policy.tail.drops ? read : readSums(region, rows);
+  const outputs = finishedOutputs(region, rows, headDim);
 
   const rowsRead = 2 * selection.count * rowBytes(headDim, shape.precision);
-  const bytes = selection.bytesScanned + rowsRead + tail.bytesRead;
-  const certificate = certifyDropped(query, selection.count, headSum, selection.total, normOf(output));
-  const { kind, tailMass, outputError } = certificate;
-  const results = [
-    selection.count,
-    bytes,
-    upToFloat(tailMass),
-    upToFloat(outputError),
-    CERTIFICATE_KINDS.indexOf(kind),
-  ];
-  exchange.views().f32.set(results, job.results / 4 + row * ROW_RESULTS);
+  const bytesRead = selection.bytesScanned + rowsRead + tail.bytesRead;
+  const results = read.map((head, row): RowResult => {
+    const certificate = certify(query, row, {
+      count: selection.count,
+      head,
+      output: outputs.subarray(row * headDim, (row + 1) * headDim),
+      ...(means && { headMean: means.subarray(row * headDim, (row + 1) * headDim) }),
+      ...(selection.total && { total: selection.total }),
+      ...(tail.errors && { estimate: { error: tail.errors[row] as number, total: whole[row] as SoftmaxSum } }),
+    });
+    const outcome = selection.count === n ? 'dense' : 'chosen';
+    return { ...certificate, keysRead: selection.count, keysCoded: tail.keysCoded, bytesRead, outcome };
+  });
+  return { outputs, results };
 }
 
-/** A float32 that is not below x >= 0: results travel as float32, and a bound may only grow on the way. */
-function upToFloat(x: number): number {
-  const nearest = Math.fround(x);
-  return nearest >= x ? nearest : Math.fround(x * (1 + 2 ** -23));
+/** Attends to the selected keys. Returns the region where the state lies. */
+function attendSelection(query: HeadQuery, { count, sample }: Selection): ThreadRegion {
+  if (count === query.n) return attendEverything(query);
+  return sample === undefined ? attendPositions(query, count) : attendWeighted(query, count);
 }
-
-const normOf = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));

@@ -1,13 +1,15 @@
 /** Every kind of task, by the kind of its job. */
 import { denseBlockTask, denseRangeTask } from './dense.ts';
 import { type Job, type JobKind, jobNumber, readJob } from './job.ts';
-import { sparseRowsTask } from './sparse.ts';
+import { sparseGroupsTask } from './sparse.ts';
+import { sparseBlocksTask } from './sparse-blocks.ts';
 import { catchUpWith, type ThreadContext } from './thread.ts';
 
 const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: number) => void>> = {
   'dense-blocks': denseBlockTask,
   'dense-ranges': denseRangeTask,
-  'sparse-rows': sparseRowsTask,
+  'sparse-groups': sparseGroupsTask,
+  'sparse-blocks': sparseBlocksTask,
 };
 
 /** Does one task of a job. */

@@ -7,12 +7,13 @@
  * it layer by layer, `commit` makes it part of the cache. Without a commit the cache is what it was.
  */
 import { invariant } from '../errors.ts';
+import { sealScratchBytes } from '../kernels/code-kernels.ts';
 import type { Pages } from '../kernels/kernels.ts';
-import { exactPageBytes, PAGE_KEYS, type Precision, pagesFor, rowBytes } from '../kernels/layout.ts';
+import { completePlanes, PAGE_KEYS, type Plane, type Precision, pagesFor, rowBytes } from '../kernels/layout.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { type KernelsFactory, LARGEST_ARENA_BYTES } from './arena.ts';
 import { readExact, writeExact } from './planes/exact.ts';
-import { type CacheShape, checkPositiveInteger, checkShape } from './shape.ts';
+import { type CacheShape, checkPositiveInteger, checkShape, layoutOf, slabBytesOf } from './shape.ts';
 import { createSlabs, type Region, type Segment, type Slabs } from './slabs.ts';
 
 /** The sizes of a cache, and where its memory ends. */
@@ -25,6 +26,8 @@ export interface KvCacheOptions {
   capacity: number;
   /** Precision of the exact plane. Default: `f16`. */
   precision?: Precision;
+  /** Planes that are kept beside the exact one, for selectors and tails that read them. Default: none. */
+  planes?: readonly Plane[];
   /** Bytes at which the cache is full, all arenas together. Default: no limit but the machine's. */
   memoryLimit?: number;
   /** Most bytes of one arena, at most 4 GiB. Default: 4 GiB. */
@@ -41,6 +44,8 @@ export interface KvCacheOptions {
 export interface HeadNorms {
   keys: number;
   values: number;
+  /** Root mean square of the norms of all values that were written since the cache was empty: for estimates. */
+  typicalValue: number;
 }
 
 /** Positions are 32-bit integers. */
@@ -57,7 +62,10 @@ export class KvCache {
   /** Whether threads can share the memory. */
   readonly shared: boolean;
   readonly #slabs: Slabs;
-  /** Largest squared norms of what was committed, and of all that was written: (layers, keyValueHeads, 2) each. */
+  /**
+   * Of what was committed, and of all that was written, (layers, keyValueHeads, 4) each: the largest squared norms of
+   * keys and of values, the sum of the values' squared norms, and how many they are.
+   */
   readonly #squaredNorms: Float64Array;
   readonly #writtenNorms: Float64Array;
   #length = 0;
@@ -66,10 +74,10 @@ export class KvCache {
 
   /** Throws `invalid-argument` or `cache-out-of-memory`. */
   constructor(options: KvCacheOptions) {
-    const { layers, keyValueHeads, headDim, capacity, precision = 'f16' } = options;
+    const { layers, keyValueHeads, headDim, capacity, precision = 'f16', planes = [] } = options;
     const { memoryLimit = Number.POSITIVE_INFINITY, arenaBytes = LARGEST_ARENA_BYTES } = options;
-    this.shape = { layers, keyValueHeads, headDim, precision };
-    checkShape(this.shape);
+    checkShape({ layers, keyValueHeads, headDim, precision, planes });
+    this.shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes) };
     checkPositiveInteger('capacity', capacity);
     invariant(capacity <= LARGEST_CAPACITY, () => ({
       code: 'invalid-argument',
@@ -82,17 +90,17 @@ export class KvCache {
     this.capacity = capacity;
     this.shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
     this.#slabs = createSlabs({
-      slabBytes: layers * keyValueHeads * exactPageBytes(headDim, precision),
+      slabBytes: slabBytesOf(this.shape),
       capacity: pagesFor(capacity),
-      stagingBytes: PAGE_KEYS * headDim * 4,
+      stagingBytes: Math.max(PAGE_KEYS * headDim * 4, planes.length > 0 ? sealScratchBytes(headDim) : 0),
       arenaBytes,
       memoryLimit,
       shared: this.shared,
       createKernels: options.createKernels ?? createWasmKernels,
       onRegion: options.onRegion,
     });
-    this.#squaredNorms = new Float64Array(layers * keyValueHeads * 2);
-    this.#writtenNorms = new Float64Array(layers * keyValueHeads * 2);
+    this.#squaredNorms = new Float64Array(layers * keyValueHeads * 4);
+    this.#writtenNorms = new Float64Array(layers * keyValueHeads * 4);
   }
 
   /** Keys that the cache holds. */
@@ -170,6 +178,7 @@ export class KvCache {
         this.#writeRows('keys', layer, head, position + done, keys, done, some);
         this.#writeRows('values', layer, head, position + done, values, done, some);
         done += some;
+        if ((position + done) % PAGE_KEYS === 0) this.#seal(layer, head, (position + done) / PAGE_KEYS - 1);
       }
     }
   }
@@ -233,9 +242,10 @@ export class KvCache {
   /** Bounds on the norms of a head's keys and values, committed or not. */
   norms(layer: number, head: number): HeadNorms {
     this.assertAlive();
-    const at = (layer * this.shape.keyValueHeads + head) * 2;
+    const at = (layer * this.shape.keyValueHeads + head) * 4;
+    const [keys = 0, values = 0, sum = 0, count = 0] = this.#writtenNorms.subarray(at, at + 4);
     const bound = (squared: number) => Math.sqrt(squared) * ROUNDING_MARGIN + SUBNORMAL_MARGIN;
-    return { keys: bound(this.#writtenNorms[at] as number), values: bound(this.#writtenNorms[at + 1] as number) };
+    return { keys: bound(keys), values: bound(values), typicalValue: Math.sqrt(sum / Math.max(1, count)) };
   }
 
   /** Frees the memory. The cache is of no use afterwards; disposing again does nothing. */
@@ -281,14 +291,31 @@ export class KvCache {
     const { keyValueHeads: heads, headDim, precision } = this.shape;
     const { region, address } = this.#rowAddress(layer, head, what, position);
     const rows = { numbers, heads, head, headDim, first, count };
-    const squared = writeExact(region.arena, region.staging, address, rows, precision);
-    const at = (layer * heads + head) * 2 + (what === 'values' ? 1 : 0);
-    this.#writtenNorms[at] = Math.max(this.#writtenNorms[at] as number, squared);
+    const { largest, sum } = writeExact(region.arena, region.staging, address, rows, precision);
+    const norms = this.#writtenNorms.subarray((layer * heads + head) * 4);
+    const which = what === 'values' ? 1 : 0;
+    norms[which] = Math.max(norms[which] as number, largest);
+    if (what === 'keys') return;
+    norms[2] = (norms[2] as number) + sum;
+    norms[3] = (norms[3] as number) + count;
+  }
+
+  /** Writes the planes of a page whose rows are all there. */
+  #seal(layer: number, head: number, page: number): void {
+    if (this.shape.planes.length === 0) return;
+    const { region } = this.#slabs.find(page) as { region: Region };
+    const sealed = region.arena.kernels.seal(pagesOfHead(this.shape, layer, head, region.table), page, region.staging);
+    invariant(sealed, () => ({
+      code: 'not-a-number',
+      problem: `Among the keys and values of head ${head} are numbers too large for the planes of its page.`,
+      found: `norms up to ${this.norms(layer, head).keys} and ${this.norms(layer, head).values}`,
+      remedy: 'Look for the fault in the model.',
+    }));
   }
 }
 
 /** Where one head's pages lie, by the page table of a region. */
 export function pagesOfHead(shape: CacheShape, layer: number, head: number, table: number): Pages {
-  const { keyValueHeads, headDim, precision } = shape;
-  return { table, headOffset: (layer * keyValueHeads + head) * exactPageBytes(headDim, precision), headDim, precision };
+  const layout = layoutOf(shape);
+  return { ...layout, table, headOffset: (layer * shape.keyValueHeads + head) * layout.bytes };
 }

@@ -1,6 +1,6 @@
 /** The sizes of a cache, and the checks on them. */
 import { invariant } from '../errors.ts';
-import { exactPageBytes, PRECISIONS, type Precision } from '../kernels/layout.ts';
+import { type PageLayout, PLANES, type Plane, PRECISIONS, type Precision, pageLayout } from '../kernels/layout.ts';
 import { LARGEST_ARENA_BYTES } from './arena.ts';
 
 export const LARGEST_HEAD_DIM = 256;
@@ -12,7 +12,16 @@ export interface CacheShape {
   /** Dimension of a head: a multiple of 8, at most 256. */
   readonly headDim: number;
   readonly precision: Precision;
+  /** The planes beside the exact one, with those that they stand on. */
+  readonly planes: readonly Plane[];
 }
+
+/** The record of one head's page. */
+export const layoutOf = ({ headDim, precision, planes }: CacheShape): PageLayout =>
+  pageLayout(headDim, precision, planes);
+
+/** Bytes of a page of all layers and heads. */
+export const slabBytesOf = (shape: CacheShape): number => shape.layers * shape.keyValueHeads * layoutOf(shape).bytes;
 
 /** Throws `invalid-argument` unless `value` is a positive whole number. */
 export function checkPositiveInteger(name: string, value: number): void {
@@ -41,7 +50,14 @@ export function checkShape(shape: CacheShape): void {
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
   }));
-  const slabBytes = shape.layers * shape.keyValueHeads * exactPageBytes(shape.headDim, shape.precision);
+  const unknown = shape.planes.find((plane) => !PLANES.includes(plane));
+  invariant(unknown === undefined, () => ({
+    code: 'invalid-argument',
+    problem: 'A cache has no such plane.',
+    found: unknown,
+    remedy: `Choose from ${PLANES.join(', ')}.`,
+  }));
+  const slabBytes = slabBytesOf(shape);
   invariant(slabBytes <= LARGEST_ARENA_BYTES, () => ({
     code: 'invalid-argument',
     problem: 'A page of keys and values of all layers and heads must fit into 4 GiB.',

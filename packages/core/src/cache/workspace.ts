@@ -1,10 +1,12 @@
 /**
  * The buffers of one thread in one region: everything that a kernel needs beside the pages, at fixed addresses.
  */
+import { codeQueryBytes } from '../kernels/code-kernels.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
+import { codeDim, type Plane, pagesFor } from '../kernels/layout.ts';
 import type { Arena } from './arena.ts';
 
-/** Byte addresses in a region's arena. */
+/** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
 export interface Workspace {
   /** Query rows, scaled by 1 / sqrt(d): (rows, d). */
   queries: number;
@@ -12,41 +14,90 @@ export interface Workspace {
   state: number;
   /** Room that the kernels use as they please. */
   scratch: number;
-  /** Scores of all keys for one row (capacity). */
+  /** Scores of all keys: (G, scoreStride); of SCANNED_QUERIES times as many rows where there are codes. */
   scores: number;
   /** Positions of selected keys (capacity), int32. */
   indices: number;
-  /** Statistics of a sum of scores (2). */
+  /** Softmax sums: the largest score, and the sum of e^(score - largest), of each row (G, 2). */
   statistics: number;
+  /** A number for each row whose keys are scanned. */
+  offsets: number;
+  /** A number for each row (G). */
+  caps: number;
+  /** The threshold of a sample (1). */
+  threshold: number;
+  /** Finished outputs, or means of values: (G, d). */
+  outputs: number;
+  /** Rotated queries and their codes, for the kernels: one `CodeQuery` of the rows that are scanned at once. */
+  codeQuery: number;
+  /** Scores of page centres: a row for each that is scanned, (pages of the capacity). */
+  bases: number;
+  /** One number a key, pooled over the rows (capacity). */
+  pooled: number;
+  /** ln of the probability that each selected key was drawn (capacity). */
+  logProbabilities: number;
+  /** Positions of keys that are attended by their codes (capacity), int32. */
+  codedIndices: number;
+  /** Their log-weights: (G, scoreStride). */
+  codedScores: number;
+  /** Softmax states of G rows of D numbers: the keys that were drawn for certain, and two halves of the others. */
+  codedStates: [number, number, number];
+  /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
+  halfStates: [number, number];
 }
 
 export interface WorkspaceSize {
   /** Most query rows of one task. */
   rows: number;
+  /** G */
+  group: number;
   headDim: number;
   /** Most keys. */
   capacity: number;
+  planes: readonly Plane[];
 }
 
-/** Bytes of each buffer. */
-export function workspaceSizes({ rows, headDim, capacity }: WorkspaceSize): Record<keyof Workspace, number> {
+/** Queries of a block whose keys are scanned at once. */
+export const SCANNED_QUERIES = 8;
+
+/** Numbers from one row of scores to the next. */
+export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
+
+/** Bytes of each buffer; 0 for those that a cache without codes does not need. */
+export function workspaceSizes({ rows, group, headDim, capacity, planes }: WorkspaceSize) {
+  const coded = (bytes: number) => (planes.includes('int4') ? bytes : 0);
+  const keys = (capacity + 8) * 4;
+  const scanned = group * (planes.includes('int4') ? SCANNED_QUERIES : 1);
+  const codedState = coded(stateBytes(group, codeDim(headDim)));
   return {
     queries: paddedRows(rows) * headDim * 4,
     state: stateBytes(rows, headDim),
-    scratch: scratchBytes(rows, headDim),
-    scores: (capacity + 8) * 4,
-    indices: (capacity + 8) * 4,
-    statistics: 16,
-  };
+    scratch: scratchBytes(rows, codeDim(headDim)),
+    scores: scanned * scoreStride(capacity) * 4,
+    indices: keys,
+    statistics: group * 8,
+    offsets: scanned * 4,
+    caps: group * 4,
+    threshold: 4,
+    outputs: paddedRows(group) * codeDim(headDim) * 4,
+    codeQuery: planes.includes('sign') ? codeQueryBytes(scanned, headDim) : 0,
+    bases: planes.includes('sign') ? scanned * pagesFor(capacity) * 4 : 0,
+    pooled: keys,
+    logProbabilities: coded(keys),
+    codedIndices: coded(keys),
+    codedScores: coded(group * scoreStride(capacity) * 4),
+    codedStates: [codedState, codedState, codedState],
+    halfStates: [coded(stateBytes(rows, headDim)), coded(stateBytes(rows, headDim))],
+  } satisfies Record<keyof Workspace, number | number[]>;
 }
 
 /** Takes a workspace from an arena; undefined where it has no room. */
 export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace | undefined {
-  const workspace: Partial<Workspace> = {};
-  for (const [name, bytes] of Object.entries(workspaceSizes(size))) {
-    const address = arena.allocate(bytes);
-    if (address === undefined) return undefined;
-    workspace[name as keyof Workspace] = address;
-  }
-  return workspace as Workspace;
+  const allocate = (bytes: number) => (bytes === 0 ? 0 : arena.allocate(bytes));
+  const entries = Object.entries(workspaceSizes(size)).map(([name, bytes]) => [
+    name,
+    Array.isArray(bytes) ? bytes.map(allocate) : allocate(bytes),
+  ]);
+  if (entries.flat(2).includes(undefined)) return undefined;
+  return Object.fromEntries(entries) as Workspace;
 }

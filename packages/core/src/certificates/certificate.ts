@@ -6,7 +6,7 @@
  * the two softmaxes (arXiv 2512.07647). ||tail|| is at most the largest norm of a value. All bounds are rounded
  * outward: see `roundingOfMass`. Beyond them an output has the rounding of float32, as dense attention has.
  */
-import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
+import { type HeadQuery, logOf, type SoftmaxSum } from '../cache/head-query.ts';
 
 /** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
 export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
@@ -29,36 +29,70 @@ export const EXACT: Certificate = { kind: 'certified', tailMass: 0, outputError:
 export const weakerKind = (a: CertificateKind, b: CertificateKind): CertificateKind =>
   CERTIFICATE_KINDS.indexOf(a) > CERTIFICATE_KINDS.indexOf(b) ? a : b;
 
-/** The certificate of an output whose tail was dropped. */
-export function certifyDropped(
-  query: HeadQuery,
-  count: number,
-  head: SoftmaxSum,
-  total: SoftmaxSum | undefined,
-  outputNorm: number,
-): Certificate {
+/** What is known of one row once it has its output. */
+export interface Findings {
+  /** Keys that were read exactly. */
+  count: number;
+  /** Their sum. */
+  head: SoftmaxSum;
+  /** The sum over all keys, where all were scored exactly (to rounding). */
+  total?: SoftmaxSum;
+  /** The output (d). */
+  output: Float32Array;
+  /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
+  headMean?: Float32Array;
+  /** Where the tail estimate knows of its own error: an estimate of it, ||output - exact||, and the whole sum with it. */
+  estimate?: { error: number; total: SoftmaxSum };
+}
+
+/**
+ * The certificate of one row's output. With o the output, h the mean of the head and t that of the tail, the exact
+ * output is (1 - tau) h + tau t, so it is off by (1 - tau) (h - o) + tau (t - o): at most
+ * (1 - tau) ||h - o|| + tau (||o|| + the largest norm of a value), which grows with tau, so that a bound on tau will do.
+ * It holds for any o, however it was made.
+ */
+export function certify(query: HeadQuery, row: number, findings: Findings): Certificate {
+  const { count, head, total, output, headMean, estimate } = findings;
   if (count >= query.n) return EXACT;
-  const tailMass = total === undefined ? boundUnscored(query, count, head) : boundScored(query, count, head, total);
-  const error = tailMass * (outputNorm + query.valueNorm) * (1 + FLOAT_SLACK);
+  const outputNorm = normOf(output);
+  if (total === undefined && estimate !== undefined) return estimated(head, estimate, outputNorm);
+  const tailMass =
+    total === undefined ? boundUnscored(query, row, count, head) : boundScored(query, row, count, head, total);
+  const moved = headMean === undefined ? 0 : (1 - tailMass) * distanceOf(headMean, output);
+  const error = (moved + tailMass * (outputNorm + query.valueNorm)) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
   return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
 }
+
+function estimated(
+  head: SoftmaxSum,
+  { error, total }: { error: number; total: SoftmaxSum },
+  outputNorm: number,
+): Certificate {
+  const tailMass = Math.min(1, Math.max(0, 1 - Math.exp(logOf(head) - logOf(total))));
+  return { kind: 'estimated', tailMass, outputError: outputNorm > 0 ? error / outputNorm : Number.POSITIVE_INFINITY };
+}
+
+const normOf = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+
+const distanceOf = (a: Float32Array, b: Float32Array): number =>
+  Math.sqrt(a.reduce((sum, x, i) => sum + (x - (b[i] as number)) ** 2, 0));
 
 const FLOAT_SLACK = 1e-5;
 const UNIT = 2 ** -24;
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
-function boundScored(query: HeadQuery, count: number, head: SoftmaxSum, total: SoftmaxSum): number {
+function boundScored(query: HeadQuery, row: number, count: number, head: SoftmaxSum, total: SoftmaxSum): number {
   const read = (head.sum / total.sum) * Math.exp(head.largest - total.largest);
-  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query, count));
+  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query, row, count));
 }
 
 /** No key outside was scored: by Cauchy and Schwarz each has at most the score ||q|| ||k||. */
-function boundUnscored(query: HeadQuery, count: number, head: SoftmaxSum): number {
-  const bound = query.norm * query.keyNorm * (1 + FLOAT_SLACK);
+function boundUnscored(query: HeadQuery, row: number, count: number, head: SoftmaxSum): number {
+  const bound = (query.norms[row] as number) * query.keyNorm * (1 + FLOAT_SLACK);
   const logTail = Math.log(query.n - count) + bound;
-  const logHead = head.largest + Math.log(head.sum);
-  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query, count));
+  const logHead = logOf(head);
+  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query, row, count));
 }
 
 /**
@@ -74,7 +108,8 @@ function boundUnscored(query: HeadQuery, count: number, head: SoftmaxSum): numbe
  * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
  *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */
-function roundingOfMass({ shape, norm, keyNorm }: HeadQuery, count: number): number {
+function roundingOfMass({ shape, norms, keyNorm }: HeadQuery, row: number, count: number): number {
+  const norm = norms[row] as number;
   const score = (shape.headDim / 4 + 4) * UNIT * norm * keyNorm;
   const weights = 3 * 79 * UNIT;
   const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT;

@@ -6,17 +6,15 @@
  * Shapes: n keys, d the dimension of a head (a multiple of 8), rows the query rows. All numbers are float32 in
  * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
-import { PAGE_KEYS, type Precision } from './layout.ts';
+import type { CodeKernels } from './code-kernels.ts';
+import { PAGE_KEYS, type PageLayout, type Precision } from './layout.ts';
 
 /** The keys of one key-value head, as they lie in one arena. */
-export interface Pages {
+export interface Pages extends PageLayout {
   /** Address of the page table (pages) of uint32: where the page of the first head lies. */
-  table: number;
+  readonly table: number;
   /** Bytes from the first head's part of a page to this head's. */
-  headOffset: number;
-  /** d */
-  headDim: number;
-  precision: Precision;
+  readonly headOffset: number;
 }
 
 /** A block of query rows that attend to the same key-value head. */
@@ -31,7 +29,7 @@ export interface QueryRows {
 }
 
 /** Arithmetic over the memory of one arena. */
-export interface Kernels {
+export interface Kernels extends CodeKernels {
   readonly name: 'reference' | 'wasm';
 
   /**

@@ -1,7 +1,8 @@
 /**
  * How keys and values lie in memory, which kernels and cache agree on. A page is 64 consecutive keys, the unit of
- * allocation, of summaries and of saving. In the exact plane the page of one head is its key rows (64, d) followed by
- * its value rows (64, d), in float16 or float32.
+ * allocation, of summaries and of saving. The page of one head is a record: its exact rows, then the planes that the
+ * cache keeps of them, each at its own offset. The exact rows are written key by key; the other planes all at once,
+ * when the page is full, and never again.
  */
 
 export const PAGE_KEYS = 64;
@@ -11,12 +12,102 @@ export type Precision = 'f16' | 'f32';
 
 export const PRECISIONS: readonly Precision[] = ['f16', 'f32'];
 
+/**
+ * The planes beside the exact one. With y = R (k - c), where R is a fixed rotation (`rotation.ts`) into D = `codeDim`
+ * dimensions and c the page's own centre, as it is stored:
+ *
+ * - `sign`: the signs of y, a factor f = ||y||^2 / ||y||_1 that makes f <q, sign y> an estimate of <q, y> (RaBitQ,
+ *   arXiv 2405.12497), and c.
+ * - `int4`: y and R v as codes of 4 bits, with a step each.
+ * - `int8`: the lower 4 bits that make the codes of y int8, and a bound on their error ||y - y8||.
+ * - `summary`: the mean key and the mean value of the page, and the radius of the values round their mean.
+ * - `boxes`: the smallest and the largest number of each dimension over 16 keys (Quest, arXiv 2406.10774).
+ *
+ * `int8` stands on `int4`, and `int4` on `sign`.
+ */
+export const PLANES = ['sign', 'int4', 'int8', 'summary', 'boxes'] as const;
+export type Plane = (typeof PLANES)[number];
+
+/** The planes that each stands on. */
+export const PLANE_BASES: Readonly<Record<Plane, readonly Plane[]>> = {
+  sign: [],
+  int4: ['sign'],
+  int8: ['sign', 'int4'],
+  summary: [],
+  boxes: [],
+};
+
+/** Keys of one box. */
+export const BOX_KEYS = 16;
+
 /** Pages that hold n keys. */
 export const pagesFor = (n: number): number => Math.ceil(n / PAGE_KEYS);
 
 /** Bytes of one row of d numbers. */
 export const rowBytes = (headDim: number, precision: Precision): number => headDim * (precision === 'f16' ? 2 : 4);
 
-/** Bytes of one head's page: keys and values. */
+/** Bytes of the exact rows of one head's page: keys and values. */
 export const exactPageBytes = (headDim: number, precision: Precision): number =>
   2 * PAGE_KEYS * rowBytes(headDim, precision);
+
+/** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
+export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
+
+/**
+ * Bytes of a plane's part of a page, whose contents are, in this order:
+ *
+ * - sign: signs (4, D / 8, 16) of uint8: bit b of number [g][t][i] is set where dimension 8 t + b of key 16 g + i is
+ *   negative; factors (64) of `upper16`; centre (D) of int8; its step, float32, and 12 bytes that are not used.
+ * - int4: rows (64, D) of uint8, of each row first the key's D / 2 numbers and then the value's. The lower four bits
+ *   of number i of a half are the code of dimension i, the upper four that of dimension D / 2 + i. Then the steps
+ *   (64, 2), of key and value, of `upper16`.
+ * - int8: rows (64, D / 2) of uint8, as the keys' halves of int4; then the bounds (64) of `upper16`.
+ * - summary: mean key (d) of float32, mean value (d) of float32, radius of float32, and 12 bytes that are not used.
+ * - boxes: (4, 2, d) of float32: of 16 keys each the smallest numbers, then the largest.
+ */
+export const planeBytes = (plane: Plane, headDim: number): number => {
+  const d = codeDim(headDim);
+  switch (plane) {
+    case 'sign':
+      return PAGE_KEYS * (d / 8 + 2) + d + 16;
+    case 'int4':
+      return PAGE_KEYS * (d + 4);
+    case 'int8':
+      return PAGE_KEYS * (d / 2 + 2);
+    case 'summary':
+      return 2 * headDim * 4 + 16;
+    case 'boxes':
+      return (PAGE_KEYS / BOX_KEYS) * 2 * headDim * 4;
+  }
+};
+
+/** Offsets of the planes from the beginning of a head's page, in bytes; 0 where the cache does not keep the plane. */
+export type PlaneOffsets = Readonly<Record<Plane, number>>;
+
+/** The record of one head's page. */
+export interface PageLayout extends PlaneOffsets {
+  /** d */
+  readonly headDim: number;
+  readonly precision: Precision;
+  /** Bytes of the record, a multiple of 64. */
+  readonly bytes: number;
+}
+
+const CACHE_LINE = 64;
+
+/** The record of a cache that keeps these planes beside the exact one. */
+export function pageLayout(headDim: number, precision: Precision, planes: readonly Plane[] = []): PageLayout {
+  const offsets: Record<Plane, number> = { sign: 0, int4: 0, int8: 0, summary: 0, boxes: 0 };
+  let bytes = exactPageBytes(headDim, precision);
+  for (const plane of PLANES) {
+    if (!planes.includes(plane)) continue;
+    bytes = Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
+    offsets[plane] = bytes;
+    bytes += planeBytes(plane, headDim);
+  }
+  return { headDim, precision, ...offsets, bytes: Math.ceil(bytes / CACHE_LINE) * CACHE_LINE };
+}
+
+/** `planes` with those that they stand on, each once, in the order of `PLANES`. */
+export const completePlanes = (planes: readonly Plane[]): Plane[] =>
+  PLANES.filter((plane) => planes.some((wanted) => wanted === plane || PLANE_BASES[wanted].includes(plane)));

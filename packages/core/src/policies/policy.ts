@@ -3,6 +3,7 @@
  */
 import { type Budget, parseBudget } from '../budgets/index.ts';
 import { KeysieveError } from '../errors.ts';
+import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
 
@@ -39,6 +40,7 @@ export const DEFAULT_BUDGET = 'fixed:256';
 const SPARSE_POLICIES: Readonly<Record<string, { selector: string; tail: string }>> = {
   window: { selector: 'window', tail: 'none' },
   topk: { selector: 'oracle', tail: 'none' },
+  sieve: { selector: 'sieve', tail: 'sampled' },
 };
 
 /** Every policy that there is. */
@@ -59,4 +61,10 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET }: PolicySp
     });
   }
   return { kind: 'sparse', name, budget: parseBudget(budget), selector: selector(), tail: tail() };
+}
+
+/** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
+export function policyPlanes(spec: PolicySpec): Plane[] {
+  const policy = createPolicy(spec);
+  return policy.kind === 'dense' ? [] : completePlanes([...policy.selector.planes, ...policy.tail.planes]);
 }

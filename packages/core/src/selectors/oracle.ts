@@ -2,16 +2,20 @@
  * The oracle: scores every key exactly and takes the largest. No selector of as many keys leaves less mass unread, so
  * the others are measured against it; it reads all keys itself.
  */
-import { type HeadQuery, homeOf, positionsBuffer, scoreAll, sumOfScores } from '../cache/head-query.ts';
+import { type HeadQuery, homeOf, positionsBuffer, scoreAll, scoresOf, sumOfScores } from '../cache/head-query.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import { keptKeys, type Selector, selectAll, writeKept } from './selector.ts';
 
 export default function createOracle(): Selector {
   return {
     name: 'oracle',
+    planes: [],
+    unit: 'head',
+    certain: true,
     select(query, budget) {
       const { n, layer, head, shape } = query;
-      const scores = scoreAll(query);
+      scoreAll(query);
+      const scores = scoresOf(query);
       const total = sumOfScores(query);
       const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
       const limit = budget.keys({ n, layer, head });

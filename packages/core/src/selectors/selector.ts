@@ -1,25 +1,55 @@
 /**
- * A selector chooses, for one query row, the keys that are attended exactly. It writes their positions, ascending and
- * without repeats, into the positions buffer of the query, and says what it learned of the others on the way.
+ * A selector chooses the keys that are attended exactly. It writes their positions, ascending and without repeats, into
+ * the positions buffer of the query, and says what it learned of the others on the way.
  */
 import type { Budget } from '../budgets/budget.ts';
 import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
+import type { Plane } from '../kernels/layout.ts';
 
 export interface Selection {
   /** Keys chosen: so many positions stand in the positions buffer. */
   count: number;
   /**
    * The sum over all keys that the query may see, where the selector has scored them all exactly (to rounding);
-   * undefined where it has not.
+   * undefined where it has not. Of selectors of single rows only.
    */
   total?: SoftmaxSum;
+  /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
+  sample?: Sample;
   /** Bytes of the cache that were read to choose. */
   bytesScanned: number;
 }
 
+/**
+ * Keys to be attended by their codes, in the coded list of the home region's workspace, with their log-weights. Where
+ * there is a sample, the chosen keys have weights too: their probabilities and the caps stand in the workspace.
+ */
+export interface Sample {
+  /**
+   * Keys of the three parts of the list, one behind the other: those drawn for certain, and the others dealt out over
+   * two halves, so that the difference of the halves tells how far the sample can be trusted.
+   */
+  parts: readonly [certain: number, oneHalf: number, otherHalf: number];
+}
+
 export interface Selector {
   readonly name: string;
+  /** The planes that it reads beside the exact one. */
+  readonly planes: readonly Plane[];
+  /** Whether it chooses for each query head on its own, or the same keys for all heads of a group. */
+  readonly unit: 'head' | 'group';
+  /** Whether the keys that it leaves under a budget of tail mass have at most that mass for certain. */
+  readonly certain: boolean;
+  /** How a block of consecutive queries shares a sample; undefined where every position is asked on its own. */
+  readonly blocks?: BlockSampling;
   select(query: HeadQuery, budget: Budget): Selection;
+}
+
+export interface BlockSampling {
+  /** Keys of the sample for a budget of `keys` a position. */
+  sampleSize(keys: number): number;
+  /** The share of a key counts to this power in its probability. */
+  readonly temper: number;
 }
 
 /** Keys that every selector keeps, as attention sinks (arXiv 2309.17453) and nearest neighbours. */

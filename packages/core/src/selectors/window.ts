@@ -2,13 +2,16 @@
  * StreamingLLM (arXiv 2309.17453): the first keys, which serve as sinks, and the last ones. It looks at no score, so
  * with a budget of a mass it has to score all keys to know how far back to reach.
  */
-import { positionsBuffer, scoreAll, sumOfScores } from '../cache/head-query.ts';
+import { positionsBuffer, scoreAll, scoresOf, sumOfScores } from '../cache/head-query.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import { type Selection, type Selector, SINK_KEYS, selectAll, writeKept } from './selector.ts';
 
 export default function createWindow(): Selector {
   return {
     name: 'window',
+    planes: [],
+    unit: 'head',
+    certain: true,
     select(query, budget): Selection {
       const { n, layer, head, shape } = query;
       const limit = budget.keys({ n, layer, head });
@@ -19,7 +22,8 @@ export default function createWindow(): Selector {
         return Math.min(count, n);
       };
       if (budget.tailMass === undefined) return { count: choose(limit), bytesScanned: 0 };
-      const count = choose(Math.min(limit, reachForMass(scoreAll(query), budget.tailMass)));
+      scoreAll(query);
+      const count = choose(Math.min(limit, reachForMass(scoresOf(query), budget.tailMass)));
       const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
       return { count, total: sumOfScores(query), bytesScanned };
     },

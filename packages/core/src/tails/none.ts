@@ -2,5 +2,11 @@
 import type { Tail } from './tail.ts';
 
 export default function createNone(): Tail {
-  return { name: 'none', drops: true, add: () => ({ bytesRead: 0 }) };
+  return {
+    name: 'none',
+    planes: [],
+    drops: true,
+    readsSample: false,
+    add: () => ({ bytesRead: 0, keysCoded: 0 }),
+  };
 }

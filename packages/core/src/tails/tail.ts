@@ -3,17 +3,29 @@
  * added, as well as it can tell.
  */
 import type { HeadQuery, ThreadRegion } from '../cache/head-query.ts';
+import type { Plane } from '../kernels/layout.ts';
 import type { Selection } from '../selectors/selector.ts';
 
 export interface TailEstimate {
   /** Bytes of the cache that were read for it. */
   bytesRead: number;
+  /** Keys that were read by their codes. */
+  keysCoded: number;
+  /**
+   * Estimates of ||output - exact output|| (rows), where the tail can tell; undefined where it has none. They promise
+   * nothing: their certificate is `estimated`.
+   */
+  errors?: number[];
 }
 
 export interface Tail {
   readonly name: string;
+  /** The planes that it reads beside the exact one. */
+  readonly planes: readonly Plane[];
   /** Whether it leaves the state alone, so that the output is that of the selected keys. */
   readonly drops: boolean;
-  /** Adds the keys that are not in `selection` to the state of one row, which lies in `region`. */
+  /** Whether it reads the sample of the selection, and goes with selectors that draw one only. */
+  readonly readsSample: boolean;
+  /** Adds the keys that are not in `selection` to the state of the query's rows, which lies in `region`. */
   add(query: HeadQuery, selection: Selection, region: ThreadRegion): TailEstimate;
 }

@@ -1,6 +1,6 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
 import { availableParallelism } from 'node:os';
-import { attentionBytes, createPolicy, type PolicySpec, type Precision } from 'keysieve';
+import { attentionBytes, createPolicy, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
 import { inspectDenseModel, type ModelConfig } from '../model/index.ts';
 import type { Precision as DensePrecision } from '../onnx/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
@@ -64,7 +64,8 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
-  const sizes = attentionBytes({ ...config, capacity: tokens, precision: cachePrecision, threads }, CHUNK_TOKENS);
+  const cacheSize = { ...config, capacity: tokens, precision: cachePrecision, planes: policyPlanes(attention), threads };
+  const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + activationBytes(config);
   const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES;

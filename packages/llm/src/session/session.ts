@@ -7,10 +7,11 @@ import {
   type AttentionReport,
   addReport,
   createAttention,
-  createPolicy,
   emptyReport,
+  type Plane,
   type PolicySpec,
   type Precision,
+  policyPlanes,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
 import type { Attend, DenseModel } from '../model/index.ts';
@@ -21,6 +22,11 @@ import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './p
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'dense' }`. Prefill is dense. */
   attention?: PolicySpec;
+  /**
+   * Planes that the cache keeps beside the exact one. Default: those that `attention` reads. Name more of them to
+   * evaluate other policies.
+   */
+  planes?: readonly Plane[];
   /** Precision of the cache. Default: `f32` where the dense layers are `exact`, else `f16`. */
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
@@ -93,8 +99,7 @@ export const defaultCachePrecision = (dense: DenseModel['precision']): Precision
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   const { layers, keyValueHeads, headDim, heads } = model.dense.config;
-  const { attention: policy = DENSE, cachePrecision, memoryLimit } = options;
-  createPolicy(policy);
+  const { attention: policy = DENSE, planes = [], cachePrecision, memoryLimit } = options;
   const attention = await createAttention({
     layers,
     keyValueHeads,
@@ -103,6 +108,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
     capacity: model.contextLength,
     threads: model.threads,
     precision: cachePrecision ?? defaultCachePrecision(model.dense.precision),
+    planes: [...policyPlanes(policy), ...planes],
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });
   return new Session(model, attention, policy);

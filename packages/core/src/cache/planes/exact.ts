@@ -19,7 +19,7 @@ export interface HeadRows {
 
 /**
  * Rounds rows (count, d) into a page at `address`, by way of `staging`, which has room for a page of float32. Returns
- * the largest squared norm among them. Throws `not-a-number` when a number is not finite in this precision.
+ * the largest of their squared norms, and the sum. Throws `not-a-number` when a number is not finite in this precision.
  */
 export function writeExact(
   arena: Arena,
@@ -27,10 +27,11 @@ export function writeExact(
   address: number,
   rows: HeadRows,
   precision: Precision,
-): number {
+): { largest: number; sum: number } {
   const { numbers, heads, head, headDim, first, count } = rows;
   const { f32 } = arena.views();
   let largest = 0;
+  let sum = 0;
   for (let row = 0; row < count; row++) {
     const from = ((first + row) * heads + head) * headDim;
     const to = staging / 4 + row * headDim;
@@ -41,6 +42,7 @@ export function writeExact(
       squared += x * x;
     }
     if (squared > largest) largest = squared;
+    sum += squared;
   }
   const finite = arena.kernels.store(staging, address, count * headDim, precision);
   invariant(finite, () => ({
@@ -52,7 +54,7 @@ export function writeExact(
         ? 'Keep the cache in f32, or look for the fault in the model.'
         : 'Look for the fault in the model.',
   }));
-  return largest;
+  return { largest, sum };
 }
 
 /** Reads a row (d) at `address` as float32. */

@@ -5,26 +5,15 @@
  */
 import { floatToHalf, halfToFloat, LARGEST_HALF } from '../half.ts';
 import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
-import { PAGE_KEYS, rowBytes } from '../layout.ts';
-import { type Views, viewsOf } from '../views.ts';
+import { viewsOf } from '../views.ts';
+import { createReferenceCodeKernels } from './code-kernels.ts';
+import { at, dot, exactRow, floatsAt, takeWeights } from './rows.ts';
 
 export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   const views = viewsOf(memory);
 
-  /** Row of a head at `position` (d). */
-  const rowOf = (pages: Pages, what: 'keys' | 'values', position: number): Float64Array => {
-    const slab = at(views().u32, pages.table / 4 + Math.floor(position / PAGE_KEYS));
-    const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
-    return readRow(views(), slab + pages.headOffset + row * rowBytes(pages.headDim, pages.precision), pages);
-  };
-
-  const score = (pages: Pages, query: number, position: number): number => {
-    const key = rowOf(pages, 'keys', position);
-    const { f32 } = views();
-    let sum = 0;
-    for (let i = 0; i < pages.headDim; i++) sum += at(f32, query / 4 + i) * at(key, i);
-    return sum;
-  };
+  const score = (pages: Pages, query: number, position: number): number =>
+    dot(floatsAt(views(), query, pages.headDim), exactRow(views(), pages, 'keys', position));
 
   /** Takes one row's softmax over `positions` into its statistics (2) and output (d). */
   const attendRow = (
@@ -35,26 +24,13 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
     output: number,
   ): void => {
     const list = [...positions];
-    if (list.length === 0) return;
-    const { f32 } = views();
     const scores = list.map((position) => score(pages, query, position));
-    const before = at(f32, statistics / 4);
-    const largest = scores.reduce((a, b) => Math.max(a, b), before);
-    const shrink = before === largest ? 1 : Math.exp(before - largest);
-    let sum = at(f32, statistics / 4 + 1) * shrink;
-    const outputs = Float64Array.from(f32.subarray(output / 4, output / 4 + pages.headDim), (x) => x * shrink);
-    for (const [index, position] of list.entries()) {
-      const weight = Math.exp(at(scores, index) - largest);
-      const value = rowOf(pages, 'values', position);
-      sum += weight;
-      for (let i = 0; i < pages.headDim; i++) outputs[i] = at(outputs, i) + weight * at(value, i);
-    }
-    f32[statistics / 4] = largest;
-    f32[statistics / 4 + 1] = sum;
-    f32.set(outputs, output / 4);
+    const valueOf = (index: number) => exactRow(views(), pages, 'values', at(list, index));
+    takeWeights(views(), scores, valueOf, statistics, output, pages.headDim);
   };
 
   return {
+    ...createReferenceCodeKernels(memory),
     name: 'reference',
 
     store(source, destination, count, precision) {
@@ -157,17 +133,6 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   };
 }
 
-/** A row of d numbers at `address`, in float64. */
-function readRow({ f32, u16 }: Views, address: number, { headDim, precision }: Pages): Float64Array {
-  const row = new Float64Array(headDim);
-  for (let i = 0; i < headDim; i++) {
-    row[i] = precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i));
-  }
-  return row;
-}
-
 function* range(from: number, to: number): Generator<number> {
   for (let i = from; i < to; i++) yield i;
 }
-
-const at = (array: ArrayLike<number>, index: number): number => array[index] as number;

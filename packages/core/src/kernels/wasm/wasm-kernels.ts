@@ -1,6 +1,7 @@
 /** The kernels in WebAssembly: compiled once a process, instantiated once for each arena and thread. */
 import type { Kernels } from '../kernels.ts';
 import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
+import { type CodeExports, wrapCodeKernels } from './code-kernels.ts';
 
 /** `Pages`, as the module takes them: half is 1 for float16. */
 type PageArguments = [table: number, headOffset: number, d: number, half: number];
@@ -9,7 +10,7 @@ type PageArguments = [table: number, headOffset: number, d: number, half: number
 type RangeArguments = [...PageArguments, from: number, to: number, queries: number, rows: number];
 
 /** The functions that packages/core/assembly exports. Addresses wrap to 32 bits on the way in. */
-interface Exports {
+interface Exports extends CodeExports {
   storeHalf(source: number, destination: number, count: number): number;
   storeSingle(source: number, destination: number, count: number): number;
   startState(state: number, rows: number, d: number): void;
@@ -57,6 +58,7 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
   const wasm = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   const half = (precision: 'f16' | 'f32') => (precision === 'f16' ? 1 : 0);
   return {
+    ...wrapCodeKernels(wasm),
     name: 'wasm',
     store: (source, destination, count, precision) =>
       (precision === 'f16' ? wasm.storeHalf : wasm.storeSingle)(source, destination, count) !== 0,

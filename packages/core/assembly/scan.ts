@@ -1,0 +1,189 @@
+/**
+ * The scan by signs. A query is rotated and prepared once: for every 4 dimensions a table of the 16 sums that their
+ * signs can give, of codes of 5 bits, so that 4 bits of 16 keys are looked up by one instruction (RaBitQ's fast scan,
+ * arXiv 2405.12497). The signs of 16 keys lie side by side for it.
+ *
+ * A prepared query of `rows` rows: rotated rows (rows, D) of float32; codes (rows, D) of int16; tables (rows, D / 4, 16)
+ * of int8; and for each row 64 bytes, of which are used: the step of its codes, the sum of its codes, the step of its
+ * tables, and a bound on the norm of what the codes leave out, all float32.
+ */
+import { maxLanes, sumLanes } from './exponential';
+import { PAGE_KEYS, pageAddress } from './pages';
+import { codeDim, rotate } from './rotate';
+
+@inline
+export function queryCodes(codeQuery: usize, rows: i32, D: i32): usize {
+  return codeQuery + (<usize>(rows * D) << 2);
+}
+
+@inline
+function queryTables(codeQuery: usize, rows: i32, D: i32): usize {
+  return codeQuery + <usize>(rows * D) * 6;
+}
+
+@inline
+export function queryNumbers(codeQuery: usize, rows: i32, D: i32): usize {
+  return codeQuery + <usize>(rows * D) * 10;
+}
+
+@inline
+export function sumInts(x: v128): i32 {
+  return (
+    i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3)
+  );
+}
+
+/** See `CodeKernels.prepareCodes`. `scratch` is room for (2, D) floats. */
+export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize, scratch: usize): void {
+  const D = codeDim(d);
+  rotate(queries, rows, d, codeQuery, scratch);
+  for (let r = 0; r < rows; r++) {
+    const row = codeQuery + (<usize>(r * D) << 2);
+    let most = f32x4.splat(0.0);
+    for (let i: usize = 0; i < <usize>D << 2; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(row + i)));
+    const largest = maxLanes(most);
+    const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+    storeCodes(row, D, largest, queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), numbers);
+    storeTables(row, D, largest, queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2), numbers);
+  }
+}
+
+/** Codes of 16 bits, their step, their sum, and what they leave out. */
+@inline
+function storeCodes(row: usize, D: i32, largest: f32, codes: usize, numbers: usize): void {
+  const step = largest / <f32>32767.0;
+  const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
+  let sum = i32x4.splat(0);
+  let rest = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D; i += 8) {
+    const x0 = v128.load(row + (i << 2));
+    const x1 = v128.load(row + (i << 2), 16);
+    const c0 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x0, f32x4.splat(inverse))));
+    const c1 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x1, f32x4.splat(inverse))));
+    const packed = i16x8.narrow_i32x4_s(c0, c1);
+    v128.store(codes + (i << 1), packed);
+    const kept0 = i32x4.extend_low_i16x8_s(packed);
+    const kept1 = i32x4.extend_high_i16x8_s(packed);
+    sum = i32x4.add(sum, i32x4.add(kept0, kept1));
+    // In steps, so that no square overflows or vanishes.
+    const r0 = f32x4.sub(f32x4.mul(x0, f32x4.splat(inverse)), f32x4.convert_i32x4_s(kept0));
+    const r1 = f32x4.sub(f32x4.mul(x1, f32x4.splat(inverse)), f32x4.convert_i32x4_s(kept1));
+    rest = f32x4.add(rest, f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1)));
+  }
+  store<f32>(numbers, step);
+  store<f32>(numbers, <f32>sumInts(sum), 4);
+  // A product of up to 32,767 may be off by 2^-9 of a step; where the step has vanished, the row itself is left out.
+  const slack = <f32>Math.sqrt(<f64>D) * <f32>0.00390625;
+  const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : largest * <f32>D;
+  store<f32>(numbers, left, 12);
+}
+
+/** Tables of sums of 5-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */
+@inline
+function storeTables(row: usize, D: i32, largest: f32, tables: usize, numbers: usize): void {
+  const step = largest / <f32>15.0;
+  const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
+  const bit0 = i8x16(0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1);
+  const bit1 = i8x16(0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1);
+  const bit2 = i8x16(0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1);
+  const bit3 = i8x16(0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1);
+  for (let i = 0; i < D; i += 4) {
+    const x = f32x4.mul(v128.load(row + (<usize>i << 2)), f32x4.splat(inverse));
+    const codes = i32x4.trunc_sat_f32x4_s(f32x4.nearest(x));
+    let sums = signed(i32x4.extract_lane(codes, 0), bit0);
+    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 1), bit1));
+    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 2), bit2));
+    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 3), bit3));
+    v128.store(tables + (<usize>i << 2), sums);
+  }
+  store<f32>(numbers, step, 8);
+}
+
+/** `code` in 16 lanes, negative where `negative` is -1. */
+@inline
+function signed(code: i32, negative: v128): v128 {
+  return i8x16.sub(v128.xor(i8x16.splat(<i8>code), negative), negative);
+}
+
+/** <Rq, c> of a page, with the centre's codes at `centre` and their step behind them. */
+@inline
+export function centreScore(rotated: usize, centre: usize, D: i32): f32 {
+  let sum = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D; i += 16) {
+    const c = v128.load(centre + i);
+    const low = i16x8.extend_low_i8x16_s(c);
+    const high = i16x8.extend_high_i8x16_s(c);
+    const q = rotated + (i << 2);
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 16), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 32), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 48), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))));
+  }
+  return sumLanes(sum) * load<f32>(centre + <usize>D);
+}
+
+/** See `CodeKernels.scanSigns`. `plane` is the offset of the plane sign in a head's page. */
+export function scanSigns(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  plane: usize,
+  from: i32,
+  to: i32,
+  codeQuery: usize,
+  rows: i32,
+  scores: usize,
+  stride: i32,
+  bases: usize,
+  baseStride: i32,
+): void {
+  const D = codeDim(d);
+  const signBytes = <usize>D << 3;
+  const numbers = queryNumbers(codeQuery, rows, D);
+  const allTables = queryTables(codeQuery, rows, D);
+  for (let start = from; start < to; start += PAGE_KEYS) {
+    const signs = pageAddress(table, headOffset + plane, start / PAGE_KEYS);
+    const factors = signs + signBytes;
+    const centre = factors + (PAGE_KEYS << 1);
+    for (let r = 0; r < rows; r++) {
+      const base = centreScore(codeQuery + (<usize>(r * D) << 2), centre, D);
+      store<f32>(bases + (<usize>(r * baseStride + (start - from) / PAGE_KEYS) << 2), base);
+      const step = f32x4.splat(load<f32>(numbers + <usize>(r << 6), 8));
+      const tables = allTables + (<usize>(r * D) << 2);
+      let to16 = scores + (<usize>(r * stride + start - from) << 2);
+      for (let group: usize = 0; group < 4; group++) {
+        let low = i16x8.splat(0);
+        let high = i16x8.splat(0);
+        let at = signs + group * (<usize>D << 1);
+        const end = at + (<usize>D << 1);
+        let lookup = tables;
+        while (at < end) {
+          const bits = v128.load(at);
+          const sums = i8x16.add(
+            i8x16.swizzle(v128.load(lookup), v128.and(bits, i8x16.splat(15))),
+            i8x16.swizzle(v128.load(lookup, 16), i8x16.shr_u(bits, 4)),
+          );
+          low = i16x8.add(low, i16x8.extend_low_i8x16_s(sums));
+          high = i16x8.add(high, i16x8.extend_high_i8x16_s(sums));
+          at += 16;
+          lookup += 32;
+        }
+        const factor = factors + (group << 5);
+        const f0 = v128.load(factor);
+        const f1 = v128.load(factor, 16);
+        storeScores(i32x4.extend_low_i16x8_s(low), i32x4.extend_low_i16x8_u(f0), step, base, to16);
+        storeScores(i32x4.extend_high_i16x8_s(low), i32x4.extend_high_i16x8_u(f0), step, base, to16 + 16);
+        storeScores(i32x4.extend_low_i16x8_s(high), i32x4.extend_low_i16x8_u(f1), step, base, to16 + 32);
+        storeScores(i32x4.extend_high_i16x8_s(high), i32x4.extend_high_i16x8_u(f1), step, base, to16 + 48);
+        to16 += 64;
+      }
+    }
+  }
+}
+
+/** base + factor * step * sum of four keys, whose factors are the upper halves of floats. */
+@inline
+function storeScores(sums: v128, upperFactors: v128, step: v128, base: f32, destination: usize): void {
+  const factors = f32x4.mul(i32x4.shl(upperFactors, 16), step);
+  v128.store(destination, f32x4.add(f32x4.splat(base), f32x4.mul(factors, f32x4.convert_i32x4_s(sums))));
+}

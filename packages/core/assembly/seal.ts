@@ -1,0 +1,287 @@
+/** Writes the planes of a full page: what they hold is said in src/kernels/layout.ts. */
+import { maxLanes, sumLanes } from './exponential';
+import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
+import { codeDim, rotateRow, storeSignBits, widenToCode } from './rotate';
+
+/** Numbers up to 2^96 can be sealed. */
+const LARGEST: f32 = 7.922816251426434e28;
+/** Below this a row is as good as 0: its squares would vanish. */
+const SMALLEST: f32 = 1e-36;
+
+/** The upper half of x >= 0 as a float32, rounded up. */
+@inline
+function upper16(x: f32): u32 {
+  return (reinterpret<u32>(x) + 0xffff) >> 16;
+}
+
+@inline
+function fromUpper16(x: u32): f32 {
+  return reinterpret<f32>(x << 16);
+}
+
+/**
+ * See `CodeKernels.seal`; planes are named by their offsets, 0 where there is none. `scratch` holds rows as floats
+ * (64, d), one row rotated (D), the centre (D) and the sign bits of the rotation (2, D).
+ */
+export function seal(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  half: bool,
+  sign: usize,
+  int4: usize,
+  int8: usize,
+  summary: usize,
+  boxes: usize,
+  page: i32,
+  scratch: usize,
+): bool {
+  const D = codeDim(d);
+  const rowFloats = <usize>D << 2;
+  const record = pageAddress(table, headOffset, page);
+  const valuesPlane = record + rowBytes(d, half) * PAGE_KEYS;
+  const row = scratch + rowFloats * PAGE_KEYS;
+  const centre = row + rowFloats;
+  const bits = centre + rowFloats;
+  storeSignBits(D, bits);
+
+  const keys = floatRows(record, 0, PAGE_KEYS, d, half, scratch);
+  if (!within(keys, d)) return false;
+  if (sign != 0) {
+    storeCentre(keys, d, D, record + sign, centre, bits);
+    for (let key = 0; key < PAGE_KEYS; key++) {
+      widenToCode(keys + (<usize>(key * d) << 2), d, D, row);
+      rotateRow(row, D, bits);
+      for (let i: usize = 0; i < rowFloats; i += 16) {
+        v128.store(row + i, f32x4.sub(v128.load(row + i), v128.load(centre + i)));
+      }
+      const largest = largestOf(row, D);
+      storeSigns(row, D, largest, record + sign, key);
+      if (int4 == 0) continue;
+      const codes = record + int4 + <usize>(key * D);
+      const step = upper16(largest * <f32>0.0078125);
+      store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step);
+      const lower = int8 == 0 ? 0 : record + int8 + ((<usize>(key * D)) >> 1);
+      const rest = storeCodes(row, D, fromUpper16(step), codes, lower);
+      if (int8 == 0) continue;
+      const bound = boundOf(row, D, largest, fromUpper16(step), rest, centre);
+      store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>upper16(bound));
+    }
+  }
+  if (boxes != 0) storeBoxes(keys, d, record + boxes);
+  if (summary != 0) storeMean(keys, d, record + summary);
+
+  const values = floatRows(valuesPlane, 0, PAGE_KEYS, d, half, scratch);
+  if (!within(values, d)) return false;
+  if (int4 != 0) {
+    for (let key = 0; key < PAGE_KEYS; key++) {
+      widenToCode(values + (<usize>(key * d) << 2), d, D, row);
+      rotateRow(row, D, bits);
+      const step = upper16(largestOf(row, D) * <f32>0.0078125);
+      store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step, 2);
+      storeCodes(row, D, fromUpper16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), 0);
+    }
+  }
+  if (summary != 0) {
+    const mean = record + summary + (<usize>d << 2);
+    storeMean(values, d, mean);
+    store<f32>(mean + (<usize>d << 2), radiusOf(values, d, mean));
+  }
+  return true;
+}
+
+/** Whether all of 64 rows are numbers up to 2^96. */
+@inline
+function within(rows: usize, d: i32): bool {
+  let inside = i32x4.splat(-1);
+  for (let i: usize = 0; i < <usize>(PAGE_KEYS * d) << 2; i += 16) {
+    inside = v128.and(inside, f32x4.le(f32x4.abs(v128.load(rows + i)), f32x4.splat(LARGEST)));
+  }
+  return i32x4.all_true(inside);
+}
+
+@inline
+function largestOf(row: usize, D: i32): f32 {
+  let most = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D << 2; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(row + i)));
+  return maxLanes(most);
+}
+
+/** The mean of 64 rows (d). */
+@inline
+function storeMean(rows: usize, d: i32, mean: usize): void {
+  for (let i: usize = 0; i < <usize>d << 2; i += 16) {
+    let sum = f32x4.splat(0.0);
+    for (let key = 0; key < PAGE_KEYS; key++) sum = f32x4.add(sum, v128.load(rows + (<usize>(key * d) << 2) + i));
+    v128.store(mean + i, f32x4.mul(sum, f32x4.splat(<f32>0.015625)));
+  }
+}
+
+/** The rotated mean of the keys as int8 codes (D) with their step, and what they stand for at `centre`. */
+@inline
+function storeCentre(keys: usize, d: i32, D: i32, plane: usize, centre: usize, bits: usize): void {
+  if (D > d) memory.fill(centre + (<usize>d << 2), 0, <usize>(D - d) << 2);
+  storeMean(keys, d, centre);
+  rotateRow(centre, D, bits);
+  const codes = plane + (<usize>D << 3) + (PAGE_KEYS << 1);
+  const step = largestOf(centre, D) / <f32>127.0;
+  store<f32>(codes + <usize>D, step);
+  const scale = f32x4.splat(step > SMALLEST ? step : <f32>1.0);
+  for (let i: usize = 0; i < <usize>D; i += 4) {
+    const at = centre + (i << 2);
+    let code = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(at), scale)));
+    code = i32x4.max_s(i32x4.min_s(code, i32x4.splat(127)), i32x4.splat(-127));
+    v128.store(at, f32x4.mul(f32x4.convert_i32x4_s(code), f32x4.splat(step)));
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 0));
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 1), 1);
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 2), 2);
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 3), 3);
+  }
+}
+
+/** The signs of y, and f = ||y||^2 / ||y||_1, computed in units of the largest number. */
+@inline
+function storeSigns(y: usize, D: i32, largest: f32, plane: usize, key: i32): void {
+  const inverse = f32x4.splat(largest > SMALLEST ? <f32>1.0 / largest : <f32>0.0);
+  let sum = f32x4.splat(0.0);
+  let squares = f32x4.splat(0.0);
+  const group = plane + <usize>((key >> 4) * (D << 1)) + <usize>(key & 15);
+  for (let i: usize = 0; i < <usize>D; i += 8) {
+    const a = v128.load(y + (i << 2));
+    const b = v128.load(y + (i << 2), 16);
+    store<u8>(group + (i << 1), <u8>(i32x4.bitmask(a) | (i32x4.bitmask(b) << 4)));
+    const x0 = f32x4.mul(a, inverse);
+    const x1 = f32x4.mul(b, inverse);
+    sum = f32x4.add(sum, f32x4.add(f32x4.abs(x0), f32x4.abs(x1)));
+    squares = f32x4.add(squares, f32x4.add(f32x4.mul(x0, x0), f32x4.mul(x1, x1)));
+  }
+  const total = sumLanes(sum);
+  // No factor is larger than the largest number; the sums have fewer than 40 roundings each.
+  const factor = total > 0 ? min(largest, largest * (sumLanes(squares) / total) * <f32>1.000005) : largest;
+  store<u16>(plane + (<usize>D << 3) + (<usize>key << 1), <u16>upper16(factor));
+}
+
+/** int8 codes of four numbers, as int32, and what is left of these, in steps. */
+@inline
+function codesOf(x: v128): v128 {
+  const code = i32x4.trunc_sat_f32x4_s(f32x4.floor(x));
+  return i32x4.max_s(i32x4.min_s(code, i32x4.splat(127)), i32x4.splat(-128));
+}
+
+@inline
+function squaredRest(x: v128, code: v128): v128 {
+  const rest = f32x4.sub(f32x4.sub(x, f32x4.convert_i32x4_s(code)), f32x4.splat(0.5));
+  return f32x4.mul(rest, rest);
+}
+
+/**
+ * The codes of a row (D): upper halves to `upper`, lower halves to `lower` if that is not 0. Returns the sum of the
+ * squares of what they leave out, in steps.
+ */
+@inline
+function storeCodes(row: usize, D: i32, step: f32, upper: usize, lower: usize): f32 {
+  const half = <usize>D >> 1;
+  if (step < SMALLEST) {
+    // Codes of 0 stand for half a step of next to nothing.
+    memory.fill(upper, 0x88, half);
+    if (lower != 0) memory.fill(lower, 0, half);
+    return <f32>D * <f32>16384.0;
+  }
+  const scale = f32x4.splat(step);
+  let rest = f32x4.splat(0.0);
+  for (let i: usize = 0; i < half; i += 16) {
+    const a = row + (i << 2);
+    const b = a + (half << 2);
+    const a0 = f32x4.div(v128.load(a), scale);
+    const a1 = f32x4.div(v128.load(a, 16), scale);
+    const a2 = f32x4.div(v128.load(a, 32), scale);
+    const a3 = f32x4.div(v128.load(a, 48), scale);
+    const b0 = f32x4.div(v128.load(b), scale);
+    const b1 = f32x4.div(v128.load(b, 16), scale);
+    const b2 = f32x4.div(v128.load(b, 32), scale);
+    const b3 = f32x4.div(v128.load(b, 48), scale);
+    const ca0 = codesOf(a0);
+    const ca1 = codesOf(a1);
+    const ca2 = codesOf(a2);
+    const ca3 = codesOf(a3);
+    const cb0 = codesOf(b0);
+    const cb1 = codesOf(b1);
+    const cb2 = codesOf(b2);
+    const cb3 = codesOf(b3);
+    const low = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(ca0, ca1), i16x8.narrow_i32x4_s(ca2, ca3));
+    const high = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(cb0, cb1), i16x8.narrow_i32x4_s(cb2, cb3));
+    const eight = i8x16.splat(8);
+    const u = i8x16.add(i8x16.shr_s(low, 4), eight);
+    const w = i8x16.add(i8x16.shr_s(high, 4), eight);
+    v128.store(upper + i, v128.or(u, i8x16.shl(w, 4)));
+    if (lower == 0) continue;
+    const fifteen = i8x16.splat(15);
+    v128.store(lower + i, v128.or(v128.and(low, fifteen), i8x16.shl(v128.and(high, fifteen), 4)));
+    rest = f32x4.add(rest, f32x4.add(squaredRest(a0, ca0), squaredRest(a1, ca1)));
+    rest = f32x4.add(rest, f32x4.add(squaredRest(a2, ca2), squaredRest(a3, ca3)));
+    rest = f32x4.add(rest, f32x4.add(squaredRest(b0, cb0), squaredRest(b1, cb1)));
+    rest = f32x4.add(rest, f32x4.add(squaredRest(b2, cb2), squaredRest(b3, cb3)));
+  }
+  return sumLanes(rest);
+}
+
+/**
+ * A bound on ||R k - c - y8||: what the codes leave out; numbers in steps are off by 2^-17 of one each; and the
+ * rotation in float32, 14 and a few roundings of numbers that have the norm of k together.
+ */
+@inline
+function boundOf(y: usize, D: i32, largest: f32, step: f32, rest: f32, centre: usize): f32 {
+  const root = <f32>Math.sqrt(<f64>D);
+  const left = step * (<f32>Math.sqrt(<f64>rest) * <f32>1.0001 + root * <f32>7.62939453125e-6);
+  const norms = scaledNorm(y, D, largest) + <f32>2.0 * scaledNorm(centre, D, largestOf(centre, D));
+  return left + norms * <f32>3.814697265625e-6 + <f32>1e-37;
+}
+
+/** The norm of a row with this largest number, and not less. */
+@inline
+function scaledNorm(row: usize, D: i32, largest: f32): f32 {
+  if (largest <= SMALLEST) return largest * <f32>D;
+  const inverse = f32x4.splat(<f32>1.0 / largest);
+  let sum = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D << 2; i += 16) {
+    const x = f32x4.mul(v128.load(row + i), inverse);
+    sum = f32x4.add(sum, f32x4.mul(x, x));
+  }
+  return largest * <f32>Math.sqrt(<f64>sumLanes(sum)) * <f32>1.0001;
+}
+
+/** The largest distance of 64 rows from their mean, rounded up. */
+function radiusOf(rows: usize, d: i32, mean: usize): f32 {
+  let most: f64 = 0;
+  for (let key = 0; key < PAGE_KEYS; key++) {
+    let sum: f64 = 0;
+    for (let i: usize = 0; i < <usize>d << 2; i += 4) {
+      const x = <f64>load<f32>(rows + (<usize>(key * d) << 2) + i) - <f64>load<f32>(mean + i);
+      sum += x * x;
+    }
+    most = max(most, sum);
+  }
+  const radius = <f32>Math.sqrt(most);
+  return radius == 0 ? 0 : radius * <f32>1.000001 + <f32>1e-44;
+}
+
+/** The smallest and the largest numbers (d) of every 16 keys. */
+@inline
+function storeBoxes(keys: usize, d: i32, plane: usize): void {
+  const bytes = <usize>d << 2;
+  for (let box: usize = 0; box < 4; box++) {
+    const rows = keys + box * 16 * bytes;
+    const smallest = plane + box * 2 * bytes;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      let low = v128.load(rows + i);
+      let high = low;
+      for (let key: usize = 1; key < 16; key++) {
+        const x = v128.load(rows + key * bytes + i);
+        low = f32x4.min(low, x);
+        high = f32x4.max(high, x);
+      }
+      v128.store(smallest + i, low);
+      v128.store(smallest + bytes + i, high);
+    }
+  }
+}

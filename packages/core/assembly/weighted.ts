@@ -1,0 +1,86 @@
+/** Attention to scattered keys with given weights: exact scores, weights in their place, and values added up. */
+import { gather, mask } from './decode';
+import { PAGE_KEYS, rowBytes } from './pages';
+import { addWeightedRows, scoreRows } from './rows';
+import { absorbScores, stateOutput } from './softmax';
+
+/** See `CodeKernels.scoreSelected`. `scratch` holds keys (64, d) and 64 scores. */
+export function scoreSelected(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  half: bool,
+  indices: usize,
+  count: i32,
+  queries: usize,
+  rows: i32,
+  scores: usize,
+  stride: i32,
+  scratch: usize,
+): void {
+  const bytes = rowBytes(d, half);
+  const own = scratch + (<usize>(PAGE_KEYS * d) << 2);
+  for (let done = 0; done < count; done += PAGE_KEYS) {
+    const some = min(count - done, PAGE_KEYS);
+    gather(table, headOffset, bytes, d, half, indices + (<usize>done << 2), some, scratch);
+    for (let r = 0; r < rows; r++) {
+      scoreRows(queries + (<usize>(r * d) << 2), scratch, (some + 3) & ~3, d, own);
+      memory.copy(scores + (<usize>(r * stride + done) << 2), own, <usize>some << 2);
+    }
+  }
+}
+
+/** See `CodeKernels.weighScores`. */
+export function weighScores(
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  count: i32,
+  logProbabilities: usize,
+  caps: usize,
+): void {
+  const whole = <usize>(count & ~3) << 2;
+  for (let r = 0; r < rows; r++) {
+    const row = scores + (<usize>(r * stride) << 2);
+    const cap = load<f32>(caps + (<usize>r << 2));
+    for (let i: usize = 0; i < whole; i += 16) {
+      const s = v128.load(row + i);
+      const weighed = f32x4.min(f32x4.sub(s, v128.load(logProbabilities + i)), f32x4.splat(cap));
+      v128.store(row + i, f32x4.max(s, weighed));
+    }
+    for (let i = whole; i < <usize>count << 2; i += 4) {
+      const s = load<f32>(row + i);
+      store<f32>(row + i, max(s, min(s - load<f32>(logProbabilities + i), cap)));
+    }
+  }
+}
+
+/** See `CodeKernels.addValues`. `scratch` holds values (64, d) and 64 weights. */
+export function addValues(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  half: bool,
+  indices: usize,
+  count: i32,
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  state: usize,
+  scratch: usize,
+): void {
+  const bytes = rowBytes(d, half);
+  const weights = scratch + (<usize>(PAGE_KEYS * d) << 2);
+  for (let done = 0; done < count; done += PAGE_KEYS) {
+    const some = min(count - done, PAGE_KEYS);
+    const end = (some + 3) & ~3;
+    gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, half, indices + (<usize>done << 2), some, scratch);
+    for (let r = 0; r < rows; r++) {
+      memory.copy(weights, scores + (<usize>(r * stride + done) << 2), <usize>some << 2);
+      mask(weights, some, end);
+      const output = stateOutput(state, rows) + (<usize>(r * d) << 2);
+      absorbScores(weights, end, state + (<usize>r << 3), output, d);
+      addWeightedRows(weights, scratch, some, d, output);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** What is noted of one query row, as the tasks of a job write it and the job's owner reads it. */
+import { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from '../certificates/certificate.ts';
+import type { Views } from '../kernels/views.ts';
+import type { Job } from './job.ts';
+
+/** As the policy chose; with more keys, for the sake of a certificate; with all keys. */
+export const ROW_OUTCOMES = ['chosen', 'extended', 'dense'] as const;
+export type RowOutcome = (typeof ROW_OUTCOMES)[number];
+
+/** What one row read, and how exact its output is. */
+export interface RowResult extends Certificate {
+  /** Keys read exactly. */
+  keysRead: number;
+  /** Keys read by their codes. */
+  keysCoded: number;
+  /** Bytes of all rows that read together, with the first of them. */
+  bytesRead: number;
+  outcome: RowOutcome;
+}
+
+/** Numbers of a row's result. */
+export const ROW_RESULTS = 7;
+
+/** Notes the result of row number `row` of the job: (count * heads, ROW_RESULTS) at its `results`. */
+export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, row: number, result: RowResult): void {
+  const numbers = [
+    result.keysRead,
+    result.keysCoded,
+    result.bytesRead,
+    upToFloat(result.tailMass),
+    upToFloat(result.outputError),
+    CERTIFICATE_KINDS.indexOf(result.kind),
+    ROW_OUTCOMES.indexOf(result.outcome),
+  ];
+  f32.set(numbers, results / 4 + row * ROW_RESULTS);
+}
+
+/** The result of row number `row`, from the results of a job. */
+export function readResult(results: Float32Array, row: number): RowResult {
+  const numbers = results.subarray(row * ROW_RESULTS, (row + 1) * ROW_RESULTS);
+  const [keysRead = 0, keysCoded = 0, bytesRead = 0, tailMass = 0, outputError = 0, kind = 0, outcome = 0] = numbers;
+  return {
+    keysRead,
+    keysCoded,
+    bytesRead,
+    tailMass,
+    outputError,
+    kind: CERTIFICATE_KINDS[kind] as CertificateKind,
+    outcome: ROW_OUTCOMES[outcome] as RowOutcome,
+  };
+}
+
+/** A float32 that is not below x >= 0: results travel as float32, and a bound may only grow on the way. */
+function upToFloat(x: number): number {
+  const nearest = Math.fround(x);
+  return nearest >= x ? nearest : Math.fround(x * (1 + 2 ** -23));
+}

@@ -1,0 +1,188 @@
+/**
+ * The steps of a group's queries that read the coded planes: scores of all keys by their signs, scores of some by their
+ * 4-bit codes, and attention with given weights, exact or by codes. Keys of the page that is not full yet have no
+ * codes; their exact scores stand in.
+ */
+import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
+import { codeDim, PAGE_KEYS, pagesFor } from '../kernels/layout.ts';
+import {
+  carryState,
+  gatherScores,
+  type HeadQuery,
+  type HeadSegment,
+  homeOf,
+  type ListPart,
+  partOf,
+  strideOf,
+  type ThreadRegion,
+} from './head-query.ts';
+import { scoreStride, type Workspace } from './workspace.ts';
+
+/** The first key of the page that is not full: the keys before it have codes. */
+export const openFrom = (n: number): number => n - (n % PAGE_KEYS);
+
+/** Prepares the queries from row `first` of the workspace on, in every region, for the scores below. */
+export function prepareCodes({ segments, rows, shape }: HeadQuery, first = 0): void {
+  for (const { region } of segments) {
+    const { queries, codeQuery, scratch } = region.workspace;
+    region.kernels.prepareCodes(queries + first * shape.headDim * 4, rows, shape.headDim, codeQuery, scratch);
+  }
+}
+
+const baseStride = ({ from, to }: HeadSegment): number => pagesFor(to - from);
+
+/** Estimated scores of all keys by their signs, for all rows: (rows, strideOf), in the home region's workspace. */
+export function scanAll(query: HeadQuery): void {
+  const { rows } = query;
+  gatherScores(query, (segment, scores, stride) => {
+    const { region, pages, from, to } = segment;
+    const { queries, codeQuery, bases, scratch } = region.workspace;
+    const whole = Math.max(from, openFrom(to));
+    region.kernels.scanSigns(pages, from, whole, codeQuery, rows, scores, stride, bases, baseStride(segment));
+    if (whole < to) {
+      region.kernels.scoreKeys(pages, whole, to, queries, rows, scores + (whole - from) * 4, stride, scratch);
+    }
+  });
+}
+
+/**
+ * Scores by 4-bit codes of the first `count` positions of the positions buffer, all with codes: column j of the home
+ * region's scores (rows, strideOf) becomes that of position j. `scanAll` has gone before.
+ */
+export function scoreListed(query: HeadQuery, count: number): void {
+  const { rows } = query;
+  const home = homeOf(query);
+  const stride = strideOf(query);
+  for (const segment of query.segments) {
+    const { region, pages, from } = segment;
+    const part = partOf(query, segment, indicesOf, 0, count);
+    const some = part.end - part.start;
+    if (some === 0) continue;
+    const [target, own] =
+      region === home ? [home.workspace.scores + part.start * 4, stride] : [region.workspace.scores, scoreStride(some)];
+    const { codeQuery, bases } = region.workspace;
+    region.kernels.scoreCodes(
+      pages,
+      from,
+      part.indices,
+      some,
+      codeQuery,
+      rows,
+      target,
+      own,
+      bases,
+      baseStride(segment),
+    );
+    if (region === home) continue;
+    copyRows(region, target, own, home, home.workspace.scores + part.start * 4, stride, rows, some);
+  }
+}
+
+const indicesOf = ({ indices }: Workspace): number => indices;
+
+/** Attends with given weights: log-weights of a part's keys are put at `scores` (rows, stride), then added up. */
+type Weigh = (part: ListPart, some: number) => { scores: number; stride: number };
+
+/**
+ * Attends exactly with all rows to the first `count` positions of the positions buffer, each with the weight that its
+ * probability and the caps give it. Returns the region where the state lies.
+ */
+export function attendWeighted(query: HeadQuery, count: number): ThreadRegion {
+  const { rows, shape, segments } = query;
+  const home = homeOf(query);
+  const weigh: Weigh = ({ region, pages, start, indices }, some) => {
+    const { queries, scratch, scores, logProbabilities, caps } = region.workspace;
+    const stride = scoreStride(some);
+    region.kernels.scoreSelected(pages, indices, some, queries, rows, scores, stride, scratch);
+    const probabilities =
+      region === home
+        ? logProbabilities + start * 4
+        : copyRows(home, home.workspace.logProbabilities + start * 4, 0, region, logProbabilities, 0, 1, some);
+    if (region !== home) copyRows(home, home.workspace.caps, 0, region, caps, 0, 1, rows);
+    region.kernels.weighScores(scores, stride, rows, some, { logProbabilities: probabilities, caps });
+    return { scores, stride };
+  };
+  return addListed(segments, query, indicesOf, 0, count, shape.headDim, ({ state }) => state, weigh, 'addValues');
+}
+
+/**
+ * Attends by 4-bit codes with all rows to `count` positions of the coded list from number `first` on, with the
+ * log-weights that stand in `codedScores`, in the coded state number `which`. Returns the region where it lies.
+ */
+export function attendCoded(query: HeadQuery, first: number, count: number, which: 0 | 1 | 2): ThreadRegion {
+  const { rows, shape, segments } = query;
+  const home = homeOf(query);
+  const stride = strideOf(query);
+  const weigh: Weigh = ({ region, start }, some) => {
+    const scores = home.workspace.codedScores + start * 4;
+    if (region === home) return { scores, stride };
+    const own = scoreStride(some);
+    const target = region.workspace.codedScores;
+    return { scores: copyRows(home, scores, stride, region, target, own, rows, some), stride: own };
+  };
+  const codedState = ({ codedStates }: Workspace) => codedStates[which];
+  const list = ({ codedIndices }: Workspace) => codedIndices;
+  return addListed(segments, query, list, first, count, codeDim(shape.headDim), codedState, weigh, 'addCodedValues');
+}
+
+function addListed(
+  segments: readonly HeadSegment[],
+  query: HeadQuery,
+  list: (workspace: Workspace) => number,
+  first: number,
+  count: number,
+  dimensions: number,
+  stateOf: (workspace: Workspace) => number,
+  weigh: Weigh,
+  add: keyof Pick<Kernels, 'addValues' | 'addCodedValues'>,
+): ThreadRegion {
+  const { rows } = query;
+  return carryState(
+    segments,
+    rows,
+    dimensions,
+    (segment) => {
+      const part = partOf(query, segment, list, first, count);
+      const some = part.end - part.start;
+      if (some === 0) return;
+      const { scores, stride } = weigh(part, some);
+      const { region, pages } = segment;
+      const { workspace } = region;
+      const state = stateOf(workspace);
+      region.kernels[add](pages, part.indices, some, scores, stride, rows, state, workspace.scratch);
+    },
+    stateOf,
+  );
+}
+
+/** Merges the coded states into the first, and that, turned back, into the state of the exact rows in `region`. */
+export function mergeCoded({ rows, shape }: HeadQuery, region: ThreadRegion): void {
+  const { headDim } = shape;
+  const { kernels, workspace, views } = region;
+  const { state, codedStates, outputs, scratch } = workspace;
+  const [sum, ...others] = codedStates;
+  for (const other of others) kernels.mergeState(sum, other, rows, codeDim(headDim));
+  kernels.rotateBack(stateOutputs(sum, rows), rows, headDim, outputs, scratch);
+  // As a state of rows of d numbers: its statistics stand already where they belong.
+  const { f32 } = views();
+  f32.copyWithin(stateOutputs(sum, rows) / 4, outputs / 4, outputs / 4 + rows * headDim);
+  kernels.mergeState(state, sum, rows, headDim);
+}
+
+/** Copies rows of numbers from one region to another; returns where they went. */
+function copyRows(
+  from: ThreadRegion,
+  source: number,
+  sourceStride: number,
+  to: ThreadRegion,
+  destination: number,
+  stride: number,
+  rows: number,
+  count: number,
+): number {
+  for (let row = 0; row < rows; row++) {
+    const start = source / 4 + row * sourceStride;
+    to.views().f32.set(from.views().f32.subarray(start, start + count), destination / 4 + row * stride);
+  }
+  return destination;
+}

@@ -1,0 +1,195 @@
+/**
+ * The sieve's kernels from their definitions in `../code-kernels.ts`: scores by what each plane decodes to, in float64,
+ * and weights that are taken into the running softmax.
+ */
+import type { CodeKernels } from '../code-kernels.ts';
+import { type Pages, stateOutputs } from '../kernels.ts';
+import { codeDim, PAGE_KEYS } from '../layout.ts';
+import { type Views, viewsOf } from '../views.ts';
+import { boundOf, centreOf, codedKey, row4, row8, signRow } from './codes.ts';
+import { rotated, turnedBack } from './rotation.ts';
+import { floatAbove, floatBelow } from './rounding.ts';
+import { at, dot, exactRow, floatsAt, norm, takeWeights } from './rows.ts';
+import { draw } from './sample.ts';
+import { sealPage } from './seal.ts';
+
+/**
+ * The rotated query is stored in float32: half a unit in the last place of each number, relative to its norm. The rest
+ * of the arithmetic is float64, which doubling this covers by far.
+ */
+const ROUNDING = 2 ** -23;
+/** And half the smallest float, where a number of the rotated query is below all normal ones. */
+const SMALLEST = 2 ** -149;
+
+export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKernels {
+  const views = viewsOf(memory);
+
+  /** Rq of a row of a `CodeQuery`, in which the rotated rows come first. */
+  const rotatedQuery = (codeQuery: number, row: number, { headDim }: Pages): Float64Array =>
+    floatsAt(views(), codeQuery + row * codeDim(headDim) * 4, codeDim(headDim));
+
+  /** Takes the values of the keys at `indices` into every row of a state of `dimensions`. */
+  const takeRows = (
+    indices: number,
+    count: number,
+    { scores, stride, rows, state, dimensions }: WeightedRows,
+    valueAt: (views: Views, position: number) => Float64Array,
+  ): void => {
+    const values = Array.from(views().i32.subarray(indices / 4, indices / 4 + count), (position) =>
+      valueAt(views(), position),
+    );
+    for (let row = 0; row < rows; row++) {
+      const logWeights = floatsAt(views(), scores + row * stride * 4, count);
+      const output = stateOutputs(state, rows) + row * dimensions * 4;
+      takeWeights(views(), logWeights, (j) => values[j] as Float64Array, state + 8 * row, output, dimensions);
+    }
+  };
+
+  return {
+    seal: (pages, page) => sealPage(views(), pages, page),
+
+    rotate(source, rows, headDim, destination) {
+      for (let row = 0; row < rows; row++) {
+        const x = floatsAt(views(), source + row * headDim * 4, headDim);
+        views().f32.set(rotated(x), destination / 4 + row * codeDim(headDim));
+      }
+    },
+
+    rotateBack(source, rows, headDim, destination) {
+      const dimensions = codeDim(headDim);
+      for (let row = 0; row < rows; row++) {
+        const x = floatsAt(views(), source + row * dimensions * 4, dimensions);
+        views().f32.set(turnedBack(x, headDim), destination / 4 + row * headDim);
+      }
+    },
+
+    prepareCodes(queries, rows, headDim, codeQuery, scratch) {
+      this.rotate(queries, rows, headDim, codeQuery, scratch);
+    },
+
+    scanSigns(pages, from, to, codeQuery, rows, scores, stride, bases, baseStride) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(codeQuery, row, pages);
+        for (let position = from; position < to; position++) {
+          const key = codedKey(views(), pages, position);
+          const base = dot(query, centreOf(views(), key));
+          f32[bases / 4 + row * baseStride + pageAfter(from, position)] = base;
+          f32[scores / 4 + row * stride + position - from] = base + dot(query, signRow(views(), key));
+        }
+      }
+    },
+
+    poolScores(scores, stride, rows, n, offsets, temper, pooled) {
+      const { f32 } = views();
+      for (let j = 0; j < n; j++) {
+        let largest = Number.NEGATIVE_INFINITY;
+        for (let row = 0; row < rows; row++) {
+          largest = Math.max(largest, at(f32, scores / 4 + row * stride + j) - at(f32, offsets / 4 + row));
+        }
+        f32[pooled / 4 + j] = temper * largest;
+      }
+    },
+
+    sampleKeys(pooled, plan, indices, logProbabilities, threshold) {
+      const { f32, i32 } = views();
+      const drawn = draw(f32.subarray(pooled / 4, pooled / 4 + plan.n), plan);
+      i32.set(drawn.positions, indices / 4);
+      f32.set(drawn.logProbabilities, logProbabilities / 4);
+      f32[threshold / 4] = drawn.threshold;
+      return drawn.positions.length;
+    },
+
+    scoreCodes(pages, from, indices, count, codeQuery, rows, scores, stride, bases, baseStride) {
+      const { f32, i32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(codeQuery, row, pages);
+        for (let j = 0; j < count; j++) {
+          const position = at(i32, indices / 4 + j);
+          const base = at(f32, bases / 4 + row * baseStride + pageAfter(from, position));
+          const y4 = row4(views(), codedKey(views(), pages, position), 'key');
+          f32[scores / 4 + row * stride + j] = base + dot(query, y4);
+        }
+      }
+    },
+
+    boundScores(pages, from, to, codeQuery, norms, rows, lower, upper, stride) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(codeQuery, row, pages);
+        const queryNorm = at(f32, norms / 4 + row);
+        for (let position = from; position < to; position++) {
+          const key = codedKey(views(), pages, position);
+          const [centre, y8] = [centreOf(views(), key), row8(views(), key)];
+          const score = dot(query, centre) + dot(query, y8);
+          const rounding = (ROUNDING * queryNorm + SMALLEST * Math.sqrt(y8.length)) * (norm(centre) + norm(y8));
+          const slack = queryNorm * boundOf(views(), key) + rounding;
+          const to32 = row * stride + position - from;
+          f32[lower / 4 + to32] = floatBelow(score - slack);
+          f32[upper / 4 + to32] = floatAbove(score + slack);
+        }
+      }
+    },
+
+    scoreSelected(pages, indices, count, queries, rows, scores, stride) {
+      const { f32, i32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = floatsAt(views(), queries + row * pages.headDim * 4, pages.headDim);
+        for (let j = 0; j < count; j++) {
+          const key = exactRow(views(), pages, 'keys', at(i32, indices / 4 + j));
+          f32[scores / 4 + row * stride + j] = dot(query, key);
+        }
+      }
+    },
+
+    weighScores(scores, stride, rows, count, { logProbabilities, caps }) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const cap = at(f32, caps / 4 + row);
+        for (let j = 0; j < count; j++) {
+          const score = at(f32, scores / 4 + row * stride + j);
+          const weighed = Math.min(score - at(f32, logProbabilities / 4 + j), cap);
+          f32[scores / 4 + row * stride + j] = Math.max(score, weighed);
+        }
+      }
+    },
+
+    addValues(pages, indices, count, scores, stride, rows, state) {
+      const to = { scores, stride, rows, state, dimensions: pages.headDim };
+      takeRows(indices, count, to, (memoryViews, position) => exactRow(memoryViews, pages, 'values', position));
+    },
+
+    addCodedValues(pages, indices, count, scores, stride, rows, state) {
+      const to = { scores, stride, rows, state, dimensions: codeDim(pages.headDim) };
+      takeRows(indices, count, to, (memoryViews, position) =>
+        row4(memoryViews, codedKey(memoryViews, pages, position), 'value'),
+      );
+    },
+
+    attendGathered(pages, indices, count, biases, queries, rows, state) {
+      const positions = views().i32.slice(indices / 4, indices / 4 + count);
+      const keys = Array.from(positions, (position) => exactRow(views(), pages, 'keys', position));
+      const values = Array.from(positions, (position) => exactRow(views(), pages, 'values', position));
+      const bias = floatsAt(views(), biases, count);
+      for (let row = 0; row < rows; row++) {
+        const query = floatsAt(views(), queries + row * pages.headDim * 4, pages.headDim);
+        const scores = keys.map((key, j) => dot(query, key) + at(bias, j));
+        const output = stateOutputs(state, rows) + row * pages.headDim * 4;
+        takeWeights(views(), scores, (j) => values[j] as Float64Array, state + 8 * row, output, pages.headDim);
+      }
+    },
+  };
+}
+
+/** Log-weights `scores` (rows, stride), and the state that they are taken into. */
+interface WeightedRows {
+  scores: number;
+  stride: number;
+  rows: number;
+  state: number;
+  dimensions: number;
+}
+
+/** How many pages a key lies behind the one of the key `from`. */
+const pageAfter = (from: number, position: number): number =>
+  Math.floor(position / PAGE_KEYS) - Math.floor(from / PAGE_KEYS);

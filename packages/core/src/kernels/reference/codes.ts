@@ -1,0 +1,89 @@
+/** The coded planes of a page as numbers: each of them read back from where `../layout.ts` says that it lies. */
+import type { Pages } from '../kernels.ts';
+import { codeDim, PAGE_KEYS } from '../layout.ts';
+import { fromUpper16 } from '../upper16.ts';
+import type { Views } from '../views.ts';
+import { at, recordAddress } from './rows.ts';
+
+/** One key of a sealed page: where its page's record begins, and which key of the page it is. */
+export interface CodedKey {
+  record: number;
+  key: number;
+  pages: Pages;
+}
+
+export const codedKey = (views: Views, pages: Pages, position: number): CodedKey => ({
+  record: recordAddress(views, pages, Math.floor(position / PAGE_KEYS)),
+  key: position % PAGE_KEYS,
+  pages,
+});
+
+/** Bytes of a page's signs (4, D / 8, 16). */
+export const signBytes = (dimensions: number): number => (PAGE_KEYS * dimensions) / 8;
+
+/** Byte of the signs that holds dimension `i` of a key of the page; `i` % 8 is the bit. */
+export const signByte = (dimensions: number, key: number, i: number): number =>
+  Math.floor(key / 16) * dimensions * 2 + Math.floor(i / 8) * 16 + (key % 16);
+
+/** c (D), the page's centre. */
+export function centreOf(views: Views, { record, pages }: CodedKey): Float64Array {
+  const dimensions = codeDim(pages.headDim);
+  const address = record + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2;
+  const step = at(views.f32, (address + dimensions) / 4);
+  return Float64Array.from({ length: dimensions }, (_, i) => signed(at(bytes(views), address + i)) * step);
+}
+
+/** f sign y (D). */
+export function signRow(views: Views, { record, key, pages }: CodedKey): Float64Array {
+  const dimensions = codeDim(pages.headDim);
+  const address = record + pages.sign;
+  const factor = fromUpper16(at(views.u16, (address + signBytes(dimensions)) / 2 + key));
+  return Float64Array.from({ length: dimensions }, (_, i) => {
+    const negative = (at(bytes(views), address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
+    return negative ? -factor : factor;
+  });
+}
+
+/** y4, or R v of 4 bits (D). */
+export function row4(views: Views, { record, key, pages }: CodedKey, what: 'key' | 'value'): Float64Array {
+  const dimensions = codeDim(pages.headDim);
+  const row = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
+  const step = stepOf(views, { record, key, pages }, what);
+  return Float64Array.from({ length: dimensions }, (_, i) => (nibble(views, row, dimensions, i) - 7.5) * 16 * step);
+}
+
+/** y8 (D): the 4-bit codes with the plane int8 below them. */
+export function row8(views: Views, { record, key, pages }: CodedKey): Float64Array {
+  const dimensions = codeDim(pages.headDim);
+  const upper = record + pages.int4 + key * dimensions;
+  const lower = record + pages.int8 + (key * dimensions) / 2;
+  const step = stepOf(views, { record, key, pages }, 'key');
+  return Float64Array.from({ length: dimensions }, (_, i) => {
+    const code = (nibble(views, upper, dimensions, i) - 8) * 16 + nibble(views, lower, dimensions, i);
+    return (code + 0.5) * step;
+  });
+}
+
+/** Where e of a key lies, of `upper16`. */
+export const boundAddress = ({ record, key, pages }: CodedKey): number =>
+  record + pages.int8 + (PAGE_KEYS * codeDim(pages.headDim)) / 2 + 2 * key;
+
+/** e, at least ||y - y8||. */
+export const boundOf = ({ u16 }: Views, key: CodedKey): number => fromUpper16(at(u16, boundAddress(key) / 2));
+
+function stepOf(views: Views, { record, key, pages }: CodedKey, what: 'key' | 'value'): number {
+  const steps = record + pages.int4 + PAGE_KEYS * codeDim(pages.headDim);
+  return fromUpper16(at(views.u16, steps / 2 + 2 * key + (what === 'key' ? 0 : 1)));
+}
+
+/** The 4 bits of dimension `i`, in a row of D / 2 bytes. */
+function nibble(views: Views, row: number, dimensions: number, i: number): number {
+  const half = dimensions / 2;
+  const byte = at(bytes(views), row + (i % half));
+  return i < half ? byte & 15 : byte >> 4;
+}
+
+/** A byte as a number from -128 to 127. */
+const signed = (byte: number): number => (byte << 24) >> 24;
+
+export const bytes = ({ f32 }: Views): Uint8Array => new Uint8Array(f32.buffer);

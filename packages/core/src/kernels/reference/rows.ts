@@ -1,0 +1,65 @@
+/** What the reference kernels share: exact rows out of pages, and a running softmax that takes weights and values. */
+import { halfToFloat } from '../half.ts';
+import type { Pages } from '../kernels.ts';
+import { PAGE_KEYS, rowBytes } from '../layout.ts';
+import type { Views } from '../views.ts';
+
+export const at = (array: ArrayLike<number>, index: number): number => array[index] as number;
+
+/** Address of this head's record of a page. */
+export const recordAddress = ({ u32 }: Views, pages: Pages, page: number): number =>
+  at(u32, pages.table / 4 + page) + pages.headOffset;
+
+/** The key or the value at `position` (d), in float64. */
+export function exactRow(views: Views, pages: Pages, what: 'keys' | 'values', position: number): Float64Array {
+  const { headDim, precision } = pages;
+  const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
+  const record = recordAddress(views, pages, Math.floor(position / PAGE_KEYS));
+  const address = record + row * rowBytes(headDim, precision);
+  const { f32, u16 } = views;
+  return Float64Array.from({ length: headDim }, (_, i) =>
+    precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i)),
+  );
+}
+
+/** The floats (count) at `address`, in float64. */
+export const floatsAt = ({ f32 }: Views, address: number, count: number): Float64Array =>
+  Float64Array.from(f32.subarray(address / 4, address / 4 + count));
+
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < b.length; i++) sum += at(a, i) * at(b, i);
+  return sum;
+}
+
+export const norm = (x: ArrayLike<number>): number => Math.sqrt(dot(x, x));
+
+/**
+ * Takes keys with these log-weights into one row's running softmax, its statistics (2) and its output (dimensions).
+ * `valueOf(index)` is the value (dimensions) of the key with weight `index`.
+ */
+export function takeWeights(
+  { f32 }: Views,
+  logWeights: ArrayLike<number>,
+  valueOf: (index: number) => ArrayLike<number>,
+  statistics: number,
+  output: number,
+  dimensions: number,
+): void {
+  const before = at(f32, statistics / 4);
+  let largest = before;
+  for (let j = 0; j < logWeights.length; j++) largest = Math.max(largest, at(logWeights, j));
+  if (largest === Number.NEGATIVE_INFINITY) return;
+  const shrink = before === largest ? 1 : Math.exp(before - largest);
+  let sum = at(f32, statistics / 4 + 1) * shrink;
+  const outputs = Float64Array.from(f32.subarray(output / 4, output / 4 + dimensions), (x) => x * shrink);
+  for (let j = 0; j < logWeights.length; j++) {
+    const weight = Math.exp(at(logWeights, j) - largest);
+    const value = valueOf(j);
+    sum += weight;
+    for (let i = 0; i < dimensions; i++) outputs[i] = at(outputs, i) + weight * at(value, i);
+  }
+  f32[statistics / 4] = largest;
+  f32[statistics / 4 + 1] = sum;
+  f32.set(outputs, output / 4);
+}

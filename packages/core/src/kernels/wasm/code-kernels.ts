@@ -1,0 +1,120 @@
+/** The sieve's kernels in WebAssembly: how the interface's arguments are handed to the module. */
+import type { CodeKernels } from '../code-kernels.ts';
+
+/** A head's exact rows, as the module takes them: half is 1 for float16. */
+type ExactArguments = [table: number, headOffset: number, d: number, half: number];
+/** One plane of a head, by its offset in the page. */
+type PlaneArguments = [table: number, headOffset: number, d: number, plane: number];
+type ListArguments = [indices: number, count: number];
+type ScoreArguments = [rows: number, scores: number, stride: number];
+type RotateArguments = [source: number, rows: number, d: number, destination: number, scratch: number];
+
+/** The functions that packages/core/assembly exports for the sieve. Addresses wrap to 32 bits on the way in. */
+export interface CodeExports {
+  seal(
+    ...args: [
+      ...ExactArguments,
+      ...[sign: number, int4: number, int8: number, summary: number, boxes: number, page: number, scratch: number],
+    ]
+  ): number;
+  rotate(...args: RotateArguments): void;
+  rotateBack(...args: RotateArguments): void;
+  prepareCodes(queries: number, rows: number, d: number, codeQuery: number, scratch: number): void;
+  scanSigns(
+    ...args: [
+      ...PlaneArguments,
+      ...[from: number, to: number, codeQuery: number],
+      ...ScoreArguments,
+      ...[bases: number, baseStride: number],
+    ]
+  ): void;
+  poolScores: CodeKernels['poolScores'];
+  sampleKeys(
+    ...args: [
+      ...[pooled: number, n: number, sinks: number, keptFrom: number, most: number, turn: number],
+      ...[indices: number, logProbabilities: number, threshold: number, scratch: number],
+    ]
+  ): number;
+  scoreCodes(
+    ...args: [
+      ...PlaneArguments,
+      from: number,
+      ...ListArguments,
+      codeQuery: number,
+      ...ScoreArguments,
+      ...[bases: number, baseStride: number],
+    ]
+  ): void;
+  boundScores(
+    ...args: [
+      ...[table: number, headOffset: number, d: number, sign: number, int4: number, int8: number],
+      ...[from: number, to: number, codeQuery: number, norms: number, rows: number],
+      ...[lower: number, upper: number, stride: number],
+    ]
+  ): void;
+  scoreSelected(
+    ...args: [...ExactArguments, ...ListArguments, queries: number, ...ScoreArguments, scratch: number]
+  ): void;
+  weighScores(
+    ...args: [scores: number, stride: number, rows: number, count: number, logProbabilities: number, caps: number]
+  ): void;
+  addValues(
+    ...args: [...ExactArguments, ...ListArguments, ...[scores: number, stride: number, rows: number], ...StateArguments]
+  ): void;
+  addCodedValues(
+    ...args: [...PlaneArguments, ...ListArguments, ...[scores: number, stride: number, rows: number], ...StateArguments]
+  ): void;
+  attendGathered(
+    ...args: [
+      ...ExactArguments,
+      ...ListArguments,
+      ...[biases: number, queries: number, rows: number],
+      ...StateArguments,
+    ]
+  ): void;
+}
+
+type StateArguments = [state: number, scratch: number];
+
+export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
+  const half = (precision: 'f16' | 'f32') => (precision === 'f16' ? 1 : 0);
+  return {
+    seal: ({ table, headOffset, headDim, precision, sign, int4, int8, summary, boxes }, page, scratch) =>
+      wasm.seal(table, headOffset, headDim, half(precision), sign, int4, int8, summary, boxes, page, scratch) !== 0,
+    rotate: wasm.rotate,
+    rotateBack: wasm.rotateBack,
+    prepareCodes: wasm.prepareCodes,
+    scanSigns: ({ table, headOffset, headDim, sign }, from, to, codeQuery, rows, scores, stride, bases, baseStride) =>
+      wasm.scanSigns(table, headOffset, headDim, sign, from, to, codeQuery, rows, scores, stride, bases, baseStride),
+    poolScores: wasm.poolScores,
+    sampleKeys: (pooled, { n, sinks, keptFrom, most, turn }, indices, logProbabilities, threshold, scratch) =>
+      wasm.sampleKeys(pooled, n, sinks, keptFrom, most, turn, indices, logProbabilities, threshold, scratch),
+    scoreCodes(pages, from, indices, count, codeQuery, rows, scores, stride, bases, baseStride) {
+      const { table, headOffset, headDim, int4 } = pages;
+      const list = [indices, count] as const;
+      const target = [rows, scores, stride, bases, baseStride] as const;
+      wasm.scoreCodes(table, headOffset, headDim, int4, from, ...list, codeQuery, ...target);
+    },
+    boundScores(pages, from, to, codeQuery, norms, rows, lower, upper, stride) {
+      const { table, headOffset, headDim, sign, int4, int8 } = pages;
+      const planes = [sign, int4, int8] as const;
+      wasm.boundScores(table, headOffset, headDim, ...planes, from, to, codeQuery, norms, rows, lower, upper, stride);
+    },
+    scoreSelected({ table, headOffset, headDim, precision }, indices, count, queries, rows, scores, stride, scratch) {
+      const list = [indices, count] as const;
+      wasm.scoreSelected(table, headOffset, headDim, half(precision), ...list, queries, rows, scores, stride, scratch);
+    },
+    weighScores: (scores, stride, rows, count, { logProbabilities, caps }) =>
+      wasm.weighScores(scores, stride, rows, count, logProbabilities, caps),
+    addValues({ table, headOffset, headDim, precision }, indices, count, scores, stride, rows, state, scratch) {
+      const list = [indices, count] as const;
+      wasm.addValues(table, headOffset, headDim, half(precision), ...list, scores, stride, rows, state, scratch);
+    },
+    addCodedValues: ({ table, headOffset, headDim, int4 }, indices, count, scores, stride, rows, state, scratch) =>
+      wasm.addCodedValues(table, headOffset, headDim, int4, indices, count, scores, stride, rows, state, scratch),
+    attendGathered({ table, headOffset, headDim, precision }, indices, count, biases, queries, rows, state, scratch) {
+      const list = [indices, count] as const;
+      wasm.attendGathered(table, headOffset, headDim, half(precision), ...list, biases, queries, rows, state, scratch);
+    },
+  };
+}

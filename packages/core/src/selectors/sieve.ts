@@ -1,0 +1,242 @@
+/**
+ * The sieve: a scan of the signs of all keys, a sample drawn by what they promise, and of the sample the heaviest keys
+ * exactly. One sample serves all query heads of a group.
+ *
+ *   s1 = scores by signs; L1 = ln sum e^s1                          9 bytes a key
+ *   g_j = .75 max over heads of (s1_j - L1)                        the share of a key, tempered
+ *   key j is drawn with probability pi_j = min(1, e^(g_j - t)),    t so that at most m are drawn
+ *   s4 = scores of the sample by 4-bit codes                       36 bytes a key of the sample
+ *   ln w_j = max(s4, min(s4 - ln pi_j, cap))                       Horvitz and Thompson's weights, capped
+ *   the heaviest keys of the sample are attended exactly, at most as many as the budget says; the others by their codes.
+ *
+ * A sum over the sample, weighted by 1 / pi, estimates the sum over all keys without bias (Horvitz and Thompson 1952;
+ * for attention MagicPIG, arXiv 2410.16179, and vAttention, 2510.05688): nothing is cut off, so a flat head loses
+ * accuracy slowly. The share is tempered because signs are noisy: a key that they undervalue by 2 nats is drawn too
+ * rarely by 1.5 only. The cap trades a little bias for the rare key that was thought light and is heavy. The draw moves
+ * on with every position, so that no key is passed over for ever.
+ */
+import type { Budget } from '../budgets/budget.ts';
+import { openFrom, prepareCodes, scanAll, scoreListed } from '../cache/code-query.ts';
+import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOfScores, sumOver } from '../cache/head-query.ts';
+import { codeDim, PAGE_KEYS, pagesFor, rowBytes } from '../kernels/layout.ts';
+import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK_KEYS, selectAll } from './selector.ts';
+
+/** Keys of the sample for each key that may be attended exactly. */
+const SAMPLE_KEYS = 4;
+/** The same for a sample that a block of queries shares. */
+const BLOCK_KEYS = 8;
+/** A sample has at least so many keys beside those that are drawn for certain. */
+const SMALLEST_SAMPLE = 128;
+/** The share of a key counts to this power in its probability. */
+const TEMPER = 0.75;
+/** A key's weight is at most so many times the weight that is drawn for certain. */
+const CAP = 4;
+/** A key of the sample is attended exactly where its share is at least so many times 1 / m. */
+const EXACT_SHARE = 8;
+/** With a budget of tail mass, a sample that leaves too much is drawn again, so many times as large. */
+const GROWTH = 2;
+const SMALLEST_BUDGET = 64;
+
+export default function createSieve(): Selector {
+  return {
+    name: 'sieve',
+    planes: ['int4'],
+    unit: 'group',
+    certain: false,
+    blocks: { sampleSize: (keys) => BLOCK_KEYS * keys, temper: TEMPER },
+    select(query, budget) {
+      const keys = keysOfGroup(query, budget);
+      if (sampleSize(keys, query.n) >= query.n && keys >= query.n && budget.tailMass === undefined)
+        return all(query, 0);
+      const scanned = scan(query);
+      if (budget.tailMass === undefined) return choose(query, keys, scanned).selection;
+      for (let tried = Math.min(SMALLEST_BUDGET, keys); tried < query.n; tried *= GROWTH) {
+        const { selection, tailMass } = choose(query, tried, scanned, 0);
+        if (tailMass <= budget.tailMass) return selection;
+        // What the choice has overwritten.
+        scanAll(query);
+      }
+      return all(query, scanned.bytes);
+    },
+  };
+}
+
+/** The budget of the group: the largest of its heads'. */
+function keysOfGroup({ n, layer, head, rows }: HeadQuery, budget: Budget): number {
+  let keys = 0;
+  for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
+  return keys;
+}
+
+const keptOf = (n: number): number => SINK_KEYS + n - Math.min(n - RECENT_KEYS, openFrom(n));
+
+const sampleSize = (keys: number, n: number): number => Math.max(SAMPLE_KEYS * keys, keptOf(n) + SMALLEST_SAMPLE);
+
+function all(query: HeadQuery, bytesScanned: number): Selection {
+  selectAll(positionsBuffer(query), query.n);
+  return { count: query.n, bytesScanned };
+}
+
+interface Scan {
+  /** ln of the sum of e^score over all keys, by their signs, for each row. */
+  logSums: number[];
+  bytes: number;
+}
+
+/** Scores all keys by their signs. */
+function scan(query: HeadQuery): Scan {
+  const { n, rows, shape } = query;
+  prepareCodes(query);
+  scanAll(query);
+  const logSums = Array.from({ length: rows }, (_, row) => logOf(sumOfScores(query, row)));
+  const d = codeDim(shape.headDim);
+  const pages = pagesFor(openFrom(n));
+  const open = n - openFrom(n);
+  // Signs, factors and the centre with its step; of the open page the exact keys.
+  return {
+    logSums,
+    bytes: pages * (PAGE_KEYS * (d / 8 + 2) + d + 4) + open * rowBytes(shape.headDim, shape.precision),
+  };
+}
+
+/**
+ * Draws the sample of a budget of `keys`, and splits it. `exactShare` is the least share, times 1 / m, of a key that is
+ * attended exactly.
+ */
+function choose(
+  query: HeadQuery,
+  keys: number,
+  { logSums, bytes }: Scan,
+  exactShare = EXACT_SHARE,
+): { selection: Selection; tailMass: number } {
+  const { n, rows } = query;
+  const home = homeOf(query);
+  const { kernels, views, workspace } = home;
+  const stride = strideOf(query);
+  const m = sampleSize(keys, n);
+
+  views().f32.set(logSums, workspace.offsets / 4);
+  kernels.poolScores(workspace.scores, stride, rows, n, workspace.offsets, TEMPER, workspace.pooled);
+  const plan = {
+    n,
+    sinks: Math.min(n, SINK_KEYS),
+    keptFrom: Math.max(0, n - (keptOf(n) - SINK_KEYS)),
+    most: m,
+    turn: n,
+  };
+  const { pooled, indices, logProbabilities, threshold, scratch } = workspace;
+  const drawn = kernels.sampleKeys(pooled, plan, indices, logProbabilities, threshold, scratch);
+
+  // The open page's keys, all drawn, come last; their exact scores are at the end of the rows and stay there.
+  const open = n - openFrom(n);
+  const coded = drawn - open;
+  scoreListed(query, coded);
+  const certainAbove = views().f32[threshold / 4] as number;
+  const caps = logSums.map((logSum) => Math.log(CAP) + certainAbove / TEMPER + logSum);
+  views().f32.set(caps, workspace.caps / 4);
+  kernels.weighScores(workspace.scores, stride, rows, coded, { logProbabilities, caps: workspace.caps });
+
+  const totals = logSums.map((_, row) => {
+    const scores = workspace.scores + row * stride * 4;
+    return logOf(sumOver(home, scores + (n - open) * 4, open, sumOver(home, scores, coded)));
+  });
+  views().f32.set(totals, workspace.offsets / 4);
+  kernels.poolScores(workspace.scores, stride, rows, coded, workspace.offsets, 1, workspace.pooled);
+
+  const least = exactShare === 0 ? Number.NEGATIVE_INFINITY : Math.log(exactShare / m);
+  const { exact, parts } = split(query, coded, Math.max(SINK_KEYS, keys - open), least);
+  const positions = positionsBuffer(query);
+  const probabilities = views().f32.subarray(logProbabilities / 4);
+  for (let i = 0; i < open; i++) {
+    positions[exact + i] = n - open + i;
+    probabilities[exact + i] = 0;
+  }
+  const selection = {
+    count: exact + open,
+    sample: { parts },
+    bytesScanned: bytes + coded * (codeDim(query.shape.headDim) / 2 + 2),
+  };
+  return { selection, tailMass: shareOfCoded(query, parts, totals) };
+}
+
+/** The largest share, over the rows, of the keys that are not attended exactly. */
+function shareOfCoded(query: HeadQuery, [a, b, c]: Sample['parts'], totals: readonly number[]): number {
+  const home = homeOf(query);
+  const stride = strideOf(query);
+  const shares = totals.map((total, row) => {
+    const { codedScores } = home.workspace;
+    return Math.exp(logOf(sumOver(home, codedScores + row * stride * 4, a + b + c)) - total);
+  });
+  return Math.max(...shares);
+}
+
+/** How a key of the sample is attended. */
+const EXACT = 3;
+
+/**
+ * Splits the sample, whose shares stand in `pooled` and whose log-weights in the scores, both (coded): the `most`
+ * largest shares that are at least e^least go to the front of the positions, with the sinks and the recent keys; the
+ * others into the coded list.
+ */
+function split(
+  query: HeadQuery,
+  coded: number,
+  most: number,
+  least: number,
+): { exact: number; parts: [number, number, number] } {
+  const { n, rows } = query;
+  const { kernels, views, workspace } = homeOf(query);
+  const { sinks, recent } = keptKeys(most + n - openFrom(n));
+  const kept = (position: number) => position < sinks || position >= n - recent;
+  const { f32, i32 } = views();
+  const positions = workspace.indices / 4;
+  const probabilities = workspace.logProbabilities / 4;
+  const shares = workspace.pooled / 4;
+
+  // The kept keys come first, whatever their shares.
+  for (let j = 0; j < coded; j++) {
+    if (kept(i32[positions + j] as number)) f32[shares + j] = Number.MAX_VALUE;
+  }
+  const heaviest = Math.min(most, coded);
+  const list = workspace.codedIndices / 4;
+  if (heaviest > 0)
+    kernels.selectLargest(workspace.pooled, coded, heaviest, 0, workspace.codedIndices, workspace.scratch);
+
+  const how = new Uint8Array(coded);
+  const parts: [number, number, number] = [0, 0, 0];
+  let next = 0;
+  let half = 1;
+  for (let j = 0; j < coded; j++) {
+    const heavy = next < heaviest && i32[list + next] === j;
+    if (heavy) next++;
+    if (heavy && (f32[shares + j] as number) >= least) how[j] = EXACT;
+    else {
+      // Alternately into the halves.
+      const part = f32[probabilities + j] === 0 ? 0 : half;
+      if (part !== 0) half = 3 - half;
+      how[j] = part;
+      parts[part as 0 | 1 | 2]++;
+    }
+  }
+
+  const ends = [0, parts[0], parts[0] + parts[1]];
+  const stride = strideOf(query);
+  const from = workspace.scores / 4;
+  const to = workspace.codedScores / 4;
+  let exact = 0;
+  for (let j = 0; j < coded; j++) {
+    const position = i32[positions + j] as number;
+    const part = how[j] as number;
+    if (part === EXACT) {
+      i32[positions + exact] = position;
+      f32[probabilities + exact] = f32[probabilities + j] as number;
+      exact++;
+    } else {
+      const at = ends[part] as number;
+      ends[part] = at + 1;
+      i32[list + at] = position;
+      for (let row = 0; row < rows; row++) f32[to + row * stride + at] = f32[from + row * stride + j] as number;
+    }
+  }
+  return { exact, parts };
+}
