@@ -19,6 +19,12 @@ function stepOf(table: usize, planeOffset: usize, position: i32, D: i32, what: u
   return reinterpret<f32>(<u32>load<u16>(steps + <usize>((position & (PAGE_KEYS - 1)) << 2) + what) << 16);
 }
 
+/** The upper 4 bits of 16 bytes: bytes have no shift of their own in hardware. */
+@inline
+function upperNibbles(bytes: v128): v128 {
+  return v128.and(i16x8.shr_u(bytes, 4), i8x16.splat(15));
+}
+
 /** Sum of u * code over D dimensions: 4-bit numbers u against the query's int16 codes. */
 @inline
 function dotNibbles(row: usize, codes: usize, D: i32): i32 {
@@ -28,7 +34,7 @@ function dotNibbles(row: usize, codes: usize, D: i32): i32 {
   for (let i: usize = 0; i < half; i += 16) {
     const both = v128.load(row + i);
     const low = v128.and(both, i8x16.splat(15));
-    const high = i8x16.shr_u(both, 4);
+    const high = upperNibbles(both);
     const a = codes + (i << 1);
     const b = upper + (i << 1);
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(low), v128.load(a)));
@@ -37,6 +43,63 @@ function dotNibbles(row: usize, codes: usize, D: i32): i32 {
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(high), v128.load(b, 16)));
   }
   return sumInts(sum);
+}
+
+let sum0: i32 = 0;
+let sum1: i32 = 0;
+let sum2: i32 = 0;
+
+/** The same for three rows of codes, one behind the other, which share the unpacking: sum0 to sum2. */
+@inline
+function dotNibbles3(row: usize, codes: usize, D: i32): void {
+  const half = <usize>D >> 1;
+  const codeBytes = <usize>D << 1;
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  let c = i32x4.splat(0);
+  for (let i: usize = 0; i < half; i += 16) {
+    const both = v128.load(row + i);
+    const low = v128.and(both, i8x16.splat(15));
+    const high = upperNibbles(both);
+    const u0 = i16x8.extend_low_i8x16_u(low);
+    const u1 = i16x8.extend_high_i8x16_u(low);
+    const u2 = i16x8.extend_low_i8x16_u(high);
+    const u3 = i16x8.extend_high_i8x16_u(high);
+    const at = codes + (i << 1);
+    a = i32x4.add(a, dotFour(u0, u1, u2, u3, at, at + <usize>D));
+    b = i32x4.add(b, dotFour(u0, u1, u2, u3, at + codeBytes, at + codeBytes + <usize>D));
+    c = i32x4.add(c, dotFour(u0, u1, u2, u3, at + (codeBytes << 1), at + (codeBytes << 1) + <usize>D));
+  }
+  sum0 = sumInts(a);
+  sum1 = sumInts(b);
+  sum2 = sumInts(c);
+}
+
+@inline
+function dotFour(u0: v128, u1: v128, u2: v128, u3: v128, low: usize, high: usize): v128 {
+  return i32x4.add(
+    i32x4.add(i32x4.dot_i16x8_s(u0, v128.load(low)), i32x4.dot_i16x8_s(u1, v128.load(low, 16))),
+    i32x4.add(i32x4.dot_i16x8_s(u2, v128.load(high)), i32x4.dot_i16x8_s(u3, v128.load(high, 16))),
+  );
+}
+
+/** Keys whose lines are asked for before the first of them is needed. */
+const AHEAD: i32 = 32;
+
+/**
+ * Reads a number of each key's codes and steps, so that the waits for memory overlap. The sum goes to `sink`, which is
+ * written again afterwards: a read without a use would be left out.
+ */
+@inline
+function touch(table: usize, planeOffset: usize, indices: usize, from: i32, to: i32, D: i32, sink: usize): void {
+  let sum: u32 = 0;
+  for (let j = from; j < to; j++) {
+    const position = load<i32>(indices + (<usize>j << 2));
+    const page = pageAddress(table, planeOffset, position / PAGE_KEYS);
+    const key = <usize>(position & (PAGE_KEYS - 1));
+    sum += <u32>load<u8>(page + key * <usize>D) + <u32>load<u8>(page + <usize>(PAGE_KEYS * D) + (key << 2));
+  }
+  store<u32>(sink + (<usize>from << 2), sum);
 }
 
 /** See `CodeKernels.scoreCodes`. `plane` is the offset of the plane int4 in a head's page. */
@@ -59,17 +122,42 @@ export function scoreCodes(
   const codes = queryCodes(codeQuery, rows, D);
   const numbers = queryNumbers(codeQuery, rows, D);
   for (let j = 0; j < count; j++) {
+    if ((j & (AHEAD - 1)) == 0) touch(table, headOffset + plane, indices, j, min(j + AHEAD, count), D, scores);
     const position = load<i32>(indices + (<usize>j << 2));
     const row = codesOf(table, headOffset + plane, position, D);
     const step = stepOf(table, headOffset + plane, position, D, 0) * <f32>16.0;
-    const page = (position - from) / PAGE_KEYS;
-    for (let r = 0; r < rows; r++) {
-      const own = numbers + <usize>(r << 6);
-      const sum = <f32>dotNibbles(row, codes + (<usize>(r * D) << 1), D) - <f32>7.5 * load<f32>(own, 4);
-      const base = load<f32>(bases + (<usize>(r * baseStride + page) << 2));
-      store<f32>(scores + (<usize>(r * stride + j) << 2), base + sum * (step * load<f32>(own)));
+    const base = bases + (<usize>((position - from) / PAGE_KEYS) << 2);
+    const score = scores + (<usize>j << 2);
+    let r = 0;
+    for (; r + 3 <= rows; r += 3) {
+      dotNibbles3(row, codes + (<usize>(r * D) << 1), D);
+      storeScore(sum0, numbers, r, step, base, baseStride, score, stride);
+      storeScore(sum1, numbers, r + 1, step, base, baseStride, score, stride);
+      storeScore(sum2, numbers, r + 2, step, base, baseStride, score, stride);
+    }
+    for (; r < rows; r++) {
+      const sum = dotNibbles(row, codes + (<usize>(r * D) << 1), D);
+      storeScore(sum, numbers, r, step, base, baseStride, score, stride);
     }
   }
+}
+
+/** base + step * (sum of u * code - 7.5 * sum of codes), in the units of the query's codes, for row r. */
+@inline
+function storeScore(
+  sum: i32,
+  numbers: usize,
+  r: i32,
+  step: f32,
+  bases: usize,
+  baseStride: i32,
+  scores: usize,
+  stride: i32,
+): void {
+  const own = numbers + <usize>(r << 6);
+  const base = load<f32>(bases + (<usize>(r * baseStride) << 2));
+  const score = (<f32>sum - <f32>7.5 * load<f32>(own, 4)) * (step * load<f32>(own));
+  store<f32>(scores + (<usize>(r * stride) << 2), base + score);
 }
 
 /** Widens the 4-bit numbers of a row (D) to floats 0 to 15. */
@@ -79,7 +167,7 @@ function widenNibbles(row: usize, D: i32, destination: usize): void {
   for (let i: usize = 0; i < half; i += 16) {
     const both = v128.load(row + i);
     storeBytes(v128.and(both, i8x16.splat(15)), destination + (i << 2));
-    storeBytes(i8x16.shr_u(both, 4), destination + ((half + i) << 2));
+    storeBytes(upperNibbles(both), destination + ((half + i) << 2));
   }
 }
 
@@ -87,10 +175,10 @@ function widenNibbles(row: usize, D: i32, destination: usize): void {
 function storeBytes(bytes: v128, destination: usize): void {
   const low = i16x8.extend_low_i8x16_u(bytes);
   const high = i16x8.extend_high_i8x16_u(bytes);
-  v128.store(destination, f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(low)));
-  v128.store(destination, f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(low)), 16);
-  v128.store(destination, f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(high)), 32);
-  v128.store(destination, f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(high)), 48);
+  v128.store(destination, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
+  v128.store(destination, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
+  v128.store(destination, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
+  v128.store(destination, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
 }
 
 /**
@@ -208,8 +296,8 @@ function dotCodes(high: usize, low: usize, codes: usize, half: usize): i32 {
     const l = v128.load(low + i);
     const h0 = v128.and(h, i8x16.splat(15));
     const l0 = v128.and(l, i8x16.splat(15));
-    const h1 = i8x16.shr_u(h, 4);
-    const l1 = i8x16.shr_u(l, 4);
+    const h1 = upperNibbles(h);
+    const l1 = upperNibbles(l);
     const a = codes + (i << 1);
     const b = a + (half << 1);
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(joined(i16x8.extend_low_i8x16_u(h0), i16x8.extend_low_i8x16_u(l0)), v128.load(a)));
@@ -236,8 +324,8 @@ function codeNorm(high: usize, low: usize, half: usize): f32 {
     const l = v128.load(low + i);
     const h0 = v128.and(h, i8x16.splat(15));
     const l0 = v128.and(l, i8x16.splat(15));
-    const h1 = i8x16.shr_u(h, 4);
-    const l1 = i8x16.shr_u(l, 4);
+    const h1 = upperNibbles(h);
+    const l1 = upperNibbles(l);
     sum = i32x4.add(sum, squares(joined(i16x8.extend_low_i8x16_u(h0), i16x8.extend_low_i8x16_u(l0))));
     sum = i32x4.add(sum, squares(joined(i16x8.extend_high_i8x16_u(h0), i16x8.extend_high_i8x16_u(l0))));
     sum = i32x4.add(sum, squares(joined(i16x8.extend_low_i8x16_u(h1), i16x8.extend_low_i8x16_u(l1))));

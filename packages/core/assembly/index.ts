@@ -10,5 +10,6 @@ export { prepareCodes, scanSigns } from './scan';
 export { seal } from './seal';
 export { selectLargest } from './select';
 export { finishState, mergeState, startState } from './softmax';
-export { absorbMass } from './sums';
+export { splitSample } from './split';
+export { absorbMass, estimateMass } from './sums';
 export { addValues, scoreSelected, weighScores } from './weighted';

@@ -12,11 +12,12 @@ export function poolScores(
 ): void {
   const whole = n & ~3;
   const rowBytes = <usize>stride << 2;
+  // Pseudo-maxima are one instruction; there is no NaN among the scores.
   for (let j: usize = 0; j < <usize>whole << 2; j += 16) {
     let most = f32x4.splat(-Infinity);
     for (let r = 0; r < rows; r++) {
       const offset = v128.load32_splat(offsets + (<usize>r << 2));
-      most = f32x4.max(most, f32x4.sub(v128.load(scores + <usize>r * rowBytes + j), offset));
+      most = f32x4.pmax(most, f32x4.sub(v128.load(scores + <usize>r * rowBytes + j), offset));
     }
     v128.store(pooled + j, f32x4.mul(most, f32x4.splat(temper)));
   }
@@ -30,32 +31,20 @@ export function poolScores(
 }
 
 /**
- * ln x of four normal floats, by the polynomial of the Cephes library's logf (relative error below 1e-6 where ln x is
- * not near 0).
+ * ln x of four normal floats above 0, to 1.2e-5: the exponent, and for the mantissa a polynomial that meets ln at six
+ * Chebyshev nodes.
  */
 @inline
 function logarithm(x: v128): v128 {
-  const mantissa = v128.or(v128.and(x, i32x4.splat(0x007fffff)), i32x4.splat(0x3f800000));
-  // Mantissas above the root of 2 are halved, so that they lie round 1.
-  const large = f32x4.gt(mantissa, f32x4.splat(<f32>1.41421356));
-  const f = f32x4.sub(
-    v128.bitselect(f32x4.mul(mantissa, f32x4.splat(0.5)), mantissa, large),
-    f32x4.splat(1.0),
-  );
-  const exponent = i32x4.sub(i32x4.sub(i32x4.shr_u(x, 23), i32x4.splat(127)), large);
-  const e = f32x4.convert_i32x4_s(exponent);
-  let p = f32x4.splat(<f32>7.0376836292e-2);
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-1.151461031e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>1.167699874e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-1.2420140846e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>1.4249322787e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-1.6668057665e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>2.0000714765e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-2.4999993993e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>3.3333331174e-1));
-  const square = f32x4.mul(f, f);
-  const tail = f32x4.sub(f32x4.mul(f32x4.mul(p, f), square), f32x4.mul(square, f32x4.splat(0.5)));
-  return f32x4.add(f32x4.add(f, tail), f32x4.mul(e, f32x4.splat(<f32>0.69314718056)));
+  const one = i32x4.splat(0x3f800000);
+  const f = f32x4.sub(v128.or(v128.and(x, i32x4.splat(0x007fffff)), one), one);
+  const exponent = f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.sub(x, one), 23));
+  let p = f32x4.add(f32x4.mul(f32x4.splat(<f32>2.980876524e-2), f), f32x4.splat(<f32>-1.299571977e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>2.838231831e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-4.896990903e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>9.991664010e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>1.14470976e-5));
+  return f32x4.add(p, f32x4.mul(exponent, f32x4.splat(<f32>0.69314718056)));
 }
 
 /** Bins of 1/16 from -64 to 64, and one for what lies above. */
@@ -80,22 +69,15 @@ export function sampleKeys(
     store<f32>(threshold, -Infinity);
     return n;
   }
-  // Priorities, infinite for the certain keys, lie where the probabilities will: what is written is behind what is read.
+  const certain = min(sinks, keptFrom) + n - keptFrom;
+  // Priorities lie where the probabilities will: what is written is behind what is read.
   const priorities = logProbabilities;
-  storePriorities(pooled, n, turn, priorities, scratch);
-  let certain = 0;
-  for (let j = 0; j < n; j++) {
-    if (j == sinks) j = max(j, keptFrom);
-    if (j >= n) break;
-    const bin = binOf(load<f32>(priorities + (<usize>j << 2)));
-    if (bin >= 0) {
-      const count = scratch + (<usize>bin << 2);
-      store<i32>(count, load<i32>(count) - 1);
-    }
-    store<f32>(priorities + (<usize>j << 2), Infinity);
-    certain++;
+  const t: f32 = certain >= most ? <f32>Infinity : storePriorities(pooled, sinks, keptFrom, most - certain, turn, priorities, scratch);
+  for (let j = 0; j < min(sinks, keptFrom); j++) store<f32>(priorities + (<usize>j << 2), Infinity);
+  for (let j = keptFrom; j < n; j++) store<f32>(priorities + (<usize>j << 2), Infinity);
+  if (certain >= most) {
+    for (let j = sinks; j < keptFrom; j++) store<f32>(priorities + (<usize>j << 2), -Infinity);
   }
-  const t = thresholdOf(scratch, certain, most);
   store<f32>(threshold, t);
 
   let drawn = 0;
@@ -118,55 +100,76 @@ export function sampleKeys(
   return drawn;
 }
 
-@inline
-function binOf(priority: f32): i32 {
-  const step = <i32>floor<f32>(max<f32>(priority, -65.0) * 16.0);
-  return step < -(BINS >> 1) ? -1 : min(step + (BINS >> 1), BINS);
-}
+/** Keys between two looks at the histogram. */
+const BATCH: i32 = 1024;
 
-/** g - ln u of every key, and how many keys there are in each bin. */
+/**
+ * Writes g - ln u of the keys from `sinks` to `keptFrom`, and gives the smallest multiple of 1/16 that at most `room` of
+ * them reach. Keys are counted by their multiple; once more than `room` lie above one, no key below it can be taken any
+ * more, and none is counted.
+ */
 @inline
-function storePriorities(pooled: usize, n: i32, turn: i32, priorities: usize, histogram: usize): void {
+function storePriorities(
+  pooled: usize,
+  sinks: i32,
+  keptFrom: i32,
+  room: i32,
+  turn: i32,
+  priorities: usize,
+  histogram: usize,
+): f32 {
   memory.fill(histogram, 0, <usize>(BINS + 1) << 2);
-  let bits = i32x4.add(
-    i32x4.mul(i32x4(1, 2, 3, 4), i32x4.splat(0x9e3779b1)),
-    i32x4.splat(turn * 0xc13fa9a9),
-  );
   const next = i32x4.splat(0x9e3779b1 * 4);
-  for (let j = 0; j < n; j += 4) {
-    const at = <usize>j << 2;
-    const u = f32x4.add(f32x4.convert_i32x4_u(bits), f32x4.splat(0.5));
-    const priority = f32x4.add(
-      f32x4.sub(v128.load(pooled + at), logarithm(u)),
-      f32x4.splat(<f32>22.18070977792), // 32 ln 2
+  let lowest = 0;
+  // Groups of four begin at a multiple of four; those of the edges count only what lies inside.
+  for (let batch = sinks & ~3; batch < keptFrom; batch += BATCH) {
+    const end = min(batch + BATCH, keptFrom);
+    let bits = i32x4.add(
+      i32x4.mul(i32x4.add(i32x4.splat(batch), i32x4(1, 2, 3, 4)), i32x4.splat(0x9e3779b1)),
+      i32x4.splat(turn * 0xc13fa9a9),
     );
-    bits = i32x4.add(bits, next);
-    v128.store(priorities + at, priority);
-    const steps = i32x4.trunc_sat_f32x4_s(
-      f32x4.floor(f32x4.mul(f32x4.max(priority, f32x4.splat(-65.0)), f32x4.splat(16.0))),
-    );
-    count(histogram, i32x4.extract_lane(steps, 0));
-    if (j + 1 < n) count(histogram, i32x4.extract_lane(steps, 1));
-    if (j + 2 < n) count(histogram, i32x4.extract_lane(steps, 2));
-    if (j + 3 < n) count(histogram, i32x4.extract_lane(steps, 3));
+    const floor = f32x4.splat(<f32>(lowest - (BINS >> 1)) / 16);
+    for (let j = batch; j < end; j += 4) {
+      const at = <usize>j << 2;
+      // 24 bits are exact in float32, and signed numbers are widened by one instruction.
+      const u = f32x4.add(f32x4.convert_i32x4_s(i32x4.shr_u(bits, 8)), f32x4.splat(0.5));
+      const priority = f32x4.add(
+        f32x4.sub(v128.load(pooled + at), logarithm(u)),
+        f32x4.splat(<f32>16.63553233344), // 24 ln 2
+      );
+      bits = i32x4.add(bits, next);
+      v128.store(priorities + at, priority);
+      let mask = i32x4.bitmask(f32x4.ge(priority, floor));
+      while (mask != 0) {
+        const key = j + ctz(mask);
+        mask &= mask - 1;
+        if (key >= sinks && key < end) count(histogram, load<f32>(priorities + (<usize>key << 2)));
+      }
+    }
+    lowest = lowestBin(histogram, room, lowest);
   }
+  // Of the bin that has no room, none is taken.
+  const bin = lowestBin(histogram, room, 0);
+  if (bin > BINS) return Infinity;
+  return <f32>(bin - (BINS >> 1)) / 16;
 }
 
+/** Counts a key that reaches -64. */
 @inline
-function count(histogram: usize, step: i32): void {
-  if (step < -(BINS >> 1)) return;
+function count(histogram: usize, priority: f32): void {
+  const step = <i32>floor<f32>(min<f32>(priority, 65.0) * 16.0);
   const bin = histogram + (<usize>min(step + (BINS >> 1), BINS) << 2);
   store<i32>(bin, load<i32>(bin) + 1);
 }
 
-/** The smallest multiple of 1/16 with which there is room for all that reach it. */
+/** The lowest bin, not below `least`, down to which there is room for all keys. */
 @inline
-function thresholdOf(histogram: usize, certain: i32, most: i32): f32 {
-  if (certain >= most) return Infinity;
-  let room = most - certain;
-  for (let bin = BINS; bin >= 0; bin--) {
-    room -= load<i32>(histogram + (<usize>bin << 2));
-    if (room < 0) return bin == BINS ? Infinity : <f32>(bin + 1 - (BINS >> 1)) / 16;
+function lowestBin(histogram: usize, room: i32, least: i32): i32 {
+  let bin = BINS + 1;
+  while (bin > least) {
+    room -= load<i32>(histogram + (<usize>(bin - 1) << 2));
+    if (room < 0) break;
+    bin--;
   }
-  return -64;
+  return bin;
 }

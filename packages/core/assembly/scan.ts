@@ -138,52 +138,161 @@ export function scanSigns(
   baseStride: i32,
 ): void {
   const D = codeDim(d);
-  const signBytes = <usize>D << 3;
-  const numbers = queryNumbers(codeQuery, rows, D);
-  const allTables = queryTables(codeQuery, rows, D);
+  const centreOffset = (<usize>D << 3) + (PAGE_KEYS << 1);
+  const rowBytes = <usize>stride << 2;
   for (let start = from; start < to; start += PAGE_KEYS) {
     const signs = pageAddress(table, headOffset + plane, start / PAGE_KEYS);
-    const factors = signs + signBytes;
-    const centre = factors + (PAGE_KEYS << 1);
+    const first = scores + (<usize>(start - from) << 2);
+    if (start + PAGE_KEYS < to) touchPage(table, headOffset + plane, start / PAGE_KEYS + 1, D, first);
+    const base = bases + (<usize>((start - from) / PAGE_KEYS) << 2);
     for (let r = 0; r < rows; r++) {
-      const base = centreScore(codeQuery + (<usize>(r * D) << 2), centre, D);
-      store<f32>(bases + (<usize>(r * baseStride + (start - from) / PAGE_KEYS) << 2), base);
-      const step = f32x4.splat(load<f32>(numbers + <usize>(r << 6), 8));
-      const tables = allTables + (<usize>(r * D) << 2);
-      let to16 = scores + (<usize>(r * stride + start - from) << 2);
-      for (let group: usize = 0; group < 4; group++) {
-        let low = i16x8.splat(0);
-        let high = i16x8.splat(0);
-        let at = signs + group * (<usize>D << 1);
-        const end = at + (<usize>D << 1);
-        let lookup = tables;
-        while (at < end) {
-          const bits = v128.load(at);
-          const sums = i8x16.add(
-            i8x16.swizzle(v128.load(lookup), v128.and(bits, i8x16.splat(15))),
-            i8x16.swizzle(v128.load(lookup, 16), i8x16.shr_u(bits, 4)),
-          );
-          low = i16x8.add(low, i16x8.extend_low_i8x16_s(sums));
-          high = i16x8.add(high, i16x8.extend_high_i8x16_s(sums));
-          at += 16;
-          lookup += 32;
-        }
-        const factor = factors + (group << 5);
-        const f0 = v128.load(factor);
-        const f1 = v128.load(factor, 16);
-        storeScores(i32x4.extend_low_i16x8_s(low), i32x4.extend_low_i16x8_u(f0), step, base, to16);
-        storeScores(i32x4.extend_high_i16x8_s(low), i32x4.extend_high_i16x8_u(f0), step, base, to16 + 16);
-        storeScores(i32x4.extend_low_i16x8_s(high), i32x4.extend_low_i16x8_u(f1), step, base, to16 + 32);
-        storeScores(i32x4.extend_high_i16x8_s(high), i32x4.extend_high_i16x8_u(f1), step, base, to16 + 48);
-        to16 += 64;
-      }
+      const score = centreScore(codeQuery + (<usize>(r * D) << 2), signs + centreOffset, D);
+      store<f32>(base + (<usize>(r * baseStride) << 2), score);
     }
+    let r = 0;
+    for (; r + 3 <= rows; r += 3) {
+      scanPage3(signs, D, codeQuery, rows, r, first + <usize>r * rowBytes, rowBytes, base, baseStride);
+    }
+    for (; r < rows; r++) scanPage1(signs, D, codeQuery, rows, r, first + <usize>r * rowBytes, base, baseStride);
   }
 }
 
-/** base + factor * step * sum of four keys, whose factors are the upper halves of floats. */
+/**
+ * Reads a number of every line of a page's signs and factors while the page before it is worked on: pages of a head lie
+ * too far apart for the hardware to see them coming. The sum goes to `sink`, which is written again afterwards.
+ */
 @inline
-function storeScores(sums: v128, upperFactors: v128, step: v128, base: f32, destination: usize): void {
+function touchPage(table: usize, planeOffset: usize, page: i32, D: i32, sink: usize): void {
+  const address = pageAddress(table, planeOffset, page);
+  let sum: u32 = 0;
+  for (let at: usize = 0; at < (<usize>D << 3) + (PAGE_KEYS << 1) + <usize>D; at += 64) sum += <u32>load<u8>(address + at);
+  store<u32>(sink, sum);
+}
+
+/** Sums of two look-ups for 16 keys: 4 bits of their signs each. */
+@inline
+function lookUp(table: usize, low: v128, high: v128): v128 {
+  return i8x16.add(i8x16.swizzle(v128.load(table), low), i8x16.swizzle(v128.load(table, 16), high));
+}
+
+/** The scores of a page's keys for one row. */
+@inline
+function scanPage1(
+  signs: usize,
+  D: i32,
+  codeQuery: usize,
+  rows: i32,
+  r: i32,
+  scores: usize,
+  bases: usize,
+  baseStride: i32,
+): void {
+  const fifteen = i8x16.splat(15);
+  const groupBytes = <usize>D << 1;
+  const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
+  let factors = signs + (<usize>D << 3);
+  let at = signs;
+  for (let group = 0; group < 4; group++) {
+    let low = i16x8.splat(0);
+    let high = i16x8.splat(0);
+    const end = at + groupBytes;
+    let table = tables;
+    while (at < end) {
+      const bits = v128.load(at);
+      const sums = lookUp(table, v128.and(bits, fifteen), v128.and(i16x8.shr_u(bits, 4), fifteen));
+      low = i16x8.add(low, i16x8.extend_low_i8x16_s(sums));
+      high = i16x8.add(high, i16x8.extend_high_i8x16_s(sums));
+      at += 16;
+      table += 32;
+    }
+    storeGroup(low, high, factors, codeQuery, rows, r, D, bases, baseStride, scores);
+    factors += 32;
+    scores += 64;
+  }
+}
+
+/** The same for three rows, which share what is read of the signs. */
+@inline
+function scanPage3(
+  signs: usize,
+  D: i32,
+  codeQuery: usize,
+  rows: i32,
+  r: i32,
+  scores: usize,
+  rowBytes: usize,
+  bases: usize,
+  baseStride: i32,
+): void {
+  const fifteen = i8x16.splat(15);
+  const groupBytes = <usize>D << 1;
+  const tableBytes = <usize>D << 2;
+  const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
+  let factors = signs + (<usize>D << 3);
+  let at = signs;
+  for (let group = 0; group < 4; group++) {
+    let low0 = i16x8.splat(0);
+    let low1 = i16x8.splat(0);
+    let low2 = i16x8.splat(0);
+    let high0 = i16x8.splat(0);
+    let high1 = i16x8.splat(0);
+    let high2 = i16x8.splat(0);
+    const end = at + groupBytes;
+    let table0 = tables;
+    let table1 = table0 + tableBytes;
+    let table2 = table1 + tableBytes;
+    while (at < end) {
+      const bits = v128.load(at);
+      const lower = v128.and(bits, fifteen);
+      const upper = v128.and(i16x8.shr_u(bits, 4), fifteen);
+      let sums = lookUp(table0, lower, upper);
+      low0 = i16x8.add(low0, i16x8.extend_low_i8x16_s(sums));
+      high0 = i16x8.add(high0, i16x8.extend_high_i8x16_s(sums));
+      sums = lookUp(table1, lower, upper);
+      low1 = i16x8.add(low1, i16x8.extend_low_i8x16_s(sums));
+      high1 = i16x8.add(high1, i16x8.extend_high_i8x16_s(sums));
+      sums = lookUp(table2, lower, upper);
+      low2 = i16x8.add(low2, i16x8.extend_low_i8x16_s(sums));
+      high2 = i16x8.add(high2, i16x8.extend_high_i8x16_s(sums));
+      at += 16;
+      table0 += 32;
+      table1 += 32;
+      table2 += 32;
+    }
+    storeGroup(low0, high0, factors, codeQuery, rows, r, D, bases, baseStride, scores);
+    storeGroup(low1, high1, factors, codeQuery, rows, r + 1, D, bases, baseStride, scores + rowBytes);
+    storeGroup(low2, high2, factors, codeQuery, rows, r + 2, D, bases, baseStride, scores + (rowBytes << 1));
+    factors += 32;
+    scores += 64;
+  }
+}
+
+/** base + factor * step * sum for 16 keys of one row; the factors are the upper halves of floats. */
+@inline
+function storeGroup(
+  low: v128,
+  high: v128,
+  factors: usize,
+  codeQuery: usize,
+  rows: i32,
+  r: i32,
+  D: i32,
+  bases: usize,
+  baseStride: i32,
+  scores: usize,
+): void {
+  const step = v128.load32_splat(queryNumbers(codeQuery, rows, D) + <usize>(r << 6), 8);
+  const base = v128.load32_splat(bases + (<usize>(r * baseStride) << 2));
+  const f0 = v128.load(factors);
+  const f1 = v128.load(factors, 16);
+  storeFour(i32x4.extend_low_i16x8_s(low), i32x4.extend_low_i16x8_u(f0), step, base, scores);
+  storeFour(i32x4.extend_high_i16x8_s(low), i32x4.extend_high_i16x8_u(f0), step, base, scores + 16);
+  storeFour(i32x4.extend_low_i16x8_s(high), i32x4.extend_low_i16x8_u(f1), step, base, scores + 32);
+  storeFour(i32x4.extend_high_i16x8_s(high), i32x4.extend_high_i16x8_u(f1), step, base, scores + 48);
+}
+
+@inline
+function storeFour(sums: v128, upperFactors: v128, step: v128, base: v128, destination: usize): void {
   const factors = f32x4.mul(i32x4.shl(upperFactors, 16), step);
-  v128.store(destination, f32x4.add(f32x4.splat(base), f32x4.mul(factors, f32x4.convert_i32x4_s(sums))));
+  v128.store(destination, f32x4.add(base, f32x4.mul(factors, f32x4.convert_i32x4_s(sums))));
 }

@@ -61,7 +61,7 @@ export function seal(
       const codes = record + int4 + <usize>(key * D);
       const step = upper16(largest * <f32>0.0078125);
       store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step);
-      const lower = int8 == 0 ? 0 : record + int8 + ((<usize>(key * D)) >> 1);
+      const lower: usize = int8 == 0 ? 0 : record + int8 + ((<usize>(key * D)) >> 1);
       const rest = storeCodes(row, D, fromUpper16(step), codes, lower);
       if (int8 == 0) continue;
       const bound = boundOf(row, D, largest, fromUpper16(step), rest, centre);

@@ -7,7 +7,7 @@
  * gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours share keys: a sample for the
  * block is a few times that of one position, where it serves 64.
  */
-import { openFrom, prepareCodes, scanAll } from '../cache/code-query.ts';
+import { estimatedSum, openFrom, prepareCodes, scanAll } from '../cache/code-query.ts';
 import {
   carryState,
   type HeadQuery,
@@ -17,7 +17,6 @@ import {
   partOf,
   readSum,
   strideOf,
-  sumOfScores,
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { SCANNED_QUERIES, type Workspace } from '../cache/workspace.ts';
@@ -129,7 +128,7 @@ function poolShares(query: HeadQuery, group: number, temper: number): void {
     const some = { ...query, rows };
     prepareCodes(some, first);
     scanAll(some);
-    const logSums = Array.from({ length: rows }, (_, row) => logOf(sumOfScores(some, row)));
+    const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(some, row)));
     views().f32.set(logSums, workspace.offsets / 4);
     kernels.poolScores(workspace.scores, strideOf(query), rows, n, workspace.offsets, temper, workspace.pooled);
     const pooled = views().f32.subarray(workspace.pooled / 4, workspace.pooled / 4 + n);

@@ -13,6 +13,8 @@ import {
   homeOf,
   type ListPart,
   partOf,
+  readSum,
+  type SoftmaxSum,
   strideOf,
   type ThreadRegion,
 } from './head-query.ts';
@@ -43,6 +45,13 @@ export function scanAll(query: HeadQuery): void {
       region.kernels.scoreKeys(pages, whole, to, queries, rows, scores + (whole - from) * 4, stride, scratch);
     }
   });
+}
+
+/** The sum over the scores of all keys for one row, once they have been gathered, to a few per cent. */
+export function estimatedSum(query: HeadQuery, row: number): SoftmaxSum {
+  const { kernels, workspace, views } = homeOf(query);
+  kernels.estimateMass(workspace.scores + row * strideOf(query) * 4, query.n, workspace.statistics);
+  return readSum(views(), workspace.statistics);
 }
 
 /**

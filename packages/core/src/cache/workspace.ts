@@ -26,6 +26,8 @@ export interface Workspace {
   caps: number;
   /** The threshold of a sample (1). */
   threshold: number;
+  /** How many keys the parts of a sample have (3), int32. */
+  parts: number;
   /** Finished outputs, or means of values: (G, d). */
   outputs: number;
   /** Rotated queries and their codes, for the kernels: one `CodeQuery` of the rows that are scanned at once. */
@@ -79,6 +81,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     offsets: scanned * 4,
     caps: group * 4,
     threshold: 4,
+    parts: 12,
     outputs: paddedRows(group) * codeDim(headDim) * 4,
     codeQuery: planes.includes('sign') ? codeQueryBytes(scanned, headDim) : 0,
     bases: planes.includes('sign') ? scanned * pagesFor(capacity) * 4 : 0,

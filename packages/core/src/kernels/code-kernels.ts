@@ -32,6 +32,35 @@ export interface Weighting {
   caps: number;
 }
 
+/** A sample: positions (count), their ln pi (count), and their log-weights `scores` (rows, stride). */
+export interface DrawnSample {
+  indices: number;
+  logProbabilities: number;
+  scores: number;
+  stride: number;
+  rows: number;
+  count: number;
+}
+
+/**
+ * How a sample is split. The keys with the numbers `chosen` (chosenCount, ascending) whose share is at least `least`
+ * are attended exactly: their positions and ln pi move to the front of the sample's lists. The others go into the coded
+ * list: positions into `codedIndices`, log-weights into `codedScores` (rows, codedStride), in three parts one behind
+ * the other, each in the order of the sample: keys with ln pi = 0, and of the others by turns one into either half.
+ * Their numbers go to `parts` (3) of int32. `chosen` may be the same buffer as `codedIndices`.
+ */
+export interface SampleSplit {
+  /** (count); of no use afterwards. */
+  shares: number;
+  chosen: number;
+  chosenCount: number;
+  least: number;
+  codedIndices: number;
+  codedScores: number;
+  codedStride: number;
+  parts: number;
+}
+
 export interface CodeKernels {
   /**
    * Writes every plane that `pages` has of page `page`, whose 64 exact rows are there. Returns false, and leaves what
@@ -75,6 +104,12 @@ export interface CodeKernels {
     bases: number,
     baseStride: number,
   ): void;
+
+  /**
+   * The sum of `n` scores alone: `statistics` (2) are the largest, and the sum of e^(score - largest) with weights that
+   * may be off by 4 %: for shares that only steer a choice.
+   */
+  estimateMass(scores: number, n: number, statistics: number): void;
 
   /** pooled[j] = temper * the largest over the rows of scores[row][j] - offsets[row], for n keys. */
   poolScores(
@@ -157,6 +192,9 @@ export interface CodeKernels {
   /** Puts log-weights in place of scores (rows, stride): max(s, min(s - ln pi_j, cap_row)). */
   weighScores(scores: number, stride: number, rows: number, count: number, weighting: Weighting): void;
 
+  /** Splits a sample; returns how many of its keys are attended exactly. */
+  splitSample(sample: DrawnSample, split: SampleSplit): number;
+
   /**
    * Takes the values of the keys at `indices` (count), with log-weights `scores` (rows, stride), into a state of
    * `rows` rows. What `scores` holds afterwards is of no use.
@@ -214,8 +252,8 @@ export const codeQueryBytes = (rows: number, headDim: number): number => {
 /** Bytes of scratch that `seal` needs: a page of keys and values as floats, rotated, and as much again. */
 export const sealScratchBytes = (headDim: number): number => 4 * 64 * codeDim(headDim) * 4 + 4096;
 
-/** The number u_j in (0, 1) of key `position` in turn `turn`, by golden-ratio steps of 32-bit integers. */
+/** The number u_j in (0, 1) of key `position` in turn `turn`, by golden-ratio steps of 32-bit integers: 24 bits of it. */
 export function sampleNumber(position: number, turn: number): number {
-  const bits = (Math.imul(position + 1, 0x9e3779b1) + Math.imul(turn, 0xc13fa9a9)) >>> 0;
-  return (bits + 0.5) / 2 ** 32;
+  const bits = (Math.imul(position + 1, 0x9e3779b1) + Math.imul(turn, 0xc13fa9a9)) >>> 8;
+  return (bits + 0.5) / 2 ** 24;
 }

@@ -16,8 +16,8 @@
  * on with every position, so that no key is passed over for ever.
  */
 import type { Budget } from '../budgets/budget.ts';
-import { openFrom, prepareCodes, scanAll, scoreListed } from '../cache/code-query.ts';
-import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOfScores, sumOver } from '../cache/head-query.ts';
+import { estimatedSum, openFrom, prepareCodes, scanAll, scoreListed } from '../cache/code-query.ts';
+import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOver } from '../cache/head-query.ts';
 import { codeDim, PAGE_KEYS, pagesFor, rowBytes } from '../kernels/layout.ts';
 import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK_KEYS, selectAll } from './selector.ts';
 
@@ -88,7 +88,7 @@ function scan(query: HeadQuery): Scan {
   const { n, rows, shape } = query;
   prepareCodes(query);
   scanAll(query);
-  const logSums = Array.from({ length: rows }, (_, row) => logOf(sumOfScores(query, row)));
+  const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(query, row)));
   const d = codeDim(shape.headDim);
   const pages = pagesFor(openFrom(n));
   const open = n - openFrom(n);
@@ -170,9 +170,6 @@ function shareOfCoded(query: HeadQuery, [a, b, c]: Sample['parts'], totals: read
   return Math.max(...shares);
 }
 
-/** How a key of the sample is attended. */
-const EXACT = 3;
-
 /**
  * Splits the sample, whose shares stand in `pooled` and whose log-weights in the scores, both (coded): the `most`
  * largest shares that are at least e^least go to the front of the positions, with the sinks and the recent keys; the
@@ -183,60 +180,24 @@ function split(
   coded: number,
   most: number,
   least: number,
-): { exact: number; parts: [number, number, number] } {
+): { exact: number; parts: Sample['parts'] } {
   const { n, rows } = query;
   const { kernels, views, workspace } = homeOf(query);
-  const { sinks, recent } = keptKeys(most + n - openFrom(n));
-  const kept = (position: number) => position < sinks || position >= n - recent;
+  const { indices, logProbabilities, scores, pooled: shares, codedIndices, codedScores, parts, scratch } = workspace;
   const { f32, i32 } = views();
-  const positions = workspace.indices / 4;
-  const probabilities = workspace.logProbabilities / 4;
-  const shares = workspace.pooled / 4;
+  // Sinks and recent keys come first, whatever their shares. They are at the ends of the list.
+  const { sinks, recent } = keptKeys(most + n - openFrom(n));
+  const position = (j: number) => i32[indices / 4 + j] as number;
+  for (let j = 0; j < coded && position(j) < sinks; j++) f32[shares / 4 + j] = Number.MAX_VALUE;
+  for (let j = coded - 1; j >= 0 && position(j) >= n - recent; j--) f32[shares / 4 + j] = Number.MAX_VALUE;
 
-  // The kept keys come first, whatever their shares.
-  for (let j = 0; j < coded; j++) {
-    if (kept(i32[positions + j] as number)) f32[shares + j] = Number.MAX_VALUE;
-  }
-  const heaviest = Math.min(most, coded);
-  const list = workspace.codedIndices / 4;
-  if (heaviest > 0)
-    kernels.selectLargest(workspace.pooled, coded, heaviest, 0, workspace.codedIndices, workspace.scratch);
-
-  const how = new Uint8Array(coded);
-  const parts: [number, number, number] = [0, 0, 0];
-  let next = 0;
-  let half = 1;
-  for (let j = 0; j < coded; j++) {
-    const heavy = next < heaviest && i32[list + next] === j;
-    if (heavy) next++;
-    if (heavy && (f32[shares + j] as number) >= least) how[j] = EXACT;
-    else {
-      // Alternately into the halves.
-      const part = f32[probabilities + j] === 0 ? 0 : half;
-      if (part !== 0) half = 3 - half;
-      how[j] = part;
-      parts[part as 0 | 1 | 2]++;
-    }
-  }
-
-  const ends = [0, parts[0], parts[0] + parts[1]];
+  const chosenCount = Math.min(most, coded);
+  if (chosenCount > 0) kernels.selectLargest(shares, coded, chosenCount, 0, codedIndices, scratch);
   const stride = strideOf(query);
-  const from = workspace.scores / 4;
-  const to = workspace.codedScores / 4;
-  let exact = 0;
-  for (let j = 0; j < coded; j++) {
-    const position = i32[positions + j] as number;
-    const part = how[j] as number;
-    if (part === EXACT) {
-      i32[positions + exact] = position;
-      f32[probabilities + exact] = f32[probabilities + j] as number;
-      exact++;
-    } else {
-      const at = ends[part] as number;
-      ends[part] = at + 1;
-      i32[list + at] = position;
-      for (let row = 0; row < rows; row++) f32[to + row * stride + at] = f32[from + row * stride + j] as number;
-    }
-  }
-  return { exact, parts };
+  const exact = kernels.splitSample(
+    { indices, logProbabilities, scores, stride, rows, count: coded },
+    { shares, chosen: codedIndices, chosenCount, least, codedIndices, codedScores, codedStride: stride, parts },
+  );
+  const [certain = 0, oneHalf = 0, otherHalf = 0] = i32.subarray(parts / 4, parts / 4 + 3);
+  return { exact, parts: [certain, oneHalf, otherHalf] };
 }

@@ -80,6 +80,14 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
       }
     },
 
+    estimateMass(scores, n, statistics) {
+      const { f32 } = views();
+      const list = f32.subarray(scores / 4, scores / 4 + n);
+      const largest = list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      const weight = (x: number) => (largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(x - largest));
+      f32.set([largest, list.reduce((sum, x) => sum + weight(x), 0)], statistics / 4);
+    },
+
     poolScores(scores, stride, rows, n, offsets, temper, pooled) {
       const { f32 } = views();
       for (let j = 0; j < n; j++) {
@@ -152,6 +160,37 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
           f32[scores / 4 + row * stride + j] = Math.max(score, weighed);
         }
       }
+    },
+
+    splitSample({ indices, logProbabilities, scores, stride, rows, count }, split) {
+      const { f32, i32 } = views();
+      const chosen = new Set(i32.subarray(split.chosen / 4, split.chosen / 4 + split.chosenCount));
+      const exact: number[] = [];
+      const parts: [number[], number[], number[]] = [[], [], []];
+      let half: 1 | 2 = 1;
+      for (let j = 0; j < count; j++) {
+        if (chosen.has(j) && at(f32, split.shares / 4 + j) >= split.least) exact.push(j);
+        else if (at(f32, logProbabilities / 4 + j) === 0) parts[0].push(j);
+        else {
+          parts[half].push(j);
+          half = half === 1 ? 2 : 1;
+        }
+      }
+      const coded = parts.flat();
+      const pick = (list: Int32Array | Float32Array, address: number, which: readonly number[]) =>
+        which.map((j) => at(list, address / 4 + j));
+      i32.set(pick(i32, indices, coded), split.codedIndices / 4);
+      for (let row = 0; row < rows; row++) {
+        const target = split.codedScores / 4 + row * split.codedStride;
+        f32.set(pick(f32, scores + row * stride * 4, coded), target);
+      }
+      i32.set(pick(i32, indices, exact), indices / 4);
+      f32.set(pick(f32, logProbabilities, exact), logProbabilities / 4);
+      i32.set(
+        parts.map((part) => part.length),
+        split.parts / 4,
+      );
+      return exact.length;
     },
 
     addValues(pages, indices, count, scores, stride, rows, state) {

@@ -28,7 +28,15 @@ export interface CodeExports {
       ...[bases: number, baseStride: number],
     ]
   ): void;
+  estimateMass: CodeKernels['estimateMass'];
   poolScores: CodeKernels['poolScores'];
+  splitSample(
+    ...args: [
+      ...[indices: number, logProbabilities: number, scores: number, stride: number, rows: number, count: number],
+      ...[shares: number, chosen: number, chosenCount: number, least: number],
+      ...[codedIndices: number, codedScores: number, codedStride: number, parts: number],
+    ]
+  ): number;
   sampleKeys(
     ...args: [
       ...[pooled: number, n: number, sinks: number, keptFrom: number, most: number, turn: number],
@@ -86,7 +94,14 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
     prepareCodes: wasm.prepareCodes,
     scanSigns: ({ table, headOffset, headDim, sign }, from, to, codeQuery, rows, scores, stride, bases, baseStride) =>
       wasm.scanSigns(table, headOffset, headDim, sign, from, to, codeQuery, rows, scores, stride, bases, baseStride),
+    estimateMass: wasm.estimateMass,
     poolScores: wasm.poolScores,
+    splitSample({ indices, logProbabilities, scores, stride, rows, count }, split) {
+      const { shares, chosen, chosenCount, least, codedIndices, codedScores, codedStride, parts } = split;
+      const sample = [indices, logProbabilities, scores, stride, rows, count] as const;
+      const coded = [codedIndices, codedScores, codedStride] as const;
+      return wasm.splitSample(...sample, shares, chosen, chosenCount, least, ...coded, parts);
+    },
     sampleKeys: (pooled, { n, sinks, keptFrom, most, turn }, indices, logProbabilities, threshold, scratch) =>
       wasm.sampleKeys(pooled, n, sinks, keptFrom, most, turn, indices, logProbabilities, threshold, scratch),
     scoreCodes(pages, from, indices, count, codeQuery, rows, scores, stride, bases, baseStride) {

@@ -1,0 +1,72 @@
+/** The split of a sample into keys that are attended exactly and keys that are attended by their codes. */
+
+/** Marks of the keys: a part of the coded list, 0 to 2, or this. */
+const EXACT: i32 = 3;
+
+/** See `CodeKernels.splitSample`. */
+export function splitSample(
+  indices: usize,
+  logProbabilities: usize,
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  count: i32,
+  shares: usize,
+  chosen: usize,
+  chosenCount: i32,
+  least: f32,
+  codedIndices: usize,
+  codedScores: usize,
+  codedStride: i32,
+  parts: usize,
+): i32 {
+  // The marks take the place of the shares.
+  let next = 0;
+  let half = 1;
+  let certain = 0;
+  let first = 0;
+  let second = 0;
+  for (let j = 0; j < count; j++) {
+    const at = <usize>j << 2;
+    let mark = EXACT;
+    const heavy = next < chosenCount && load<i32>(chosen + (<usize>next << 2)) == j;
+    if (heavy) next++;
+    if (!heavy || load<f32>(shares + at) < least) {
+      if (load<f32>(logProbabilities + at) == 0) {
+        mark = 0;
+        certain++;
+      } else {
+        mark = half;
+        half = 3 - half;
+        if (mark == 1) first++;
+        else second++;
+      }
+    }
+    store<i32>(shares + at, mark);
+  }
+  store<i32>(parts, certain);
+  store<i32>(parts, first, 4);
+  store<i32>(parts, second, 8);
+
+  second = certain + first;
+  first = certain;
+  certain = 0;
+  let exact = 0;
+  for (let j = 0; j < count; j++) {
+    const at = <usize>j << 2;
+    const mark = load<i32>(shares + at);
+    if (mark == EXACT) {
+      store<i32>(indices + (<usize>exact << 2), load<i32>(indices + at));
+      store<f32>(logProbabilities + (<usize>exact << 2), load<f32>(logProbabilities + at));
+      exact++;
+      continue;
+    }
+    const to = <usize>(mark == 0 ? certain++ : mark == 1 ? first++ : second++) << 2;
+    store<i32>(codedIndices + to, load<i32>(indices + at));
+    for (let r = 0; r < rows; r++) {
+      const score = load<f32>(scores + (<usize>(r * stride) << 2) + at);
+      store<f32>(codedScores + (<usize>(r * codedStride) << 2) + to, score);
+    }
+  }
+  return exact;
+}
