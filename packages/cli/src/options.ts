@@ -1,7 +1,7 @@
 /** Options that several subcommands share, and how their texts are read. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BUDGETS, DEFAULT_BUDGET, POLICY_NAMES, parseBudget } from 'keysieve';
+import { BUDGETS, createPolicy, DEFAULT_BUDGET, POLICY_NAMES, type PolicySpec, parseBudget } from 'keysieve';
 
 export interface ModelOptions {
   model: string;
@@ -36,6 +36,39 @@ export function addAttentionOptions(command: Command): Command {
   return command
     .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('dense'))
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget);
+}
+
+/** --policy and --budget, to compare several. */
+export interface PolicyOptions {
+  policy?: string[];
+  budget?: string[];
+}
+
+/** --policy, --budget: each may be given again. */
+export function addPolicyOptions(command: Command): Command {
+  const kinds = BUDGETS.map(({ usage }) => usage).join(', ');
+  return command
+    .option('-a, --policy <policy>', `${POLICY_NAMES.join(', ')}, or POLICY@BUDGET; may be given again`, collect)
+    .option('-b, --budget <budget>', `${kinds} (default: ${DEFAULT_BUDGET}); may be given again`, collect);
+}
+
+/**
+ * The policies that were asked for: every one with every budget, but for those that name theirs, and for `dense`, which
+ * has none. Throws `invalid-argument`.
+ */
+export function policySpecs({ policy = ['sieve'], budget = [DEFAULT_BUDGET] }: PolicyOptions): PolicySpec[] {
+  const specs = policy.flatMap((text): PolicySpec[] => {
+    const [name = '', ...own] = text.split('@');
+    if (name === 'dense') return [{ policy: name }];
+    return (own.length > 0 ? [own.join('@')] : budget).map((each) => ({ policy: name, budget: each }));
+  });
+  for (const spec of specs) createPolicy(spec);
+  return specs;
+}
+
+/** One policy, as `policySpecs` reads it. */
+export function policySpec(text: string): PolicySpec {
+  return policySpecs({ policy: [text] })[0] as PolicySpec;
 }
 
 /** --cache-precision */

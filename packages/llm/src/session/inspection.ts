@@ -64,7 +64,13 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
-  const cacheSize = { ...config, capacity: tokens, precision: cachePrecision, planes: policyPlanes(attention), threads };
+  const cacheSize = {
+    ...config,
+    capacity: tokens,
+    precision: cachePrecision,
+    planes: policyPlanes(attention),
+    threads,
+  };
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + activationBytes(config);

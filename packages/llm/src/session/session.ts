@@ -20,8 +20,13 @@ import { createGeneration, type Generation } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 
 export interface SessionOptions {
-  /** How decoding attends. Default: `{ policy: 'dense' }`. Prefill is dense. */
+  /** How decoding attends. Default: `{ policy: 'dense' }`. */
   attention?: PolicySpec;
+  /**
+   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default:
+   * `{ policy: 'dense' }`.
+   */
+  prefill?: PolicySpec;
   /**
    * Planes that the cache keeps beside the exact one. Default: those that `attention` reads. Name more of them to
    * evaluate other policies.
@@ -58,6 +63,10 @@ export interface EvaluateOptions {
   attention?: PolicySpec;
   /** Tokens of one pass. Default: 128. */
   chunkTokens?: number;
+  /** Whether the tokens of a pass may share what they read, as those of a prompt do. Default: each is on its own. */
+  sharing?: boolean;
+  /** Whether logits are wanted; without them `logits` is empty, and reading is faster. Default: true. */
+  logits?: boolean;
   signal?: AbortSignal;
 }
 
@@ -99,7 +108,7 @@ export const defaultCachePrecision = (dense: DenseModel['precision']): Precision
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   const { layers, keyValueHeads, headDim, heads } = model.dense.config;
-  const { attention: policy = DENSE, planes = [], cachePrecision, memoryLimit } = options;
+  const { attention: policy = DENSE, prefill = DENSE, planes = [], cachePrecision, memoryLimit } = options;
   const attention = await createAttention({
     layers,
     keyValueHeads,
@@ -108,24 +117,26 @@ export async function createSession(model: SessionModel, options: SessionOptions
     capacity: model.contextLength,
     threads: model.threads,
     precision: cachePrecision ?? defaultCachePrecision(model.dense.precision),
-    planes: [...policyPlanes(policy), ...planes],
+    planes: [...policyPlanes(policy), ...policyPlanes(prefill), ...planes],
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });
-  return new Session(model, attention, policy);
+  return new Session(model, attention, policy, prefill);
 }
 
 export class Session {
   readonly #model: SessionModel;
   readonly #attention: Attention;
   readonly #policy: PolicySpec;
+  readonly #prefillPolicy: PolicySpec;
   #tokens: number[] = [];
   #busy = false;
 
   /** Use `model.createSession`. */
-  constructor(model: SessionModel, attention: Attention, policy: PolicySpec) {
+  constructor(model: SessionModel, attention: Attention, policy: PolicySpec, prefill: PolicySpec) {
     this.#model = model;
     this.#attention = attention;
     this.#policy = policy;
+    this.#prefillPolicy = prefill;
   }
 
   /** The tokens in the cache. */
@@ -179,14 +190,20 @@ export class Session {
    * Throws as `generate` does.
    */
   async *evaluate(tokens: Int32Array, options: EvaluateOptions = {}): AsyncGenerator<Evaluation, void> {
-    const { attention = DENSE, chunkTokens = EVALUATED_TOKENS, signal } = options;
+    const {
+      attention = DENSE,
+      chunkTokens = EVALUATED_TOKENS,
+      sharing = false,
+      logits: wanted = true,
+      signal,
+    } = options;
     const release = this.#acquire();
     try {
       for (let from = 0; from < tokens.length; from += chunkTokens) {
         const position = this.#tokens.length;
         const chunk = tokens.subarray(from, from + chunkTokens);
         this.#checkRoom(position + chunk.length);
-        const { logits, report } = await this.#forward(chunk, attention, signal, 'all');
+        const { logits, report } = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing);
         yield { position, logits, attention: report };
       }
     } finally {
@@ -252,7 +269,7 @@ export class Session {
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
-      step = await this.#forward(chunk, DENSE, signal, last ? 'last' : 'none');
+      step = await this.#forward(chunk, this.#prefillPolicy, signal, last ? 'last' : 'none', true);
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }
     return { ...(step as Step), prompt: tokens, reused };
@@ -264,6 +281,7 @@ export class Session {
     policy: PolicySpec,
     signal: AbortSignal | undefined,
     wanted: 'last' | 'all' | 'none' = 'last',
+    sharing = false,
   ): Promise<Step> {
     const { cache } = this.#attention;
     const position = this.#tokens.length;
@@ -272,7 +290,7 @@ export class Session {
       cache.reserve(tokens.length);
       const attend: Attend = (layer, { q, k, v }) => {
         cache.write(layer, position, k, v);
-        const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy });
+        const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
         addReport(report, part);
         return outputs;
       };
