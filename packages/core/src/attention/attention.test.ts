@@ -7,7 +7,7 @@ import { type Attention, type AttentionOptions, createAttention } from './attent
 const SHAPE = { layers: 2, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 2000 } as const;
 const DENSE = { policy: 'dense' } as const;
 /** A region of so much a thread, and some, holds two slabs or three beside the buffers of the threads. */
-const tinyArena = (threads: number) => (1 + 2.5 * Math.max(2, threads)) * 2 ** 16;
+const tinyArena = (threads: number) => (1 + 2.75 * Math.max(2, threads)) * 2 ** 16;
 
 const open: Attention[] = [];
 

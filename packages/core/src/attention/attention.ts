@@ -229,8 +229,10 @@ export class Attention {
   }
 
   #policyIndex(spec: PolicySpec): number {
-    const { policy, budget } = spec;
-    const known = this.#policies.findIndex((other) => other.policy === policy && other.budget === budget);
+    const { policy, budget, certify } = spec;
+    const known = this.#policies.findIndex(
+      (other) => other.policy === policy && other.budget === budget && other.certify === certify,
+    );
     if (known !== -1) return known;
     const missing = policyPlanes(spec).filter((plane) => !this.cache.shape.planes.includes(plane));
     invariant(missing.length === 0, () => ({
@@ -239,7 +241,7 @@ export class Attention {
       found: this.cache.shape.planes.join(', ') || 'none but the exact one',
       remedy: `Create it with the planes ${missing.join(', ')}: see policyPlanes.`,
     }));
-    this.#policies.push(budget === undefined ? { policy } : { policy, budget });
+    this.#policies.push({ policy, ...(budget !== undefined && { budget }), ...(certify !== undefined && { certify }) });
     this.#opened.push(createPolicy(spec));
     this.#thread = undefined;
     return this.#policies.length - 1;

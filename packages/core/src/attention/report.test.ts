@@ -7,19 +7,25 @@ describe('reports', () => {
       rows: 2,
       keys: 30,
       keysRead: 20,
+      keysCoded: 7,
       bytesRead: 500,
       tailMass: { sum: 0.3, max: 0.2 },
       outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
       certificate: 'probable',
+      rowsExtended: 1,
+      rowsDense: 0,
     };
     const second: AttentionReport = {
       rows: 1,
       keys: 10,
       keysRead: 10,
+      keysCoded: 0,
       bytesRead: 50,
       tailMass: { sum: 0.5, max: 0.5 },
       outputError: { sum: 0.25, max: 0.25 },
       certificate: 'certified',
+      rowsExtended: 0,
+      rowsDense: 1,
     };
     const total = emptyReport();
     addReport(total, first);
@@ -28,10 +34,13 @@ describe('reports', () => {
       rows: 3,
       keys: 40,
       keysRead: 30,
+      keysCoded: 7,
       bytesRead: 550,
       tailMass: { sum: 0.8, max: 0.5 },
       outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
       certificate: 'probable',
+      rowsExtended: 1,
+      rowsDense: 1,
     });
     expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
   });

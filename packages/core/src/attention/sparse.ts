@@ -15,8 +15,9 @@ import {
 } from '../cache/head-query.ts';
 import { certify } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import type { SparsePolicy } from '../policies/policy.ts';
+import type { Certifier, SparsePolicy } from '../policies/policy.ts';
 import type { Selection } from '../selectors/selector.ts';
+import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
 import { noteResult, type RowResult } from './row-result.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
@@ -66,25 +67,45 @@ function attendGroup(
   };
   const { outputs, results } = attendQuery(query, policy);
   exchange.views().f32.set(outputs, job.outputs / 4 + row * headDim);
-  for (const [i, result] of results.entries()) {
-    noteResult(exchange.views(), job, row + i, { ...result, bytesRead: i === 0 ? result.bytesRead : 0 });
-  }
+  for (const [i, result] of results.entries()) noteResult(exchange.views(), job, row + i, result);
 }
 
-/** Attends with the rows of one query, by a policy: their outputs (rows, d), which the next call overwrites. */
+/** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */
 export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: Float32Array; results: RowResult[] } {
+  const chosen = attendChosen(query, policy.selector.select(query, policy.budget), policy.tail);
+  const { certifier } = policy;
+  if (certifier === undefined) return chosen;
+  const { headDim } = query.shape;
+  for (const [row, result] of chosen.results.entries()) {
+    if (result.kind === 'certified' && result.tailMass <= certifier.tailMass) continue;
+    const { output, extended } = extendRow(query, row, certifier);
+    chosen.outputs.set(output, row * headDim);
+    // The bytes of both attempts: those of the first stand with the first row.
+    const first = chosen.results[0] as RowResult;
+    first.bytesRead += extended.bytesRead;
+    chosen.results[row] = { ...extended, bytesRead: row === 0 ? first.bytesRead : 0 };
+  }
+  return chosen;
+}
+
+/** Attends to the selected keys, and adds the tail. */
+function attendChosen(
+  query: HeadQuery,
+  selection: Selection,
+  tail: Tail | undefined,
+): { outputs: Float32Array; results: RowResult[] } {
   const { rows, shape, n } = query;
   const { headDim } = shape;
-  const selection = policy.selector.select(query, policy.budget);
+  const drops = tail === undefined || tail.drops;
   const region = attendSelection(query, selection);
   const read = readSums(region, rows);
-  const means = policy.tail.drops ? undefined : finishedOutputs(region, rows, headDim).slice();
-  const tail = selection.count < n ? policy.tail.add(query, selection, region) : { bytesRead: 0, keysCoded: 0 };
-  const whole = policy.tail.drops ? read : readSums(region, rows);
-  const outputs = finishedOutputs(region, rows, headDim);
+  const means = drops ? undefined : finishedOutputs(region, rows, headDim).slice();
+  const estimate = drops || selection.count === n ? NO_TAIL : tail.add(query, selection, region);
+  const whole = drops ? read : readSums(region, rows);
+  const outputs = finishedOutputs(region, rows, headDim).slice();
 
   const rowsRead = 2 * selection.count * rowBytes(headDim, shape.precision);
-  const bytesRead = selection.bytesScanned + rowsRead + tail.bytesRead;
+  const bytesRead = selection.bytesScanned + rowsRead + estimate.bytesRead;
   const results = read.map((head, row): RowResult => {
     const certificate = certify(query, row, {
       count: selection.count,
@@ -92,12 +113,49 @@ export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: 
       output: outputs.subarray(row * headDim, (row + 1) * headDim),
       ...(means && { headMean: means.subarray(row * headDim, (row + 1) * headDim) }),
       ...(selection.total && { total: selection.total }),
-      ...(tail.errors && { estimate: { error: tail.errors[row] as number, total: whole[row] as SoftmaxSum } }),
+      ...(selection.tailBound && { tailBound: selection.tailBound }),
+      ...(estimate.errors && { estimate: { error: estimate.errors[row] as number, total: whole[row] as SoftmaxSum } }),
     });
     const outcome = selection.count === n ? 'dense' : 'chosen';
-    return { ...certificate, keysRead: selection.count, keysCoded: tail.keysCoded, bytesRead, outcome };
+    return {
+      ...certificate,
+      keysRead: selection.count,
+      keysCoded: estimate.keysCoded,
+      bytesRead: row === 0 ? bytesRead : 0,
+      outcome,
+    };
   });
   return { outputs, results };
+}
+
+const NO_TAIL: TailEstimate = { bytesRead: 0, keysCoded: 0 };
+
+/** With more keys than this share of all, reading them all is faster than picking them out. */
+const DENSE_SHARE = 1 / 3;
+
+/** One row again, with as many keys as its certificate asks for, or all. */
+function extendRow(
+  query: HeadQuery,
+  row: number,
+  { selector, budget }: Certifier,
+): { output: Float32Array; extended: RowResult } {
+  const alone = focusRow(query, row);
+  const selection = selector.select(alone, budget);
+  const dense = selection.count > DENSE_SHARE * query.n;
+  const { outputs, results } = attendChosen(alone, dense ? { ...selection, count: query.n } : selection, undefined);
+  const result = results[0] as RowResult;
+  return { output: outputs, extended: { ...result, outcome: dense ? 'dense' : 'extended' } };
+}
+
+/** One row of a query on its own: its numbers take the place of row 0. Rows are taken in order. */
+function focusRow(query: HeadQuery, row: number): HeadQuery {
+  const d = query.shape.headDim;
+  for (const region of new Set(query.segments.map((segment) => segment.region))) {
+    const { f32 } = region.views();
+    const queries = region.workspace.queries / 4;
+    f32.copyWithin(queries, queries + row * d, queries + (row + 1) * d);
+  }
+  return { ...query, rows: 1, head: query.head + row, norms: [query.norms[row] as number] };
 }
 
 /** Attends to the selected keys. Returns the region where the state lies. */

@@ -47,6 +47,39 @@ export function scanAll(query: HeadQuery): void {
   });
 }
 
+/**
+ * Bounds on the scores of all keys for row 0, by their int8 codes: the upper ones in the home region's scores, the lower
+ * ones where `lowerBoundOf` finds them. Those of keys without codes are their exact scores, with what these may be off by.
+ */
+export function boundAll(query: HeadQuery): void {
+  prepareCodes(query);
+  const { norms, keyNorm, shape } = query;
+  const norm = (norms[0] as number) * (1 + 1e-6);
+  // A score in float32 has d / 4 additions in each lane and a few roundings more, of at most u ||q|| ||k|| each.
+  const slack = (shape.headDim / 4 + 8) * 2 ** -24 * norm * keyNorm;
+  gatherScores({ ...query, rows: 1 }, ({ region, pages, from, to }, upper, stride) => {
+    const { queries, codeQuery, caps, scratch, lowerBounds } = region.workspace;
+    const whole = Math.max(from, openFrom(to));
+    const { f32 } = region.views();
+    f32[caps / 4] = norm;
+    region.kernels.boundScores(pages, from, whole, codeQuery, caps, 1, lowerBounds, upper, stride);
+    if (whole === to) return;
+    const open = upper + (whole - from) * 4;
+    region.kernels.scoreKeys(pages, whole, to, queries, 1, open, stride, scratch);
+    for (let j = 0; j < to - whole; j++) {
+      const score = f32[open / 4 + j] as number;
+      f32[lowerBounds / 4 + whole - from + j] = score - slack * 1.01;
+      f32[open / 4 + j] = score + slack * 1.01;
+    }
+  });
+}
+
+/** The lower bound of the key at `position`, once `boundAll` has found them. */
+export function lowerBoundOf({ segments }: HeadQuery, position: number): number {
+  const { region, from } = segments.find(({ to }) => position < to) as HeadSegment;
+  return region.views().f32[region.workspace.lowerBounds / 4 + position - from] as number;
+}
+
 /** The sum over the scores of all keys for one row, once they have been gathered, to a few per cent. */
 export function estimatedSum(query: HeadQuery, row: number): SoftmaxSum {
   const { kernels, workspace, views } = homeOf(query);

@@ -38,6 +38,8 @@ export interface Workspace {
   pooled: number;
   /** ln of the probability that each selected key was drawn (capacity). */
   logProbabilities: number;
+  /** Lower bounds on the scores of all keys for one row (capacity). */
+  lowerBounds: number;
   /** Positions of keys that are attended by their codes (capacity), int32. */
   codedIndices: number;
   /** Their log-weights: (G, scoreStride). */
@@ -87,6 +89,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     bases: planes.includes('sign') ? scanned * pagesFor(capacity) * 4 : 0,
     pooled: keys,
     logProbabilities: coded(keys),
+    lowerBounds: planes.includes('int8') ? keys : 0,
     codedIndices: coded(keys),
     codedScores: coded(group * scoreStride(capacity) * 4),
     codedStates: [codedState, codedState, codedState],

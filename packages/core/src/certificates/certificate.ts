@@ -37,6 +37,8 @@ export interface Findings {
   head: SoftmaxSum;
   /** The sum over all keys, where all were scored exactly (to rounding). */
   total?: SoftmaxSum;
+  /** A bound on the sum over the keys that were not read, where one is known. */
+  tailBound?: SoftmaxSum;
   /** The output (d). */
   output: Float32Array;
   /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
@@ -52,12 +54,17 @@ export interface Findings {
  * It holds for any o, however it was made.
  */
 export function certify(query: HeadQuery, row: number, findings: Findings): Certificate {
-  const { count, head, total, output, headMean, estimate } = findings;
+  const { count, head, total, tailBound, output, headMean, estimate } = findings;
   if (count >= query.n) return EXACT;
   const outputNorm = normOf(output);
-  if (total === undefined && estimate !== undefined) return estimated(head, estimate, outputNorm);
+  if (total === undefined && tailBound === undefined && estimate !== undefined)
+    return estimated(head, estimate, outputNorm);
   const tailMass =
-    total === undefined ? boundUnscored(query, row, count, head) : boundScored(query, row, count, head, total);
+    total !== undefined
+      ? boundScored(query, row, count, head, total)
+      : tailBound !== undefined
+        ? boundTail(query, row, count, head, tailBound)
+        : boundUnscored(query, row, count, head);
   const moved = headMean === undefined ? 0 : (1 - tailMass) * distanceOf(headMean, output);
   const error = (moved + tailMass * (outputNorm + query.valueNorm)) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
@@ -85,6 +92,11 @@ const UNIT = 2 ** -24;
 function boundScored(query: HeadQuery, row: number, count: number, head: SoftmaxSum, total: SoftmaxSum): number {
   const read = (head.sum / total.sum) * Math.exp(head.largest - total.largest);
   return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query, row, count));
+}
+
+/** The keys outside have a sum of at most `tail`: x / (a + x) grows with x. */
+function boundTail(query: HeadQuery, row: number, count: number, head: SoftmaxSum, tail: SoftmaxSum): number {
+  return Math.min(1, 1 / (1 + Math.exp(logOf(head) - logOf(tail))) + roundingOfMass(query, row, count));
 }
 
 /** No key outside was scored: by Cauchy and Schwarz each has at most the score ||q|| ||k||. */

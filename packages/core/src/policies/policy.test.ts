@@ -5,18 +5,19 @@ import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { createAttention } from '../attention/attention.ts';
 import { parseBudget } from '../budgets/index.ts';
-import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES } from './policy.ts';
+import { PLANES } from '../kernels/layout.ts';
+import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyPlanes } from './policy.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
 const SPARSE = POLICY_NAMES.filter((name) => name !== 'dense');
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
 /** The buffers of two threads, and seven slabs of the eleven. */
-const TWO_REGIONS = { arenaBytes: 6 * 2 ** 16, threads: 2 };
+const TWO_REGIONS = { arenaBytes: 10 * 2 ** 16, threads: 2 };
 /** Budgets of all keys. */
-const WHOLE = ['fixed:700', 'fraction:1', 'power:1,1', 'log:1e6', 'mass:0'];
+const WHOLE = ['fixed:700', 'fraction:1', 'power:1,1', 'log:1e6'];
 
 async function benchOf(seed: number, options = {}) {
-  const bench = createBench(await createAttention({ ...SHAPE, ...options }), createRandom(seed));
+  const bench = createBench(await createAttention({ ...SHAPE, planes: PLANES, ...options }), createRandom(seed));
   bench.append(700);
   return bench;
 }
@@ -72,7 +73,10 @@ describe.for(SPARSE)('the policy %s', (policy) => {
       const { keys, tailMass } = parseBudget(budget);
       const most = Array.from({ length: count }, (_, i) => 4 * keys({ n: position + i + 1, layer: 0, head: 0 }));
       const allowed = most.reduce((a, b) => a + b, 0);
-      if (tailMass === undefined) expect(report.keysRead, budget).toBe(allowed);
+      // Of a page that is not full yet there are no codes: its keys, and the sinks, may come on top.
+      const codes = policyPlanes({ policy, budget }).length > 0;
+      if (codes) expect(report.keysRead, budget).toBeLessThanOrEqual(allowed + 4 * count * 68);
+      else if (tailMass === undefined) expect(report.keysRead, budget).toBe(allowed);
       else expect(report.keysRead, budget).toBeLessThanOrEqual(allowed);
       expect(report.rows).toBe(4 * count);
       expect(report.tailMass.max).toBeLessThanOrEqual(1);
@@ -87,7 +91,9 @@ describe.for(SPARSE)('the policy %s', (policy) => {
           worst = Math.max(worst, distance(found.subarray(...range), exact).norm / Math.hypot(...exact));
         }
       }
-      expect(report.outputError.max, budget).toBeGreaterThanOrEqual(worst - 1e-4);
+      if (report.certificate === 'certified')
+        expect(report.outputError.max, budget).toBeGreaterThanOrEqual(worst - 1e-4);
+      else expect(policy).toBe('sieve');
     }
   });
 });

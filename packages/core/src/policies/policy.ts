@@ -5,6 +5,7 @@ import { type Budget, parseBudget } from '../budgets/index.ts';
 import { KeysieveError } from '../errors.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
+import createInt8Scan from '../selectors/int8-scan.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
 
 /** A policy as it is written, and as it travels between threads. */
@@ -13,6 +14,11 @@ export interface PolicySpec {
   policy: string;
   /** As `parseBudget` reads it. Default: `fixed:256`. Not looked at by `dense`. */
   budget?: string;
+  /**
+   * Largest share of the softmax that may stay unread, certified: a row whose certificate does not say so reads more
+   * keys, by the bounds of the plane `int8`, in the end all. More than 0, at most 1. Default: none is asked for.
+   */
+  certify?: number;
 }
 
 /** Selects keys. */
@@ -22,6 +28,15 @@ export interface SparsePolicy {
   readonly budget: Budget;
   readonly selector: Selector;
   readonly tail: Tail;
+  /** How rows are certified whose own certificate will not do, where that was asked for. */
+  readonly certifier?: Certifier;
+}
+
+/** Chooses as many keys as leave at most `budget.tailMass` unread for certain. */
+export interface Certifier {
+  readonly selector: Selector;
+  readonly budget: Budget;
+  readonly tailMass: number;
 }
 
 /** Reads every key. */
@@ -36,18 +51,35 @@ export type Policy = DensePolicy | SparsePolicy;
 /** The budget of a policy that names none. */
 export const DEFAULT_BUDGET = 'fixed:256';
 
-/** The selector and the tail of each sparse policy. */
+/**
+ * The selector and the tail of each sparse policy.
+ *
+ * - `sieve`: a scan by signs, a sample, its heaviest keys exactly and the others by 4-bit codes.
+ * - `int8`: the keys with the largest bounds by int8 codes; with a budget of tail mass certified. `int8-means` adds page
+ *   means.
+ * - `sign`: the keys with the largest scores by signs (RaBitQ, arXiv 2405.12497).
+ * - `topk`: the keys with the largest scores; it scores them all, and shows what a selector can reach. `topk-means` adds
+ *   page means.
+ * - `quest`: boxes of 16 keys with the largest bounds (arXiv 2406.10774).
+ * - `window`: the first and the last keys (StreamingLLM, arXiv 2309.17453).
+ */
 const SPARSE_POLICIES: Readonly<Record<string, { selector: string; tail: string }>> = {
-  window: { selector: 'window', tail: 'none' },
-  topk: { selector: 'oracle', tail: 'none' },
   sieve: { selector: 'sieve', tail: 'sampled' },
+  int8: { selector: 'int8-scan', tail: 'none' },
+  'int8-means': { selector: 'int8-scan', tail: 'page-means' },
+  sign: { selector: 'sign-scan', tail: 'none' },
+  topk: { selector: 'oracle', tail: 'none' },
+  'topk-means': { selector: 'oracle', tail: 'page-means' },
+  quest: { selector: 'quest', tail: 'none' },
+  window: { selector: 'window', tail: 'none' },
 };
 
 /** Every policy that there is. */
 export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES)];
 
 /** The policy that `spec` names. Throws `invalid-argument`. */
-export function createPolicy({ policy: name, budget = DEFAULT_BUDGET }: PolicySpec): Policy {
+export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, certify }: PolicySpec): Policy {
+  const certifier = certify === undefined ? undefined : createCertifier(certify);
   if (name === 'dense') return { kind: 'dense', name };
   const parts = SPARSE_POLICIES[name];
   const selector = parts && SELECTORS[parts.selector];
@@ -60,11 +92,32 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET }: PolicySp
       remedy: `Choose one of ${POLICY_NAMES.join(', ')}.`,
     });
   }
-  return { kind: 'sparse', name, budget: parseBudget(budget), selector: selector(), tail: tail() };
+  return {
+    kind: 'sparse',
+    name,
+    budget: parseBudget(budget),
+    selector: selector(),
+    tail: tail(),
+    ...(certifier && { certifier }),
+  };
+}
+
+function createCertifier(tailMass: number): Certifier {
+  if (!(tailMass > 0 && tailMass <= 1)) {
+    throw new KeysieveError({
+      code: 'invalid-argument',
+      problem: 'What is certified is a share of the softmax.',
+      found: tailMass,
+      remedy: 'Give a number above 0 and at most 1, such as 0.05.',
+    });
+  }
+  return { selector: createInt8Scan(), budget: parseBudget(`mass:${tailMass}`), tailMass };
 }
 
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
 export function policyPlanes(spec: PolicySpec): Plane[] {
   const policy = createPolicy(spec);
-  return policy.kind === 'dense' ? [] : completePlanes([...policy.selector.planes, ...policy.tail.planes]);
+  if (policy.kind === 'dense') return [];
+  const { selector, tail, certifier } = policy;
+  return completePlanes([...selector.planes, ...tail.planes, ...(certifier?.selector.planes ?? [])]);
 }

@@ -14,6 +14,8 @@ export interface Selection {
    * undefined where it has not. Of selectors of single rows only.
    */
   total?: SoftmaxSum;
+  /** A bound on the sum over the keys that were not chosen, where the selector knows one. Of single rows only. */
+  tailBound?: SoftmaxSum;
   /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
   sample?: Sample;
   /** Bytes of the cache that were read to choose. */

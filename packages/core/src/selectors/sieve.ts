@@ -18,8 +18,9 @@
 import type { Budget } from '../budgets/budget.ts';
 import { estimatedSum, openFrom, prepareCodes, scanAll, scoreListed } from '../cache/code-query.ts';
 import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOver } from '../cache/head-query.ts';
-import { codeDim, PAGE_KEYS, pagesFor, rowBytes } from '../kernels/layout.ts';
+import { codeDim, rowBytes } from '../kernels/layout.ts';
 import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK_KEYS, selectAll } from './selector.ts';
+import { signBytesOf } from './sign-scan.ts';
 
 /** Keys of the sample for each key that may be attended exactly. */
 const SAMPLE_KEYS = 4;
@@ -89,14 +90,7 @@ function scan(query: HeadQuery): Scan {
   prepareCodes(query);
   scanAll(query);
   const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(query, row)));
-  const d = codeDim(shape.headDim);
-  const pages = pagesFor(openFrom(n));
-  const open = n - openFrom(n);
-  // Signs, factors and the centre with its step; of the open page the exact keys.
-  return {
-    logSums,
-    bytes: pages * (PAGE_KEYS * (d / 8 + 2) + d + 4) + open * rowBytes(shape.headDim, shape.precision),
-  };
+  return { logSums, bytes: signBytesOf(n, shape.headDim, rowBytes(shape.headDim, shape.precision)) };
 }
 
 /**

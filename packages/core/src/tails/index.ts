@@ -1,8 +1,13 @@
 /** All tail estimates. A new one is a file beside this one and an entry here. */
 import createNone from './none.ts';
+import createPageMeans from './page-means.ts';
 import createSampled from './sampled.ts';
 import type { Tail } from './tail.ts';
 
 export type { Tail, TailEstimate } from './tail.ts';
 
-export const TAILS: Readonly<Record<string, () => Tail>> = { none: createNone, sampled: createSampled };
+export const TAILS: Readonly<Record<string, () => Tail>> = {
+  none: createNone,
+  'page-means': createPageMeans,
+  sampled: createSampled,
+};

@@ -4,7 +4,7 @@ import { HALVES, INFINITE_HALF, nearestHalf } from '../../../test/halves.ts';
 import { createRig, type KernelRig, type KernelsUnderTest } from '../../../test/kernel-rig.ts';
 import { createRandom } from '../../../test/random.ts';
 import { scratchBytes, stateOutputs } from '../kernels.ts';
-import { exactPageBytes } from '../layout.ts';
+import { exactPageBytes, pageLayout } from '../layout.ts';
 
 /** Bits of all finite halves, of both signs. */
 const FINITE = Array.from({ length: 65_536 }, (_, bits) => bits).filter((bits) => bits % 0x8000 < INFINITE_HALF);
@@ -157,7 +157,7 @@ export function describeHalves(kernels: KernelsUnderTest): void {
       rig.views().u16.fill(0, slab / 2, (slab + bytes) / 2);
       rig.views().u16.set(key, slab / 2);
       rig.views().u16.set(value, (slab + bytes / 2) / 2);
-      return { table, headOffset: 0, headDim, precision: 'f16' } as const;
+      return { ...pageLayout(headDim, 'f16'), table, headOffset: 0 };
     }
   });
 }

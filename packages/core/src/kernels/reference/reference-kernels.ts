@@ -25,8 +25,8 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   ): void => {
     const list = [...positions];
     const scores = list.map((position) => score(pages, query, position));
-    const valueOf = (index: number) => exactRow(views(), pages, 'values', at(list, index));
-    takeWeights(views(), scores, valueOf, statistics, output, pages.headDim);
+    const valueAt = (index: number) => exactRow(views(), pages, 'values', at(list, index));
+    takeWeights(views(), scores, valueAt, statistics, output, pages.headDim);
   };
 
   return {

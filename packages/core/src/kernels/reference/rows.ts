@@ -36,12 +36,12 @@ export const norm = (x: ArrayLike<number>): number => Math.sqrt(dot(x, x));
 
 /**
  * Takes keys with these log-weights into one row's running softmax, its statistics (2) and its output (dimensions).
- * `valueOf(index)` is the value (dimensions) of the key with weight `index`.
+ * `valueAt(index)` is the value (dimensions) of the key with weight `index`.
  */
 export function takeWeights(
   { f32 }: Views,
   logWeights: ArrayLike<number>,
-  valueOf: (index: number) => ArrayLike<number>,
+  valueAt: (index: number) => ArrayLike<number>,
   statistics: number,
   output: number,
   dimensions: number,
@@ -55,7 +55,7 @@ export function takeWeights(
   const outputs = Float64Array.from(f32.subarray(output / 4, output / 4 + dimensions), (x) => x * shrink);
   for (let j = 0; j < logWeights.length; j++) {
     const weight = Math.exp(at(logWeights, j) - largest);
-    const value = valueOf(j);
+    const value = valueAt(j);
     sum += weight;
     for (let i = 0; i < dimensions; i++) outputs[i] = at(outputs, i) + weight * at(value, i);
   }

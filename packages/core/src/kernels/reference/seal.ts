@@ -1,6 +1,6 @@
 /** Writes the planes of a full page: every plane from its definition in `../layout.ts`, one after the other. */
 import type { Pages } from '../kernels.ts';
-import { BOX_KEYS, codeDim, PAGE_KEYS } from '../layout.ts';
+import { BOX_KEYS, PAGE_KEYS } from '../layout.ts';
 import { fromUpper16, toUpper16 } from '../upper16.ts';
 import type { Views } from '../views.ts';
 import { boundAddress, bytes, centreOf, codedKey, row8, signByte, signBytes } from './codes.ts';
