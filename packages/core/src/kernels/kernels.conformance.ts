@@ -5,7 +5,9 @@
 import { describe } from 'vitest';
 import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
 import { describeAttention } from './conformance/attention.ts';
+import { describeCodes } from './conformance/codes.ts';
 import { describeHalves } from './conformance/halves.ts';
+import { describeSamples } from './conformance/samples.ts';
 import { describeScores } from './conformance/scores.ts';
 import { describeStates } from './conformance/states.ts';
 
@@ -15,5 +17,7 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeScores(kernels);
     describeStates(kernels);
     describeAttention(kernels);
+    describeCodes(kernels);
+    describeSamples(kernels);
   });
 }

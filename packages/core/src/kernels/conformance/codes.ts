@@ -1,0 +1,297 @@
+/** The coded planes: how they are written, and the scores that are read from them. */
+import { describe, expect, it } from 'vitest';
+import {
+  createRig,
+  type HeadNumbers,
+  headOf,
+  type KernelRig,
+  type KernelsUnderTest,
+} from '../../../test/kernel-rig.ts';
+import { KEY_SHAPE_NAMES, keysOfShape } from '../../../test/key-shapes.ts';
+import { createRandom } from '../../../test/random.ts';
+import { codeQueryBytes, sealScratchBytes } from '../code-kernels.ts';
+import { type Pages, scratchBytes } from '../kernels.ts';
+import { BOX_KEYS, codeDim, PAGE_KEYS, PLANES, pagesFor } from '../layout.ts';
+import { boundOf, centreOf, codedKey, row4, row8, signRow } from '../reference/codes.ts';
+import { rotated } from '../reference/rotation.ts';
+import { UNIT } from './accuracy.ts';
+
+const DIMENSIONS = [8, 24, 64, 80, 96, 128, 256];
+
+/** A head with all planes, sealed. */
+function sealed(kernels: KernelsUnderTest, head: HeadNumbers): { rig: KernelRig; pages: Pages; well: boolean } {
+  const rig = createRig(kernels);
+  const pages = rig.layOut(head, PLANES);
+  const scratch = rig.allocate(sealScratchBytes(head.headDim));
+  let well = true;
+  for (let page = 0; page < Math.floor(head.n / PAGE_KEYS); page++) well &&= rig.kernels.seal(pages, page, scratch);
+  return { rig, pages, well };
+}
+
+const rowOf = (numbers: Float32Array, headDim: number, position: number): Float32Array =>
+  numbers.subarray(position * headDim, (position + 1) * headDim);
+
+const norm = (x: ArrayLike<number>): number => Math.sqrt(dot(x, x));
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}
+
+const minus = (a: Float64Array, b: Float64Array): Float64Array => a.map((x, i) => x - (b[i] as number));
+
+/** A rotation is 14 additions of numbers that together keep their norm, and a few roundings more. */
+const ROTATION = 32 * UNIT;
+
+function expectSealed(rig: KernelRig, pages: Pages, head: HeadNumbers, what: string): void {
+  const { headDim, keys, values, n } = head;
+  const views = rig.views();
+  for (let position = 0; position < n - (n % PAGE_KEYS); position++) {
+    const coded = codedKey(views, pages, position);
+    const key = rowOf(keys, headDim, position);
+    const centre = centreOf(views, coded);
+    const y = minus(rotated(key), centre);
+    const rounding = ROTATION * (norm(key) + norm(centre)) + 1e-37;
+
+    const signs = signRow(views, coded);
+    const factor = Math.abs(signs[0] as number);
+    for (let i = 0; i < y.length; i++) {
+      if (Math.abs(y[i] as number) > 2 * rounding)
+        expect(Math.sign(y[i] as number), what).toBe(Math.sign(signs[i] as number));
+    }
+    const sum = y.reduce((total, x) => total + Math.abs(x), 0);
+    const wanted = sum === 0 ? 0 : norm(y) * (norm(y) / sum);
+    expect(factor, what).toBeGreaterThanOrEqual(wanted - rounding);
+    // upper16 has 8 bits.
+    expect(factor, what).toBeLessThanOrEqual(wanted * (1 + 2 ** -6) + 2 * rounding);
+
+    const largest = y.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const step = (largest / 128) * (1 + 2 ** -6) + rounding;
+    const error = minus(y, row8(views, coded));
+    for (const x of error) expect(Math.abs(x), what).toBeLessThanOrEqual(step / 2 + 2 * rounding);
+    for (const x of minus(y, row4(views, coded, 'key')))
+      expect(Math.abs(x), what).toBeLessThanOrEqual(8 * step + 2 * rounding);
+    const bound = boundOf(views, coded);
+    expect(bound, what).toBeGreaterThanOrEqual(norm(error));
+    expect(bound, what).toBeLessThanOrEqual(norm(error) * 1.02 + step * 0.01 + 16 * rounding);
+
+    const z = rotated(rowOf(values, headDim, position));
+    const largestValue = z.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const valueStep = (largestValue / 8) * (1 + 2 ** -6);
+    const valueRounding = ROTATION * norm(z) + 1e-37;
+    for (const x of minus(z, row4(views, coded, 'value'))) {
+      expect(Math.abs(x), what).toBeLessThanOrEqual(valueStep / 2 + 2 * valueRounding);
+    }
+  }
+}
+
+function expectSummaries({ views }: KernelRig, pages: Pages, { headDim, keys, values, n }: HeadNumbers): void {
+  const { f32, u32 } = views();
+  for (let page = 0; page < Math.floor(n / PAGE_KEYS); page++) {
+    const record = (u32[pages.table / 4 + page] as number) + pages.headOffset;
+    const summary = (record + pages.summary) / 4;
+    for (const [which, rows] of [keys, values].entries()) {
+      for (let i = 0; i < headDim; i++) {
+        let [sum, size] = [0, 0];
+        for (let j = 0; j < PAGE_KEYS; j++) {
+          const x = rows[(page * PAGE_KEYS + j) * headDim + i] as number;
+          sum += x;
+          size += Math.abs(x);
+        }
+        const mean = f32[summary + which * headDim + i] as number;
+        expect(Math.abs(mean - sum / PAGE_KEYS)).toBeLessThanOrEqual(UNIT * size + 1e-44);
+      }
+    }
+    const mean = Float64Array.from(f32.subarray(summary + headDim, summary + 2 * headDim));
+    const radius = f32[summary + 2 * headDim] as number;
+    let most = 0;
+    for (let j = 0; j < PAGE_KEYS; j++) {
+      most = Math.max(most, norm(minus(mean, Float64Array.from(rowOf(values, headDim, page * PAGE_KEYS + j)))));
+    }
+    expect(radius).toBeGreaterThanOrEqual(most);
+    expect(radius).toBeLessThanOrEqual(most * 1.00001 + 1e-40);
+
+    for (let position = page * PAGE_KEYS; position < (page + 1) * PAGE_KEYS; position += BOX_KEYS) {
+      const box = (record + pages.boxes) / 4 + ((position % PAGE_KEYS) / BOX_KEYS) * 2 * headDim;
+      for (let i = 0; i < headDim; i++) {
+        const column = Array.from({ length: BOX_KEYS }, (_, j) => keys[(position + j) * headDim + i] as number);
+        expect(f32[box + i]).toBe(Math.min(...column) + 0);
+        expect(f32[box + headDim + i]).toBe(Math.max(...column) + 0);
+      }
+    }
+  }
+}
+
+export function describeCodes(kernels: KernelsUnderTest): void {
+  describe('rotate', () => {
+    it.for(DIMENSIONS)('is R, and rotateBack its inverse, for d = %i', (headDim) => {
+      const rig = createRig(kernels);
+      const random = createRandom(headDim);
+      const rows = random.normals(3 * headDim);
+      const dimensions = codeDim(headDim);
+      const [turned, back] = [rig.allocate(3 * dimensions * 4 + 16), rig.allocate(3 * headDim * 4 + 16)];
+      const scratch = rig.allocate(scratchBytes(1, dimensions));
+      rig.kernels.rotate(rig.place(rows), 3, headDim, turned, scratch);
+      for (let row = 0; row < 3; row++) {
+        const truth = rotated(rowOf(rows, headDim, row));
+        const found = Float64Array.from(rig.floats(turned + row * dimensions * 4, dimensions));
+        expect(norm(minus(found, truth))).toBeLessThanOrEqual(ROTATION * norm(truth));
+      }
+      rig.kernels.rotateBack(turned, 3, headDim, back, scratch);
+      const found = Float64Array.from(rig.floats(back, 3 * headDim));
+      expect(norm(minus(found, Float64Array.from(rows)))).toBeLessThanOrEqual(2 * ROTATION * norm(rows));
+      expect(rig.floats(turned + 3 * dimensions * 4, 1)[0]).toBeNaN();
+      expect(rig.floats(back + 3 * headDim * 4, 1)[0]).toBeNaN();
+    });
+  });
+
+  describe('seal', () => {
+    it.for(KEY_SHAPE_NAMES)('writes planes that stand for keys that are %s', (shape) => {
+      for (const [headDim, precision] of [
+        [8, 'f32'],
+        [64, 'f16'],
+        [96, 'f32'],
+      ] as const) {
+        const { keys, values } = keysOfShape(shape, createRandom(headDim), 200, headDim);
+        const head = headOf(headDim, precision, keys, values);
+        const { rig, pages, well } = sealed(kernels, head);
+        expect(well).toBe(true);
+        expectSealed(rig, pages, head, `${shape}, d ${headDim}`);
+        expectSummaries(rig, pages, head);
+      }
+    });
+
+    it.for(DIMENSIONS)('does so for d = %i, from the smallest halves to 2^96', (headDim) => {
+      const random = createRandom(headDim);
+      for (const [precision, scale] of [
+        ['f16', 1],
+        ['f16', 1e-7],
+        ['f32', 1e-30],
+        ['f32', 2 ** 90],
+      ] as const) {
+        const numbers = () => random.normals(128 * headDim).map((x) => x * scale);
+        const head = headOf(headDim, precision, numbers(), numbers());
+        const { rig, pages, well } = sealed(kernels, head);
+        expect(well).toBe(true);
+        expectSealed(rig, pages, head, `d ${headDim}, scale ${scale}`);
+      }
+    });
+
+    it('refuses what is too large or no number, among keys and among values', () => {
+      for (const bad of [2 ** 97, -(2 ** 97), Number.POSITIVE_INFINITY, Number.NaN]) {
+        for (const where of ['keys', 'values'] as const) {
+          const head = headOf(64, 'f32', new Float32Array(64 * 64).fill(1), new Float32Array(64 * 64).fill(1));
+          head[where][1234] = bad;
+          expect(sealed(kernels, head).well, `${bad} among ${where}`).toBe(false);
+        }
+      }
+    });
+
+    it('leaves the exact rows and the pages of other heads alone', () => {
+      const random = createRandom(3);
+      const head = headOf(64, 'f16', random.normals(64 * 64), random.normals(64 * 64));
+      const rig = createRig(kernels);
+      const pages = rig.layOut(head, ['int8']);
+      const slab = rig.views().u32[pages.table / 4] as number;
+      const before = rig.views().u32.slice(slab / 4, (slab + pages.headOffset + pages.sign) / 4);
+      rig.kernels.seal(pages, 0, rig.allocate(sealScratchBytes(64)));
+      expect(rig.views().u32.slice(slab / 4, (slab + pages.headOffset + pages.sign) / 4)).toEqual(before);
+    });
+  });
+
+  describe('scores by codes', () => {
+    it.for(DIMENSIONS)('are what the planes say, for d = %i', (headDim) => {
+      for (const rows of [1, 3, 4]) {
+        const random = createRandom(headDim + rows);
+        const head = headOf(headDim, 'f16', random.normals(320 * headDim), random.normals(320 * headDim));
+        const { rig, pages } = sealed(kernels, head);
+        const queries = random.normals(rows * headDim);
+        const codeQuery = rig.allocate(codeQueryBytes(rows, headDim));
+        rig.kernels.prepareCodes(
+          rig.place(queries),
+          rows,
+          headDim,
+          codeQuery,
+          rig.allocate(scratchBytes(1, codeDim(headDim))),
+        );
+        const [from, to, stride] = [64, 256, 200];
+        const scores = rig.allocate((rows * stride + 8) * 4);
+        const bases = rig.allocate(rows * 8 * 4);
+        rig.kernels.scanSigns(pages, from, to, codeQuery, rows, scores, stride, bases, 8);
+        const indices = Int32Array.of(64, 70, 71, 130, 200, 255);
+        const listed = rig.allocate(rows * 8 * 4);
+        rig.kernels.scoreCodes(pages, from, rig.place(indices), indices.length, codeQuery, rows, listed, 8, bases, 8);
+        const views = rig.views();
+        for (let row = 0; row < rows; row++) {
+          const query = rotated(rowOf(queries, headDim, row));
+          const largest = query.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+          for (let position = from; position < to; position++) {
+            const coded = codedKey(views, pages, position);
+            const [centre, signs] = [centreOf(views, coded), signRow(views, coded)];
+            const rounding = 100 * UNIT * norm(query) * (norm(centre) + norm(signs));
+            const base = views.f32[bases / 4 + row * 8 + pagesFor(position - from + 1) - 1] as number;
+            expect(Math.abs(base - dot(query, centre))).toBeLessThanOrEqual(rounding);
+            // Codes of 5 bits: a step is 1/15 of the largest number, and half of it is left of each dimension.
+            const codes = (largest / 30) * signs.reduce((sum, x) => sum + Math.abs(x), 0);
+            const found = views.f32[scores / 4 + row * stride + position - from] as number;
+            expect(Math.abs(found - dot(query, centre) - dot(query, signs))).toBeLessThanOrEqual(codes + rounding);
+          }
+          for (const [j, position] of indices.entries()) {
+            const coded = codedKey(views, pages, position);
+            const [centre, y4] = [centreOf(views, coded), row4(views, coded, 'key')];
+            const codes = (largest / 65_534) * y4.reduce((sum, x) => sum + Math.abs(x), 0);
+            const rounding = 100 * UNIT * norm(query) * (norm(centre) + norm(y4));
+            const found = views.f32[listed / 4 + row * 8 + j] as number;
+            expect(Math.abs(found - dot(query, centre) - dot(query, y4))).toBeLessThanOrEqual(codes + rounding);
+          }
+        }
+        // Nothing behind the keys, and nothing behind the list.
+        expect(rig.floats(scores + (to - from) * 4, 4)).toEqual(new Float32Array(4).fill(Number.NaN));
+        expect(rig.floats(listed + indices.length * 4, 1)[0]).toBeNaN();
+      }
+    });
+  });
+
+  describe('boundScores', () => {
+    it.for(KEY_SHAPE_NAMES)('holds for keys that are %s, whatever the query', (shape) => {
+      for (const [headDim, precision, scale] of [
+        [64, 'f16', 1],
+        [80, 'f32', 1e-20],
+        [24, 'f32', 1e10],
+        [128, 'f16', 1e-3],
+      ] as const) {
+        const { keys, values, query } = keysOfShape(shape, createRandom(headDim), 192, headDim);
+        const head = headOf(headDim, precision, keys, values);
+        const { rig, pages } = sealed(kernels, head);
+        const queries = Float32Array.from([...query, ...createRandom(5).normals(headDim)], (x) => x * scale);
+        const codeQuery = rig.allocate(codeQueryBytes(2, headDim));
+        rig.kernels.prepareCodes(
+          rig.place(queries),
+          2,
+          headDim,
+          codeQuery,
+          rig.allocate(scratchBytes(1, codeDim(headDim))),
+        );
+        const norms = Float32Array.from([0, 1], (row) => norm(rowOf(queries, headDim, row)) * (1 + 1e-6));
+        const [lower, upper] = [rig.allocate(2 * 192 * 4), rig.allocate(2 * 192 * 4)];
+        rig.kernels.boundScores(pages, 0, 192, codeQuery, rig.place(norms), 2, lower, upper, 192);
+        const views = rig.views();
+        for (let row = 0; row < 2; row++) {
+          const q = rowOf(queries, headDim, row);
+          for (let position = 0; position < 192; position++) {
+            const truth = dot(q, rowOf(head.keys, headDim, position));
+            const low = views.f32[lower / 4 + row * 192 + position] as number;
+            const high = views.f32[upper / 4 + row * 192 + position] as number;
+            expect(low, shape).toBeLessThanOrEqual(truth);
+            expect(high, shape).toBeGreaterThanOrEqual(truth);
+            const coded = codedKey(views, pages, position);
+            const lengths = norm(centreOf(views, coded)) + norm(row8(views, coded));
+            const most = 2 * norm(q) * (boundOf(views, coded) * 1.01 + 3e-4 * lengths) + 1e-30;
+            expect(high - low, shape).toBeLessThanOrEqual(most);
+          }
+        }
+      }
+    });
+  });
+}

@@ -1,0 +1,359 @@
+/** The draw of a sample, its split, and attention with given weights. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  createRig,
+  type HeadNumbers,
+  headOf,
+  type KernelRig,
+  type KernelsUnderTest,
+  randomHead,
+} from '../../../test/kernel-rig.ts';
+import { distance } from '../../../test/plain-attention.ts';
+import { createRandom } from '../../../test/random.ts';
+import { type SamplePlan, sampleNumber, sealScratchBytes } from '../code-kernels.ts';
+import { scratchBytes, stateBytes, stateOutputs } from '../kernels.ts';
+import { codeDim } from '../layout.ts';
+import { codedKey, row4 } from '../reference/codes.ts';
+import { turnedBack } from '../reference/rotation.ts';
+
+function draw(rig: KernelRig, pooled: Float32Array, plan: SamplePlan) {
+  const { n } = plan;
+  const [indices, probabilities, threshold] = [rig.allocate((n + 4) * 4), rig.allocate((n + 4) * 4), rig.allocate(4)];
+  // What lies behind the keys must not be counted.
+  const padded = new Float32Array(n + 4).fill(100);
+  padded.set(pooled);
+  const count = rig.kernels.sampleKeys(
+    rig.place(padded),
+    plan,
+    indices,
+    probabilities,
+    threshold,
+    rig.allocate(16_384),
+  );
+  return {
+    positions: rig.ints(indices, count),
+    logs: rig.floats(probabilities, count),
+    threshold: rig.floats(threshold, 1)[0] as number,
+  };
+}
+
+/** What float32, and a logarithm by a polynomial, may move a priority by. */
+const MOVED = 1e-4;
+
+export function describeSamples(kernels: KernelsUnderTest): void {
+  describe('estimateMass', () => {
+    it('is the sum of e^score to 4 %', () => {
+      const rig = createRig(kernels);
+      for (const [n, spread] of [
+        [1, 1],
+        [3, 5],
+        [8, 0],
+        [100, 1],
+        [3001, 4],
+        [3001, 30],
+      ] as const) {
+        const scores = createRandom(n + spread)
+          .normals(n, spread)
+          .map((x) => x - 50);
+        const statistics = rig.allocate(8);
+        rig.kernels.estimateMass(rig.place(scores), n, statistics);
+        const [largest = 0, sum = 0] = rig.floats(statistics, 2);
+        expect(largest).toBe(Math.max(...scores));
+        const truth = scores.reduce((total, x) => total + Math.exp(x - largest), 0);
+        expect(Math.abs(sum - truth)).toBeLessThanOrEqual(0.045 * truth);
+      }
+    });
+  });
+
+  describe('poolScores', () => {
+    it('gives the largest of the rows, tempered', () => {
+      for (const n of [1, 3, 4, 65]) {
+        for (const rows of [1, 3, 5]) {
+          const rig = createRig(kernels, 2 ** 20);
+          const random = createRandom(n + rows);
+          const scores = random.normals(rows * (n + 3), 5);
+          const offsets = random.normals(rows, 3);
+          const pooled = rig.allocate(n * 4 + 4);
+          rig.kernels.poolScores(rig.place(scores), n + 3, rows, n, rig.place(offsets), 0.75, pooled);
+          const truth = Array.from({ length: n }, (_, j) =>
+            Math.max(...Array.from(offsets, (offset, row) => 0.75 * ((scores[row * (n + 3) + j] as number) - offset))),
+          );
+          expect(distance(rig.floats(pooled, n), truth).largest).toBeLessThan(1e-5);
+          expect(rig.floats(pooled + n * 4, 1)[0]).toBeNaN();
+        }
+      }
+    });
+  });
+
+  describe('sampleKeys', () => {
+    it('draws the keys whose share outweighs their number, as many as there is room for', () => {
+      const cases = fc.record({
+        n: fc.integer({ min: 1, max: 3000 }),
+        spread: fc.constantFrom(0, 0.1, 1, 4, 20),
+        share: fc.double({ min: 0.01, max: 1.2, noNaN: true }),
+        sinks: fc.integer({ min: 0, max: 5 }),
+        recent: fc.integer({ min: 0, max: 90 }),
+        turn: fc.nat(1_000_000),
+      });
+      fc.assert(
+        fc.property(cases, ({ n, spread, share, sinks, recent, turn }) => {
+          const g = createRandom(turn)
+            .normals(n, spread)
+            .map((x) => x - 9);
+          const plan = {
+            n,
+            sinks: Math.min(n, sinks),
+            keptFrom: Math.max(0, n - recent),
+            most: Math.ceil(share * n),
+            turn,
+          };
+          const { positions, logs, threshold } = draw(createRig(kernels, 2 ** 20), g, plan);
+          const kept = (j: number) => j < plan.sinks || j >= plan.keptFrom;
+          const all = Array.from({ length: n }, (_, j) => j);
+          expect([...positions]).toEqual([...new Set(positions)].sort((a, b) => a - b));
+          if (plan.most >= n) {
+            expect([...positions]).toEqual(all);
+            expect(threshold).toBe(Number.NEGATIVE_INFINITY);
+            expect(logs.every((x) => x === 0)).toBe(true);
+            return;
+          }
+          const certain = all.filter(kept).length;
+          expect(positions.length).toBeLessThanOrEqual(Math.max(plan.most, certain));
+          const priority = (j: number) => (g[j] as number) - Math.log(sampleNumber(j, turn));
+          const drawn = new Set(positions);
+          for (const j of all) {
+            if (kept(j)) expect(drawn.has(j)).toBe(true);
+            else if (priority(j) > threshold + MOVED) expect(drawn.has(j), `${j} of ${n}`).toBe(true);
+            else if (priority(j) < threshold - MOVED) expect(drawn.has(j), `${j} of ${n}`).toBe(false);
+          }
+          for (const [i, j] of positions.entries()) {
+            const wanted = kept(j) ? 0 : Math.min(0, (g[j] as number) - threshold);
+            expect(Math.abs((logs[i] as number) - wanted)).toBeLessThan(MOVED);
+          }
+          if (certain >= plan.most) return expect(threshold).toBe(Number.POSITIVE_INFINITY);
+          expect(threshold * 16).toBe(Math.round(threshold * 16));
+          // One step lower there would be too many.
+          const lower = all.filter((j) => kept(j) || priority(j) >= threshold - 1 / 16 - MOVED);
+          if (threshold > -64) expect(lower.length).toBeGreaterThan(plan.most);
+        }),
+        { numRuns: 120, seed: 4 },
+      );
+    });
+
+    it('is fair: over many turns a weighted sample adds up to the whole', () => {
+      const n = 700;
+      const g = createRandom(1).normals(n, 2);
+      const weights = Float64Array.from(g, (x, j) => Math.exp(x) * (1 + (j % 7)));
+      const whole = weights.reduce((a, b) => a + b, 0);
+      const rig = createRig(kernels, 2 ** 26);
+      let total = 0;
+      for (let turn = 0; turn < 400; turn++) {
+        const { positions, logs } = draw(rig, g, { n, sinks: 2, keptFrom: n - 5, most: 120, turn });
+        for (const [i, j] of positions.entries()) total += (weights[j] as number) * Math.exp(-(logs[i] as number));
+      }
+      // A sample of 120 is off by some 7 %, and 400 of them by a 20th of that.
+      expect(Math.abs(total / 400 / whole - 1)).toBeLessThan(0.015);
+    });
+  });
+
+  describe('splitSample', () => {
+    it('keeps every key once, the chosen in front', () => {
+      const random = createRandom(8);
+      for (const count of [0, 1, 5, 200]) {
+        for (const chosenCount of new Set([0, Math.min(1, count), Math.floor(count / 3), count])) {
+          const rig = createRig(kernels, 2 ** 20);
+          const positions = Int32Array.from({ length: count }, (_, j) => 3 * j + 1);
+          const logs = Float32Array.from({ length: count }, () => (random.uniform() < 0.3 ? 0 : -random.uniform()));
+          const scores = random.normals(3 * (count + 2));
+          const shares = Float32Array.from({ length: count }, () => random.uniform());
+          const chosen = Int32Array.from({ length: chosenCount }, (_, i) =>
+            Math.floor((i * count) / Math.max(1, chosenCount)),
+          );
+          const buffers = { indices: rig.place(positions), logProbabilities: rig.place(logs) };
+          const codedIndices = rig.allocate(count * 4 + 4);
+          rig.views().i32.set(chosen, codedIndices / 4);
+          const [codedScores, parts] = [rig.allocate(3 * (count + 1) * 4), rig.allocate(12)];
+          const exact = rig.kernels.splitSample(
+            { ...buffers, scores: rig.place(scores), stride: count + 2, rows: 3, count },
+            {
+              shares: rig.place(shares),
+              chosen: codedIndices,
+              chosenCount,
+              least: 0.25,
+              codedIndices,
+              codedScores,
+              codedStride: count + 1,
+              parts,
+            },
+          );
+          const isExact = (j: number) => chosen.includes(j) && (shares[j] as number) >= 0.25;
+          const all = Array.from({ length: count }, (_, j) => j);
+          const exactly = all.filter(isExact);
+          const certain = all.filter((j) => !isExact(j) && logs[j] === 0);
+          const others = all.filter((j) => !isExact(j) && logs[j] !== 0);
+          const order = [...certain, ...others.filter((_, i) => i % 2 === 0), ...others.filter((_, i) => i % 2 === 1)];
+          expect(exact).toBe(exactly.length);
+          expect([...rig.ints(parts, 3)]).toEqual([
+            certain.length,
+            Math.ceil(others.length / 2),
+            Math.floor(others.length / 2),
+          ]);
+          expect([...rig.ints(buffers.indices, exact)]).toEqual(exactly.map((j) => positions[j]));
+          expect([...rig.floats(buffers.logProbabilities, exact)]).toEqual(exactly.map((j) => logs[j]));
+          expect([...rig.ints(codedIndices, order.length)]).toEqual(order.map((j) => positions[j]));
+          for (let row = 0; row < 3; row++) {
+            const found = rig.floats(codedScores + row * (count + 1) * 4, order.length);
+            expect([...found]).toEqual(order.map((j) => scores[row * (count + 2) + j]));
+          }
+        }
+      }
+    });
+  });
+
+  describe('attention with weights', () => {
+    const COUNTS = [0, 1, 3, 63, 64, 65, 200];
+
+    it.for([8, 64, 80, 128])('takes exact keys, by their scores and a weight of each, for d = %i', (headDim) => {
+      for (const precision of ['f16', 'f32'] as const) {
+        for (const rows of [1, 3, 9]) {
+          const random = createRandom(headDim + rows);
+          const rig = createRig(kernels);
+          const head = randomHead(random, 300, headDim, precision);
+          const pages = rig.layOut(head);
+          const queries = random.normals((rows + 3) * headDim, 0.3);
+          const place = rig.place(queries);
+          const scratch = rig.allocate(scratchBytes(rows, headDim));
+          for (const count of COUNTS) {
+            const positions = Int32Array.from({ length: count }, (_, j) => Math.floor((j * 299) / Math.max(1, count)));
+            const indices = rig.place(positions);
+            const logs = Float32Array.from({ length: count + 4 }, (_, j) => -(j % 5) / 4);
+            const caps = Float32Array.from({ length: rows }, (_, row) => 1.5 + row / 4);
+            const scores = rig.allocate((rows * (count + 5) + 8) * 4);
+            rig.kernels.scoreSelected(pages, indices, count, place, rows, scores, count + 5, scratch);
+            const weighting = { logProbabilities: rig.place(logs), caps: rig.place(caps) };
+            rig.kernels.weighScores(scores, count + 5, rows, count, weighting);
+            const weights = weightsOf(head, queries, rows, positions, logs, caps);
+            const state = rig.start(rows, headDim);
+            for (let row = 0; row < rows; row++) {
+              const found = rig.floats(scores + row * (count + 5) * 4, count + 1);
+              expect(distance(found.subarray(0, count), weights[row] as Float64Array).largest).toBeLessThan(1e-4);
+              expect(found[count]).toBeNaN();
+            }
+            rig.kernels.addValues(pages, indices, count, scores, count + 5, rows, state, scratch);
+            expect(rig.floats(scores + count * 4, 1)[0]).toBeNaN();
+            expectWeighted(rig, state, rows, headDim, weights, (j) =>
+              rowAt(head.values, headDim, positions[j] as number),
+            );
+
+            // The same as a block, with the weights as biases.
+            if (headDim % 8 !== 0) continue;
+            const block = rig.start(rows, headDim);
+            const gathered = rig.kernels.attendGathered;
+            gathered(pages, indices, count, weighting.logProbabilities, place, rows, block, scratch);
+            const biased = weightsOf(
+              head,
+              queries,
+              rows,
+              positions,
+              logs.map((x) => -x),
+              caps.fill(Number.POSITIVE_INFINITY),
+              false,
+            );
+            expectWeighted(rig, block, rows, headDim, biased, (j) =>
+              rowAt(head.values, headDim, positions[j] as number),
+            );
+          }
+        }
+      }
+    });
+
+    it.for([8, 64, 96])('takes values by their codes, for d = %i', (headDim) => {
+      for (const rows of [1, 3]) {
+        const random = createRandom(headDim);
+        const rig = createRig(kernels);
+        const head = headOf(headDim, 'f16', random.normals(320 * headDim), random.normals(320 * headDim));
+        const pages = rig.layOut(head, ['int4']);
+        const dimensions = codeDim(headDim);
+        const scratch = rig.allocate(Math.max(sealScratchBytes(headDim), scratchBytes(rows, dimensions)));
+        for (let page = 0; page < 5; page++) rig.kernels.seal(pages, page, scratch);
+        for (const count of COUNTS) {
+          const positions = Int32Array.from({ length: count }, (_, j) => Math.floor((j * 319) / Math.max(1, count)));
+          const state = rig.allocate(stateBytes(rows, dimensions));
+          rig.kernels.startState(state, rows, dimensions);
+          const numbers = random.normals(rows * (count + 5), 2);
+          const scores = rig.place(numbers);
+          rig.kernels.addCodedValues(pages, rig.place(positions), count, scores, count + 5, rows, state, scratch);
+          // What lies behind the list belongs to another one.
+          expect(rig.floats(scores + count * 4, 5)).toEqual(numbers.slice(count, count + 5));
+          const back = rig.allocate(rows * headDim * 4);
+          rig.kernels.rotateBack(stateOutputs(state, rows), rows, headDim, back, scratch);
+          rig.views().f32.copyWithin(stateOutputs(state, rows) / 4, back / 4, back / 4 + rows * headDim);
+          const weights = Array.from({ length: rows }, (_, row) =>
+            Float64Array.from(numbers.subarray(row * (count + 5), row * (count + 5) + count)),
+          );
+          const value = (j: number) =>
+            turnedBack(row4(rig.views(), codedKey(rig.views(), pages, positions[j] as number), 'value'), headDim);
+          expectWeighted(rig, state, rows, headDim, weights, value);
+        }
+      }
+    });
+  });
+}
+
+const rowAt = (rows: Float32Array, headDim: number, position: number) =>
+  rows.subarray(position * headDim, (position + 1) * headDim);
+
+/** ln of the weights of the listed keys, for each row. */
+function weightsOf(
+  head: HeadNumbers,
+  queries: Float32Array,
+  rows: number,
+  positions: Int32Array,
+  logs: Float32Array,
+  caps: Float32Array,
+  least = true,
+): Float64Array[] {
+  return Array.from({ length: rows }, (_, row) =>
+    Float64Array.from(positions, (position, j) => {
+      const query = rowAt(queries, head.headDim, row);
+      let score = 0;
+      for (const [i, x] of rowAt(head.keys, head.headDim, position).entries()) score += x * (query[i] as number);
+      const weighed = Math.min(score - (logs[j] as number), caps[row] as number);
+      return least ? Math.max(score, weighed) : weighed;
+    }),
+  );
+}
+
+/** Throws unless a state is the softmax of these weights over these values, near enough for float32. */
+function expectWeighted(
+  rig: KernelRig,
+  state: number,
+  rows: number,
+  headDim: number,
+  weights: readonly Float64Array[],
+  value: (j: number) => ArrayLike<number>,
+): void {
+  const count = weights[0]?.length ?? 0;
+  if (count === 0) {
+    for (let row = 0; row < rows; row++) {
+      expect([...rig.floats(state + 8 * row, 2)]).toEqual([Number.NEGATIVE_INFINITY, 0]);
+    }
+    return;
+  }
+  const found = rig.finish(state, rows, headDim);
+  for (const [row, logs] of weights.entries()) {
+    const largest = logs.reduce((a, b) => Math.max(a, b));
+    const truth = new Float64Array(headDim);
+    let sum = 0;
+    for (let j = 0; j < count; j++) {
+      const weight = Math.exp((logs[j] as number) - largest);
+      sum += weight;
+      const v = value(j);
+      for (let i = 0; i < headDim; i++) truth[i] = (truth[i] as number) + weight * (v[i] as number);
+    }
+    const output = truth.map((x) => x / sum);
+    // Scores of some 10 nats are off by a few 1e-6 of a nat, and values are of the order of 1.
+    expect(distance(found.subarray(row * headDim, (row + 1) * headDim), output).largest).toBeLessThan(5e-5);
+  }
+}
