@@ -77,7 +77,7 @@ export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: 
   if (certifier === undefined) return chosen;
   const { headDim } = query.shape;
   for (const [row, result] of chosen.results.entries()) {
-    if (result.kind === 'certified' && result.tailMass <= certifier.tailMass) continue;
+    if (holds(result, certifier)) continue;
     const { output, extended } = extendRow(query, row, certifier);
     chosen.outputs.set(output, row * headDim);
     // The bytes of both attempts: those of the first stand with the first row.
@@ -114,6 +114,7 @@ function attendChosen(
       ...(means && { headMean: means.subarray(row * headDim, (row + 1) * headDim) }),
       ...(selection.total && { total: selection.total }),
       ...(selection.tailBound && { tailBound: selection.tailBound }),
+      ...(selection.tailShare !== undefined && { tailShare: selection.tailShare }),
       ...(estimate.errors && { estimate: { error: estimate.errors[row] as number, total: whole[row] as SoftmaxSum } }),
     });
     const outcome = selection.count === n ? 'dense' : 'chosen';
@@ -133,18 +134,21 @@ const NO_TAIL: TailEstimate = { bytesRead: 0, keysCoded: 0 };
 /** With more keys than this share of all, reading them all is faster than picking them out. */
 const DENSE_SHARE = 1 / 3;
 
+const holds = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
+  kind === 'certified' && tailMass <= certifier.tailMass;
+
 /** One row again, with as many keys as its certificate asks for, or all. */
-function extendRow(
-  query: HeadQuery,
-  row: number,
-  { selector, budget }: Certifier,
-): { output: Float32Array; extended: RowResult } {
+function extendRow(query: HeadQuery, row: number, certifier: Certifier): { output: Float32Array; extended: RowResult } {
   const alone = focusRow(query, row);
   const selection = selector.select(alone, budget);
-  const dense = selection.count > DENSE_SHARE * query.n;
-  const { outputs, results } = attendChosen(alone, dense ? { ...selection, count: query.n } : selection, undefined);
-  const result = results[0] as RowResult;
-  return { output: outputs, extended: { ...result, outcome: dense ? 'dense' : 'extended' } };
+  if (selection.count <= DENSE_SHARE * query.n) {
+    const { outputs, results } = attendChosen(alone, selection, undefined);
+    const result = results[0] as RowResult;
+    // Where scores are so large that float32 cannot tell them apart, bounds on their rounding may still be too wide.
+    if (result.tailMass <= tailMass) return { output: outputs, extended: { ...result, outcome: 'extended' } };
+  }
+  const { outputs, results } = attendChosen(alone, { ...selection, count: query.n }, undefined);
+  return { output: outputs, extended: results[0] as RowResult };
 }
 
 /** One row of a query on its own: its numbers take the place of row 0. Rows are taken in order. */

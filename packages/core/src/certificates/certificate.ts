@@ -39,6 +39,8 @@ export interface Findings {
   total?: SoftmaxSum;
   /** A bound on the sum over the keys that were not read, where one is known. */
   tailBound?: SoftmaxSum;
+  /** A bound on their share of the softmax, rounding included, where one is known. */
+  tailShare?: number;
   /** The output (d). */
   output: Float32Array;
   /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
@@ -59,12 +61,7 @@ export function certify(query: HeadQuery, row: number, findings: Findings): Cert
   const outputNorm = normOf(output);
   if (total === undefined && tailBound === undefined && estimate !== undefined)
     return estimated(head, estimate, outputNorm);
-  const tailMass =
-    total !== undefined
-      ? boundScored(query, row, count, head, total)
-      : tailBound !== undefined
-        ? boundTail(query, row, count, head, tailBound)
-        : boundUnscored(query, row, count, head);
+  const tailMass = boundMass(query, row, findings);
   const moved = headMean === undefined ? 0 : (1 - tailMass) * distanceOf(headMean, output);
   const error = (moved + tailMass * (outputNorm + query.valueNorm)) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
@@ -87,6 +84,16 @@ const distanceOf = (a: Float32Array, b: Float32Array): number =>
 
 const FLOAT_SLACK = 1e-5;
 const UNIT = 2 ** -24;
+
+/** The least of the bounds on the tail mass: each holds. */
+function boundMass(query: HeadQuery, row: number, { count, head, total, tailBound, tailShare }: Findings): number {
+  return Math.min(
+    boundUnscored(query, row, count, head),
+    total === undefined ? 1 : boundScored(query, row, count, head, total),
+    tailBound === undefined ? 1 : boundTail(query, row, count, head, tailBound),
+    tailShare ?? 1,
+  );
+}
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
 function boundScored(query: HeadQuery, row: number, count: number, head: SoftmaxSum, total: SoftmaxSum): number {

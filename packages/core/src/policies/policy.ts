@@ -92,14 +92,11 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, certify }:
       remedy: `Choose one of ${POLICY_NAMES.join(', ')}.`,
     });
   }
-  return {
-    kind: 'sparse',
-    name,
-    budget: parseBudget(budget),
-    selector: selector(),
-    tail: tail(),
-    ...(certifier && { certifier }),
-  };
+  const policy = { kind: 'sparse', name, budget: parseBudget(budget), tail: tail() } as const;
+  if (certifier === undefined) return { ...policy, selector: selector() };
+  // A sample that a block of queries shares has no certificate of its own: every position is asked.
+  const { blocks: _, ...single } = selector();
+  return { ...policy, selector: single, certifier };
 }
 
 function createCertifier(tailMass: number): Certifier {
@@ -111,7 +108,14 @@ function createCertifier(tailMass: number): Certifier {
       remedy: 'Give a number above 0 and at most 1, such as 0.05.',
     });
   }
-  return { selector: createInt8Scan(), budget: parseBudget(`mass:${tailMass}`), tailMass };
+  const most = downToFloat(tailMass);
+  return { selector: createInt8Scan(), budget: parseBudget(`mass:${most}`), tailMass: most };
+}
+
+/** A float32 that is not above x >= 0: certificates travel as float32, rounded up, and must not pass x on the way. */
+function downToFloat(x: number): number {
+  const nearest = Math.fround(x);
+  return nearest <= x ? nearest : Math.fround(nearest * (1 - 2 ** -23));
 }
 
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */

@@ -16,6 +16,8 @@ export interface Selection {
   total?: SoftmaxSum;
   /** A bound on the sum over the keys that were not chosen, where the selector knows one. Of single rows only. */
   tailBound?: SoftmaxSum;
+  /** A bound on their share of the softmax, rounding included, where the selector knows one. Of single rows only. */
+  tailShare?: number;
   /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
   sample?: Sample;
   /** Bytes of the cache that were read to choose. */
