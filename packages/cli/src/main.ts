@@ -2,6 +2,7 @@
 /** The `keysieve` command: one file a subcommand, listed here. */
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './commands/bench.ts';
 import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -10,7 +11,7 @@ import { EXIT, reportError } from './errors.ts';
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 /** A new subcommand is a file in commands/ and an entry here. */
-const COMMANDS = [generateCommand, inspectCommand, evalCommand];
+const COMMANDS = [generateCommand, inspectCommand, evalCommand, benchCommand];
 
 const program = new Command('keysieve')
   .description('Long prompts for language models on your own machine, with the error of every answer shown.')

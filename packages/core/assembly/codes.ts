@@ -3,7 +3,7 @@ import { sumLanes } from './exponential';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { codeDim } from './rotate';
 import { addWeightedRows } from './rows';
-import { centreScore, queryCodes, queryNumbers, sumInts } from './scan';
+import { centreScore, maskOf, queryCodes, queryNumbers, sumInts } from './scan';
 import { absorbScores, stateOutput } from './softmax';
 
 /** Where the codes of a key lie: its row of the plane int4. */
@@ -21,20 +21,20 @@ function stepOf(table: usize, planeOffset: usize, position: i32, D: i32, what: u
 
 /** The upper 4 bits of 16 bytes: bytes have no shift of their own in hardware. */
 @inline
-function upperNibbles(bytes: v128): v128 {
-  return v128.and(i16x8.shr_u(bytes, 4), i8x16.splat(15));
+function upperNibbles(bytes: v128, fifteen: v128): v128 {
+  return v128.and(i16x8.shr_u(bytes, 4), fifteen);
 }
 
 /** Sum of u * code over D dimensions: 4-bit numbers u against the query's int16 codes. */
 @inline
-function dotNibbles(row: usize, codes: usize, D: i32): i32 {
+function dotNibbles(row: usize, codes: usize, D: i32, fifteen: v128): i32 {
   const half = <usize>D >> 1;
   const upper = codes + <usize>D;
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < half; i += 16) {
     const both = v128.load(row + i);
-    const low = v128.and(both, i8x16.splat(15));
-    const high = upperNibbles(both);
+    const low = v128.and(both, fifteen);
+    const high = upperNibbles(both, fifteen);
     const a = codes + (i << 1);
     const b = upper + (i << 1);
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(low), v128.load(a)));
@@ -51,7 +51,7 @@ let sum2: i32 = 0;
 
 /** The same for three rows of codes, one behind the other, which share the unpacking: sum0 to sum2. */
 @inline
-function dotNibbles3(row: usize, codes: usize, D: i32): void {
+function dotNibbles3(row: usize, codes: usize, D: i32, fifteen: v128): void {
   const half = <usize>D >> 1;
   const codeBytes = <usize>D << 1;
   let a = i32x4.splat(0);
@@ -59,8 +59,8 @@ function dotNibbles3(row: usize, codes: usize, D: i32): void {
   let c = i32x4.splat(0);
   for (let i: usize = 0; i < half; i += 16) {
     const both = v128.load(row + i);
-    const low = v128.and(both, i8x16.splat(15));
-    const high = upperNibbles(both);
+    const low = v128.and(both, fifteen);
+    const high = upperNibbles(both, fifteen);
     const u0 = i16x8.extend_low_i8x16_u(low);
     const u1 = i16x8.extend_high_i8x16_u(low);
     const u2 = i16x8.extend_low_i8x16_u(high);
@@ -121,6 +121,7 @@ export function scoreCodes(
   const D = codeDim(d);
   const codes = queryCodes(codeQuery, rows, D);
   const numbers = queryNumbers(codeQuery, rows, D);
+  const fifteen = maskOf(codeQuery, rows, D);
   for (let j = 0; j < count; j++) {
     if ((j & (AHEAD - 1)) == 0) touch(table, headOffset + plane, indices, j, min(j + AHEAD, count), D, scores);
     const position = load<i32>(indices + (<usize>j << 2));
@@ -130,13 +131,13 @@ export function scoreCodes(
     const score = scores + (<usize>j << 2);
     let r = 0;
     for (; r + 3 <= rows; r += 3) {
-      dotNibbles3(row, codes + (<usize>(r * D) << 1), D);
+      dotNibbles3(row, codes + (<usize>(r * D) << 1), D, fifteen);
       storeScore(sum0, numbers, r, step, base, baseStride, score, stride);
       storeScore(sum1, numbers, r + 1, step, base, baseStride, score, stride);
       storeScore(sum2, numbers, r + 2, step, base, baseStride, score, stride);
     }
     for (; r < rows; r++) {
-      const sum = dotNibbles(row, codes + (<usize>(r * D) << 1), D);
+      const sum = dotNibbles(row, codes + (<usize>(r * D) << 1), D, fifteen);
       storeScore(sum, numbers, r, step, base, baseStride, score, stride);
     }
   }
@@ -162,12 +163,12 @@ function storeScore(
 
 /** Widens the 4-bit numbers of a row (D) to floats 0 to 15. */
 @inline
-function widenNibbles(row: usize, D: i32, destination: usize): void {
+function widenNibbles(row: usize, D: i32, fifteen: v128, destination: usize): void {
   const half = <usize>D >> 1;
   for (let i: usize = 0; i < half; i += 16) {
     const both = v128.load(row + i);
-    storeBytes(v128.and(both, i8x16.splat(15)), destination + (i << 2));
-    storeBytes(upperNibbles(both), destination + ((half + i) << 2));
+    storeBytes(v128.and(both, fifteen), destination + (i << 2));
+    storeBytes(upperNibbles(both, fifteen), destination + ((half + i) << 2));
   }
 }
 
@@ -201,13 +202,15 @@ export function addCodedValues(
   const D = codeDim(d);
   const weights = scratch + (<usize>(PAGE_KEYS * D) << 2);
   const steps = weights + (PAGE_KEYS << 2);
+  v128.store(steps + (PAGE_KEYS << 2), i8x16.splat(15));
+  const fifteen = v128.load(steps + (PAGE_KEYS << 2));
   for (let done = 0; done < count; done += PAGE_KEYS) {
     const some = min(count - done, PAGE_KEYS);
     const end = (some + 3) & ~3;
     for (let i = 0; i < some; i++) {
       const position = load<i32>(indices + (<usize>(done + i) << 2));
       const row = codesOf(table, headOffset + plane, position, D) + (<usize>D >> 1);
-      widenNibbles(row, D, scratch + (<usize>(i * D) << 2));
+      widenNibbles(row, D, fifteen, scratch + (<usize>(i * D) << 2));
       store<f32>(steps + (<usize>i << 2), stepOf(table, headOffset + plane, position, D, 2) * <f32>16.0);
     }
     for (let i = some; i < end; i++) store<f32>(steps + (<usize>i << 2), 0.0);
@@ -258,6 +261,7 @@ export function boundScores(
   const half = <usize>D >> 1;
   const codes = queryCodes(codeQuery, rows, D);
   const numbers = queryNumbers(codeQuery, rows, D);
+  const fifteen = maskOf(codeQuery, rows, D);
   for (let position = from; position < to; position++) {
     const key = position & (PAGE_KEYS - 1);
     const record = pageAddress(table, headOffset, position / PAGE_KEYS);
@@ -270,12 +274,12 @@ export function boundScores(
     const error = reinterpret<f32>(
       <u32>load<u16>(record + lowerPlane + <usize>PAGE_KEYS * half + (<usize>key << 1)) << 16,
     );
-    const length = (centreNorm(centre, D) + codeNorm(high, low, half) * step) * <f32>1.0001;
+    const length = (centreNorm(centre, D) + codeNorm(high, low, half, fifteen) * step) * <f32>1.0001;
     for (let r = 0; r < rows; r++) {
       const own = numbers + <usize>(r << 6);
       const norm = load<f32>(norms + (<usize>r << 2));
       const base = centreScore(codeQuery + (<usize>(r * D) << 2), centre, D);
-      const sum = <f32>dotCodes(high, low, codes + (<usize>(r * D) << 1), half) + <f32>0.5 * load<f32>(own, 4);
+      const sum = <f32>dotCodes(high, low, codes + (<usize>(r * D) << 1), half, fifteen) + <f32>0.5 * load<f32>(own, 4);
       const score = base + sum * step * load<f32>(own);
       // The bound of the codes; what the query's codes leave out; and 256 roundings of float32 on the way.
       const rounding = norm * length * <f32>1.52587890625e-5;
@@ -289,15 +293,15 @@ export function boundScores(
 
 /** Sum of int8 codes times the query's int16 codes. */
 @inline
-function dotCodes(high: usize, low: usize, codes: usize, half: usize): i32 {
+function dotCodes(high: usize, low: usize, codes: usize, half: usize, fifteen: v128): i32 {
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < half; i += 16) {
     const h = v128.load(high + i);
     const l = v128.load(low + i);
-    const h0 = v128.and(h, i8x16.splat(15));
-    const l0 = v128.and(l, i8x16.splat(15));
-    const h1 = upperNibbles(h);
-    const l1 = upperNibbles(l);
+    const h0 = v128.and(h, fifteen);
+    const l0 = v128.and(l, fifteen);
+    const h1 = upperNibbles(h, fifteen);
+    const l1 = upperNibbles(l, fifteen);
     const a = codes + (i << 1);
     const b = a + (half << 1);
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(joined(i16x8.extend_low_i8x16_u(h0), i16x8.extend_low_i8x16_u(l0)), v128.load(a)));
@@ -317,15 +321,15 @@ function squares(codes: v128): v128 {
 
 /** ||y8|| in steps: of numbers code + 1/2. */
 @inline
-function codeNorm(high: usize, low: usize, half: usize): f32 {
+function codeNorm(high: usize, low: usize, half: usize, fifteen: v128): f32 {
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < half; i += 16) {
     const h = v128.load(high + i);
     const l = v128.load(low + i);
-    const h0 = v128.and(h, i8x16.splat(15));
-    const l0 = v128.and(l, i8x16.splat(15));
-    const h1 = upperNibbles(h);
-    const l1 = upperNibbles(l);
+    const h0 = v128.and(h, fifteen);
+    const l0 = v128.and(l, fifteen);
+    const h1 = upperNibbles(h, fifteen);
+    const l1 = upperNibbles(l, fifteen);
     sum = i32x4.add(sum, squares(joined(i16x8.extend_low_i8x16_u(h0), i16x8.extend_low_i8x16_u(l0))));
     sum = i32x4.add(sum, squares(joined(i16x8.extend_high_i8x16_u(h0), i16x8.extend_high_i8x16_u(l0))));
     sum = i32x4.add(sum, squares(joined(i16x8.extend_low_i8x16_u(h1), i16x8.extend_low_i8x16_u(l1))));

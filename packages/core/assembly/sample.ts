@@ -31,20 +31,38 @@ export function poolScores(
 }
 
 /**
- * ln x of four normal floats above 0, to 1.2e-5: the exponent, and for the mantissa a polynomial that meets ln at six
- * Chebyshev nodes.
+ * ln x of four normal floats above 0, less LOGARITHM_OFFSET, to 1.2e-5: the exponent, and for the mantissa a polynomial
+ * that meets ln at six Chebyshev nodes. Its constants come as arguments: read from memory they stay in registers, where
+ * constants in the code are made anew at every use.
  */
 @inline
-function logarithm(x: v128): v128 {
-  const one = i32x4.splat(0x3f800000);
-  const f = f32x4.sub(v128.or(v128.and(x, i32x4.splat(0x007fffff)), one), one);
+function logarithm(
+  x: v128,
+  one: v128,
+  mantissa: v128,
+  c5: v128,
+  c4: v128,
+  c3: v128,
+  c2: v128,
+  c1: v128,
+  ln2: v128,
+): v128 {
+  const f = f32x4.sub(v128.or(v128.and(x, mantissa), one), one);
   const exponent = f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.sub(x, one), 23));
-  let p = f32x4.add(f32x4.mul(f32x4.splat(<f32>2.980876524e-2), f), f32x4.splat(<f32>-1.299571977e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>2.838231831e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>-4.896990903e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>9.991664010e-1));
-  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(<f32>1.14470976e-5));
-  return f32x4.add(p, f32x4.mul(exponent, f32x4.splat(<f32>0.69314718056)));
+  let p = f32x4.add(f32x4.mul(c5, f), c4);
+  p = f32x4.add(f32x4.mul(p, f), c3);
+  p = f32x4.add(f32x4.mul(p, f), c2);
+  p = f32x4.add(f32x4.mul(p, f), c1);
+  return f32x4.add(f32x4.mul(p, f), f32x4.mul(exponent, ln2));
+}
+
+const LOGARITHM_OFFSET: f32 = 1.14470976e-5;
+
+/** Puts a number where it can be read back as a constant of four lanes. */
+@inline
+function constant(at: usize, value: f32): v128 {
+  store<f32>(at, value);
+  return v128.load32_splat(at);
 }
 
 /** Bins of 1/16 from -64 to 64, and one for what lies above. */
@@ -119,7 +137,19 @@ function storePriorities(
   histogram: usize,
 ): f32 {
   memory.fill(histogram, 0, <usize>(BINS + 1) << 2);
-  const next = i32x4.splat(0x9e3779b1 * 4);
+  const constants = histogram + (<usize>(BINS + 4) << 2);
+  const c5 = constant(constants, 2.980876524e-2);
+  const c4 = constant(constants + 4, -1.299571977e-1);
+  const c3 = constant(constants + 8, 2.838231831e-1);
+  const c2 = constant(constants + 12, -4.896990903e-1);
+  const c1 = constant(constants + 16, 9.99166401e-1);
+  const ln2 = constant(constants + 20, 0.69314718056);
+  // Numbers u have 24 bits.
+  const shift = constant(constants + 24, <f32>16.63553233344 - LOGARITHM_OFFSET);
+  const half = constant(constants + 28, 0.5);
+  const one = constant(constants + 32, 1.0);
+  const mantissa = constant(constants + 36, reinterpret<f32>(0x007fffff));
+  const next = constant(constants + 40, reinterpret<f32>(0x9e3779b1 * 4));
   let lowest = 0;
   // Groups of four begin at a multiple of four; those of the edges count only what lies inside.
   for (let batch = sinks & ~3; batch < keptFrom; batch += BATCH) {
@@ -132,11 +162,9 @@ function storePriorities(
     for (let j = batch; j < end; j += 4) {
       const at = <usize>j << 2;
       // 24 bits are exact in float32, and signed numbers are widened by one instruction.
-      const u = f32x4.add(f32x4.convert_i32x4_s(i32x4.shr_u(bits, 8)), f32x4.splat(0.5));
-      const priority = f32x4.add(
-        f32x4.sub(v128.load(pooled + at), logarithm(u)),
-        f32x4.splat(<f32>16.63553233344), // 24 ln 2
-      );
+      const u = f32x4.add(f32x4.convert_i32x4_s(i32x4.shr_u(bits, 8)), half);
+      const log = logarithm(u, one, mantissa, c5, c4, c3, c2, c1, ln2);
+      const priority = f32x4.add(f32x4.sub(v128.load(pooled + at), log), shift);
       bits = i32x4.add(bits, next);
       v128.store(priorities + at, priority);
       let mask = i32x4.bitmask(f32x4.ge(priority, floor));

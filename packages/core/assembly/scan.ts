@@ -5,7 +5,8 @@
  *
  * A prepared query of `rows` rows: rotated rows (rows, D) of float32; codes (rows, D) of int16; tables (rows, D / 4, 16)
  * of int8; and for each row 64 bytes, of which are used: the step of its codes, the sum of its codes, the step of its
- * tables, and a bound on the norm of what the codes leave out, all float32.
+ * tables, and a bound on the norm of what the codes leave out, all float32; then 16 bytes of 15, the mask of 4 bits: a
+ * constant that is read from memory stays in a register, where one in the code is made anew at every use.
  */
 import { maxLanes, sumLanes } from './exponential';
 import { PAGE_KEYS, pageAddress } from './pages';
@@ -26,6 +27,12 @@ export function queryNumbers(codeQuery: usize, rows: i32, D: i32): usize {
   return codeQuery + <usize>(rows * D) * 10;
 }
 
+/** The mask of 4 bits in each of 16 bytes. */
+@inline
+export function maskOf(codeQuery: usize, rows: i32, D: i32): v128 {
+  return v128.load(queryNumbers(codeQuery, rows, D), 16);
+}
+
 @inline
 export function sumInts(x: v128): i32 {
   return (
@@ -43,6 +50,7 @@ export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize
     for (let i: usize = 0; i < <usize>D << 2; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(row + i)));
     const largest = maxLanes(most);
     const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+    v128.store(numbers, i8x16.splat(15), 16);
     storeCodes(row, D, largest, queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), numbers);
     storeTables(row, D, largest, queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2), numbers);
   }
@@ -143,8 +151,11 @@ export function scanSigns(
   for (let start = from; start < to; start += PAGE_KEYS) {
     const signs = pageAddress(table, headOffset + plane, start / PAGE_KEYS);
     const first = scores + (<usize>(start - from) << 2);
-    if (start + PAGE_KEYS < to) touchPage(table, headOffset + plane, start / PAGE_KEYS + 1, D, first);
-    const base = bases + (<usize>((start - from) / PAGE_KEYS) << 2);
+    const number = (start - from) / PAGE_KEYS;
+    if ((number & (PAGES_AHEAD - 1)) == 0) {
+      touchPages(table, headOffset + plane, start / PAGE_KEYS, min(PAGES_AHEAD, (to - start) / PAGE_KEYS), D, first);
+    }
+    const base = bases + (<usize>number << 2);
     for (let r = 0; r < rows; r++) {
       const score = centreScore(codeQuery + (<usize>(r * D) << 2), signs + centreOffset, D);
       store<f32>(base + (<usize>(r * baseStride) << 2), score);
@@ -157,15 +168,21 @@ export function scanSigns(
   }
 }
 
+/** Pages whose lines are asked for together, so that the waits for memory overlap. */
+const PAGES_AHEAD: i32 = 4;
+
 /**
- * Reads a number of every line of a page's signs and factors while the page before it is worked on: pages of a head lie
- * too far apart for the hardware to see them coming. The sum goes to `sink`, which is written again afterwards.
+ * Reads a number of every line of some pages' signs and factors: pages of a head lie too far apart for the hardware to
+ * see them coming. The sum goes to `sink`, which is written again afterwards.
  */
 @inline
-function touchPage(table: usize, planeOffset: usize, page: i32, D: i32, sink: usize): void {
-  const address = pageAddress(table, planeOffset, page);
+function touchPages(table: usize, planeOffset: usize, page: i32, count: i32, D: i32, sink: usize): void {
+  const bytes = (<usize>D << 3) + (PAGE_KEYS << 1) + <usize>D;
   let sum: u32 = 0;
-  for (let at: usize = 0; at < (<usize>D << 3) + (PAGE_KEYS << 1) + <usize>D; at += 64) sum += <u32>load<u8>(address + at);
+  for (let i = 0; i < count; i++) {
+    const address = pageAddress(table, planeOffset, page + i);
+    for (let at: usize = 0; at < bytes; at += 64) sum += <u32>load<u8>(address + at);
+  }
   store<u32>(sink, sum);
 }
 
@@ -187,7 +204,7 @@ function scanPage1(
   bases: usize,
   baseStride: i32,
 ): void {
-  const fifteen = i8x16.splat(15);
+  const fifteen = maskOf(codeQuery, rows, D);
   const groupBytes = <usize>D << 1;
   const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
   let factors = signs + (<usize>D << 3);
@@ -224,7 +241,7 @@ function scanPage3(
   bases: usize,
   baseStride: i32,
 ): void {
-  const fifteen = i8x16.splat(15);
+  const fifteen = maskOf(codeQuery, rows, D);
   const groupBytes = <usize>D << 1;
   const tableBytes = <usize>D << 2;
   const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);

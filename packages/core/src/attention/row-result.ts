@@ -1,5 +1,6 @@
 /** What is noted of one query row, as the tasks of a job write it and the job's owner reads it. */
 import { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from '../certificates/certificate.ts';
+import { floatAbove } from '../kernels/reference/rounding.ts';
 import type { Views } from '../kernels/views.ts';
 import type { Job } from './job.ts';
 
@@ -23,12 +24,13 @@ export const ROW_RESULTS = 7;
 
 /** Notes the result of row number `row` of the job: (count * heads, ROW_RESULTS) at its `results`. */
 export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, row: number, result: RowResult): void {
+  // Results travel as float32, and a bound may only grow on the way.
   const numbers = [
     result.keysRead,
     result.keysCoded,
     result.bytesRead,
-    upToFloat(result.tailMass),
-    upToFloat(result.outputError),
+    floatAbove(result.tailMass),
+    floatAbove(result.outputError),
     CERTIFICATE_KINDS.indexOf(result.kind),
     ROW_OUTCOMES.indexOf(result.outcome),
   ];
@@ -48,10 +50,4 @@ export function readResult(results: Float32Array, row: number): RowResult {
     kind: CERTIFICATE_KINDS[kind] as CertificateKind,
     outcome: ROW_OUTCOMES[outcome] as RowOutcome,
   };
-}
-
-/** A float32 that is not below x >= 0: results travel as float32, and a bound may only grow on the way. */
-function upToFloat(x: number): number {
-  const nearest = Math.fround(x);
-  return nearest >= x ? nearest : Math.fround(x * (1 + 2 ** -23));
 }

@@ -140,14 +140,16 @@ const holds = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
 /** One row again, with as many keys as its certificate asks for, or all. */
 function extendRow(query: HeadQuery, row: number, certifier: Certifier): { output: Float32Array; extended: RowResult } {
   const alone = focusRow(query, row);
-  const selection = selector.select(alone, budget);
+  const selection = certifier.selector.select(alone, certifier.budget);
+  let { bytesScanned } = selection;
   if (selection.count <= DENSE_SHARE * query.n) {
     const { outputs, results } = attendChosen(alone, selection, undefined);
     const result = results[0] as RowResult;
     // Where scores are so large that float32 cannot tell them apart, bounds on their rounding may still be too wide.
-    if (result.tailMass <= tailMass) return { output: outputs, extended: { ...result, outcome: 'extended' } };
+    if (holds(result, certifier)) return { output: outputs, extended: { ...result, outcome: 'extended' } };
+    bytesScanned = result.bytesRead;
   }
-  const { outputs, results } = attendChosen(alone, { ...selection, count: query.n }, undefined);
+  const { outputs, results } = attendChosen(alone, { count: query.n, bytesScanned }, undefined);
   return { output: outputs, extended: results[0] as RowResult };
 }
 

@@ -4,10 +4,12 @@ import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { attendQuery } from '../attention/sparse.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { attendPositions, readSum } from '../cache/head-query.ts';
 import { PLANES, PRECISIONS, type Precision } from '../kernels/layout.ts';
-import { SELECTORS } from '../selectors/index.ts';
+import { createPolicy, POLICY_NAMES, type SparsePolicy } from '../policies/policy.ts';
+import { SELECTORS, type Selector } from '../selectors/index.ts';
 import { CERTIFICATE_KINDS, type Certificate, certify, EXACT, weakerKind } from './certificate.ts';
 
 const LENGTHS = [1, 2, 5, 64, 65, 300, 1500];
@@ -19,12 +21,17 @@ const BUDGETS = [
   'fraction:0.5',
   'fraction:0.999',
   'mass:0.2',
+  'mass:0.1',
+  'mass:0.05',
+  'mass:0.01',
   'mass:0.001',
   'mass:0',
 ];
 
 interface Measured extends Certificate {
   what: string;
+  /** What the selector says itself. */
+  tailShare: number;
   trueMass: number;
   /** Of the output of the chosen keys, computed in float64. */
   trueError: number;
@@ -57,9 +64,8 @@ function measure(
         const head = readSum(region.views(), state);
         region.kernels.finishState(state, 1, headDim, outputs, headDim * 4);
         const output = region.views().f32.slice(outputs / 4, outputs / 4 + headDim);
-        const { count, total, tailBound } = selection;
-        const known = { ...(total && { total }), ...(tailBound && { tailBound }) };
-        const certificate = certify(query, 0, { count, head, output, ...known });
+        const { bytesScanned: _, sample: __, ...known } = selection;
+        const certificate = certify(query, 0, { head, output, ...known });
 
         const chosen = bench.chosen(query, selection.count);
         const problem = bench.problem(row, n, chosen);
@@ -70,6 +76,7 @@ function measure(
         found.push({
           ...certificate,
           what: `${selector}, ${text} of ${n}, d ${headDim}, ${precision}`,
+          tailShare: selection.tailShare ?? 1,
           trueMass: unreadMass(bench.problem(row, n), n, chosen),
           trueError: distance(truth, exact).norm / norm(exact),
           returnedError: distance(output, exact).norm / norm(exact),
@@ -86,11 +93,14 @@ describe('certificates of keys that are dropped', () => {
     for (const [headDim, precision] of [
       [8, 'f32'],
       [32, 'f16'],
+      // 1 / sqrt(80) has to be rounded.
+      [80, 'f16'],
       [128, 'f16'],
     ] as const) {
       for (const one of measure(shape, headDim, precision, headDim)) {
         expect(one.kind).toBe('certified');
         expect(one.tailMass, one.what).toBeGreaterThanOrEqual(one.trueMass);
+        expect(one.tailShare, one.what).toBeGreaterThanOrEqual(one.trueMass);
         expect(one.tailMass, one.what).toBeLessThanOrEqual(1);
         expect(one.outputError, one.what).toBeGreaterThanOrEqual(one.trueError);
         // Float32 comes on top, as it does in dense attention.
@@ -106,6 +116,32 @@ describe('certificates of keys that are dropped', () => {
       for (const { what, tailMass, trueMass } of scored) expect(tailMass - trueMass, what).toBeLessThan(1e-3);
       expect(scored.some(({ outputError }) => outputError < 0.1 && outputError > 0)).toBe(true);
     }
+  });
+
+  it('are of use: int8 codes are near it too, and boxes say more than the norms of the keys', () => {
+    const { keys, values, query: row } = keysOfShape('peaked', createRandom(7), 1500, 64);
+    const bench = createHeadBench({ headDim: 64, keys, values, planes: PLANES });
+    const found = ['int8-scan', 'quest'].map((selector) => {
+      const query = bench.query(row);
+      const { count, tailBound, tailShare } = (SELECTORS[selector] as () => Selector)().select(
+        query,
+        parseBudget('fixed:1200'),
+      );
+      const head = readSum(
+        attendPositions(query, count).views(),
+        bench.query(row).segments[0]?.region.workspace.state ?? 0,
+      );
+      const findings = { count, head, output: new Float32Array(64) };
+      return {
+        truth: unreadMass(bench.problem(row), 1500, bench.chosen(query, count)),
+        unscored: certify(query, 0, findings).tailMass,
+        bounded: certify(query, 0, { ...findings, ...(tailBound && { tailBound }), ...(tailShare && { tailShare }) })
+          .tailMass,
+      };
+    });
+    const [int8, quest] = found as [(typeof found)[0], (typeof found)[0]];
+    expect(int8.bounded).toBeLessThan(1.5 * int8.truth + 1e-3);
+    expect(quest.bounded).toBeLessThan(quest.unscored);
   });
 
   it('are exact where nothing was dropped', () => {
@@ -124,6 +160,34 @@ describe('kinds', () => {
     expect(weakerKind('estimated', 'probable')).toBe('estimated');
     expect(weakerKind('certified', 'certified')).toBe('certified');
     expect(EXACT).toEqual({ kind: 'certified', tailMass: 0, outputError: 0 });
+  });
+});
+
+describe('certificates of outputs with a tail estimate', () => {
+  const policies = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+
+  it.for(KEY_SHAPE_NAMES)('hold for keys that are %s, where they say that they do', (shape) => {
+    const headDim = 64;
+    const { keys, values, query: row } = keysOfShape(shape, createRandom(9), 700, headDim);
+    const bench = createHeadBench({ headDim, keys, values, planes: PLANES });
+    for (const n of [1, 5, 64, 65, 200, 700]) {
+      const exact = attention64(bench.problem(row, n)).outputs;
+      for (const name of policies) {
+        for (const budget of ['fixed:8', 'fixed:64', 'mass:0.1', 'mass:0.01']) {
+          const what = `${name}, ${budget} of ${n}`;
+          const policy = createPolicy({ policy: name, budget }) as SparsePolicy;
+          const query = bench.query(row, n);
+          const { outputs, results } = attendQuery(query, policy);
+          const { kind, tailMass, outputError } = results[0] as (typeof results)[0];
+          expect(tailMass >= 0 && tailMass <= 1 && outputError >= 0, what).toBe(true);
+          expect(kind, what).toBe(policy.tail.readsSample && tailMass > 0 ? kind : 'certified');
+          if (kind !== 'certified') continue;
+          const score = (headDim + 4) * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
+          const rounding = (Math.expm1(2 * score) + (100 + n) * 2 ** -24) * query.valueNorm;
+          expect(distance(outputs, exact).norm, what).toBeLessThanOrEqual(outputError * norm(exact) + rounding);
+        }
+      }
+    }
   });
 });
 

@@ -39,6 +39,23 @@ describe('createPolicy', () => {
     for (const name of POLICY_NAMES) expect(error.remedy).toContain(name);
   });
 
+  it.for([0, -0.1, 1.1, Number.NaN, Number.POSITIVE_INFINITY])('certifies no share of %d', (certify) => {
+    for (const policy of ['dense', 'sieve']) {
+      const error = expectError('invalid-argument', () => createPolicy({ policy, certify }));
+      expect(error.found).toBe(certify);
+    }
+  });
+
+  it('certifies by the plane int8, position by position', () => {
+    const policy = createPolicy({ policy: 'sieve', certify: 0.1 });
+    expect(policy).toMatchObject({ certifier: { selector: { name: 'int8-scan' } } });
+    expect(policy).not.toHaveProperty('selector.blocks');
+    expect(createPolicy({ policy: 'sieve' })).toHaveProperty('selector.blocks');
+    expect(policyPlanes({ policy: 'window' })).toEqual([]);
+    expect(policyPlanes({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
+    expect(policyPlanes({ policy: 'quest', certify: 1 })).toEqual(['sign', 'int4', 'int8', 'boxes']);
+  });
+
   it('refuses a budget that is none', () => {
     expectError('invalid-argument', () => createPolicy({ policy: 'window', budget: 'all' }));
   });

@@ -4,6 +4,7 @@
 import { type Budget, parseBudget } from '../budgets/index.ts';
 import { KeysieveError } from '../errors.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
+import { floatBelow } from '../kernels/reference/rounding.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
@@ -108,14 +109,9 @@ function createCertifier(tailMass: number): Certifier {
       remedy: 'Give a number above 0 and at most 1, such as 0.05.',
     });
   }
-  const most = downToFloat(tailMass);
+  // Certificates travel as float32, rounded up, and must not pass what was asked for on the way.
+  const most = floatBelow(tailMass);
   return { selector: createInt8Scan(), budget: parseBudget(`mass:${most}`), tailMass: most };
-}
-
-/** A float32 that is not above x >= 0: certificates travel as float32, rounded up, and must not pass x on the way. */
-function downToFloat(x: number): number {
-  const nearest = Math.fround(x);
-  return nearest <= x ? nearest : Math.fround(nearest * (1 - 2 ** -23));
 }
 
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */

@@ -1,10 +1,10 @@
 /**
  * Quest (arXiv 2406.10774): of every 16 keys the box is known in which they lie, and with it a bound on their scores:
  * sum over the dimensions of max(q_i smallest_i, q_i largest_i). The boxes with the largest bounds are read whole. A
- * baseline: the boxes are read in plain TypeScript.
+ * baseline: the boxes are read in plain TypeScript. What it leaves is bounded by the boxes too, loosely.
  */
 import { openFrom } from '../cache/code-query.ts';
-import { type HeadQuery, positionsBuffer } from '../cache/head-query.ts';
+import { type HeadQuery, positionsBuffer, type SoftmaxSum } from '../cache/head-query.ts';
 import { BOX_KEYS, PAGE_KEYS } from '../kernels/layout.ts';
 import { keptKeys, type Selector, SINK_KEYS, selectAll } from './selector.ts';
 
@@ -32,7 +32,8 @@ export default function createQuest(): Selector {
         budget.tailMass === undefined
           ? Math.floor(Math.max(0, limit - kept) / BOX_KEYS)
           : boxesForMass(bounds, order, budget.tailMass);
-      return { count: writeBoxes(query, new Set(order.slice(0, boxes)), sinks, n - kept + sinks), bytesScanned };
+      const count = writeBoxes(query, new Set(order.slice(0, boxes)), sinks, n - kept + sinks);
+      return { count, bytesScanned, ...(count < n && { tailBound: boundTail(query, count, bounds) }) };
     },
   };
 }
@@ -57,6 +58,24 @@ function boxBounds(query: HeadQuery): Float64Array {
     }
   }
   return bounds;
+}
+
+/**
+ * A bound on the sum over the keys that are not among the first `count` positions, each of which has at most the bound
+ * of its box. The query that the bounds are of was scaled and rounded, which moves no score by more than u ||q|| ||k||.
+ */
+function boundTail(query: HeadQuery, count: number, bounds: Float64Array): SoftmaxSum {
+  const keysLeft = new Uint8Array(bounds.length).fill(BOX_KEYS);
+  for (const position of positionsBuffer(query).subarray(0, count)) {
+    const box = Math.floor(position / BOX_KEYS);
+    // The keys of the open page are in no box.
+    if (box < bounds.length) keysLeft[box] = (keysLeft[box] as number) - 1;
+  }
+  const left = bounds.map((bound, box) => bound + Math.log(keysLeft[box] as number));
+  const largest = left.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const sum = left.reduce((all, log) => all + Math.exp(log - largest), 0);
+  const moved = 1.01 * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
+  return { largest: largest + moved, sum: sum * (1 + 1e-9) };
 }
 
 /** Boxes, in order, that leave at most a share of the sum of all bounds: a guess, bounds are far above most scores. */

@@ -4,7 +4,7 @@ import { createHeadBench, type HeadBenchOptions, SMALL_ARENA_BYTES, unreadMass }
 import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
-import { parseBudget } from '../budgets/index.ts';
+import { type BudgetContext, parseBudget } from '../budgets/index.ts';
 import { PAGE_KEYS, PLANES } from '../kernels/layout.ts';
 import { keptKeys, type Selector, SINK_KEYS } from './selector.ts';
 
@@ -84,17 +84,19 @@ export function describeSelector(create: () => Selector): void {
       }
     });
 
-    it.runIf(unit === 'group')(
-      'chooses the same keys for all rows of a group, within the largest of their budgets',
-      () => {
-        const bench = benchOf('normal', 500);
-        const rows = createRandom(9).normals(3 * HEAD_DIM);
-        for (const n of LENGTHS) {
-          const query = bench.query(rows, n);
-          const { count } = create().select(query, parseBudget('fixed:40'));
-          const chosen = bench.chosen(query, count);
+    it.for(unit === 'group' ? KEY_SHAPE_NAMES : [])(
+      'with keys %s: chooses the same keys for all rows of a group, within the largest of their budgets',
+      (shape) => {
+        const bench = benchOf(shape, 500);
+        const rows = Float32Array.from([...bench.row, ...createRandom(9).normals(2 * HEAD_DIM)]);
+        // The heads of a group may have budgets of their own.
+        const budget = { ...parseBudget('fixed:40'), keys: ({ head }: BudgetContext) => [5, 40, 10][head] as number };
+        for (const n of LENGTHS.filter((length) => length >= 40)) {
+          const { count } = create().select(bench.query(rows, n), budget);
+          const chosen = bench.chosen(bench.query(rows, n), count);
           expectPositions(chosen, n, `three rows of ${n}`);
           expectKept(chosen, n, `three rows of ${n}`);
+          expect(chosen.length, `three rows of ${n}`).toBeLessThanOrEqual(Math.max(40, (n % PAGE_KEYS) + SINK_KEYS));
         }
       },
     );

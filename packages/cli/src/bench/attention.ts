@@ -1,0 +1,269 @@
+/**
+ * Policies over captured heads: the error of what they return, against float64, what they read, whether their
+ * certificates hold, and their time against dense attention in the same run.
+ */
+import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
+import type { CapturedHead } from '../captures/capture.ts';
+import { mean, quantile } from '../eval/divergence.ts';
+import { type DenseRow, denseRow, quantised, relativeError } from './dense64.ts';
+
+export interface HeadResult {
+  /** Of the key-value head, and the number of the query head in its group. */
+  name: string;
+  head: number;
+  outputError: { mean: number; p95: number };
+  /** Mean, as the reports have it: a bound or an estimate of the share that was not read exactly. */
+  tailMass: number;
+  keysRead: number;
+  keysCoded: number;
+  /** Bytes read for each key of the context, by all query heads of the group together. */
+  bytesPerKey: number;
+  /** Rows whose certified bound on the output error was below the error, in float64. */
+  violations: number;
+}
+
+export interface PolicyResult {
+  policy: string;
+  budget: string | null;
+  heads: HeadResult[];
+  summary: {
+    outputError: { mean: number; p95: number };
+    keysRead: number;
+    keysCoded: number;
+    bytesPerKey: number;
+    denseBytesPerKey: number;
+    violations: number;
+    /** Dense time over the policy's, one thread, query by query in turn: median and quartiles. */
+    speedup: { f32: Spread; f16: Spread };
+    /** Of estimated errors: root mean square of the true ones over that of the estimates; share within twice. */
+    calibration: { ratio: number; withinTwice: number } | null;
+    /** Rows that read more keys for the sake of a certificate, and rows that were dense. */
+    extended: number;
+    dense: number;
+  };
+}
+
+export interface Spread {
+  median: number;
+  low: number;
+  high: number;
+}
+
+/** A cache of fewer bits, read whole: a point to compare policies with. */
+export interface QuantisedResult {
+  name: string;
+  bytesPerKey: number;
+  outputError: number;
+}
+
+export interface BenchOptions {
+  heads: readonly CapturedHead[];
+  policies: readonly PolicySpec[];
+  /** Queries of each head, from the last one back, and every how many-th of them. */
+  last: number;
+  every: number;
+  signal: AbortSignal;
+  onProgress(what: string, done: number, total: number): void;
+}
+
+/** Repetitions of every timing; the median counts. */
+const ROUNDS = 5;
+
+/** Measures every policy on every head. */
+export async function benchAttention(options: BenchOptions): Promise<PolicyResult[]> {
+  const { heads, policies, onProgress } = options;
+  const collected = policies.map((): HeadMeasurement[] => []);
+  for (const [at, head] of heads.entries()) {
+    const steps = stepsOf(head, options);
+    const measured = await measureHead(head, steps, options, (done) => {
+      onProgress(head.name, at * policies.length + done, heads.length * policies.length);
+    });
+    for (const [i, measurement] of measured.entries()) collected[i]?.push(measurement);
+  }
+  return policies.map((spec, i) => summarise(spec, collected[i] as HeadMeasurement[]));
+}
+
+/** The truth of every row at the queries that are measured. */
+interface Step {
+  position: number;
+  /** (group, d) */
+  queries: Float32Array;
+  truth: DenseRow[];
+}
+
+function stepsOf(head: CapturedHead, { last, every }: Pick<BenchOptions, 'last' | 'every'>): Step[] {
+  const { n, group, headDim, queries } = head;
+  const steps: Step[] = [];
+  for (let i = head.last - 1; i >= Math.max(0, head.last - last); i -= every) {
+    const position = n - head.last + i;
+    const rows = new Float32Array(group * headDim);
+    for (let row = 0; row < group; row++) {
+      const from = (row * head.last + i) * headDim;
+      rows.set(queries.subarray(from, from + headDim), row * headDim);
+    }
+    const truth = Array.from({ length: group }, (_, row) =>
+      denseRow(rows.subarray(row * headDim, (row + 1) * headDim), head.keys, head.values, position + 1),
+    );
+    steps.push({ position, queries: rows, truth });
+  }
+  return steps;
+}
+
+interface HeadMeasurement {
+  head: CapturedHead;
+  /** (steps, group) */
+  errors: number[][];
+  reported: number[][];
+  tailMass: number;
+  keysRead: number;
+  keysCoded: number;
+  bytesPerKey: number;
+  certified: boolean;
+  violations: number[];
+  speedups: { f32: number[]; f16: number[] };
+  extended: number;
+  dense: number;
+}
+
+async function measureHead(
+  head: CapturedHead,
+  steps: readonly Step[],
+  { policies, signal }: BenchOptions,
+  onDone: (policies: number) => void,
+): Promise<HeadMeasurement[]> {
+  const planes = [...new Set(policies.flatMap(policyPlanes))];
+  await using half = await filled(head, 'f16', planes);
+  await using single = await filled(head, 'f32', []);
+  const measured: HeadMeasurement[] = [];
+  for (const policy of policies) {
+    signal.throwIfAborted();
+    measured.push(measurePolicy(head, steps, half, single, policy));
+    onDone(measured.length);
+    // Lets an interrupt be heard.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return measured;
+}
+
+async function filled(
+  { n, group, headDim, keys, values }: CapturedHead,
+  precision: 'f16' | 'f32',
+  planes: ReturnType<typeof policyPlanes>,
+): Promise<Attention> {
+  const shape = { layers: 1, keyValueHeads: 1, heads: group, headDim, capacity: n, threads: 1 };
+  const attention = await createAttention({ ...shape, precision, planes });
+  attention.cache.reserve(n);
+  attention.cache.write(0, 0, keys, values);
+  attention.cache.commit(n);
+  return attention;
+}
+
+function measurePolicy(
+  head: CapturedHead,
+  steps: readonly Step[],
+  half: Attention,
+  single: Attention,
+  policy: PolicySpec,
+): HeadMeasurement {
+  const { group, headDim } = head;
+  const found: HeadMeasurement = {
+    ...{ head, errors: [], reported: [], tailMass: 0, keysRead: 0, keysCoded: 0, bytesPerKey: 0, certified: true },
+    ...{ violations: new Array(group).fill(0), speedups: { f32: [], f16: [] }, extended: 0, dense: 0 },
+  };
+  const dense: PolicySpec = { policy: 'dense' };
+  for (const { position, queries, truth } of steps) {
+    const request = { layer: 0, position, queries };
+    const { outputs, report } = half.attend({ ...request, policy });
+    const errors = truth.map(({ output }, row) =>
+      relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output),
+    );
+    found.errors.push(errors);
+    found.reported.push(errors.map(() => report.outputError.sum / report.rows));
+    found.certified &&= report.certificate === 'certified';
+    for (const [row, error] of errors.entries()) {
+      // Float32 comes on top, as in dense attention: 1e-4 is ten times what it has here.
+      if (report.certificate === 'certified' && error > report.outputError.max + 1e-4)
+        (found.violations[row] as number)++;
+    }
+    found.tailMass += report.tailMass.sum / report.rows / steps.length;
+    found.keysRead += report.keysRead / report.rows / steps.length;
+    found.keysCoded += report.keysCoded / report.rows / steps.length;
+    found.bytesPerKey += report.bytesRead / (position + 1) / steps.length;
+    found.extended += report.rowsExtended / report.rows / steps.length;
+    found.dense += report.rowsDense / report.rows / steps.length;
+    for (let round = 0; round < ROUNDS; round++) {
+      const time = timed(() => half.attend({ ...request, policy }));
+      found.speedups.f16.push(timed(() => half.attend({ ...request, policy: dense })) / time);
+      found.speedups.f32.push(timed(() => single.attend({ ...request, policy: dense })) / time);
+    }
+  }
+  return found;
+}
+
+function timed(work: () => void): number {
+  const started = performance.now();
+  work();
+  return performance.now() - started;
+}
+
+function summarise({ policy, budget }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
+  const heads = measured.flatMap((found) =>
+    Array.from({ length: found.head.group }, (_, row): HeadResult => {
+      const errors = found.errors.map((step) => step[row] as number);
+      const { tailMass, keysRead, keysCoded, bytesPerKey } = found;
+      const outputError = { mean: mean(errors), p95: quantile(errors, 0.95) };
+      const violations = found.violations[row] as number;
+      return { name: found.head.name, head: row, outputError, tailMass, keysRead, keysCoded, bytesPerKey, violations };
+    }),
+  );
+  const errors = measured.flatMap((found) => found.errors.flat());
+  const reported = measured.flatMap((found) => found.reported.flat());
+  const of = (pick: (found: HeadMeasurement) => number) => mean(measured.map(pick));
+  const spread = (which: 'f32' | 'f16'): Spread => {
+    const ratios = measured.flatMap((found) => found.speedups[which]);
+    return { median: quantile(ratios, 0.5), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
+  };
+  const square = (numbers: readonly number[]) => mean(numbers.map((x) => x * x));
+  const first = measured[0] as HeadMeasurement;
+  return {
+    policy,
+    budget: policy === 'dense' ? null : (budget ?? null),
+    heads,
+    summary: {
+      outputError: { mean: mean(errors), p95: quantile(errors, 0.95) },
+      keysRead: of(({ keysRead }) => keysRead),
+      keysCoded: of(({ keysCoded }) => keysCoded),
+      bytesPerKey: of(({ bytesPerKey }) => bytesPerKey),
+      denseBytesPerKey: 4 * first.head.headDim,
+      violations: heads.reduce((sum, { violations }) => sum + violations, 0),
+      speedup: { f32: spread('f32'), f16: spread('f16') },
+      calibration: measured.every(({ certified }) => certified)
+        ? null
+        : {
+            ratio: Math.sqrt(square(errors) / square(reported)),
+            withinTwice: mean(errors.map((error, i) => (error <= 2 * (reported[i] as number) ? 1 : 0))),
+          },
+      extended: of(({ extended }) => extended),
+      dense: of((found) => found.dense),
+    },
+  };
+}
+
+/** Dense attention over caches of 8 and of 4 bits, simulated in float64: keys and values with one step a row. */
+export function benchQuantised(options: Pick<BenchOptions, 'heads' | 'last' | 'every'>): QuantisedResult[] {
+  return [8, 4].map((bits) => {
+    const errors = options.heads.flatMap((head) => {
+      const [keys, values] = [head.keys, head.values].map((rows) => quantised(rows, head.headDim, bits));
+      return stepsOf(head, options).flatMap(({ position, queries, truth }) =>
+        truth.map(({ output }, row) => {
+          const query = queries.subarray(row * head.headDim, (row + 1) * head.headDim);
+          const found = denseRow(query, keys as Float32Array, values as Float32Array, position + 1);
+          return relativeError(found.output, output);
+        }),
+      );
+    });
+    const { headDim } = options.heads[0] as CapturedHead;
+    // And a step of two bytes for each row.
+    return { name: `dense, ${bits} bits`, bytesPerKey: (2 * headDim * bits) / 8 + 4, outputError: mean(errors) };
+  });
+}

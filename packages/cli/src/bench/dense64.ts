@@ -1,0 +1,54 @@
+/** Attention of one query row in float64: the truth that policies are measured against. */
+
+export interface DenseRow {
+  output: Float64Array;
+  /** ln of the sum of e^score. */
+  logSum: number;
+}
+
+/** Scores q . k / sqrt(d) over the first n keys, softmax, values. Rows are (n, d). */
+export function denseRow(query: ArrayLike<number>, keys: Float32Array, values: Float32Array, n: number): DenseRow {
+  const d = query.length;
+  const scores = new Float64Array(n);
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let j = 0; j < n; j++) {
+    let sum = 0;
+    for (let i = 0; i < d; i++) sum += (query[i] as number) * (keys[j * d + i] as number);
+    scores[j] = sum / Math.sqrt(d);
+    largest = Math.max(largest, scores[j] as number);
+  }
+  const output = new Float64Array(d);
+  let total = 0;
+  for (let j = 0; j < n; j++) {
+    const weight = Math.exp((scores[j] as number) - largest);
+    total += weight;
+    for (let i = 0; i < d; i++) output[i] = (output[i] as number) + weight * (values[j * d + i] as number);
+  }
+  for (let i = 0; i < d; i++) output[i] = (output[i] as number) / total;
+  return { output, logSum: largest + Math.log(total) };
+}
+
+/** ||found - truth|| / ||truth|| */
+export function relativeError(found: ArrayLike<number>, truth: Float64Array): number {
+  let [error, norm] = [0, 0];
+  for (let i = 0; i < truth.length; i++) {
+    error += ((found[i] as number) - (truth[i] as number)) ** 2;
+    norm += (truth[i] as number) ** 2;
+  }
+  return Math.sqrt(error / norm);
+}
+
+/**
+ * Rows as a cache of `bits` bits a number would keep them: one step a row, the largest number at the end of the range.
+ */
+export function quantised(rows: Float32Array, d: number, bits: number): Float32Array {
+  const most = 2 ** (bits - 1) - 1;
+  const kept = new Float32Array(rows.length);
+  for (let from = 0; from < rows.length; from += d) {
+    let largest = 0;
+    for (let i = from; i < from + d; i++) largest = Math.max(largest, Math.abs(rows[i] as number));
+    const step = largest / most || 1;
+    for (let i = from; i < from + d; i++) kept[i] = Math.round((rows[i] as number) / step) * step;
+  }
+  return kept;
+}

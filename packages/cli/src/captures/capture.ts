@@ -1,0 +1,52 @@
+/**
+ * Captures: queries, keys and values of real heads. For each key-value head NAME the file has `NAME.k` and `NAME.v`
+ * (n, d) and `NAME.q` (query heads of the group, last positions, d), after RoPE, not scaled; the last query is that of
+ * position n - 1.
+ */
+import { KeysieveError } from 'keysieve';
+import { openTensors } from './safetensors.ts';
+
+export interface CapturedHead {
+  name: string;
+  headDim: number;
+  /** Keys. */
+  n: number;
+  /** Query heads that share the key-value head. */
+  group: number;
+  /** Last positions that there are queries of. */
+  last: number;
+  /** (n, d) each */
+  keys: Float32Array;
+  values: Float32Array;
+  /** (group, last, d) */
+  queries: Float32Array;
+}
+
+/** The heads of a capture. Throws `file-not-found` or `invalid-file`. */
+export async function readCapture(path: string): Promise<CapturedHead[]> {
+  const file = await openTensors(path);
+  const names = file.names.filter((name) => name.endsWith('.k')).map((name) => name.slice(0, -2));
+  const wrong = (problem: string, found: string) =>
+    new KeysieveError({
+      code: 'invalid-file',
+      problem: `${path} ${problem}`,
+      found,
+      remedy: 'A capture has NAME.k and NAME.v (n, d) and NAME.q (heads, last, d) for each key-value head.',
+    });
+  if (names.length === 0) throw wrong('has no captured heads.', file.names.join(', ') || 'no tensors');
+  return names.map((name) => {
+    const [k, v, q] = [file.tensor(`${name}.k`), file.tensor(`${name}.v`), file.tensor(`${name}.q`)];
+    const [n = 0, headDim = 0] = k.shape;
+    const [group = 0, last = 0, width = 0] = q.shape;
+    const right =
+      k.shape.length === 2 &&
+      q.shape.length === 3 &&
+      k.shape.join() === v.shape.join() &&
+      width === headDim &&
+      last <= n &&
+      headDim % 8 === 0 &&
+      k.numbers.length * q.numbers.length > 0;
+    if (!right) throw wrong(`has shapes that do not fit for ${name}.`, `${k.shape} / ${v.shape} / ${q.shape}`);
+    return { name, headDim, n, group, last, keys: k.numbers, values: v.numbers, queries: q.numbers };
+  });
+}

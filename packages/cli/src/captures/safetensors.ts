@@ -1,0 +1,92 @@
+/**
+ * Reads safetensors files of half-precision numbers: the length of a JSON header (8 bytes), the header, and the tensors'
+ * bytes. Strict: what the header says must be there.
+ */
+import { readFile } from 'node:fs/promises';
+import { halfToFloat, KeysieveError } from 'keysieve';
+
+export interface Tensor {
+  shape: readonly number[];
+  numbers: Float32Array;
+}
+
+export interface TensorFile {
+  readonly path: string;
+  readonly names: readonly string[];
+  /** A tensor of float16 or float32 as float32. Throws `invalid-file`. */
+  tensor(name: string): Tensor;
+}
+
+interface Entry {
+  dtype: string;
+  shape: number[];
+  data_offsets: [number, number];
+}
+
+const BYTES: Readonly<Record<string, number>> = { F16: 2, F32: 4 };
+
+const invalid = (path: string, problem: string, found: string | number) =>
+  new KeysieveError({
+    code: 'invalid-file',
+    problem: `${path} ${problem}`,
+    found,
+    remedy: 'Give a whole safetensors file of F16 or F32 tensors.',
+  });
+
+/** Opens a file. Throws `file-not-found` or `invalid-file`. */
+export async function openTensors(path: string): Promise<TensorFile> {
+  const file = await readFile(path).catch((cause) => {
+    throw new KeysieveError({
+      code: 'file-not-found',
+      problem: 'The capture cannot be read.',
+      found: path,
+      remedy: 'Check the path.',
+      cause,
+    });
+  });
+  const header = readHeader(path, file);
+  const data = file.subarray(8 + Number(file.readBigUInt64LE(0)));
+  return {
+    path,
+    names: Object.keys(header),
+    tensor(name) {
+      const entry = header[name];
+      if (entry === undefined) throw invalid(path, `has no tensor ${name}.`, Object.keys(header).join(', '));
+      const { dtype, shape, data_offsets: offsets } = entry;
+      const size = BYTES[dtype];
+      if (size === undefined) throw invalid(path, `has the tensor ${name} in a type that is not read here.`, dtype);
+      const [from, to] = offsets;
+      const count = shape.reduce((product, x) => product * x, 1);
+      if (to - from !== count * size) throw invalid(path, `has another size for ${name} than its shape.`, to - from);
+      if (to > data.length) throw invalid(path, `ends before its tensor ${name} does.`, `${data.length} bytes of data`);
+      // A copy of its own: offsets need not be aligned.
+      const bytes = new Uint8Array(data.subarray(from, to)).buffer;
+      const numbers =
+        dtype === 'F32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), halfToFloat);
+      const bad = numbers.findIndex((x) => !Number.isFinite(x));
+      if (bad !== -1) throw invalid(path, `has a number that is not finite in ${name}.`, numbers[bad] as number);
+      return { shape, numbers };
+    },
+  };
+}
+
+function readHeader(path: string, file: Buffer): Record<string, Entry> {
+  if (file.length < 8) throw invalid(path, 'is too short for a safetensors file.', `${file.length} bytes`);
+  const length = Number(file.readBigUInt64LE(0));
+  if (8 + length > file.length) throw invalid(path, 'ends before its header does.', `${file.length} bytes`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(file.toString('utf8', 8, 8 + length));
+  } catch {
+    throw invalid(path, 'has a header that is no JSON.', `${length} bytes of header`);
+  }
+  const entries = Object.entries(parsed as Record<string, Entry>).filter(([name]) => name !== '__metadata__');
+  for (const [name, { shape, data_offsets: offsets }] of entries) {
+    const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+    const right = Array.isArray(shape) && shape.every(whole) && Array.isArray(offsets) && offsets.every(whole);
+    if (!right || offsets.length !== 2 || (offsets[0] as number) > (offsets[1] as number)) {
+      throw invalid(path, `has a broken entry for ${name}.`, JSON.stringify({ shape, offsets }));
+    }
+  }
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,129 @@
+/** `keysieve bench`: what attention costs and how exact it is, one subcommand for each thing that is measured. */
+import { writeFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import type { PolicySpec } from 'keysieve';
+import {
+  benchAttention,
+  benchQuantised,
+  type PolicyResult,
+  type QuantisedResult,
+  type Spread,
+} from '../bench/attention.ts';
+import { readCapture } from '../captures/capture.ts';
+import { addJsonOption, addPolicyOptions, type PolicyOptions, policySpecs, positiveInteger } from '../options.ts';
+import { plotErrorAgainstBytes } from '../plot/error-against-bytes.ts';
+import { formatTable } from '../table.ts';
+import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
+
+interface Options extends PolicyOptions {
+  captures: string;
+  last: number;
+  every: number;
+  certify?: number;
+  ladder?: boolean;
+  plot?: string;
+  json?: boolean;
+}
+
+export function benchCommand(): Command {
+  const command = new Command('bench').description('measures attention against dense attention in the same run');
+  command.addCommand(attentionCommand());
+  return command;
+}
+
+/** Policies and budgets of the plot. */
+const LADDER: PolicyOptions = {
+  policy: ['sieve', 'int8-means', 'topk-means', 'topk', 'sign', 'quest', 'window'],
+  budget: ['fixed:64', 'fixed:128', 'fixed:256', 'fixed:512', 'fixed:1024'],
+};
+
+function attentionCommand(): Command {
+  const command = new Command('attention').description('error, bytes and time of policies on captured heads');
+  command
+    .requiredOption('--captures <file>', 'safetensors file of queries, keys and values of real heads')
+    .option('--last <count>', 'queries of each head, from the last one back', positiveInteger, 128)
+    .option('--every <count>', 'take every so many-th of them', positiveInteger, 1)
+    .option('--certify <share>', 'certify that at most this share of the softmax stays unread', share)
+    .option('--ladder', 'all policies over a ladder of budgets, for the plot')
+    .option('--plot <file>', 'draw error against bytes into this SVG file');
+  addPolicyOptions(command);
+  addJsonOption(command);
+  return command.action((options: Options) => run(options));
+}
+
+async function run(options: Options): Promise<void> {
+  const { captures, last, every, certify, plot, json } = options;
+  const specs = policySpecs(options.ladder ? { ...LADDER, ...options } : options).map(
+    (spec): PolicySpec => (certify === undefined || spec.policy === 'dense' ? spec : { ...spec, certify }),
+  );
+  const { signal, release } = abortOnInterrupt();
+  const progress = createProgress('measuring', 'policies and heads');
+  try {
+    const heads = await readCapture(captures);
+    const results = await benchAttention({
+      ...{ heads, policies: specs, last, every, signal },
+      onProgress: (_head, done, total) => progress.update(done, total),
+    });
+    progress.stop();
+    const caches = plot === undefined ? [] : benchQuantised({ heads, last, every: Math.max(every, 8) });
+    if (plot !== undefined) {
+      const keys = formatCount(Math.max(...heads.map(({ n }) => n)));
+      await writeFile(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
+      note(`The plot is in ${plot}.`);
+    }
+    process.stdout.write(json ? `${JSON.stringify(jsonOf(results, caches))}\n` : `${describe(results, caches)}\n`);
+  } finally {
+    progress.stop();
+    release();
+  }
+}
+
+/** One policy as DESIGN has it, several as a list. */
+function jsonOf(results: readonly PolicyResult[], caches: readonly QuantisedResult[]): object {
+  const [first] = results;
+  return results.length === 1 ? { ...first, caches } : { policies: results, caches };
+}
+
+function describe(results: readonly PolicyResult[], caches: readonly QuantisedResult[]): string {
+  const rows = results.map(({ policy, budget, summary }) => [
+    policy,
+    budget ?? '',
+    summary.outputError.mean.toPrecision(3),
+    summary.outputError.p95.toPrecision(3),
+    formatCount(summary.keysRead),
+    formatCount(summary.keysCoded),
+    summary.bytesPerKey.toFixed(1),
+    String(summary.violations),
+    formatSpread(summary.speedup.f32),
+    formatSpread(summary.speedup.f16),
+    summary.calibration === null
+      ? 'certified'
+      : `${summary.calibration.ratio.toFixed(2)}, ${formatShare(summary.calibration.withinTwice)}`,
+  ]);
+  for (const { name, bytesPerKey, outputError } of caches) {
+    rows.push([name, '', outputError.toPrecision(3), '', '', '', bytesPerKey.toFixed(1), '', '', '', '']);
+  }
+  const speed = ['against dense f32', 'against dense f16'];
+  const names = [
+    'policy',
+    'budget',
+    'error',
+    'p95',
+    'keys',
+    'by codes',
+    'bytes/key',
+    'violations',
+    ...speed,
+    'true/estimated, within 2x',
+  ];
+  return formatTable(names, rows);
+}
+
+const formatSpread = ({ median, low, high }: Spread): string =>
+  `${median.toFixed(2)}x (${low.toFixed(2)} to ${high.toFixed(2)})`;
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be above 0 and at most 1.');
+  return value;
+}

@@ -1,0 +1,50 @@
+/** The picture of `bench attention`: what each policy reads and how far it is off, one line a policy. */
+import * as Plot from '@observablehq/plot';
+import type { PolicyResult, QuantisedResult } from '../bench/attention.ts';
+import { renderSvg } from './svg.ts';
+
+interface Point {
+  name: string;
+  budget: string;
+  bytes: number;
+  error: number;
+}
+
+/** The plot as SVG text. */
+export function plotErrorAgainstBytes(
+  results: readonly PolicyResult[],
+  caches: readonly QuantisedResult[],
+  title: string,
+): string {
+  const points = results
+    .filter(({ policy }) => policy !== 'dense')
+    .map(({ policy, budget, summary }): Point => {
+      const keys = (budget ?? '').replace('fixed:', '');
+      return { name: policy, budget: keys, bytes: summary.bytesPerKey, error: summary.outputError.mean };
+    });
+  const names = [...new Set(points.map(({ name }) => name))];
+  const last = names.map((name) => points.findLast((point) => point.name === name) as Point);
+  const whole = caches.map(({ name, bytesPerKey, outputError }) => ({ name, bytes: bytesPerKey, error: outputError }));
+  return renderSvg({
+    title,
+    width: 860,
+    height: 520,
+    marginLeft: 64,
+    marginRight: 110,
+    marginBottom: 46,
+    x: { type: 'log', label: 'bytes read for each key of the context →', tickFormat: '~r', grid: true },
+    y: { type: 'log', label: '↑ error of the output, ‖o′ − o‖ / ‖o‖, mean', tickFormat: '~p', grid: true },
+    color: { domain: names, scheme: 'Observable10' },
+    marks: [
+      Plot.line(points, { x: 'bytes', y: 'error', stroke: 'name', strokeWidth: 2 }),
+      Plot.dot(points, { x: 'bytes', y: 'error', fill: 'name', r: 3.5 }),
+      Plot.text(points, { x: 'bytes', y: 'error', text: 'budget', dy: -9, fontSize: 10, fill: '#666' }),
+      Plot.text(last, {
+        ...{ x: 'bytes', y: 'error', text: 'name', fill: 'name' },
+        ...{ dx: 8, textAnchor: 'start', fontWeight: 600, stroke: '#fff', strokeWidth: 4 },
+      }),
+      Plot.dot(whole, { x: 'bytes', y: 'error', symbol: 'square', fill: '#222', r: 4 }),
+      Plot.text(whole, { x: 'bytes', y: 'error', text: 'name', dx: 8, textAnchor: 'start', fill: '#222' }),
+    ],
+  });
+}
