@@ -14,7 +14,7 @@ interface Point {
 export function plotErrorAgainstBytes(
   results: readonly PolicyResult[],
   caches: readonly QuantisedResult[],
-  title: string,
+  what: string,
 ): string {
   const points = results
     .filter(({ policy }) => policy !== 'dense')
@@ -23,28 +23,46 @@ export function plotErrorAgainstBytes(
       return { name: policy, budget: keys, bytes: summary.bytesPerKey, error: summary.outputError.mean };
     });
   const names = [...new Set(points.map(({ name }) => name))];
-  const last = names.map((name) => points.findLast((point) => point.name === name) as Point);
+  const first = names.map((name) => points.find((point) => point.name === name) as Point);
   const whole = caches.map(({ name, bytesPerKey, outputError }) => ({ name, bytes: bytesPerKey, error: outputError }));
   return renderSvg({
-    title,
     width: 860,
-    height: 520,
+    height: 540,
+    marginTop: 56,
     marginLeft: 64,
-    marginRight: 110,
-    marginBottom: 46,
+    marginRight: 60,
+    marginBottom: 56,
     x: { type: 'log', label: 'bytes read for each key of the context →', tickFormat: '~r', grid: true },
-    y: { type: 'log', label: '↑ error of the output, ‖o′ − o‖ / ‖o‖, mean', tickFormat: '~p', grid: true },
+    y: { type: 'log', label: `↑ error of the output, ‖o′ − o‖ / ‖o‖, mean over ${what}`, tickFormat: '~p', grid: true },
     color: { domain: names, scheme: 'Observable10' },
     marks: [
       Plot.line(points, { x: 'bytes', y: 'error', stroke: 'name', strokeWidth: 2 }),
       Plot.dot(points, { x: 'bytes', y: 'error', fill: 'name', r: 3.5 }),
-      Plot.text(points, { x: 'bytes', y: 'error', text: 'budget', dy: -9, fontSize: 10, fill: '#666' }),
-      Plot.text(last, {
+      Plot.text(points, {
+        x: 'bytes',
+        y: 'error',
+        text: 'budget',
+        dx: 7,
+        dy: -6,
+        fontSize: 10,
+        fill: '#666',
+        textAnchor: 'start',
+      }),
+      Plot.text(first, {
         ...{ x: 'bytes', y: 'error', text: 'name', fill: 'name' },
-        ...{ dx: 8, textAnchor: 'start', fontWeight: 600, stroke: '#fff', strokeWidth: 4 },
+        ...{ dy: -24, fontWeight: 600, stroke: '#fff', strokeWidth: 4 },
       }),
       Plot.dot(whole, { x: 'bytes', y: 'error', symbol: 'square', fill: '#222', r: 4 }),
-      Plot.text(whole, { x: 'bytes', y: 'error', text: 'name', dx: 8, textAnchor: 'start', fill: '#222' }),
+      Plot.text(whole, {
+        x: 'bytes',
+        y: 'error',
+        text: 'name',
+        dx: 8,
+        textAnchor: 'start',
+        fill: '#222',
+        stroke: '#fff',
+        strokeWidth: 4,
+      }),
     ],
   });
 }

@@ -128,5 +128,6 @@ function boundTail(query: HeadQuery, lower: Float32Array, count: number): { tail
   const share = 1 / (1 + Math.exp(logTaken - logOf(tailBound)));
   // The bounds are of the query as it was scaled and rounded: no score moves by more than this, no share by e^(2 x it).
   const moved = 1.01 * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
-  return { tailBound, tailShare: Math.min(1, share * Math.exp(2 * moved) * (1 + 1e-12)) };
+  // A share that float64 no longer has is not nothing.
+  return { tailBound, tailShare: Math.min(1, share * Math.exp(2 * moved) * (1 + 1e-12) + 2 ** -126) };
 }
