@@ -13,6 +13,7 @@ export interface ModelOptions {
 export interface AttentionOptions {
   attention: string;
   budget?: string;
+  certify?: number;
 }
 
 /** --model, --context, --precision, --threads */
@@ -34,8 +35,27 @@ export function addModelOptions(command: Command): Command {
 export function addAttentionOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
   return command
-    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('dense'))
-    .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget);
+    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('sieve'))
+    .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget)
+    .option(
+      '--certify <share>',
+      'read on until at most this share of the softmax is left out for certain',
+      certifiedShare,
+    );
+}
+
+/** The policy that --attention, --budget and --certify name. */
+export const attentionSpec = ({ attention: policy, budget, certify }: AttentionOptions): PolicySpec => ({
+  policy,
+  ...(budget !== undefined && { budget }),
+  ...(certify !== undefined && policy !== 'dense' && { certify }),
+});
+
+/** A share of the softmax: above 0, at most 1. */
+export function certifiedShare(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be above 0 and at most 1.');
+  return value;
 }
 
 /** --policy and --budget, to compare several. */

@@ -1,6 +1,6 @@
 /** `keysieve bench`: what attention costs and how exact it is, one subcommand for each thing that is measured. */
 import { writeFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { PolicySpec } from 'keysieve';
 import {
   benchAttention,
@@ -10,7 +10,14 @@ import {
   type Spread,
 } from '../bench/attention.ts';
 import { readCapture } from '../captures/capture.ts';
-import { addJsonOption, addPolicyOptions, type PolicyOptions, policySpecs, positiveInteger } from '../options.ts';
+import {
+  addJsonOption,
+  addPolicyOptions,
+  certifiedShare,
+  type PolicyOptions,
+  policySpecs,
+  positiveInteger,
+} from '../options.ts';
 import { plotErrorAgainstBytes } from '../plot/error-against-bytes.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
@@ -43,7 +50,7 @@ function attentionCommand(): Command {
     .requiredOption('--captures <file>', 'safetensors file of queries, keys and values of real heads')
     .option('--last <count>', 'queries of each head, from the last one back', positiveInteger, 128)
     .option('--every <count>', 'take every so many-th of them', positiveInteger, 1)
-    .option('--certify <share>', 'certify that at most this share of the softmax stays unread', share)
+    .option('--certify <share>', 'certify that at most this share of the softmax stays unread', certifiedShare)
     .option('--ladder', 'all policies over a ladder of budgets, for the plot')
     .option('--plot <file>', 'draw error against bytes into this SVG file');
   addPolicyOptions(command);
@@ -121,9 +128,3 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
 
 const formatSpread = ({ median, low, high }: Spread): string =>
   `${median.toFixed(2)}x (${low.toFixed(2)} to ${high.toFixed(2)})`;
-
-function share(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be above 0 and at most 1.');
-  return value;
-}

@@ -16,10 +16,12 @@ import {
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
+  attentionSpec,
   cachePrecisionOption,
   collect,
   finiteNumber,
   type ModelOptions,
+  policySpec,
   positiveInteger,
   wholeNumber,
 } from '../options.ts';
@@ -38,6 +40,7 @@ interface Options extends ModelOptions, AttentionOptions {
   repetitionPenalty?: number;
   seed?: number;
   stop?: string[];
+  prefill: string;
   cachePrecision?: 'f16' | 'f32';
   json?: boolean;
 }
@@ -57,6 +60,7 @@ export function generateCommand(): Command {
     .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', finiteNumber)
     .option('--seed <number>', 'the same seed gives the same text', wholeNumber)
     .option('--stop <text>', 'end at this text; may be given again', collect)
+    .option('--prefill <policy>', 'how the prompt is read: dense, or POLICY@BUDGET', 'dense')
     .addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
@@ -79,7 +83,8 @@ async function generate(options: Options): Promise<void> {
       note('warning: dense attention reads every key; the budget is not used.');
     }
     await using session = await model.createSession({
-      attention: { policy: options.attention, ...(options.budget === undefined ? {} : { budget: options.budget }) },
+      attention: attentionSpec(options),
+      prefill: policySpec(options.prefill),
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');
@@ -147,18 +152,21 @@ const samplingOptions = (options: Options): GenerateOptions => {
 function summaryOf(result: GenerationResult, model: Model): string {
   const { promptTokens, prefillMs, decodeMs, tokens, attention } = result;
   const perToken = decodeMs.reduce((sum, ms) => sum + ms, 0) / Math.max(1, decodeMs.length);
-  const bound = (value: number | null, format: (value: number) => string) =>
-    value === null ? 'not bounded' : `at most ${format(value)}`;
+  const { keysRead, keysCoded, denseShare, tailMass, outputError, certificate } = attention;
+  const sure = certificate === 'certified' ? 'at most' : 'about';
+  const bound = (value: number | null) => (value === null ? 'not bounded' : `${sure} ${formatShare(value)}`);
   const lines = [
     `${formatCount(promptTokens)} tokens read in ${(prefillMs / 1000).toFixed(1)} s ` +
       `(${formatCount((promptTokens / prefillMs) * 1000)} a second), ${formatCount(tokens.length)} written` +
       (decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''),
     `${attention.policy}${attention.budget === null ? '' : ` ${attention.budget}`} attention, ${model.precision} precision: ` +
-      (attention.keysRead.share === 1
+      (keysRead.share === 1
         ? 'every key read, nothing left out'
-        : `${formatShare(attention.keysRead.share)} of the keys read; ` +
-          `share of the softmax left out ${bound(attention.tailMass.mean, formatShare)}, ` +
-          `error of the outputs ${bound(attention.outputError.mean, formatShare)} (means, ${attention.certificate})`),
+        : `${formatShare(keysRead.share)} of the keys read` +
+          (keysCoded.mean > 0 ? `, ${formatCount(keysCoded.mean)} more a head by 4-bit codes` : '') +
+          (denseShare > 0 ? `, ${formatShare(denseShare)} of the heads densely` : '') +
+          `; share of the softmax not read exactly ${bound(tailMass.mean)}, ` +
+          `error of the outputs ${bound(outputError.mean)} (means, ${certificate})`),
   ];
   return lines.join('\n');
 }

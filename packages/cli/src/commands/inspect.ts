@@ -7,6 +7,7 @@ import {
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
+  attentionSpec,
   cachePrecisionOption,
   type ModelOptions,
 } from '../options.ts';
@@ -34,10 +35,7 @@ async function inspect({ model, context, precision, threads, json, ...attention 
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       cachePrecision: attention.cachePrecision,
-      attention: {
-        policy: attention.attention,
-        ...(attention.budget === undefined ? {} : { budget: attention.budget }),
-      },
+      attention: attentionSpec(attention),
       ...showLoading(),
       signal,
     });

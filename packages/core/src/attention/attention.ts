@@ -20,6 +20,7 @@ import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.t
 import { reportDense, reportRows } from './job-report.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
+import type { StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 
@@ -30,6 +31,11 @@ export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' |
   threads?: number;
   /** Arithmetic: `wasm`, or the slow `reference`. Default: `wasm`. */
   kernels?: KernelsName;
+  /**
+   * What steps cost on this machine, from `measureStepCosts`: with them a query whose policy would take longer than
+   * reading every key reads every key. Default: policies are done as they are asked for.
+   */
+  costs?: StepCosts;
 }
 
 export interface AttendRequest {
@@ -84,6 +90,7 @@ export class Attention {
   readonly cache: KvCache;
   readonly heads: number;
   readonly #kernels: KernelsName;
+  readonly #costs: StepCosts | undefined;
   readonly #pool: ThreadPool;
   readonly #control: ThreadSetup['control'];
   readonly #arguments: Float64Array;
@@ -100,9 +107,10 @@ export class Attention {
 
   /** Use `createAttention`. */
   constructor(options: AttentionOptions & { shared: boolean }, control: ThreadSetup['control'], pool: ThreadPool) {
-    const { heads, kernels = 'wasm', ...cacheOptions } = options;
+    const { heads, kernels = 'wasm', costs, ...cacheOptions } = options;
     this.heads = heads;
     this.#kernels = kernels;
+    this.#costs = costs;
     this.#pool = pool;
     this.#control = control;
     this.#arguments = openControl(control).arguments;
@@ -301,6 +309,7 @@ export class Attention {
         return { memory: arena.memory, table, workspace: this.#workspaces.get(region)?.[thread] as Workspace };
       }),
       policies: this.#policies,
+      costs: this.#costs,
     });
     this.#pool.configure(this.#configuration, setupOf);
     this.#thread = openThread(setupOf(0), this.#thread);

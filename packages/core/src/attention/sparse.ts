@@ -17,9 +17,11 @@ import { certify } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { Certifier, SparsePolicy } from '../policies/policy.ts';
 import type { Selection } from '../selectors/selector.ts';
+import { keysOfGroup } from '../selectors/sieve.ts';
 import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
 import { noteResult, type RowResult } from './row-result.ts';
+import { denseIsFaster, type StepCosts } from './step-costs.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
 /** Some groups: one key-value head of one position each. */
@@ -65,13 +67,20 @@ function attendGroup(
     valueNorm,
     typicalValueNorm,
   };
-  const { outputs, results } = attendQuery(query, policy);
+  const { outputs, results } = attendQuery(query, policy, thread.costs);
   exchange.views().f32.set(outputs, job.outputs / 4 + row * headDim);
   for (const [i, result] of results.entries()) noteResult(exchange.views(), job, row + i, result);
 }
 
 /** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */
-export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: Float32Array; results: RowResult[] } {
+export function attendQuery(
+  query: HeadQuery,
+  policy: SparsePolicy,
+  costs?: StepCosts,
+): { outputs: Float32Array; results: RowResult[] } {
+  if (costs !== undefined && isGuarded(query, policy, costs)) {
+    return attendChosen(query, { count: query.n, bytesScanned: 0 }, undefined);
+  }
   const chosen = attendChosen(query, policy.selector.select(query, policy.budget), policy.tail);
   const { certifier } = policy;
   if (certifier === undefined) return chosen;
@@ -86,6 +95,12 @@ export function attendQuery(query: HeadQuery, policy: SparsePolicy): { outputs: 
     chosen.results[row] = { ...extended, bytesRead: row === 0 ? first.bytesRead : 0 };
   }
   return chosen;
+}
+
+/** Whether the policy would take longer than reading every key. */
+function isGuarded(query: HeadQuery, { selector, budget }: SparsePolicy, costs: StepCosts): boolean {
+  if (selector.sampleSize === undefined || budget.tailMass !== undefined) return false;
+  return denseIsFaster(costs, query.n, selector.sampleSize(keysOfGroup(query, budget), query.n));
 }
 
 /** Attends to the selected keys, and adds the tail. */

@@ -12,6 +12,7 @@ import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
 import type { ControlBuffer } from '../threads/control.ts';
 import type { Job } from './job.ts';
+import type { StepCosts } from './step-costs.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
 export interface ThreadSetup {
@@ -25,6 +26,8 @@ export interface ThreadSetup {
   exchange: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; table: number; workspace: Workspace }[];
   policies: PolicySpec[];
+  /** What steps cost on this machine, where the guard shall choose. */
+  costs?: StepCosts | undefined;
 }
 
 /** A memory and what works on it. */
@@ -50,6 +53,7 @@ export interface ThreadContext {
   readonly exchange: Opened;
   readonly regions: readonly ThreadRegion[];
   readonly policies: readonly Policy[];
+  readonly costs?: StepCosts | undefined;
 }
 
 /** Opens a setup; regions that `before` had open already stay as they are. */
@@ -64,6 +68,7 @@ export function openThread(setup: ThreadSetup, before?: ThreadContext): ThreadCo
       ({ memory, table, workspace }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), table, workspace },
     ),
     policies: setup.policies.map((spec, i) => before?.policies[i] ?? createPolicy(spec)),
+    costs: setup.costs,
   };
 }
 

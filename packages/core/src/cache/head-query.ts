@@ -245,7 +245,8 @@ export function partOf(
 ): ListPart {
   const home = homeOf(query);
   const address = list(home.workspace);
-  if (query.segments.length === 1) return { ...segment, start: first, end: first + count, indices: address + first * 4 };
+  if (query.segments.length === 1)
+    return { ...segment, start: first, end: first + count, indices: address + first * 4 };
   const positions = home.views().i32.subarray(address / 4 + first, address / 4 + first + count);
   const start = first + lowerBound(positions, segment.from);
   const end = segment.to >= query.n ? first + count : first + lowerBound(positions, segment.to);

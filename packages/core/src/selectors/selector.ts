@@ -44,6 +44,8 @@ export interface Selector {
   readonly unit: 'head' | 'group';
   /** Whether the keys that it leaves under a budget of tail mass have at most that mass for certain. */
   readonly certain: boolean;
+  /** Keys of the sample for a budget of `keys` of n, where the selector draws one: what tells how long it takes. */
+  sampleSize?(keys: number, n: number): number;
   /** How a block of consecutive queries shares a sample; undefined where every position is asked on its own. */
   readonly blocks?: BlockSampling;
   select(query: HeadQuery, budget: Budget): Selection;

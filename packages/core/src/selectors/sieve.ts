@@ -44,6 +44,7 @@ export default function createSieve(): Selector {
     planes: ['int4'],
     unit: 'group',
     certain: false,
+    sampleSize,
     blocks: { sampleSize: (keys) => BLOCK_KEYS * keys, temper: TEMPER },
     select(query, budget) {
       const keys = keysOfGroup(query, budget);
@@ -63,7 +64,7 @@ export default function createSieve(): Selector {
 }
 
 /** The budget of the group: the largest of its heads'. */
-function keysOfGroup({ n, layer, head, rows }: HeadQuery, budget: Budget): number {
+export function keysOfGroup({ n, layer, head, rows }: HeadQuery, budget: Budget): number {
   let keys = 0;
   for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
   return keys;

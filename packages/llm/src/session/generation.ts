@@ -29,9 +29,17 @@ export interface AttentionSummary {
   budget: string | null;
   /** Keys that a head read exactly: mean number, and share of those there were. */
   keysRead: { mean: number; share: number };
+  /** Keys that a head read by their codes alone: mean number. */
+  keysCoded: { mean: number };
+  /**
+   * Share of the heads that were attended densely, because that is faster or because a certificate asked for it, and of
+   * those that read more keys than the policy chose, for the sake of a certificate.
+   */
+  denseShare: number;
+  extendedShare: number;
   /** Bytes of the cache that were read for a token. */
   bytesPerToken: number;
-  /** Bounds over heads, layers and tokens. Null: no bound is known for at least one of them. */
+  /** Over heads, layers and tokens: bounds, or estimates where the certificate says so. Null: nothing is known of one. */
   tailMass: { mean: number | null; max: number | null };
   outputError: { mean: number | null; max: number | null };
   certificate: CertificateKind;
@@ -188,6 +196,9 @@ export function summarise({ policy, budget }: PolicySpec, report: AttentionRepor
     policy,
     budget: policy === 'dense' ? null : (budget ?? null),
     keysRead: { mean: report.keysRead / rows, share: report.keysRead / Math.max(1, report.keys) },
+    keysCoded: { mean: report.keysCoded / rows },
+    denseShare: report.rowsDense / rows,
+    extendedShare: report.rowsExtended / rows,
     bytesPerToken: report.bytesRead / passes,
     tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
     outputError: { mean: finite(report.outputError.sum / rows), max: finite(report.outputError.max) },

@@ -8,6 +8,7 @@ import {
   addReport,
   createAttention,
   emptyReport,
+  measureStepCosts,
   type Plane,
   type PolicySpec,
   type Precision,
@@ -32,6 +33,11 @@ export interface SessionOptions {
    * evaluate other policies.
    */
   planes?: readonly Plane[];
+  /**
+   * Whether heads are attended densely where that is faster than the policy, as measured on this machine when the first
+   * session is made. Default: true.
+   */
+  guard?: boolean;
   /** Precision of the cache. Default: `f32` where the dense layers are `exact`, else `f16`. */
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
@@ -108,7 +114,11 @@ export const defaultCachePrecision = (dense: DenseModel['precision']): Precision
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   const { layers, keyValueHeads, headDim, heads } = model.dense.config;
-  const { attention: policy = DENSE, prefill = DENSE, planes = [], cachePrecision, memoryLimit } = options;
+  const { attention: policy = DENSE, prefill = DENSE, planes = [], guard = true } = options;
+  const { cachePrecision, memoryLimit } = options;
+  const precision = cachePrecision ?? defaultCachePrecision(model.dense.precision);
+  const guarded = guard && policyPlanes(policy).includes('int4');
+  const costs = guarded ? await measureStepCosts({ headDim, group: heads / keyValueHeads, precision }) : undefined;
   const attention = await createAttention({
     layers,
     keyValueHeads,
@@ -116,7 +126,8 @@ export async function createSession(model: SessionModel, options: SessionOptions
     heads,
     capacity: model.contextLength,
     threads: model.threads,
-    precision: cachePrecision ?? defaultCachePrecision(model.dense.precision),
+    precision,
+    ...(costs && { costs }),
     planes: [...policyPlanes(policy), ...policyPlanes(prefill), ...planes],
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });

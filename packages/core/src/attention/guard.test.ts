@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { createBench } from '../../test/attention-bench.ts';
+import { createRandom } from '../../test/random.ts';
+import { PLANES } from '../kernels/layout.ts';
+import { createAttention } from './attention.ts';
+import { measureStepCosts } from './guard.ts';
+import { denseIsFaster, type StepCosts } from './step-costs.ts';
+
+/** A machine where a key of the sample costs four keys of dense attention, and a scanned key a tenth. */
+const COSTS: StepCosts = { dense: { fixed: 0, perKey: 1 }, sieve: { fixed: 50, perKey: 0.1, perSampled: 4 } };
+
+describe('the guard', () => {
+  it('is dense where that is faster: below the length where the lines cross', () => {
+    // n = 50 + .1 n + 4 m, with m = 400: n = 1,834.
+    expect(denseIsFaster(COSTS, 1800, 400)).toBe(true);
+    expect(denseIsFaster(COSTS, 1900, 400)).toBe(false);
+    expect(denseIsFaster(COSTS, 1900, 1000)).toBe(true);
+  });
+
+  it('counts the rows that it has attended densely, and gives what dense attention gives', async () => {
+    const shape = { layers: 1, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 3000, planes: PLANES } as const;
+    for (const threads of [1, 2]) {
+      const bench = createBench(await createAttention({ ...shape, threads, costs: COSTS }), createRandom(1));
+      bench.append(2600);
+      await using attention = bench.attention;
+      const queries = bench.queries(1);
+      const policy = { policy: 'sieve', budget: 'fixed:100' };
+      const short = attention.attend({ layer: 0, position: 1700, queries, policy });
+      expect(short.report).toMatchObject({ rowsDense: 6, keysRead: 6 * 1701, certificate: 'certified' });
+      const dense = attention.attend({ layer: 0, position: 1700, queries, policy: { policy: 'dense' } });
+      for (const [i, x] of short.outputs.entries())
+        expect(Math.abs(x - (dense.outputs[i] as number))).toBeLessThan(1e-5);
+      const long = attention.attend({ layer: 0, position: 2500, queries, policy });
+      expect(long.report).toMatchObject({ rowsDense: 0, certificate: 'estimated' });
+    }
+  });
+
+  it('measures costs that grow with the keys, once for a shape', async () => {
+    const shape = { headDim: 64, group: 3, precision: 'f16' } as const;
+    const costs = await measureStepCosts(shape);
+    expect(costs.dense.perKey).toBeGreaterThan(0);
+    for (const x of [costs.dense.fixed, costs.sieve.fixed, costs.sieve.perKey, costs.sieve.perSampled]) {
+      expect(Number.isFinite(x) && x >= 0).toBe(true);
+    }
+    expect(await measureStepCosts(shape)).toBe(costs);
+  });
+});

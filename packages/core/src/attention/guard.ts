@@ -1,0 +1,87 @@
+/**
+ * The guard: where a step of the sieve would take longer than reading every key, it is not taken. What is faster depends
+ * on the machine, the dimension of a head and the size of a group, so both are measured here, on a small cache of random
+ * keys, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
+ * scanned and for each one of the sample.
+ */
+import type { Precision } from '../kernels/layout.ts';
+import { createAttention } from './attention.ts';
+import type { StepCosts } from './step-costs.ts';
+
+export interface StepShape {
+  headDim: number;
+  /** Query heads that share a key-value head. */
+  group: number;
+  precision: Precision;
+}
+
+/** Keys of the caches that are measured, and budgets, which make samples of four times as many keys. */
+const SHORT = 1024;
+const LONG = 4096;
+const SMALL = 64;
+const LARGE = 256;
+const SAMPLE_KEYS = 4;
+/** Layers, so that one step does not find in the processor's cache what the last one left there. */
+const LAYERS = 6;
+const WARM_UP = 40;
+const ROUNDS = 25;
+
+const measured = new Map<string, Promise<StepCosts>>();
+
+/** Measures the costs of a step: some tenths of a second, once for each shape in a process. */
+export function measureStepCosts(shape: StepShape): Promise<StepCosts> {
+  const key = JSON.stringify([shape.headDim, shape.group, shape.precision]);
+  const known = measured.get(key);
+  if (known !== undefined) return known;
+  const costs = measure(shape);
+  measured.set(key, costs);
+  return costs;
+}
+
+async function measure({ headDim, group, precision }: StepShape): Promise<StepCosts> {
+  await using attention = await createAttention({
+    ...{ layers: LAYERS, keyValueHeads: 1, heads: group, headDim, precision },
+    ...{ capacity: LONG, threads: 1, planes: ['int4'] },
+  });
+  const numbers = noise((LONG + 1) * headDim);
+  attention.cache.reserve(LONG);
+  for (let layer = 0; layer < LAYERS; layer++) {
+    const rows = numbers.subarray(layer * headDim, LONG * headDim);
+    const shifted = new Float32Array(LONG * headDim);
+    shifted.set(rows);
+    attention.cache.write(layer, 0, shifted, shifted);
+  }
+  attention.cache.commit(LONG);
+  const queries = numbers.slice(0, group * headDim);
+
+  const time = (n: number, policy: { policy: string; budget?: string }): number => {
+    const times: number[] = [];
+    for (let i = 0; i < WARM_UP + ROUNDS; i++) {
+      const started = performance.now();
+      attention.attend({ layer: i % LAYERS, position: n - 1, queries, policy });
+      if (i >= WARM_UP) times.push(performance.now() - started);
+    }
+    return times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] as number;
+  };
+  const sieve = (budget: number) => ({ policy: 'sieve', budget: `fixed:${budget}` });
+  const [denseShort, denseLong] = [time(SHORT, { policy: 'dense' }), time(LONG, { policy: 'dense' })];
+  const [short, long, large] = [time(SHORT, sieve(SMALL)), time(LONG, sieve(SMALL)), time(LONG, sieve(LARGE))];
+
+  const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
+  const perKey = rate(short, long, LONG - SHORT);
+  const perSampled = rate(long, large, (LARGE - SMALL) * SAMPLE_KEYS);
+  const densePerKey = rate(denseShort, denseLong, LONG - SHORT);
+  return {
+    dense: { fixed: Math.max(0, denseLong - densePerKey * LONG), perKey: densePerKey },
+    sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * SMALL * SAMPLE_KEYS), perKey, perSampled },
+  };
+}
+
+/** Repeatable numbers from -1 to 1. */
+function noise(count: number): Float32Array {
+  let seed = 1;
+  return Float32Array.from({ length: count }, () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return (2 * seed) / 2_147_483_647 - 1;
+  });
+}
