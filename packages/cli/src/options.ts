@@ -106,6 +106,9 @@ export function positiveInteger(text: string): number {
   return value;
 }
 
+/** 4096,8192 */
+export const positiveIntegers = (text: string): number[] => text.split(',').map((part) => positiveInteger(part.trim()));
+
 export function wholeNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {

@@ -1,7 +1,8 @@
 /** `keysieve eval`: what policies cost in quality, against dense attention on the same text. */
 import { llmError, loadModel, readPromptFile } from '@keysieve/llm';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { policyPlanes } from 'keysieve';
+import { runRecall } from '../eval/run-recall.ts';
 import { evaluateText, type PolicyEvaluation, type TextEvaluation } from '../eval/text.ts';
 import { showLoading } from '../loading.ts';
 import {
@@ -15,17 +16,25 @@ import {
   policySpec,
   policySpecs,
   positiveInteger,
+  positiveIntegers,
   wholeNumber,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, type Progress } from '../terminal.ts';
 
-interface Options extends ModelOptions, PolicyOptions {
-  text: string;
+export interface EvalOptions extends ModelOptions, PolicyOptions {
+  task: 'text' | 'recall';
+  text?: string;
   tokens: number;
   last: number;
   offset: number;
   prefill?: string[];
+  lengths: number[];
+  depths: number;
+  samples: number;
+  seed: number;
+  save?: string;
+  plot?: string;
   cachePrecision?: 'f16' | 'f32';
   json?: boolean;
 }
@@ -33,23 +42,34 @@ interface Options extends ModelOptions, PolicyOptions {
 export function evalCommand(): Command {
   const command = new Command('eval').description('what policies cost: divergence from dense attention on a text');
   command
-    .requiredOption('--text <file>', 'the text')
+    .addOption(
+      new Option('--task <task>', 'text: predictions on a text; recall: facts in a long text')
+        .choices(['text', 'recall'])
+        .default('text'),
+    )
+    .option('--text <file>', 'the text; for recall what surrounds the facts (default: this licence)')
     .option('--tokens <count>', 'tokens of context, those that are compared among them', positiveInteger, 2048)
     .option('--last <count>', 'tokens at its end that go through the policies', positiveInteger, 128)
     .option('--offset <count>', 'tokens of the text to leave out at its beginning', wholeNumber, 0)
     .option('--prefill <policy>', 'POLICY@BUDGET that reads the whole context; may be given again', collect)
+    .option('--lengths <counts>', 'recall: tokens of the prompts', positiveIntegers, [2048, 4096, 8192])
+    .option('--depths <count>', 'recall: places of the fact, from the beginning to the end', positiveInteger, 10)
+    .option('--samples <count>', 'recall: prompts for each length and depth', positiveInteger, 1)
+    .option('--seed <number>', 'recall: the same seed gives the same prompts', wholeNumber, 1)
+    .option('--save <file>', 'recall: keep answers in this file, and go on from what it has')
+    .option('--plot <file>', 'recall: draw a heat map into this SVG file')
     .addOption(cachePrecisionOption());
   addPolicyOptions(command);
   addModelOptions(command);
   addJsonOption(command);
-  return command.action((options: Options) => run(options));
+  return command.action((options: EvalOptions) => (options.task === 'recall' ? runRecall(options) : run(options)));
 }
 
-async function run(options: Options): Promise<void> {
+async function run(options: EvalOptions): Promise<void> {
   const { last, context, precision, threads, cachePrecision } = options;
   const policies = policySpecs(options);
   const prefills = (options.prefill ?? []).map(policySpec);
-  const text = await readPromptFile(options.text);
+  const text = await readPromptFile(requireText(options));
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, {
@@ -84,8 +104,17 @@ async function run(options: Options): Promise<void> {
   }
 }
 
+function requireText({ text }: EvalOptions): string {
+  if (text !== undefined) return text;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'There is no text.',
+    remedy: 'Give --text FILE, or --task recall.',
+  });
+}
+
 /** The tokens that were asked for. Throws `invalid-argument` where the text has fewer. */
-function takeTokens(all: ArrayLike<number>, { text, tokens, last, offset }: Options): Int32Array {
+function takeTokens(all: ArrayLike<number>, { text, tokens, last, offset }: EvalOptions): Int32Array {
   if (last + 1 >= tokens) {
     throw llmError({
       code: 'invalid-argument',
@@ -97,7 +126,7 @@ function takeTokens(all: ArrayLike<number>, { text, tokens, last, offset }: Opti
   if (offset + tokens > all.length) {
     throw llmError({
       code: 'invalid-argument',
-      problem: `${text} is too short.`,
+      problem: `${text ?? 'The text'} is too short.`,
       found: `${all.length} tokens, of which ${offset + tokens} were asked for`,
       remedy: 'Lower --tokens or --offset, or give a longer text.',
     });

@@ -1,0 +1,93 @@
+/**
+ * `keysieve demo`: the point of it all in under a minute. Facts are hidden in a long text; one of them is asked for, and
+ * dense, sieve and window attention answer from the same cache.
+ */
+import { loadModel } from '@keysieve/llm';
+import { Command } from 'commander';
+import { type PolicySpec, policyPlanes } from 'keysieve';
+import { answerRecall, type RecallAnswer } from '../eval/recall.ts';
+import { defaultFiller } from '../eval/run-recall.ts';
+import { showLoading } from '../loading.ts';
+import { addJsonOption, addModelOptions, type ModelOptions, positiveInteger, wholeNumber } from '../options.ts';
+import { formatTable } from '../table.ts';
+import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
+
+interface Options extends ModelOptions {
+  tokens: number;
+  seed: number;
+  json?: boolean;
+}
+
+const POLICIES: readonly PolicySpec[] = [
+  { policy: 'dense' },
+  { policy: 'sieve', budget: 'fixed:256' },
+  { policy: 'window', budget: 'fixed:1024' },
+];
+/** How the text is read: by blocks that share a sample, which is faster the longer it is. */
+const PREFILL: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
+/** Where the fact stands: far from the question. */
+const DEPTH = 0.2;
+
+export function demoCommand(): Command {
+  const command = new Command('demo').description(
+    'a fact in a long text, asked for by dense, sieve and window attention',
+  );
+  command
+    .option('--tokens <count>', 'tokens of the text', positiveInteger, 16_384)
+    .option('--seed <number>', 'another seed hides other facts', wholeNumber, 3);
+  addModelOptions(command);
+  addJsonOption(command);
+  return command.action((options: Options) => run(options));
+}
+
+async function run({ model: source, tokens, seed, context, precision, threads, json }: Options): Promise<void> {
+  const { signal, release } = abortOnInterrupt();
+  const progress = createProgress('reading', 'tokens');
+  try {
+    await using model = await loadModel(source, {
+      context: context ?? tokens + 16,
+      ...(precision === undefined ? {} : { precision }),
+      ...(threads === undefined ? {} : { threads }),
+      ...showLoading(),
+      signal,
+    });
+    const planes = [...POLICIES, PREFILL].flatMap(policyPlanes);
+    await using session = await model.createSession({ planes, guard: false });
+    const filler = await defaultFiller();
+    const started = performance.now();
+    let readMs = 0;
+    const onRead = (done: number, total: number) => {
+      progress.update(done, total);
+      readMs = performance.now() - started;
+    };
+    const parts = { model, session, policies: POLICIES, filler, prefill: PREFILL, signal, onRead };
+    const answers = await answerRecall(parts, { length: tokens, depth: DEPTH, seed });
+    progress.stop();
+    if (json) process.stdout.write(`${JSON.stringify({ tokens, readMs, answers })}\n`);
+    else process.stdout.write(`${describe(answers, tokens, readMs)}\n`);
+  } finally {
+    progress.stop();
+    release();
+  }
+}
+
+function describe(answers: readonly RecallAnswer[], tokens: number, readMs: number): string {
+  const code = answers[0]?.code ?? '';
+  const rows = answers.map(({ policy, budget, answer, right, keysRead, tailMass, outputError, msPerToken }) => [
+    policy,
+    budget ?? '',
+    answer.trim().slice(0, code.length),
+    right ? 'right' : 'wrong',
+    `${formatCount(keysRead.mean)} (${formatShare(keysRead.share)})`,
+    formatShare(tailMass),
+    outputError === null ? 'unknown' : formatShare(outputError),
+    msPerToken.toFixed(1),
+  ]);
+  const names = ['attention', 'budget', 'answer', '', 'keys a head reads', 'left out', 'error', 'ms a token'];
+  return [
+    `${formatCount(tokens)} tokens were read in ${(readMs / 1000).toFixed(1)} s, ${formatShare(DEPTH)} into which a number was hidden: ${code}.`,
+    'Asked for at the end:',
+    '',
+    formatTable(names, rows),
+  ].join('\n');
+}
