@@ -61,7 +61,7 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
       readMs = performance.now() - started;
     };
     const parts = { model, session, policies: POLICIES, filler, prefill: PREFILL, signal, onRead };
-    const answers = await answerRecall(parts, { length: tokens, depth: DEPTH, seed });
+    const answers = await answerRecall(parts, { length: tokens, depth: DEPTH, others: 3, seed });
     progress.stop();
     if (json) process.stdout.write(`${JSON.stringify({ tokens, readMs, answers })}\n`);
     else process.stdout.write(`${describe(answers, tokens, readMs)}\n`);

@@ -1,7 +1,8 @@
 /** `keysieve eval`: what policies cost in quality, against dense attention on the same text. */
 import { llmError, loadModel, readPromptFile } from '@keysieve/llm';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { policyPlanes } from 'keysieve';
+import { MOST_OTHERS } from '../eval/recall.ts';
 import { runRecall } from '../eval/run-recall.ts';
 import { evaluateText, type PolicyEvaluation, type TextEvaluation } from '../eval/text.ts';
 import { showLoading } from '../loading.ts';
@@ -32,6 +33,7 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   lengths: number[];
   depths: number;
   samples: number;
+  others: number;
   seed: number;
   save?: string;
   plot?: string;
@@ -55,6 +57,7 @@ export function evalCommand(): Command {
     .option('--lengths <counts>', 'recall: tokens of the prompts', positiveIntegers, [2048, 4096, 8192])
     .option('--depths <count>', 'recall: places of the fact, from the beginning to the end', positiveInteger, 10)
     .option('--samples <count>', 'recall: prompts for each length and depth', positiveInteger, 1)
+    .option('--others <count>', `recall: facts that are not asked for, at most ${MOST_OTHERS}`, otherFacts, 0)
     .option('--seed <number>', 'recall: the same seed gives the same prompts', wholeNumber, 1)
     .option('--save <file>', 'recall: keep answers in this file, and go on from what it has')
     .option('--plot <file>', 'recall: draw a heat map into this SVG file')
@@ -102,6 +105,12 @@ async function run(options: EvalOptions): Promise<void> {
   } finally {
     release();
   }
+}
+
+function otherFacts(text: string): number {
+  const count = wholeNumber(text);
+  if (count > MOST_OTHERS) throw new InvalidArgumentError(`There are names for ${MOST_OTHERS}.`);
+  return count;
 }
 
 function requireText({ text }: EvalOptions): string {

@@ -1,5 +1,6 @@
 /** `keysieve generate`: reads a prompt, streams what the model makes of it, and says what that cost and how exact it was. */
 import {
+  type AttentionSummary,
   type ChatMessage,
   decodePrompt,
   type GenerateOptions,
@@ -10,6 +11,7 @@ import {
   readPromptFile,
 } from '@keysieve/llm';
 import { Command } from 'commander';
+import type { PolicySpec } from 'keysieve';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -40,7 +42,7 @@ interface Options extends ModelOptions, AttentionOptions {
   repetitionPenalty?: number;
   seed?: number;
   stop?: string[];
-  prefill: string;
+  prefill?: string;
   cachePrecision?: 'f16' | 'f32';
   json?: boolean;
 }
@@ -60,7 +62,10 @@ export function generateCommand(): Command {
     .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', finiteNumber)
     .option('--seed <number>', 'the same seed gives the same text', wholeNumber)
     .option('--stop <text>', 'end at this text; may be given again', collect)
-    .option('--prefill <policy>', 'how the prompt is read: dense, or POLICY@BUDGET', 'dense')
+    .option(
+      '--prefill <policy>',
+      'how the prompt is read: dense, or POLICY@BUDGET (default: as --attention, if that is sieve)',
+    )
     .addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
@@ -84,7 +89,7 @@ async function generate(options: Options): Promise<void> {
     }
     await using session = await model.createSession({
       attention: attentionSpec(options),
-      prefill: policySpec(options.prefill),
+      prefill: prefillSpec(options),
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');
@@ -112,6 +117,13 @@ async function generate(options: Options): Promise<void> {
   } finally {
     release();
   }
+}
+
+/** Long prompts are read as they are answered; what draws no samples would gain nothing there. */
+function prefillSpec({ prefill, attention, budget }: Options): PolicySpec {
+  if (prefill !== undefined) return policySpec(prefill);
+  if (attention !== 'sieve' || budget?.startsWith('mass')) return { policy: 'dense' };
+  return { policy: 'sieve', ...(budget !== undefined && { budget }) };
 }
 
 async function readPrompt({ prompt, promptFile, chat, system }: Options): Promise<string> {
@@ -150,23 +162,36 @@ const samplingOptions = (options: Options): GenerateOptions => {
 };
 
 function summaryOf(result: GenerationResult, model: Model): string {
-  const { promptTokens, prefillMs, decodeMs, tokens, attention } = result;
+  const { promptTokens, prefillMs, decodeMs, tokens, attention, prefillAttention } = result;
   const perToken = decodeMs.reduce((sum, ms) => sum + ms, 0) / Math.max(1, decodeMs.length);
-  const { keysRead, keysCoded, denseShare, tailMass, outputError, certificate } = attention;
-  const sure = certificate === 'certified' ? 'at most' : 'about';
-  const bound = (value: number | null) => (value === null ? 'not bounded' : `${sure} ${formatShare(value)}`);
-  const lines = [
+  return [
     `${formatCount(promptTokens)} tokens read in ${(prefillMs / 1000).toFixed(1)} s ` +
-      `(${formatCount((promptTokens / prefillMs) * 1000)} a second), ${formatCount(tokens.length)} written` +
-      (decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''),
-    `${attention.policy}${attention.budget === null ? '' : ` ${attention.budget}`} attention, ${model.precision} precision: ` +
-      (keysRead.share === 1
-        ? 'every key read, nothing left out'
-        : `${formatShare(keysRead.share)} of the keys read` +
-          (keysCoded.mean > 0 ? `, ${formatCount(keysCoded.mean)} more a head by 4-bit codes` : '') +
-          (denseShare > 0 ? `, ${formatShare(denseShare)} of the heads densely` : '') +
-          `; share of the softmax not read exactly ${bound(tailMass.mean)}, ` +
-          `error of the outputs ${bound(outputError.mean)} (means, ${certificate})`),
+      `(${formatCount((promptTokens / prefillMs) * 1000)} a second); ${describeAttention(prefillAttention)}`,
+    `${formatCount(tokens.length)} written${decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''}; ` +
+      `${describeAttention(attention)}; ${model.precision} precision`,
+  ].join('\n');
+}
+
+function describeAttention({
+  policy,
+  budget,
+  keysRead,
+  keysCoded,
+  denseShare,
+  tailMass,
+  outputError,
+  certificate,
+}: AttentionSummary): string {
+  const name = `${policy}${budget === null ? '' : ` ${budget}`} attention`;
+  if (keysRead.share === 1) return `${name}, every key read`;
+  const sure = certificate === 'certified' ? 'at most' : 'about';
+  const known = (value: number | null) => (value === null ? 'not bounded' : `${sure} ${formatShare(value)}`);
+  const parts = [
+    `${formatShare(keysRead.share)} of the keys read`,
+    ...(keysCoded.mean > 0 ? [`${formatCount(keysCoded.mean)} more a head by 4-bit codes`] : []),
+    ...(denseShare > 0 ? [`${formatShare(denseShare)} of the heads densely`] : []),
+    `not read exactly ${known(tailMass.mean)} of the softmax`,
+    `error of the outputs ${known(outputError.mean)} (means, ${certificate})`,
   ];
-  return lines.join('\n');
+  return `${name}: ${parts.join(', ')}`;
 }

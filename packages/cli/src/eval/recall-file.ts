@@ -23,11 +23,12 @@ export interface RecallFile {
 const keyOf = ({
   length,
   depth,
+  others,
   seed,
   policy,
   budget,
 }: RecallTask & { policy: string; budget: string | null }): string =>
-  JSON.stringify([length, depth, seed, policy, budget]);
+  JSON.stringify([length, depth, others, seed, policy, budget]);
 
 /** Opens or begins a file. Throws `invalid-file` where it holds something else. */
 export async function openRecallFile(path: string | undefined, run: RecallRun): Promise<RecallFile> {
@@ -56,7 +57,7 @@ export async function openRecallFile(path: string | undefined, run: RecallRun): 
 function parse(path: string, index: number, line: string): Line {
   try {
     const parsed = JSON.parse(line) as Line;
-    const numbers = [parsed.length, parsed.depth, parsed.seed, parsed.tailMass, parsed.msPerToken];
+    const numbers = [parsed.length, parsed.depth, parsed.others, parsed.seed, parsed.tailMass, parsed.msPerToken];
     if (numbers.every(Number.isFinite) && typeof parsed.right === 'boolean' && typeof parsed.run?.model === 'string') {
       return parsed;
     }

@@ -12,6 +12,8 @@ export interface RecallTask {
   length: number;
   /** Where the fact stands: 0 at the beginning, 1 just before the question. */
   depth: number;
+  /** Facts that are stated and not asked for. */
+  others: number;
   seed: number;
 }
 
@@ -63,8 +65,8 @@ const ANIMALS = [
   'wolf',
 ];
 
-/** Facts that are stated and not asked for. */
-const OTHER_FACTS = 3;
+/** Most facts that are not asked for: no word is used twice. */
+export const MOST_OTHERS = COLOURS.length - 1;
 const CODE_DIGITS = 5;
 /** Tokens of an answer: a model may write a digit with each, or a blank before them. */
 const ANSWER_TOKENS = 8;
@@ -86,14 +88,14 @@ const statement = (name: string, code: string) => `The number of ${name} is ${co
  * The prompt of a task: as many tokens as fit into its length, to one or two. `filler` is repeated as often as need be.
  */
 export function makePrompt(
-  { length, depth, seed }: RecallTask,
+  { length, depth, others: otherFacts, seed }: RecallTask,
   filler: string,
   encode: (text: string) => ArrayLike<number>,
 ): RecallPrompt {
   const random = createRandom(seed * 7919 + Math.round(depth * 1000) * 31 + length);
   // No word twice: the facts are told apart by either of their words.
   const [colours, animals] = [shuffled(COLOURS, random), shuffled(ANIMALS, random)];
-  const facts = Array.from({ length: 1 + OTHER_FACTS }, (_, i) => ({
+  const facts = Array.from({ length: 1 + otherFacts }, (_, i) => ({
     name: `${colours[i]} ${animals[i]}`,
     code: Array.from({ length: CODE_DIGITS }, () => Math.floor(random() * 10)).join(''),
   }));

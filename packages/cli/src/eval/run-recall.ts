@@ -63,10 +63,10 @@ export async function runRecall(options: EvalOptions): Promise<void> {
 
 const nameOf = ({ policy, budget }: PolicySpec): string => (budget === undefined ? policy : `${policy} ${budget}`);
 
-function tasksOf({ lengths, depths, samples, seed }: EvalOptions): RecallTask[] {
+function tasksOf({ lengths, depths, samples, others, seed }: EvalOptions): RecallTask[] {
   return lengths.flatMap((length) =>
     Array.from({ length: depths }, (_, i) => (depths === 1 ? 0.5 : i / (depths - 1))).flatMap((depth) =>
-      Array.from({ length: samples }, (_, sample) => ({ length, depth, seed: seed + sample })),
+      Array.from({ length: samples }, (_, sample) => ({ length, depth, others, seed: seed + sample })),
     ),
   );
 }

@@ -59,6 +59,8 @@ export interface GenerationResult {
   decodeMs: number[];
   /** Attention of the passes that decoded; of the prefill where there was none. */
   attention: AttentionSummary;
+  /** Attention of the prefill; bytes are those of a token of the prompt. */
+  prefillAttention: AttentionSummary;
 }
 
 export interface Generation extends AsyncIterable<GenerationChunk> {
@@ -69,6 +71,7 @@ export interface Generation extends AsyncIterable<GenerationChunk> {
 /** The parts that an answer is made with. */
 export interface GenerationParts {
   policy: PolicySpec;
+  prefillPolicy: PolicySpec;
   tokenizer: Tokenizer;
   maxTokens: number;
   stop: readonly string[];
@@ -173,6 +176,8 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
       }
     }
     const passes = decodeMs.length;
+    const read = Math.max(1, prefilled.prompt.length - prefilled.reused);
+    const prefillAttention = summarise(parts.prefillPolicy, prefilled.report, read);
     return {
       text,
       tokens,
@@ -181,7 +186,8 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
       reusedTokens: prefilled.reused,
       prefillMs,
       decodeMs,
-      attention: summarise(policy, passes > 0 ? decoded : prefilled.report, Math.max(1, passes)),
+      attention: passes > 0 ? summarise(policy, decoded, passes) : prefillAttention,
+      prefillAttention,
     };
   } finally {
     release();

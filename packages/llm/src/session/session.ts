@@ -184,6 +184,7 @@ export class Session {
     }
     return createGeneration({
       policy: this.#policy,
+      prefillPolicy: this.#prefillPolicy,
       tokenizer: this.#model.tokenizer,
       maxTokens,
       stop,
@@ -277,13 +278,15 @@ export class Session {
     if (reused < this.#tokens.length) this.truncate(reused);
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
+    const report = emptyReport();
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
       step = await this.#forward(chunk, this.#prefillPolicy, signal, last ? 'last' : 'none', true);
+      addReport(report, step.report);
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }
-    return { ...(step as Step), prompt: tokens, reused };
+    return { ...(step as Step), report, prompt: tokens, reused };
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
