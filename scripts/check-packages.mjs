@@ -87,7 +87,16 @@ function runCommand() {
   assert.equal(keysieve('--version').trim(), version);
   const prompt = ['--prompt', 'The king said', '--max-tokens', '8'];
   assert.equal(JSON.parse(keysieve('generate', '--model', 'nano', ...prompt, '--json')).tokens.length, 8);
-  console.log(`npx keysieve: version ${version} generates`);
+  const { answers } = JSON.parse(keysieve('demo', '--tokens', '2048', '--json'));
+  assert.deepEqual(
+    answers.map(({ policy, right }) => [policy, right]),
+    [
+      ['dense', true],
+      ['sieve', true],
+      ['window', false],
+    ],
+  );
+  console.log(`npx keysieve: version ${version} generates, and its demo answers`);
 }
 
 /** Gives what `file` wrote to stdout; a failure carries all that it wrote. */
