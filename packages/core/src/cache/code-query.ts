@@ -49,7 +49,7 @@ export function scanAll(query: HeadQuery): void {
 
 /**
  * Bounds on the scores of all keys for row 0, by their int8 codes: the upper ones in the home region's scores, the lower
- * ones where `lowerBoundOf` finds them. Those of keys without codes are their exact scores, with what these may be off by.
+ * ones in each region's own `lowerBounds`. Those of keys without codes are their exact scores, with what these may be off by.
  */
 export function boundAll(query: HeadQuery): void {
   prepareCodes(query);
@@ -72,12 +72,6 @@ export function boundAll(query: HeadQuery): void {
       f32[open / 4 + j] = score + slack * 1.01;
     }
   });
-}
-
-/** The lower bound of the key at `position`, once `boundAll` has found them. */
-export function lowerBoundOf({ segments }: HeadQuery, position: number): number {
-  const { region, from } = segments.find(({ to }) => position < to) as HeadSegment;
-  return region.views().f32[region.workspace.lowerBounds / 4 + position - from] as number;
 }
 
 /** The sum over the scores of all keys for one row, once they have been gathered, to a few per cent. */

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { createHeadBench } from '../../test/head-bench.ts';
+import { createRandom } from '../../test/random.ts';
+import { parseBudget } from '../budgets/index.ts';
+import { attendPositions, finishedOutputs, logOf, readSums } from '../cache/head-query.ts';
+import { PLANES } from '../kernels/layout.ts';
+import createWindow from '../selectors/window.ts';
 import { TAILS } from './index.ts';
+import createPageMeans from './page-means.ts';
 import { describeTail } from './tail.conformance.ts';
 
 for (const create of Object.values(TAILS)) describeTail(create);
@@ -7,5 +14,30 @@ for (const create of Object.values(TAILS)) describeTail(create);
 describe('the list of tails', () => {
   it('has each under its name', () => {
     for (const [name, create] of Object.entries(TAILS)) expect(create().name).toBe(name);
+  });
+});
+
+describe('page means', () => {
+  it('count as many keys as a page has, at the mean of its keys, with the mean of its values', () => {
+    const random = createRandom(3);
+    // Equal keys: every key has the score of the mean, and the tail is known exactly.
+    const keys = new Float32Array(320 * 16).fill(0.25);
+    const values = random.normals(320 * 16).map((x) => Math.round(x * 256) / 256);
+    const bench = createHeadBench({ headDim: 16, keys, values, planes: PLANES });
+    const query = bench.query(random.normals(16));
+    const selection = createWindow().select(query, parseBudget('fixed:40'));
+    const region = attendPositions(query, selection.count);
+    const [before] = readSums(region, 1) as [{ largest: number; sum: number }];
+    createPageMeans().add(query, selection, region);
+    const [after] = readSums(region, 1) as [{ largest: number; sum: number }];
+    const weights = Math.exp(logOf(after) - logOf(before));
+    expect(weights).toBeCloseTo((40 + 320) / 40, 4);
+    const read = [...bench.chosen(query, 40)];
+    for (const [i, x] of finishedOutputs(region, 1, 16).entries()) {
+      const column = (j: number) => values[j * 16 + i] as number;
+      const sum = read.reduce((total, j) => total + column(j), 0);
+      const all = Array.from({ length: 320 }, (_, j) => column(j)).reduce((a, b) => a + b, 0);
+      expect(x).toBeCloseTo((sum + all) / 360, 4);
+    }
   });
 });
