@@ -10,11 +10,13 @@ import { sharedFile } from '../../llm/test/shared.ts';
 
 const MODEL = sharedFile('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
 const TEXT = sharedFile('texts/war-and-peace.txt');
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** As people run it: what compiles sources on the fly takes memory of its own. */
+const COMMAND = join(ROOT, 'packages/cli/bin/keysieve.mjs');
 
 async function keysieve(...args: string[]) {
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ['--conditions', 'keysieve-source', '--import', 'tsx', MAIN, ...args]);
+  const { stdout } = await run(process.execPath, [COMMAND, ...args]);
   return JSON.parse(stdout);
 }
 
@@ -22,6 +24,7 @@ it.skipIf(!MODEL || !TEXT)('memory is what inspect predicts, within 15 %', async
   const prompt = join(tmpdir(), `keysieve-memory-${process.pid}.txt`);
   const context = '2048';
   try {
+    await promisify(execFile)('npm', ['run', 'build'], { cwd: ROOT });
     await writeFile(prompt, (await readFile(TEXT as string, 'utf8')).slice(5000, 12_500));
     const common = [
       '--json',

@@ -18,7 +18,6 @@ import {
   policySpecs,
   positiveInteger,
 } from '../options.ts';
-import { plotErrorAgainstBytes } from '../plot/error-against-bytes.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
 
@@ -74,6 +73,8 @@ async function run(options: Options): Promise<void> {
     progress.stop();
     const caches = plot === undefined ? [] : benchQuantised({ heads, last, every: Math.max(every, 8) });
     if (plot !== undefined) {
+      // Plots are a large import, which only this needs.
+      const { plotErrorAgainstBytes } = await import('../plot/error-against-bytes.ts');
       const keys = formatCount(Math.max(...heads.map(({ n }) => n)));
       await writeFile(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
       note(`The plot is in ${plot}.`);

@@ -6,7 +6,6 @@ import type { EvalOptions } from '../commands/eval.ts';
 import { showLoading } from '../loading.ts';
 import { policySpec, policySpecs } from '../options.ts';
 import { packageFile } from '../package-file.ts';
-import { plotRecall } from '../plot/recall-heat-map.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
 import { mean } from './divergence.ts';
@@ -50,6 +49,8 @@ export async function runRecall(options: EvalOptions): Promise<void> {
     }
     progress.stop();
     if (plot !== undefined) {
+      // Plots are a large import, which only this needs.
+      const { plotRecall } = await import('../plot/recall-heat-map.ts');
       await writeFile(plot, plotRecall(answers));
       note(`The heat map is in ${plot}.`);
     }

@@ -39,15 +39,15 @@ export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, ro
 
 /** The result of row number `row`, from the results of a job. */
 export function readResult(results: Float32Array, row: number): RowResult {
-  const numbers = results.subarray(row * ROW_RESULTS, (row + 1) * ROW_RESULTS);
-  const [keysRead = 0, keysCoded = 0, bytesRead = 0, tailMass = 0, outputError = 0, kind = 0, outcome = 0] = numbers;
+  // By index: there are thousands of rows in a chunk of a prompt, and a view of each would be garbage.
+  const at = (i: number) => results[row * ROW_RESULTS + i] as number;
   return {
-    keysRead,
-    keysCoded,
-    bytesRead,
-    tailMass,
-    outputError,
-    kind: CERTIFICATE_KINDS[kind] as CertificateKind,
-    outcome: ROW_OUTCOMES[outcome] as RowOutcome,
+    keysRead: at(0),
+    keysCoded: at(1),
+    bytesRead: at(2),
+    tailMass: at(3),
+    outputError: at(4),
+    kind: CERTIFICATE_KINDS[at(5)] as CertificateKind,
+    outcome: ROW_OUTCOMES[at(6)] as RowOutcome,
   };
 }

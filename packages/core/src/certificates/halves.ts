@@ -14,10 +14,10 @@ export interface Half {
   numerator: Float32Array;
 }
 
-/** Row number `row` of a state of `rows` rows of `dimensions` numbers. */
+/** Row number `row` of a state of `rows` rows of `dimensions` numbers: a view of it. */
 export function halfOf(region: ThreadRegion, state: number, rows: number, dimensions: number, row: number): Half {
   const sum = readSum(region.views(), state + row * 8);
-  const numerator = rawOutputs(region, state, rows, dimensions).slice(row * dimensions, (row + 1) * dimensions);
+  const numerator = rawOutputs(region, state, rows, dimensions).subarray(row * dimensions, (row + 1) * dimensions);
   return { logSum: logOf(sum), largest: sum.largest, numerator };
 }
 

@@ -76,7 +76,8 @@ function rotatedOutputs({ rows, shape }: HeadQuery, region: ThreadRegion): Float
   const { kernels, workspace, views } = region;
   const dimensions = codeDim(shape.headDim);
   finishedOutputs(region, rows, shape.headDim);
-  const [, free] = workspace.codedStates;
+  // The first coded state has been merged; the halves are still looked at.
+  const [free] = workspace.codedStates;
   kernels.rotate(workspace.outputs, rows, shape.headDim, free, workspace.scratch);
   return views().f32.subarray(free / 4, free / 4 + rows * dimensions);
 }

@@ -48,6 +48,8 @@ export interface Inspection {
 /** Measured, on Node 20: a process that has loaded ONNX Runtime and our kernels, and each thread more. */
 const RUNTIME_BYTES = 110 * 2 ** 20;
 const THREAD_BYTES = 15 * 2 ** 20;
+/** Measured: what V8 lets a thread's short-lived objects grow to, where it draws samples. */
+const YOUNG_BYTES = 32 * 2 ** 20;
 /** Measured: strings and maps of a token and of the merge that makes it. */
 const TOKEN_BYTES = 1700;
 /** Buffers outside its heap that V8 lets pile up before it collects them. */
@@ -74,7 +76,8 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + activationBytes(config);
-  const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES;
+  const young = policy.kind === 'dense' ? 0 : threads * YOUNG_BYTES;
+  const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + young;
   const tokenizer = config.vocabularySize * TOKEN_BYTES;
   return {
     name: file.name,
