@@ -9,8 +9,11 @@
 @inline
 export function exponential(x: v128): v128 {
   const live = f32x4.gt(x, f32x4.splat(-75.0));
-  const bounded = f32x4.max(x, f32x4.splat(-75.0));
-  const m = f32x4.nearest(f32x4.mul(bounded, f32x4.splat(<f32>1.4426950408889634)));
+  // Pseudo-maxima are one instruction; maxima, which order zeros and NaNs too, are seven.
+  const bounded = f32x4.pmax(x, f32x4.splat(-75.0));
+  // Adding 1.5 * 2^23 rounds to a whole number, which then lies at the lower end of the float.
+  const shifted = f32x4.add(f32x4.mul(bounded, f32x4.splat(<f32>1.4426950408889634)), f32x4.splat(12582912.0));
+  const m = f32x4.sub(shifted, f32x4.splat(12582912.0));
   // ln 2 in two parts, so that m times the first is exact.
   let r = f32x4.sub(bounded, f32x4.mul(m, f32x4.splat(<f32>0.693359375)));
   r = f32x4.add(r, f32x4.mul(m, f32x4.splat(<f32>2.12194440e-4)));
@@ -21,8 +24,7 @@ export function exponential(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>1.6666665459e-1));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>5.0000001201e-1));
   const mantissa = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r), f32x4.splat(1.0));
-  const power = i32x4.shl(i32x4.trunc_sat_f32x4_s(m), 23);
-  return v128.and(i32x4.add(mantissa, power), live);
+  return v128.and(i32x4.add(mantissa, i32x4.shl(shifted, 23)), live);
 }
 
 /** The same for one number. */
@@ -38,9 +40,9 @@ export function sumLanes(x: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-/** Largest of the four lanes. */
+/** Largest of the four lanes. Adding 0 makes one zero of the two, which pseudo-maxima do not tell apart. */
 @inline
 export function maxLanes(x: v128): f32 {
-  const pairs = f32x4.max(x, v128.shuffle<f32>(x, x, 2, 3, 0, 1));
-  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+  const pairs = f32x4.pmax(x, v128.shuffle<f32>(x, x, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1)) + <f32>0.0;
 }

@@ -1,5 +1,7 @@
 /** What the compiled module offers; packages/core/src/kernels/kernels.ts says what each function does. */
-export { addCodedValues, boundScores, scoreCodes } from './codes';
+export { boundScores } from './bounds';
+export { addCodedValues } from './coded';
+export { scoreCodes } from './codes';
 export { attendDecode, attendSelected, scoreKeys } from './decode';
 export { attendGathered } from './gathered';
 export { storeHalf, storeSingle } from './half';

@@ -9,6 +9,7 @@
  * constant that is read from memory stays in a register, where one in the code is made anew at every use.
  */
 import { maxLanes, sumLanes } from './exponential';
+import { sumInts } from './lanes';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { codeDim, rotate } from './rotate';
 
@@ -33,13 +34,6 @@ export function maskOf(codeQuery: usize, rows: i32, D: i32): v128 {
   return v128.load(queryNumbers(codeQuery, rows, D), 16);
 }
 
-@inline
-export function sumInts(x: v128): i32 {
-  return (
-    i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3)
-  );
-}
-
 /** See `CodeKernels.prepareCodes`. `scratch` is room for (2, D) floats. */
 export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize, scratch: usize): void {
   const D = codeDim(d);
@@ -56,27 +50,26 @@ export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize
   }
 }
 
-/** Codes of 16 bits, their step, their sum, and what they leave out. */
+/**
+ * Codes of 16 bits, their step, their sum, and what they leave out. Of every 16 dimensions of either half come first
+ * the even ones, then the odd ones, those of the two halves by turns: the order in which `codes.ts` unpacks a key's.
+ */
 @inline
 function storeCodes(row: usize, D: i32, largest: f32, codes: usize, numbers: usize): void {
   const step = largest / <f32>32767.0;
   const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
   let sum = i32x4.splat(0);
   let rest = f32x4.splat(0.0);
-  for (let i: usize = 0; i < <usize>D; i += 8) {
-    const x0 = v128.load(row + (i << 2));
-    const x1 = v128.load(row + (i << 2), 16);
-    const c0 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x0, f32x4.splat(inverse))));
-    const c1 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x1, f32x4.splat(inverse))));
-    const packed = i16x8.narrow_i32x4_s(c0, c1);
-    v128.store(codes + (i << 1), packed);
-    const kept0 = i32x4.extend_low_i16x8_s(packed);
-    const kept1 = i32x4.extend_high_i16x8_s(packed);
-    sum = i32x4.add(sum, i32x4.add(kept0, kept1));
-    // In steps, so that no square overflows or vanishes.
-    const r0 = f32x4.sub(f32x4.mul(x0, f32x4.splat(inverse)), f32x4.convert_i32x4_s(kept0));
-    const r1 = f32x4.sub(f32x4.mul(x1, f32x4.splat(inverse)), f32x4.convert_i32x4_s(kept1));
-    rest = f32x4.add(rest, f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1)));
+  for (let i: usize = 0; i < <usize>D; i += 16) {
+    const a = codesOfEight(row + (i << 2), inverse);
+    const b = codesOfEight(row + (i << 2) + 32, inverse);
+    const ones = i16x8.splat(1);
+    sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)));
+    rest = f32x4.add(rest, f32x4.add(restOfEight(row + (i << 2), inverse, a), restOfEight(row + (i << 2) + 32, inverse, b)));
+    const half = <usize>D >> 1;
+    const to = codes + (i < half ? i << 2 : ((i - half) << 2) + 16);
+    v128.store(to, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
+    v128.store(to, v128.shuffle<i16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15), 32);
   }
   store<f32>(numbers, step);
   store<f32>(numbers, <f32>sumInts(sum), 4);
@@ -84,6 +77,23 @@ function storeCodes(row: usize, D: i32, largest: f32, codes: usize, numbers: usi
   const slack = <f32>Math.sqrt(<f64>D) * <f32>0.00390625;
   const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : largest * <f32>D;
   store<f32>(numbers, left, 12);
+}
+
+@inline
+function codesOfEight(x: usize, inverse: f32): v128 {
+  const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), f32x4.splat(inverse))));
+  const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x, 16), f32x4.splat(inverse))));
+  return i16x8.narrow_i32x4_s(low, high);
+}
+
+/** Squares of what 8 codes leave out, in steps, so that none overflows or vanishes: four, to be added. */
+@inline
+function restOfEight(x: usize, inverse: f32, codes: v128): v128 {
+  const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes));
+  const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes));
+  const r0 = f32x4.sub(f32x4.mul(v128.load(x), f32x4.splat(inverse)), low);
+  const r1 = f32x4.sub(f32x4.mul(v128.load(x, 16), f32x4.splat(inverse)), high);
+  return f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1));
 }
 
 /** Tables of sums of 5-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */

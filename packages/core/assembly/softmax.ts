@@ -30,7 +30,7 @@ function scaleRow(row: usize, d: i32, factor: f32): void {
 export function absorbScores(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
   const before = load<f32>(statistics);
   let best = f32x4.splat(before);
-  for (let i = 0; i < count; i += 4) best = f32x4.max(best, v128.load(scores + (<usize>i << 2)));
+  for (let i = 0; i < count; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
   const largest = maxLanes(best);
   if (largest == -Infinity) {
     // Every key so far is masked: no weight, and no difference of infinities.

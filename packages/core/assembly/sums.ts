@@ -6,7 +6,7 @@ export function absorbMass(scores: usize, n: i32, statistics: usize): void {
   const whole = n & ~3;
   const before = load<f32>(statistics);
   let best = f32x4.splat(before);
-  for (let i = 0; i < whole; i += 4) best = f32x4.max(best, v128.load(scores + (<usize>i << 2)));
+  for (let i = 0; i < whole; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
   let largest = maxLanes(best);
   for (let i = whole; i < n; i++) largest = max(largest, load<f32>(scores + (<usize>i << 2)));
   if (largest == -Infinity) return;
