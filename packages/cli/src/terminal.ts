@@ -1,5 +1,8 @@
 /** What a person sees while a command works: progress and notes on stderr, so that stdout stays clean. */
 import { Presets, SingleBar } from 'cli-progress';
+import { formatCount } from './format.ts';
+
+export { formatBytes, formatCount, formatShare } from './format.ts';
 
 export interface Progress {
   /** Work done, of a total; the first call draws the bar. */
@@ -71,18 +74,3 @@ export function abortOnInterrupt(): { signal: AbortSignal; release(): void } {
   process.on('SIGINT', interrupt);
   return { signal: controller.signal, release: () => process.off('SIGINT', interrupt) };
 }
-
-/** 12,345 */
-export const formatCount = (count: number): string => Math.round(count).toLocaleString('en-US');
-
-/** 1.5 GiB */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  const value = bytes / 1024 ** step;
-  return `${value.toFixed(step === 0 || value >= 100 ? 0 : 1)} ${units[step]}`;
-}
-
-/** 3.2 % */
-export const formatShare = (share: number): string =>
-  `${(share * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;

@@ -1,0 +1,14 @@
+import { describe, expect, it } from 'vitest';
+import { escapeHtml, scriptJson } from './page.ts';
+
+describe('the page of a report', () => {
+  it('carries data that cannot end its script element', () => {
+    const data = { text: '</script><script>alert(1)</script><!--', n: [1, 2.5] };
+    expect(scriptJson(data)).not.toContain('<');
+    expect(JSON.parse(scriptJson(data))).toEqual(data);
+  });
+
+  it('escapes texts', () => {
+    expect(escapeHtml('a < b & "c" > d')).toBe('a &lt; b &amp; &quot;c&quot; &gt; d');
+  });
+});
