@@ -1,8 +1,9 @@
 /** Bounds on scores by int8 codes: what they may be off by, and what this computation may be off by. */
+import { sumLanes } from './exponential';
 import { halve, sumInts, sumPairs } from './lanes';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { codeDim } from './rotate';
-import { centreScore, queryCodes, queryNumbers } from './scan';
+import { centreOffset, factorsOffset, pageFactor, queryCodes, queryNumbers } from './scan';
 
 /** See `CodeKernels.boundScores`. `upperPlane` and `lowerPlane` are the offsets of the planes int4 and int8. */
 export function boundScores(
@@ -24,8 +25,8 @@ export function boundScores(
   const D = codeDim(d);
   for (let start = from; start < to; start += PAGE_KEYS) {
     const record = pageAddress(table, headOffset, start / PAGE_KEYS);
-    const factors = record + signPlane + (<usize>D << 3);
-    const centre = factors + (PAGE_KEYS << 1);
+    const factors = record + signPlane + factorsOffset(D);
+    const centre = record + signPlane + centreOffset(D);
     const length = centreNorm(centre, D);
     for (let r = 0; r < rows; r++) {
       const at = <usize>(r * stride + start - from) << 2;
@@ -33,6 +34,7 @@ export function boundScores(
         record + upperPlane,
         record + lowerPlane,
         factors,
+        pageFactor(centre, D) * <f32>3.0519e-5, // 1 / 32,767, rounded up
         length,
         centreScore(codeQuery + (<usize>(r * D) << 2), centre, D),
         queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1),
@@ -47,14 +49,15 @@ export function boundScores(
 }
 
 /**
- * The bounds of a page's keys for one row. `length` is the norm of the centre, and `base` its score; `norm` is that of
- * the query, and `numbers` those beside its `codes`.
+ * The bounds of a page's keys for one row. `factorStep` is the unit of their factors, `length` the norm of the centre, and
+ * `base` its score; `norm` is that of the query, and `numbers` those beside its `codes`.
  */
 @inline
 function boundPage(
   highRows: usize,
   lowRows: usize,
   factors: usize,
+  factorStep: f32,
   length: f32,
   base: f32,
   codes: usize,
@@ -86,7 +89,8 @@ function boundPage(
     );
     const step = i32x4.shl(v128.load(highRows + <usize>(PAGE_KEYS * D) + (key << 2)), 16);
     const error = upperHalves(lowRows + <usize>PAGE_KEYS * half + (key << 1));
-    const factor = upperHalves(factors + (key << 1));
+    const parts = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v128.load64_zero(factors + (key << 1))));
+    const factor = f32x4.mul(parts, f32x4.splat(factorStep));
     const sum = f32x4.add(f32x4.convert_i32x4_s(i32x4.sub(sums, tooMuch)), halfMore);
     const score = f32x4.add(f32x4.splat(base), f32x4.mul(f32x4.mul(sum, step), unit));
     // ||y8|| <= ||y|| + e, and ||y|| = f ||y||_1 / ||y|| <= f sqrt(D); twice e, since f is of a y that is rounded.
@@ -148,4 +152,21 @@ function centreNorm(centre: usize, D: i32): f32 {
     sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, low), i32x4.dot_i16x8_s(high, high)));
   }
   return <f32>Math.sqrt(<f64>sumInts(sum)) * load<f32>(centre + <usize>D);
+}
+
+/** <Rq, c> of a page, with the centre's codes at `centre` and their step behind them. */
+@inline
+function centreScore(rotated: usize, centre: usize, D: i32): f32 {
+  let sum = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D; i += 16) {
+    const c = v128.load(centre + i);
+    const low = i16x8.extend_low_i8x16_s(c);
+    const high = i16x8.extend_high_i8x16_s(c);
+    const q = rotated + (i << 2);
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 16), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 32), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high))));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 48), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))));
+  }
+  return sumLanes(sum) * load<f32>(centre + <usize>D);
 }

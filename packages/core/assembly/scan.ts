@@ -1,12 +1,13 @@
 /**
  * The scan by signs. A query is rotated and prepared once: for every 4 dimensions a table of the 16 sums that their
- * signs can give, of codes of 5 bits, so that 4 bits of 16 keys are looked up by one instruction (RaBitQ's fast scan,
- * arXiv 2405.12497). The signs of 16 keys lie side by side for it.
+ * signs can give, of codes of 4 bits, so that 4 bits of 16 keys are looked up by one instruction (RaBitQ's fast scan,
+ * arXiv 2405.12497). The signs of 16 keys lie side by side for it. Sums and scores have 16 bits, 8 to a vector.
  *
- * A prepared query of `rows` rows: rotated rows (rows, D) of float32; codes (rows, D) of int16; tables (rows, D / 4, 16)
- * of int8; and for each row 64 bytes, of which are used: the step of its codes, the sum of its codes, the step of its
- * tables, and a bound on the norm of what the codes leave out, all float32; then 16 bytes of 15, the mask of 4 bits: a
- * constant that is read from memory stays in a register, where one in the code is made anew at every use.
+ * A prepared query of `rows` rows: rotated rows (rows, D) of float32; codes (rows, D) of int16 in the order of a key's
+ * codes; tables (rows, D / 4, 16) of uint8; codes (rows, D) of int16 in the order of the dimensions; and for each row 64
+ * bytes, of which are used: the step of its codes, the sum of its codes, the step of its tables, and a bound on the norm
+ * of what the codes leave out, all float32; then 16 bytes of 15, the mask of 4 bits: a constant that is read from memory
+ * stays in a register, where one in the code is made anew at every use.
  */
 import { maxLanes, sumLanes } from './exponential';
 import { sumInts } from './lanes';
@@ -23,9 +24,15 @@ function queryTables(codeQuery: usize, rows: i32, D: i32): usize {
   return codeQuery + <usize>(rows * D) * 6;
 }
 
+/** The codes in the order of the dimensions, as a page's centre has them. */
+@inline
+function orderedCodes(codeQuery: usize, rows: i32, D: i32): usize {
+  return codeQuery + <usize>(rows * D) * 10;
+}
+
 @inline
 export function queryNumbers(codeQuery: usize, rows: i32, D: i32): usize {
-  return codeQuery + <usize>(rows * D) * 10;
+  return codeQuery + <usize>(rows * D) * 12;
 }
 
 /** The mask of 4 bits in each of 16 bytes. */
@@ -45,7 +52,8 @@ export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize
     const largest = maxLanes(most);
     const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
     v128.store(numbers, i8x16.splat(15), 16);
-    storeCodes(row, D, largest, queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), numbers);
+    const ordered = orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1);
+    storeCodes(row, D, largest, queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), ordered, numbers);
     storeTables(row, D, largest, queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2), numbers);
   }
 }
@@ -55,7 +63,7 @@ export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize
  * the even ones, then the odd ones, those of the two halves by turns: the order in which `codes.ts` unpacks a key's.
  */
 @inline
-function storeCodes(row: usize, D: i32, largest: f32, codes: usize, numbers: usize): void {
+function storeCodes(row: usize, D: i32, largest: f32, codes: usize, ordered: usize, numbers: usize): void {
   const step = largest / <f32>32767.0;
   const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
   let sum = i32x4.splat(0);
@@ -66,6 +74,8 @@ function storeCodes(row: usize, D: i32, largest: f32, codes: usize, numbers: usi
     const ones = i16x8.splat(1);
     sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)));
     rest = f32x4.add(rest, f32x4.add(restOfEight(row + (i << 2), inverse, a), restOfEight(row + (i << 2) + 32, inverse, b)));
+    v128.store(ordered + (i << 1), a);
+    v128.store(ordered + (i << 1), b, 16);
     const half = <usize>D >> 1;
     const to = codes + (i < half ? i << 2 : ((i - half) << 2) + 16);
     v128.store(to, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
@@ -96,10 +106,14 @@ function restOfEight(x: usize, inverse: f32, codes: v128): v128 {
   return f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1));
 }
 
-/** Tables of sums of 5-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */
+/** The largest code of the tables, and the sum of four of them, which is added to every entry: entries are not negative. */
+const LARGEST_CODE: i32 = 7;
+const ENTRY_OFFSET: i32 = 4 * LARGEST_CODE;
+
+/** Tables of sums of 4-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */
 @inline
 function storeTables(row: usize, D: i32, largest: f32, tables: usize, numbers: usize): void {
-  const step = largest / <f32>15.0;
+  const step = largest / <f32>LARGEST_CODE;
   const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
   const bit0 = i8x16(0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1);
   const bit1 = i8x16(0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1);
@@ -108,7 +122,7 @@ function storeTables(row: usize, D: i32, largest: f32, tables: usize, numbers: u
   for (let i = 0; i < D; i += 4) {
     const x = f32x4.mul(v128.load(row + (<usize>i << 2)), f32x4.splat(inverse));
     const codes = i32x4.trunc_sat_f32x4_s(f32x4.nearest(x));
-    let sums = signed(i32x4.extract_lane(codes, 0), bit0);
+    let sums = i8x16.add(i8x16.splat(<i8>ENTRY_OFFSET), signed(i32x4.extract_lane(codes, 0), bit0));
     sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 1), bit1));
     sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 2), bit2));
     sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 3), bit3));
@@ -123,24 +137,27 @@ function signed(code: i32, negative: v128): v128 {
   return i8x16.sub(v128.xor(i8x16.splat(<i8>code), negative), negative);
 }
 
-/** <Rq, c> of a page, with the centre's codes at `centre` and their step behind them. */
+/** Where a page's numbers beside its signs lie, from the beginning of the plane sign on. */
 @inline
-export function centreScore(rotated: usize, centre: usize, D: i32): f32 {
-  let sum = f32x4.splat(0.0);
-  for (let i: usize = 0; i < <usize>D; i += 16) {
-    const c = v128.load(centre + i);
-    const low = i16x8.extend_low_i8x16_s(c);
-    const high = i16x8.extend_high_i8x16_s(c);
-    const q = rotated + (i << 2);
-    sum = f32x4.add(sum, f32x4.mul(v128.load(q), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low))));
-    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 16), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))));
-    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 32), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high))));
-    sum = f32x4.add(sum, f32x4.mul(v128.load(q, 48), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))));
-  }
-  return sumLanes(sum) * load<f32>(centre + <usize>D);
+export function factorsOffset(D: i32): usize {
+  return <usize>D << 3;
 }
 
-/** See `CodeKernels.scanSigns`. `plane` is the offset of the plane sign in a head's page. */
+@inline
+export function centreOffset(D: i32): usize {
+  return (<usize>D << 3) + (PAGE_KEYS << 1);
+}
+
+/** The largest factor of a page, behind the centre and its step. */
+@inline
+export function pageFactor(centre: usize, D: i32): f32 {
+  return load<f32>(centre + <usize>D, 4);
+}
+
+/**
+ * See `CodeKernels.scanSigns`. `plane` is the offset of the plane sign in a head's page; `bits` the binary digits of a
+ * score behind the point, in powers of two of its weight.
+ */
 export function scanSigns(
   table: usize,
   headOffset: usize,
@@ -150,32 +167,48 @@ export function scanSigns(
   to: i32,
   codeQuery: usize,
   rows: i32,
-  scores: usize,
+  bits: i32,
+  scans: usize,
   stride: i32,
   bases: usize,
   baseStride: i32,
 ): void {
   const D = codeDim(d);
-  const centreOffset = (<usize>D << 3) + (PAGE_KEYS << 1);
-  const rowBytes = <usize>stride << 2;
+  const rowBytes = <usize>stride << 1;
+  const unit = unitsOf(bits);
   for (let start = from; start < to; start += PAGE_KEYS) {
     const signs = pageAddress(table, headOffset + plane, start / PAGE_KEYS);
-    const first = scores + (<usize>(start - from) << 2);
+    const first = scans + (<usize>(start - from) << 1);
     const number = (start - from) / PAGE_KEYS;
     if ((number & (PAGES_AHEAD - 1)) == 0) {
       touchPages(table, headOffset + plane, start / PAGE_KEYS, min(PAGES_AHEAD, (to - start) / PAGE_KEYS), D, first);
     }
     const base = bases + (<usize>number << 2);
-    for (let r = 0; r < rows; r++) {
-      const score = centreScore(codeQuery + (<usize>(r * D) << 2), signs + centreOffset, D);
-      store<f32>(base + (<usize>(r * baseStride) << 2), score);
-    }
     let r = 0;
     for (; r + 3 <= rows; r += 3) {
-      scanPage3(signs, D, codeQuery, rows, r, first + <usize>r * rowBytes, rowBytes, base, baseStride);
+      scanPage3(signs, D, codeQuery, rows, r, unit, first + <usize>r * rowBytes, rowBytes, base, baseStride);
     }
-    for (; r < rows; r++) scanPage1(signs, D, codeQuery, rows, r, first + <usize>r * rowBytes, base, baseStride);
+    for (; r < rows; r++) {
+      scanPage1(signs, D, codeQuery, rows, r, unit, first + <usize>r * rowBytes, base + (<usize>(r * baseStride) << 2));
+    }
   }
+}
+
+@inline
+export function pow2(exponent: i32): f32 {
+  return reinterpret<f32>((127 + exponent) << 23);
+}
+
+/** Units of a scan in a nat: 2^bits / ln 2. */
+@inline
+export function unitsOf(bits: i32): f32 {
+  return <f32>1.4426950408889634 * pow2(bits);
+}
+
+/** A score in nats as a whole number of units, within 16 bits. */
+@inline
+export function inUnits(score: f32): i32 {
+  return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
 }
 
 /** Pages whose lines are asked for together, so that the waits for memory overlap. */
@@ -196,10 +229,52 @@ function touchPages(table: usize, planeOffset: usize, page: i32, count: i32, D: 
   store<u32>(sink, sum);
 }
 
-/** Sums of two look-ups for 16 keys: 4 bits of their signs each. */
+/** Of 16 keys the sums of four look-ups, 16 dimensions: at most 4 * 56. */
 @inline
-function lookUp(table: usize, low: v128, high: v128): v128 {
-  return i8x16.add(i8x16.swizzle(v128.load(table), low), i8x16.swizzle(v128.load(table, 16), high));
+function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
+  const low = i8x16.add(i8x16.swizzle(v128.load(table), a), i8x16.swizzle(v128.load(table, 16), b));
+  const high = i8x16.add(i8x16.swizzle(v128.load(table, 32), c), i8x16.swizzle(v128.load(table, 48), e));
+  return i8x16.add(low, high);
+}
+
+/**
+ * What turns a row's sums of codes into units: products of 16-bit fractions. A sum, shifted up as far as it goes, is
+ * multiplied by its key's factor, then by `fraction`, and doubled `doublings` times: all without leaving 16 bits.
+ */
+let fraction: i32 = 0;
+let doublings: i32 = 0;
+
+@inline
+function shiftOf(D: i32): i32 {
+  // Sums are at most 7 D.
+  return 14 - (31 - clz(LARGEST_CODE * D));
+}
+
+/** Sets `fraction` and `doublings` for a page and a row. */
+@inline
+function setScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
+  // A factor of 1 is 32,767 / 32,768.
+  const scale = load<f32>(numbers, 8) * unit * pageFactor(centre, D) * pow2(-shiftOf(D)) * <f32>(32768.0 / 32767.0);
+  doublings = 0;
+  let rest = min(scale, <f32>32767.0);
+  while (rest >= <f32>0.99998) {
+    rest *= <f32>0.5;
+    doublings++;
+  }
+  fraction = <i32>nearest<f32>(rest * <f32>32768.0);
+}
+
+/** <Rq, c> of a page in nats, by codes of 16 bits. */
+@inline
+function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
+  let sum = i32x4.splat(0);
+  for (let i: usize = 0; i < <usize>D; i += 16) {
+    const c = v128.load(centre + i);
+    const q = codes + (i << 1);
+    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(c), v128.load(q)));
+    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(c), v128.load(q, 16)));
+  }
+  return <f32>sumInts(sum) * step * load<f32>(centre + <usize>D);
 }
 
 /** The scores of a page's keys for one row. */
@@ -210,31 +285,48 @@ function scanPage1(
   codeQuery: usize,
   rows: i32,
   r: i32,
-  scores: usize,
-  bases: usize,
-  baseStride: i32,
+  unit: f32,
+  scans: usize,
+  base: usize,
 ): void {
   const fifteen = maskOf(codeQuery, rows, D);
   const groupBytes = <usize>D << 1;
   const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
-  let factors = signs + (<usize>D << 3);
+  const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+  const centre = signs + centreOffset(D);
+  const score = centreByCodes(orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), centre, D, load<f32>(numbers));
+  store<f32>(base, score);
+  const middle = i16x8.splat(<i16>inUnits(score * unit));
+  setScale(centre, numbers, D, unit);
+  const times = i16x8.splat(<i16>fraction);
+  const double = doublings;
+  const shift = shiftOf(D);
+  const offset = i16x8.splat(<i16>((D >> 2) * ENTRY_OFFSET));
+  let factors = signs + factorsOffset(D);
   let at = signs;
   for (let group = 0; group < 4; group++) {
-    let low = i16x8.splat(0);
-    let high = i16x8.splat(0);
+    let both = i16x8.splat(0);
+    let odd = i16x8.splat(0);
     const end = at + groupBytes;
     let table = tables;
     while (at < end) {
-      const bits = v128.load(at);
-      const sums = lookUp(table, v128.and(bits, fifteen), v128.and(i16x8.shr_u(bits, 4), fifteen));
-      low = i16x8.add(low, i16x8.extend_low_i8x16_s(sums));
-      high = i16x8.add(high, i16x8.extend_high_i8x16_s(sums));
-      at += 16;
-      table += 32;
+      const x = v128.load(at);
+      const y = v128.load(at, 16);
+      const sums = lookUp(
+        table,
+        v128.and(x, fifteen),
+        v128.and(i16x8.shr_u(x, 4), fifteen),
+        v128.and(y, fifteen),
+        v128.and(i16x8.shr_u(y, 4), fifteen),
+      );
+      both = i16x8.add(both, sums);
+      odd = i16x8.add(odd, i16x8.shr_u(sums, 8));
+      at += 32;
+      table += 64;
     }
-    storeGroup(low, high, factors, codeQuery, rows, r, D, bases, baseStride, scores);
+    storeGroup(both, odd, factors, offset, shift, times, double, middle, scans);
     factors += 32;
-    scores += 64;
+    scans += 32;
   }
 }
 
@@ -246,7 +338,8 @@ function scanPage3(
   codeQuery: usize,
   rows: i32,
   r: i32,
-  scores: usize,
+  unit: f32,
+  scans: usize,
   rowBytes: usize,
   bases: usize,
   baseStride: i32,
@@ -254,72 +347,96 @@ function scanPage3(
   const fifteen = maskOf(codeQuery, rows, D);
   const groupBytes = <usize>D << 1;
   const tableBytes = <usize>D << 2;
+  const codeBytes = <usize>D << 1;
   const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
-  let factors = signs + (<usize>D << 3);
+  const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+  const codes = orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1);
+  const centre = signs + centreOffset(D);
+  const base = bases + (<usize>(r * baseStride) << 2);
+  const baseBytes = <usize>baseStride << 2;
+  const s0 = centreByCodes(codes, centre, D, load<f32>(numbers));
+  const s1 = centreByCodes(codes + codeBytes, centre, D, load<f32>(numbers, 64));
+  const s2 = centreByCodes(codes + (codeBytes << 1), centre, D, load<f32>(numbers, 128));
+  store<f32>(base, s0);
+  store<f32>(base + baseBytes, s1);
+  store<f32>(base + (baseBytes << 1), s2);
+  const middle0 = i16x8.splat(<i16>inUnits(s0 * unit));
+  const middle1 = i16x8.splat(<i16>inUnits(s1 * unit));
+  const middle2 = i16x8.splat(<i16>inUnits(s2 * unit));
+  setScale(centre, numbers, D, unit);
+  const times0 = i16x8.splat(<i16>fraction);
+  const double0 = doublings;
+  setScale(centre, numbers + 64, D, unit);
+  const times1 = i16x8.splat(<i16>fraction);
+  const double1 = doublings;
+  setScale(centre, numbers + 128, D, unit);
+  const times2 = i16x8.splat(<i16>fraction);
+  const double2 = doublings;
+  const shift = shiftOf(D);
+  const offset = i16x8.splat(<i16>((D >> 2) * ENTRY_OFFSET));
+  let factors = signs + factorsOffset(D);
   let at = signs;
   for (let group = 0; group < 4; group++) {
-    let low0 = i16x8.splat(0);
-    let low1 = i16x8.splat(0);
-    let low2 = i16x8.splat(0);
-    let high0 = i16x8.splat(0);
-    let high1 = i16x8.splat(0);
-    let high2 = i16x8.splat(0);
+    let both0 = i16x8.splat(0);
+    let both1 = i16x8.splat(0);
+    let both2 = i16x8.splat(0);
+    let odd0 = i16x8.splat(0);
+    let odd1 = i16x8.splat(0);
+    let odd2 = i16x8.splat(0);
     const end = at + groupBytes;
-    let table0 = tables;
-    let table1 = table0 + tableBytes;
-    let table2 = table1 + tableBytes;
+    let table = tables;
     while (at < end) {
-      const bits = v128.load(at);
-      const lower = v128.and(bits, fifteen);
-      const upper = v128.and(i16x8.shr_u(bits, 4), fifteen);
-      let sums = lookUp(table0, lower, upper);
-      low0 = i16x8.add(low0, i16x8.extend_low_i8x16_s(sums));
-      high0 = i16x8.add(high0, i16x8.extend_high_i8x16_s(sums));
-      sums = lookUp(table1, lower, upper);
-      low1 = i16x8.add(low1, i16x8.extend_low_i8x16_s(sums));
-      high1 = i16x8.add(high1, i16x8.extend_high_i8x16_s(sums));
-      sums = lookUp(table2, lower, upper);
-      low2 = i16x8.add(low2, i16x8.extend_low_i8x16_s(sums));
-      high2 = i16x8.add(high2, i16x8.extend_high_i8x16_s(sums));
-      at += 16;
-      table0 += 32;
-      table1 += 32;
-      table2 += 32;
+      const x = v128.load(at);
+      const y = v128.load(at, 16);
+      const a = v128.and(x, fifteen);
+      const b = v128.and(i16x8.shr_u(x, 4), fifteen);
+      const c = v128.and(y, fifteen);
+      const e = v128.and(i16x8.shr_u(y, 4), fifteen);
+      let sums = lookUp(table, a, b, c, e);
+      both0 = i16x8.add(both0, sums);
+      odd0 = i16x8.add(odd0, i16x8.shr_u(sums, 8));
+      sums = lookUp(table + tableBytes, a, b, c, e);
+      both1 = i16x8.add(both1, sums);
+      odd1 = i16x8.add(odd1, i16x8.shr_u(sums, 8));
+      sums = lookUp(table + (tableBytes << 1), a, b, c, e);
+      both2 = i16x8.add(both2, sums);
+      odd2 = i16x8.add(odd2, i16x8.shr_u(sums, 8));
+      at += 32;
+      table += 64;
     }
-    storeGroup(low0, high0, factors, codeQuery, rows, r, D, bases, baseStride, scores);
-    storeGroup(low1, high1, factors, codeQuery, rows, r + 1, D, bases, baseStride, scores + rowBytes);
-    storeGroup(low2, high2, factors, codeQuery, rows, r + 2, D, bases, baseStride, scores + (rowBytes << 1));
+    storeGroup(both0, odd0, factors, offset, shift, times0, double0, middle0, scans);
+    storeGroup(both1, odd1, factors, offset, shift, times1, double1, middle1, scans + rowBytes);
+    storeGroup(both2, odd2, factors, offset, shift, times2, double2, middle2, scans + (rowBytes << 1));
     factors += 32;
-    scores += 64;
+    scans += 32;
   }
 }
 
-/** base + factor * step * sum for 16 keys of one row; the factors are the upper halves of floats. */
+/**
+ * Scores of 16 keys of one row. `both` has the sums of the first 8 keys and, in the upper bytes too, of the last 8;
+ * `odd` has the latter alone.
+ */
 @inline
 function storeGroup(
-  low: v128,
-  high: v128,
+  both: v128,
+  odd: v128,
   factors: usize,
-  codeQuery: usize,
-  rows: i32,
-  r: i32,
-  D: i32,
-  bases: usize,
-  baseStride: i32,
-  scores: usize,
+  offset: v128,
+  shift: i32,
+  times: v128,
+  double: i32,
+  middle: v128,
+  scans: usize,
 ): void {
-  const step = v128.load32_splat(queryNumbers(codeQuery, rows, D) + <usize>(r << 6), 8);
-  const base = v128.load32_splat(bases + (<usize>(r * baseStride) << 2));
-  const f0 = v128.load(factors);
-  const f1 = v128.load(factors, 16);
-  storeFour(i32x4.extend_low_i16x8_s(low), i32x4.extend_low_i16x8_u(f0), step, base, scores);
-  storeFour(i32x4.extend_high_i16x8_s(low), i32x4.extend_high_i16x8_u(f0), step, base, scores + 16);
-  storeFour(i32x4.extend_low_i16x8_s(high), i32x4.extend_low_i16x8_u(f1), step, base, scores + 32);
-  storeFour(i32x4.extend_high_i16x8_s(high), i32x4.extend_high_i16x8_u(f1), step, base, scores + 48);
-}
-
-@inline
-function storeFour(sums: v128, upperFactors: v128, step: v128, base: v128, destination: usize): void {
-  const factors = f32x4.mul(i32x4.shl(upperFactors, 16), step);
-  v128.store(destination, f32x4.add(base, f32x4.mul(factors, f32x4.convert_i32x4_s(sums))));
+  const first = i16x8.sub(both, i16x8.shl(odd, 8));
+  let x = i16x8.shl(i16x8.sub(first, offset), shift);
+  let y = i16x8.shl(i16x8.sub(odd, offset), shift);
+  x = i16x8.q15mulr_sat_s(i16x8.q15mulr_sat_s(x, v128.load(factors)), times);
+  y = i16x8.q15mulr_sat_s(i16x8.q15mulr_sat_s(y, v128.load(factors, 16)), times);
+  for (let i = 0; i < double; i++) {
+    x = i16x8.add_sat_s(x, x);
+    y = i16x8.add_sat_s(y, y);
+  }
+  v128.store(scans, i16x8.add_sat_s(x, middle));
+  v128.store(scans, i16x8.add_sat_s(y, middle), 16);
 }

@@ -2,6 +2,7 @@
 import { maxLanes, sumLanes } from './exponential';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { codeDim, rotateRow, storeSignBits, widenToCode } from './rotate';
+import { centreOffset, factorsOffset } from './scan';
 
 /** Numbers up to 2^96 can be sealed. */
 const LARGEST: f32 = 7.922816251426434e28;
@@ -21,7 +22,7 @@ function fromUpper16(x: u32): f32 {
 
 /**
  * See `CodeKernels.seal`; planes are named by their offsets, 0 where there is none. `scratch` holds rows as floats
- * (64, d), one row rotated (D), the centre (D) and the sign bits of the rotation (2, D).
+ * (64, d), one row rotated (D), the centre (D), the sign bits of the rotation (2, D) and the keys' factors (64).
  */
 export function seal(
   table: usize,
@@ -43,6 +44,7 @@ export function seal(
   const row = scratch + rowFloats * PAGE_KEYS;
   const centre = row + rowFloats;
   const bits = centre + rowFloats;
+  const factors = bits + (rowFloats << 1);
   storeSignBits(D, bits);
 
   const keys = floatRows(record, 0, PAGE_KEYS, d, half, scratch);
@@ -56,7 +58,7 @@ export function seal(
         v128.store(row + i, f32x4.sub(v128.load(row + i), v128.load(centre + i)));
       }
       const largest = largestOf(row, D);
-      storeSigns(row, D, largest, record + sign, key);
+      store<f32>(factors + (<usize>key << 2), storeSigns(row, D, largest, record + sign, key));
       if (int4 == 0) continue;
       const codes = record + int4 + <usize>(key * D);
       const step = upper16(largest * <f32>0.0078125);
@@ -67,6 +69,7 @@ export function seal(
       const bound = boundOf(row, D, largest, fromUpper16(step), rest, centre);
       store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>upper16(bound));
     }
+    storeFactors(factors, record + sign, D);
   }
   if (boxes != 0) storeBoxes(keys, d, record + boxes);
   if (summary != 0) storeMean(keys, d, record + summary);
@@ -123,7 +126,7 @@ function storeCentre(keys: usize, d: i32, D: i32, plane: usize, centre: usize, b
   if (D > d) memory.fill(centre + (<usize>d << 2), 0, <usize>(D - d) << 2);
   storeMean(keys, d, centre);
   rotateRow(centre, D, bits);
-  const codes = plane + (<usize>D << 3) + (PAGE_KEYS << 1);
+  const codes = plane + centreOffset(D);
   const step = largestOf(centre, D) / <f32>127.0;
   store<f32>(codes + <usize>D, step);
   const scale = f32x4.splat(step > SMALLEST ? step : <f32>1.0);
@@ -139,13 +142,16 @@ function storeCentre(keys: usize, d: i32, D: i32, plane: usize, centre: usize, b
   }
 }
 
-/** The signs of y, and f = ||y||^2 / ||y||_1, computed in units of the largest number. */
+/**
+ * Writes the signs of y, those of keys 0 to 7 of every 16 at even bytes and those of keys 8 to 15 at odd ones. Returns
+ * f = ||y||^2 / ||y||_1, computed in units of the largest number.
+ */
 @inline
-function storeSigns(y: usize, D: i32, largest: f32, plane: usize, key: i32): void {
+function storeSigns(y: usize, D: i32, largest: f32, plane: usize, key: i32): f32 {
   const inverse = f32x4.splat(largest > SMALLEST ? <f32>1.0 / largest : <f32>0.0);
   let sum = f32x4.splat(0.0);
   let squares = f32x4.splat(0.0);
-  const group = plane + <usize>((key >> 4) * (D << 1)) + <usize>(key & 15);
+  const group = plane + <usize>((key >> 4) * (D << 1) + ((key & 7) << 1) + ((key >> 3) & 1));
   for (let i: usize = 0; i < <usize>D; i += 8) {
     const a = v128.load(y + (i << 2));
     const b = v128.load(y + (i << 2), 16);
@@ -157,8 +163,20 @@ function storeSigns(y: usize, D: i32, largest: f32, plane: usize, key: i32): voi
   }
   const total = sumLanes(sum);
   // No factor is larger than the largest number; the sums have fewer than 40 roundings each.
-  const factor = total > 0 ? min(largest, largest * (sumLanes(squares) / total) * <f32>1.000005) : largest;
-  store<u16>(plane + (<usize>D << 3) + (<usize>key << 1), <u16>upper16(factor));
+  return total > 0 ? min(largest, largest * (sumLanes(squares) / total) * <f32>1.000005) : largest;
+}
+
+/** The factors of 64 keys as shares of the largest, in 32,767 parts, rounded up; and the largest. */
+@inline
+function storeFactors(factors: usize, plane: usize, D: i32): void {
+  const most = largestOf(factors, PAGE_KEYS);
+  store<f32>(plane + centreOffset(D) + <usize>D, most, 4);
+  for (let key = 0; key < PAGE_KEYS; key++) {
+    // 32,767 and the roundings of this. Where the largest is next to nothing, all are.
+    const parts = (load<f32>(factors + (<usize>key << 2)) / most) * <f32>32767.02;
+    const code = most > SMALLEST ? min(<i32>ceil<f32>(parts), 32767) : 32767;
+    store<i16>(plane + factorsOffset(D) + (<usize>key << 1), <i16>code);
+  }
 }
 
 /** int8 codes of four numbers, as int32, and what is left of these, in steps. */

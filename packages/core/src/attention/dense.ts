@@ -41,14 +41,20 @@ export function attendBlock(thread: ThreadContext, job: Job, block: Block): void
   returnBlock(thread, job, block, attendAll(segments, { rows, group: thread.group, limit }, thread.shape.headDim));
 }
 
-/** Copies the queries of a block into the workspaces, scaled. */
-export function placeBlock({ shape, group, heads, exchange, regions }: ThreadContext, job: Job, block: Block): void {
+/** Copies the queries of a block into the workspaces, scaled. Returns the norms of the rows. */
+export function placeBlock(
+  { shape, group, heads, exchange, regions }: ThreadContext,
+  job: Job,
+  block: Block,
+): number[] {
+  const norms: number[] = [];
   const { headDim } = shape;
   const width = group * headDim;
   for (let i = 0; i < block.queries; i++) {
     const at = job.queries / 4 + ((block.first + i) * heads + block.keyValueHead * group) * headDim;
-    placeQueries(regions, exchange.views().f32.subarray(at, at + width), headDim, i * group);
+    norms.push(...placeQueries(regions, exchange.views().f32.subarray(at, at + width), headDim, i * group));
   }
+  return norms;
 }
 
 /** Writes the outputs of a block, whose state lies in `region`, to where the job wants them. */

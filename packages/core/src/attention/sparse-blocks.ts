@@ -7,7 +7,7 @@
  * gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours share keys: a sample for the
  * block is a few times that of one position, where it serves 64.
  */
-import { estimatedSum, openFrom, prepareCodes, scanAll } from '../cache/code-query.ts';
+import { estimatedSum, openFrom, prepareCodes, scanAll, scanBitsOf } from '../cache/code-query.ts';
 import {
   carryState,
   type HeadQuery,
@@ -16,11 +16,11 @@ import {
   logOf,
   partOf,
   readSum,
-  strideOf,
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { SCANNED_QUERIES, type Workspace } from '../cache/workspace.ts';
 import { distanceOfHalves, type Half, halfOf } from '../certificates/halves.ts';
+import { scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
 import type { BlockSampling } from '../selectors/selector.ts';
@@ -70,7 +70,7 @@ function attendSampled(
   const { shape, group } = thread;
   const { headDim } = shape;
   const { rows, limit, n, keyValueHead } = block;
-  placeBlock(thread, job, block);
+  const norms = placeBlock(thread, job, block);
   const query: HeadQuery = {
     shape,
     layer: job.layer,
@@ -78,13 +78,13 @@ function attendSampled(
     rows,
     n: past,
     segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, past),
-    norms: [],
-    keyNorm: 0,
+    norms,
+    keyNorm: job.norms[3 * keyValueHead] as number,
     valueNorm: 0,
     typicalValueNorm: 0,
   };
-  poolShares(query, group, temper);
-  const parts = drawSample(query, most, limit);
+  const bits = poolShares(query, group, temper);
+  const parts = drawSample(query, most, limit, bits);
 
   const recent = headSegments(thread, job.segments, job.layer, keyValueHead, past, n);
   const segments = [...query.segments, ...recent];
@@ -117,37 +117,39 @@ function attendSampled(
 
 const mainState = ({ state }: Workspace): number => state;
 
-/** The largest tempered share of every key for any row of the block, into `pooled`, a few queries at a time. */
-function poolShares(query: HeadQuery, group: number, temper: number): void {
+/**
+ * The largest tempered share of every key for any row of the block, into `pooled`, a few queries at a time. Returns the
+ * binary digits of the shares.
+ */
+function poolShares(query: HeadQuery, group: number, temper: number): number {
   const { n, rows: all } = query;
   const home = homeOf(query);
   const { kernels, views, workspace } = home;
-  const most = new Float32Array(n).fill(Number.NEGATIVE_INFINITY);
+  const bits = scanBitsOf(query);
   for (let first = 0; first < all; first += SCANNED_QUERIES * group) {
     const rows = Math.min(SCANNED_QUERIES * group, all - first);
     const some = { ...query, rows };
     prepareCodes(some, first);
-    scanAll(some);
-    const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(some, row)));
-    views().f32.set(logSums, workspace.offsets / 4);
-    kernels.poolScores(workspace.scores, strideOf(query), rows, n, workspace.offsets, temper, workspace.pooled);
-    const pooled = views().f32.subarray(workspace.pooled / 4, workspace.pooled / 4 + n);
-    for (let j = 0; j < n; j++) {
-      if ((pooled[j] as number) > (most[j] as number)) most[j] = pooled[j] as number;
-    }
+    scanAll(some, bits);
+    const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(some, row, bits)));
+    const { scans, offsets, pooled } = workspace;
+    views().f32.set(logSums, offsets / 4);
+    kernels.poolScans(scans, scanStride(n), rows, n, bits, offsets, temper, pooled, first > 0);
   }
-  views().f32.set(most, workspace.pooled / 4);
+  return bits;
 }
 
 /**
  * Draws the sample into the coded list, with -ln pi of each key in `codedScores`: first the certain keys, then the
  * others in two halves. Returns how many there are of each.
  */
-function drawSample(query: HeadQuery, most: number, turn: number): [number, number, number] {
+function drawSample(query: HeadQuery, most: number, turn: number, bits: number): [number, number, number] {
   const { kernels, views, workspace } = homeOf(query);
-  const { pooled, indices, logProbabilities, threshold, scratch, codedIndices, codedScores } = workspace;
+  const { pooled, drawTables, indices, logProbabilities, threshold, groups, scratch } = workspace;
+  const { codedIndices, codedScores } = workspace;
   const plan = { n: query.n, sinks: 4, keptFrom: query.n, most, turn };
-  const drawn = kernels.sampleKeys(pooled, plan, indices, logProbabilities, threshold, scratch);
+  const lists = [indices, logProbabilities, threshold, groups] as const;
+  const drawn = kernels.drawKeys(pooled, plan, bits, drawTables, ...lists, scratch);
   const { f32, i32 } = views();
   const probabilities = f32.subarray(logProbabilities / 4, logProbabilities / 4 + drawn);
   const certain = probabilities.reduce((count, x) => count + (x === 0 ? 1 : 0), 0);

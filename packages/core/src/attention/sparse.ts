@@ -16,6 +16,7 @@ import {
 import { certify } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { Certifier, SparsePolicy } from '../policies/policy.ts';
+import type { Attended } from '../policies/sieve-step.ts';
 import type { Selection } from '../selectors/selector.ts';
 import { keysOfGroup } from '../selectors/sieve.ts';
 import type { Tail, TailEstimate } from '../tails/tail.ts';
@@ -81,8 +82,12 @@ export function attendQuery(
   if (costs !== undefined && isGuarded(query, policy, costs)) {
     return attendChosen(query, { count: query.n, bytesScanned: 0 }, undefined);
   }
-  const chosen = attendChosen(query, policy.selector.select(query, policy.budget), policy.tail);
-  const { certifier } = policy;
+  const { budget, certifier } = policy;
+  const attended = policy.attend?.(query, budget);
+  const chosen =
+    attended === undefined
+      ? attendChosen(query, policy.selector.select(query, budget), policy.tail)
+      : noted(query, attended);
   if (certifier === undefined) return chosen;
   const { headDim } = query.shape;
   for (const [row, result] of chosen.results.entries()) {
@@ -140,6 +145,21 @@ function attendChosen(
       bytesRead: row === 0 ? bytesRead : 0,
       outcome,
     };
+  });
+  return { outputs, results };
+}
+
+/** Outputs and results of a step that was done at once. */
+function noted(query: HeadQuery, attended: Attended): { outputs: Float32Array; results: RowResult[] } {
+  const { headDim, precision } = query.shape;
+  const { keysRead, keysCoded, outputs } = attended;
+  const bytesRead = attended.bytesCoded + 2 * keysRead * rowBytes(headDim, precision);
+  const results = attended.heads.map((head, row): RowResult => {
+    const output = outputs.subarray(row * headDim, (row + 1) * headDim);
+    const estimate = { error: attended.errors[row] as number, total: attended.totals[row] as SoftmaxSum };
+    const certificate = certify(query, row, { count: keysRead, head, output, estimate });
+    const outcome = keysRead === query.n ? 'dense' : 'chosen';
+    return { ...certificate, keysRead, keysCoded, bytesRead: row === 0 ? bytesRead : 0, outcome };
   });
   return { outputs, results };
 }

@@ -3,6 +3,8 @@
  * 4-bit codes, and attention with given weights, exact or by codes. Keys of the page that is not full yet have no
  * codes; their exact scores stand in.
  */
+
+import { scanBits, scanStride } from '../kernels/code-kernels.ts';
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { codeDim, PAGE_KEYS, pagesFor } from '../kernels/layout.ts';
 import {
@@ -31,20 +33,57 @@ export function prepareCodes({ segments, rows, shape }: HeadQuery, first = 0): v
   }
 }
 
+/** Binary digits of a scan that has room for the scores of a query. */
+export const scanBitsOf = ({ norms, keyNorm }: HeadQuery): number =>
+  scanBits(norms.reduce((a, b) => Math.max(a, b), 0) * keyNorm);
+
 const baseStride = ({ from, to }: HeadSegment): number => pagesFor(to - from);
 
-/** Estimated scores of all keys by their signs, for all rows: (rows, strideOf), in the home region's workspace. */
-export function scanAll(query: HeadQuery): void {
-  const { rows } = query;
-  gatherScores(query, (segment, scores, stride) => {
+/**
+ * Estimated scores of all keys by their signs, for all rows: (rows, scanStride) of int16 in the home region's `scans`, in
+ * units of 2^-bits ln 2. Keys without codes have their exact scores there, and at the end of the rows of `scores` too.
+ */
+export function scanAll(query: HeadQuery, bits: number): void {
+  const { rows, n } = query;
+  const home = homeOf(query);
+  const stride = scanStride(n);
+  for (const segment of query.segments) {
     const { region, pages, from, to } = segment;
-    const { queries, codeQuery, bases, scratch } = region.workspace;
+    const { codeQuery, bases, scans } = region.workspace;
     const whole = Math.max(from, openFrom(to));
-    region.kernels.scanSigns(pages, from, whole, codeQuery, rows, scores, stride, bases, baseStride(segment));
-    if (whole < to) {
-      region.kernels.scoreKeys(pages, whole, to, queries, rows, scores + (whole - from) * 4, stride, scratch);
+    const [target, own] = region === home ? [scans + from * 2, stride] : [scans, scanStride(to - from)];
+    region.kernels.scanSigns(pages, from, whole, codeQuery, rows, bits, target, own, bases, baseStride(segment));
+    if (region === home) continue;
+    for (let row = 0; row < rows; row++) {
+      const start = scans / 2 + row * own;
+      const computed = region.views().i16.subarray(start, start + whole - from);
+      home.views().i16.set(computed, home.workspace.scans / 2 + row * stride + from);
     }
-  });
+  }
+  scanOpen(query, bits);
+}
+
+/** The exact scores of the keys without codes, all in one page. */
+function scanOpen(query: HeadQuery, bits: number): void {
+  const { rows, n, segments } = query;
+  const first = openFrom(n);
+  if (first === n) return;
+  const home = homeOf(query);
+  const { region, pages } = segments.at(-1) as HeadSegment;
+  const { queries, scratch, scores } = region.workspace;
+  const stride = strideOf(query);
+  const [target, own] = region === home ? [scores + first * 4, stride] : [scores, scoreStride(n - first)];
+  region.kernels.scoreKeys(pages, first, n, queries, rows, target, own, scratch);
+  if (region !== home) copyRows(region, target, own, home, home.workspace.scores + first * 4, stride, rows, n - first);
+  const { f32, i16 } = home.views();
+  const units = 2 ** bits / Math.LN2;
+  for (let row = 0; row < rows; row++) {
+    const from = home.workspace.scores / 4 + row * stride;
+    const to = home.workspace.scans / 2 + row * scanStride(n);
+    for (let j = first; j < n; j++) {
+      i16[to + j] = Math.max(-32_768, Math.min(32_767, Math.round((f32[from + j] as number) * units)));
+    }
+  }
 }
 
 /**
@@ -74,10 +113,10 @@ export function boundAll(query: HeadQuery): void {
   });
 }
 
-/** The sum over the scores of all keys for one row, once they have been gathered, to a few per cent. */
-export function estimatedSum(query: HeadQuery, row: number): SoftmaxSum {
+/** The sum over the scores of all keys for one row, once they have been scanned, to a few per cent. */
+export function estimatedSum(query: HeadQuery, row: number, bits: number): SoftmaxSum {
   const { kernels, workspace, views } = homeOf(query);
-  kernels.estimateMass(workspace.scores + row * strideOf(query) * 4, query.n, workspace.statistics);
+  kernels.estimateMass(workspace.scans + row * scanStride(query.n) * 2, query.n, bits, workspace.statistics);
   return readSum(views(), workspace.statistics);
 }
 

@@ -1,7 +1,8 @@
 /**
  * The buffers of one thread in one region: everything that a kernel needs beside the pages, at fixed addresses.
  */
-import { codeQueryBytes } from '../kernels/code-kernels.ts';
+import { codeQueryBytes, SIEVE_BUFFERS, SIEVE_COUNTS, SIEVE_ROW, scanStride } from '../kernels/code-kernels.ts';
+import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { codeDim, type Plane, pagesFor } from '../kernels/layout.ts';
 import type { Arena } from './arena.ts';
@@ -14,8 +15,10 @@ export interface Workspace {
   state: number;
   /** Room that the kernels use as they please. */
   scratch: number;
-  /** Scores of all keys: (G, scoreStride); of SCANNED_QUERIES times as many rows where there are codes. */
+  /** Scores of all keys: (G, scoreStride). */
   scores: number;
+  /** Scores of all keys by their signs: (SCANNED_QUERIES * G, scanStride) of int16. */
+  scans: number;
   /** Positions of selected keys (capacity), int32. */
   indices: number;
   /** Softmax sums: the largest score, and the sum of e^(score - largest), of each row (G, 2). */
@@ -48,6 +51,14 @@ export interface Workspace {
   codedStates: [number, number, number];
   /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
   halfStates: [number, number];
+  /** What `drawKeys` looks up, see `draw-tables.ts`. */
+  drawTables: number;
+  /** What it lists on its way. */
+  groups: number;
+  /** What `sieve` returns beside the outputs. */
+  results: number;
+  /** The addresses of its buffers, uint32. */
+  sieveBuffers: number;
 }
 
 export interface WorkspaceSize {
@@ -77,7 +88,8 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     queries: paddedRows(rows) * headDim * 4,
     state: stateBytes(rows, headDim),
     scratch: scratchBytes(rows, codeDim(headDim)),
-    scores: scanned * scoreStride(capacity) * 4,
+    scores: group * scoreStride(capacity) * 4,
+    scans: planes.includes('sign') ? scanned * scanStride(capacity) * 2 : 0,
     indices: keys,
     statistics: group * 8,
     offsets: scanned * 4,
@@ -94,6 +106,10 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     codedScores: coded(group * scoreStride(capacity) * 4),
     codedStates: [codedState, codedState, codedState],
     halfStates: [coded(stateBytes(rows, headDim)), coded(stateBytes(rows, headDim))],
+    drawTables: coded(DRAW_TABLE_BYTES),
+    groups: coded((Math.ceil(capacity / 8) + 1) * 8),
+    results: coded((SIEVE_COUNTS + SIEVE_ROW * group) * 4),
+    sieveBuffers: coded(SIEVE_BUFFERS.length * 4),
   } satisfies Record<keyof Workspace, number | number[]>;
 }
 
@@ -105,5 +121,19 @@ export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace 
     Array.isArray(bytes) ? bytes.map(allocate) : allocate(bytes),
   ]);
   if (entries.flat(2).includes(undefined)) return undefined;
-  return Object.fromEntries(entries) as Workspace;
+  const workspace = Object.fromEntries(entries) as Workspace;
+  if (workspace.drawTables !== 0) writeSieveBuffers(arena, workspace);
+  return workspace;
+}
+
+/** Writes what the kernels of the sieve find in memory. */
+function writeSieveBuffers(arena: Arena, workspace: Workspace): void {
+  const { u32 } = arena.views();
+  writeDrawTables(u32.buffer, workspace.drawTables);
+  const [certainState, oneState, otherState] = workspace.codedStates;
+  const addresses = { ...workspace, certainState, oneState, otherState };
+  u32.set(
+    SIEVE_BUFFERS.map((name) => addresses[name]),
+    workspace.sieveBuffers / 4,
+  );
 }

@@ -24,6 +24,63 @@ export interface SamplePlan {
   turn: number;
 }
 
+/** What `sieve` is asked: see `selectors/sieve.ts`, which says what these are for. */
+export interface SieveStep {
+  /** Keys: positions [0, n). */
+  n: number;
+  rows: number;
+  /** Binary digits of a scan's scores, see `scanSigns`. */
+  bits: number;
+  plan: SamplePlan;
+  /** For `poolScans`. */
+  temper: number;
+  /** A key's weight is at most e^logCap times the weight that is drawn for certain. */
+  logCap: number;
+  /**
+   * Keys of the sample, beside those of the open page, that are attended exactly: at most so many, with a share of at
+   * least e^`leastLog`; those before `sinks` and from `recentFrom` on come first, whatever their shares.
+   */
+  exact: { most: number; leastLog: number; sinks: number; recentFrom: number };
+  /** Root mean square error of the output for a weight of 1 that is read by its codes. */
+  rounding: number;
+}
+
+/** Numbers of the results of `sieve`: the keys that were attended exactly, and the parts of `SampleSplit`, as int32; */
+export const SIEVE_COUNTS = 4;
+/**
+ * then for each row, as float32, the largest score and the sum of e^(score - largest) over the keys that were attended
+ * exactly, the same over all that were, and the estimated error of the output, ||output - exact||.
+ */
+export const SIEVE_ROW = 5;
+
+/** The buffers of `sieve`, by their names in a workspace, in the order in which their addresses are handed over. */
+export const SIEVE_BUFFERS = [
+  'queries',
+  'codeQuery',
+  'bases',
+  'scans',
+  'scores',
+  'statistics',
+  'offsets',
+  'caps',
+  'pooled',
+  'drawTables',
+  'indices',
+  'logProbabilities',
+  'threshold',
+  'groups',
+  'codedIndices',
+  'codedScores',
+  'parts',
+  'state',
+  'certainState',
+  'oneState',
+  'otherState',
+  'outputs',
+  'scratch',
+  'results',
+] as const;
+
 /** How likely the keys of a list were drawn, and how much weight an unlikely one may get. */
 export interface Weighting {
   /** Address of ln pi (count): the logarithm of each key's probability of being drawn, at most 0. */
@@ -68,7 +125,7 @@ export interface CodeKernels {
    * `sealScratchBytes`.
    *
    * - The centre is the mean of the keys, rotated, as int8: step = max |c| / 127, codes round(c / step).
-   * - y = R k - c. The factor is ||y||^2 / ||y||_1, rounded up; 0 where y is 0.
+   * - y = R k - c. The factor is ||y||^2 / ||y||_1, 0 where y is 0; in 32,767 parts of the page's largest, rounded up.
    * - The step of y is s = max |y| / 128, rounded up to `upper16`; its int8 code is floor(y / s), within -128..127, for
    *   (code + .5) s; the 4-bit code is the int8 code's upper half plus 8, u in 0..15, for (u - 7.5) 16 s; the lower
    *   half lies in the plane int8. What is stored is s. Where s is 0, codes are 0 and stand for 0. R v likewise.
@@ -90,8 +147,10 @@ export interface CodeKernels {
 
   /**
    * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>,
-   * where Rq may be rounded to 5 bits a number for the signs but not for c. Writes them into `scores` (rows, stride),
-   * and <Rq, c> of each page into `bases` (rows, baseStride); both begin with the key, and the page, at `from`.
+   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them into `scans`
+   * (rows, stride) of int16, in units of 2^-bits ln 2 and no further than 16 bits go, and <Rq, c> of each page, in nats,
+   * into `bases` (rows, baseStride) of float32; both begin with the key, and the page, at `from`. `bits` is from
+   * `SCAN_BITS`.
    */
   scanSigns(
     pages: Pages,
@@ -99,46 +158,61 @@ export interface CodeKernels {
     to: number,
     codeQuery: number,
     rows: number,
-    scores: number,
+    bits: number,
+    scans: number,
     stride: number,
     bases: number,
     baseStride: number,
   ): void;
 
   /**
-   * The sum of `n` scores alone: `statistics` (2) are the largest, and the sum of e^(score - largest) with weights that
-   * may be off by 4 %: for shares that only steer a choice.
+   * The sum over `n` scores of a scan: `statistics` (2) are the largest, in nats, and the sum of e^(score - largest) with
+   * weights that may be off by 4 %: for shares that only steer a choice.
    */
-  estimateMass(scores: number, n: number, statistics: number): void;
+  estimateMass(scan: number, n: number, bits: number, statistics: number): void;
 
-  /** pooled[j] = temper * the largest over the rows of scores[row][j] - offsets[row], for n keys. */
-  poolScores(
-    scores: number,
+  /**
+   * pooled[j] = temper * the largest over the rows of scans[row][j] - offsets[row], for n keys; `pooled` is of int16 in
+   * the units of the scan, `offsets` are nats. With `further` the largest of that and of what `pooled` has already. Rows
+   * of both have room for n rounded up to 8.
+   */
+  poolScans(
+    scans: number,
     stride: number,
     rows: number,
     n: number,
+    bits: number,
     offsets: number,
     temper: number,
     pooled: number,
+    further: boolean,
   ): void;
 
   /**
-   * Draws a sample of keys, key j with probability pi_j = min(1, e^(g_j - t)), g = `pooled` (n). The draw is Poisson
-   * sampling with numbers u_j that are spread evenly over consecutive keys (`sampleNumber`): a key is taken where
-   * g_j - ln u_j >= t. t is the smallest multiple of 1/16 from -64 to 64 with which there are at most `most` keys;
-   * infinite where the certain ones alone are as many. Where `most` >= n all keys are taken and t is -infinity.
+   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)), g = `pooled` (n) of int16 in
+   * units of 2^-bits. The draw is Poisson sampling with numbers u_j that are spread evenly over consecutive keys: those
+   * of `tables`, see `draw-tables.ts`, from number 12,367 turn + j on, round and round. A key is taken where
+   * g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest with which there are at most `most` keys; infinite
+   * where the certain ones alone are as many. Where `most` >= n all keys are taken and t is -infinity.
    *
-   * Writes positions, ascending, into `indices` of int32, ln pi_j = min(0, g_j - t) (0 for certain keys) into
-   * `logProbabilities`, both with room for n, and t into `threshold` (1). Returns how many there are. `scratch` has 16 KiB.
+   * Writes positions, ascending, into `indices` of int32, ln pi_j (0 for certain keys), exact for u that begins with any
+   * number of the tables, into `logProbabilities`, both with room for n, and t in nats into `threshold` (1). Returns how
+   * many there are. `groups` has room for (n / 8 + 1, 2) of int32, `scratch` has 16 KiB.
    */
-  sampleKeys(
+  drawKeys(
     pooled: number,
     plan: SamplePlan,
+    bits: number,
+    tables: number,
     indices: number,
     logProbabilities: number,
     threshold: number,
+    groups: number,
     scratch: number,
   ): number;
+
+  /** pooled[j] = the largest over the rows of scores[row][j] - offsets[row], for n keys. */
+  poolScores(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
 
   /**
    * Scores by 4-bit codes of the keys at `indices` (count), all in whole pages: base + <Rq, y4>, into `scores`
@@ -237,6 +311,14 @@ export interface CodeKernels {
     state: number,
     scratch: number,
   ): void;
+
+  /**
+   * A whole step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with
+   * the kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
+   * `SIEVE_BUFFERS`, as uint32. The outputs (rows, d) come to be in the buffer of that name, the rest in `results`:
+   * `SIEVE_COUNTS` numbers and `SIEVE_ROW` for each row. Returns how many keys were attended exactly.
+   */
+  sieve?(pages: Pages, step: SieveStep, buffers: number): number;
 }
 
 /**
@@ -245,15 +327,22 @@ export interface CodeKernels {
  */
 export const codeQueryBytes = (rows: number, headDim: number): number => {
   const d = codeDim(headDim);
-  // Rotated rows; 16-bit codes; tables of 16 sums of signs for every 4 dimensions; 16 numbers a row beside them.
-  return rows * (d * 4 + d * 2 + (d / 4) * 16 + 64);
+  // Rotated rows; 16-bit codes, in two orders; tables of 16 sums of signs for every 4 dimensions; 16 numbers a row.
+  return rows * (d * 4 + d * 2 * 2 + (d / 4) * 16 + 64);
 };
 
 /** Bytes of scratch that `seal` needs: a page of keys and values as floats, rotated, and as much again. */
 export const sealScratchBytes = (headDim: number): number => 4 * 64 * codeDim(headDim) * 4 + 4096;
 
-/** The number u_j in (0, 1) of key `position` in turn `turn`, by golden-ratio steps of 32-bit integers: 24 bits of it. */
-export function sampleNumber(position: number, turn: number): number {
-  const bits = (Math.imul(position + 1, 0x9e3779b1) + Math.imul(turn, 0xc13fa9a9)) >>> 8;
-  return (bits + 0.5) / 2 ** 24;
+/** The least and the most binary digits of a scan's scores behind the point. */
+export const SCAN_BITS = { least: -7, most: 7 } as const;
+
+/** As many binary digits as leave room for scores, in nats, up to `largest`; beyond that they lie at the edge. */
+export function scanBits(largest: number): number {
+  // Estimates by signs may be half as large again as any score.
+  const bits = Math.floor(Math.log2(32_767 / (1.5 * Math.LOG2E * largest)));
+  return Math.max(SCAN_BITS.least, Math.min(SCAN_BITS.most, bits));
 }
+
+/** Numbers from one row of a scan to the next. */
+export const scanStride = (n: number): number => (n + 15) & ~7;

@@ -56,8 +56,9 @@ export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32
 /**
  * Bytes of a plane's part of a page, whose contents are, in this order:
  *
- * - sign: signs (4, D / 8, 16) of uint8: bit b of number [g][t][i] is set where dimension 8 t + b of key 16 g + i is
- *   negative; factors (64) of `upper16`; centre (D) of int8; its step, float32, and 12 bytes that are not used.
+ * - sign: signs (4, D / 8, 16) of uint8: bit b of number [g][t][2 i + h] is set where dimension 8 t + b of key
+ *   16 g + 8 h + i is negative; factors (64) of int16, in 32,767 parts of the largest; centre (D) of int8; its step and
+ *   the largest factor, float32, and 8 bytes that are not used.
  * - int4: rows (64, D) of uint8, of each row first the key's D / 2 numbers and then the value's. The lower four bits
  *   of number i of a half are the code of dimension i, the upper four that of dimension D / 2 + i. Then the steps
  *   (64, 2), of key and value, of `upper16`.

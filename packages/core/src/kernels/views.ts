@@ -5,6 +5,7 @@ export interface Views {
   u32: Uint32Array;
   f32: Float32Array;
   u16: Uint16Array;
+  i16: Int16Array;
 }
 
 /** Views of the whole memory that follow it as it grows: `views().f32[address / 4]`. */
@@ -19,6 +20,7 @@ export function viewsOf(memory: WebAssembly.Memory): () => Views {
         u32: new Uint32Array(buffer),
         f32: new Float32Array(buffer),
         u16: new Uint16Array(buffer),
+        i16: new Int16Array(buffer),
       };
     }
     return views;

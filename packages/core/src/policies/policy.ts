@@ -2,12 +2,14 @@
  * A policy: budget, selector and tail estimate, under one name. `dense` has none of them and reads every key.
  */
 import { type Budget, parseBudget } from '../budgets/index.ts';
+import type { HeadQuery } from '../cache/head-query.ts';
 import { KeysieveError } from '../errors.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/reference/rounding.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
+import { type Attended, attendSieve } from './sieve-step.ts';
 
 /** A policy as it is written, and as it travels between threads. */
 export interface PolicySpec {
@@ -29,6 +31,8 @@ export interface SparsePolicy {
   readonly budget: Budget;
   readonly selector: Selector;
   readonly tail: Tail;
+  /** Selector and tail at once, where that can be: undefined where it cannot. */
+  readonly attend?: (query: HeadQuery, budget: Budget) => Attended | undefined;
   /** How rows are certified whose own certificate will not do, where that was asked for. */
   readonly certifier?: Certifier;
 }
@@ -64,8 +68,8 @@ export const DEFAULT_BUDGET = 'fixed:256';
  * - `quest`: boxes of 16 keys with the largest bounds (arXiv 2406.10774).
  * - `window`: the first and the last keys (StreamingLLM, arXiv 2309.17453).
  */
-const SPARSE_POLICIES: Readonly<Record<string, { selector: string; tail: string }>> = {
-  sieve: { selector: 'sieve', tail: 'sampled' },
+const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
+  sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve },
   int8: { selector: 'int8-scan', tail: 'none' },
   'int8-means': { selector: 'int8-scan', tail: 'page-means' },
   sign: { selector: 'sign-scan', tail: 'none' },
@@ -74,6 +78,12 @@ const SPARSE_POLICIES: Readonly<Record<string, { selector: string; tail: string 
   quest: { selector: 'quest', tail: 'none' },
   window: { selector: 'window', tail: 'none' },
 };
+
+interface PolicyParts {
+  selector: string;
+  tail: string;
+  attend?: NonNullable<SparsePolicy['attend']>;
+}
 
 /** Every policy that there is. */
 export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES)];
@@ -93,7 +103,14 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, certify }:
       remedy: `Choose one of ${POLICY_NAMES.join(', ')}.`,
     });
   }
-  const policy = { kind: 'sparse', name, budget: parseBudget(budget), tail: tail() } as const;
+  const attend = parts?.attend;
+  const policy = {
+    kind: 'sparse',
+    name,
+    budget: parseBudget(budget),
+    tail: tail(),
+    ...(attend && { attend }),
+  } as const;
   if (certifier === undefined) return { ...policy, selector: selector() };
   // A sample that a block of queries shares has no certificate of its own: every position is asked.
   const { blocks: _, ...single } = selector();

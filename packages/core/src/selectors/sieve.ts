@@ -16,8 +16,9 @@
  * on with every position, so that no key is passed over for ever.
  */
 import type { Budget } from '../budgets/budget.ts';
-import { estimatedSum, openFrom, prepareCodes, scanAll, scoreListed } from '../cache/code-query.ts';
+import { estimatedSum, openFrom, prepareCodes, scanAll, scanBitsOf, scoreListed } from '../cache/code-query.ts';
 import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOver } from '../cache/head-query.ts';
+import { type SamplePlan, type SieveStep, scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
 import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK_KEYS, selectAll } from './selector.ts';
 import { signBytesOf } from './sign-scan.ts';
@@ -55,8 +56,8 @@ export default function createSieve(): Selector {
       for (let tried = Math.min(SMALLEST_BUDGET, keys); tried < query.n; tried *= GROWTH) {
         const { selection, tailMass } = choose(query, tried, scanned, 0);
         if (tailMass <= budget.tailMass) return selection;
-        // What the choice has overwritten.
-        scanAll(query);
+        // The open page's scores, which the choice has overwritten.
+        scanAll(query, scanned.bits);
       }
       return all(query, scanned.bytes);
     },
@@ -83,15 +84,45 @@ interface Scan {
   /** ln of the sum of e^score over all keys, by their signs, for each row. */
   logSums: number[];
   bytes: number;
+  /** Binary digits of its scores. */
+  bits: number;
+}
+
+/** Bytes of the scan. */
+export const scanBytes = ({ n, shape }: HeadQuery): number =>
+  signBytesOf(n, shape.headDim, rowBytes(shape.headDim, shape.precision));
+
+/** Bytes of a key or of a value of 4 bits, and its step. */
+export const codedBytes = (headDim: number): number => codeDim(headDim) / 2 + 2;
+
+/**
+ * The whole step for `CodeKernels.sieve`; `rounding` is what that says. Undefined where a budget asks for more than a
+ * number of keys, or for all of them.
+ */
+export function sieveStep(query: HeadQuery, budget: Budget, rounding: number): SieveStep | undefined {
+  const { n, rows } = query;
+  const keys = keysOfGroup(query, budget);
+  const most = sampleSize(keys, n);
+  if (budget.tailMass !== undefined || (keys >= n && most >= n)) return undefined;
+  return {
+    n,
+    rows,
+    bits: scanBitsOf(query),
+    plan: samplePlan(n, most),
+    temper: TEMPER,
+    logCap: Math.log(CAP),
+    exact: exactPlan(keys, n, EXACT_SHARE / most),
+    rounding,
+  };
 }
 
 /** Scores all keys by their signs. */
 function scan(query: HeadQuery): Scan {
-  const { n, rows, shape } = query;
+  const bits = scanBitsOf(query);
   prepareCodes(query);
-  scanAll(query);
-  const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(query, row)));
-  return { logSums, bytes: signBytesOf(n, shape.headDim, rowBytes(shape.headDim, shape.precision)) };
+  scanAll(query, bits);
+  const logSums = Array.from({ length: query.rows }, (_, row) => logOf(estimatedSum(query, row, bits)));
+  return { logSums, bits, bytes: scanBytes(query) };
 }
 
 /**
@@ -101,8 +132,8 @@ function scan(query: HeadQuery): Scan {
 function choose(
   query: HeadQuery,
   keys: number,
-  { logSums, bytes }: Scan,
-  exactShare = EXACT_SHARE,
+  { logSums, bytes, bits }: Scan,
+  exactShare: number = EXACT_SHARE,
 ): { selection: Selection; tailMass: number } {
   const { n, rows } = query;
   const home = homeOf(query);
@@ -111,16 +142,10 @@ function choose(
   const m = sampleSize(keys, n);
 
   views().f32.set(logSums, workspace.offsets / 4);
-  kernels.poolScores(workspace.scores, stride, rows, n, workspace.offsets, TEMPER, workspace.pooled);
-  const plan = {
-    n,
-    sinks: Math.min(n, SINK_KEYS),
-    keptFrom: Math.max(0, n - (keptOf(n) - SINK_KEYS)),
-    most: m,
-    turn: n,
-  };
-  const { pooled, indices, logProbabilities, threshold, scratch } = workspace;
-  const drawn = kernels.sampleKeys(pooled, plan, indices, logProbabilities, threshold, scratch);
+  const { scans, offsets, pooled, drawTables, indices, logProbabilities, threshold, groups, scratch } = workspace;
+  kernels.poolScans(scans, scanStride(n), rows, n, bits, offsets, TEMPER, pooled, false);
+  const lists = [indices, logProbabilities, threshold, groups] as const;
+  const drawn = kernels.drawKeys(pooled, samplePlan(n, m), bits, drawTables, ...lists, scratch);
 
   // The open page's keys, all drawn, come last; their exact scores are at the end of the rows and stay there.
   const open = n - openFrom(n);
@@ -136,10 +161,9 @@ function choose(
     return logOf(sumOver(home, scores + (n - open) * 4, open, sumOver(home, scores, coded)));
   });
   views().f32.set(totals, workspace.offsets / 4);
-  kernels.poolScores(workspace.scores, stride, rows, coded, workspace.offsets, 1, workspace.pooled);
+  kernels.poolScores(workspace.scores, stride, rows, coded, workspace.offsets, workspace.pooled);
 
-  const least = exactShare === 0 ? Number.NEGATIVE_INFINITY : Math.log(exactShare / m);
-  const { exact, parts } = split(query, coded, Math.max(SINK_KEYS, keys - open), least);
+  const { exact, parts } = split(query, coded, exactPlan(keys, n, exactShare / m));
   const positions = positionsBuffer(query);
   const probabilities = views().f32.subarray(logProbabilities / 4);
   for (let i = 0; i < open; i++) {
@@ -149,7 +173,7 @@ function choose(
   const selection = {
     count: exact + open,
     sample: { parts },
-    bytesScanned: bytes + coded * (codeDim(query.shape.headDim) / 2 + 2),
+    bytesScanned: bytes + coded * codedBytes(query.shape.headDim),
   };
   return { selection, tailMass: shareOfCoded(query, parts, totals) };
 }
@@ -165,33 +189,50 @@ function shareOfCoded(query: HeadQuery, [a, b, c]: Sample['parts'], totals: read
   return Math.max(...shares);
 }
 
+/** Which keys are drawn for certain, for a sample of `most`. */
+const samplePlan = (n: number, most: number): SamplePlan => ({
+  n,
+  sinks: Math.min(n, SINK_KEYS),
+  keptFrom: Math.max(0, n - (keptOf(n) - SINK_KEYS)),
+  most,
+  turn: n,
+});
+
+/** Which keys are attended exactly, beside those of the open page: sinks and recent keys come first. */
+function exactPlan(keys: number, n: number, leastShare: number): SieveStep['exact'] {
+  const open = n - openFrom(n);
+  const most = Math.max(SINK_KEYS, keys - open);
+  const { sinks, recent } = keptKeys(most + open);
+  return { most, leastLog: Math.log(leastShare), sinks, recentFrom: n - recent };
+}
+
 /**
- * Splits the sample, whose shares stand in `pooled` and whose log-weights in the scores, both (coded): the `most`
- * largest shares that are at least e^least go to the front of the positions, with the sinks and the recent keys; the
- * others into the coded list.
+ * Splits the sample, whose shares stand in `pooled` and whose log-weights in the scores, both (coded): the largest
+ * shares go to the front of the positions, with the sinks and the recent keys; the others into the coded list.
  */
 function split(
   query: HeadQuery,
   coded: number,
-  most: number,
-  least: number,
+  { most, leastLog, sinks, recentFrom }: SieveStep['exact'],
 ): { exact: number; parts: Sample['parts'] } {
-  const { n, rows } = query;
+  const { rows } = query;
   const { kernels, views, workspace } = homeOf(query);
   const { indices, logProbabilities, scores, pooled: shares, codedIndices, codedScores, parts, scratch } = workspace;
   const { f32, i32 } = views();
-  // Sinks and recent keys come first, whatever their shares. They are at the ends of the list.
-  const { sinks, recent } = keptKeys(most + n - openFrom(n));
+  // Sinks and recent keys are at the ends of the list.
   const position = (j: number) => i32[indices / 4 + j] as number;
   for (let j = 0; j < coded && position(j) < sinks; j++) f32[shares / 4 + j] = Number.MAX_VALUE;
-  for (let j = coded - 1; j >= 0 && position(j) >= n - recent; j--) f32[shares / 4 + j] = Number.MAX_VALUE;
+  for (let j = coded - 1; j >= 0 && position(j) >= recentFrom; j--) f32[shares / 4 + j] = Number.MAX_VALUE;
 
   const chosenCount = Math.min(most, coded);
   if (chosenCount > 0) kernels.selectLargest(shares, coded, chosenCount, 0, codedIndices, scratch);
   const stride = strideOf(query);
   const exact = kernels.splitSample(
     { indices, logProbabilities, scores, stride, rows, count: coded },
-    { shares, chosen: codedIndices, chosenCount, least, codedIndices, codedScores, codedStride: stride, parts },
+    {
+      ...{ shares, chosen: codedIndices, chosenCount, least: leastLog },
+      ...{ codedIndices, codedScores, codedStride: stride, parts },
+    },
   );
   const [certain = 0, oneHalf = 0, otherHalf = 0] = i32.subarray(parts / 4, parts / 4 + 3);
   return { exact, parts: [certain, oneHalf, otherHalf] };

@@ -19,6 +19,7 @@ import {
 } from '../cache/head-query.ts';
 import { distanceOfHalves, halfOf } from '../certificates/halves.ts';
 import { codeDim } from '../kernels/layout.ts';
+import { codedBytes } from '../selectors/sieve.ts';
 import type { Tail } from './tail.ts';
 
 /**
@@ -26,7 +27,7 @@ import type { Tail } from './tail.ts';
  * so nearly normal, dimensions about 2.4 standard deviations, and 1 / sqrt(12) of a step is left. Scores and values both
  * have it.
  */
-const ROUNDING = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;
+export const ROUNDING = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;
 
 export default function createSampled(): Tail {
   return {
@@ -56,7 +57,7 @@ export default function createSampled(): Tail {
         return Math.hypot(distanceOfHalves(a, b, output, total), rounding);
       });
       // Of each key the value's codes and step; the key's were read to choose.
-      return { bytesRead: keysCoded * (dimensions / 2 + 2), keysCoded, errors };
+      return { bytesRead: keysCoded * codedBytes(query.shape.headDim), keysCoded, errors };
     },
   };
 }

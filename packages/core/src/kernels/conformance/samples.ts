@@ -11,26 +11,31 @@ import {
 } from '../../../test/kernel-rig.ts';
 import { distance } from '../../../test/plain-attention.ts';
 import { createRandom } from '../../../test/random.ts';
-import { type SamplePlan, sampleNumber, sealScratchBytes } from '../code-kernels.ts';
+import { type SamplePlan, scanStride, sealScratchBytes } from '../code-kernels.ts';
+import {
+  DRAW_BITS,
+  DRAW_NUMBERS,
+  DRAW_TABLE_BYTES,
+  drawNumber,
+  drawTables,
+  TURN_STEP,
+  writeDrawTables,
+} from '../draw-tables.ts';
 import { scratchBytes, stateBytes, stateOutputs } from '../kernels.ts';
 import { codeDim } from '../layout.ts';
 import { codedKey, row4 } from '../reference/codes.ts';
 import { turnedBack } from '../reference/rotation.ts';
 
-function draw(rig: KernelRig, pooled: Float32Array, plan: SamplePlan) {
+function draw(rig: KernelRig, pooled: Int16Array, plan: SamplePlan, bits: number) {
   const { n } = plan;
   const [indices, probabilities, threshold] = [rig.allocate((n + 4) * 4), rig.allocate((n + 4) * 4), rig.allocate(4)];
   // What lies behind the keys must not be counted.
-  const padded = new Float32Array(n + 4).fill(100);
+  const padded = new Int16Array(n + 8).fill(32_767);
   padded.set(pooled);
-  const count = rig.kernels.sampleKeys(
-    rig.place(padded),
-    plan,
-    indices,
-    probabilities,
-    threshold,
-    rig.allocate(16_384),
-  );
+  const tables = rig.allocate(DRAW_TABLE_BYTES);
+  writeDrawTables(rig.views().u32.buffer, tables);
+  const lists = [indices, probabilities, threshold, rig.allocate((n / 8 + 2) * 8)] as const;
+  const count = rig.kernels.drawKeys(placeScan(rig, padded), plan, bits, tables, ...lists, rig.allocate(16_384));
   return {
     positions: rig.ints(indices, count),
     logs: rig.floats(probabilities, count),
@@ -38,36 +43,81 @@ function draw(rig: KernelRig, pooled: Float32Array, plan: SamplePlan) {
   };
 }
 
-/** What float32, and a logarithm by a polynomial, may move a priority by. */
-const MOVED = 1e-4;
+function placeScan(rig: KernelRig, numbers: Int16Array): number {
+  const address = rig.allocate(numbers.length * 2 + 16);
+  rig.views().i16.set(numbers, address / 2);
+  return address;
+}
+
+/** Numbers in nats as those of a scan. */
+const inUnits = (nats: Float32Array, bits: number): Int16Array =>
+  Int16Array.from(nats, (x) => Math.max(-32_768, Math.min(32_767, Math.round((x / Math.LN2) * 2 ** bits))));
+
+/** Numbers that are spread by some nats, and the binary digits that have room for them. */
+const SCANS = [
+  [1, 1, 7],
+  [3, 5, 7],
+  [8, 0, 7],
+  [100, 1, 7],
+  [3001, 4, 7],
+  [3001, 30, 5],
+  [500, 400, 3],
+  [500, 100_000, -4],
+] as const;
 
 export function describeSamples(kernels: KernelsUnderTest): void {
   describe('estimateMass', () => {
     it('is the sum of e^score to 4 %', () => {
       const rig = createRig(kernels);
-      for (const [n, spread] of [
-        [1, 1],
-        [3, 5],
-        [8, 0],
-        [100, 1],
-        [3001, 4],
-        [3001, 30],
-      ] as const) {
-        const scores = createRandom(n + spread)
-          .normals(n, spread)
-          .map((x) => x - 50);
+      for (const [n, spread, bits] of SCANS) {
+        const scan = inUnits(createRandom(n + spread).normals(n, spread), bits);
         const statistics = rig.allocate(8);
-        rig.kernels.estimateMass(rig.place(scores), n, statistics);
+        rig.kernels.estimateMass(placeScan(rig, scan), n, bits, statistics);
         const [largest = 0, sum = 0] = rig.floats(statistics, 2);
-        expect(largest).toBe(Math.max(...scores));
-        const truth = scores.reduce((total, x) => total + Math.exp(x - largest), 0);
+        const scores = Float64Array.from(scan, (x) => x * Math.LN2 * 2 ** -bits);
+        const most = scores.reduce((a, b) => Math.max(a, b));
+        expect(Math.abs(largest - most)).toBeLessThanOrEqual(1e-6 * Math.abs(most));
+        const truth = scores.reduce((total, x) => total + Math.exp(x - most), 0);
         expect(Math.abs(sum - truth)).toBeLessThanOrEqual(0.045 * truth);
       }
     });
   });
 
+  describe('poolScans', () => {
+    it('gives the largest of the rows, tempered, and of what was there', () => {
+      for (const [n, spread, bits] of SCANS) {
+        for (const rows of [1, 3, 5]) {
+          const rig = createRig(kernels, 2 ** 20);
+          const random = createRandom(n + rows);
+          const stride = scanStride(n);
+          const scans = inUnits(random.normals(rows * stride, spread), bits);
+          const offsets = random.normals(rows, spread / 2);
+          const address = placeScan(rig, scans);
+          const pooled = rig.allocate(stride * 2);
+          const unit = Math.LN2 * 2 ** -bits;
+          const shareOf = (row: number, j: number) =>
+            ((scans[row * stride + j] as number) * unit - (offsets[row] as number)) / unit;
+          const edge = 32_767;
+          const temper = 0.75;
+          const wanted = (rowCount: number, j: number) => {
+            const shares = Array.from({ length: rowCount }, (_, row) => shareOf(row, j));
+            return temper * Math.max(...shares.map((share) => Math.max(-edge, Math.min(edge, share))));
+          };
+          const first = Math.ceil(rows / 2);
+          rig.kernels.poolScans(address, stride, first, n, bits, rig.place(offsets), temper, pooled, false);
+          const found = () => rig.views().i16.slice(pooled / 2, pooled / 2 + n);
+          for (const [j, share] of found().entries()) expect(Math.abs(share - wanted(first, j))).toBeLessThan(2);
+          if (first === rows) continue;
+          const [rest, offset] = [address + first * stride * 2, rig.place(offsets.subarray(first))];
+          rig.kernels.poolScans(rest, stride, rows - first, n, bits, offset, temper, pooled, true);
+          for (const [j, share] of found().entries()) expect(Math.abs(share - wanted(rows, j))).toBeLessThan(2);
+        }
+      }
+    });
+  });
+
   describe('poolScores', () => {
-    it('gives the largest of the rows, tempered', () => {
+    it('gives the largest of the rows', () => {
       for (const n of [1, 3, 4, 65]) {
         for (const rows of [1, 3, 5]) {
           const rig = createRig(kernels, 2 ** 20);
@@ -75,9 +125,9 @@ export function describeSamples(kernels: KernelsUnderTest): void {
           const scores = random.normals(rows * (n + 3), 5);
           const offsets = random.normals(rows, 3);
           const pooled = rig.allocate(n * 4 + 4);
-          rig.kernels.poolScores(rig.place(scores), n + 3, rows, n, rig.place(offsets), 0.75, pooled);
+          rig.kernels.poolScores(rig.place(scores), n + 3, rows, n, rig.place(offsets), pooled);
           const truth = Array.from({ length: n }, (_, j) =>
-            Math.max(...Array.from(offsets, (offset, row) => 0.75 * ((scores[row * (n + 3) + j] as number) - offset))),
+            Math.max(...Array.from(offsets, (offset, row) => (scores[row * (n + 3) + j] as number) - offset)),
           );
           expect(distance(rig.floats(pooled, n), truth).largest).toBeLessThan(1e-5);
           expect(rig.floats(pooled + n * 4, 1)[0]).toBeNaN();
@@ -86,21 +136,25 @@ export function describeSamples(kernels: KernelsUnderTest): void {
     });
   });
 
-  describe('sampleKeys', () => {
+  describe('drawKeys', () => {
     it('draws the keys whose share outweighs their number, as many as there is room for', () => {
       const cases = fc.record({
         n: fc.integer({ min: 1, max: 3000 }),
-        spread: fc.constantFrom(0, 0.1, 1, 4, 20),
+        spread: fc.constantFrom(0, 0.1, 1, 4, 20, 400),
+        middle: fc.constantFrom(-9, 0, 40, -1000),
+        bits: fc.constantFrom(7, 6, 2, -1, -7),
         share: fc.double({ min: 0.01, max: 1.2, noNaN: true }),
         sinks: fc.integer({ min: 0, max: 5 }),
         recent: fc.integer({ min: 0, max: 90 }),
         turn: fc.nat(1_000_000),
       });
       fc.assert(
-        fc.property(cases, ({ n, spread, share, sinks, recent, turn }) => {
-          const g = createRandom(turn)
-            .normals(n, spread)
-            .map((x) => x - 9);
+        fc.property(cases, ({ n, spread, middle, bits, share, sinks, recent, turn }) => {
+          const nats = createRandom(turn).normals(n, spread);
+          const g = inUnits(
+            nats.map((x) => x + middle),
+            bits,
+          );
           const plan = {
             n,
             sinks: Math.min(n, sinks),
@@ -108,10 +162,9 @@ export function describeSamples(kernels: KernelsUnderTest): void {
             most: Math.ceil(share * n),
             turn,
           };
-          const { positions, logs, threshold } = draw(createRig(kernels, 2 ** 20), g, plan);
+          const { positions, logs, threshold } = draw(createRig(kernels, 2 ** 20), g, plan, bits);
           const kept = (j: number) => j < plan.sinks || j >= plan.keptFrom;
           const all = Array.from({ length: n }, (_, j) => j);
-          expect([...positions]).toEqual([...new Set(positions)].sort((a, b) => a - b));
           if (plan.most >= n) {
             expect([...positions]).toEqual(all);
             expect(threshold).toBe(Number.NEGATIVE_INFINITY);
@@ -119,40 +172,38 @@ export function describeSamples(kernels: KernelsUnderTest): void {
             return;
           }
           const certain = all.filter(kept).length;
-          expect(positions.length).toBeLessThanOrEqual(Math.max(plan.most, certain));
-          const priority = (j: number) => (g[j] as number) - Math.log(sampleNumber(j, turn));
-          const drawn = new Set(positions);
-          for (const j of all) {
-            if (kept(j)) expect(drawn.has(j)).toBe(true);
-            else if (priority(j) > threshold + MOVED) expect(drawn.has(j), `${j} of ${n}`).toBe(true);
-            else if (priority(j) < threshold - MOVED) expect(drawn.has(j), `${j} of ${n}`).toBe(false);
-          }
+          const down = 2 ** (DRAW_BITS - bits);
+          const number = (j: number) => Math.floor(drawNumber((j + turn * TURN_STEP) % DRAW_NUMBERS) / down);
+          const priority = (j: number) => Math.min(32_767, (g[j] as number) + number(j));
+          const t = threshold === Number.POSITIVE_INFINITY ? 32_768 : Math.round((threshold / Math.LN2) * 2 ** bits);
+          expect([...positions]).toEqual(all.filter((j) => kept(j) || priority(j) >= t));
           for (const [i, j] of positions.entries()) {
-            const wanted = kept(j) ? 0 : Math.min(0, (g[j] as number) - threshold);
-            expect(Math.abs((logs[i] as number) - wanted)).toBeLessThan(MOVED);
+            const missing = (t - (g[j] as number)) * down;
+            const log = kept(j) || missing <= 0 ? 0 : (drawTables().logs[missing] as number);
+            expect(logs[i]).toBeCloseTo(log, 5);
           }
+          expect(positions.length).toBeLessThanOrEqual(Math.max(plan.most, certain));
           if (certain >= plan.most) {
             expect(threshold).toBe(Number.POSITIVE_INFINITY);
             return;
           }
-          expect(threshold * 16).toBe(Math.round(threshold * 16));
           // One step lower there would be too many.
-          const lower = all.filter((j) => kept(j) || priority(j) >= threshold - 1 / 16 - MOVED);
-          if (threshold > -64) expect(lower.length).toBeGreaterThan(plan.most);
+          expect(all.filter((j) => kept(j) || priority(j) >= t - 1).length).toBeGreaterThan(plan.most);
         }),
-        { numRuns: 120, seed: 4 },
+        { numRuns: 150, seed: 4 },
       );
     });
 
     it('is fair: over many turns a weighted sample adds up to the whole', () => {
       const n = 700;
-      const g = createRandom(1).normals(n, 2);
-      const weights = Float64Array.from(g, (x, j) => Math.exp(x) * (1 + (j % 7)));
+      const nats = createRandom(1).normals(n, 2);
+      const g = inUnits(nats, 7);
+      const weights = Float64Array.from(nats, (x, j) => Math.exp(x) * (1 + (j % 7)));
       const whole = weights.reduce((a, b) => a + b, 0);
       const rig = createRig(kernels, 2 ** 26);
       let total = 0;
       for (let turn = 0; turn < 400; turn++) {
-        const { positions, logs } = draw(rig, g, { n, sinks: 2, keptFrom: n - 5, most: 120, turn });
+        const { positions, logs } = draw(rig, g, { n, sinks: 2, keptFrom: n - 5, most: 120, turn }, 7);
         for (const [i, j] of positions.entries()) total += (weights[j] as number) * Math.exp(-(logs[i] as number));
       }
       // A sample of 120 is off by some 7 %, and 400 of them by a 20th of that.

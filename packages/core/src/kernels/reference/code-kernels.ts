@@ -7,10 +7,10 @@ import { type Pages, stateOutputs } from '../kernels.ts';
 import { codeDim, PAGE_KEYS } from '../layout.ts';
 import { type Views, viewsOf } from '../views.ts';
 import { boundOf, centreOf, codedKey, row4, row8, signRow } from './codes.ts';
+import { draw } from './draw.ts';
 import { rotated, turnedBack } from './rotation.ts';
 import { floatAbove, floatBelow } from './rounding.ts';
 import { at, dot, exactRow, floatsAt, norm, takeWeights } from './rows.ts';
-import { draw } from './sample.ts';
 import { sealPage } from './seal.ts';
 
 /**
@@ -67,41 +67,53 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
       this.rotate(queries, rows, headDim, codeQuery, scratch);
     },
 
-    scanSigns(pages, from, to, codeQuery, rows, scores, stride, bases, baseStride) {
-      const { f32 } = views();
+    scanSigns(pages, from, to, codeQuery, rows, bits, scans, stride, bases, baseStride) {
+      const { f32, i16 } = views();
       for (let row = 0; row < rows; row++) {
         const query = rotatedQuery(codeQuery, row, pages);
         for (let position = from; position < to; position++) {
           const key = codedKey(views(), pages, position);
           const base = dot(query, centreOf(views(), key));
           f32[bases / 4 + row * baseStride + pageAfter(from, position)] = base;
-          f32[scores / 4 + row * stride + position - from] = base + dot(query, signRow(views(), key));
+          i16[scans / 2 + row * stride + position - from] = inUnits(base + dot(query, signRow(views(), key)), bits);
         }
       }
     },
 
-    estimateMass(scores, n, statistics) {
-      const { f32 } = views();
-      const list = f32.subarray(scores / 4, scores / 4 + n);
+    estimateMass(scan, n, bits, statistics) {
+      const { f32, i16 } = views();
+      const list = Array.from(i16.subarray(scan / 2, scan / 2 + n), (score) => score * unitOf(bits));
       const largest = list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      const weight = (x: number) => (largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(x - largest));
-      f32.set([largest, list.reduce((sum, x) => sum + weight(x), 0)], statistics / 4);
+      f32.set([largest, list.reduce((sum, x) => sum + Math.exp(x - largest), 0)], statistics / 4);
     },
 
-    poolScores(scores, stride, rows, n, offsets, temper, pooled) {
+    poolScans(scans, stride, rows, n, bits, offsets, temper, pooled, further) {
+      const { f32, i16 } = views();
+      for (let j = 0; j < n; j++) {
+        let largest = further ? at(i16, pooled / 2 + j) : SCAN_LIMITS[0];
+        for (let row = 0; row < rows; row++) {
+          const offset = inUnits(at(f32, offsets / 4 + row), bits);
+          const share = within16(at(i16, scans / 2 + row * stride + j) - offset);
+          largest = Math.max(largest, Math.round(temper * share));
+        }
+        i16[pooled / 2 + j] = largest;
+      }
+    },
+
+    poolScores(scores, stride, rows, n, offsets, pooled) {
       const { f32 } = views();
       for (let j = 0; j < n; j++) {
         let largest = Number.NEGATIVE_INFINITY;
         for (let row = 0; row < rows; row++) {
           largest = Math.max(largest, at(f32, scores / 4 + row * stride + j) - at(f32, offsets / 4 + row));
         }
-        f32[pooled / 4 + j] = temper * largest;
+        f32[pooled / 4 + j] = largest;
       }
     },
 
-    sampleKeys(pooled, plan, indices, logProbabilities, threshold) {
-      const { f32, i32 } = views();
-      const drawn = draw(f32.subarray(pooled / 4, pooled / 4 + plan.n), plan);
+    drawKeys(pooled, plan, bits, _tables, indices, logProbabilities, threshold) {
+      const { f32, i16, i32 } = views();
+      const drawn = draw(i16.subarray(pooled / 2, pooled / 2 + plan.n), plan, bits);
       i32.set(drawn.positions, indices / 4);
       f32.set(drawn.logProbabilities, logProbabilities / 4);
       f32[threshold / 4] = drawn.threshold;
@@ -219,6 +231,17 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
     },
   };
 }
+
+/** The least and the largest number of a scan. */
+const SCAN_LIMITS = [-32_768, 32_767] as const;
+
+const within16 = (x: number): number => Math.max(SCAN_LIMITS[0], Math.min(SCAN_LIMITS[1], x));
+
+/** Nats in a unit of a scan. */
+const unitOf = (bits: number): number => Math.LN2 * 2 ** -bits;
+
+/** A score in nats as a number of a scan. */
+const inUnits = (score: number, bits: number): number => within16(Math.round(score / unitOf(bits)));
 
 /** Log-weights `scores` (rows, stride), and the state that they are taken into. */
 interface WeightedRows {

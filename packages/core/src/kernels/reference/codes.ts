@@ -23,7 +23,10 @@ export const signBytes = (dimensions: number): number => (PAGE_KEYS * dimensions
 
 /** Byte of the signs that holds dimension `i` of a key of the page; `i` % 8 is the bit. */
 export const signByte = (dimensions: number, key: number, i: number): number =>
-  Math.floor(key / 16) * dimensions * 2 + Math.floor(i / 8) * 16 + (key % 16);
+  Math.floor(key / 16) * dimensions * 2 + Math.floor(i / 8) * 16 + 2 * (key % 8) + (Math.floor(key / 8) % 2);
+
+/** Parts of a page's largest factor, in which the factors are kept. */
+export const FACTOR_PARTS = 32_767;
 
 /** c (D), the page's centre. */
 export function centreOf(views: Views, { record, pages }: CodedKey): Float64Array {
@@ -33,11 +36,18 @@ export function centreOf(views: Views, { record, pages }: CodedKey): Float64Arra
   return Float64Array.from({ length: dimensions }, (_, i) => signed(at(bytes(views), address + i)) * step);
 }
 
+/** The largest factor of the page. */
+export function pageFactorOf({ f32 }: Views, { record, pages }: CodedKey): number {
+  const dimensions = codeDim(pages.headDim);
+  return at(f32, (record + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1);
+}
+
 /** f sign y (D). */
 export function signRow(views: Views, { record, key, pages }: CodedKey): Float64Array {
   const dimensions = codeDim(pages.headDim);
   const address = record + pages.sign;
-  const factor = fromUpper16(at(views.u16, (address + signBytes(dimensions)) / 2 + key));
+  const parts = at(views.u16, (address + signBytes(dimensions)) / 2 + key);
+  const factor = (parts / FACTOR_PARTS) * pageFactorOf(views, { record, key, pages });
   return Float64Array.from({ length: dimensions }, (_, i) => {
     const negative = (at(bytes(views), address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
     return negative ? -factor : factor;

@@ -3,7 +3,7 @@ import type { Pages } from '../kernels.ts';
 import { BOX_KEYS, PAGE_KEYS } from '../layout.ts';
 import { fromUpper16, toUpper16 } from '../upper16.ts';
 import type { Views } from '../views.ts';
-import { boundAddress, bytes, centreOf, codedKey, row8, signByte, signBytes } from './codes.ts';
+import { boundAddress, bytes, centreOf, codedKey, FACTOR_PARTS, row8, signByte, signBytes } from './codes.ts';
 import { rotated } from './rotation.ts';
 import { floatAbove } from './rounding.ts';
 import { at, exactRow, norm, recordAddress } from './rows.ts';
@@ -32,14 +32,16 @@ export function sealPage(views: Views, pages: Pages, page: number): boolean {
     writeCentre(views, pages, page, rotated(mean(rows.keys)));
     const centre = centreOf(views, codedKey(views, pages, page * PAGE_KEYS));
     const residuals = rows.keys.map((key) => rotated(key).map((x, i) => x - at(centre, i)));
+    const factors: number[] = [];
     for (const [key, y] of residuals.entries()) {
-      writeSigns(views, record + pages.sign, key, y);
+      factors.push(writeSigns(views, record + pages.sign, key, y));
       if (pages.int4 === 0) continue;
       const lower = pages.int8 === 0 ? undefined : record + pages.int8 + (key * y.length) / 2;
       writeCodes(views, pages, record, key, 'key', y, lower);
       writeCodes(views, pages, record, key, 'value', rotated(rows.values[key] as Float64Array));
       if (lower !== undefined) writeBound(views, pages, page * PAGE_KEYS + key, y, centre);
     }
+    writeFactors(views, record + pages.sign, centre.length, factors);
   }
   if (pages.summary !== 0) writeSummary(views, record + pages.summary, rows);
   if (pages.boxes !== 0) writeBoxes(views, record + pages.boxes, rows.keys);
@@ -58,8 +60,8 @@ function writeCentre(views: Views, pages: Pages, page: number, centre: Float64Ar
   views.f32[(address + dimensions) / 4] = step;
 }
 
-/** The signs of y, and f = ||y||^2 / ||y||_1. */
-function writeSigns(views: Views, address: number, key: number, y: Float64Array): void {
+/** The signs of y. Returns f = ||y||^2 / ||y||_1. */
+function writeSigns(views: Views, address: number, key: number, y: Float64Array): number {
   let sum = 0;
   for (let first = 0; first < y.length; first += 8) {
     let byte = 0;
@@ -70,8 +72,15 @@ function writeSigns(views: Views, address: number, key: number, y: Float64Array)
     }
     bytes(views)[address + signByte(y.length, key, first)] = byte;
   }
-  const factor = sum === 0 ? 0 : norm(y) ** 2 / sum;
-  views.u16[(address + signBytes(y.length)) / 2 + key] = toUpper16(factor);
+  return sum === 0 ? 0 : norm(y) ** 2 / sum;
+}
+
+/** The factors of a page in parts of the largest, and that. */
+function writeFactors(views: Views, address: number, dimensions: number, factors: readonly number[]): void {
+  const largest = floatAbove(Math.max(...factors));
+  const parts = factors.map((factor) => (largest === 0 ? 0 : Math.ceil((factor / largest) * FACTOR_PARTS)));
+  views.u16.set(parts, (address + signBytes(dimensions)) / 2);
+  views.f32[(address + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1] = largest;
 }
 
 /** The int8 codes of y or of R v (D): the upper halves in int4, with their step, and the lower halves at `lower`. */

@@ -22,6 +22,13 @@ describe('the compiled kernels', () => {
     expect(wasmSupported()).toBe(true);
   });
 
+  it('put nothing of their own into the memory, which is not theirs', () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+    const bytes = new Uint8Array(memory.buffer).fill(0xa5);
+    new WebAssembly.Instance(moduleOf(PLAIN_KERNELS), { env: { memory } });
+    expect(bytes.every((byte) => byte === 0xa5)).toBe(true);
+  });
+
   it('run on the memory that they are made for', () => {
     for (const shared of [true, false]) {
       const memory = new WebAssembly.Memory({ initial: 1, maximum: 2, shared });

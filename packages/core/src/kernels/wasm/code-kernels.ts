@@ -5,6 +5,7 @@ import type { CodeKernels } from '../code-kernels.ts';
 type ExactArguments = [table: number, headOffset: number, d: number, half: number];
 /** One plane of a head, by its offset in the page. */
 type PlaneArguments = [table: number, headOffset: number, d: number, plane: number];
+type PlanArguments = [n: number, sinks: number, keptFrom: number, most: number, turn: number];
 type ListArguments = [indices: number, count: number];
 type ScoreArguments = [rows: number, scores: number, stride: number];
 type RotateArguments = [source: number, rows: number, d: number, destination: number, scratch: number];
@@ -23,12 +24,12 @@ export interface CodeExports {
   scanSigns(
     ...args: [
       ...PlaneArguments,
-      ...[from: number, to: number, codeQuery: number],
-      ...ScoreArguments,
-      ...[bases: number, baseStride: number],
+      ...[from: number, to: number, codeQuery: number, rows: number, bits: number],
+      ...[scans: number, stride: number, bases: number, baseStride: number],
     ]
   ): void;
   estimateMass: CodeKernels['estimateMass'];
+  poolScans: CodeKernels['poolScans'];
   poolScores: CodeKernels['poolScores'];
   splitSample(
     ...args: [
@@ -37,10 +38,18 @@ export interface CodeExports {
       ...[codedIndices: number, codedScores: number, codedStride: number, parts: number],
     ]
   ): number;
-  sampleKeys(
+  drawKeys(
     ...args: [
-      ...[pooled: number, n: number, sinks: number, keptFrom: number, most: number, turn: number],
-      ...[indices: number, logProbabilities: number, threshold: number, scratch: number],
+      ...[pooled: number, ...PlanArguments, bits: number, tables: number],
+      ...[indices: number, logProbabilities: number, threshold: number, groups: number, scratch: number],
+    ]
+  ): number;
+  sieve(
+    ...args: [
+      ...ExactArguments,
+      ...[signPlane: number, codePlane: number, n: number, rows: number, bits: number],
+      ...[sinks: number, keptFrom: number, most: number, turn: number, temper: number, logCap: number],
+      ...[exactSinks: number, exactFrom: number, mostExact: number, least: number, rounding: number, buffers: number],
     ]
   ): number;
   scoreCodes(
@@ -92,9 +101,12 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
     rotate: wasm.rotate,
     rotateBack: wasm.rotateBack,
     prepareCodes: wasm.prepareCodes,
-    scanSigns: ({ table, headOffset, headDim, sign }, from, to, codeQuery, rows, scores, stride, bases, baseStride) =>
-      wasm.scanSigns(table, headOffset, headDim, sign, from, to, codeQuery, rows, scores, stride, bases, baseStride),
+    scanSigns({ table, headOffset, headDim, sign }, from, to, codeQuery, rows, bits, scans, stride, bases, baseStride) {
+      const target = [scans, stride, bases, baseStride] as const;
+      wasm.scanSigns(table, headOffset, headDim, sign, from, to, codeQuery, rows, bits, ...target);
+    },
     estimateMass: wasm.estimateMass,
+    poolScans: wasm.poolScans,
     poolScores: wasm.poolScores,
     splitSample({ indices, logProbabilities, scores, stride, rows, count }, split) {
       const { shares, chosen, chosenCount, least, codedIndices, codedScores, codedStride, parts } = split;
@@ -102,8 +114,18 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
       const coded = [codedIndices, codedScores, codedStride] as const;
       return wasm.splitSample(...sample, shares, chosen, chosenCount, least, ...coded, parts);
     },
-    sampleKeys: (pooled, { n, sinks, keptFrom, most, turn }, indices, logProbabilities, threshold, scratch) =>
-      wasm.sampleKeys(pooled, n, sinks, keptFrom, most, turn, indices, logProbabilities, threshold, scratch),
+    drawKeys(pooled, plan, bits, tables, indices, logProbabilities, threshold, groups, scratch) {
+      const { n, sinks, keptFrom, most, turn } = plan;
+      const target = [indices, logProbabilities, threshold, groups, scratch] as const;
+      return wasm.drawKeys(pooled, n, sinks, keptFrom, most, turn, bits, tables, ...target);
+    },
+    sieve({ table, headOffset, headDim, precision, sign, int4 }, { n, rows, bits, plan, exact, ...step }, buffers) {
+      const { sinks, keptFrom, most, turn } = plan;
+      const pages = [table, headOffset, headDim, half(precision), sign, int4] as const;
+      const sample = [sinks, keptFrom, most, turn, step.temper, step.logCap] as const;
+      const exactly = [exact.sinks, exact.recentFrom, exact.most, exact.leastLog] as const;
+      return wasm.sieve(...pages, n, rows, bits, ...sample, ...exactly, step.rounding, buffers);
+    },
     scoreCodes(pages, from, indices, count, codeQuery, rows, scores, stride, bases, baseStride) {
       const { table, headOffset, headDim, int4 } = pages;
       const list = [indices, count] as const;

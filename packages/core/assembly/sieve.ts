@@ -1,0 +1,303 @@
+/**
+ * A whole step of the sieve in one call, over keys that all lie in this memory: what `src/selectors/sieve.ts` and
+ * `src/tails/sampled.ts` do by parts. A step has a dozen parts of some microseconds each, and as much again would go by
+ * between them.
+ */
+import { addCodedValues } from './coded';
+import { scoreCodes } from './codes';
+import { scoreKeys } from './decode';
+import { drawKeys } from './draw';
+import { exponential1, sumLanes } from './exponential';
+import { logarithm } from './logarithm';
+import { PAGE_KEYS } from './pages';
+import { estimateMass, poolScans, poolScores } from './pool';
+import { codeDim, rotate, rotateBack } from './rotate';
+import { inUnits, prepareCodes, scanSigns, unitsOf } from './scan';
+import { selectLargest } from './select';
+import { finishState, mergeState, startState, stateOutput } from './softmax';
+import { splitSample } from './split';
+import { absorbMass } from './sums';
+import { addValues, scoreSelected, weighScores } from './weighted';
+
+/** The buffers of `src/cache/workspace.ts` that a step uses: their addresses, in this order. */
+const enum Buffer {
+  queries,
+  codeQuery,
+  bases,
+  scans,
+  scores,
+  statistics,
+  offsets,
+  caps,
+  pooled,
+  drawTables,
+  indices,
+  logProbabilities,
+  threshold,
+  groups,
+  codedIndices,
+  codedScores,
+  parts,
+  state,
+  certainState,
+  oneState,
+  otherState,
+  outputs,
+  scratch,
+  results,
+}
+
+/** See `CodeKernels.sieve`, whose `SieveStep` and `SieveBuffers` these are. Returns how many keys were attended exactly. */
+export function sieve(
+  table: usize,
+  headOffset: usize,
+  d: i32,
+  half: bool,
+  signPlane: usize,
+  codePlane: usize,
+  n: i32,
+  rows: i32,
+  bits: i32,
+  sinks: i32,
+  keptFrom: i32,
+  most: i32,
+  turn: i32,
+  temper: f32,
+  logCap: f32,
+  exactSinks: i32,
+  exactFrom: i32,
+  mostExact: i32,
+  least: f32,
+  rounding: f32,
+  buffers: usize,
+): i32 {
+  const queries = at(buffers, Buffer.queries);
+  const codeQuery = at(buffers, Buffer.codeQuery);
+  const bases = at(buffers, Buffer.bases);
+  const scans = at(buffers, Buffer.scans);
+  const scores = at(buffers, Buffer.scores);
+  const statistics = at(buffers, Buffer.statistics);
+  const offsets = at(buffers, Buffer.offsets);
+  const caps = at(buffers, Buffer.caps);
+  const pooled = at(buffers, Buffer.pooled);
+  const indices = at(buffers, Buffer.indices);
+  const logs = at(buffers, Buffer.logProbabilities);
+  const codedIndices = at(buffers, Buffer.codedIndices);
+  const codedScores = at(buffers, Buffer.codedScores);
+  const parts = at(buffers, Buffer.parts);
+  const state = at(buffers, Buffer.state);
+  const scratch = at(buffers, Buffer.scratch);
+  const results = at(buffers, Buffer.results);
+  const stride = (n + 11) & ~3;
+  const scanStride = (n + 15) & ~7;
+  const open = n & (PAGE_KEYS - 1);
+  const sealed = n - open;
+  const pages = sealed / PAGE_KEYS;
+  const rowBytes = <usize>stride << 2;
+
+  // All keys by their signs, the open page's exactly.
+  prepareCodes(queries, rows, d, codeQuery, scratch);
+  scanSigns(table, headOffset, d, signPlane, 0, sealed, codeQuery, rows, bits, scans, scanStride, bases, pages);
+  if (open > 0) {
+    const exactScores = scores + (<usize>sealed << 2);
+    scoreKeys(table, headOffset, d, half, sealed, n, queries, rows, exactScores, stride, scratch);
+    scanScores(exactScores, stride, rows, open, bits, scans + (<usize>sealed << 1), scanStride);
+  }
+  for (let r = 0; r < rows; r++) {
+    estimateMass(scans + (<usize>(r * scanStride) << 1), n, bits, statistics);
+    store<f32>(offsets + (<usize>r << 2), logOf(statistics));
+  }
+
+  // The sample, and its weights by 4-bit codes.
+  poolScans(scans, scanStride, rows, n, bits, offsets, temper, pooled, false);
+  const threshold = at(buffers, Buffer.threshold);
+  const drawn = drawKeys(
+    pooled,
+    n,
+    sinks,
+    keptFrom,
+    most,
+    turn,
+    bits,
+    at(buffers, Buffer.drawTables),
+    indices,
+    logs,
+    threshold,
+    at(buffers, Buffer.groups),
+    scratch,
+  );
+  const coded = drawn - open;
+  scoreCodes(table, headOffset, d, codePlane, 0, indices, coded, codeQuery, rows, scores, stride, bases, pages);
+  for (let r = 0; r < rows; r++) {
+    const cap = logCap + load<f32>(threshold) / temper + load<f32>(offsets + (<usize>r << 2));
+    store<f32>(caps + (<usize>r << 2), cap);
+  }
+  weighScores(scores, stride, rows, coded, logs, caps);
+
+  // The largest shares of it are attended exactly, with the sinks, the recent keys and the open page.
+  for (let r = 0; r < rows; r++) {
+    const row = scores + <usize>r * rowBytes;
+    startSum(statistics);
+    absorbMass(row, coded, statistics);
+    absorbMass(row + (<usize>sealed << 2), open, statistics);
+    store<f32>(offsets + (<usize>r << 2), logOf(statistics));
+  }
+  poolScores(scores, stride, rows, coded, offsets, pooled);
+  keepEnds(pooled, indices, coded, exactSinks, exactFrom);
+  const chosen = min(mostExact, coded);
+  if (chosen > 0) selectLargest(pooled, coded, chosen, 0, codedIndices, scratch);
+  let exact = splitSample(
+    indices,
+    logs,
+    scores,
+    stride,
+    rows,
+    coded,
+    pooled,
+    codedIndices,
+    chosen,
+    least,
+    codedIndices,
+    codedScores,
+    stride,
+    parts,
+  );
+  for (let i = 0; i < open; i++) {
+    store<i32>(indices + (<usize>exact << 2), sealed + i);
+    store<f32>(logs + (<usize>exact << 2), 0.0);
+    exact++;
+  }
+  startState(state, rows, d);
+  scoreSelected(table, headOffset, d, half, indices, exact, queries, rows, scores, stride, scratch);
+  weighScores(scores, stride, rows, exact, logs, caps);
+  addValues(table, headOffset, d, half, indices, exact, scores, stride, rows, state, scratch);
+  for (let r = 0; r < rows; r++) {
+    const row = results + (<usize>(RESULT_ROWS + r * ROW_RESULTS) << 2);
+    store<f32>(row, load<f32>(state + (<usize>r << 3)));
+    store<f32>(row, load<f32>(state + (<usize>r << 3), 4), 4);
+  }
+
+  // The others by their codes.
+  const D = codeDim(d);
+  const certain = load<i32>(parts);
+  const one = load<i32>(parts, 4);
+  const other = load<i32>(parts, 8);
+  for (let r = 0; r < rows; r++) {
+    doubleScores(codedScores + <usize>r * rowBytes, certain, scores);
+    startSum(statistics);
+    absorbMass(scores, certain, statistics);
+    store<f32>(offsets + (<usize>r << 2), logOf(statistics));
+  }
+  const certainState = at(buffers, Buffer.certainState);
+  const oneState = at(buffers, Buffer.oneState);
+  const otherState = at(buffers, Buffer.otherState);
+  let list = codedIndices;
+  let weights = codedScores;
+  startState(certainState, rows, D);
+  addCodedValues(table, headOffset, d, codePlane, list, certain, weights, stride, rows, certainState, scratch);
+  list += <usize>certain << 2;
+  weights += <usize>certain << 2;
+  startState(oneState, rows, D);
+  addCodedValues(table, headOffset, d, codePlane, list, one, weights, stride, rows, oneState, scratch);
+  list += <usize>one << 2;
+  weights += <usize>one << 2;
+  startState(otherState, rows, D);
+  addCodedValues(table, headOffset, d, codePlane, list, other, weights, stride, rows, otherState, scratch);
+  const outputs = at(buffers, Buffer.outputs);
+  mergeState(certainState, oneState, rows, D);
+  mergeState(certainState, otherState, rows, D);
+  rotateBack(stateOutput(certainState, rows), rows, d, outputs, scratch);
+  // As a state of rows of d numbers: its statistics stand already where they belong.
+  memory.copy(stateOutput(certainState, rows), outputs, <usize>(rows * d) << 2);
+  mergeState(state, certainState, rows, d);
+
+  finishState(state, rows, d, outputs, <usize>d << 2);
+  rotate(outputs, rows, d, certainState, scratch);
+  for (let r = 0; r < rows; r++) {
+    const row = results + (<usize>(RESULT_ROWS + r * ROW_RESULTS) << 2);
+    const sum = state + (<usize>r << 3);
+    const total = logOf(sum);
+    store<f32>(row, load<f32>(sum), 8);
+    store<f32>(row, load<f32>(sum, 4), 12);
+    const sampling = distanceOfHalves(oneState, otherState, rows, D, r, certainState, total);
+    const coarse = exponential1(load<f32>(offsets + (<usize>r << 2)) * <f32>0.5 - total) * rounding;
+    store<f32>(row, <f32>Math.sqrt(<f64>sampling * <f64>sampling + <f64>coarse * <f64>coarse), 16);
+  }
+  store<i32>(results, exact);
+  memory.copy(results + 4, parts, 12);
+  return exact;
+}
+
+/** Numbers of the results before those of the rows, and of each row: see `SieveBuffers.results`. */
+const RESULT_ROWS: i32 = 4;
+const ROW_RESULTS: i32 = 5;
+
+@inline
+function at(buffers: usize, buffer: Buffer): usize {
+  return <usize>load<u32>(buffers + (<usize>buffer << 2));
+}
+
+@inline
+function startSum(statistics: usize): void {
+  store<f32>(statistics, -Infinity);
+  store<f32>(statistics, 0.0, 4);
+}
+
+/** The logarithm of a sum. */
+@inline
+function logOf(statistics: usize): f32 {
+  return <f32>(<f64>load<f32>(statistics) + logarithm(load<f32>(statistics, 4)));
+}
+
+/** Rows of scores (rows, stride) as rows of a scan (rows, scanStride). */
+@inline
+function scanScores(scores: usize, stride: i32, rows: i32, n: i32, bits: i32, scans: usize, scanStride: i32): void {
+  const unit = unitsOf(bits);
+  for (let r = 0; r < rows; r++) {
+    for (let j = 0; j < n; j++) {
+      const score = load<f32>(scores + (<usize>(r * stride + j) << 2));
+      store<i16>(scans + (<usize>(r * scanStride + j) << 1), <i16>inUnits(score * unit));
+    }
+  }
+}
+
+/** Puts sinks and recent keys, which are at the ends of the list, before all others. */
+@inline
+function keepEnds(shares: usize, indices: usize, count: i32, sinks: i32, keptFrom: i32): void {
+  for (let j = 0; j < count && load<i32>(indices + (<usize>j << 2)) < sinks; j++) {
+    store<f32>(shares + (<usize>j << 2), f32.MAX_VALUE);
+  }
+  for (let j = count - 1; j >= 0 && load<i32>(indices + (<usize>j << 2)) >= keptFrom; j--) {
+    store<f32>(shares + (<usize>j << 2), f32.MAX_VALUE);
+  }
+}
+
+@inline
+function doubleScores(scores: usize, count: i32, destination: usize): void {
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
+    const x = v128.load(scores + i);
+    v128.store(destination + i, f32x4.add(x, x));
+  }
+}
+
+/** ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z: see `src/certificates/halves.ts`. `outputs` (rows, D) are rotated. */
+function distanceOfHalves(a: usize, b: usize, rows: i32, D: i32, row: i32, outputs: usize, total: f32): f32 {
+  const sumA = a + (<usize>row << 3);
+  const sumB = b + (<usize>row << 3);
+  const scaleA = exponential1(load<f32>(sumA) - total);
+  const scaleB = exponential1(load<f32>(sumB) - total);
+  const share = f32x4.splat(load<f32>(sumA, 4) * scaleA - load<f32>(sumB, 4) * scaleB);
+  const first = <usize>(row * D) << 2;
+  const x = stateOutput(a, rows) + first;
+  const y = stateOutput(b, rows) + first;
+  let squares = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D << 2; i += 16) {
+    const difference = f32x4.sub(
+      f32x4.mul(v128.load(x + i), f32x4.splat(scaleA)),
+      f32x4.mul(v128.load(y + i), f32x4.splat(scaleB)),
+    );
+    const rest = f32x4.sub(difference, f32x4.mul(share, v128.load(outputs + first + i)));
+    squares = f32x4.add(squares, f32x4.mul(rest, rest));
+  }
+  return <f32>Math.sqrt(<f64>sumLanes(squares));
+}
