@@ -41,7 +41,10 @@ export type CoreErrorCode =
   | 'cache-full'
   | 'disposed'
   | 'thread-failed'
-  | 'aborted';
+  | 'aborted'
+  | 'law-invalid'
+  | 'law-version'
+  | 'law-foreign';
 
 /** An error of this package. */
 export type CoreError = KeysieveError<CoreErrorCode>;

@@ -1,0 +1,29 @@
+/**
+ * Kinds of heads, by where the softmax lies at the longest length that was measured. The first that fits:
+ *
+ * - `sink`: at least half on the first 4 keys. The head is idle (attention sinks, arXiv 2309.17453).
+ * - `local`: at least half on the last 128.
+ * - `diffuse`: a tenth of the keys, or more, are needed to leave at most 10 % unread.
+ * - `retrieval`: few keys, that are neither first nor last.
+ */
+import type { HeadKind } from './law-file.ts';
+
+export const SINK_POSITIONS = 4;
+export const LOCAL_POSITIONS = 128;
+const MOST = 0.5;
+const DIFFUSE_SHARE = 0.1;
+
+export interface HeadFacts {
+  n: number;
+  /** Shares of the softmax. */
+  sinkMass: number;
+  localMass: number;
+  /** Keys that leave at most 10 % unread. */
+  keys: number;
+}
+
+export function kindOf({ n, sinkMass, localMass, keys }: HeadFacts): HeadKind {
+  if (sinkMass >= MOST) return 'sink';
+  if (localMass >= MOST) return 'local';
+  return keys >= DIFFUSE_SHARE * n ? 'diffuse' : 'retrieval';
+}

@@ -1,0 +1,30 @@
+/** Repeatable random numbers: the same seed draws the same positions, and the same resamples. */
+
+export interface Random {
+  /** From 0 up to, not including, 1. */
+  uniform(): number;
+  /** A whole number from 0 to n - 1. */
+  below(n: number): number;
+}
+
+/** A linear congruential generator of 48 bits, of which the upper 32 are given out (the parameters of drand48). */
+export function createRandom(seed: number): Random {
+  let state = (BigInt(Math.trunc(seed)) << 16n) ^ 0x5deece66dn;
+  let [high, low] = [0, 0];
+  const mask = (1n << 48n) - 1n;
+  state &= mask;
+  high = Number(state >> 24n);
+  low = Number(state & 0xffffffn);
+  // The multiplier 0x5deece66d and the state, in halves of 24 bits, so that every product stays a whole number.
+  const [multiplierHigh, multiplierLow] = [0x5de, 0xece66d];
+  const next = () => {
+    const product = low * multiplierLow + 0xb;
+    const carry = Math.floor(product / 2 ** 24);
+    high = (high * multiplierLow + low * multiplierHigh + carry) % 2 ** 24;
+    low = product % 2 ** 24;
+    return high * 2 ** 8 + Math.floor(low / 2 ** 16);
+  };
+  for (let i = 0; i < 8; i++) next();
+  const uniform = () => next() / 2 ** 32;
+  return { uniform, below: (n) => Math.floor(uniform() * n) };
+}
