@@ -109,7 +109,8 @@ async function generate(options: Options): Promise<void> {
     progress.stop();
     const result = await generation.result;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
-    if (options.json) process.stdout.write(`${JSON.stringify({ ...result, memory })}\n`);
+    const attention = { ...result.attention, denseBelow: session.denseBelow ?? null };
+    if (options.json) process.stdout.write(`${JSON.stringify({ ...result, attention, memory })}\n`);
     else {
       process.stdout.write('\n');
       note(summaryOf(result, model));

@@ -45,6 +45,11 @@ async function inspect({ model, context, precision, threads, json, ...attention 
   }
 }
 
+function describeAttention({ policy, budget, denseBelow }: Inspection['attention']): string {
+  const guarded = denseBelow === null ? '' : `, dense below ${formatCount(denseBelow)} keys, where that is faster here`;
+  return `${policy}${budget === null ? '' : `, ${budget}`}${guarded}`;
+}
+
 function describe({ name, path, config, context, weights, memory, precision, attention }: Inspection): string {
   const rows: [string, string][] = [
     ['model', `${name} (${path})`],
@@ -71,7 +76,7 @@ function describe({ name, path, config, context, weights, memory, precision, att
         ? `${precision.chosen}, as asked for`
         : `${precision.chosen}: KL of fast to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
     ],
-    ['attention', `${attention.policy}${attention.budget === null ? '' : `, ${attention.budget}`}`],
+    ['attention', describeAttention(attention)],
     ['memory', `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights,`],
     [
       '',

@@ -10,7 +10,7 @@ import { invariant, KeysieveError } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import { completePlanes } from '../kernels/layout.ts';
-import { createPolicy, type Policy, type PolicySpec, policyPlanes } from '../policies/policy.ts';
+import { createPolicy, type Policy, type PolicySpec, policyPlanes, type SparsePolicy } from '../policies/policy.ts';
 import { createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
 import { mergeRanges } from './dense.ts';
@@ -20,7 +20,7 @@ import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.t
 import { reportDense, reportRows } from './job-report.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
-import type { StepCosts } from './step-costs.ts';
+import { isGuarded, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 
@@ -159,7 +159,7 @@ export class Attention {
     }));
     this.#checkRange(layer, position + count, queries);
     const policyIndex = this.#policyIndex(policy);
-    const kindOf = (count: number) => this.#jobKind(policyIndex, count, sharing);
+    const kindOf = (count: number) => this.#jobKind(policyIndex, count, sharing, layer, position);
 
     const outputs = new Float32Array(queries.length);
     const report = emptyReport();
@@ -270,12 +270,22 @@ export class Attention {
     }
   }
 
-  #jobKind(index: number, count: number, sharing: boolean): JobKind {
+  #jobKind(index: number, count: number, sharing: boolean, layer: number, position: number): JobKind {
     const policy = this.#opened[index] as Policy;
-    if (policy.kind === 'sparse') {
+    if (policy.kind === 'sparse' && !(count === 1 && this.#allGuarded(policy, layer, position + 1))) {
       return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
     }
     return count === 1 && this.threads > 1 ? 'dense-ranges' : 'dense-blocks';
+  }
+
+  /** Whether all heads of a layer are faster without the policy: then they are done together. */
+  #allGuarded(policy: SparsePolicy, layer: number, n: number): boolean {
+    if (this.#costs === undefined) return false;
+    const rows = this.heads / this.cache.shape.keyValueHeads;
+    for (let head = 0; head < this.heads; head += rows) {
+      if (!isGuarded({ n, layer, head, rows }, policy, this.#costs)) return false;
+    }
+    return true;
   }
 
   #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {

@@ -2,12 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { createBench } from '../../test/attention-bench.ts';
 import { createRandom } from '../../test/random.ts';
 import { PLANES } from '../kernels/layout.ts';
+import { createPolicy, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
 import { createAttention } from './attention.ts';
 import { measureStepCosts } from './guard.ts';
-import { denseIsFaster, type StepCosts } from './step-costs.ts';
+import { denseBelow, denseIsFaster, isGuarded, type StepCosts } from './step-costs.ts';
 
 /** A machine where a key of the sample costs four keys of dense attention, and a scanned key a tenth. */
 const COSTS: StepCosts = { dense: { fixed: 0, perKey: 1 }, sieve: { fixed: 50, perKey: 0.1, perSampled: 4 } };
+
+const opened = (spec: PolicySpec) => createPolicy(spec) as SparsePolicy;
 
 describe('the guard', () => {
   it('is dense where that is faster: below the length where the lines cross', () => {
@@ -32,11 +35,23 @@ describe('the guard', () => {
         expect(Math.abs(x - (dense.outputs[i] as number))).toBeLessThan(1e-5);
       const long = attention.attend({ layer: 0, position: 2500, queries, policy });
       expect(long.report).toMatchObject({ rowsDense: 0, certificate: 'estimated' });
+      // A certificate is asked of the policy, however long it takes.
+      expect(isGuarded({ n: 1701, layer: 0, head: 0, rows: 3 }, opened(policy), COSTS)).toBe(true);
+      expect(isGuarded({ n: 1701, layer: 0, head: 0, rows: 3 }, opened({ ...policy, certify: 0.1 }), COSTS)).toBe(
+        false,
+      );
     }
   });
 
+  it('says from how many keys on the policy is faster, in whole pages', () => {
+    const policy = createPolicy({ policy: 'sieve', budget: 'fixed:100' });
+    expect(denseBelow(policy, COSTS, 10_000)).toBe(Math.ceil((50 + 4 * 400) / 0.9 / 64) * 64);
+    expect(denseBelow(policy, COSTS, 1000)).toBeUndefined();
+    expect(denseBelow(createPolicy({ policy: 'dense' }), COSTS, 10_000)).toBeUndefined();
+  });
+
   it('measures costs that grow with the keys, once for a shape', async () => {
-    const shape = { headDim: 64, group: 3, precision: 'f16' } as const;
+    const shape = { headDim: 64, heads: 6, keyValueHeads: 2, precision: 'f16', threads: 2 } as const;
     const costs = await measureStepCosts(shape);
     expect(costs.dense.perKey).toBeGreaterThan(0);
     for (const x of [costs.dense.fixed, costs.sieve.fixed, costs.sieve.perKey, costs.sieve.perSampled]) {

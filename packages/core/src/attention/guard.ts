@@ -1,7 +1,7 @@
 /**
  * The guard: where a step of the sieve would take longer than reading every key, it is not taken. What is faster depends
- * on the machine, the dimension of a head and the size of a group, so both are measured here, on a small cache of random
- * keys, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
+ * on the machine, its threads and the heads of a layer, so both are measured here, on a cache of random keys in several
+ * layers, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
  * scanned and for each one of the sample.
  */
 import type { Precision } from '../kernels/layout.ts';
@@ -10,9 +10,11 @@ import type { StepCosts } from './step-costs.ts';
 
 export interface StepShape {
   headDim: number;
-  /** Query heads that share a key-value head. */
-  group: number;
+  /** Query heads of a layer. */
+  heads: number;
+  keyValueHeads: number;
   precision: Precision;
+  threads: number;
 }
 
 /** Keys of the caches that are measured, and budgets, which make samples of four times as many keys. */
@@ -21,16 +23,16 @@ const LONG = 4096;
 const SMALL = 64;
 const LARGE = 256;
 const SAMPLE_KEYS = 4;
-/** Layers, so that one step does not find in the processor's cache what the last one left there. */
-const LAYERS = 4;
+/** Layers, so that one step does not find in the processor's cache what the last one of its layer left there. */
+const LAYERS = 8;
 const WARM_UP = 40;
-const ROUNDS = 25;
+const ROUNDS = 24;
 
 const measured = new Map<string, Promise<StepCosts>>();
 
-/** Measures the costs of a step: some tenths of a second, once for each shape in a process. */
+/** Measures the costs of a layer's step: about a second, once for each shape in a process. */
 export function measureStepCosts(shape: StepShape): Promise<StepCosts> {
-  const key = JSON.stringify([shape.headDim, shape.group, shape.precision]);
+  const key = JSON.stringify([shape.headDim, shape.heads, shape.keyValueHeads, shape.precision, shape.threads]);
   const known = measured.get(key);
   if (known !== undefined) return known;
   const costs = measure(shape);
@@ -38,17 +40,14 @@ export function measureStepCosts(shape: StepShape): Promise<StepCosts> {
   return costs;
 }
 
-async function measure({ headDim, group, precision }: StepShape): Promise<StepCosts> {
-  await using attention = await createAttention({
-    ...{ layers: LAYERS, keyValueHeads: 1, heads: group, headDim, precision },
-    ...{ capacity: LONG, threads: 1, planes: ['int4'] },
-  });
-  const numbers = noise((LONG + 1) * headDim);
+async function measure(shape: StepShape): Promise<StepCosts> {
+  const { headDim, heads, keyValueHeads } = shape;
+  await using attention = await createAttention({ ...shape, layers: LAYERS, capacity: LONG, planes: ['int4'] });
+  const rows = noise(LONG * keyValueHeads * headDim);
   attention.cache.reserve(LONG);
-  const rows = numbers.subarray(0, LONG * headDim);
   for (let layer = 0; layer < LAYERS; layer++) attention.cache.write(layer, 0, rows, rows);
   attention.cache.commit(LONG);
-  const queries = numbers.slice(0, group * headDim);
+  const queries = noise(heads * headDim);
 
   const time = (n: number, policy: { policy: string; budget?: string }): number => {
     const times: number[] = [];

@@ -18,11 +18,10 @@ import { rowBytes } from '../kernels/layout.ts';
 import type { Certifier, SparsePolicy } from '../policies/policy.ts';
 import type { Attended } from '../policies/sieve-step.ts';
 import type { Selection } from '../selectors/selector.ts';
-import { keysOfGroup } from '../selectors/sieve.ts';
 import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
 import { noteResult, type RowResult } from './row-result.ts';
-import { denseIsFaster, type StepCosts } from './step-costs.ts';
+import { isGuarded, type StepCosts } from './step-costs.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
 /** Some groups: one key-value head of one position each. */
@@ -100,12 +99,6 @@ export function attendQuery(
     chosen.results[row] = { ...extended, bytesRead: row === 0 ? first.bytesRead : 0 };
   }
   return chosen;
-}
-
-/** Whether the policy would take longer than reading every key. */
-function isGuarded(query: HeadQuery, { selector, budget }: SparsePolicy, costs: StepCosts): boolean {
-  if (selector.sampleSize === undefined || budget.tailMass !== undefined) return false;
-  return denseIsFaster(costs, query.n, selector.sampleSize(keysOfGroup(query, budget), query.n));
 }
 
 /** Attends to the selected keys, and adds the tail. */

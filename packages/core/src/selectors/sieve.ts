@@ -64,8 +64,11 @@ export default function createSieve(): Selector {
   };
 }
 
+/** The query heads of one position that share a sample: `rows` of them from `head` on. */
+export type GroupContext = Pick<HeadQuery, 'n' | 'layer' | 'head' | 'rows'>;
+
 /** The budget of the group: the largest of its heads'. */
-export function keysOfGroup({ n, layer, head, rows }: HeadQuery, budget: Budget): number {
+export function keysOfGroup({ n, layer, head, rows }: GroupContext, budget: Budget): number {
   let keys = 0;
   for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
   return keys;

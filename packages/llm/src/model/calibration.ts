@@ -1,11 +1,9 @@
 /**
  * Remembers, in the cache folder, how far a model's fast predictions are from its exact ones: measuring takes seconds.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
-import { cacheFolderPath, hashTensors } from '../onnx/index.ts';
+import { cacheFolderPath, hashTensors, keepJson, readJson } from '../onnx/index.ts';
 
 export interface Calibration {
   /** Mean KL divergence of `fast` from `exact`, in nats. */
@@ -22,9 +20,9 @@ export async function readCalibration(
   gguf: GgufFile,
   cacheFolder: string | undefined,
 ): Promise<Calibration | undefined> {
-  const path = await calibrationPath(gguf, cacheFolder);
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : parse(text);
+  const { kl, tokens } = ((await readJson(await calibrationPath(gguf, cacheFolder))) ?? {}) as Partial<Calibration>;
+  if (!(Number.isFinite(kl) && (kl as number) >= 0)) return undefined;
+  return Number.isSafeInteger(tokens) && (tokens as number) > 0 ? ({ kl, tokens } as Calibration) : undefined;
 }
 
 /** Keeps a measurement. Where the folder cannot be written it is lost, and will be made again. */
@@ -33,27 +31,10 @@ export async function writeCalibration(
   cacheFolder: string | undefined,
   calibration: Calibration,
 ): Promise<void> {
-  const path = await calibrationPath(gguf, cacheFolder);
-  const part = `${path}.${randomBytes(8).toString('hex')}`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(part, JSON.stringify(calibration));
-    await rename(part, path);
-  } catch {
-    await rm(part, { force: true }).catch(() => {});
-  }
+  await keepJson(await calibrationPath(gguf, cacheFolder), calibration);
 }
 
 async function calibrationPath(gguf: GgufFile, cacheFolder: string | undefined): Promise<string> {
   const content = await hashTensors(gguf, {});
   return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${version}.json`);
-}
-
-function parse(text: string): Calibration | undefined {
-  try {
-    const { kl, tokens } = JSON.parse(text);
-    return Number.isFinite(kl) && kl >= 0 && Number.isSafeInteger(tokens) && tokens > 0 ? { kl, tokens } : undefined;
-  } catch {
-    return undefined;
-  }
 }

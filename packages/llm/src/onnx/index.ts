@@ -2,6 +2,7 @@
 export { throwIfAborted } from './abort.ts';
 export { cacheFolderPath } from './cache-folder.ts';
 export { Graph, type Value, weightsFileName } from './graph.ts';
+export { keepJson, readJson } from './kept-json.ts';
 export { type MatrixForm, type Precision, supportedTensorTypes } from './matrix-form.ts';
 export { type Linear, linear, lookUp, type SegmentBuilder, vector } from './matrix-ops.ts';
 export { type WeightsMemory, weightsMemory } from './memory.ts';

@@ -1,10 +1,11 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
 import { availableParallelism } from 'node:os';
-import { attentionBytes, createPolicy, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
+import { attentionBytes, createPolicy, denseBelow, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
 import { inspectDenseModel, type ModelConfig } from '../model/index.ts';
 import type { Precision as DensePrecision } from '../onnx/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, defaultCachePrecision } from './session.ts';
+import { isGuardable, stepCosts } from './step-costs.ts';
 
 export interface InspectOptions extends LoadOptions {
   /** Default: `{ policy: 'dense' }`. */
@@ -41,7 +42,8 @@ export interface Inspection {
     kl?: number;
     tokens?: number;
   };
-  attention: { policy: string; budget: string | null };
+  /** With the keys below which a step is dense, as measured on this machine; null where it is or is not always so. */
+  attention: { policy: string; budget: string | null; denseBelow: number | null };
   memory: MemoryPrediction;
 }
 
@@ -74,6 +76,8 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     threads,
   };
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
+  const costs = isGuardable(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
+  const below = (costs && denseBelow(policy, costs, tokens)) ?? null;
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + activationBytes(config);
   const young = policy.kind === 'dense' ? 0 : threads * YOUNG_BYTES;
@@ -89,7 +93,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     weights: countBy(tensors.map(({ type }) => type)),
     context: { tokens, trained: config.contextLength, stretched: tokens > config.contextLength },
     precision: typeof choice === 'string' ? { chosen, reason: 'asked for' } : { ...choice, reason: 'measured' },
-    attention: { policy: policy.name, budget: policy.kind === 'dense' ? null : policy.budget.name },
+    attention: { policy: policy.name, budget: policy.kind === 'dense' ? null : policy.budget.name, denseBelow: below },
     memory: {
       runtime,
       weights,

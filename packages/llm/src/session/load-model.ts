@@ -35,7 +35,8 @@ export async function loadModel(source: string, options: LoadOptions = {}): Prom
   const precision = await file.choosePrecision();
   const dense = await file.load(typeof precision === 'string' ? precision : precision.chosen);
   const { name, path, tokenizer } = file;
-  return createModel({ name, path, tokenizer, dense, threads, chatTemplate: memoised(() => file.chatTemplate()) });
+  const chatTemplate = memoised(() => file.chatTemplate());
+  return createModel({ name, path, tokenizer, dense, threads, chatTemplate, cacheFolder: options.cacheFolder });
 }
 
 interface Parts {
@@ -45,9 +46,10 @@ interface Parts {
   chatTemplate: () => ChatTemplate;
   dense: DenseModel;
   threads: number;
+  cacheFolder: string | undefined;
 }
 
-function createModel({ name, path, tokenizer, chatTemplate, dense, threads }: Parts): Model {
+function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cacheFolder }: Parts): Model {
   const { config, precision, context: contextLength } = dense;
   const dispose = () => dense.dispose();
   return {
@@ -61,7 +63,10 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads }: Pa
     threads,
     createSession: (options) =>
       createSession(
-        { dense, tokenizer, contextLength, threads, renderChat: (messages) => chatTemplate().render(messages) },
+        {
+          ...{ dense, tokenizer, contextLength, threads, cacheFolder },
+          renderChat: (messages) => chatTemplate().render(messages),
+        },
         options,
       ),
     dispose,

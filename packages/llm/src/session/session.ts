@@ -7,18 +7,21 @@ import {
   type AttentionReport,
   addReport,
   createAttention,
+  createPolicy,
+  denseBelow,
   emptyReport,
-  measureStepCosts,
   type Plane,
   type PolicySpec,
   type Precision,
   policyPlanes,
+  type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
 import type { Attend, DenseModel } from '../model/index.ts';
 import { createSampler, type SamplingOptions } from '../sampling/index.ts';
 import { createGeneration, type Generation } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+import { isGuardable, stepCosts } from './step-costs.ts';
 
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'dense' }`. */
@@ -35,7 +38,7 @@ export interface SessionOptions {
   planes?: readonly Plane[];
   /**
    * Whether heads are attended densely where that is faster than the policy, as measured on this machine when the first
-   * session is made. Default: true.
+   * such session is made, and kept in the cache folder. Default: true.
    */
   guard?: boolean;
   /** Precision of the cache. Default: `f32` where the dense layers are `exact`, else `f16`. */
@@ -90,6 +93,7 @@ export interface SessionModel extends PromptContext {
   dense: DenseModel;
   contextLength: number;
   threads: number;
+  cacheFolder: string | undefined;
 }
 
 /** What came of one pass through the model. */
@@ -117,8 +121,9 @@ export async function createSession(model: SessionModel, options: SessionOptions
   const { attention: policy = DENSE, prefill = DENSE, planes = [], guard = true } = options;
   const { cachePrecision, memoryLimit } = options;
   const precision = cachePrecision ?? defaultCachePrecision(model.dense.precision);
-  const guarded = guard && policyPlanes(policy).includes('int4');
-  const costs = guarded ? await measureStepCosts({ headDim, group: heads / keyValueHeads, precision }) : undefined;
+  const guarded = guard && isGuardable(policy);
+  const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
+  const costs = guarded ? await stepCosts(shape, model.cacheFolder) : undefined;
   const attention = await createAttention({
     layers,
     keyValueHeads,
@@ -131,7 +136,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
     planes: [...policyPlanes(policy), ...policyPlanes(prefill), ...planes],
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });
-  return new Session(model, attention, policy, prefill);
+  return new Session(model, attention, policy, prefill, costs);
 }
 
 export class Session {
@@ -139,11 +144,23 @@ export class Session {
   readonly #attention: Attention;
   readonly #policy: PolicySpec;
   readonly #prefillPolicy: PolicySpec;
+  /**
+   * Keys below which decoding is dense, since that is faster on this machine. Undefined where there is no guard, or the
+   * policy does not pay within the context.
+   */
+  readonly denseBelow: number | undefined;
   #tokens: number[] = [];
   #busy = false;
 
   /** Use `model.createSession`. */
-  constructor(model: SessionModel, attention: Attention, policy: PolicySpec, prefill: PolicySpec) {
+  constructor(
+    model: SessionModel,
+    attention: Attention,
+    policy: PolicySpec,
+    prefill: PolicySpec,
+    costs: StepCosts | undefined,
+  ) {
+    this.denseBelow = costs && denseBelow(createPolicy(policy), costs, model.contextLength);
     this.#model = model;
     this.#attention = attention;
     this.#policy = policy;

@@ -1,0 +1,40 @@
+/**
+ * What a layer's step of attention takes on this machine, kept in the cache folder: measuring takes about a second, and
+ * its answer changes with the machine, Node and the shape of the layer only.
+ */
+import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { measureStepCosts, type PolicySpec, policyPlanes, type StepCosts, type StepShape } from 'keysieve';
+import { cacheFolderPath, keepJson, readJson } from '../onnx/index.ts';
+
+/** Part of the name of every measurement: raise it when steps have become faster or slower. */
+const version = 1;
+
+/** Whether the guard looks at a policy at all: it knows the costs of those that draw samples. */
+export const isGuardable = (policy: PolicySpec): boolean => policyPlanes(policy).includes('int4');
+
+/** The costs for a layer of this shape: as they were measured before, or measured now. */
+export async function stepCosts(
+  { headDim, heads, keyValueHeads, precision, threads }: StepShape,
+  cacheFolder: string | undefined,
+): Promise<StepCosts> {
+  const shape = { headDim, heads, keyValueHeads, precision, threads };
+  const machine = [cpus()[0]?.model, cpus().length, process.version, version];
+  const name = createHash('sha256')
+    .update(JSON.stringify([machine, shape]))
+    .digest('hex')
+    .slice(0, 40);
+  const path = join(cacheFolderPath(cacheFolder), 'step-costs', `${name}.json`);
+  const known = asStepCosts(await readJson(path));
+  if (known !== undefined) return known;
+  const costs = await measureStepCosts(shape);
+  await keepJson(path, costs);
+  return costs;
+}
+
+function asStepCosts(found: unknown): StepCosts | undefined {
+  const { dense, sieve } = (found ?? {}) as Partial<StepCosts>;
+  const numbers = [dense?.fixed, dense?.perKey, sieve?.fixed, sieve?.perKey, sieve?.perSampled];
+  return numbers.every((x) => Number.isFinite(x) && (x as number) >= 0) ? ({ dense, sieve } as StepCosts) : undefined;
+}
