@@ -1,11 +1,12 @@
 /**
  * Attention by 4-bit values of scattered keys. 64 keys at a time: with weights w and steps s, sum w s 16 (u - 7.5) is
  * the sum of u with weights 16 w s, less 7.5 times the sum of these. Rows of weights that come in threes share what is
- * unpacked.
+ * unpacked, and their weights are whole numbers, 32,767 for the largest of the 64: codes of two keys are multiplied and
+ * added by one instruction then.
  */
 import { AHEAD, codesOf, stepOf, touch } from './codes';
-import { sumLanes } from './exponential';
-import { addTransposed } from './lanes';
+import { maxLanes, sumLanes } from './exponential';
+import { addTransposed, sumInts } from './lanes';
 import { PAGE_KEYS } from './pages';
 import { codeDim } from './rotate';
 import { absorbScores, stateOutput } from './softmax';
@@ -14,7 +15,7 @@ const WEIGHT_BYTES: usize = <usize>PAGE_KEYS << 2;
 
 /**
  * See `CodeKernels.addCodedValues`. `plane` is the offset of the plane int4 in a head's page. `scratch` holds weights
- * (3, 64), steps (64) and addresses (64).
+ * (3, 64), steps (64), addresses (64) and pairs of whole weights (3, 32).
  */
 export function addCodedValues(
   table: usize,
@@ -35,6 +36,7 @@ export function addCodedValues(
   const weights = scratch;
   const steps = weights + WEIGHT_BYTES * 3;
   const addresses = steps + WEIGHT_BYTES;
+  const pairs = addresses + WEIGHT_BYTES + 16;
   for (let done = 0; done < count; done += PAGE_KEYS) {
     const some = min(count - done, PAGE_KEYS);
     for (let i = 0; i < some; i++) {
@@ -44,37 +46,47 @@ export function addCodedValues(
       store<f32>(steps + (<usize>i << 2), stepOf(table, offset, position, D, 2) * <f32>16.0);
     }
     for (let i = some; i < ((some + 3) & ~3); i++) store<f32>(steps + (<usize>i << 2), 0.0);
+    // An odd key is paired with itself, at no weight.
+    if (some & 1) store<u32>(addresses + (<usize>some << 2), load<u32>(addresses + (<usize>(some - 1) << 2)));
     const log = scores + (<usize>done << 2);
     for (let r = 0; r < rows; ) {
-      const row = log + (<usize>(r * stride) << 2);
       const output = stateOutput(state, rows) + (<usize>(r * D) << 2);
-      const m0 = weigh(row, some, steps, state + (<usize>r << 3), output, D, weights);
       if (r + 3 > rows) {
-        add1(addresses, some, weights, half, m0, output);
+        const middle = weigh(log + (<usize>(r * stride) << 2), some, steps, state + (<usize>r << 3), output, D, weights);
+        add1(addresses, some, weights, half, middle, output);
         r++;
         continue;
       }
-      const next = <usize>stride << 2;
-      const rowBytes = <usize>D << 2;
-      const m1 = weigh(row + next, some, steps, state + (<usize>r << 3) + 8, output + rowBytes, D, weights + WEIGHT_BYTES);
-      const m2 = weigh(
-        row + next * 2,
-        some,
-        steps,
-        state + (<usize>r << 3) + 16,
-        output + rowBytes * 2,
-        D,
-        weights + WEIGHT_BYTES * 2,
-      );
-      for (let shift = 0; shift < 8; shift += 4) {
-        for (let i: usize = 0; i < half; i += 16) {
-          const to = output + (i << 2) + (shift == 0 ? 0 : half << 2);
-          add3(addresses, some, weights, i, shift, m0, m1, m2, to, rowBytes);
-        }
+      for (let i = 0; i < 3; i++) {
+        const row = output + (<usize>(i * D) << 2);
+        weigh(log + (<usize>((r + i) * stride) << 2), some, steps, state + (<usize>(r + i) << 3), row, D, weights);
+        pairWeights(weights, some, pairs + <usize>i * PAIRS_BYTES);
       }
+      for (let i: usize = 0; i < half; i += 8) add3(addresses, some, pairs, i, half, output + (i << 2), <usize>D << 2);
       r += 3;
     }
   }
+}
+
+/** 32 pairs of weights, then what one of their units stands for, a float, and 15 times their sum. */
+const PAIRS_BYTES: usize = 144;
+
+/** Rounds up to 64 weights, none negative, to whole numbers of 16 bits, of which the largest is 32,767. */
+@inline
+function pairWeights(weights: usize, some: i32, pairs: usize): void {
+  const end = (some + 3) & ~3;
+  let most = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>end << 2; i += 16) most = f32x4.pmax(most, v128.load(weights + i));
+  const largest = maxLanes(most);
+  const scale = f32x4.splat(largest > <f32>1e-30 ? <f32>32767.0 / largest : <f32>0.0);
+  let sum = i32x4.splat(0);
+  for (let i: usize = 0; i < <usize>end << 2; i += 16) {
+    const whole = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(weights + i), scale)));
+    sum = i32x4.add(sum, whole);
+    v128.store64_lane(pairs + (i >> 1), i16x8.narrow_i32x4_s(whole, whole), 0);
+  }
+  store<f32>(pairs, largest * <f32>(1.0 / 32767.0), 128);
+  store<i32>(pairs, 15 * sumInts(sum), 132);
 }
 
 /**
@@ -103,61 +115,71 @@ function widen(bytes: v128): v128 {
 }
 
 /**
- * Adds 16 dimensions for three rows: those whose codes lie in the lower halves (`shift` 0) or in the upper ones (4) of
- * the 16 bytes from byte `from` of the codes on. A lane of a vector holds four of them.
+ * Adds 16 dimensions for three rows: of the 8 bytes from byte `from` of the codes on those whose codes lie in the lower
+ * halves, and those in the upper ones.
  */
 @inline
-function add3(
-  addresses: usize,
-  some: i32,
-  weights: usize,
-  from: usize,
-  shift: i32,
-  m0: v128,
-  m1: v128,
-  m2: v128,
-  output: usize,
-  rowBytes: usize,
-): void {
-  let a0 = f32x4.splat(0.0);
-  let a1 = f32x4.splat(0.0);
-  let a2 = f32x4.splat(0.0);
-  let b0 = f32x4.splat(0.0);
-  let b1 = f32x4.splat(0.0);
-  let b2 = f32x4.splat(0.0);
-  let c0 = f32x4.splat(0.0);
-  let c1 = f32x4.splat(0.0);
-  let c2 = f32x4.splat(0.0);
-  let e0 = f32x4.splat(0.0);
-  let e1 = f32x4.splat(0.0);
-  let e2 = f32x4.splat(0.0);
+function add3(addresses: usize, some: i32, pairs: usize, from: usize, half: usize, output: usize, rowBytes: usize): void {
+  const fifteen = i8x16.splat(15);
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  let a2 = i32x4.splat(0);
+  let b0 = i32x4.splat(0);
+  let b1 = i32x4.splat(0);
+  let b2 = i32x4.splat(0);
+  let c0 = i32x4.splat(0);
+  let c1 = i32x4.splat(0);
+  let c2 = i32x4.splat(0);
+  let e0 = i32x4.splat(0);
+  let e1 = i32x4.splat(0);
+  let e2 = i32x4.splat(0);
   const end = addresses + (<usize>some << 2);
-  for (let at = addresses; at < end; at += 4) {
-    const bytes = i32x4.shr_u(v128.load(<usize>load<u32>(at) + from), shift);
+  let weights = pairs;
+  for (let at = addresses; at < end; at += 8) {
+    const one = v128.load64_zero(<usize>load<u32>(at) + from);
+    const other = v128.load64_zero(<usize>load<u32>(at, 4) + from);
     const w0 = v128.load32_splat(weights);
-    const w1 = v128.load32_splat(weights, PAGE_KEYS << 2);
-    const w2 = v128.load32_splat(weights, PAGE_KEYS << 3);
+    const w1 = v128.load32_splat(weights, <usize>PAIRS_BYTES);
+    const w2 = v128.load32_splat(weights, <usize>PAIRS_BYTES * 2);
     weights += 4;
-    let u = widen(bytes);
-    a0 = f32x4.add(a0, f32x4.mul(u, w0));
-    a1 = f32x4.add(a1, f32x4.mul(u, w1));
-    a2 = f32x4.add(a2, f32x4.mul(u, w2));
-    u = widen(i32x4.shr_u(bytes, 8));
-    b0 = f32x4.add(b0, f32x4.mul(u, w0));
-    b1 = f32x4.add(b1, f32x4.mul(u, w1));
-    b2 = f32x4.add(b2, f32x4.mul(u, w2));
-    u = widen(i32x4.shr_u(bytes, 16));
-    c0 = f32x4.add(c0, f32x4.mul(u, w0));
-    c1 = f32x4.add(c1, f32x4.mul(u, w1));
-    c2 = f32x4.add(c2, f32x4.mul(u, w2));
-    u = widen(i32x4.shr_u(bytes, 24));
-    e0 = f32x4.add(e0, f32x4.mul(u, w0));
-    e1 = f32x4.add(e1, f32x4.mul(u, w1));
-    e2 = f32x4.add(e2, f32x4.mul(u, w2));
+    const both = v128.shuffle<i8>(one, other, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const low = v128.and(both, fifteen);
+    const high = v128.and(i16x8.shr_u(both, 4), fifteen);
+    let u = i16x8.extend_low_i8x16_u(low);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(u, w0));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(u, w1));
+    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(u, w2));
+    u = i16x8.extend_high_i8x16_u(low);
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(u, w0));
+    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(u, w1));
+    b2 = i32x4.add(b2, i32x4.dot_i16x8_s(u, w2));
+    u = i16x8.extend_low_i8x16_u(high);
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(u, w0));
+    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(u, w1));
+    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(u, w2));
+    u = i16x8.extend_high_i8x16_u(high);
+    e0 = i32x4.add(e0, i32x4.dot_i16x8_s(u, w0));
+    e1 = i32x4.add(e1, i32x4.dot_i16x8_s(u, w1));
+    e2 = i32x4.add(e2, i32x4.dot_i16x8_s(u, w2));
   }
-  addTransposed(a0, b0, c0, e0, m0, output);
-  addTransposed(a1, b1, c1, e1, m1, output + rowBytes);
-  addTransposed(a2, b2, c2, e2, m2, output + (rowBytes << 1));
+  const upper = output + (half << 2);
+  addSums(a0, b0, pairs, output);
+  addSums(a1, b1, pairs + PAIRS_BYTES, output + rowBytes);
+  addSums(a2, b2, pairs + PAIRS_BYTES * 2, output + (rowBytes << 1));
+  addSums(c0, e0, pairs, upper);
+  addSums(c1, e1, pairs + PAIRS_BYTES, upper + rowBytes);
+  addSums(c2, e2, pairs + PAIRS_BYTES * 2, upper + (rowBytes << 1));
+}
+
+/** Adds 8 sums of u with whole weights, less 7.5 times the sum of these, to 8 floats. */
+@inline
+function addSums(a: v128, b: v128, pairs: usize, output: usize): void {
+  const unit = f32x4.splat(load<f32>(pairs, 128) * <f32>0.5);
+  const middle = i32x4.splat(load<i32>(pairs, 132));
+  const first = f32x4.convert_i32x4_s(i32x4.sub(i32x4.add(a, a), middle));
+  const second = f32x4.convert_i32x4_s(i32x4.sub(i32x4.add(b, b), middle));
+  v128.store(output, f32x4.add(v128.load(output), f32x4.mul(first, unit)));
+  v128.store(output, f32x4.add(v128.load(output, 16), f32x4.mul(second, unit)), 16);
 }
 
 /** Adds all dimensions for one row, those of both halves of 16 bytes at a time. */

@@ -144,8 +144,12 @@ export function sieve(
   }
   poolScores(scores, stride, rows, coded, offsets, pooled);
   keepEnds(pooled, indices, coded, exactSinks, exactFrom);
-  const chosen = min(mostExact, coded);
-  if (chosen > 0) selectLargest(pooled, coded, chosen, 0, codedIndices, scratch);
+  // As a rule fewer keys are heavy than may be chosen, and then these are the largest.
+  let chosen = listHeavy(pooled, coded, least, codedIndices);
+  if (chosen > mostExact) {
+    chosen = mostExact;
+    selectLargest(pooled, coded, chosen, 0, codedIndices, scratch);
+  }
   let exact = splitSample(
     indices,
     logs,
@@ -270,6 +274,17 @@ function keepEnds(shares: usize, indices: usize, count: i32, sinks: i32, keptFro
   for (let j = count - 1; j >= 0 && load<i32>(indices + (<usize>j << 2)) >= keptFrom; j--) {
     store<f32>(shares + (<usize>j << 2), f32.MAX_VALUE);
   }
+}
+
+/** Lists the numbers of the shares that are at least `least`; returns how many they are. */
+@inline
+function listHeavy(shares: usize, count: i32, least: f32, list: usize): i32 {
+  let target = list;
+  for (let j = 0; j < count; j++) {
+    store<i32>(target, j);
+    target += <usize>(load<f32>(shares + (<usize>j << 2)) >= least) << 2;
+  }
+  return <i32>((target - list) >> 2);
 }
 
 @inline

@@ -69,7 +69,7 @@ function attendGroup(
   };
   const { outputs, results } = attendQuery(query, policy, thread.costs);
   exchange.views().f32.set(outputs, job.outputs / 4 + row * headDim);
-  for (const [i, result] of results.entries()) noteResult(exchange.views(), job, row + i, result);
+  for (let i = 0; i < results.length; i++) noteResult(exchange.views(), job, row + i, results[i] as RowResult);
 }
 
 /** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */
@@ -142,18 +142,20 @@ function attendChosen(
   return { outputs, results };
 }
 
-/** Outputs and results of a step that was done at once. */
+/** Outputs and results of a step that was done at once. Written out, since it is what every step comes by. */
 function noted(query: HeadQuery, attended: Attended): { outputs: Float32Array; results: RowResult[] } {
   const { headDim, precision } = query.shape;
-  const { keysRead, keysCoded, outputs } = attended;
-  const bytesRead = attended.bytesCoded + 2 * keysRead * rowBytes(headDim, precision);
-  const results = attended.heads.map((head, row): RowResult => {
+  const { heads, totals, errors, keysRead, keysCoded, bytesCoded, outputs } = attended;
+  const outcome = keysRead === query.n ? 'dense' : 'chosen';
+  const results: RowResult[] = [];
+  for (let row = 0; row < heads.length; row++) {
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
-    const estimate = { error: attended.errors[row] as number, total: attended.totals[row] as SoftmaxSum };
-    const certificate = certify(query, row, { count: keysRead, head, output, estimate });
-    const outcome = keysRead === query.n ? 'dense' : 'chosen';
-    return { ...certificate, keysRead, keysCoded, bytesRead: row === 0 ? bytesRead : 0, outcome };
-  });
+    const estimate = { error: errors[row] as number, total: totals[row] as SoftmaxSum };
+    const findings = { count: keysRead, head: heads[row] as SoftmaxSum, output, estimate };
+    const { kind, tailMass, outputError } = certify(query, row, findings);
+    const bytesRead = row === 0 ? bytesCoded + 2 * keysRead * rowBytes(headDim, precision) : 0;
+    results.push({ kind, tailMass, outputError, keysRead, keysCoded, bytesRead, outcome });
+  }
   return { outputs, results };
 }
 

@@ -77,7 +77,11 @@ function estimated(
   return { kind: 'estimated', tailMass, outputError: outputNorm > 0 ? error / outputNorm : Number.POSITIVE_INFINITY };
 }
 
-const normOf = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+function normOf(row: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += (row[i] as number) ** 2;
+  return Math.sqrt(sum);
+}
 
 const distanceOf = (a: Float32Array, b: Float32Array): number =>
   Math.sqrt(a.reduce((sum, x, i) => sum + (x - (b[i] as number)) ** 2, 0));

@@ -284,7 +284,10 @@ export interface CodeKernels {
     scratch: number,
   ): void;
 
-  /** The same with the 4-bit values, which are rotated: into a state of `rows` rows of D numbers. */
+  /**
+   * The same with the 4-bit values, which are rotated: into a state of `rows` rows of D numbers. The weights of every 64
+   * keys may be rounded to whole numbers, 32,767 for the largest of them.
+   */
   addCodedValues(
     pages: Pages,
     indices: number,
