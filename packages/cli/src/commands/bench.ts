@@ -9,14 +9,17 @@ import {
   type QuantisedResult,
   type Spread,
 } from '../bench/attention.ts';
+import { benchScaling, type ScalingResult } from '../bench/scaling.ts';
 import { readCapture } from '../captures/capture.ts';
 import {
   addJsonOption,
   addPolicyOptions,
   certifiedShare,
   type PolicyOptions,
+  policySpec,
   policySpecs,
   positiveInteger,
+  positiveIntegers,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
@@ -34,6 +37,7 @@ interface Options extends PolicyOptions {
 export function benchCommand(): Command {
   const command = new Command('bench').description('measures attention against dense attention in the same run');
   command.addCommand(attentionCommand());
+  command.addCommand(scalingCommand());
   return command;
 }
 
@@ -125,6 +129,76 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
     'true/estimated, within 2x',
   ];
   return formatTable(names, rows);
+}
+
+interface ScalingCommandOptions {
+  policy: string;
+  lengths: number[];
+  headDim: number;
+  group: number;
+  json?: boolean;
+}
+
+function scalingCommand(): Command {
+  const command = new Command('scaling').description('time of a step against the number of keys, on one thread');
+  command
+    .option('-a, --policy <policy>', 'POLICY or POLICY@BUDGET', 'sieve@fixed:256')
+    .option('--lengths <counts>', 'keys', positiveIntegers, [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072])
+    .option('--head-dim <count>', 'dimension of a head, a multiple of 8', positiveInteger, 64)
+    .option('--group <count>', 'query heads that share the key-value head', positiveInteger, 3);
+  addJsonOption(command);
+  return command.action((options: ScalingCommandOptions) => runScaling(options));
+}
+
+async function runScaling({ policy, json, ...options }: ScalingCommandOptions): Promise<void> {
+  const { signal, release } = abortOnInterrupt();
+  const progress = createProgress('measuring', 'lengths');
+  try {
+    const result = await benchScaling({
+      ...{ ...options, policy: policySpec(policy), signal },
+      onProgress: (done, total) => progress.update(done, total),
+    });
+    progress.stop();
+    process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${describeScaling(result)}\n`);
+  } finally {
+    progress.stop();
+    release();
+  }
+}
+
+function describeScaling({ policy, budget, headDim, group, machine, lengths, exponents }: ScalingResult): string {
+  const what = `${policy}${budget === null ? '' : ` ${budget}`}, ${group} query heads on a key-value head of ${headDim}`;
+  const where = `one thread of ${machine.processor}, ${machine.cores} cores, Node ${machine.node}`;
+  const names = [
+    'keys',
+    'ms',
+    'dense f16',
+    'dense f32',
+    'against f16',
+    'against f32',
+    'exactly',
+    'by codes',
+    'bytes/key',
+    'error',
+  ];
+  const rows = lengths.map(({ n, ms, speedup, ...row }) => [
+    formatCount(n),
+    ...[ms.policy, ms.f16, ms.f32].map(({ median }) => median.toFixed(3)),
+    formatSpread(speedup.f16),
+    formatSpread(speedup.f32),
+    formatCount(row.keysRead),
+    formatCount(row.keysCoded),
+    row.bytesPerKey.toFixed(1),
+    row.outputError.policy.toPrecision(2),
+  ]);
+  const fitted =
+    exponents === null
+      ? []
+      : [
+          `time grows as n^${exponents.policy.toFixed(2)} from 8,192 keys on, dense as n^${exponents.f16.toFixed(2)} (f16) ` +
+            `and n^${exponents.f32.toFixed(2)} (f32); keys read exactly as n^${exponents.exactKeys.toFixed(2)}`,
+        ];
+  return [`${what}; ${where}`, formatTable(names, rows), ...fitted].join('\n');
 }
 
 const formatSpread = ({ median, low, high }: Spread): string =>

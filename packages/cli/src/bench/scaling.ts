@@ -1,0 +1,166 @@
+/**
+ * The time of one step of attention against the number of keys, dense beside it in the same run: one layer with one
+ * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are.
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
+import { mean, quantile } from '../eval/divergence.ts';
+import type { Spread } from './attention.ts';
+import { denseRow, relativeError } from './dense64.ts';
+
+export interface ScalingOptions {
+  policy: PolicySpec;
+  lengths: readonly number[];
+  headDim: number;
+  /** Query heads that share the key-value head. */
+  group: number;
+  signal: AbortSignal;
+  onProgress(done: number, total: number): void;
+}
+
+export interface ScalingResult {
+  machine: { processor: string; cores: number; node: string };
+  policy: string;
+  budget: string | null;
+  headDim: number;
+  group: number;
+  lengths: LengthResult[];
+  /** d ln time / d ln n over the lengths from 8,192 on, and d ln bytes / d ln n of the rows that are read exactly. */
+  exponents: { policy: number; f16: number; f32: number; exactKeys: number } | null;
+}
+
+export interface LengthResult {
+  n: number;
+  /** Of a step, in milliseconds. */
+  ms: { policy: Spread; f16: Spread; f32: Spread };
+  /** Dense time over the policy's, round by round. */
+  speedup: { f16: Spread; f32: Spread };
+  /** Of the policy: mean keys of a head, and bytes of the step for each key. */
+  keysRead: number;
+  keysCoded: number;
+  bytesPerKey: number;
+  /** ||o' - o|| / ||o|| against float64, mean over the heads: of the policy, and of dense f32 and f16. */
+  outputError: { policy: number; f16: number; f32: number };
+}
+
+/** Scores of normal queries and keys are spread by so many nats. */
+const SPREAD = 2;
+/** The values of a head have much in common: of numbers without a mean, little would be left of many keys. */
+const VALUE_MEAN = 1;
+/** A layer's keys are met again when at least so many bytes have gone by. */
+const COLD_BYTES = 64 * 2 ** 20;
+const MOST_LAYERS = 48;
+const WARM_UP = 60;
+const ROUNDS = { least: 15, most: 120, keys: 3e6 };
+const FIRST_OF_FIT = 8192;
+
+export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
+  const { policy, lengths, headDim, group, signal, onProgress } = options;
+  const results: LengthResult[] = [];
+  for (const n of lengths) {
+    signal.throwIfAborted();
+    onProgress(results.length, lengths.length);
+    results.push(await measureLength(n, options));
+  }
+  onProgress(lengths.length, lengths.length);
+  const long = results.filter(({ n }) => n >= FIRST_OF_FIT);
+  const slope = (of: (result: LengthResult) => number) => slopeOf(long.map((result) => [result.n, of(result)]));
+  return {
+    machine: { processor: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), node: process.version },
+    policy: policy.policy,
+    budget: policy.budget ?? null,
+    headDim,
+    group,
+    lengths: results,
+    exponents:
+      long.length < 2
+        ? null
+        : {
+            policy: slope(({ ms }) => ms.policy.median),
+            f16: slope(({ ms }) => ms.f16.median),
+            f32: slope(({ ms }) => ms.f32.median),
+            exactKeys: slope(({ keysRead }) => keysRead),
+          },
+  };
+}
+
+async function measureLength(n: number, { policy, headDim, group }: ScalingOptions): Promise<LengthResult> {
+  const random = normals(n);
+  const keys = random(n * headDim);
+  const values = random(n * headDim).map((x) => x + VALUE_MEAN);
+  const queries = random(group * headDim).map((x) => x * SPREAD);
+  const layers = Math.max(2, Math.min(MOST_LAYERS, Math.ceil(COLD_BYTES / (n * 4 * headDim))));
+  const shape = { layers, keyValueHeads: 1, heads: group, headDim, capacity: n, threads: 1 };
+  await using half = await createAttention({ ...shape, precision: 'f16', planes: policyPlanes(policy) });
+  await using single = await createAttention({ ...shape, precision: 'f32' });
+  for (const attention of [half, single]) fill(attention, n, keys, values);
+
+  const step = (attention: Attention, spec: PolicySpec, round: number) => {
+    const started = performance.now();
+    const result = attention.attend({ layer: round % layers, position: n - 1, queries, policy: spec });
+    return { ms: performance.now() - started, ...result };
+  };
+  const dense = { policy: 'dense' };
+  const sides = {
+    policy: (round: number) => step(half, policy, round),
+    f16: (round: number) => step(half, dense, round),
+    f32: (round: number) => step(single, dense, round),
+  };
+  const names = ['policy', 'f16', 'f32'] as const;
+  const times: Record<keyof typeof sides, number[]> = { policy: [], f16: [], f32: [] };
+  const rounds = Math.max(ROUNDS.least, Math.min(ROUNDS.most, Math.floor(ROUNDS.keys / n)));
+  for (let round = 0; round < WARM_UP; round++) sides.policy(round);
+  for (let round = 0; round < rounds; round++) {
+    for (const name of names) times[name].push(sides[name](round).ms);
+  }
+  const truth = Array.from({ length: group }, (_, row) =>
+    denseRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
+  );
+  const error = (outputs: Float32Array) =>
+    mean(truth.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output)));
+  const { outputs, report } = sides.policy(0);
+  const spread = (of: (round: number) => number) => spreadOf(Array.from({ length: rounds }, (_, round) => of(round)));
+  const ratio = (name: 'f16' | 'f32') => (i: number) => (times[name][i] as number) / (times.policy[i] as number);
+  return {
+    n,
+    ms: { policy: spreadOf(times.policy), f16: spreadOf(times.f16), f32: spreadOf(times.f32) },
+    speedup: { f16: spread(ratio('f16')), f32: spread(ratio('f32')) },
+    keysRead: report.keysRead / report.rows,
+    keysCoded: report.keysCoded / report.rows,
+    bytesPerKey: report.bytesRead / n,
+    outputError: {
+      policy: error(outputs),
+      f16: error(sides.f16(0).outputs),
+      f32: error(sides.f32(0).outputs),
+    },
+  };
+}
+
+function fill({ cache }: Attention, n: number, keys: Float32Array, values: Float32Array): void {
+  cache.reserve(n);
+  for (let layer = 0; layer < cache.shape.layers; layer++) cache.write(layer, 0, keys, values);
+  cache.commit(n);
+}
+
+function spreadOf(numbers: readonly number[]): Spread {
+  return { median: quantile(numbers, 0.5), low: quantile(numbers, 0.25), high: quantile(numbers, 0.75) };
+}
+
+/** The slope of ln y on ln x by least squares. */
+export function slopeOf(points: readonly (readonly [number, number])[]): number {
+  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)] as const);
+  const [x, y] = [mean(logs.map(([a]) => a)), mean(logs.map(([, b]) => b))];
+  const square = logs.reduce((sum, [a]) => sum + (a - x) ** 2, 0);
+  return logs.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) / square;
+}
+
+/** Repeatable normal numbers, by the polar form of Box and Muller. */
+function normals(seed: number): (count: number) => Float32Array {
+  let state = seed;
+  const uniform = () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+  const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+  return (count) => Float32Array.from({ length: count }, normal);
+}
