@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './commands/bench.ts';
+import { claimsCommand } from './commands/claims.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
@@ -12,7 +13,7 @@ import { EXIT, reportError } from './errors.ts';
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 /** A new subcommand is a file in commands/ and an entry here. */
-const COMMANDS = [generateCommand, inspectCommand, evalCommand, benchCommand, demoCommand];
+const COMMANDS = [generateCommand, inspectCommand, evalCommand, benchCommand, claimsCommand, demoCommand];
 
 const program = new Command('keysieve')
   .description('Long prompts for language models on your own machine, with the error of every answer shown.')

@@ -1,0 +1,84 @@
+/**
+ * Rows of attention of a real model, from captures. A capture has the queries of the last positions only, so a shorter
+ * context is made from the keys of the long one: its first ones, which heads use as sinks, and the most recent ones up
+ * to the query. Distances to the recent keys are then as they were, and nothing comes after the query; but the keys and
+ * the query were made by a model that had read all of the text, which in a context that is really shorter it would not.
+ */
+import type { CapturedHead } from '../captures/capture.ts';
+import { ladder } from './budgets.ts';
+import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
+import { breathe, type Source, type WorkOptions } from './source.ts';
+
+/** First keys that every context keeps. */
+export const SINKS = 4;
+/** Repetitions that the queries of a head are divided into: blocks of neighbours, which resemble each other. */
+const BLOCKS = 8;
+
+export interface CaptureOptions extends WorkOptions {
+  heads: readonly CapturedHead[];
+  /** At least as many keys has the shortest context; others are twice and twice as long, up to the whole. */
+  shortest: number;
+  /** Takes every so many-th query. */
+  every: number;
+}
+
+/** A source for each query head. */
+export async function captureSources({
+  heads,
+  shortest,
+  every,
+  signal,
+  onProgress,
+}: CaptureOptions): Promise<Source[]> {
+  const sources: Source[] = [];
+  const total = heads.reduce((sum, { group }) => sum + group, 0);
+  for (const head of heads) {
+    // Keys that every one of the queries has before it.
+    const lengths = halvesOf(head.n - head.last + 1, shortest);
+    for (let row = 0; row < head.group; row++) {
+      const taken = Array.from({ length: Math.ceil(head.last / every) }, (_, i) => head.last - 1 - i * every).reverse();
+      const count = Math.min(BLOCKS, taken.length);
+      const blocks = Array.from({ length: count }, (_, block) =>
+        taken.filter((_, i) => Math.floor((i * count) / taken.length) === block),
+      );
+      const samples: Measurement[][] = [];
+      for (const block of blocks) {
+        await breathe(signal);
+        const rows = block.map((query) => measureQuery(head, row, query, lengths));
+        samples.push(lengths.map((_, at) => meanMeasurement(rows.map((lengthRows) => lengthRows[at] as Measurement))));
+      }
+      sources.push({ family: 'capture', name: `${head.name} head ${row}, ${head.n} keys`, lengths, samples });
+      onProgress(sources.length, total);
+    }
+  }
+  return sources;
+}
+
+/** n, and halves of it down to the shortest, ascending. */
+function halvesOf(n: number, shortest: number): number[] {
+  const lengths = [n];
+  while (Math.floor((lengths[0] as number) / 2) >= shortest) lengths.unshift(Math.floor((lengths[0] as number) / 2));
+  return lengths;
+}
+
+function measureQuery(
+  { n, headDim: d, last, keys, values, queries }: CapturedHead,
+  row: number,
+  query: number,
+  lengths: readonly number[],
+): Measurement[] {
+  const position = n - last + query;
+  const from = (row * last + query) * d;
+  const scores = new Float64Array(position + 1);
+  for (let key = 0; key <= position; key++) {
+    let sum = 0;
+    for (let i = 0; i < d; i++) sum += (queries[from + i] as number) * (keys[key * d + i] as number);
+    scores[key] = sum / Math.sqrt(d);
+  }
+  const order = descending(scores);
+  return lengths.map((length) => {
+    const oldest = position - (length - SINKS);
+    const kept = order.filter((key) => key < SINKS || key > oldest);
+    return measureRow({ scores, scale: 1, order: kept, values, d }, ladder(length));
+  });
+}
