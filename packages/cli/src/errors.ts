@@ -9,6 +9,10 @@ export function reportError(error: unknown): number {
     console.error(`keysieve: ${error.message} [${error.code}]`);
     return error.code === 'invalid-argument' ? EXIT.wrongCall : EXIT.failure;
   }
+  if (error instanceof Error && error.name === 'AbortError') {
+    console.error('keysieve: Stopped before it was done. [aborted]');
+    return EXIT.failure;
+  }
   console.error('keysieve: an unexpected error; please report it.');
   console.error(error);
   return EXIT.failure;

@@ -117,6 +117,7 @@ describe('keysieve', () => {
     ['not-gguf', () => ['generate', '-p', 'x', '-m', file('not.gguf')]],
     ['prompt-file-not-found', () => ['generate', '--prompt-file', file('none.txt')]],
     ['prompt-not-utf8', () => ['generate', '--prompt-file', file('latin1.txt')]],
+    ['file-not-found', () => ['claims', '--captures', file('none.safetensors')]],
     ['prompt-empty', () => ['generate', '--prompt-file', file('empty.txt')]],
     ['prompt-too-long', () => ['generate', '--prompt-file', file('text.txt'), '--context', '100']],
     ['chat-template-missing', () => ['generate', '-p', 'x', '--chat']],
@@ -138,5 +139,16 @@ describe('keysieve', () => {
     });
     expect(stderr).toContain('[aborted]');
     expect(code).toBe(1);
+  });
+
+  it('stops at Ctrl-C while it tries claims', async () => {
+    let interrupted = false;
+    const { code, stdout, stderr } = await keysieve(['claims', '--json'], '', (text, interrupt) => {
+      if (interrupted || !text.includes('Gaussian rows')) return;
+      interrupted = true;
+      interrupt();
+    });
+    expect(stderr).toContain('[aborted]');
+    expect([code, stdout]).toEqual([1, '']);
   });
 });

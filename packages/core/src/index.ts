@@ -21,10 +21,11 @@ export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
-export { gaussianExponent, gaussianKeys } from './law/gaussian.ts';
+export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';
+export { createRandom, type Random } from './law/random.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
-export { keysOf } from './law/shapes.ts';
+export { keysOf, line } from './law/shapes.ts';
 export {
   createPolicy,
   DEFAULT_BUDGET,

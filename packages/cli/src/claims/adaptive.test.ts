@@ -19,7 +19,10 @@ describe('keys and errors', () => {
     expect(keysForError(row, 'output', 0.1)).toBeCloseTo(400, 3);
     expect(errorAt(row, 'output', 400)).toBeCloseTo(0.1, 6);
     expect(keysForError(row, 'output', 5)).toBe(1);
-    expect(keysForError(row, 'output', 1e-9)).toBe(10_000);
+    // Between the last two steps, 8,192 keys and all of them, straight.
+    const last = 2 / Math.sqrt(8192);
+    expect(keysForError(row, 'output', last / 2)).toBeCloseTo((8192 + 10_000) / 2, 6);
+    expect(errorAt(row, 'output', (8192 + 10_000) / 2)).toBeCloseTo(last / 2, 12);
     expect(errorAt(row, 'output', 20_000)).toBe(0);
     expect(errorAt(row, 'output', 0.2)).toBeCloseTo(2, 6);
   });

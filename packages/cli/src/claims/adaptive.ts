@@ -2,7 +2,13 @@
 import { line } from 'keysieve';
 import type { Measurement, Quantity } from './row.ts';
 
-/** The keys at one length that leave at most `error`: between the steps of the ladder, on logarithmic scales. */
+/** Errors below it are rounding. */
+export const NOTHING = 1e-12;
+
+/**
+ * The keys at one length that leave at most `error`: between the steps of the ladder, on logarithmic scales, but for the
+ * last of them.
+ */
 export function keysForError({ n, ks, curves }: Measurement, quantity: Quantity, error: number): number {
   const curve = curves[quantity];
   for (let at = 0; at < ks.length; at++) {
@@ -10,7 +16,8 @@ export function keysForError({ n, ks, curves }: Measurement, quantity: Quantity,
     if (found > error) continue;
     if (at === 0) return k;
     const [before, worse] = [ks[at - 1] as number, curve[at - 1] as number];
-    if (found <= 0) return k;
+    // The last step, to all keys and no error, is straight.
+    if (found <= NOTHING) return before + ((k - before) * (worse - error)) / worse;
     const share = Math.log(worse / error) / Math.log(worse / found);
     return before * (k / before) ** share;
   }
@@ -28,7 +35,7 @@ export function errorAt({ n, ks, curves }: Measurement, quantity: Quantity, keys
   const [k0, k1] = [ks[above - 1] as number, ks[above] as number];
   const [e0, e1] = [curve[above - 1] as number, curve[above] as number];
   const share = Math.log(k / k0) / Math.log(k1 / k0);
-  if (e0 <= 0 || e1 <= 0) return e0 + share * (e1 - e0);
+  if (e1 <= NOTHING) return e0 + ((k - k0) / (k1 - k0)) * (e1 - e0);
   return e0 * (e1 / e0) ** share;
 }
 

@@ -81,7 +81,7 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
     y: { type: yLinear ? 'linear' : 'log', label: null },
     marks: [
       Plot.gridY({ ...yAxis, stroke: '#ddd', strokeOpacity: 1 }),
-      Plot.axisY({ ...yAxis, ...(yLinear ? {} : { tickFormat: decimal }), tickSize: 0 }),
+      Plot.axisY({ ...yAxis, ...(yLinear ? {} : { text: decimal }), tickSize: 0 }),
       Plot.axisX(ticksOf(all), { tickFormat: lengthTick, facetAnchor: null }),
       ...(rule === undefined ? [] : [Plot.ruleY([rule], { stroke: '#888', strokeDasharray: '2,3' })]),
       Plot.line(withStyle('thin'), {
