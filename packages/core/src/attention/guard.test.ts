@@ -28,16 +28,16 @@ describe('the guard', () => {
       await using attention = bench.attention;
       const queries = bench.queries(1);
       const policy = { policy: 'sieve', budget: 'fixed:100' };
-      const short = attention.attend({ layer: 0, position: 1700, queries, policy });
-      expect(short.report).toMatchObject({ rowsDense: 6, keysRead: 6 * 1701, certificate: 'certified' });
-      const dense = attention.attend({ layer: 0, position: 1700, queries, policy: { policy: 'dense' } });
+      const short = attention.attend({ layer: 0, position: 1300, queries, policy });
+      expect(short.report).toMatchObject({ rowsDense: 6, keysRead: 6 * 1301, certificate: 'certified' });
+      const dense = attention.attend({ layer: 0, position: 1300, queries, policy: { policy: 'dense' } });
       for (const [i, x] of short.outputs.entries())
         expect(Math.abs(x - (dense.outputs[i] as number))).toBeLessThan(1e-5);
       const long = attention.attend({ layer: 0, position: 2500, queries, policy });
       expect(long.report).toMatchObject({ rowsDense: 0, certificate: 'estimated' });
       // A certificate is asked of the policy, however long it takes.
-      expect(isGuarded({ n: 1701, layer: 0, head: 0, rows: 3 }, opened(policy), COSTS)).toBe(true);
-      expect(isGuarded({ n: 1701, layer: 0, head: 0, rows: 3 }, opened({ ...policy, certify: 0.1 }), COSTS)).toBe(
+      expect(isGuarded({ n: 1301, layer: 0, head: 0, rows: 3 }, opened(policy), COSTS)).toBe(true);
+      expect(isGuarded({ n: 1301, layer: 0, head: 0, rows: 3 }, opened({ ...policy, certify: 0.1 }), COSTS)).toBe(
         false,
       );
     }
@@ -45,7 +45,7 @@ describe('the guard', () => {
 
   it('says from how many keys on the policy is faster, in whole pages', () => {
     const policy = createPolicy({ policy: 'sieve', budget: 'fixed:100' });
-    expect(denseBelow(policy, COSTS, 10_000)).toBe(Math.ceil((50 + 4 * 400) / 0.9 / 64) * 64);
+    expect(denseBelow(policy, COSTS, 10_000)).toBe(Math.ceil((50 + 4 * 300) / 0.9 / 64) * 64);
     expect(denseBelow(policy, COSTS, 1000)).toBeUndefined();
     expect(denseBelow(createPolicy({ policy: 'dense' }), COSTS, 10_000)).toBeUndefined();
   });

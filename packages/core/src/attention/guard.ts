@@ -5,6 +5,7 @@
  * scanned and for each one of the sample.
  */
 import type { Precision } from '../kernels/layout.ts';
+import createSieve from '../selectors/sieve.ts';
 import { createAttention } from './attention.ts';
 import type { StepCosts } from './step-costs.ts';
 
@@ -17,12 +18,11 @@ export interface StepShape {
   threads: number;
 }
 
-/** Keys of the caches that are measured, and budgets, which make samples of four times as many keys. */
+/** Keys of the caches that are measured, and budgets. */
 const SHORT = 1024;
 const LONG = 4096;
 const SMALL = 64;
 const LARGE = 256;
-const SAMPLE_KEYS = 4;
 /** Layers, so that one step does not find in the processor's cache what the last one of its layer left there. */
 const LAYERS = 8;
 const WARM_UP = 40;
@@ -64,11 +64,15 @@ async function measure(shape: StepShape): Promise<StepCosts> {
 
   const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
   const perKey = rate(short, long, LONG - SHORT);
-  const perSampled = rate(long, large, (LARGE - SMALL) * SAMPLE_KEYS);
+  const [small, more] = [SMALL, LARGE].map((budget) => createSieve().sampleSize?.(budget, LONG) as number) as [
+    number,
+    number,
+  ];
+  const perSampled = rate(long, large, more - small);
   const densePerKey = rate(denseShort, denseLong, LONG - SHORT);
   return {
     dense: { fixed: Math.max(0, denseLong - densePerKey * LONG), perKey: densePerKey },
-    sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * SMALL * SAMPLE_KEYS), perKey, perSampled },
+    sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * small), perKey, perSampled },
   };
 }
 

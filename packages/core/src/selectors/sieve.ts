@@ -24,7 +24,7 @@ import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK
 import { signBytesOf } from './sign-scan.ts';
 
 /** Keys of the sample for each key that may be attended exactly. */
-const SAMPLE_KEYS = 4;
+const SAMPLE_KEYS = 3;
 /** The same for a sample that a block of queries shares. */
 const BLOCK_KEYS = 8;
 /** A sample has at least so many keys beside those that are drawn for certain. */
