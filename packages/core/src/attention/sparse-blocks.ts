@@ -3,9 +3,9 @@
  * A task has one block and one key-value head.
  *
  * The keys of the block itself and the ones shortly before it are attended densely. Of the others a sample is drawn, as
- * the sieve draws one for a single position, with the largest share that a key has for any of the rows; its rows are
- * gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours share keys: a sample for the
- * block is a few times that of one position, where it serves 64.
+ * the sieve draws one for a single position, with the largest share that a key has for any of a few means of
+ * neighbouring queries; its rows are gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours
+ * share keys: a sample for the block is a few times that of one position, where it serves 64.
  */
 import { estimatedSum, openFrom, prepareCodes, scanAll, scanBitsOf } from '../cache/code-query.ts';
 import {
@@ -19,7 +19,7 @@ import {
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { SCANNED_QUERIES, type Workspace } from '../cache/workspace.ts';
-import { distanceOfHalves, type Half, halfOf } from '../certificates/halves.ts';
+import { distanceOfHalves, halfOf } from '../certificates/halves.ts';
 import { scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
@@ -50,8 +50,10 @@ function attendDensely(thread: ThreadContext, job: Job, block: Block): void {
   const { shape } = thread;
   attendBlock(thread, job, block);
   const bytes = 2 * block.n * rowBytes(shape.headDim, shape.precision);
-  note(thread, job, block, bytes, (row) => ({
+  note(thread, job, block, bytes, (row, bytesRead) => ({
     keysRead: block.limit + Math.floor(row / thread.group),
+    keysCoded: 0,
+    bytesRead,
     tailMass: 0,
     outputError: 0,
     kind: 'certified',
@@ -83,7 +85,7 @@ function attendSampled(
     valueNorm: 0,
     typicalValueNorm: 0,
   };
-  const bits = poolShares(query, group, temper);
+  const bits = poolShares(query, block, temper);
   const parts = drawSample(query, most, limit, bits);
 
   const recent = headSegments(thread, job.segments, job.layer, keyValueHead, past, n);
@@ -102,14 +104,17 @@ function attendSampled(
   attendPart(query, segments, parts[0], parts[1], ({ halfStates }) => halfStates[0]);
   attendPart(query, segments, parts[0] + parts[1], parts[2], ({ halfStates }) => halfStates[1]);
 
-  const estimates = mergeHalves(region, rows, headDim);
+  const { tailMass, outputError } = mergeHalves(region, rows, headDim);
   returnBlock(thread, job, block, region);
   const drawn = parts[0] + parts[1] + parts[2];
   const scanned = (past / 64) * (64 * (codeDim(headDim) / 8 + 2) + codeDim(headDim) + 4);
   const read = 2 * rowBytes(headDim, shape.precision);
-  note(thread, job, block, scanned + (drawn + n - past) * read, (row) => ({
+  note(thread, job, block, scanned + (drawn + n - past) * read, (row, bytesRead) => ({
     keysRead: drawn + limit - past + Math.floor(row / group),
-    ...(estimates[row] as Estimate),
+    keysCoded: 0,
+    bytesRead,
+    tailMass: tailMass[row] as number,
+    outputError: outputError[row] as number,
     kind: 'estimated',
     outcome: 'chosen',
   }));
@@ -118,25 +123,44 @@ function attendSampled(
 const mainState = ({ state }: Workspace): number => state;
 
 /**
- * The largest tempered share of every key for any row of the block, into `pooled`, a few queries at a time. Returns the
- * binary digits of the shares.
+ * The largest tempered share of every key, into `pooled`, for any of a few means of neighbouring queries. They stand for
+ * their neighbours: a scan of every query would take several times as long for a sample that is hardly better. Returns
+ * the binary digits of the shares.
  */
-function poolShares(query: HeadQuery, group: number, temper: number): number {
-  const { n, rows: all } = query;
-  const home = homeOf(query);
-  const { kernels, views, workspace } = home;
+function poolShares(query: HeadQuery, block: Block, temper: number): number {
+  const { kernels, views, workspace } = homeOf(query);
+  const { scans, offsets, pooled } = workspace;
+  const { n } = query;
   const bits = scanBitsOf(query);
-  for (let first = 0; first < all; first += SCANNED_QUERIES * group) {
-    const rows = Math.min(SCANNED_QUERIES * group, all - first);
-    const some = { ...query, rows };
-    prepareCodes(some, first);
-    scanAll(some, bits);
-    const logSums = Array.from({ length: rows }, (_, row) => logOf(estimatedSum(some, row, bits)));
-    const { scans, offsets, pooled } = workspace;
-    views().f32.set(logSums, offsets / 4);
-    kernels.poolScans(scans, scanStride(n), rows, n, bits, offsets, temper, pooled, first > 0);
-  }
+  const means = { ...query, rows: placeMeans(query, block) };
+  prepareCodes(means, meansOf);
+  scanAll(means, bits);
+  const logSums = Array.from({ length: means.rows }, (_, row) => logOf(estimatedSum(means, row, bits)));
+  views().f32.set(logSums, offsets / 4);
+  kernels.poolScans(scans, scanStride(n), means.rows, n, bits, offsets, temper, pooled, false);
   return bits;
+}
+
+const meansOf = ({ means }: Workspace): number => means;
+
+/** Puts the means of neighbouring queries, head by head, into `means` of every region. Returns how many rows they are. */
+function placeMeans({ segments, shape }: HeadQuery, { queries, rows }: Block): number {
+  const width = (rows / queries) * shape.headDim;
+  const count = Math.min(SCANNED_QUERIES, queries);
+  for (const { region } of segments) {
+    const { f32 } = region.views();
+    const source = region.workspace.queries / 4;
+    const target = region.workspace.means / 4;
+    for (let mean = 0; mean < count; mean++) {
+      const [from, to] = [Math.floor((mean * queries) / count), Math.floor(((mean + 1) * queries) / count)];
+      for (let i = 0; i < width; i++) {
+        let sum = 0;
+        for (let j = from; j < to; j++) sum += f32[source + j * width + i] as number;
+        f32[target + mean * width + i] = sum / (to - from);
+      }
+    }
+  }
+  return (count * rows) / queries;
 }
 
 /**
@@ -152,7 +176,8 @@ function drawSample(query: HeadQuery, most: number, turn: number, bits: number):
   const drawn = kernels.drawKeys(pooled, plan, bits, drawTables, ...lists, scratch);
   const { f32, i32 } = views();
   const probabilities = f32.subarray(logProbabilities / 4, logProbabilities / 4 + drawn);
-  const certain = probabilities.reduce((count, x) => count + (x === 0 ? 1 : 0), 0);
+  let certain = 0;
+  for (let j = 0; j < drawn; j++) if (probabilities[j] === 0) certain++;
   const others = drawn - certain;
   const parts: [number, number, number] = [certain, Math.ceil(others / 2), Math.floor(others / 2)];
   const next = [0, parts[0], parts[0] + parts[1]];
@@ -209,32 +234,40 @@ function attendPart(
   );
 }
 
-interface Estimate {
-  tailMass: number;
-  outputError: number;
+/** Of every row: the share of the softmax that the sample stands for, and how far the output may be off. */
+interface Estimates {
+  tailMass: Float32Array;
+  outputError: Float32Array;
 }
 
 /**
  * Adds the halves to the state, and tells from their difference how far each row's output may be off: see
- * `certificates/halves.ts`. The tail mass is the share of the softmax that the sample stands for.
+ * `certificates/halves.ts`.
  */
-function mergeHalves(region: ThreadRegion, rows: number, d: number): Estimate[] {
+function mergeHalves(region: ThreadRegion, rows: number, d: number): Estimates {
   const { kernels, views, workspace } = region;
   const { state, halfStates, queries: outputs } = workspace;
-  const halves = halfStates.map((half) => Array.from({ length: rows }, (_, row) => halfOf(region, half, rows, d, row)));
   for (const half of halfStates) kernels.mergeState(state, half, rows, d);
   kernels.finishState(state, rows, d, outputs, d * 4);
-  return Array.from({ length: rows }, (_, row) => {
+  const tailMass = new Float32Array(rows);
+  const outputError = new Float32Array(rows);
+  for (let row = 0; row < rows; row++) {
     const total = logOf(readSum(views(), state + row * 8));
-    const [a, b] = halves.map((half) => half[row]) as [Half, Half];
+    const a = halfOf(region, halfStates[0], rows, d, row);
+    const b = halfOf(region, halfStates[1], rows, d, row);
     const start = outputs / 4 + row * d;
     const output = views().f32.subarray(start, start + d);
-    const norm = Math.sqrt(output.reduce((sum, x) => sum + x * x, 0));
-    return {
-      tailMass: Math.min(1, Math.exp(a.logSum - total) + Math.exp(b.logSum - total)),
-      outputError: norm > 0 ? distanceOfHalves(a, b, output, total) / norm : Number.POSITIVE_INFINITY,
-    };
-  });
+    const length = norm(output);
+    tailMass[row] = Math.min(1, Math.exp(a.logSum - total) + Math.exp(b.logSum - total));
+    outputError[row] = length > 0 ? distanceOfHalves(a, b, output, total) / length : Number.POSITIVE_INFINITY;
+  }
+  return { tailMass, outputError };
+}
+
+function norm(numbers: Float32Array): number {
+  let squared = 0;
+  for (let i = 0; i < numbers.length; i++) squared += (numbers[i] as number) ** 2;
+  return Math.sqrt(squared);
 }
 
 /** Notes the results of a block's rows; the bytes, which they read together, with the first. */
@@ -243,10 +276,10 @@ function note(
   job: Job,
   { first, rows, keyValueHead }: Block,
   bytesRead: number,
-  resultOf: (row: number) => Omit<RowResult, 'bytesRead' | 'keysCoded'>,
+  resultOf: (row: number, bytesRead: number) => RowResult,
 ): void {
   for (let row = 0; row < rows; row++) {
     const index = (first + Math.floor(row / group)) * heads + keyValueHead * group + (row % group);
-    noteResult(exchange.views(), job, index, { ...resultOf(row), keysCoded: 0, bytesRead: row === 0 ? bytesRead : 0 });
+    noteResult(exchange.views(), job, index, resultOf(row, row === 0 ? bytesRead : 0));
   }
 }

@@ -25,11 +25,14 @@ import { scoreStride, type Workspace } from './workspace.ts';
 /** The first key of the page that is not full: the keys before it have codes. */
 export const openFrom = (n: number): number => n - (n % PAGE_KEYS);
 
-/** Prepares the queries from row `first` of the workspace on, in every region, for the scores below. */
-export function prepareCodes({ segments, rows, shape }: HeadQuery, first = 0): void {
+/** Prepares the rows of a query, which lie at `source` in every region's workspace, for the scores below. */
+export function prepareCodes(
+  { segments, rows, shape }: HeadQuery,
+  source: (workspace: Workspace) => number = ({ queries }) => queries,
+): void {
   for (const { region } of segments) {
-    const { queries, codeQuery, scratch } = region.workspace;
-    region.kernels.prepareCodes(queries + first * shape.headDim * 4, rows, shape.headDim, codeQuery, scratch);
+    const { codeQuery, scratch } = region.workspace;
+    region.kernels.prepareCodes(source(region.workspace), rows, shape.headDim, codeQuery, scratch);
   }
 }
 

@@ -49,6 +49,8 @@ export interface Workspace {
   codedScores: number;
   /** Softmax states of G rows of D numbers: the keys that were drawn for certain, and two halves of the others. */
   codedStates: [number, number, number];
+  /** Means of neighbouring queries of a block: (scanned at once, d). */
+  means: number;
   /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
   halfStates: [number, number];
   /** What `drawKeys` looks up, see `draw-tables.ts`. */
@@ -72,7 +74,7 @@ export interface WorkspaceSize {
   planes: readonly Plane[];
 }
 
-/** Queries of a block whose keys are scanned at once. */
+/** Means of the queries of a block that the keys are scanned for, at most. */
 export const SCANNED_QUERIES = 8;
 
 /** Numbers from one row of scores to the next. */
@@ -105,6 +107,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     codedIndices: coded(keys),
     codedScores: coded(group * scoreStride(capacity) * 4),
     codedStates: [codedState, codedState, codedState],
+    means: coded(scanned * headDim * 4),
     halfStates: [coded(stateBytes(rows, headDim)), coded(stateBytes(rows, headDim))],
     drawTables: coded(DRAW_TABLE_BYTES),
     groups: coded((Math.ceil(capacity / 8) + 1) * 8),
