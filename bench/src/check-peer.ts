@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadPeer, type Peer } from './llama-cpp.ts';
+import { loadLlamaCpp } from '../../packages/cli/src/bench/llama-cpp.ts';
+import type { Peer } from '../../packages/cli/src/bench/peer.ts';
 
 interface Golden {
   prompt: string;
@@ -20,8 +21,8 @@ const { prompts } = JSON.parse(readFileSync(shared('goldens/smollm2-135m/prompts
 const model = shared('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
 const text = readFileSync(shared('texts/war-and-peace.txt'), 'utf8').slice(5_000, 20_000);
 
-const peer = await loadPeer({ model, threads: 2, contextSize: 1_024 });
-console.log(peer.about);
+const peer = await loadLlamaCpp({ model, threads: 2, contextSize: 1_024, cache: 'f16' });
+console.log(peer.versions);
 for (const golden of prompts) assert.deepEqual(peer.tokenize(golden.prompt), golden.ids, golden.prompt);
 console.log(`${prompts.length} prompts: tokens equal the goldens`);
 await checkGreedy(peer, prompts[0] as Golden);
@@ -49,10 +50,10 @@ async function checkGreedy(peer: Peer, { ids, greedy }: Golden): Promise<void> {
 async function checkTimes(peer: Peer, tokens: number[]): Promise<void> {
   console.log(`prefill of 512 tokens: ${(await peer.prefill(tokens.slice(0, 512))).toFixed(0)} ms`);
   for (const round of [1, 2]) {
-    const elapsed = await peer.decode(tokens.slice(512), 8);
+    const elapsed = await peer.decode(tokens.slice(512, 520));
     assert.equal(elapsed.length, 8);
     await peer.rewind(512);
     console.log(`decode at 512, round ${round}: ${elapsed.map((ms) => ms.toFixed(1)).join(' ')} ms`);
   }
-  await assert.rejects(peer.decode(tokens.slice(0, 600), 600), RangeError);
+  await assert.rejects(peer.decode(tokens.slice(0, 600)), RangeError);
 }

@@ -1,16 +1,255 @@
 /**
  * Attention of a block of query rows over keys that are scattered: 64 of them at a time are brought together, and then
  * it is two matrix products as over a page. Every row sees every key, each key with a weight of its own.
+ *
+ * The products are of whole numbers of 16 bits, of which one instruction multiplies and adds eight where it would be
+ * four floats and two instructions. A query and a key have the codes round(32767 x / ||x||): by the inequality of
+ * Cauchy and Schwarz no sum of their products leaves 31 bits. Values have codes of 12 bits, of the largest number among
+ * the 64, and weights of 15, of the largest weight of the row: 64 products of the largest are just below 2^31.
+ *
+ * Scratch: the queries' codes (rows, d) of int16 and their steps (rows); keys (d / 2, 64, 2) of int16 and their steps
+ * (64); values (32, d, 2) of int16; gathered rows (64, d) of float32; scores (rows, 64) of float32, then of int16.
  */
 import { gather } from './decode';
+import { exponential1, maxLanes, sumLanes } from './exponential';
+import { sumInts } from './lanes';
 import { PAGE_KEYS, rowBytes } from './pages';
-import { multiplyTile, transposeKeys } from './prefill';
-import { absorbScores, stateOutput } from './softmax';
+import { storeTransposed } from './prefill';
+import { scaleRow, stateOutput } from './softmax';
+
+const LARGEST_CODE: f32 = 32767.0;
+const LARGEST_VALUE: f32 = 2047.0;
+const LARGEST_WEIGHT: f32 = 16384.0;
 
 /**
- * Takes the keys named by `indices` (count) into the state of `rows` query rows, with `biases` (count) added to their
- * scores. `scratch` holds keys (d, 64), gathered rows (64, d) and scores (rows, 64), all floats.
+ * Sums of products of pairs, c (4, 8) of int32 in registers, = a (4, 2 pairs) b (pairs, 8, 2), all int16; strides in
+ * bytes. A product for scores ends as c * rowSteps * columnSteps + biases; one of weights and values is added, times
+ * `factor`, to what is there.
  */
+@inline
+function multiplyCodes(
+  a: usize,
+  aStride: usize,
+  b: usize,
+  bStride: usize,
+  pairs: i32,
+  c: usize,
+  cStride: usize,
+  rowSteps: usize,
+  columnSteps: usize,
+  biases: usize,
+  factor: f32,
+  add: bool,
+): void {
+  let c00 = i32x4.splat(0);
+  let c01 = i32x4.splat(0);
+  let c10 = i32x4.splat(0);
+  let c11 = i32x4.splat(0);
+  let c20 = i32x4.splat(0);
+  let c21 = i32x4.splat(0);
+  let c30 = i32x4.splat(0);
+  let c31 = i32x4.splat(0);
+  let a0 = a;
+  let a1 = a0 + aStride;
+  let a2 = a1 + aStride;
+  let a3 = a2 + aStride;
+  const end = a + (<usize>pairs << 2);
+  while (a0 < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a0);
+    c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x, b0));
+    c01 = i32x4.add(c01, i32x4.dot_i16x8_s(x, b1));
+    x = v128.load32_splat(a1);
+    c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x, b0));
+    c11 = i32x4.add(c11, i32x4.dot_i16x8_s(x, b1));
+    x = v128.load32_splat(a2);
+    c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x, b0));
+    c21 = i32x4.add(c21, i32x4.dot_i16x8_s(x, b1));
+    x = v128.load32_splat(a3);
+    c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x, b0));
+    c31 = i32x4.add(c31, i32x4.dot_i16x8_s(x, b1));
+    b += bStride;
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+  }
+  if (add) {
+    addRow(c00, c01, factor, c);
+    addRow(c10, c11, factor, c + cStride);
+    addRow(c20, c21, factor, c + 2 * cStride);
+    addRow(c30, c31, factor, c + 3 * cStride);
+  } else {
+    storeRow(c00, c01, rowSteps, columnSteps, biases, c);
+    storeRow(c10, c11, rowSteps + 4, columnSteps, biases, c + cStride);
+    storeRow(c20, c21, rowSteps + 8, columnSteps, biases, c + 2 * cStride);
+    storeRow(c30, c31, rowSteps + 12, columnSteps, biases, c + 3 * cStride);
+  }
+}
+
+@inline
+function addRow(low: v128, high: v128, factor: f32, c: usize): void {
+  const f = f32x4.splat(factor);
+  v128.store(c, f32x4.add(v128.load(c), f32x4.mul(f32x4.convert_i32x4_s(low), f)));
+  v128.store(c, f32x4.add(v128.load(c, 16), f32x4.mul(f32x4.convert_i32x4_s(high), f)), 16);
+}
+
+@inline
+function storeRow(low: v128, high: v128, rowStep: usize, columnSteps: usize, biases: usize, c: usize): void {
+  const step = v128.load32_splat(rowStep);
+  const l = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(low), step), v128.load(columnSteps));
+  const h = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(high), step), v128.load(columnSteps, 16));
+  v128.store(c, f32x4.add(l, v128.load(biases)));
+  v128.store(c, f32x4.add(h, v128.load(biases, 16)), 16);
+}
+
+@inline
+function largestOf(numbers: usize, count: i32): f32 {
+  let most = f32x4.splat(0.0);
+  const end = numbers + (<usize>count << 2);
+  for (; numbers < end; numbers += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(numbers)));
+  return maxLanes(most);
+}
+
+/** Whole numbers below 2^22 lie at the lower end of a float when 1.5 * 2^23 is added. */
+const WHOLE: f32 = 12582912.0;
+const WHOLE_BITS: i32 = 0x4b400000;
+
+/** Codes round(x inverse) of eight floats. */
+@inline
+function codesOfEight(x: usize, inverse: v128): v128 {
+  const low = roundWhole(f32x4.mul(v128.load(x), inverse));
+  const high = roundWhole(f32x4.mul(v128.load(x, 16), inverse));
+  return i16x8.narrow_i32x4_s(low, high);
+}
+
+/** Four floats below 2^22, rounded to int32. */
+@inline
+function roundWhole(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(WHOLE)), i32x4.splat(WHOLE_BITS));
+}
+
+/** 1 / step, or 0 where the step has vanished: what it is of counts as 0 then. */
+@inline
+function inverseOf(step: f32): f32 {
+  return step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
+}
+
+/** Writes the codes of a row (d) and returns their step. */
+@inline
+function codeRow(row: usize, d: i32, codes: usize): f32 {
+  const largest = largestOf(row, d);
+  const unit = f32x4.splat(inverseOf(largest));
+  let squares = f32x4.splat(0.0);
+  const end = row + (<usize>d << 2);
+  for (let at = row; at < end; at += 16) {
+    // Of numbers up to 1, so that no square overflows or vanishes.
+    const x = f32x4.mul(v128.load(at), unit);
+    squares = f32x4.add(squares, f32x4.mul(x, x));
+  }
+  const step = (largest * <f32>Math.sqrt(<f64>sumLanes(squares))) / LARGEST_CODE;
+  const inverse = f32x4.splat(inverseOf(step));
+  for (let at = row; at < end; at += 32) {
+    v128.store(codes, codesOfEight(at, inverse));
+    codes += 16;
+  }
+  return step;
+}
+
+/** Codes of gathered keys (count, d), pairs of dimensions side by side, into `keys` (d / 2, 64, 2). */
+@inline
+function codeKeys(gathered: usize, count: i32, d: i32, keys: usize, steps: usize, codes: usize): void {
+  const rowOfCodes = <usize>d << 1;
+  for (let key = 0; key < count; key += 4) {
+    for (let i = 0; i < 4; i++) {
+      const row = gathered + (<usize>((key + i) * d) << 2);
+      store<f32>(steps + (<usize>(key + i) << 2), codeRow(row, d, codes + <usize>i * rowOfCodes));
+    }
+    let to = keys + (<usize>key << 2);
+    for (let at = codes; at < codes + rowOfCodes; at += 16) {
+      const second = v128.load(at + rowOfCodes);
+      const third = v128.load(at + 2 * rowOfCodes);
+      storeTransposed(v128.load(at), second, third, v128.load(at + 3 * rowOfCodes), to);
+      to += 1024;
+    }
+  }
+}
+
+/** Codes of gathered values (count, d), pairs of keys side by side, into `values` (32, d, 2). Returns their step. */
+@inline
+function codeValues(gathered: usize, count: i32, d: i32, values: usize): f32 {
+  const step = largestOf(gathered, count * d) / LARGEST_VALUE;
+  const inverse = f32x4.splat(inverseOf(step));
+  const bytes = <usize>d << 2;
+  for (let key = 0; key < count; key += 2) {
+    const end = gathered + bytes;
+    while (gathered < end) {
+      const a = codesOfEight(gathered, inverse);
+      const b = codesOfEight(gathered + bytes, inverse);
+      v128.store(values, v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
+      v128.store(values, v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+      gathered += 32;
+      values += 32;
+    }
+    gathered += bytes;
+  }
+  return step;
+}
+
+/**
+ * Takes 64 scores of one row into its statistics, puts the codes of their weights in their place, and rescales the
+ * row's output where the largest score has grown. What counts in the sum is what the codes stand for, so that numerator
+ * and denominator round alike.
+ */
+@inline
+function absorbCodes(scores: usize, statistics: usize, output: usize, d: i32): void {
+  const before = load<f32>(statistics);
+  let best = f32x4.splat(before);
+  for (let i: usize = 0; i < 256; i += 16) best = f32x4.pmax(best, v128.load(scores + i));
+  const largest = maxLanes(best);
+  if (largest == -Infinity) {
+    memory.fill(scores, 0, 128);
+    return;
+  }
+  let sum = load<f32>(statistics, 4);
+  if (largest > before) {
+    const shrink = exponential1(before - largest);
+    sum *= shrink;
+    scaleRow(output, d, shrink);
+    store<f32>(statistics, largest);
+  }
+  const shift = f32x4.splat(largest);
+  let total = i32x4.splat(0);
+  for (let i: usize = 0; i < 256; i += 32) {
+    const low = weightCodes(f32x4.sub(v128.load(scores + i), shift));
+    const high = weightCodes(f32x4.sub(v128.load(scores + i, 16), shift));
+    total = i32x4.add(total, i32x4.add(low, high));
+    v128.store(scores + (i >> 1), i16x8.narrow_i32x4_s(low, high));
+  }
+  store<f32>(statistics, sum + <f32>sumInts(total) / LARGEST_WEIGHT, 4);
+}
+
+/**
+ * round(2^14 e^x) for four x at most 0: 2^m 2^r with m whole and |r| <= 1/2, and 2^r by a polynomial that meets it at
+ * five Chebyshev nodes (relative error below 4e-6, a tenth of half a code).
+ */
+@inline
+function weightCodes(x: v128): v128 {
+  // Below 2^-30 nothing is left; the bound keeps the exponent in its range.
+  const y = f32x4.pmax(f32x4.mul(x, f32x4.splat(<f32>1.4426950408889634)), f32x4.splat(-30.0));
+  const shifted = f32x4.add(y, f32x4.splat(WHOLE));
+  const r = f32x4.sub(y, f32x4.sub(shifted, f32x4.splat(WHOLE)));
+  let p = f32x4.add(f32x4.mul(r, f32x4.splat(<f32>9.666368515e-3)), f32x4.splat(<f32>5.5921975842e-2));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>2.4022349038e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>6.9312104520e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
+  // The exponent of 2^m, and of 2^14, which is what the codes count.
+  const weight = i32x4.add(i32x4.add(p, i32x4.shl(shifted, 23)), i32x4.splat(14 << 23));
+  return roundWhole(weight);
+}
+
+/** See `CodeKernels.attendGathered`. */
 export function attendGathered(
   table: usize,
   headOffset: usize,
@@ -26,42 +265,55 @@ export function attendGathered(
 ): void {
   const bytes = rowBytes(d, half);
   const queryBytes = <usize>d << 2;
+  const codeBytes = <usize>d << 1;
   const scoreBytes: usize = <usize>PAGE_KEYS << 2;
+  const padded = (rows + 3) & ~3;
   const output = stateOutput(state, rows);
-  const keys = scratch;
-  const gathered = keys + queryBytes * PAGE_KEYS;
+  const queryCodes = scratch;
+  const querySteps = queryCodes + <usize>padded * codeBytes;
+  const keys = querySteps + (<usize>padded << 2);
+  const keySteps = keys + codeBytes * PAGE_KEYS;
+  const values = keySteps + scoreBytes;
+  const gathered = values + codeBytes * PAGE_KEYS;
   const scores = gathered + queryBytes * PAGE_KEYS;
+  for (let r = 0; r < padded; r++) {
+    // Rows that only pad the block out are whatever lies there, and go nowhere.
+    const step = codeRow(queries + <usize>r * queryBytes, d, queryCodes + <usize>r * codeBytes);
+    store<f32>(querySteps + (<usize>r << 2), step);
+  }
   // Rows behind the last of the list are multiplied too, and then masked: they must be numbers.
   memory.fill(gathered, 0, queryBytes * PAGE_KEYS);
   for (let done = 0; done < count; done += PAGE_KEYS) {
     const live = min(count - done, PAGE_KEYS);
+    const whole = (live + 7) & ~7;
     const list = indices + (<usize>done << 2);
+    const bias = biases + (<usize>done << 2);
     gather(table, headOffset, bytes, d, half, list, live, gathered);
-    transposeKeys(gathered, d, false, keys);
+    // The scores' place is free until the keys are coded.
+    codeKeys(gathered, whole, d, keys, keySteps, scores);
     for (let r = 0; r < rows; r += 4) {
-      const q = queries + <usize>r * queryBytes;
+      const q = queryCodes + <usize>r * codeBytes;
       const s = scores + <usize>r * scoreBytes;
-      for (let key = 0; key < live; key += 8) {
+      const steps = querySteps + (<usize>r << 2);
+      for (let key = 0; key < whole; key += 8) {
         const column = <usize>key << 2;
-        multiplyTile(q, queryBytes, keys + column, scoreBytes, d, s + column, scoreBytes, false);
+        const b = keys + column;
+        const columnSteps = keySteps + column;
+        multiplyCodes(q, codeBytes, b, 256, d >> 1, s + column, 256, steps, columnSteps, bias + column, 0, false);
       }
     }
     gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, half, list, live, gathered);
-    const bias = biases + (<usize>done << 2);
+    const factor = codeValues(gathered, whole, d, values) / LARGEST_WEIGHT;
     for (let r = 0; r < rows; r++) {
       const s = scores + <usize>r * scoreBytes;
-      // The last few biases may lie behind the list: what comes of them is masked.
-      for (let i: usize = 0; i < <usize>live << 2; i += 16) {
-        v128.store(s + i, f32x4.add(v128.load(s + i), v128.load(bias + i)));
-      }
       for (let i = live; i < PAGE_KEYS; i++) store<f32>(s + (<usize>i << 2), -Infinity);
-      absorbScores(s, PAGE_KEYS, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
+      absorbCodes(s, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
     for (let r = 0; r < rows; r += 4) {
       const p = scores + <usize>r * scoreBytes;
       const o = output + <usize>r * queryBytes;
       for (let i: usize = 0; i < queryBytes; i += 32) {
-        multiplyTile(p, scoreBytes, gathered + i, queryBytes, live, o + i, queryBytes, true);
+        multiplyCodes(p, 256, values + i, queryBytes, whole >> 1, o + i, queryBytes, 0, 0, 0, factor, true);
       }
     }
   }

@@ -83,7 +83,7 @@ export function multiplyTile(
 
 /** Transposes four rows of four floats, given in registers, into columns of `destination` (d, 64). */
 @inline
-function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination: usize): void {
+export function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination: usize): void {
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
   const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const ce0 = v128.shuffle<f32>(c, e, 0, 4, 1, 5);

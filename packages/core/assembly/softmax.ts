@@ -13,7 +13,7 @@ export function stateOutput(state: usize, rows: i32): usize {
 
 /** Multiplies `d` floats (a multiple of 4) by `factor`. */
 @inline
-function scaleRow(row: usize, d: i32, factor: f32): void {
+export function scaleRow(row: usize, d: i32, factor: f32): void {
   const f = f32x4.splat(factor);
   const end = row + (<usize>d << 2);
   while (row < end) {

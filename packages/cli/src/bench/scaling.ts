@@ -1,8 +1,9 @@
 /**
  * The time of one step of attention against the number of keys, dense beside it in the same run: one layer with one
- * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are.
+ * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are. Beside it, too,
+ * ONNX Runtime's operators over the same numbers as floats.
  */
-import { availableParallelism, cpus } from 'node:os';
+import { createDenseOperator } from '@keysieve/llm';
 import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
 import { mean, quantile } from '../eval/divergence.ts';
 import type { Spread } from './attention.ts';
@@ -19,22 +20,21 @@ export interface ScalingOptions {
 }
 
 export interface ScalingResult {
-  machine: { processor: string; cores: number; node: string };
   policy: string;
   budget: string | null;
   headDim: number;
   group: number;
   lengths: LengthResult[];
   /** d ln time / d ln n over the lengths from 8,192 on, and d ln bytes / d ln n of the rows that are read exactly. */
-  exponents: { policy: number; f16: number; f32: number; exactKeys: number } | null;
+  exponents: { policy: number; f16: number; f32: number; onnx: number; exactKeys: number } | null;
 }
 
 export interface LengthResult {
   n: number;
   /** Of a step, in milliseconds. */
-  ms: { policy: Spread; f16: Spread; f32: Spread };
+  ms: { policy: Spread; f16: Spread; f32: Spread; onnx: Spread };
   /** Dense time over the policy's, round by round. */
-  speedup: { f16: Spread; f32: Spread };
+  speedup: { f16: Spread; f32: Spread; onnx: Spread };
   /** Of the policy: mean keys of a head, and bytes of the step for each key. */
   keysRead: number;
   keysCoded: number;
@@ -66,7 +66,6 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   const long = results.filter(({ n }) => n >= FIRST_OF_FIT);
   const slope = (of: (result: LengthResult) => number) => slopeOf(long.map((result) => [result.n, of(result)]));
   return {
-    machine: { processor: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), node: process.version },
     policy: policy.policy,
     budget: policy.budget ?? null,
     headDim,
@@ -79,6 +78,7 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
             policy: slope(({ ms }) => ms.policy.median),
             f16: slope(({ ms }) => ms.f16.median),
             f32: slope(({ ms }) => ms.f32.median),
+            onnx: slope(({ ms }) => ms.onnx.median),
             exactKeys: slope(({ keysRead }) => keysRead),
           },
   };
@@ -95,6 +95,18 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   await using single = await createAttention({ ...shape, precision: 'f32' });
   for (const attention of [half, single]) fill(attention, n, keys, values);
 
+  const transposed = columnsOf(keys, headDim);
+  const operators = await Promise.all(
+    Array.from({ length: layers }, () =>
+      createDenseOperator({
+        ...{ keyValueHeads: 1, group, headDim, threads: 1 },
+        // Every layer has numbers of its own to read.
+        ...{ keys: transposed.slice(), values: values.slice() },
+      }),
+    ),
+  );
+  const scaled = queries.map((x) => x / Math.sqrt(headDim));
+
   const step = (attention: Attention, spec: PolicySpec, round: number) => {
     const started = performance.now();
     const result = attention.attend({ layer: round % layers, position: n - 1, queries, policy: spec });
@@ -107,12 +119,16 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
     f32: (round: number) => step(single, dense, round),
   };
   const names = ['policy', 'f16', 'f32'] as const;
-  const times: Record<keyof typeof sides, number[]> = { policy: [], f16: [], f32: [] };
+  const times: Record<keyof LengthResult['ms'], number[]> = { policy: [], f16: [], f32: [], onnx: [] };
   const rounds = Math.max(ROUNDS.least, Math.min(ROUNDS.most, Math.floor(ROUNDS.keys / n)));
   for (let round = 0; round < WARM_UP; round++) sides.policy(round);
   for (let round = 0; round < rounds; round++) {
     for (const name of names) times[name].push(sides[name](round).ms);
+    const started = performance.now();
+    await operators[round % layers]?.attend(scaled);
+    times.onnx.push(performance.now() - started);
   }
+  for (const operator of operators) await operator.release();
   const truth = Array.from({ length: group }, (_, row) =>
     denseRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
   );
@@ -120,11 +136,15 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
     mean(truth.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output)));
   const { outputs, report } = sides.policy(0);
   const spread = (of: (round: number) => number) => spreadOf(Array.from({ length: rounds }, (_, round) => of(round)));
-  const ratio = (name: 'f16' | 'f32') => (i: number) => (times[name][i] as number) / (times.policy[i] as number);
+  const ratio = (name: 'f16' | 'f32' | 'onnx') => (i: number) =>
+    (times[name][i] as number) / (times.policy[i] as number);
   return {
     n,
-    ms: { policy: spreadOf(times.policy), f16: spreadOf(times.f16), f32: spreadOf(times.f32) },
-    speedup: { f16: spread(ratio('f16')), f32: spread(ratio('f32')) },
+    ms: {
+      ...{ policy: spreadOf(times.policy), f16: spreadOf(times.f16) },
+      ...{ f32: spreadOf(times.f32), onnx: spreadOf(times.onnx) },
+    },
+    speedup: { f16: spread(ratio('f16')), f32: spread(ratio('f32')), onnx: spread(ratio('onnx')) },
     keysRead: report.keysRead / report.rows,
     keysCoded: report.keysCoded / report.rows,
     bytesPerKey: report.bytesRead / n,
@@ -134,6 +154,14 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
       f32: error(sides.f32(0).outputs),
     },
   };
+}
+
+/** (n, d) as (d, n). */
+function columnsOf(rows: Float32Array, d: number): Float32Array {
+  const n = rows.length / d;
+  const columns = new Float32Array(rows.length);
+  for (let j = 0; j < n; j++) for (let i = 0; i < d; i++) columns[i * n + j] = rows[j * d + i] as number;
+  return columns;
 }
 
 function fill({ cache }: Attention, n: number, keys: Float32Array, values: Float32Array): void {

@@ -9,6 +9,7 @@ import {
   type QuantisedResult,
   type Spread,
 } from '../bench/attention.ts';
+import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { benchScaling, type ScalingResult } from '../bench/scaling.ts';
 import { readCapture } from '../captures/capture.ts';
 import {
@@ -23,6 +24,9 @@ import {
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
+import { reportCommand } from './bench-report.ts';
+import { decodeCommand, prefillCommand } from './bench-speed.ts';
+import { stepsCommand } from './bench-steps.ts';
 
 interface Options extends PolicyOptions {
   captures: string;
@@ -35,9 +39,11 @@ interface Options extends PolicyOptions {
 }
 
 export function benchCommand(): Command {
-  const command = new Command('bench').description('measures attention against dense attention in the same run');
-  command.addCommand(attentionCommand());
-  command.addCommand(scalingCommand());
+  const command = new Command('bench').description(
+    'measures attention, alone and in a model, against other ways and other engines',
+  );
+  const commands = [attentionCommand, decodeCommand, prefillCommand, scalingCommand, stepsCommand, reportCommand];
+  for (const subcommand of commands) command.addCommand(subcommand());
   return command;
 }
 
@@ -131,6 +137,13 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
   return formatTable(names, rows);
 }
 
+/** What is measured, as the JSON has it. */
+export interface ScalingReport extends ScalingResult {
+  bench: 'scaling';
+  versions: Versions;
+  machine: Machine;
+}
+
 interface ScalingCommandOptions {
   policy: string;
   lengths: number[];
@@ -159,23 +172,27 @@ async function runScaling({ policy, json, ...options }: ScalingCommandOptions): 
       onProgress: (done, total) => progress.update(done, total),
     });
     progress.stop();
-    process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${describeScaling(result)}\n`);
+    const report: ScalingReport = { bench: 'scaling', versions: versionsOf(), machine: machineOf(), ...result };
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeScaling(report)}\n`);
   } finally {
     progress.stop();
     release();
   }
 }
 
-function describeScaling({ policy, budget, headDim, group, machine, lengths, exponents }: ScalingResult): string {
+function describeScaling(report: ScalingReport): string {
+  const { policy, budget, headDim, group, machine, versions, lengths, exponents } = report;
   const what = `${policy}${budget === null ? '' : ` ${budget}`}, ${group} query heads on a key-value head of ${headDim}`;
-  const where = `one thread of ${machine.processor}, ${machine.cores} cores, Node ${machine.node}`;
+  const where = `one thread of ${machine.processor}, ${machine.cores} cores, Node ${versions.node}`;
   const names = [
     'keys',
     'ms',
     'dense f16',
     'dense f32',
+    'ONNX',
     'against f16',
     'against f32',
+    'against ONNX',
     'exactly',
     'by codes',
     'bytes/key',
@@ -183,9 +200,10 @@ function describeScaling({ policy, budget, headDim, group, machine, lengths, exp
   ];
   const rows = lengths.map(({ n, ms, speedup, ...row }) => [
     formatCount(n),
-    ...[ms.policy, ms.f16, ms.f32].map(({ median }) => median.toFixed(3)),
+    ...[ms.policy, ms.f16, ms.f32, ms.onnx].map(({ median }) => median.toFixed(3)),
     formatSpread(speedup.f16),
     formatSpread(speedup.f32),
+    formatSpread(speedup.onnx),
     formatCount(row.keysRead),
     formatCount(row.keysCoded),
     row.bytesPerKey.toFixed(1),

@@ -302,7 +302,11 @@ export interface CodeKernels {
   /**
    * Takes the keys at `indices` (count) into a state of many rows, with `biases` (count) added to their scores: what
    * `attendDense` is for consecutive keys, for keys that a block of queries has drawn. Every row sees every key. The
-   * buffer of biases has room for `count` rounded up to 4.
+   * buffer of biases has room for `count` rounded up to 8.
+   *
+   * Queries and keys may be rounded to 1 / 32,767 of their norms, weights to 2^-14 of a row's largest, and values to
+   * 1 / 2,047 of the largest number among the 64 that are taken together: what rounding adds is far below what the
+   * sample itself leaves uncertain.
    */
   attendGathered(
     pages: Pages,

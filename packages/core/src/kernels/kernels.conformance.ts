@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
 import { describeAttention } from './conformance/attention.ts';
 import { describeCodes } from './conformance/codes.ts';
+import { describeGathered } from './conformance/gathered.ts';
 import { describeHalves } from './conformance/halves.ts';
 import { describeSamples } from './conformance/samples.ts';
 import { describeScores } from './conformance/scores.ts';
@@ -19,5 +20,6 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeAttention(kernels);
     describeCodes(kernels);
     describeSamples(kernels);
+    describeGathered(kernels);
   });
 }

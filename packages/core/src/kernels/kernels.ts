@@ -90,6 +90,6 @@ export const stateOutputs = (state: number, rows: number): number => state + ali
 
 /** Bytes of scratch that every kernel can do with for `rows` rows. */
 export const scratchBytes = (rows: number, headDim: number): number =>
-  2 * PAGE_KEYS * headDim * 4 + paddedRows(rows) * PAGE_KEYS * 4 + 16_384;
+  2 * PAGE_KEYS * headDim * 4 + paddedRows(rows) * (PAGE_KEYS * 4 + headDim * 2 + 4) + 16_384;
 
 const align16 = (bytes: number): number => (bytes + 15) & ~15;

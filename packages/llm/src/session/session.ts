@@ -86,6 +86,8 @@ export interface Evaluation {
   /** Logits of the token that follows on each: (tokens, vocabulary). */
   logits: Float32Array;
   attention: AttentionReport;
+  /** Milliseconds of the attention: of its threads, of waiting for them, and of writing the cache. */
+  attentionMs: number;
 }
 
 /** What a session needs of its model. */
@@ -101,6 +103,7 @@ export interface Step {
   /** Logits of the last token (vocabulary), or of all (tokens, vocabulary), or none: as was asked for. */
   logits: Float32Array;
   report: AttentionReport;
+  attentionMs: number;
 }
 
 /**
@@ -232,8 +235,8 @@ export class Session {
         const position = this.#tokens.length;
         const chunk = tokens.subarray(from, from + chunkTokens);
         this.#checkRoom(position + chunk.length);
-        const { logits, report } = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing);
-        yield { position, logits, attention: report };
+        const step = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing);
+        yield { position, logits: step.logits, attention: step.report, attentionMs: step.attentionMs };
       }
     } finally {
       release();
@@ -317,12 +320,15 @@ export class Session {
     const { cache } = this.#attention;
     const position = this.#tokens.length;
     const report = emptyReport();
+    let attentionMs = 0;
     try {
       cache.reserve(tokens.length);
       const attend: Attend = (layer, { q, k, v }) => {
+        const started = performance.now();
         cache.write(layer, position, k, v);
         const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
         addReport(report, part);
+        attentionMs += performance.now() - started;
         return outputs;
       };
       const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
@@ -331,7 +337,7 @@ export class Session {
       });
       cache.commit(position + tokens.length);
       for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i] as number);
-      return { logits: logits ?? new Float32Array(0), report };
+      return { logits: logits ?? new Float32Array(0), report, attentionMs };
     } catch (error) {
       cache.truncate(position);
       throw error;

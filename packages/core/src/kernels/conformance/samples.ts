@@ -299,24 +299,6 @@ export function describeSamples(kernels: KernelsUnderTest): void {
             expectWeighted(rig, state, rows, headDim, weights, (j) =>
               rowAt(head.values, headDim, positions[j] as number),
             );
-
-            // The same as a block, with the weights as biases.
-            if (headDim % 8 !== 0) continue;
-            const block = rig.start(rows, headDim);
-            const gathered = rig.kernels.attendGathered;
-            gathered(pages, indices, count, weighting.logProbabilities, place, rows, block, scratch);
-            const biased = weightsOf(
-              head,
-              queries,
-              rows,
-              positions,
-              logs.map((x) => -x),
-              caps.fill(Number.POSITIVE_INFINITY),
-              false,
-            );
-            expectWeighted(rig, block, rows, headDim, biased, (j) =>
-              rowAt(head.values, headDim, positions[j] as number),
-            );
           }
         }
       }
@@ -366,15 +348,13 @@ function weightsOf(
   positions: Int32Array,
   logs: Float32Array,
   caps: Float32Array,
-  least = true,
 ): Float64Array[] {
   return Array.from({ length: rows }, (_, row) =>
     Float64Array.from(positions, (position, j) => {
       const query = rowAt(queries, head.headDim, row);
       let score = 0;
       for (const [i, x] of rowAt(head.keys, head.headDim, position).entries()) score += x * (query[i] as number);
-      const weighed = Math.min(score - (logs[j] as number), caps[row] as number);
-      return least ? Math.max(score, weighed) : weighed;
+      return Math.max(score, Math.min(score - (logs[j] as number), caps[row] as number));
     }),
   );
 }

@@ -1,0 +1,35 @@
+/** What a measurement was made with: to be printed beside every figure. */
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg, release, totalmem, type } from 'node:os';
+import { packageFile } from '../package-file.ts';
+
+export interface Machine {
+  processor: string;
+  cores: number;
+  memoryBytes: number;
+  system: string;
+  /** Processes that wanted a core in the last minute: above `cores`, the machine was doing other work as well. */
+  load: number;
+}
+
+export interface Versions {
+  keysieve: string;
+  node: string;
+  [peer: string]: string;
+}
+
+export function machineOf(): Machine {
+  const all = cpus();
+  return {
+    processor: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    memoryBytes: totalmem(),
+    system: `${type()} ${release()}`,
+    load: Math.round((loadavg()[0] as number) * 10) / 10,
+  };
+}
+
+export function versionsOf(peers: Readonly<Record<string, string>> = {}): Versions {
+  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string };
+  return { keysieve: version, node: process.version, ...peers };
+}

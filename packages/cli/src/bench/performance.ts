@@ -1,0 +1,157 @@
+/** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
+import { KeysieveError } from 'keysieve';
+import type { ScalingReport } from '../commands/bench.ts';
+import type { SpeedReport } from '../commands/bench-speed.ts';
+import type { StepsReport } from '../commands/bench-steps.ts';
+import { formatBytes, formatCount, formatShare } from '../format.ts';
+import type { Machine, Versions } from './machine.ts';
+import type { Spread } from './spread.ts';
+
+export type BenchReport = SpeedReport | ScalingReport | StepsReport;
+
+/** A report from its JSON. Throws `invalid-file`. */
+export function readReport(json: string, path: string): BenchReport {
+  let value: { bench?: unknown } | null;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    value = null;
+  }
+  if (typeof value?.bench === 'string' && Object.hasOwn(SECTIONS, value.bench)) return value as BenchReport;
+  throw new KeysieveError({
+    code: 'invalid-file',
+    problem: `${path} is not what a benchmark has printed.`,
+    found: value === null ? 'no JSON' : `bench: ${JSON.stringify(value.bench)}`,
+    remedy: `Give files with the output of keysieve bench ${Object.keys(SECTIONS).join(', ')} with --json.`,
+  });
+}
+
+/** The page, in Markdown. */
+export function performancePage(reports: readonly BenchReport[]): string {
+  return [
+    '# Performance',
+    'Made by `keysieve bench report` from what `keysieve bench` has printed; nothing here is typed by hand. The sides of',
+    'a comparison take turns in one process. What counts are the ratios, with the least and the largest of the rounds in',
+    'parentheses; times of different tables do not compare. Processor times are those of all threads together.',
+    ...reports.flatMap((report) => ['', sectionOf(report)]),
+    '',
+  ].join('\n');
+}
+
+const SECTIONS = { decode: speedSection, prefill: speedSection, scaling: scalingSection, steps: stepsSection };
+
+function sectionOf(report: BenchReport): string {
+  const section = SECTIONS[report.bench] as (report: BenchReport) => string;
+  return section(report);
+}
+
+function speedSection({ bench, model, text, threads, precision, runs, ...made }: SpeedReport): string {
+  const [title, unit] = bench === 'decode' ? ['Decoding', 'ms a token'] : ['Reading a prompt', 'ms'];
+  const rows = runs.flatMap(({ context, attention, ours, peers, kl }) => {
+    const spec = attention.policy === 'dense' ? 'dense' : `${attention.policy} ${attention.budget ?? ''}`.trim();
+    const processor = ours.cpu.median.toFixed(1);
+    const shares = `${formatShare(ours.shares.attention)} / ${formatShare(ours.shares.dense)}`;
+    const divergence = kl === null ? '' : kl.toPrecision(2);
+    const own = [
+      spec,
+      spread(ours, 1),
+      '',
+      processor,
+      '',
+      shares,
+      formatShare(ours.denseShare),
+      divergence,
+      formatBytes(ours.cacheBytes),
+    ];
+    const others = peers.map((peer) => [
+      peer.name,
+      spread(peer, 1),
+      spread(peer.ratio, 2),
+      peer.cpu.median.toFixed(1),
+      spread(peer.cpuRatio, 2),
+      '',
+      '',
+      '',
+      '',
+    ]);
+    return [own, ...others].map((cells) => [formatCount(context), ...cells]);
+  });
+  const names = [
+    ...[
+      'context',
+      'who',
+      unit,
+      'its time / ours',
+      'processor ms',
+      'its / ours',
+      'attention / rest',
+      'heads dense',
+      'KL to dense',
+      'cache',
+    ],
+  ];
+  return [
+    `## ${title}`,
+    '',
+    `${model}, ${text}, ${threads} threads, dense layers ${precision}. ${madeWith(made)}`,
+    '',
+    table(names, rows),
+  ].join('\n');
+}
+
+function scalingSection({ policy, budget, headDim, group, lengths, exponents, ...made }: ScalingReport): string {
+  const quartiles = ({ median, low, high }: ScalingReport['lengths'][number]['speedup']['f16']) =>
+    spread({ median, min: low, max: high }, 2);
+  const rows = lengths.map(({ n, ms, speedup, outputError, bytesPerKey }) => [
+    formatCount(n),
+    ...[ms.policy, ms.f16, ms.f32, ms.onnx].map(({ median }) => median.toFixed(3)),
+    ...[speedup.f16, speedup.f32, speedup.onnx].map(quartiles),
+    bytesPerKey.toFixed(1),
+    outputError.policy.toPrecision(2),
+  ]);
+  const names = [
+    ...['keys', `${policy} ${budget ?? ''}`, 'dense f16', 'dense f32', 'ONNX', 'f16 / ours', 'f32 / ours'],
+    ...['ONNX / ours', 'bytes/key', 'error'],
+  ];
+  const fits = Object.entries(exponents ?? {}).map(([name, c]) => `${name} ${c.toFixed(2)}`);
+  return [
+    `## The attention alone, heads of ${headDim} dimensions`,
+    '',
+    `Milliseconds of one step of one layer, ${group} query heads on a key-value head, on one thread, over random keys that`,
+    'no processor cache holds; ratios with their quartiles. ONNX is ONNX Runtime with MatMul, Softmax and MatMul over',
+    `floats. ${madeWith(made)}`,
+    '',
+    table(names, rows),
+    '',
+    `Exponents of n from 8,192 keys on: ${fits.length > 0 ? fits.join(', ') : 'too few lengths'}.`,
+  ].join('\n');
+}
+
+function stepsSection({ model, threads, bins, bin, largestStep, ...made }: StepsReport): string {
+  const rows = bins.map(({ from, ms, denseShare }) => [formatCount(from), spread(ms, 1), formatShare(denseShare)]);
+  return [
+    '## A token by its position',
+    '',
+    `${model}, ${threads} threads. ${madeWith(made)} The largest step from one bin of ${bin} tokens to the next is`,
+    `${formatShare(largestStep.growth)}, at ${formatCount(largestStep.at)}.`,
+    '',
+    table(['from', 'ms a token', 'heads dense'], rows),
+  ].join('\n');
+}
+
+function madeWith({ versions, machine }: { versions: Versions; machine: Machine }): string {
+  const { processor, cores, memoryBytes, load } = machine;
+  const list = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return (
+    `Made with ${list.join(', ')}; on ${processor}, ${cores} cores, ${formatBytes(memoryBytes)}, where ${load} processes ` +
+    'wanted a core at the end.'
+  );
+}
+
+const spread = ({ median, min, max }: Spread, digits: number): string =>
+  `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;
+
+function table(names: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(names), line(names.map(() => '---')), ...rows.map(line)].join('\n');
+}

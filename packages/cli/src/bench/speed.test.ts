@@ -1,0 +1,127 @@
+/** Benchmarks on the embedded model, with a peer whose times are known. */
+import { loadModel } from '@keysieve/llm';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { machineOf, versionsOf } from './machine.ts';
+import { loadPeer, type Peer } from './peer.ts';
+import { performancePage, readReport } from './performance.ts';
+import { benchScaling } from './scaling.ts';
+import { benchDecode, benchPrefill, type SpeedOptions } from './speed.ts';
+import { benchSteps } from './steps.ts';
+
+const { signal } = new AbortController();
+const onProgress = () => {};
+let model: Awaited<ReturnType<typeof loadModel>>;
+
+beforeAll(async () => {
+  model = await loadModel('nano', { threads: 1, precision: 'exact' });
+});
+afterAll(() => model.dispose());
+
+/** Says that it took a second a token, and keeps what it was given. */
+function createPeer(): Peer & { read: number[][]; decoded: number[] } {
+  const read: number[][] = [];
+  const decoded: number[] = [];
+  return {
+    ...{ read, decoded, versions: { clock: '1' } },
+    tokenize: () => [],
+    async prefill(tokens) {
+      read.push([...tokens]);
+      return 1000 * tokens.length;
+    },
+    async decode(tokens) {
+      decoded.push(...tokens);
+      return tokens.map(() => 1000);
+    },
+    rewind: async () => {},
+    nextTokenProbabilities: async () => new Float64Array(),
+    dispose: async () => {},
+  };
+}
+
+function optionsWith(peer: Peer, given: Partial<SpeedOptions> = {}): SpeedOptions {
+  const tokens = Int32Array.from({ length: 400 }, (_, i) => 40 + ((i * 37) % 80));
+  return {
+    ...{ model, tokens, context: 300, steps: 8, rounds: 2, divergence: true, signal, onProgress },
+    peers: new Map([['clock', peer]]),
+    attention: { policy: 'dense' },
+    prefill: { policy: 'dense' },
+    ...given,
+  };
+}
+
+describe('bench decode', () => {
+  it('gives both sides the same tokens, and ratios of their times', async () => {
+    const peer = createPeer();
+    const options = optionsWith(peer);
+    const { ours, peers, kl } = await benchDecode(options);
+    expect(peer.read).toEqual([[...options.tokens.subarray(0, 300)]]);
+    expect(peer.decoded).toEqual([...options.tokens.subarray(300, 308)]);
+    expect(peers[0]).toMatchObject({ name: 'clock', median: 1000 });
+    expect(peers[0]?.ratio.min).toBeCloseTo(1000 / ours.max, 6);
+    // Dense attention is as near to itself as two orders of the same sums.
+    expect(kl).toBeLessThan(1e-6);
+    expect(ours.shares.attention + ours.shares.dense).toBeCloseTo(1, 10);
+    expect(ours.keysRead).toBeGreaterThan(300);
+  });
+
+  it('leaves the divergence out where it is not asked for', async () => {
+    expect((await benchDecode(optionsWith(createPeer(), { divergence: false }))).kl).toBeNull();
+  });
+
+  it('finds that a window of few keys is not dense attention', async () => {
+    const window = { policy: 'window', budget: 'fixed:16' };
+    const { kl, ours } = await benchDecode(optionsWith(createPeer(), { attention: window }));
+    expect(kl).toBeGreaterThan(1e-4);
+    expect(ours.keysRead).toBeLessThan(20);
+  });
+});
+
+describe('bench prefill', () => {
+  it('reads the context as often as it is told to, on both sides', async () => {
+    const peer = createPeer();
+    const { peers, kl } = await benchPrefill(optionsWith(peer));
+    expect(peer.read.map((tokens) => tokens.length)).toEqual([256, 300, 300]);
+    expect(peers[0]?.median).toBe(300_000);
+    expect(kl).toBeLessThan(1e-6);
+  });
+});
+
+describe('a peer', () => {
+  it('that there is none of is refused', () => {
+    expect(() => loadPeer('other', { model: 'x', threads: 1, contextSize: 8 })).toThrow(
+      expect.objectContaining({ code: 'invalid-argument' }),
+    );
+  });
+});
+
+describe('the page on performance', () => {
+  it('has a section for each report, with what it was made with', async () => {
+    const about = { versions: versionsOf({ clock: '1' }), machine: machineOf() };
+    const tokens = Int32Array.from({ length: 512 }, (_, i) => 40 + (i % 80));
+    const policy = { policy: 'sieve', budget: 'fixed:64' };
+    const named = { model: 'nano', text: 'text', threads: 1, precision: 'exact' };
+    const decode = { bench: 'decode', ...about, ...named, runs: [await benchDecode(optionsWith(createPeer()))] };
+    const scaling = await benchScaling({
+      ...{ policy, headDim: 64, group: 3, lengths: [512, 1024], signal, onProgress },
+    });
+    const steps = await benchSteps({ model, attention: policy, tokens, samples: 2, signal, onProgress });
+    expect(steps.bins.map(({ from }) => from)).toEqual([0, 256]);
+    const reports = [
+      decode,
+      { bench: 'scaling', ...about, ...scaling },
+      { bench: 'steps', ...about, ...named, ...steps },
+    ];
+    const page = performancePage(reports.map((report) => readReport(JSON.stringify(report), 'file')));
+    for (const title of ['## Decoding', '## The attention alone', '## A token by its position']) {
+      expect(page).toContain(title);
+    }
+    expect(page).toContain('clock 1');
+    expect(page).toContain('| 300 | clock | 1000.0 (1000.0 to 1000.0) |');
+  });
+
+  it('is not made from other files', () => {
+    for (const text of ['{', 'null', '{"bench":"toString"}', '{"bench":"other"}']) {
+      expect(() => readReport(text, 'file')).toThrow(expect.objectContaining({ code: 'invalid-file' }));
+    }
+  });
+});

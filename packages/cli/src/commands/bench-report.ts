@@ -1,0 +1,35 @@
+/** `keysieve bench report`: the page on performance, from what the other benchmarks have printed. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { KeysieveError } from '@keysieve/llm';
+import { Command } from 'commander';
+import { performancePage, readReport } from '../bench/performance.ts';
+import { note } from '../terminal.ts';
+
+export function reportCommand(): Command {
+  const command = new Command('report').description('writes a page on performance from the JSON of other benchmarks');
+  command
+    .argument('<files...>', 'output of keysieve bench decode, prefill, scaling, steps with --json')
+    .option('--out <file>', 'the page, in Markdown', 'docs/performance.md');
+  return command.action(run);
+}
+
+async function run(files: string[], { out }: { out: string }): Promise<void> {
+  const reports = [];
+  for (const file of files) reports.push(readReport(await read(file), file));
+  await writeFile(out, performancePage(reports));
+  note(`The page is in ${out}.`);
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new KeysieveError({
+      code: 'file-not-found',
+      problem: 'The file cannot be read.',
+      found: `${path} (${(cause as NodeJS.ErrnoException).code ?? cause})`,
+      remedy: 'Check the path and that you may read the file.',
+      cause,
+    });
+  }
+}

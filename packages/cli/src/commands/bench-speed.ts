@@ -1,0 +1,230 @@
+/** `keysieve bench decode` and `keysieve bench prefill`: a model's time against a peer's, on the same file and text. */
+import { basename } from 'node:path';
+import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
+import { Command, Option } from 'commander';
+import { DEFAULT_BUDGET, type PolicySpec } from 'keysieve';
+import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
+import { loadPeer, PEERS, type Peer } from '../bench/peer.ts';
+import { benchDecode, benchPrefill, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
+import type { Spread } from '../bench/spread.ts';
+import { showLoading } from '../loading.ts';
+import {
+  type AttentionOptions,
+  addAttentionOptions,
+  addJsonOption,
+  addModelOptions,
+  attentionSpec,
+  collect,
+  type ModelOptions,
+  positiveInteger,
+  positiveIntegers,
+  wholeNumber,
+} from '../options.ts';
+import { formatTable } from '../table.ts';
+import { abortOnInterrupt, createProgress, formatBytes, formatCount, formatShare, type Progress } from '../terminal.ts';
+
+interface Options extends ModelOptions, AttentionOptions {
+  text: string;
+  tokens: number[];
+  offset: number;
+  steps: number;
+  rounds: number;
+  peer: string[];
+  divergence: boolean;
+  json?: boolean;
+}
+
+/** What is measured, as the JSON has it. */
+export interface SpeedReport {
+  bench: 'decode' | 'prefill';
+  model: string;
+  text: string;
+  threads: number;
+  precision: string;
+  versions: Versions;
+  machine: Machine;
+  runs: SpeedResult[];
+}
+
+type Bench = SpeedReport['bench'];
+
+export const decodeCommand = (): Command =>
+  speedCommand('decode', 'time of a token behind a context, against llama.cpp on the same file, text and threads');
+
+export const prefillCommand = (): Command =>
+  speedCommand('prefill', 'time of reading a context, against llama.cpp on the same file, text and threads');
+
+function speedCommand(bench: Bench, description: string): Command {
+  const command = new Command(bench).description(description);
+  command
+    .requiredOption('--text <file>', 'the text: its beginning is the context')
+    .option(
+      '--tokens <counts>',
+      'tokens of context; several, as 2048,8192, one after the other',
+      positiveIntegers,
+      [2048],
+    )
+    .option('--offset <count>', 'tokens of the text to leave out at its beginning', wholeNumber, 0)
+    .option('--steps <count>', 'tokens behind the context that are decoded', positiveInteger, 32)
+    .addOption(
+      new Option('--peer <name>', `${Object.keys(PEERS).join(' or ')}; may be given again`)
+        .argParser(collect)
+        .default([], 'none'),
+    )
+    .option('--no-divergence', 'leave out the KL to dense attention, which has to read the context, too');
+  if (bench === 'prefill')
+    command.option('--rounds <count>', 'times that each side reads the context', positiveInteger, 3);
+  addAttentionOptions(command);
+  addModelOptions(command);
+  addJsonOption(command);
+  return command.action((options: Options) => run(bench, options));
+}
+
+async function run(bench: Bench, options: Options): Promise<void> {
+  const { tokens: lengths, steps } = options;
+  const room = Math.max(...lengths) + steps + 1;
+  const { signal, release } = abortOnInterrupt();
+  const peers = new Map<string, Peer>();
+  try {
+    const { model, text } = await loadForBench(options, room, signal);
+    await using _ = model;
+    const tokens = takeTokens(model.tokenizer.encode(text), options, room);
+    const load = { model: model.path, threads: model.threads, contextSize: room + 1 };
+    for (const name of options.peer) peers.set(name, await loadPeer(name, load));
+    const attention = attentionSpec(options);
+    const runs: SpeedResult[] = [];
+    for (const length of lengths) {
+      runs.push(await measure(bench, { model, peers, tokens, context: length, attention, options, signal }));
+    }
+    const report: SpeedReport = {
+      bench,
+      model: model.name,
+      text: basename(options.text),
+      threads: model.threads,
+      precision: model.precision,
+      versions: versionsOf(Object.assign({}, ...[...peers.values()].map((peer) => peer.versions))),
+      machine: machineOf(),
+      runs,
+    };
+    process.stdout.write(options.json ? `${JSON.stringify(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
+  } finally {
+    for (const peer of peers.values()) await peer.dispose();
+    release();
+  }
+}
+
+/** The model with room for so many tokens, and the text. */
+export async function loadForBench(
+  { model, text, context, precision, threads }: ModelOptions & { text: string },
+  room: number,
+  signal: AbortSignal,
+): Promise<{ model: Model; text: string }> {
+  const read = await readPromptFile(text);
+  const loaded = await loadModel(model, {
+    context: context ?? room,
+    ...(precision === undefined ? {} : { precision }),
+    ...(threads === undefined ? {} : { threads }),
+    ...showLoading(),
+    signal,
+  });
+  return { model: loaded, text: read };
+}
+
+interface Measurement extends Pick<SpeedOptions, 'model' | 'peers' | 'tokens' | 'context' | 'attention' | 'signal'> {
+  options: Options;
+}
+
+async function measure(bench: Bench, { options, ...given }: Measurement): Promise<SpeedResult> {
+  const bars = new Map<string, Progress>();
+  const { steps, rounds, divergence } = options;
+  return (bench === 'decode' ? benchDecode : benchPrefill)({
+    ...given,
+    ...{ steps, rounds, divergence },
+    prefill: prefillSpec(given.attention),
+    onProgress(what, done, total) {
+      const bar = bars.get(what) ?? createProgress(`${what} at ${formatCount(given.context)}`, 'steps');
+      bars.set(what, bar);
+      bar.update(done, total);
+      if (done < total) return;
+      bar.stop();
+      bars.delete(what);
+    },
+  });
+}
+
+/** Prompts are read as `generate` reads them: without certificates. */
+const prefillSpec = ({ certify: _, ...spec }: PolicySpec): PolicySpec => spec;
+
+/** The tokens of the text that are used. Throws `invalid-argument` where there are fewer. */
+export function takeTokens(
+  all: ArrayLike<number>,
+  { text, offset }: { text: string; offset: number },
+  count: number,
+): Int32Array {
+  if (offset + count <= all.length) return Int32Array.from(all).subarray(offset, offset + count);
+  throw llmError({
+    code: 'invalid-argument',
+    problem: `${text} is too short.`,
+    found: `${all.length} tokens, of which ${offset + count} are needed`,
+    remedy: 'Lower --tokens or --offset, or give a longer text.',
+  });
+}
+
+/** One context as DESIGN has it: ours, the first peer, the ratio and the divergence at the top. */
+function jsonOf(report: SpeedReport): object {
+  const [first] = report.runs;
+  if (report.runs.length !== 1 || first === undefined) return report;
+  const [peer] = first.peers;
+  return { ...report, ours: first.ours, peer: peer ?? null, ratio: peer?.ratio ?? null, kl: first.kl };
+}
+
+export function describeSpeed({ bench, model, threads, precision, versions, machine, runs }: SpeedReport): string {
+  const unit = bench === 'decode' ? 'ms a token' : 'ms';
+  const rows = runs.flatMap(({ context, attention, ours, peers, kl }) => {
+    const name = `${attention.policy}${attention.policy === 'dense' ? '' : `@${attention.budget ?? DEFAULT_BUDGET}`}`;
+    const own = [
+      formatCount(context),
+      name,
+      formatSpread(ours, 1),
+      '',
+      ours.cpu.median.toFixed(1),
+      '',
+      formatShare(ours.shares.attention),
+      formatShare(ours.denseShare),
+      kl === null ? '' : kl.toPrecision(2),
+      formatBytes(ours.cacheBytes),
+    ];
+    return [
+      own,
+      ...peers.map((peer) => [
+        formatCount(context),
+        peer.name,
+        formatSpread(peer, 1),
+        formatSpread(peer.ratio, 2),
+        peer.cpu.median.toFixed(1),
+        formatSpread(peer.cpuRatio, 2),
+      ]),
+    ];
+  });
+  const names = [
+    'context',
+    'who',
+    unit,
+    'its time / ours',
+    'processor ms',
+    'its / ours',
+    'attention',
+    'heads dense',
+    'KL to dense',
+    'cache',
+  ];
+  const about = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `${model}, ${threads} threads, ${precision}; ${machine.processor}, ${machine.cores} cores, load ${machine.load}`,
+    about.join(', '),
+    formatTable(names, rows),
+  ].join('\n');
+}
+
+export const formatSpread = ({ median, min, max }: Spread, digits: number): string =>
+  `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;

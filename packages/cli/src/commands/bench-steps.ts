@@ -1,0 +1,74 @@
+/** `keysieve bench steps`: time of a model's tokens against their positions. */
+import { Command } from 'commander';
+import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
+import { benchSteps, type StepsResult } from '../bench/steps.ts';
+import {
+  type AttentionOptions,
+  addAttentionOptions,
+  addJsonOption,
+  addModelOptions,
+  attentionSpec,
+  type ModelOptions,
+  positiveInteger,
+} from '../options.ts';
+import { formatTable } from '../table.ts';
+import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
+import { formatSpread, loadForBench, takeTokens } from './bench-speed.ts';
+
+interface StepsCommandOptions extends ModelOptions, AttentionOptions {
+  text: string;
+  tokens: number;
+  samples: number;
+  json?: boolean;
+}
+
+export interface StepsReport extends StepsResult {
+  bench: 'steps';
+  model: string;
+  threads: number;
+  versions: Versions;
+  machine: Machine;
+}
+
+export function stepsCommand(): Command {
+  const command = new Command('steps').description('time of a token against its position, in bins of 256');
+  command
+    .requiredOption('--text <file>', 'the text')
+    .option('--tokens <count>', 'the last position', positiveInteger, 16_384)
+    .option('--samples <count>', 'tokens of each bin that are decoded and timed', positiveInteger, 16);
+  addAttentionOptions(command);
+  addModelOptions(command);
+  addJsonOption(command);
+  return command.action(runSteps);
+}
+
+async function runSteps(options: StepsCommandOptions): Promise<void> {
+  const { signal, release } = abortOnInterrupt();
+  const progress = createProgress('reading and decoding', 'tokens');
+  try {
+    const { model, text } = await loadForBench(options, options.tokens, signal);
+    await using _ = model;
+    const tokens = takeTokens(model.tokenizer.encode(text), { text: options.text, offset: 0 }, options.tokens);
+    const result = await benchSteps({
+      ...{ model, attention: attentionSpec(options), tokens, samples: options.samples, signal },
+      onProgress: (done, total) => progress.update(done, total),
+    });
+    progress.stop();
+    const about = { model: model.name, threads: model.threads, versions: versionsOf(), machine: machineOf() };
+    const report: StepsReport = { bench: 'steps', ...about, ...result };
+    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${describeSteps(report)}\n`);
+  } finally {
+    progress.stop();
+    release();
+  }
+}
+
+function describeSteps({ bins, largestStep }: StepsResult): string {
+  const rows = bins.map(({ from, ms, denseShare }) => [
+    formatCount(from),
+    formatSpread(ms, 1),
+    formatShare(denseShare),
+  ]);
+  const { growth, at } = largestStep;
+  return `${formatTable(['from', 'ms a token', 'heads dense'], rows)}\nlargest step: ${formatShare(growth)} at ${formatCount(at)}`;
+}
