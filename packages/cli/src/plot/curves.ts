@@ -1,6 +1,8 @@
 /** Pictures of curves in panels, with error bars and the names of the curves at their ends. */
 import * as Plot from '@observablehq/plot';
+import { formatLength } from '../format.ts';
 import { renderSvg } from './svg.ts';
+import { decadeTicks, octaveTicks } from './ticks.ts';
 
 export interface CurvePoint {
   x: number;
@@ -67,7 +69,8 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
   const measured = withStyle('measured');
   const bars = measured.filter(({ error }) => error !== undefined);
   const all = drawn.flat();
-  const yAxis = yLinear ? {} : { ticks: logTicks(all) };
+  const [from, to] = [Math.min(...all.map(({ x }) => x)), Math.max(...all.map(({ x }) => x))];
+  const yAxis = yLinear ? {} : { ticks: decadeTicks(all.map(({ y }) => y)) };
   return renderSvg({
     width: PANEL.left + columns * PANEL.width + PANEL.right,
     height: PANEL.top + rows * PANEL.height,
@@ -82,7 +85,7 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
     marks: [
       Plot.gridY({ ...yAxis, stroke: '#ddd', strokeOpacity: 1 }),
       Plot.axisY({ ...yAxis, ...(yLinear ? {} : { text: decimal }), tickSize: 0 }),
-      Plot.axisX(ticksOf(all), { tickFormat: lengthTick, facetAnchor: null }),
+      Plot.axisX({ ticks: octaveTicks(from, to), text: formatLength, facetAnchor: null }),
       ...(rule === undefined ? [] : [Plot.ruleY([rule], { stroke: '#888', strokeDasharray: '2,3' })]),
       Plot.line(withStyle('thin'), {
         ...{ x: 'x', y: 'y', z: 'curve', stroke: 'stroke', ...facets },
@@ -125,33 +128,7 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
   });
 }
 
-/** Powers of two, of which every second is left out where there are many. */
-function ticksOf(points: readonly CurvePoint[]): number[] {
-  const [from, to] = [Math.min(...points.map(({ x }) => x)), Math.max(...points.map(({ x }) => x))];
-  const [first, last] = [Math.ceil(Math.log2(from) - 0.1), Math.floor(Math.log2(to) + 0.1)];
-  const step = last - first > 5 ? 2 : 1;
-  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => 2 ** (first + i * step));
-}
-
-/** Powers of ten, with 2 and 5 between them where there are few. */
-function logTicks(points: readonly CurvePoint[]): number[] {
-  const values = points.map(({ y }) => y).filter((y) => y > 0);
-  const [from, to] = [Math.min(...values), Math.max(...values)];
-  const steps = to / from > 1000 ? [1] : [1, 2, 5];
-  const ticks: number[] = [];
-  for (let decade = Math.floor(Math.log10(from)); decade <= Math.log10(to); decade++) {
-    // Powers of a whole exponent are not exact below 1; numbers read from text are.
-    ticks.push(...steps.map((step) => Number(`${step}e${decade}`)));
-  }
-  return ticks.filter((tick) => tick >= from / 1.05 && tick <= to * 1.05);
-}
-
 const decimal = (value: number): string => value.toLocaleString('en-US', { maximumSignificantDigits: 3 });
-
-const lengthTick = (n: number): string => {
-  if (n >= 2 ** 20) return `${n / 2 ** 20}M`;
-  return n >= 1024 ? `${n / 1024}K` : String(n);
-};
 
 /** Where the names of the curves stand: at their last points, moved apart where they would overlap. */
 function endLabels(curves: readonly Drawn[][], yLinear: boolean): (Drawn & { at: number })[] {

@@ -2,6 +2,7 @@
  * A report as one HTML file: the style sheet, the script and the data are in it, and its content security policy lets
  * it ask no network for anything.
  */
+import { deflateSync } from 'node:zlib';
 import { pageBundle } from '../page-bundle.ts';
 
 export interface Page {
@@ -10,7 +11,7 @@ export interface Page {
   title: string;
   /** A sentence for search results and previews. */
   description: string;
-  /** What the page shows; `readData` of `report/browser/mount.tsx` gives it back. */
+  /** What the page shows: `mount` of `report/browser/mount.tsx` gives it to the page. */
   data: unknown;
 }
 
@@ -32,15 +33,15 @@ export async function renderPage({ name, title, description, data }: Page): Prom
 </head>
 <body>
 <div id="page"><noscript><p>This report draws itself with the script that is inside this file: allow scripts to see it.</p></noscript></div>
-<script type="application/json" id="data">${scriptJson(data)}</script>
+<script type="text/plain" id="data">${packed(data)}</script>
 <script>${script.replaceAll('</script', '<\\/script')}</script>
 </body>
 </html>
 `;
 }
 
-/** JSON that no text in it can end the script element with. */
-export const scriptJson = (data: unknown): string => JSON.stringify(data).replaceAll('<', '\\u003c');
+/** JSON, compressed, in base64: a third of its size, and nothing in it can end the script element. */
+export const packed = (data: unknown): string => deflateSync(JSON.stringify(data), { level: 9 }).toString('base64');
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 

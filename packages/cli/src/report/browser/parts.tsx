@@ -99,15 +99,17 @@ export function Legend({ entries }: { entries: readonly LegendEntry[] }) {
 }
 
 export interface ChoiceProps<T extends string> {
-  /** What is chosen; also the name of the group of buttons. */
+  /** What is chosen. */
   label: string;
+  /** Of the group of buttons: no other on the page may have it. */
+  name: string;
   options: readonly { value: T; label: string }[];
   value: T;
   onChange(value: T): void;
 }
 
 /** One of a few, as buttons that the keyboard reaches. */
-export function Choice<T extends string>({ label, options, value, onChange }: ChoiceProps<T>) {
+export function Choice<T extends string>({ label, name, options, value, onChange }: ChoiceProps<T>) {
   return (
     <fieldset class="choices">
       <legend>{label}</legend>
@@ -115,7 +117,7 @@ export function Choice<T extends string>({ label, options, value, onChange }: Ch
         <label key={option.value}>
           <input
             type="radio"
-            name={label}
+            name={name}
             value={option.value}
             checked={option.value === value}
             onChange={() => onChange(option.value)}

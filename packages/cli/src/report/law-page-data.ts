@@ -1,0 +1,63 @@
+/** What the page of a law shows: law.json without what it does not draw, with numbers of a few digits, so that it stays small. */
+import type { HeadLaw, KeyCounts, Law, LawFile, LawFit, ModelLaw } from 'keysieve';
+
+export type PageFit = Pick<LawFit, 'alpha' | 'C' | 'interval' | 'r2' | 'shape' | 'parameters'>;
+
+export interface PageLaw extends Pick<Law, 'need' | 'share'> {
+  keys: Pick<KeyCounts, 'mean' | 'p10' | 'p90'>[];
+  fit: PageFit;
+}
+
+export interface PageHead extends Pick<HeadLaw, 'layer' | 'head' | 'kind' | 'gaussian' | 'dropped' | 'returned'> {
+  laws: PageLaw[];
+  /** At the longest length. */
+  sinkMass: number;
+  localMass: number;
+  scoreSpread: number;
+  effectiveKeys: number;
+}
+
+export interface LawPageData
+  extends Pick<
+    LawFile,
+    | 'model'
+    | 'texts'
+    | 'settings'
+    | 'lengths'
+    | 'shares'
+    | 'ladder'
+    | 'budgets'
+    | 'headline'
+    | 'extrapolation'
+    | 'summary'
+  > {
+  heads: PageHead[];
+  whole: ModelLaw[];
+}
+
+/** The data of the page. */
+export function lawPageData(law: LawFile): LawPageData {
+  const { model, texts, settings, lengths, shares, ladder, budgets, headline, extrapolation, summary, whole } = law;
+  return rounded({
+    ...{ model, texts, settings, lengths, shares, ladder, budgets, headline, extrapolation, summary, whole },
+    heads: law.heads.map((head) => ({
+      ...{ layer: head.layer, head: head.head, kind: head.kind, laws: head.laws.map(pageLaw) },
+      ...{ gaussian: head.gaussian, dropped: head.dropped, returned: head.returned },
+      ...{ sinkMass: head.sinkMass.at(-1) ?? 0, localMass: head.localMass.at(-1) ?? 0 },
+      ...{ scoreSpread: head.scoreSpread.at(-1) ?? 0, effectiveKeys: head.effectiveKeys.at(-1) ?? 0 },
+    })),
+  });
+}
+
+const pageLaw = ({ need, share, keys, fit }: Law): PageLaw => ({
+  ...{ need, share, keys: keys.map(({ mean, p10, p90 }) => ({ mean, p10, p90 })) },
+  fit: { alpha: fit.alpha, C: fit.C, interval: fit.interval, r2: fit.r2, shape: fit.shape, parameters: fit.parameters },
+});
+
+/** Every number that is not whole, to three digits. */
+function rounded<T>(value: T): T {
+  if (typeof value === 'number') return (Number.isInteger(value) ? value : Number(value.toPrecision(3))) as T;
+  if (Array.isArray(value)) return value.map(rounded) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, rounded(inner)])) as T;
+}
