@@ -1,7 +1,15 @@
 /** Options that several subcommands share, and how their texts are read. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BUDGETS, createPolicy, DEFAULT_BUDGET, POLICY_NAMES, type PolicySpec, parseBudget } from 'keysieve';
+import {
+  BUDGETS,
+  createPolicy,
+  DEFAULT_BUDGET,
+  POLICY_NAMES,
+  type PolicySpec,
+  PRECISIONS,
+  parseBudget,
+} from 'keysieve';
 
 export interface ModelOptions {
   model: string;
@@ -95,8 +103,9 @@ export function policySpec(text: string): PolicySpec {
 export const cachePrecisionOption = (): Option =>
   new Option(
     '--cache-precision <precision>',
-    'of keys and values; default: f32 with --precision exact, else f16',
-  ).choices(['f16', 'f32']);
+    'of keys and values: f16, f32, or int8 (codes alone, well under half the memory of f16 with its codes); ' +
+      'default: f32 with --precision exact, else f16',
+  ).choices(PRECISIONS);
 
 export const addJsonOption = (command: Command): Command => command.option('--json', 'print one JSON object on stdout');
 

@@ -5,6 +5,7 @@ export { scoreCodes } from './codes';
 export { attendDecode, attendSelected, scoreKeys } from './decode';
 export { attendGathered } from './gathered';
 export { storeHalf, storeSingle } from './half';
+export { widenRows } from './int8-rows';
 export { attendPrefill } from './prefill';
 export { rotate, rotateBack } from './rotate';
 export { drawKeys } from './draw';

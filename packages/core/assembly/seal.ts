@@ -21,33 +21,39 @@ function fromUpper16(x: u32): f32 {
 }
 
 /**
- * See `CodeKernels.seal`; planes are named by their offsets, 0 where there is none. `scratch` holds rows as floats
- * (64, d), one row rotated (D), the centre (D), the sign bits of the rotation (2, D) and the keys' factors (64).
+ * See `CodeKernels.seal`; planes are named by their offsets, 0 where there is none. `lossy` is whether the exact rows go.
+ * `scratch` holds rows as floats (64, d), one row rotated (D), the centre (D), the sign bits of the rotation (2, D) and
+ * the keys' factors (64).
  */
 export function seal(
-  table: usize,
-  headOffset: usize,
+  exactTable: usize,
+  exactOffset: usize,
   d: i32,
   half: bool,
+  table: usize,
+  headOffset: usize,
   sign: usize,
   int4: usize,
   int8: usize,
+  values8: usize,
   summary: usize,
   boxes: usize,
+  lossy: bool,
   page: i32,
   scratch: usize,
 ): bool {
   const D = codeDim(d);
   const rowFloats = <usize>D << 2;
   const record = pageAddress(table, headOffset, page);
-  const valuesPlane = record + rowBytes(d, half) * PAGE_KEYS;
+  const keysPlane = pageAddress(exactTable, exactOffset, page);
+  const valuesPlane = keysPlane + rowBytes(d, half) * PAGE_KEYS;
   const row = scratch + rowFloats * PAGE_KEYS;
   const centre = row + rowFloats;
   const bits = centre + rowFloats;
   const factors = bits + (rowFloats << 1);
   storeSignBits(D, bits);
 
-  const keys = floatRows(record, 0, PAGE_KEYS, d, half, scratch);
+  const keys = floatRows(keysPlane, 0, PAGE_KEYS, d, half, scratch);
   if (!within(keys, d)) return false;
   if (sign != 0) {
     storeCentre(keys, d, D, record + sign, centre, bits);
@@ -71,7 +77,7 @@ export function seal(
     }
     storeFactors(factors, record + sign, D);
   }
-  if (boxes != 0) storeBoxes(keys, d, record + boxes);
+  if (boxes != 0) storeBoxes(keys, d, record + boxes, lossy ? record + int8 + (<usize>(PAGE_KEYS * D) >> 1) : 0);
   if (summary != 0) storeMean(keys, d, record + summary);
 
   const values = floatRows(valuesPlane, 0, PAGE_KEYS, d, half, scratch);
@@ -82,7 +88,8 @@ export function seal(
       rotateRow(row, D, bits);
       const step = upper16(largestOf(row, D) * <f32>0.0078125);
       store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step, 2);
-      storeCodes(row, D, fromUpper16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), 0);
+      const lower: usize = values8 == 0 ? 0 : record + values8 + ((<usize>(key * D)) >> 1);
+      storeCodes(row, D, fromUpper16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), lower);
     }
   }
   if (summary != 0) {
@@ -283,13 +290,18 @@ function radiusOf(rows: usize, d: i32, mean: usize): f32 {
   return radius == 0 ? 0 : radius * <f32>1.000001 + <f32>1e-44;
 }
 
-/** The smallest and the largest numbers (d) of every 16 keys. */
+/**
+ * The smallest and the largest numbers (d) of every 16 keys. `bounds` are the bounds (64) on what their codes leave out,
+ * where the keys are kept by these alone, or 0.
+ */
 @inline
-function storeBoxes(keys: usize, d: i32, plane: usize): void {
+function storeBoxes(keys: usize, d: i32, plane: usize, bounds: usize): void {
   const bytes = <usize>d << 2;
   for (let box: usize = 0; box < 4; box++) {
     const rows = keys + box * 16 * bytes;
     const smallest = plane + box * 2 * bytes;
+    const loss = f32x4.splat(bounds == 0 ? 0 : lossOf(bounds + box * 32));
+    const rounding = f32x4.splat(bounds == 0 ? 0 : <f32>2.384185791015625e-7);
     for (let i: usize = 0; i < bytes; i += 16) {
       let low = v128.load(rows + i);
       let high = low;
@@ -298,8 +310,16 @@ function storeBoxes(keys: usize, d: i32, plane: usize): void {
         low = f32x4.min(low, x);
         high = f32x4.max(high, x);
       }
-      v128.store(smallest + i, low);
-      v128.store(smallest + bytes + i, high);
+      v128.store(smallest + i, f32x4.sub(low, f32x4.add(loss, f32x4.mul(f32x4.abs(low), rounding))));
+      v128.store(smallest + bytes + i, f32x4.add(high, f32x4.add(loss, f32x4.mul(f32x4.abs(high), rounding))));
     }
   }
+}
+
+/** How far a number of 16 keys may move. */
+@inline
+function lossOf(bounds: usize): f32 {
+  let most: f32 = 0;
+  for (let key: usize = 0; key < 16; key++) most = max(most, fromUpper16(<u32>load<u16>(bounds + (key << 1))));
+  return most * <f32>1.0001;
 }

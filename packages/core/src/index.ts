@@ -19,7 +19,7 @@ export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } 
 export { halfToFloat } from './kernels/half.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
-export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, type Precision } from './kernels/layout.ts';
+export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, PRECISIONS, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';

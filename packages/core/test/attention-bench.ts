@@ -27,6 +27,20 @@ export function createBench(attention: Attention, random: Random): AttentionBenc
   const { layers, keyValueHeads, headDim, precision } = cache.shape;
   const held = Array.from({ length: layers }, (): Held => ({ keys: new Float32Array(), values: new Float32Array() }));
   const rounded = (numbers: Float32Array) => (precision === 'f16' ? roundedToHalves(numbers) : numbers);
+  /** What the cache holds of a layer, where that is not what was written, rounded. */
+  const readBack = (layer: number): Held => {
+    const rows = (what: 'keys' | 'values') => {
+      const all = new Float32Array(cache.length * keyValueHeads * headDim);
+      for (let head = 0; head < keyValueHeads; head++) {
+        const own = cache.read(layer, head, what, 0, cache.length);
+        for (let j = 0; j < cache.length; j++) {
+          all.set(own.subarray(j * headDim, (j + 1) * headDim), (j * keyValueHeads + head) * headDim);
+        }
+      }
+      return all;
+    };
+    return { keys: rows('keys'), values: rows('values') };
+  };
   return {
     attention,
     held,
@@ -41,6 +55,8 @@ export function createBench(attention: Attention, random: Random): AttentionBenc
         rows.values = joined(rows.values, rounded(values));
       }
       cache.commit(position + count);
+      if (precision !== 'int8') return;
+      for (const [layer, rows] of held.entries()) Object.assign(rows, readBack(layer));
     },
     queries: (count, spread = 1) => random.normals(count * heads * headDim, spread),
     problem(layer, head, position, queries, seen) {

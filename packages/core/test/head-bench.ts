@@ -6,7 +6,6 @@ import type { Region } from '../src/cache/slabs.ts';
 import { allocateWorkspace, type Workspace } from '../src/cache/workspace.ts';
 import { completePlanes, type Plane, type Precision } from '../src/kernels/layout.ts';
 import { createControlBuffer } from '../src/threads/control.ts';
-import { roundedToHalves } from './halves.ts';
 import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
 
 export interface HeadBenchOptions {
@@ -39,8 +38,9 @@ const MOST_ROWS = 4;
 export function createHeadBench({ headDim, keys, values, ...options }: HeadBenchOptions): HeadBench {
   const n = keys.length / headDim;
   const workspaces = new Map<Region, Workspace>();
-  const planes = completePlanes(options.planes ?? []);
-  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, planes };
+  const { precision = 'f16' } = options;
+  const planes = completePlanes(options.planes ?? [], precision);
+  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, precision, planes };
   const cache = new KvCache({
     ...options,
     layers: 1,
@@ -54,8 +54,8 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
   cache.reserve(n);
   cache.write(0, 0, keys, values);
   cache.commit(n);
-  const kept = (numbers: Float32Array) => (cache.shape.precision === 'f16' ? roundedToHalves(numbers) : numbers);
-  const [keptKeys, keptValues] = [kept(keys), kept(values)];
+  const kept = (what: 'keys' | 'values') => cache.read(0, 0, what, 0, n);
+  const [keptKeys, keptValues] = [kept('keys'), kept('values')];
 
   const thread: ThreadContext = openThread({
     configuration: 1,
@@ -67,6 +67,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
     regions: cache.regions.map((region) => ({
       memory: region.arena.memory,
       table: region.table,
+      openTable: region.openTable,
       workspace: workspaces.get(region) as Workspace,
     })),
     policies: [],

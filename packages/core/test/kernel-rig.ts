@@ -5,15 +5,7 @@
 import { type Arena, createArena, type KernelsFactory } from '../src/cache/arena.ts';
 import type { Kernels, Pages } from '../src/kernels/kernels.ts';
 import { paddedRows, scratchBytes, stateBytes, stateOutputs } from '../src/kernels/kernels.ts';
-import {
-  completePlanes,
-  PAGE_KEYS,
-  type Plane,
-  type Precision,
-  pageLayout,
-  pagesFor,
-  rowBytes,
-} from '../src/kernels/layout.ts';
+import { type ExactPrecision, PAGE_KEYS, type Plane, pageLayout, pagesFor, rowBytes } from '../src/kernels/layout.ts';
 import type { Views } from '../src/kernels/views.ts';
 import { HALVES, nearestHalf } from './halves.ts';
 import type { Random } from './random.ts';
@@ -28,7 +20,7 @@ export interface KernelsUnderTest {
 /** The keys and values of one head, with the numbers that the precision keeps of them: (n, d) each. */
 export interface HeadNumbers {
   headDim: number;
-  precision: Precision;
+  precision: ExactPrecision;
   n: number;
   keys: Float32Array;
   values: Float32Array;
@@ -37,7 +29,12 @@ export interface HeadNumbers {
 }
 
 /** The head that keeps of `keys` and `values` what the precision can. */
-export function headOf(headDim: number, precision: Precision, keys: Float32Array, values: Float32Array): HeadNumbers {
+export function headOf(
+  headDim: number,
+  precision: ExactPrecision,
+  keys: Float32Array,
+  values: Float32Array,
+): HeadNumbers {
   const n = keys.length / headDim;
   if (precision === 'f32') return { headDim, precision, n, keys, values };
   const halves = { keys: Uint16Array.from(keys, nearestHalf), values: Uint16Array.from(values, nearestHalf) };
@@ -46,7 +43,7 @@ export function headOf(headDim: number, precision: Precision, keys: Float32Array
 }
 
 /** A head of normal numbers. */
-export const randomHead = (random: Random, n: number, headDim: number, precision: Precision): HeadNumbers =>
+export const randomHead = (random: Random, n: number, headDim: number, precision: ExactPrecision): HeadNumbers =>
   headOf(headDim, precision, random.normals(n * headDim), random.normals(n * headDim));
 
 /** The first n keys of a head. */
@@ -147,7 +144,7 @@ function layOut(
   { headDim, precision, n, keys, values, halves }: HeadNumbers,
   planes: readonly Plane[],
 ): Pages {
-  const layout = pageLayout(headDim, precision, completePlanes(planes));
+  const layout = pageLayout(headDim, precision, planes);
   const headOffset = layout.bytes;
   const table = allocateFilled(arena, Math.max(1, pagesFor(n)) * 4);
   const pageNumbers = PAGE_KEYS * headDim;
@@ -163,5 +160,5 @@ function layOut(
       else u16.set((plane === 0 ? halves.keys : halves.values).subarray(from, to), address / 2);
     }
   }
-  return { ...layout, table, headOffset };
+  return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, kept: precision };
 }

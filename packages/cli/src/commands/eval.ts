@@ -1,7 +1,7 @@
 /** `keysieve eval`: what policies cost in quality, against dense attention on the same text. */
 import { llmError, loadModel, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { policyPlanes } from 'keysieve';
+import { type Precision, policyPlanes } from 'keysieve';
 import { MOST_OTHERS } from '../eval/recall.ts';
 import { runRecall } from '../eval/run-recall.ts';
 import { evaluateText, type PolicyEvaluation, type TextEvaluation } from '../eval/text.ts';
@@ -37,7 +37,7 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   seed: number;
   save?: string;
   plot?: string;
-  cachePrecision?: 'f16' | 'f32';
+  cachePrecision?: Precision;
   json?: boolean;
 }
 

@@ -11,7 +11,7 @@ import {
   readPromptFile,
 } from '@keysieve/llm';
 import { Command } from 'commander';
-import type { PolicySpec } from 'keysieve';
+import type { PolicySpec, Precision } from 'keysieve';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -43,7 +43,7 @@ interface Options extends ModelOptions, AttentionOptions {
   seed?: number;
   stop?: string[];
   prefill?: string;
-  cachePrecision?: 'f16' | 'f32';
+  cachePrecision?: Precision;
   json?: boolean;
 }
 

@@ -1,6 +1,7 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
 import { type Inspection, inspectModel } from '@keysieve/llm';
 import { Command } from 'commander';
+import type { Precision } from 'keysieve';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -14,7 +15,7 @@ import {
 import { abortOnInterrupt, formatBytes, formatCount } from '../terminal.ts';
 
 interface Options extends ModelOptions, AttentionOptions {
-  cachePrecision?: 'f16' | 'f32';
+  cachePrecision?: Precision;
   json?: boolean;
 }
 

@@ -39,7 +39,7 @@ describe('createAttention refuses', () => {
     { kernels: 'toString' as 'wasm' },
     { arenaBytes: -1 },
     { memoryLimit: Number.NaN },
-    { precision: 'int8' as 'f16' },
+    { precision: 'int4' as 'f16' },
   ])('%o', async (options) => {
     const error = await expectRejection('invalid-argument', createAttention({ ...SHAPE, ...options }));
     expect(error.found).toBeDefined();

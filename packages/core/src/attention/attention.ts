@@ -289,9 +289,10 @@ export class Attention {
   }
 
   #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {
-    const { headDim, capacity, keyValueHeads, planes = [] } = options;
+    const { headDim, capacity, keyValueHeads, precision = 'f16', planes = [] } = options;
     const group = this.heads / keyValueHeads;
-    const size = { rows: largestBlock(group) * group, group, headDim, capacity, planes: completePlanes(planes) };
+    const sizes = { group, headDim, capacity, precision };
+    const size = { ...sizes, rows: largestBlock(group) * group, planes: completePlanes(planes, precision) };
     const workspaces: Workspace[] = [];
     for (let i = 0; i < this.threads; i++) {
       const workspace = allocateWorkspace(region.arena, size);
@@ -315,8 +316,13 @@ export class Attention {
       kernels: this.#kernels,
       exchange: this.#exchange.arena.memory,
       regions: regions.map((region) => {
-        const { arena, table } = region;
-        return { memory: arena.memory, table, workspace: this.#workspaces.get(region)?.[thread] as Workspace };
+        const { arena, table, openTable } = region;
+        return {
+          memory: arena.memory,
+          table,
+          openTable,
+          workspace: this.#workspaces.get(region)?.[thread] as Workspace,
+        };
       }),
       policies: this.#policies,
       costs: this.#costs,

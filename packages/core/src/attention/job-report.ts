@@ -1,5 +1,5 @@
 /** The report of one job, from its shape and from what its tasks have noted. */
-import type { CacheShape } from '../cache/shape.ts';
+import { type CacheShape, openPrecision } from '../cache/shape.ts';
 import { weakerKind } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { Job } from './job.ts';
@@ -7,17 +7,26 @@ import { type AttentionReport, emptyReport } from './report.ts';
 import { readResult } from './row-result.ts';
 
 /** Every row read every key that it may see. */
-export function reportDense({ position, count, grain, kind }: Job, shape: CacheShape, heads: number): AttentionReport {
+export function reportDense(
+  { position, count, grain, kind, segments }: Job,
+  shape: CacheShape,
+  heads: number,
+): AttentionReport {
   const { keyValueHeads, headDim, precision } = shape;
+  const openFrom = segments.find(({ open }) => open)?.from ?? Number.POSITIVE_INFINITY;
   const keys = heads * (count * position + (count * (count + 1)) / 2);
   // A block of queries reads a key once, for all its queries and all heads of the group.
   const block = kind === 'dense-blocks' ? grain : 1;
   let keysStreamed = 0;
+  let openStreamed = 0;
   for (let end = 0; end < count; ) {
     end = Math.min(count, end + block);
     keysStreamed += position + end;
+    openStreamed += Math.max(0, position + end - openFrom);
   }
-  const bytesRead = keysStreamed * keyValueHeads * 2 * rowBytes(headDim, precision);
+  const closedBytes = (keysStreamed - openStreamed) * rowBytes(headDim, precision);
+  const openBytes = openStreamed * rowBytes(headDim, openPrecision(shape));
+  const bytesRead = keyValueHeads * 2 * (closedBytes + openBytes);
   return { ...emptyReport(), rows: count * heads, keys, keysRead: keys, bytesRead, rowsDense: count * heads };
 }
 

@@ -58,7 +58,7 @@ const FIRST_FIELD = 1;
 
 /** Most numbers that a job takes. */
 export const jobNumbers = (keyValueHeads: number, regions: number): number =>
-  FIRST_FIELD + FIELDS.length + 1 + 3 * keyValueHeads + 1 + 3 * regions + 1 + 1 + regions;
+  FIRST_FIELD + FIELDS.length + 1 + 3 * keyValueHeads + 1 + 4 * (regions + 1) + 1 + 1 + regions;
 
 /** Number of the job that was written last. */
 export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
@@ -70,7 +70,7 @@ export function writeJob(target: Float64Array, job: Job): void {
     job.norms.length,
     ...job.norms,
     job.segments.length,
-    ...job.segments.flatMap(({ region, from, to }) => [region, from, to]),
+    ...job.segments.flatMap(({ region, from, to, open }) => [region, from, to, open ? 1 : 0]),
     job.memoryBytes.length,
     ...job.memoryBytes,
   ];
@@ -83,7 +83,10 @@ export function readJob(source: Float64Array): Job {
   const kind = JOB_KINDS[next()] as JobKind;
   const fields = Object.fromEntries(FIELDS.map((field) => [field, next()])) as Record<(typeof FIELDS)[number], number>;
   const norms = Array.from({ length: next() }, next);
-  const segments = Array.from({ length: next() }, () => ({ region: next(), from: next(), to: next() }));
+  const segments = Array.from({ length: next() }, () => ({
+    ...{ region: next(), from: next(), to: next() },
+    open: next() === 1,
+  }));
   const memoryBytes = Array.from({ length: next() }, next);
   return { kind, ...fields, norms, segments, memoryBytes };
 }

@@ -5,6 +5,7 @@ import { attentionBytes } from './memory.ts';
 describe('attentionBytes', () => {
   it.for([
     { layers: 3, keyValueHeads: 3, heads: 9, headDim: 64, precision: 'f16', capacity: 1000, threads: 2 },
+    { layers: 2, keyValueHeads: 2, heads: 6, headDim: 64, precision: 'int8', capacity: 700, threads: 2 },
     { layers: 1, keyValueHeads: 1, heads: 8, headDim: 128, precision: 'f32', capacity: 130, threads: 1 },
   ] as const)('is what an attention of this size takes: %o', async (size) => {
     const { capacity, layers, keyValueHeads, heads, headDim } = size;

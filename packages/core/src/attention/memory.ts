@@ -1,6 +1,8 @@
 /** What an attention will take in memory, before there is one. */
+
+import { openBytesOf, slabBytesOf } from '../cache/shape.ts';
 import { workspaceSizes } from '../cache/workspace.ts';
-import { completePlanes, PAGE_KEYS, type Plane, type Precision, pageLayout, pagesFor } from '../kernels/layout.ts';
+import { completePlanes, PAGE_KEYS, type Plane, type Precision, pagesFor } from '../kernels/layout.ts';
 import { largestBlock } from './grain.ts';
 import { ROW_RESULTS } from './row-result.ts';
 
@@ -23,21 +25,24 @@ export interface AttentionBytes {
   /** Keys and values, when the cache is full. */
   cache: number;
   cachePerToken: number;
-  /** Buffers of the threads, and the queries and outputs of the largest chunk. */
+  /** Buffers of the threads, and the queries, outputs and open pages of the largest chunk. */
   work: number;
 }
 
 /** Bytes for a cache that is full and chunks of `chunk` queries. */
 export function attentionBytes(size: AttentionSize, chunk: number): AttentionBytes {
   const { layers, keyValueHeads, heads, headDim, precision, planes = [], capacity, threads } = size;
-  const slab = layers * keyValueHeads * pageLayout(headDim, precision, completePlanes(planes)).bytes;
+  const shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes, precision) };
+  const slab = slabBytesOf(shape);
   const group = heads / keyValueHeads;
-  const workspaceSize = { rows: largestBlock(group) * group, group, headDim, capacity, planes: completePlanes(planes) };
+  const workspaceSize = { ...shape, rows: largestBlock(group) * group, group, capacity };
   const workspace = Object.values(workspaceSizes(workspaceSize)).flat();
+  // The pages of a chunk are open until it is committed, and so is the one before it, in part.
+  const open = Math.min(pagesFor(capacity), pagesFor(chunk) + 1) * openBytesOf(shape);
   const exchange = chunk * heads * (2 * headDim + ROW_RESULTS) * 4;
   return {
     cache: pagesFor(capacity) * slab,
     cachePerToken: slab / PAGE_KEYS,
-    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange,
+    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange + open,
   };
 }

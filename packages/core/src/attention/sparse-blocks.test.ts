@@ -61,7 +61,12 @@ describe('blocks of queries', () => {
   it('give the same by any number of threads, and nearly the same by the reference kernels and in several regions', async () => {
     const one = await measure({}, ...SMALL);
     expect((await measure({ threads: 2 }, ...SMALL)).outputs).toEqual(one.outputs);
-    const others = [{ kernels: 'reference' }, { arenaBytes: 20 * 2 ** 16 }, { precision: 'f32' }];
+    const others = [
+      { kernels: 'reference' },
+      { arenaBytes: 20 * 2 ** 16 },
+      { precision: 'f32' },
+      { precision: 'int8' },
+    ];
     for (const options of others) {
       const other = await measure(options, ...SMALL);
       if ('arenaBytes' in options) expect(other.regions).toBeGreaterThan(1);

@@ -6,6 +6,7 @@ import { attendWeighted } from '../cache/code-query.ts';
 import {
   attendEverything,
   attendPositions,
+  exactBytes,
   finishedOutputs,
   type HeadQuery,
   placeQueries,
@@ -14,7 +15,6 @@ import {
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { certify } from '../certificates/certificate.ts';
-import { rowBytes } from '../kernels/layout.ts';
 import type { Certifier, SparsePolicy } from '../policies/policy.ts';
 import type { Attended } from '../policies/sieve-step.ts';
 import type { Selection } from '../selectors/selector.ts';
@@ -117,7 +117,7 @@ function attendChosen(
   const whole = drops ? read : readSums(region, rows);
   const outputs = finishedOutputs(region, rows, headDim).slice();
 
-  const rowsRead = 2 * selection.count * rowBytes(headDim, shape.precision);
+  const rowsRead = exactBytes(query, selection.count);
   const bytesRead = selection.bytesScanned + rowsRead + estimate.bytesRead;
   const results = read.map((head, row): RowResult => {
     const certificate = certify(query, row, {

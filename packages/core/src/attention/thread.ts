@@ -5,6 +5,7 @@
 import type { HeadSegment, ThreadRegion } from '../cache/head-query.ts';
 import { pagesOfHead } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
+import type { Segment } from '../cache/slabs.ts';
 import type { Workspace } from '../cache/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
@@ -24,7 +25,7 @@ export interface ThreadSetup {
   heads: number;
   kernels: KernelsName;
   exchange: WebAssembly.Memory;
-  regions: { memory: WebAssembly.Memory; table: number; workspace: Workspace }[];
+  regions: { memory: WebAssembly.Memory; table: number; openTable: number; workspace: Workspace }[];
   policies: PolicySpec[];
   /** What steps cost on this machine, where the guard shall choose. */
   costs?: StepCosts | undefined;
@@ -65,7 +66,7 @@ export function openThread(setup: ThreadSetup, before?: ThreadContext): ThreadCo
     group: heads / shape.keyValueHeads,
     exchange: before?.exchange ?? openMemory(exchange, kernels),
     regions: setup.regions.map(
-      ({ memory, table, workspace }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), table, workspace },
+      ({ memory, ...rest }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), ...rest },
     ),
     policies: setup.policies.map((spec, i) => before?.policies[i] ?? createPolicy(spec)),
     costs: setup.costs,
@@ -80,7 +81,7 @@ export function catchUpWith({ memoryBytes }: Job, { exchange, regions }: ThreadC
 /** Where the keys at positions [from, to) of a head lie, given the segments of the whole cache. */
 export function headSegments(
   { shape, regions }: ThreadContext,
-  segments: readonly { region: number; from: number; to: number }[],
+  segments: readonly Segment[],
   layer: number,
   keyValueHead: number,
   from: number,
@@ -92,7 +93,10 @@ export function headSegments(
     const end = Math.min(segment.to, to);
     if (start >= end) continue;
     const region = regions[segment.region] as ThreadRegion;
-    found.push({ region, pages: pagesOfHead(shape, layer, keyValueHead, region.table), from: start, to: end });
+    const pages = pagesOfHead(shape, layer, keyValueHead, region, segment.open);
+    const earlier = found.findLast((other) => other.region === region);
+    const before = earlier === undefined ? 0 : earlier.before + earlier.to - earlier.from;
+    found.push({ region, pages, from: start, to: end, before });
   }
   return found;
 }

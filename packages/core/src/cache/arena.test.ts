@@ -5,7 +5,7 @@ import { createRandom } from '../../test/random.ts';
 import { expectAccurate, problemOf } from '../kernels/conformance/accuracy.ts';
 import { KERNELS } from '../kernels/index.ts';
 import { scratchBytes } from '../kernels/kernels.ts';
-import { PRECISIONS } from '../kernels/layout.ts';
+import { EXACT_PRECISIONS } from '../kernels/layout.ts';
 import { type Arena, createArena, LARGEST_ARENA_BYTES } from './arena.ts';
 
 const WASM_PAGE_BYTES = 65_536;
@@ -82,7 +82,7 @@ describe('the upper half of 4 GiB', () => {
     ['at the end', LARGEST_ARENA_BYTES - 2 ** 22],
   ] as const)('works like the lower half: %s', ([, skip]) => {
     const kernels: KernelsUnderTest = { name: 'wasm', createKernels: wasm, shared: true };
-    for (const precision of PRECISIONS) {
+    for (const precision of EXACT_PRECISIONS) {
       const rig = createRig(kernels, LARGEST_ARENA_BYTES, skip);
       const random = createRandom(2);
       const head = randomHead(random, 300, 64, precision);

@@ -42,6 +42,10 @@ export const scanBitsOf = ({ norms, keyNorm }: HeadQuery): number =>
 
 const baseStride = ({ from, to }: HeadSegment): number => pagesFor(to - from);
 
+/** Where the scores of a segment's page centres lie: behind those of earlier segments of its region. */
+const basesOf = ({ region, before }: HeadSegment, rows: number): number =>
+  region.workspace.bases + rows * pagesFor(before) * 4;
+
 /**
  * Estimated scores of all keys by their signs, for all rows: (rows, scanStride) of int16 in the home region's `scans`, in
  * units of 2^-bits ln 2. Keys without codes have their exact scores there, and at the end of the rows of `scores` too.
@@ -52,7 +56,8 @@ export function scanAll(query: HeadQuery, bits: number): void {
   const stride = scanStride(n);
   for (const segment of query.segments) {
     const { region, pages, from, to } = segment;
-    const { codeQuery, bases, scans } = region.workspace;
+    const { codeQuery, scans } = region.workspace;
+    const bases = basesOf(segment, rows);
     const whole = Math.max(from, openFrom(to));
     const [target, own] = region === home ? [scans + from * 2, stride] : [scans, scanStride(to - from)];
     region.kernels.scanSigns(pages, from, whole, codeQuery, rows, bits, target, own, bases, baseStride(segment));
@@ -99,8 +104,9 @@ export function boundAll(query: HeadQuery): void {
   const norm = (norms[0] as number) * (1 + 1e-6);
   // A score in float32 has d / 4 additions in each lane and a few roundings more, of at most u ||q|| ||k|| each.
   const slack = (shape.headDim / 4 + 8) * 2 ** -24 * norm * keyNorm;
-  gatherScores({ ...query, rows: 1 }, ({ region, pages, from, to }, upper, stride) => {
-    const { queries, codeQuery, caps, scratch, lowerBounds } = region.workspace;
+  gatherScores({ ...query, rows: 1 }, ({ region, pages, from, to, before }, upper, stride) => {
+    const { queries, codeQuery, caps, scratch } = region.workspace;
+    const lowerBounds = region.workspace.lowerBounds + before * 4;
     const whole = Math.max(from, openFrom(to));
     const { f32 } = region.views();
     f32[caps / 4] = norm;
@@ -138,7 +144,8 @@ export function scoreListed(query: HeadQuery, count: number): void {
     if (some === 0) continue;
     const [target, own] =
       region === home ? [home.workspace.scores + part.start * 4, stride] : [region.workspace.scores, scoreStride(some)];
-    const { codeQuery, bases } = region.workspace;
+    const { codeQuery } = region.workspace;
+    const bases = basesOf(segment, rows);
     region.kernels.scoreCodes(
       pages,
       from,

@@ -6,8 +6,9 @@
  * the home region, that of the first keys.
  */
 import { type Kernels, type Pages, type QueryRows, stateBytes, stateOutputs } from '../kernels/kernels.ts';
+import { rowBytes } from '../kernels/layout.ts';
 import type { Views } from '../kernels/views.ts';
-import type { CacheShape } from './shape.ts';
+import { type CacheShape, openPrecision } from './shape.ts';
 import { scoreStride, type Workspace } from './workspace.ts';
 
 /** A region as one thread sees it. */
@@ -15,17 +16,20 @@ export interface ThreadRegion {
   readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
-  /** Address of the page table. */
+  /** Addresses of the page table, and of that of the blocks of open pages. */
   readonly table: number;
+  readonly openTable: number;
   readonly workspace: Workspace;
 }
 
-/** Keys at positions [from, to) of one key-value head, in one region. */
+/** Keys at positions [from, to) of one key-value head, in one region, all kept in the same way. */
 export interface HeadSegment {
   region: ThreadRegion;
   pages: Pages;
   from: number;
   to: number;
+  /** Keys in earlier segments of the same region. */
+  before: number;
 }
 
 export interface HeadQuery {
@@ -57,6 +61,18 @@ export const logOf = ({ largest, sum }: SoftmaxSum): number => largest + Math.lo
 
 /** The region where positions, scores and results are gathered. */
 export const homeOf = ({ segments }: Pick<HeadQuery, 'segments'>): ThreadRegion => (segments[0] as HeadSegment).region;
+
+/**
+ * Bytes of `count` exact rows of keys and of values. In an int8 cache those of open pages are longer, and are taken to be
+ * among them.
+ */
+export function exactBytes({ shape, segments }: HeadQuery, count: number): number {
+  const row = rowBytes(shape.headDim, shape.precision);
+  let open = 0;
+  for (const { pages, from, to } of segments) if (pages.precision !== shape.precision) open += to - from;
+  const longer = rowBytes(shape.headDim, openPrecision(shape)) - row;
+  return 2 * (count * row + Math.min(open, count) * longer);
+}
 
 /**
  * Copies query rows (rows, d) into the workspaces of all regions, scaled by 1 / sqrt(d). Returns the norms of the rows.

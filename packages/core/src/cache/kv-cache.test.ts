@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createModel, expectContents, SMALL_SHAPE, SMALL_SLAB_BYTES, snapshot } from '../../test/cache-model.ts';
 import { createRandom } from '../../test/random.ts';
-import { PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
+import { EXACT_PRECISIONS, PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
 import { KvCache } from './kv-cache.ts';
 
 /** Small enough that a region holds four slabs or so. */
@@ -18,7 +18,7 @@ function pageAddresses(cache: KvCache): string[] {
   });
 }
 
-describe.for(PRECISIONS)('a cache in %s', (precision) => {
+describe.for(EXACT_PRECISIONS)('a cache in %s', (precision) => {
   it.for([
     ['one region', {}],
     ['several regions', { arenaBytes: TINY_ARENA }],
@@ -167,7 +167,8 @@ describe('norms', () => {
           for (let i = 0; i < rows.length; i += 16)
             largest = Math.max(largest, Math.hypot(...rows.subarray(i, i + 16)));
           expect(bound[what]).toBeGreaterThanOrEqual(largest);
-          expect(bound[what]).toBeLessThan(largest * 1.01);
+          // Codes may have lengthened the longest row, by little, and may have shortened it.
+          expect(bound[what]).toBeLessThan(largest * (precision === 'int8' ? 1.2 : 1.01));
         }
       }
     }

@@ -9,11 +9,29 @@
 import { invariant } from '../errors.ts';
 import { sealScratchBytes } from '../kernels/code-kernels.ts';
 import type { Pages } from '../kernels/kernels.ts';
-import { completePlanes, PAGE_KEYS, type Plane, type Precision, pagesFor, rowBytes } from '../kernels/layout.ts';
+import {
+  codeDim,
+  completePlanes,
+  exactPageBytes,
+  PAGE_KEYS,
+  type Plane,
+  type Precision,
+  pagesFor,
+  rowBytes,
+} from '../kernels/layout.ts';
+import { exactRow } from '../kernels/reference/exact-rows.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { type KernelsFactory, LARGEST_ARENA_BYTES } from './arena.ts';
-import { readExact, writeExact } from './planes/exact.ts';
-import { type CacheShape, checkPositiveInteger, checkShape, layoutOf, slabBytesOf } from './shape.ts';
+import { writeExact } from './planes/exact.ts';
+import {
+  type CacheShape,
+  checkPositiveInteger,
+  checkShape,
+  layoutOf,
+  openBytesOf,
+  openPrecision,
+  slabBytesOf,
+} from './shape.ts';
 import { createSlabs, type Region, type Segment, type Slabs } from './slabs.ts';
 
 /** The sizes of a cache, and where its memory ends. */
@@ -24,7 +42,7 @@ export interface KvCacheOptions {
   headDim: number;
   /** Most keys that the cache will hold. Memory is taken as keys arrive, not at once. */
   capacity: number;
-  /** Precision of the exact plane. Default: `f16`. */
+  /** How keys and values are kept: see `Precision`. Default: `f16`. */
   precision?: Precision;
   /** Planes that are kept beside the exact one, for selectors and tails that read them. Default: none. */
   planes?: readonly Plane[];
@@ -77,7 +95,7 @@ export class KvCache {
     const { layers, keyValueHeads, headDim, capacity, precision = 'f16', planes = [] } = options;
     const { memoryLimit = Number.POSITIVE_INFINITY, arenaBytes = LARGEST_ARENA_BYTES } = options;
     checkShape({ layers, keyValueHeads, headDim, precision, planes });
-    this.shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes) };
+    this.shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes, precision) };
     checkPositiveInteger('capacity', capacity);
     invariant(capacity <= LARGEST_CAPACITY, () => ({
       code: 'invalid-argument',
@@ -91,8 +109,9 @@ export class KvCache {
     this.shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
     this.#slabs = createSlabs({
       slabBytes: slabBytesOf(this.shape),
+      openBytes: openBytesOf(this.shape),
       capacity: pagesFor(capacity),
-      stagingBytes: Math.max(PAGE_KEYS * headDim * 4, planes.length > 0 ? sealScratchBytes(headDim) : 0),
+      stagingBytes: Math.max(PAGE_KEYS * headDim * 4, this.shape.planes.length > 0 ? sealScratchBytes(headDim) : 0),
       arenaBytes,
       memoryLimit,
       shared: this.shared,
@@ -193,10 +212,14 @@ export class KvCache {
       remedy: 'Reserve and write them first.',
     }));
     this.#length = length;
+    this.#slabs.close(Math.floor(length / PAGE_KEYS));
     this.#squaredNorms.set(this.#writtenNorms);
   }
 
-  /** Forgets the keys from `length` on, and what was reserved and written behind them. */
+  /**
+   * Forgets the keys from `length` on, and what was reserved and written behind them. In an int8 cache the rows of a
+   * full page that is cut are from then on what its codes stand for.
+   */
   truncate(length: number): void {
     this.assertAlive();
     invariant(Number.isSafeInteger(length) && length >= 0 && length <= this.#length, () => ({
@@ -207,7 +230,9 @@ export class KvCache {
     }));
     this.#length = length;
     this.#reserved = length;
-    this.#slabs.shrink(pagesFor(length));
+    const cutsClosed = length % PAGE_KEYS > 0 && length < this.#slabs.closed * PAGE_KEYS;
+    if (cutsClosed) this.#reopen(Math.floor(length / PAGE_KEYS));
+    else this.#slabs.shrink(pagesFor(length));
     // The norms of keys that were committed stay: bounds that may now be larger than need be, never smaller.
     if (length === 0) this.#squaredNorms.fill(0);
     this.#writtenNorms.set(this.#squaredNorms);
@@ -216,7 +241,7 @@ export class KvCache {
   /** The rows of one head at positions [from, to), as float32: (to - from, headDim). For tools and tests. */
   read(layer: number, head: number, what: 'keys' | 'values', from: number, to: number): Float32Array {
     this.assertAlive();
-    const { headDim, keyValueHeads, layers, precision } = this.shape;
+    const { headDim, keyValueHeads, layers } = this.shape;
     const there =
       [layer, head, from, to].every(Number.isSafeInteger) && from >= 0 && from <= to && to <= this.#reserved;
     invariant(there && layer >= 0 && layer < layers && head >= 0 && head < keyValueHeads, () => ({
@@ -226,9 +251,12 @@ export class KvCache {
       remedy: 'Read what has been reserved and written.',
     }));
     const rows = new Float32Array((to - from) * headDim);
-    for (let position = from; position < to; position++) {
-      const { region, address } = this.#rowAddress(layer, head, what, position);
-      readExact(region.arena, address, precision, rows.subarray((position - from) * headDim).subarray(0, headDim));
+    for (const segment of this.#slabs.segments(to)) {
+      const { arena, ...tables } = this.#slabs.regions[segment.region] as Region;
+      const pages = pagesOfHead(this.shape, layer, head, tables, segment.open);
+      for (let position = Math.max(from, segment.from); position < segment.to; position++) {
+        rows.set(exactRow(arena.views(), pages, what, position), (position - from) * headDim);
+      }
     }
     return rows;
   }
@@ -244,8 +272,13 @@ export class KvCache {
     this.assertAlive();
     const at = (layer * this.shape.keyValueHeads + head) * 4;
     const [keys = 0, values = 0, sum = 0, count = 0] = this.#writtenNorms.subarray(at, at + 4);
-    const bound = (squared: number) => Math.sqrt(squared) * ROUNDING_MARGIN + SUBNORMAL_MARGIN;
-    return { keys: bound(keys), values: bound(values), typicalValue: Math.sqrt(sum / Math.max(1, count)) };
+    const margins = roundingMargins(this.shape);
+    const bound = (squared: number, margin: number) => Math.sqrt(squared) * margin + SUBNORMAL_MARGIN;
+    return {
+      keys: bound(keys, margins.keys),
+      values: bound(values, margins.values),
+      typicalValue: Math.sqrt(sum / Math.max(1, count)),
+    };
   }
 
   /** Frees the memory. The cache is of no use afterwards; disposing again does nothing. */
@@ -269,13 +302,17 @@ export class KvCache {
     }));
   }
 
+  /** Where a row is written. */
   #rowAddress(layer: number, head: number, what: 'keys' | 'values', position: number) {
     const { headDim, precision } = this.shape;
     const page = Math.floor(position / PAGE_KEYS);
-    const { region, address } = this.#slabs.find(page) as { region: Region; address: number };
-    const { headOffset } = pagesOfHead(this.shape, layer, head, 0);
+    const { region, address } =
+      precision === 'int8'
+        ? this.#slabs.findOpen(page)
+        : (this.#slabs.find(page) as { region: Region; address: number });
+    const { exactOffset } = pagesOfHead(this.shape, layer, head, region, precision === 'int8');
     const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
-    return { region, address: address + headOffset + row * rowBytes(headDim, precision) };
+    return { region, address: address + exactOffset + row * rowBytes(headDim, openPrecision(this.shape)) };
   }
 
   /** Writes rows of one head into a page; `numbers` is (count, keyValueHeads, headDim), read from row `first` on. */
@@ -288,10 +325,10 @@ export class KvCache {
     first: number,
     count: number,
   ): void {
-    const { keyValueHeads: heads, headDim, precision } = this.shape;
+    const { keyValueHeads: heads, headDim } = this.shape;
     const { region, address } = this.#rowAddress(layer, head, what, position);
     const rows = { numbers, heads, head, headDim, first, count };
-    const { largest, sum } = writeExact(region.arena, region.staging, address, rows, precision);
+    const { largest, sum } = writeExact(region.arena, region.staging, address, rows, openPrecision(this.shape));
     const norms = this.#writtenNorms.subarray((layer * heads + head) * 4);
     const which = what === 'values' ? 1 : 0;
     norms[which] = Math.max(norms[which] as number, largest);
@@ -304,7 +341,8 @@ export class KvCache {
   #seal(layer: number, head: number, page: number): void {
     if (this.shape.planes.length === 0) return;
     const { region } = this.#slabs.find(page) as { region: Region };
-    const sealed = region.arena.kernels.seal(pagesOfHead(this.shape, layer, head, region.table), page, region.staging);
+    const pages = pagesOfHead(this.shape, layer, head, region, this.shape.precision === 'int8');
+    const sealed = region.arena.kernels.seal(pages, page, region.staging);
     invariant(sealed, () => ({
       code: 'not-a-number',
       problem: `Among the keys and values of head ${head} are numbers too large for the planes of its page.`,
@@ -312,10 +350,59 @@ export class KvCache {
       remedy: 'Look for the fault in the model.',
     }));
   }
+
+  /** Makes the closed page `page` the last, and writes its rows, as its codes have them, where those of open pages lie. */
+  #reopen(page: number): void {
+    const { layers, keyValueHeads, headDim } = this.shape;
+    this.#slabs.reopen(page + 1);
+    const { region, address } = this.#slabs.findOpen(page);
+    const { kernels, views } = region.arena;
+    const indices = region.staging;
+    const widened = indices + PAGE_KEYS * 4;
+    const scratch = widened + PAGE_KEYS * codeDim(headDim) * 4;
+    for (let layer = 0; layer < layers; layer++) {
+      for (let head = 0; head < keyValueHeads; head++) {
+        const pages = pagesOfHead(this.shape, layer, head, region, true);
+        for (const [i, what] of (['keys', 'values'] as const).entries()) {
+          for (let j = 0; j < PAGE_KEYS; j++) views().i32[indices / 4 + j] = page * PAGE_KEYS + j;
+          kernels.widenRows(pages, what, indices, PAGE_KEYS, widened, scratch);
+          const rows = address + pages.exactOffset + i * PAGE_KEYS * rowBytes(headDim, 'f32');
+          kernels.rotateBack(widened, PAGE_KEYS, headDim, rows, scratch);
+        }
+      }
+    }
+  }
 }
 
-/** Where one head's pages lie, by the page table of a region. */
-export function pagesOfHead(shape: CacheShape, layer: number, head: number, table: number): Pages {
+/**
+ * Where one head's pages lie in a region: those whose rows are kept as the cache keeps them, or the `open` ones of an
+ * int8 cache.
+ */
+export function pagesOfHead(
+  shape: CacheShape,
+  layer: number,
+  head: number,
+  { table, openTable }: Pick<Region, 'table' | 'openTable'>,
+  open: boolean,
+): Pages {
   const layout = layoutOf(shape);
-  return { ...layout, table, headOffset: (layer * shape.keyValueHeads + head) * layout.bytes };
+  const number = layer * shape.keyValueHeads + head;
+  const headOffset = number * layout.bytes;
+  const kept = shape.precision;
+  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, kept };
+  const exactOffset = number * exactPageBytes(shape.headDim, 'f32');
+  return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, kept };
+}
+
+/**
+ * By how much keeping may lengthen keys and values, relative to the longest. The int8 codes of a row y are off by half a
+ * step of max |y| / 128 in each dimension, the step rounded up by 2^-7. Keys are taken from a centre, their mean by codes
+ * of 127 steps, so their y is no longer than twice the longest and what rounding added to that.
+ */
+function roundingMargins({ headDim, precision }: CacheShape): { keys: number; values: number } {
+  if (precision !== 'int8') return { keys: ROUNDING_MARGIN, values: ROUNDING_MARGIN };
+  const root = Math.sqrt(codeDim(headDim));
+  const code = ((1 + 2 ** -7) * root) / 256;
+  const centre = root / 254;
+  return { keys: (1 + code * (2 + centre)) * ROUNDING_MARGIN, values: (1 + code) * ROUNDING_MARGIN };
 }

@@ -1,6 +1,15 @@
 /** The sizes of a cache, and the checks on them. */
 import { invariant } from '../errors.ts';
-import { type PageLayout, PLANES, type Plane, PRECISIONS, type Precision, pageLayout } from '../kernels/layout.ts';
+import {
+  type ExactPrecision,
+  exactPageBytes,
+  type PageLayout,
+  PLANES,
+  type Plane,
+  PRECISIONS,
+  type Precision,
+  pageLayout,
+} from '../kernels/layout.ts';
 import { LARGEST_ARENA_BYTES } from './arena.ts';
 
 export const LARGEST_HEAD_DIM = 256;
@@ -22,6 +31,14 @@ export const layoutOf = ({ headDim, precision, planes }: CacheShape): PageLayout
 
 /** Bytes of a page of all layers and heads. */
 export const slabBytesOf = (shape: CacheShape): number => shape.layers * shape.keyValueHeads * layoutOf(shape).bytes;
+
+/** How the rows of pages that are not full yet are kept. */
+export const openPrecision = ({ precision }: Pick<CacheShape, 'precision'>): ExactPrecision =>
+  precision === 'int8' ? 'f32' : precision;
+
+/** Bytes of the rows of all layers and heads of an open page, where they do not lie in the slabs; else 0. */
+export const openBytesOf = ({ layers, keyValueHeads, headDim, precision }: CacheShape): number =>
+  precision === 'int8' ? layers * keyValueHeads * exactPageBytes(headDim, 'f32') : 0;
 
 /** Throws `invalid-argument` unless `value` is a positive whole number. */
 export function checkPositiveInteger(name: string, value: number): void {
@@ -46,7 +63,7 @@ export function checkShape(shape: CacheShape): void {
   }));
   invariant(PRECISIONS.includes(shape.precision), () => ({
     code: 'invalid-argument',
-    problem: 'The exact plane has no such precision.',
+    problem: 'A cache has no such precision.',
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
   }));

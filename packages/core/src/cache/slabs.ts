@@ -1,6 +1,9 @@
 /**
  * The memory of a cache: slabs of equal size, slab p for page p, in regions. A region is one arena; when it is full,
  * another is begun, and no slab is ever moved.
+ *
+ * Where slabs hold the codes of full pages alone, the rows of a page lie in a block of their own, beside its slab, until
+ * the page is closed: a page is open from when it is placed until it is full and committed. Blocks are used again.
  */
 import { KeysieveError } from '../errors.ts';
 import { PAGE_KEYS } from '../kernels/layout.ts';
@@ -10,6 +13,8 @@ import { type Arena, createArena, type KernelsFactory } from './arena.ts';
 export interface Region {
   readonly arena: Arena;
   readonly table: number;
+  /** The same of the blocks of open pages; where rows lie in the slabs, the same table. */
+  readonly openTable: number;
   /** Room for the rows of one page of one head (64, d) of float32, on their way into a plane. */
   readonly staging: number;
 }
@@ -20,10 +25,14 @@ export interface Segment {
   region: number;
   from: number;
   to: number;
+  /** Whether their rows lie in blocks of open pages. */
+  open: boolean;
 }
 
 export interface SlabsOptions {
   slabBytes: number;
+  /** Bytes of the block of an open page; 0 where rows lie in the slabs. */
+  openBytes: number;
   /** Most slabs. */
   capacity: number;
   stagingBytes: number;
@@ -49,6 +58,17 @@ export interface Slabs {
   shrink(count: number): void;
   /** Where the slab of a page lies; undefined where there is none. */
   find(page: number): { region: Region; address: number } | undefined;
+  /** Pages that are closed: the first ones. Where rows lie in the slabs, none is. */
+  readonly closed: number;
+  /** Closes the pages before `pages`. */
+  close(pages: number): void;
+  /**
+   * Takes slabs back until the closed page `pages` - 1 is the last, and opens that. It never fails: the block that the
+   * page had is free again.
+   */
+  reopen(pages: number): void;
+  /** Where the block of an open page lies. */
+  findOpen(page: number): { region: Region; address: number };
   /** The segments that hold the keys at positions [0, n). */
   segments(n: number): Segment[];
   /** Lets go of the regions: the memory of none can be used any more. */
@@ -61,12 +81,27 @@ export const MOST_REGIONS = 64;
 interface GrowingRegion extends Region {
   firstPage: number;
   readonly slabs: number[];
+  /** Addresses of the blocks of open pages. */
+  readonly open: Map<number, number>;
 }
 
 /** Memory for a cache, with its first region. Throws `cache-out-of-memory`. */
 export function createSlabs(options: SlabsOptions): Slabs {
-  const { slabBytes, capacity, stagingBytes, arenaBytes, memoryLimit, shared, createKernels, onRegion } = options;
+  const {
+    slabBytes,
+    openBytes: blockBytes,
+    capacity,
+    stagingBytes,
+    arenaBytes,
+    memoryLimit,
+    shared,
+    createKernels,
+    onRegion,
+  } = options;
   const regions: GrowingRegion[] = [];
+  // Blocks that are freed must come back as blocks.
+  const openBytes = blockBytes === slabBytes ? blockBytes + 1 : blockBytes;
+  let closed = 0;
 
   const bytes = () => regions.reduce((sum, { arena }) => sum + arena.usedBytes, 0);
   /** Index of the region that grows: the last one with slabs in it. */
@@ -84,19 +119,42 @@ export function createSlabs(options: SlabsOptions): Slabs {
     if (regions.length === MOST_REGIONS) throw outOfMemory(`${MOST_REGIONS} arenas of at most ${arenaBytes} bytes`);
     const arena = createArena({ limit: arenaBytes, shared, createKernels });
     const table = arena.allocate(capacity * 4);
+    const openTable = openBytes === 0 ? table : arena.allocate(capacity * 4);
     const staging = arena.allocate(stagingBytes);
-    if (table === undefined || staging === undefined) throw outOfMemory(`an arena of ${arenaBytes} bytes`);
-    const region: GrowingRegion = { arena, table, staging, firstPage: 0, slabs: [] };
+    if (table === undefined || openTable === undefined || staging === undefined)
+      throw outOfMemory(`an arena of ${arenaBytes} bytes`);
+    const region: GrowingRegion = { arena, table, openTable, staging, firstPage: 0, slabs: [], open: new Map() };
     onRegion?.(region);
     regions.push(region);
     return region;
   };
 
-  /** Puts the slab of `page` into a region; false where it has no room. */
+  /** Gives a page a block; false where there is no room. */
+  const open = ({ arena, openTable, open: blocks }: GrowingRegion, page: number): boolean => {
+    if (openBytes === 0) return true;
+    const address = arena.allocate(openBytes);
+    if (address === undefined) return false;
+    blocks.set(page, address);
+    arena.views().u32[openTable / 4 + page] = address;
+    return true;
+  };
+
+  const closePage = ({ arena, open: blocks }: GrowingRegion, page: number): void => {
+    const address = blocks.get(page);
+    if (address === undefined) return;
+    blocks.delete(page);
+    arena.free(address, openBytes);
+  };
+
+  /** Puts the slab of `page` into a region, and opens it; false where it has no room. */
   const place = (region: GrowingRegion, page: number): boolean => {
-    if (bytes() + slabBytes > memoryLimit) throw outOfMemory(`a limit of ${memoryLimit} bytes`);
+    if (bytes() + slabBytes + openBytes > memoryLimit) throw outOfMemory(`a limit of ${memoryLimit} bytes`);
     const address = region.arena.allocate(slabBytes);
     if (address === undefined) return false;
+    if (!open(region, page)) {
+      region.arena.free(address, slabBytes);
+      return false;
+    }
     if (region.slabs.length === 0) region.firstPage = page;
     region.slabs.push(address);
     region.arena.views().u32[region.table / 4 + page] = address;
@@ -113,10 +171,14 @@ export function createSlabs(options: SlabsOptions): Slabs {
 
   const shrink = (wanted: number): void => {
     while (count() > wanted) {
-      const { arena, slabs } = regions[growing()] as GrowingRegion;
-      arena.free(slabs.pop() as number, slabBytes);
+      const region = regions[growing()] as GrowingRegion;
+      closePage(region, count() - 1);
+      region.arena.free(region.slabs.pop() as number, slabBytes);
     }
+    closed = Math.min(closed, count());
   };
+
+  const regionOf = (page: number) => regions.findLast(({ firstPage, slabs }) => slabs.length > 0 && firstPage <= page);
 
   addRegion();
   return {
@@ -139,16 +201,36 @@ export function createSlabs(options: SlabsOptions): Slabs {
     },
     shrink,
     find(page) {
-      const region = regions.findLast(({ firstPage, slabs }) => slabs.length > 0 && firstPage <= page);
+      const region = regionOf(page);
       const address = region?.slabs[page - region.firstPage];
       return region === undefined || address === undefined ? undefined : { region, address };
+    },
+    get closed() {
+      return closed;
+    },
+    close(pages) {
+      if (openBytes === 0) return;
+      for (; closed < pages; closed++) closePage(regionOf(closed) as GrowingRegion, closed);
+    },
+    reopen(pages) {
+      shrink(pages);
+      closed = pages - 1;
+      const region = regionOf(closed) as GrowingRegion;
+      if (!open(region, closed)) throw outOfMemory(`a block of ${openBytes} bytes that is free`);
+    },
+    findOpen(page) {
+      const region = regionOf(page) as GrowingRegion;
+      return { region, address: region.open.get(page) as number };
     },
     segments(n) {
       const segments: Segment[] = [];
       for (const [region, { firstPage, slabs }] of regions.entries()) {
         const from = firstPage * PAGE_KEYS;
         const to = Math.min(n, (firstPage + slabs.length) * PAGE_KEYS);
-        if (slabs.length > 0 && to > from) segments.push({ region, from, to });
+        if (slabs.length === 0 || to <= from) continue;
+        const edge = openBytes === 0 ? to : Math.max(from, Math.min(to, closed * PAGE_KEYS));
+        if (edge > from) segments.push({ region, from, to: edge, open: false });
+        if (to > edge) segments.push({ region, from: edge, to, open: true });
       }
       return segments;
     },

@@ -5,8 +5,13 @@
  * (1 - tau) head + tau tail, so the error is exactly tau ||head - tail||, and tau is the total variation distance of
  * the two softmaxes (arXiv 2512.07647). ||tail|| is at most the largest norm of a value. All bounds are rounded
  * outward: see `roundingOfMass`. Beyond them an output has the rounding of float32, as dense attention has.
+ *
+ * Exact is dense attention over the cache's own contents. What an int8 cache holds of a full page is what its codes stand
+ * for: how far that is from the keys and values as they were written, certificates do not say, but for one thing: a tail
+ * mass bounded by int8 bounds holds for the keys as written as well, since these bounds count the codes' error.
  */
 import { type HeadQuery, logOf, type SoftmaxSum } from '../cache/head-query.ts';
+import { codeDim } from '../kernels/layout.ts';
 
 /** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
 export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
@@ -124,6 +129,8 @@ function boundUnscored(query: HeadQuery, row: number, count: number, head: Softm
  * - A score is a sum in four lanes of products of the query, which has been scaled and rounded: d / 4 additions, and
  *   four roundings more, of at most u ||q|| ||k|| each. Scores that are off by at most x move a share, a quotient of
  *   two sums of e^score, by a factor of at most e^2x.
+ *   Of keys kept by their codes the query is rotated first, 16 additions and products for each number, and the keys are
+ *   sums c + y8, each rounded twice; ||c|| + ||y8|| is at most 3.3 times the largest norm of a key.
  * - A weight is e^(score - largest), off by a share of 4 u for itself and 75 u for the difference, below which it is 0:
  *   of that not even 2^40 weights come to u.
  *   There are two sums of weights, and the state's is brought to a new largest score on its way, by differences that
@@ -133,7 +140,9 @@ function boundUnscored(query: HeadQuery, row: number, count: number, head: Softm
  */
 function roundingOfMass({ shape, norms, keyNorm }: HeadQuery, row: number, count: number): number {
   const norm = norms[row] as number;
-  const score = (shape.headDim / 4 + 4) * UNIT * norm * keyNorm;
+  const coded = shape.precision === 'int8';
+  const dimensions = coded ? codeDim(shape.headDim) : shape.headDim;
+  const score = (dimensions / 4 + (coded ? 4 + 16 + 4 : 4)) * UNIT * norm * keyNorm * (coded ? 3.3 : 1);
   const weights = 3 * 79 * UNIT;
   const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT;
   return 1.1 * (Math.expm1(2 * score) + weights + sums);

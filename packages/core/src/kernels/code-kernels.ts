@@ -130,8 +130,22 @@ export interface CodeKernels {
    *   (code + .5) s; the 4-bit code is the int8 code's upper half plus 8, u in 0..15, for (u - 7.5) 16 s; the lower
    *   half lies in the plane int8. What is stored is s. Where s is 0, codes are 0 and stand for 0. R v likewise.
    * - The bound of int8 is at least ||R k - c - y8|| for the true R and k, rounding of this computation included.
+   * - Boxes are widened by that bound where the page is kept by its codes alone, so that they hold these rows too.
    */
   seal(pages: Pages, page: number, scratch: number): boolean;
+
+  /**
+   * The keys or the values at `indices` (count) as their int8 codes have them, rotated: c + y8, or R v, into rows
+   * (count, D). `scratch` has room for D numbers.
+   */
+  widenRows(
+    pages: Pages,
+    what: 'keys' | 'values',
+    indices: number,
+    count: number,
+    destination: number,
+    scratch: number,
+  ): void;
 
   /** Rotates rows (rows, d) into rows (rows, D). `destination` is another buffer. */
   rotate(source: number, rows: number, headDim: number, destination: number, scratch: number): void;

@@ -8,6 +8,7 @@ import { describeAttention } from './conformance/attention.ts';
 import { describeCodes } from './conformance/codes.ts';
 import { describeGathered } from './conformance/gathered.ts';
 import { describeHalves } from './conformance/halves.ts';
+import { describeInt8Rows } from './conformance/int8-rows.ts';
 import { describeSamples } from './conformance/samples.ts';
 import { describeScores } from './conformance/scores.ts';
 import { describeStates } from './conformance/states.ts';
@@ -21,5 +22,6 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeCodes(kernels);
     describeSamples(kernels);
     describeGathered(kernels);
+    describeInt8Rows(kernels);
   });
 }

@@ -7,7 +7,7 @@
  * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
 import type { CodeKernels } from './code-kernels.ts';
-import { PAGE_KEYS, type PageLayout, type Precision } from './layout.ts';
+import { codeDim, type ExactPrecision, PAGE_KEYS, type PageLayout, type Precision } from './layout.ts';
 
 /** The keys of one key-value head, as they lie in one arena. */
 export interface Pages extends PageLayout {
@@ -15,6 +15,11 @@ export interface Pages extends PageLayout {
   readonly table: number;
   /** Bytes from the first head's part of a page to this head's. */
   readonly headOffset: number;
+  /** The same of the exact rows: they lie in the record, but for pages of an int8 cache that are not full yet. */
+  readonly exactTable: number;
+  readonly exactOffset: number;
+  /** How the rows of full pages are kept: as `precision` says, but for pages of an int8 cache that are not full yet. */
+  readonly kept: Precision;
 }
 
 /** A block of query rows that attend to the same key-value head. */
@@ -36,7 +41,7 @@ export interface Kernels extends CodeKernels {
    * Rounds `count` floats (a multiple of 8) at `source` into a plane at `destination`. Returns false when one of them
    * is not finite, or too large for the precision; what was written is then of no use.
    */
-  store(source: number, destination: number, count: number, precision: Precision): boolean;
+  store(source: number, destination: number, count: number, precision: ExactPrecision): boolean;
 
   /**
    * The running softmax of `rows` rows: statistics (rows, 2), the largest score and the sum of e^(score - largest),
@@ -88,8 +93,13 @@ export const stateBytes = (rows: number, headDim: number): number =>
 /** Address of the outputs (rows, d) in a state. */
 export const stateOutputs = (state: number, rows: number): number => state + align16(rows * 8);
 
-/** Bytes of scratch that every kernel can do with for `rows` rows. */
-export const scratchBytes = (rows: number, headDim: number): number =>
-  2 * PAGE_KEYS * headDim * 4 + paddedRows(rows) * (PAGE_KEYS * 4 + headDim * 2 + 4) + 16_384;
+/** Bytes of scratch that every kernel can do with for `rows` rows of a cache of this precision. */
+export function scratchBytes(rows: number, headDim: number, precision: Precision = 'f16'): number {
+  const d = codeDim(headDim);
+  const page = 2 * PAGE_KEYS * d * 4;
+  const own = page + paddedRows(rows) * (PAGE_KEYS * 4 + d * 2 + 4) + 16_384;
+  // For `withInt8Rows`: a page as floats, its table and lists, rotated queries and a state.
+  return precision === 'int8' ? own + page + 64 + 2 * PAGE_KEYS * 4 + 2 * stateBytes(rows, d) : own;
+}
 
 const align16 = (bytes: number): number => (bytes + 15) & ~15;

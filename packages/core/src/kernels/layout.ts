@@ -7,10 +7,19 @@
 
 export const PAGE_KEYS = 64;
 
-/** How the exact plane keeps its numbers: IEEE 754 binary16, or binary32. */
-export type Precision = 'f16' | 'f32';
+/** How rows that are kept as they came are stored: IEEE 754 binary16, or binary32. */
+export type ExactPrecision = 'f16' | 'f32';
 
-export const PRECISIONS: readonly Precision[] = ['f16', 'f32'];
+export const EXACT_PRECISIONS: readonly ExactPrecision[] = ['f16', 'f32'];
+
+/**
+ * How a cache keeps its keys and values: as they came, or, `int8`, full pages by their codes alone. The row of a key in
+ * such a page is what its codes stand for, R^T (c + y8), and that of a value R^T z8; a page that is not full yet lies
+ * elsewhere, as f32.
+ */
+export type Precision = ExactPrecision | 'int8';
+
+export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
 
 /**
  * The planes beside the exact one. With y = R (k - c), where R is a fixed rotation (`rotation.ts`) into D = `codeDim`
@@ -20,12 +29,13 @@ export const PRECISIONS: readonly Precision[] = ['f16', 'f32'];
  *   arXiv 2405.12497), and c.
  * - `int4`: y and R v as codes of 4 bits, with a step each.
  * - `int8`: the lower 4 bits that make the codes of y int8, and a bound on their error ||y - y8||.
+ * - `values`: the lower 4 bits that make the codes of R v int8.
  * - `summary`: the mean key and the mean value of the page, and the radius of the values round their mean.
  * - `boxes`: the smallest and the largest number of each dimension over 16 keys (Quest, arXiv 2406.10774).
  *
- * `int8` stands on `int4`, and `int4` on `sign`.
+ * `int8` and `values` stand on `int4`, and `int4` on `sign`.
  */
-export const PLANES = ['sign', 'int4', 'int8', 'summary', 'boxes'] as const;
+export const PLANES = ['sign', 'int4', 'int8', 'values', 'summary', 'boxes'] as const;
 export type Plane = (typeof PLANES)[number];
 
 /** The planes that each stands on. */
@@ -33,6 +43,7 @@ export const PLANE_BASES: Readonly<Record<Plane, readonly Plane[]>> = {
   sign: [],
   int4: ['sign'],
   int8: ['sign', 'int4'],
+  values: ['sign', 'int4'],
   summary: [],
   boxes: [],
 };
@@ -43,15 +54,18 @@ export const BOX_KEYS = 16;
 /** Pages that hold n keys. */
 export const pagesFor = (n: number): number => Math.ceil(n / PAGE_KEYS);
 
-/** Bytes of one row of d numbers. */
-export const rowBytes = (headDim: number, precision: Precision): number => headDim * (precision === 'f16' ? 2 : 4);
+/** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
+export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
+
+/** Bytes that are read for one row, of a key or of a value: d numbers, or D codes and their step. */
+export function rowBytes(headDim: number, precision: Precision): number {
+  if (precision === 'int8') return codeDim(headDim) + 2;
+  return headDim * (precision === 'f16' ? 2 : 4);
+}
 
 /** Bytes of the exact rows of one head's page: keys and values. */
 export const exactPageBytes = (headDim: number, precision: Precision): number =>
-  2 * PAGE_KEYS * rowBytes(headDim, precision);
-
-/** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
-export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
+  precision === 'int8' ? 0 : 2 * PAGE_KEYS * rowBytes(headDim, precision);
 
 /**
  * Bytes of a plane's part of a page, whose contents are, in this order:
@@ -63,6 +77,7 @@ export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32
  *   of number i of a half are the code of dimension i, the upper four that of dimension D / 2 + i. Then the steps
  *   (64, 2), of key and value, of `upper16`.
  * - int8: rows (64, D / 2) of uint8, as the keys' halves of int4; then the bounds (64) of `upper16`.
+ * - values: rows (64, D / 2) of uint8, as the values' halves of int4.
  * - summary: mean key (d) of float32, mean value (d) of float32, radius of float32, and 12 bytes that are not used.
  * - boxes: (4, 2, d) of float32: of 16 keys each the smallest numbers, then the largest.
  */
@@ -75,6 +90,8 @@ export const planeBytes = (plane: Plane, headDim: number): number => {
       return PAGE_KEYS * (d + 4);
     case 'int8':
       return PAGE_KEYS * (d / 2 + 2);
+    case 'values':
+      return (PAGE_KEYS * d) / 2;
     case 'summary':
       return 2 * headDim * 4 + 16;
     case 'boxes':
@@ -98,10 +115,10 @@ const CACHE_LINE = 64;
 
 /** The record of a cache that keeps these planes beside the exact one. */
 export function pageLayout(headDim: number, precision: Precision, planes: readonly Plane[] = []): PageLayout {
-  const offsets: Record<Plane, number> = { sign: 0, int4: 0, int8: 0, summary: 0, boxes: 0 };
-  let bytes = exactPageBytes(headDim, precision);
-  for (const plane of PLANES) {
-    if (!planes.includes(plane)) continue;
+  const offsets: Record<Plane, number> = { sign: 0, int4: 0, int8: 0, values: 0, summary: 0, boxes: 0 };
+  // An offset of 0 says that there is no plane, so no plane begins there.
+  let bytes = exactPageBytes(headDim, precision) || CACHE_LINE;
+  for (const plane of completePlanes(planes, precision)) {
     bytes = Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
     offsets[plane] = bytes;
     bytes += planeBytes(plane, headDim);
@@ -109,6 +126,11 @@ export function pageLayout(headDim: number, precision: Precision, planes: readon
   return { headDim, precision, ...offsets, bytes: Math.ceil(bytes / CACHE_LINE) * CACHE_LINE };
 }
 
-/** `planes` with those that they stand on, each once, in the order of `PLANES`. */
-export const completePlanes = (planes: readonly Plane[]): Plane[] =>
-  PLANES.filter((plane) => planes.some((wanted) => wanted === plane || PLANE_BASES[wanted].includes(plane)));
+/** The planes without which a cache of a precision has no rows. */
+const ROW_PLANES: Readonly<Record<Precision, readonly Plane[]>> = { f16: [], f32: [], int8: ['int8', 'values'] };
+
+/** `planes` and those that the rows are made of, with those that they stand on: each once, in the order of `PLANES`. */
+export function completePlanes(planes: readonly Plane[], precision: Precision = 'f16'): Plane[] {
+  const all = [...planes, ...ROW_PLANES[precision]];
+  return PLANES.filter((plane) => all.some((wanted) => wanted === plane || PLANE_BASES[wanted].includes(plane)));
+}

@@ -25,13 +25,14 @@ export interface Attended {
 }
 
 /**
- * Attends with the rows of a query. Undefined where it must be done by parts: for keys that lie in several regions, for
- * budgets of tail mass, where all keys are attended, and with kernels that have no such step.
+ * Attends with the rows of a query. Undefined where it must be done by parts: for keys that lie in several regions or
+ * are kept by codes alone, for budgets of tail mass, where all keys are attended, and with kernels that have no such step.
  */
 export function attendSieve(query: HeadQuery, budget: Budget): Attended | undefined {
   const { kernels, views, workspace } = homeOf(query);
   const [segment, ...others] = query.segments;
   if (kernels.sieve === undefined || segment === undefined || others.length > 0) return undefined;
+  if (query.shape.precision === 'int8') return undefined;
   const step = sieveStep(query, budget, ROUNDING * query.typicalValueNorm);
   if (step === undefined) return undefined;
   const keysRead = kernels.sieve(segment.pages, step, workspace.sieveBuffers);

@@ -59,8 +59,8 @@ export default function createInt8Scan(): Selector {
 
 /** The lower bounds (n), once `boundAll` has found them. */
 function lowerBoundsOf({ segments, n }: HeadQuery): Float32Array {
-  const parts = segments.map(({ region, from, to }) => {
-    const start = region.workspace.lowerBounds / 4;
+  const parts = segments.map(({ region, from, to, before }) => {
+    const start = region.workspace.lowerBounds / 4 + before;
     return region.views().f32.subarray(start, start + to - from);
   });
   const [only] = parts;

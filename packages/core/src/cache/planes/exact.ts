@@ -1,11 +1,10 @@
-/** The exact plane: keys and values as they came, rounded to float16 or kept in float32. */
+/** The exact plane: keys and values as they came, rounded to float16 or kept in float32; of an int8 cache those of open pages. */
 import { invariant } from '../../errors.ts';
-import { halfToFloat } from '../../kernels/half.ts';
-import type { Precision } from '../../kernels/layout.ts';
+import type { ExactPrecision } from '../../kernels/layout.ts';
 import type { Arena } from '../arena.ts';
 
 /** The smallest number that is too large for a precision: what rounds to infinity. */
-const BEYOND: Readonly<Record<Precision, number>> = { f16: 65_520, f32: Number.POSITIVE_INFINITY };
+const BEYOND: Readonly<Record<ExactPrecision, number>> = { f16: 65_520, f32: Number.POSITIVE_INFINITY };
 
 /** Rows of one head among those of all heads: (count, heads, d), of which `count` from row `first` on are meant. */
 export interface HeadRows {
@@ -26,7 +25,7 @@ export function writeExact(
   staging: number,
   address: number,
   rows: HeadRows,
-  precision: Precision,
+  precision: ExactPrecision,
 ): { largest: number; sum: number } {
   const { numbers, heads, head, headDim, first, count } = rows;
   const { f32 } = arena.views();
@@ -55,12 +54,4 @@ export function writeExact(
         : 'Look for the fault in the model.',
   }));
   return { largest, sum };
-}
-
-/** Reads a row (d) at `address` as float32. */
-export function readExact(arena: Arena, address: number, precision: Precision, row: Float32Array): void {
-  const { f32, u16 } = arena.views();
-  for (let i = 0; i < row.length; i++) {
-    row[i] = precision === 'f32' ? (f32[address / 4 + i] as number) : halfToFloat(u16[address / 2 + i] as number);
-  }
 }

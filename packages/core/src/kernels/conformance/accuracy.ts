@@ -52,10 +52,18 @@ function floorOf(problem: AttentionProblem, logSumExp: Float64Array): number {
   return floor;
 }
 
-/** Throws unless `outputs` (rows, d) solve the problem within twice the error of plain float32. */
-export function expectAccurate(outputs: Float32Array, problem: AttentionProblem, what: string): void {
+/**
+ * Throws unless `outputs` (rows, d) solve the problem within twice the error of plain float32. `rounded` is the problem
+ * as float32 has it, where its numbers are not float32 themselves.
+ */
+export function expectAccurate(
+  outputs: Float32Array,
+  problem: AttentionProblem,
+  what: string,
+  rounded: AttentionProblem = problem,
+): void {
   const truth = attention64(problem);
-  const plain = distance(attention32(problem), truth.outputs);
+  const plain = distance(attention32(rounded), truth.outputs);
   const found = distance(outputs, truth.outputs);
   const close = (factor: number) =>
     found.largest <= 2 * plain.largest + factor && found.norm <= 2 * plain.norm + factor;

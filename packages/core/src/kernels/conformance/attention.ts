@@ -14,7 +14,7 @@ import {
 } from '../../../test/kernel-rig.ts';
 import { createRandom, type Random } from '../../../test/random.ts';
 import { scratchBytes } from '../kernels.ts';
-import { PAGE_KEYS, PRECISIONS } from '../layout.ts';
+import { EXACT_PRECISIONS, PAGE_KEYS } from '../layout.ts';
 import { expectAccurate, problemOf } from './accuracy.ts';
 
 const HEAD_DIMS = [32, 64, 80, 96, 128, 256];
@@ -30,7 +30,7 @@ export function describeAttention(kernels: KernelsUnderTest): void {
   const slow = kernels.name === 'reference';
 
   describe.for(HEAD_DIMS)('decoding with heads of %i', (headDim) => {
-    it.for(PRECISIONS)(
+    it.for(EXACT_PRECISIONS)(
       'is within twice the error of plain float32, for 1 to 8 rows, from 1 to 5,000 keys, in %s',
       (precision) => {
         const random = createRandom(headDim);
@@ -75,7 +75,7 @@ export function describeAttention(kernels: KernelsUnderTest): void {
   it('gives the value itself where there is one key, and their mean where all keys are equal', () => {
     const rig = createRig(kernels);
     const random = createRandom(5);
-    for (const precision of PRECISIONS) {
+    for (const precision of EXACT_PRECISIONS) {
       const one = randomHead(random, 1, 64, precision);
       expect(attend(rig, rig.layOut(one), 1, rowsAtEnd(random, 1, 64, 1, 50), 64)).toEqual(one.values);
 
@@ -173,7 +173,7 @@ export function describeAttention(kernels: KernelsUnderTest): void {
 
   it('attends to selected keys alone', () => {
     const headDim = 80;
-    for (const precision of PRECISIONS) {
+    for (const precision of EXACT_PRECISIONS) {
       const random = createRandom(13);
       const head = randomHead(random, 1000, headDim, precision);
       for (const count of [1, 3, 4, 63, 64, 65, 128, 130, 999, 1000]) {

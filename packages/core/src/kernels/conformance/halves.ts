@@ -157,7 +157,8 @@ export function describeHalves(kernels: KernelsUnderTest): void {
       rig.views().u16.fill(0, slab / 2, (slab + bytes) / 2);
       rig.views().u16.set(key, slab / 2);
       rig.views().u16.set(value, (slab + bytes / 2) / 2);
-      return { ...pageLayout(headDim, 'f16'), table, headOffset: 0 };
+      const at = { table, headOffset: 0, exactTable: table, exactOffset: 0 };
+      return { ...pageLayout(headDim, 'f16'), ...at, kept: 'f16' as const };
     }
   });
 }

@@ -5,7 +5,7 @@ import { createRig, type KernelRig, type KernelsUnderTest, randomHead } from '..
 import { distance, score64 } from '../../../test/plain-attention.ts';
 import { createRandom } from '../../../test/random.ts';
 import { paddedRows, scratchBytes } from '../kernels.ts';
-import { PRECISIONS } from '../layout.ts';
+import { EXACT_PRECISIONS } from '../layout.ts';
 import { problemOf, UNIT } from './accuracy.ts';
 
 /** Lists of scores, each made from normal numbers. */
@@ -35,7 +35,7 @@ export function describeScores(kernels: KernelsUnderTest): void {
     ] as const)(
       'scores keys of %i for %i rows, from %i to %i, and writes nothing else',
       ([headDim, rows, from, to]) => {
-        for (const precision of PRECISIONS) {
+        for (const precision of EXACT_PRECISIONS) {
           const random = createRandom(from + to);
           const rig = createRig(kernels);
           const head = randomHead(random, 400, headDim, precision);

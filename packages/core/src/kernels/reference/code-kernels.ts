@@ -6,11 +6,12 @@ import type { CodeKernels } from '../code-kernels.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { codeDim, PAGE_KEYS } from '../layout.ts';
 import { type Views, viewsOf } from '../views.ts';
-import { boundOf, centreOf, codedKey, row4, row8, signRow } from './codes.ts';
+import { boundOf, centreOf, codedKey, codedRow, row4, row8, signRow } from './codes.ts';
 import { draw } from './draw.ts';
+import { exactRow } from './exact-rows.ts';
 import { rotated, turnedBack } from './rotation.ts';
 import { floatAbove, floatBelow } from './rounding.ts';
-import { at, dot, exactRow, floatsAt, norm, takeWeights } from './rows.ts';
+import { at, dot, floatsAt, norm, takeWeights } from './rows.ts';
 import { sealPage } from './seal.ts';
 
 /**
@@ -47,6 +48,15 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
 
   return {
     seal: (pages, page) => sealPage(views(), pages, page),
+
+    widenRows(pages, what, indices, count, destination) {
+      const dimensions = codeDim(pages.headDim);
+      for (let i = 0; i < count; i++) {
+        const key = codedKey(views(), pages, at(views().i32, indices / 4 + i));
+        const row = codedRow(views(), key, what === 'keys' ? 'key' : 'value');
+        views().f32.set(row, destination / 4 + i * dimensions);
+      }
+    },
 
     rotate(source, rows, headDim, destination) {
       for (let row = 0; row < rows; row++) {

@@ -33,7 +33,8 @@ export function centreOf(views: Views, { record, pages }: CodedKey): Float64Arra
   const dimensions = codeDim(pages.headDim);
   const address = record + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2;
   const step = at(views.f32, (address + dimensions) / 4);
-  return Float64Array.from({ length: dimensions }, (_, i) => signed(at(bytes(views), address + i)) * step);
+  const codes = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => signed(at(codes, address + i)) * step);
 }
 
 /** The largest factor of the page. */
@@ -48,8 +49,9 @@ export function signRow(views: Views, { record, key, pages }: CodedKey): Float64
   const address = record + pages.sign;
   const parts = at(views.u16, (address + signBytes(dimensions)) / 2 + key);
   const factor = (parts / FACTOR_PARTS) * pageFactorOf(views, { record, key, pages });
+  const signs = bytes(views);
   return Float64Array.from({ length: dimensions }, (_, i) => {
-    const negative = (at(bytes(views), address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
+    const negative = (at(signs, address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
     return negative ? -factor : factor;
   });
 }
@@ -59,19 +61,29 @@ export function row4(views: Views, { record, key, pages }: CodedKey, what: 'key'
   const dimensions = codeDim(pages.headDim);
   const row = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
   const step = stepOf(views, { record, key, pages }, what);
-  return Float64Array.from({ length: dimensions }, (_, i) => (nibble(views, row, dimensions, i) - 7.5) * 16 * step);
+  const codes = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => (nibble(codes, row, dimensions, i) - 7.5) * 16 * step);
 }
 
-/** y8 (D): the 4-bit codes with the plane int8 below them. */
-export function row8(views: Views, { record, key, pages }: CodedKey): Float64Array {
+/** y8, or R v of 8 bits (D): the 4-bit codes with those of the plane int8, or values, below them. */
+export function row8(views: Views, { record, key, pages }: CodedKey, what: 'key' | 'value' = 'key'): Float64Array {
   const dimensions = codeDim(pages.headDim);
-  const upper = record + pages.int4 + key * dimensions;
-  const lower = record + pages.int8 + (key * dimensions) / 2;
-  const step = stepOf(views, { record, key, pages }, 'key');
+  const upper = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
+  const lower = record + (what === 'key' ? pages.int8 : pages.values) + (key * dimensions) / 2;
+  const step = stepOf(views, { record, key, pages }, what);
+  const codes = bytes(views);
   return Float64Array.from({ length: dimensions }, (_, i) => {
-    const code = (nibble(views, upper, dimensions, i) - 8) * 16 + nibble(views, lower, dimensions, i);
+    const code = (nibble(codes, upper, dimensions, i) - 8) * 16 + nibble(codes, lower, dimensions, i);
     return (code + 0.5) * step;
   });
+}
+
+/** The row of a key or of a value that is kept by its codes alone, c + y8 or z8, rotated (D). */
+export function codedRow(views: Views, key: CodedKey, what: 'key' | 'value'): Float64Array {
+  const row = row8(views, key, what);
+  if (what === 'value') return row;
+  const centre = centreOf(views, key);
+  return row.map((x, i) => x + at(centre, i));
 }
 
 /** Where e of a key lies, of `upper16`. */
@@ -87,9 +99,9 @@ function stepOf(views: Views, { record, key, pages }: CodedKey, what: 'key' | 'v
 }
 
 /** The 4 bits of dimension `i`, in a row of D / 2 bytes. */
-function nibble(views: Views, row: number, dimensions: number, i: number): number {
+function nibble(codes: Uint8Array, row: number, dimensions: number, i: number): number {
   const half = dimensions / 2;
-  const byte = at(bytes(views), row + (i % half));
+  const byte = at(codes, row + (i % half));
   return i < half ? byte & 15 : byte >> 4;
 }
 

@@ -7,7 +7,8 @@ import { floatToHalf, halfToFloat, LARGEST_HALF } from '../half.ts';
 import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
 import { viewsOf } from '../views.ts';
 import { createReferenceCodeKernels } from './code-kernels.ts';
-import { at, dot, exactRow, floatsAt, takeWeights } from './rows.ts';
+import { exactRow } from './exact-rows.ts';
+import { at, dot, floatsAt, takeWeights } from './rows.ts';
 
 export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   const views = viewsOf(memory);

@@ -1,7 +1,5 @@
-/** What the reference kernels share: exact rows out of pages, and a running softmax that takes weights and values. */
-import { halfToFloat } from '../half.ts';
+/** What the reference kernels share: where a page lies, products of rows, and a running softmax that takes weights and values. */
 import type { Pages } from '../kernels.ts';
-import { PAGE_KEYS, rowBytes } from '../layout.ts';
 import type { Views } from '../views.ts';
 
 export const at = (array: ArrayLike<number>, index: number): number => array[index] as number;
@@ -9,18 +7,6 @@ export const at = (array: ArrayLike<number>, index: number): number => array[ind
 /** Address of this head's record of a page. */
 export const recordAddress = ({ u32 }: Views, pages: Pages, page: number): number =>
   at(u32, pages.table / 4 + page) + pages.headOffset;
-
-/** The key or the value at `position` (d), in float64. */
-export function exactRow(views: Views, pages: Pages, what: 'keys' | 'values', position: number): Float64Array {
-  const { headDim, precision } = pages;
-  const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
-  const record = recordAddress(views, pages, Math.floor(position / PAGE_KEYS));
-  const address = record + row * rowBytes(headDim, precision);
-  const { f32, u16 } = views;
-  return Float64Array.from({ length: headDim }, (_, i) =>
-    precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i)),
-  );
-}
 
 /** The floats (count) at `address`, in float64. */
 export const floatsAt = ({ f32 }: Views, address: number, count: number): Float64Array =>

@@ -3,10 +3,21 @@ import type { Pages } from '../kernels.ts';
 import { BOX_KEYS, PAGE_KEYS } from '../layout.ts';
 import { fromUpper16, toUpper16 } from '../upper16.ts';
 import type { Views } from '../views.ts';
-import { boundAddress, bytes, centreOf, codedKey, FACTOR_PARTS, row8, signByte, signBytes } from './codes.ts';
+import {
+  boundAddress,
+  boundOf,
+  bytes,
+  centreOf,
+  codedKey,
+  FACTOR_PARTS,
+  row8,
+  signByte,
+  signBytes,
+} from './codes.ts';
+import { exactRow } from './exact-rows.ts';
 import { rotated } from './rotation.ts';
-import { floatAbove } from './rounding.ts';
-import { at, exactRow, norm, recordAddress } from './rows.ts';
+import { floatAbove, floatBelow } from './rounding.ts';
+import { at, norm, recordAddress } from './rows.ts';
 
 /** Numbers up to this one can be sealed: squares and sums of what comes of them stay far from where they overflow. */
 const LARGEST = 2 ** 96;
@@ -38,13 +49,14 @@ export function sealPage(views: Views, pages: Pages, page: number): boolean {
       if (pages.int4 === 0) continue;
       const lower = pages.int8 === 0 ? undefined : record + pages.int8 + (key * y.length) / 2;
       writeCodes(views, pages, record, key, 'key', y, lower);
-      writeCodes(views, pages, record, key, 'value', rotated(rows.values[key] as Float64Array));
+      const lowerValue = pages.values === 0 ? undefined : record + pages.values + (key * y.length) / 2;
+      writeCodes(views, pages, record, key, 'value', rotated(rows.values[key] as Float64Array), lowerValue);
       if (lower !== undefined) writeBound(views, pages, page * PAGE_KEYS + key, y, centre);
     }
     writeFactors(views, record + pages.sign, centre.length, factors);
   }
   if (pages.summary !== 0) writeSummary(views, record + pages.summary, rows);
-  if (pages.boxes !== 0) writeBoxes(views, record + pages.boxes, rows.keys);
+  if (pages.boxes !== 0) writeBoxes(views, record + pages.boxes, rows.keys, lossOf(views, pages, page));
   return true;
 }
 
@@ -127,15 +139,32 @@ function writeSummary({ f32 }: Views, address: number, { keys, values }: PageRow
   f32[address / 4 + 2 * headDim] = floatAbove(Math.max(...distances) * (1 + ROUNDING));
 }
 
-/** The smallest, then the largest numbers (d) of every 16 keys. */
-function writeBoxes({ f32 }: Views, address: number, keys: readonly Float64Array[]): void {
+/**
+ * How far a number of each key of a page may move when the page is kept by its codes: not at all where the rows stay,
+ * else by the bound on the codes' error, in whatever basis.
+ */
+function lossOf(views: Views, pages: Pages, page: number): number[] {
+  const first = page * PAGE_KEYS;
+  const moved = (key: number) => (pages.kept === 'int8' ? boundOf(views, codedKey(views, pages, first + key)) : 0);
+  return Array.from({ length: PAGE_KEYS }, (_, key) => moved(key));
+}
+
+/** The smallest, then the largest numbers (d) of every 16 keys, as they may be once they have moved by `losses` (64). */
+function writeBoxes({ f32 }: Views, address: number, keys: readonly Float64Array[], losses: readonly number[]): void {
   for (let box = 0; box < PAGE_KEYS / BOX_KEYS; box++) {
     const inside = keys.slice(box * BOX_KEYS, (box + 1) * BOX_KEYS);
+    const loss = Math.max(...losses.slice(box * BOX_KEYS, (box + 1) * BOX_KEYS));
     const [first, ...others] = inside as [Float64Array, ...Float64Array[]];
     const smallest = others.reduce((edge, key) => edge.map((x, i) => Math.min(x, at(key, i))), first);
     const largest = others.reduce((edge, key) => edge.map((x, i) => Math.max(x, at(key, i))), first);
-    f32.set(smallest, address / 4 + 2 * box * first.length);
-    f32.set(largest, address / 4 + (2 * box + 1) * first.length);
+    f32.set(
+      Float32Array.from(smallest, (x) => floatBelow(x - loss)),
+      address / 4 + 2 * box * first.length,
+    );
+    f32.set(
+      Float32Array.from(largest, (x) => floatAbove(x + loss)),
+      address / 4 + (2 * box + 1) * first.length,
+    );
   }
 }
 

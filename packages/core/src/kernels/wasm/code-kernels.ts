@@ -1,8 +1,9 @@
 /** The sieve's kernels in WebAssembly: how the interface's arguments are handed to the module. */
 import type { CodeKernels } from '../code-kernels.ts';
+import type { Precision } from '../layout.ts';
 
 /** A head's exact rows, as the module takes them: half is 1 for float16. */
-type ExactArguments = [table: number, headOffset: number, d: number, half: number];
+type ExactArguments = [exactTable: number, exactOffset: number, d: number, half: number];
 /** One plane of a head, by its offset in the page. */
 type PlaneArguments = [table: number, headOffset: number, d: number, plane: number];
 type PlanArguments = [n: number, sinks: number, keptFrom: number, most: number, turn: number];
@@ -15,9 +16,17 @@ export interface CodeExports {
   seal(
     ...args: [
       ...ExactArguments,
-      ...[sign: number, int4: number, int8: number, summary: number, boxes: number, page: number, scratch: number],
+      ...[table: number, headOffset: number, sign: number, int4: number, int8: number, values: number],
+      ...[summary: number, boxes: number, lossy: number, page: number, scratch: number],
     ]
   ): number;
+  widenRows(
+    ...args: [
+      ...[table: number, headOffset: number, d: number, sign: number, upper: number, lower: number],
+      ...ListArguments,
+      ...[destination: number, scratch: number],
+    ]
+  ): void;
   rotate(...args: RotateArguments): void;
   rotateBack(...args: RotateArguments): void;
   prepareCodes(queries: number, rows: number, d: number, codeQuery: number, scratch: number): void;
@@ -94,10 +103,19 @@ export interface CodeExports {
 type StateArguments = [state: number, scratch: number];
 
 export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
-  const half = (precision: 'f16' | 'f32') => (precision === 'f16' ? 1 : 0);
+  const half = (precision: Precision) => (precision === 'f16' ? 1 : 0);
   return {
-    seal: ({ table, headOffset, headDim, precision, sign, int4, int8, summary, boxes }, page, scratch) =>
-      wasm.seal(table, headOffset, headDim, half(precision), sign, int4, int8, summary, boxes, page, scratch) !== 0,
+    seal({ exactTable, exactOffset, headDim, precision, table, headOffset, kept, ...planes }, page, scratch) {
+      const { sign, int4, int8, values, summary, boxes } = planes;
+      const exact = [exactTable, exactOffset, headDim, half(precision)] as const;
+      const lossy = kept === 'int8' ? 1 : 0;
+      const offsets = [sign, int4, int8, values, summary, boxes] as const;
+      return wasm.seal(...exact, table, headOffset, ...offsets, lossy, page, scratch) !== 0;
+    },
+    widenRows({ table, headOffset, headDim, sign, int4, int8, values }, what, indices, count, destination, scratch) {
+      const planes = what === 'keys' ? ([sign, int4, int8] as const) : ([0, int4, values] as const);
+      wasm.widenRows(table, headOffset, headDim, ...planes, indices, count, destination, scratch);
+    },
     rotate: wasm.rotate,
     rotateBack: wasm.rotateBack,
     prepareCodes: wasm.prepareCodes,
@@ -137,21 +155,61 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
       const planes = [sign, int4, int8] as const;
       wasm.boundScores(table, headOffset, headDim, ...planes, from, to, codeQuery, norms, rows, lower, upper, stride);
     },
-    scoreSelected({ table, headOffset, headDim, precision }, indices, count, queries, rows, scores, stride, scratch) {
+    scoreSelected(
+      { exactTable, exactOffset, headDim, precision },
+      indices,
+      count,
+      queries,
+      rows,
+      scores,
+      stride,
+      scratch,
+    ) {
       const list = [indices, count] as const;
-      wasm.scoreSelected(table, headOffset, headDim, half(precision), ...list, queries, rows, scores, stride, scratch);
+      wasm.scoreSelected(
+        exactTable,
+        exactOffset,
+        headDim,
+        half(precision),
+        ...list,
+        queries,
+        rows,
+        scores,
+        stride,
+        scratch,
+      );
     },
     weighScores: (scores, stride, rows, count, { logProbabilities, caps }) =>
       wasm.weighScores(scores, stride, rows, count, logProbabilities, caps),
-    addValues({ table, headOffset, headDim, precision }, indices, count, scores, stride, rows, state, scratch) {
+    addValues({ exactTable, exactOffset, headDim, precision }, indices, count, scores, stride, rows, state, scratch) {
       const list = [indices, count] as const;
-      wasm.addValues(table, headOffset, headDim, half(precision), ...list, scores, stride, rows, state, scratch);
+      wasm.addValues(exactTable, exactOffset, headDim, half(precision), ...list, scores, stride, rows, state, scratch);
     },
     addCodedValues: ({ table, headOffset, headDim, int4 }, indices, count, scores, stride, rows, state, scratch) =>
       wasm.addCodedValues(table, headOffset, headDim, int4, indices, count, scores, stride, rows, state, scratch),
-    attendGathered({ table, headOffset, headDim, precision }, indices, count, biases, queries, rows, state, scratch) {
+    attendGathered(
+      { exactTable, exactOffset, headDim, precision },
+      indices,
+      count,
+      biases,
+      queries,
+      rows,
+      state,
+      scratch,
+    ) {
       const list = [indices, count] as const;
-      wasm.attendGathered(table, headOffset, headDim, half(precision), ...list, biases, queries, rows, state, scratch);
+      wasm.attendGathered(
+        exactTable,
+        exactOffset,
+        headDim,
+        half(precision),
+        ...list,
+        biases,
+        queries,
+        rows,
+        state,
+        scratch,
+      );
     },
   };
 }

@@ -1,10 +1,13 @@
 /** The kernels in WebAssembly: compiled once a process, instantiated once for each arena and thread. */
+import { withInt8Rows } from '../int8-rows.ts';
 import type { Kernels } from '../kernels.ts';
+import type { Precision } from '../layout.ts';
+import { viewsOf } from '../views.ts';
 import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
 import { type CodeExports, wrapCodeKernels } from './code-kernels.ts';
 
 /** `Pages`, as the module takes them: half is 1 for float16. */
-type PageArguments = [table: number, headOffset: number, d: number, half: number];
+type PageArguments = [exactTable: number, exactOffset: number, d: number, half: number];
 
 /** The keys at positions [from, to) of a head, and the rows that meet them. */
 type RangeArguments = [...PageArguments, from: number, to: number, queries: number, rows: number];
@@ -56,29 +59,51 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
   const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
   const module = compiled(shared ? SHARED_KERNELS : PLAIN_KERNELS);
   const wasm = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
-  const half = (precision: 'f16' | 'f32') => (precision === 'f16' ? 1 : 0);
-  return {
+  const half = (precision: Precision) => (precision === 'f16' ? 1 : 0);
+  const kernels: Kernels = {
     ...wrapCodeKernels(wasm),
     name: 'wasm',
     store: (source, destination, count, precision) =>
       (precision === 'f16' ? wasm.storeHalf : wasm.storeSingle)(source, destination, count) !== 0,
     startState: wasm.startState,
-    attendDense({ table, headOffset, headDim, precision }, from, to, { address, rows, group, limit }, state, scratch) {
+    attendDense(
+      { exactTable, exactOffset, headDim, precision },
+      from,
+      to,
+      { address, rows, group, limit },
+      state,
+      scratch,
+    ) {
       const h = half(precision);
       if (rows === group && rows < TILED_FROM_ROWS) {
         const end = Math.min(to, limit);
-        if (end > from) wasm.attendDecode(table, headOffset, headDim, h, from, end, address, rows, state, scratch);
+        if (end > from)
+          wasm.attendDecode(exactTable, exactOffset, headDim, h, from, end, address, rows, state, scratch);
       } else {
-        wasm.attendPrefill(table, headOffset, headDim, h, from, to, address, rows, group, limit, state, scratch);
+        const queries = [address, rows, group, limit] as const;
+        wasm.attendPrefill(exactTable, exactOffset, headDim, h, from, to, ...queries, state, scratch);
       }
     },
-    attendSelected: ({ table, headOffset, headDim, precision }, indices, count, query, state, scratch) =>
-      wasm.attendSelected(table, headOffset, headDim, half(precision), indices, count, query, state, scratch),
-    scoreKeys: ({ table, headOffset, headDim, precision }, from, to, queries, rows, scores, stride, scratch) =>
-      wasm.scoreKeys(table, headOffset, headDim, half(precision), from, to, queries, rows, scores, stride, scratch),
+    attendSelected: ({ exactTable, exactOffset, headDim, precision }, indices, count, query, state, scratch) =>
+      wasm.attendSelected(exactTable, exactOffset, headDim, half(precision), indices, count, query, state, scratch),
+    scoreKeys: ({ exactTable, exactOffset, headDim, precision }, from, to, queries, rows, scores, stride, scratch) =>
+      wasm.scoreKeys(
+        exactTable,
+        exactOffset,
+        headDim,
+        half(precision),
+        from,
+        to,
+        queries,
+        rows,
+        scores,
+        stride,
+        scratch,
+      ),
     selectLargest: wasm.selectLargest,
     absorbMass: wasm.absorbMass,
     mergeState: wasm.mergeState,
     finishState: wasm.finishState,
   };
+  return withInt8Rows(kernels, viewsOf(memory));
 }

@@ -1,0 +1,181 @@
+/**
+ * Exact attention to rows that are kept by their int8 codes alone, out of kernels that read floats: 64 rows at a time
+ * are widened into a page of floats and attended there. They stay rotated, as the codes have them: the rotation is
+ * orthogonal, so it is the queries that are rotated instead, once, and the outputs that are turned back.
+ */
+import { type Kernels, type Pages, stateBytes, stateOutputs } from './kernels.ts';
+import { codeDim, PAGE_KEYS, pageLayout } from './layout.ts';
+import type { Views } from './views.ts';
+
+/** What lies in the scratch of a call, and what the kernels underneath are given. */
+interface Int8Call {
+  /** D */
+  dimensions: number;
+  /** Rotated queries (rows, D). */
+  queries: number;
+  /** A state of rows of D numbers. */
+  state: number;
+  /** The scratch of the kernels underneath. */
+  scratch: number;
+  /** The page of floats, as page number `page` of a head. */
+  pageAs(page: number): Pages;
+  /** Widens rows of a list, at most 64, into the page. */
+  widen(what: 'keys' | 'values', indices: number, count: number): void;
+  /** The positions 0 to 63 in the page. */
+  positions: number;
+}
+
+/** `kernels`, with those that read exact rows extended to int8 ones. Scratch is that of `scratchBytes` for int8. */
+export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
+  /** Lays the scratch out and rotates the queries, where there are any. */
+  function begin(pages: Pages, queries: number, rows: number, scratch: number): Int8Call {
+    const dimensions = codeDim(pages.headDim);
+    const rowBytes = dimensions * 4;
+    const page = scratch;
+    const keys = PAGE_KEYS * rowBytes;
+    const table = page + 2 * keys;
+    const positions = table + 64;
+    const list = positions + PAGE_KEYS * 4;
+    const rotatedQueries = list + PAGE_KEYS * 4;
+    const state = rotatedQueries + stateBytes(rows, dimensions);
+    const inner = state + stateBytes(rows, dimensions);
+    const { u32, i32 } = views();
+    u32[table / 4] = page;
+    for (let i = 0; i < PAGE_KEYS; i++) i32[positions / 4 + i] = i;
+    if (queries !== 0) kernels.rotate(queries, rows, pages.headDim, rotatedQueries, inner);
+    kernels.startState(state, rows, dimensions);
+    const floats = pageLayout(dimensions, 'f32');
+    return {
+      dimensions,
+      queries: rotatedQueries,
+      state,
+      scratch: inner,
+      positions,
+      pageAs(number) {
+        const shifted = table - number * 4;
+        const at = { table: shifted, headOffset: 0, exactTable: shifted, exactOffset: 0 };
+        return { ...floats, ...at, kept: 'f32' };
+      },
+      widen(what, indices, count) {
+        kernels.widenRows(pages, what, indices, count, page + (what === 'keys' ? 0 : keys), inner);
+      },
+    };
+  }
+
+  /** Adds what came of a call to a state of rows of d numbers. */
+  function finish(call: Int8Call, state: number, rows: number, headDim: number): void {
+    const turned = call.queries;
+    kernels.rotateBack(stateOutputs(call.state, rows), rows, headDim, turned, call.scratch);
+    // As a state of rows of d numbers: its statistics stand already where they belong.
+    const { f32 } = views();
+    f32.copyWithin(stateOutputs(call.state, rows) / 4, turned / 4, turned / 4 + rows * headDim);
+    kernels.mergeState(state, call.state, rows, headDim);
+  }
+
+  /** Visits the pages of [from, to), with the list of each one's positions. */
+  function eachPage(call: Int8Call, from: number, to: number, visit: (page: number, list: number) => void): void {
+    const list = call.positions + PAGE_KEYS * 4;
+    for (let page = Math.floor(from / PAGE_KEYS); page * PAGE_KEYS < to; page++) {
+      const { i32 } = views();
+      for (let i = 0; i < PAGE_KEYS; i++) i32[list / 4 + i] = page * PAGE_KEYS + i;
+      visit(page, list);
+    }
+  }
+
+  return {
+    ...kernels,
+
+    attendDense(pages, from, to, queries, state, scratch) {
+      if (pages.precision !== 'int8') return kernels.attendDense(pages, from, to, queries, state, scratch);
+      const { rows, group, limit } = queries;
+      const end = Math.min(to, limit + Math.ceil(rows / group) - 1);
+      if (end <= from) return;
+      const call = begin(pages, queries.address, rows, scratch);
+      const rotated = { ...queries, address: call.queries };
+      eachPage(call, from, end, (page, list) => {
+        call.widen('keys', list, PAGE_KEYS);
+        call.widen('values', list, PAGE_KEYS);
+        const last = Math.min(end, (page + 1) * PAGE_KEYS);
+        kernels.attendDense(call.pageAs(page), page * PAGE_KEYS, last, rotated, call.state, call.scratch);
+      });
+      finish(call, state, rows, pages.headDim);
+    },
+
+    attendSelected(pages, indices, count, query, state, scratch) {
+      if (pages.precision !== 'int8') return kernels.attendSelected(pages, indices, count, query, state, scratch);
+      const call = begin(pages, query, 1, scratch);
+      for (let done = 0; done < count; done += PAGE_KEYS) {
+        const some = Math.min(PAGE_KEYS, count - done);
+        call.widen('keys', indices + done * 4, some);
+        call.widen('values', indices + done * 4, some);
+        kernels.attendSelected(call.pageAs(0), call.positions, some, call.queries, call.state, call.scratch);
+      }
+      finish(call, state, 1, pages.headDim);
+    },
+
+    scoreKeys(pages, from, to, queries, rows, scores, stride, scratch) {
+      if (pages.precision !== 'int8') {
+        return kernels.scoreKeys(pages, from, to, queries, rows, scores, stride, scratch);
+      }
+      const call = begin(pages, queries, rows, scratch);
+      eachPage(call, from, to, (page, list) => {
+        call.widen('keys', list, PAGE_KEYS);
+        const [first, last] = [Math.max(from, page * PAGE_KEYS), Math.min(to, (page + 1) * PAGE_KEYS)];
+        const target = scores + (first - from) * 4;
+        kernels.scoreKeys(call.pageAs(page), first, last, call.queries, rows, target, stride, call.scratch);
+      });
+    },
+
+    scoreSelected(pages, indices, count, queries, rows, scores, stride, scratch) {
+      if (pages.precision !== 'int8') {
+        return kernels.scoreSelected(pages, indices, count, queries, rows, scores, stride, scratch);
+      }
+      const call = begin(pages, queries, rows, scratch);
+      for (let done = 0; done < count; done += PAGE_KEYS) {
+        const some = Math.min(PAGE_KEYS, count - done);
+        call.widen('keys', indices + done * 4, some);
+        const target = scores + done * 4;
+        const list = [call.positions, some] as const;
+        kernels.scoreSelected(call.pageAs(0), ...list, call.queries, rows, target, stride, call.scratch);
+      }
+    },
+
+    addValues(pages, indices, count, scores, stride, rows, state, scratch) {
+      if (pages.precision !== 'int8') {
+        return kernels.addValues(pages, indices, count, scores, stride, rows, state, scratch);
+      }
+      const call = begin(pages, 0, rows, scratch);
+      for (let done = 0; done < count; done += PAGE_KEYS) {
+        const some = Math.min(PAGE_KEYS, count - done);
+        call.widen('values', indices + done * 4, some);
+        const list = [call.positions, some] as const;
+        kernels.addValues(call.pageAs(0), ...list, scores + done * 4, stride, rows, call.state, call.scratch);
+      }
+      finish(call, state, rows, pages.headDim);
+    },
+
+    attendGathered(pages, indices, count, biases, queries, rows, state, scratch) {
+      if (pages.precision !== 'int8') {
+        return kernels.attendGathered(pages, indices, count, biases, queries, rows, state, scratch);
+      }
+      const call = begin(pages, queries, rows, scratch);
+      for (let done = 0; done < count; done += PAGE_KEYS) {
+        const some = Math.min(PAGE_KEYS, count - done);
+        call.widen('keys', indices + done * 4, some);
+        call.widen('values', indices + done * 4, some);
+        const bias = biases + done * 4;
+        kernels.attendGathered(
+          call.pageAs(0),
+          call.positions,
+          some,
+          bias,
+          call.queries,
+          rows,
+          call.state,
+          call.scratch,
+        );
+      }
+      finish(call, state, rows, pages.headDim);
+    },
+  };
+}
