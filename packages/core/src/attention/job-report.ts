@@ -34,7 +34,10 @@ export function reportDense(
 export function reportRows({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
   const report = emptyReport();
   for (let row = 0; row < count * heads; row++) {
-    const { keysRead, keysCoded, bytesRead, tailMass, outputError, kind, outcome } = readResult(results, row);
+    const { keysRead, keysCoded, bytesRead, tailMass, outputError, kind, outcome, keysNeeded } = readResult(
+      results,
+      row,
+    );
     report.rows += 1;
     report.keys += position + Math.floor(row / heads) + 1;
     report.keysRead += keysRead;
@@ -47,6 +50,10 @@ export function reportRows({ position, count }: Job, heads: number, results: Flo
     report.certificate = weakerKind(report.certificate, kind);
     if (outcome === 'extended') report.rowsExtended += 1;
     if (outcome === 'dense') report.rowsDense += 1;
+    if (keysNeeded === 0) continue;
+    report.readOn.rows += 1;
+    report.readOn.keysRead += keysRead;
+    report.readOn.keysNeeded += keysNeeded;
   }
   return report;
 }

@@ -14,6 +14,7 @@ describe('reports', () => {
       certificate: 'probable',
       rowsExtended: 1,
       rowsDense: 0,
+      readOn: { rows: 1, keysRead: 9, keysNeeded: 8 },
     };
     const second: AttentionReport = {
       rows: 1,
@@ -26,6 +27,7 @@ describe('reports', () => {
       certificate: 'certified',
       rowsExtended: 0,
       rowsDense: 1,
+      readOn: { rows: 2, keysRead: 5, keysNeeded: 3 },
     };
     const total = emptyReport();
     addReport(total, first);
@@ -41,6 +43,7 @@ describe('reports', () => {
       certificate: 'probable',
       rowsExtended: 1,
       rowsDense: 1,
+      readOn: { rows: 3, keysRead: 14, keysNeeded: 11 },
     });
     expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
   });

@@ -26,6 +26,11 @@ export interface AttentionReport {
   rowsExtended: number;
   /** Rows that read all keys. */
   rowsDense: number;
+  /**
+   * Rows that read on for the sake of a certificate, in the end all keys; the keys that they read exactly; and how many
+   * any choice of keys would have needed at least, as far as bounds tell.
+   */
+  readOn: { rows: number; keysRead: number; keysNeeded: number };
 }
 
 export const emptyReport = (): AttentionReport => ({
@@ -39,6 +44,7 @@ export const emptyReport = (): AttentionReport => ({
   certificate: 'certified',
   rowsExtended: 0,
   rowsDense: 0,
+  readOn: { rows: 0, keysRead: 0, keysNeeded: 0 },
 });
 
 /** Adds `other` to `report`. */
@@ -50,6 +56,7 @@ export function addReport(report: AttentionReport, other: AttentionReport): void
   report.rowsExtended += other.rowsExtended;
   report.rowsDense += other.rowsDense;
   report.bytesRead += other.bytesRead;
+  for (const what of ['rows', 'keysRead', 'keysNeeded'] as const) report.readOn[what] += other.readOn[what];
   for (const bound of ['tailMass', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;
     report[bound].max = Math.max(report[bound].max, other[bound].max);

@@ -11,6 +11,7 @@ const RESULT: RowResult = {
   outputError: 0.5,
   kind: 'estimated',
   outcome: 'extended',
+  keysNeeded: 250,
 };
 
 /** What comes out where `result` went in, as row 2 of a job. */

@@ -17,10 +17,14 @@ export interface RowResult extends Certificate {
   /** Bytes of all rows that read together, with the first of them. */
   bytesRead: number;
   outcome: RowOutcome;
+  /**
+   * Of a row that read on for the sake of a certificate: keys that any choice would need at least. 0: it did not read on.
+   */
+  keysNeeded: number;
 }
 
 /** Numbers of a row's result. */
-export const ROW_RESULTS = 7;
+export const ROW_RESULTS = 8;
 
 /** Notes the result of row number `row` of the job: (count * heads, ROW_RESULTS) at its `results`. */
 export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, row: number, result: RowResult): void {
@@ -34,6 +38,7 @@ export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, ro
   f32[at + 4] = floatAbove(result.outputError);
   f32[at + 5] = CERTIFICATE_KINDS.indexOf(result.kind);
   f32[at + 6] = ROW_OUTCOMES.indexOf(result.outcome);
+  f32[at + 7] = result.keysNeeded;
 }
 
 /** The result of row number `row`, from the results of a job. */
@@ -48,5 +53,6 @@ export function readResult(results: Float32Array, row: number): RowResult {
     outputError: at(4),
     kind: CERTIFICATE_KINDS[at(5)] as CertificateKind,
     outcome: ROW_OUTCOMES[at(6)] as RowOutcome,
+    keysNeeded: at(7),
   };
 }

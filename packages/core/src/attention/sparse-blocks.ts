@@ -53,6 +53,7 @@ function attendDensely(thread: ThreadContext, job: Job, block: Block): void {
   note(thread, job, block, bytes, (row, bytesRead) => ({
     keysRead: block.limit + Math.floor(row / thread.group),
     keysCoded: 0,
+    keysNeeded: 0,
     bytesRead,
     tailMass: 0,
     outputError: 0,
@@ -112,6 +113,7 @@ function attendSampled(
   note(thread, job, block, scanned + (drawn + n - past) * read, (row, bytesRead) => ({
     keysRead: drawn + limit - past + Math.floor(row / group),
     keysCoded: 0,
+    keysNeeded: 0,
     bytesRead,
     tailMass: tailMass[row] as number,
     outputError: outputError[row] as number,

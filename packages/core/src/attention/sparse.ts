@@ -128,6 +128,7 @@ function attendChosen(
       ...(selection.total && { total: selection.total }),
       ...(selection.tailBound && { tailBound: selection.tailBound }),
       ...(selection.tailShare !== undefined && { tailShare: selection.tailShare }),
+      ...(estimate.errorBound !== undefined && { errorBound: estimate.errorBound }),
       ...(estimate.errors && { estimate: { error: estimate.errors[row] as number, total: whole[row] as SoftmaxSum } }),
     });
     const outcome = selection.count === n ? 'dense' : 'chosen';
@@ -137,6 +138,7 @@ function attendChosen(
       keysCoded: estimate.keysCoded,
       bytesRead: row === 0 ? bytesRead : 0,
       outcome,
+      keysNeeded: 0,
     };
   });
   return { outputs, results };
@@ -144,7 +146,7 @@ function attendChosen(
 
 /** Outputs and results of a step that was done at once. Written out, since it is what every step comes by. */
 function noted(query: HeadQuery, attended: Attended): { outputs: Float32Array; results: RowResult[] } {
-  const { headDim, precision } = query.shape;
+  const { headDim } = query.shape;
   const { heads, totals, errors, keysRead, keysCoded, bytesCoded, outputs } = attended;
   const outcome = keysRead === query.n ? 'dense' : 'chosen';
   const results: RowResult[] = [];
@@ -153,16 +155,19 @@ function noted(query: HeadQuery, attended: Attended): { outputs: Float32Array; r
     const estimate = { error: errors[row] as number, total: totals[row] as SoftmaxSum };
     const findings = { count: keysRead, head: heads[row] as SoftmaxSum, output, estimate };
     const { kind, tailMass, outputError } = certify(query, row, findings);
-    const bytesRead = row === 0 ? bytesCoded + 2 * keysRead * rowBytes(headDim, precision) : 0;
-    results.push({ kind, tailMass, outputError, keysRead, keysCoded, bytesRead, outcome });
+    const bytesRead = row === 0 ? bytesCoded + exactBytes(query, keysRead) : 0;
+    results.push({ kind, tailMass, outputError, keysRead, keysCoded, bytesRead, outcome, keysNeeded: 0 });
   }
   return { outputs, results };
 }
 
 const NO_TAIL: TailEstimate = { bytesRead: 0, keysCoded: 0 };
 
-/** With more keys than this share of all, reading them all is faster than picking them out. */
-const DENSE_SHARE = 1 / 3;
+/**
+ * With more keys than this share of all, all are read: picking them out would save little. No row that a certificate
+ * asks more of reads over 1.25 times what its bounds ask for.
+ */
+const DENSE_SHARE = 0.8;
 
 const holds = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
   kind === 'certified' && tailMass <= certifier.tailMass;
@@ -171,16 +176,17 @@ const holds = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
 function extendRow(query: HeadQuery, row: number, certifier: Certifier): { output: Float32Array; extended: RowResult } {
   const alone = focusRow(query, row);
   const selection = certifier.selector.select(alone, certifier.budget);
+  const { keysNeeded = 1 } = selection;
   let { bytesScanned } = selection;
   if (selection.count <= DENSE_SHARE * query.n) {
-    const { outputs, results } = attendChosen(alone, selection, undefined);
+    const { outputs, results } = attendChosen(alone, selection, certifier.tail);
     const result = results[0] as RowResult;
     // Where scores are so large that float32 cannot tell them apart, bounds on their rounding may still be too wide.
-    if (holds(result, certifier)) return { output: outputs, extended: { ...result, outcome: 'extended' } };
+    if (holds(result, certifier)) return { output: outputs, extended: { ...result, outcome: 'extended', keysNeeded } };
     bytesScanned = result.bytesRead;
   }
   const { outputs, results } = attendChosen(alone, { count: query.n, bytesScanned }, undefined);
-  return { output: outputs, extended: results[0] as RowResult };
+  return { output: outputs, extended: { ...(results[0] as RowResult), keysNeeded } };
 }
 
 /** One row of a query on its own: its numbers take the place of row 0. Rows are taken in order. */

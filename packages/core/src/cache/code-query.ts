@@ -122,6 +122,23 @@ export function boundAll(query: HeadQuery): void {
   });
 }
 
+/** The lower bounds (n), once `boundAll` has found them. */
+export function lowerBoundsOf({ segments, n }: HeadQuery): Float32Array {
+  const parts = segments.map(({ region, from, to, before }) => {
+    const start = region.workspace.lowerBounds / 4 + before;
+    return region.views().f32.subarray(start, start + to - from);
+  });
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) return only;
+  const all = new Float32Array(n);
+  for (const [i, { from }] of segments.entries()) all.set(parts[i] as Float32Array, from);
+  return all;
+}
+
+/** By how much a score may have moved because the query was scaled and rounded: in nats. */
+export const movedByRounding = ({ norms, keyNorm }: HeadQuery): number =>
+  1.01 * 2 ** -24 * (norms[0] as number) * keyNorm;
+
 /** The sum over the scores of all keys for one row, once they have been scanned, to a few per cent. */
 export function estimatedSum(query: HeadQuery, row: number, bits: number): SoftmaxSum {
   const { kernels, workspace, views } = homeOf(query);

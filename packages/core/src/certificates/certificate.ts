@@ -7,8 +7,8 @@
  * outward: see `roundingOfMass`. Beyond them an output has the rounding of float32, as dense attention has.
  *
  * Exact is dense attention over the cache's own contents. What an int8 cache holds of a full page is what its codes stand
- * for: how far that is from the keys and values as they were written, certificates do not say, but for one thing: a tail
- * mass bounded by int8 bounds holds for the keys as written as well, since these bounds count the codes' error.
+ * for: how far that is from the keys and values as they were written, certificates do not say, but for one thing: the
+ * share that `certify` asks for is kept for the keys as written as well, since int8 bounds count the codes' error.
  */
 import { type HeadQuery, logOf, type SoftmaxSum } from '../cache/head-query.ts';
 import { codeDim } from '../kernels/layout.ts';
@@ -50,6 +50,8 @@ export interface Findings {
   output: Float32Array;
   /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
   headMean?: Float32Array;
+  /** A bound on ||output - exact||, where the tail estimate knows one. */
+  errorBound?: number;
   /** Where the tail estimate knows of its own error: an estimate of it, ||output - exact||, and the whole sum with it. */
   estimate?: { error: number; total: SoftmaxSum };
 }
@@ -68,7 +70,8 @@ export function certify(query: HeadQuery, row: number, findings: Findings): Cert
     return estimated(head, estimate, outputNorm);
   const tailMass = boundMass(query, row, findings);
   const moved = headMean === undefined ? 0 : (1 - tailMass) * distanceOf(headMean, output);
-  const error = (moved + tailMass * (outputNorm + query.valueNorm)) * (1 + FLOAT_SLACK);
+  const dropped = moved + tailMass * (outputNorm + query.valueNorm);
+  const error = Math.min(dropped, findings.errorBound ?? Number.POSITIVE_INFINITY) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
   return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
 }

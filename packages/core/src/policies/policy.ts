@@ -8,6 +8,7 @@ import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/reference/rounding.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
+import createCoded from '../tails/coded.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
 import { type Attended, attendSieve } from './sieve-step.ts';
 
@@ -40,6 +41,7 @@ export interface SparsePolicy {
 /** Chooses as many keys as leave at most `budget.tailMass` unread for certain. */
 export interface Certifier {
   readonly selector: Selector;
+  readonly tail: Tail;
   readonly budget: Budget;
   readonly tailMass: number;
 }
@@ -61,7 +63,7 @@ export const DEFAULT_BUDGET = 'fixed:256';
  *
  * - `sieve`: a scan by signs, a sample, its heaviest keys exactly and the others by 4-bit codes.
  * - `int8`: the keys with the largest bounds by int8 codes; with a budget of tail mass certified. `int8-means` adds page
- *   means.
+ *   means, `int8-tail` the other keys by their codes, and then certifies the output as well.
  * - `sign`: the keys with the largest scores by signs (RaBitQ, arXiv 2405.12497).
  * - `topk`: the keys with the largest scores; it scores them all, and shows what a selector can reach. `topk-means` adds
  *   page means.
@@ -72,6 +74,7 @@ const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
   sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve },
   int8: { selector: 'int8-scan', tail: 'none' },
   'int8-means': { selector: 'int8-scan', tail: 'page-means' },
+  'int8-tail': { selector: 'int8-scan', tail: 'coded' },
   sign: { selector: 'sign-scan', tail: 'none' },
   topk: { selector: 'oracle', tail: 'none' },
   'topk-means': { selector: 'oracle', tail: 'page-means' },
@@ -128,7 +131,7 @@ function createCertifier(tailMass: number): Certifier {
   }
   // Certificates travel as float32, rounded up, and must not pass what was asked for on the way.
   const most = floatBelow(tailMass);
-  return { selector: createInt8Scan(), budget: parseBudget(`mass:${most}`), tailMass: most };
+  return { selector: createInt8Scan(), tail: createCoded(), budget: parseBudget(`mass:${most}`), tailMass: most };
 }
 
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
@@ -136,5 +139,10 @@ export function policyPlanes(spec: PolicySpec): Plane[] {
   const policy = createPolicy(spec);
   if (policy.kind === 'dense') return [];
   const { selector, tail, certifier } = policy;
-  return completePlanes([...selector.planes, ...tail.planes, ...(certifier?.selector.planes ?? [])]);
+  return completePlanes([
+    ...selector.planes,
+    ...tail.planes,
+    ...(certifier?.selector.planes ?? []),
+    ...(certifier?.tail.planes ?? []),
+  ]);
 }

@@ -5,7 +5,7 @@
  * With U the sum of e^upper over the keys left and L that of e^lower over the keys taken, the share left is at most
  * U / (L + U), since x / (a + x) grows with x and falls with a.
  */
-import { boundAll, openFrom } from '../cache/code-query.ts';
+import { boundAll, lowerBoundsOf, movedByRounding, openFrom } from '../cache/code-query.ts';
 import {
   type HeadQuery,
   homeOf,
@@ -46,28 +46,17 @@ export default function createInt8Scan(): Selector {
       const { tailMass } = budget;
       const lower = lowerBoundsOf(query);
       let count = tailMass === undefined ? budget.keys({ n, layer, head }) : keysForShare(query, lower, tailMass);
+      const needed = () => (tailMass === undefined ? {} : { keysNeeded: keysNeeded(scoresOf(query), lower, tailMass) });
       for (; count < n; count = Math.ceil(count * GROWTH)) {
         selectByScores(query, count);
         const bounds = boundTail(query, lower, count);
-        if (tailMass === undefined || bounds.tailShare <= tailMass) return { count, bytesScanned, ...bounds };
+        const found = { count, bytesScanned, bounded: true, ...needed(), ...bounds };
+        if (tailMass === undefined || bounds.tailShare <= tailMass) return found;
       }
       selectByScores(query, n);
-      return { count: n, bytesScanned };
+      return { count: n, bytesScanned, ...needed() };
     },
   };
-}
-
-/** The lower bounds (n), once `boundAll` has found them. */
-function lowerBoundsOf({ segments, n }: HeadQuery): Float32Array {
-  const parts = segments.map(({ region, from, to, before }) => {
-    const start = region.workspace.lowerBounds / 4 + before;
-    return region.views().f32.subarray(start, start + to - from);
-  });
-  const [only] = parts;
-  if (only !== undefined && parts.length === 1) return only;
-  const all = new Float32Array(n);
-  for (const [i, { from }] of segments.entries()) all.set(parts[i] as Float32Array, from);
-  return all;
 }
 
 /**
@@ -127,7 +116,46 @@ function boundTail(query: HeadQuery, lower: Float32Array, count: number): { tail
   const tailBound = { largest, sum: sum * (1 + SUM_SLACK) };
   const share = 1 / (1 + Math.exp(logTaken - logOf(tailBound)));
   // The bounds are of the query as it was scaled and rounded: no score moves by more than this, no share by e^(2 x it).
-  const moved = 1.01 * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
+  const moved = movedByRounding(query);
   // A share that float64 no longer has is not nothing.
   return { tailBound, tailShare: Math.min(1, share * Math.exp(2 * moved) * (1 + 1e-12) + 2 ** -126) };
+}
+
+/**
+ * The fewest keys that any choice could leave at most a share `tailMass` with, so far as the bounds tell: at least so
+ * many does the oracle need. k keys have at most the sum of the k largest e^upper, and leave at least that of the n - k
+ * smallest e^lower. By histograms: whole bins are counted to the choice's advantage.
+ */
+function keysNeeded(upper: Float32Array, lower: Float32Array, tailMass: number): number {
+  const n = upper.length;
+  const largest = upper.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  if (!Number.isFinite(largest)) return 1;
+  const [most, least] = [histogramOf(upper, largest), histogramOf(lower, largest)];
+  let left = least.sums.reduce((a, b) => a + b, 0);
+  let [taken, k] = [0, 0];
+  // How far into each histogram k keys reach, and the keys of the bin that are not taken yet.
+  const at = { most: 0, least: 0 };
+  const rest = { most: most.counts[0] as number, least: least.counts[0] as number };
+  // The share may have been rounded down to float32.
+  const enough = tailMass * (1 + 1e-6);
+  for (; k < n && left > enough * (taken + left); k++) {
+    while (rest.most === 0) rest.most = most.counts[++at.most] as number;
+    while (rest.least === 0) rest.least = least.counts[++at.least] as number;
+    taken += Math.exp(-at.most / BINS_A_NAT);
+    left = Math.max(0, left - Math.exp(-at.least / BINS_A_NAT));
+    rest.most--;
+    rest.least--;
+  }
+  return Math.max(1, k);
+}
+
+/** Keys by how far their bounds lie below `largest`, and their sums of e^(bound - largest). */
+function histogramOf(bounds: Float32Array, largest: number): { counts: Int32Array; sums: Float64Array } {
+  const [counts, sums] = [new Int32Array(BINS), new Float64Array(BINS)];
+  for (const bound of bounds) {
+    const bin = Math.max(0, Math.min(BINS - 1, Math.floor((largest - bound) * BINS_A_NAT)));
+    counts[bin] = (counts[bin] as number) + 1;
+    sums[bin] = (sums[bin] as number) + Math.exp(bound - largest);
+  }
+  return { counts, sums };
 }

@@ -18,6 +18,10 @@ export interface Selection {
   tailBound?: SoftmaxSum;
   /** A bound on their share of the softmax, rounding included, where the selector knows one. Of single rows only. */
   tailShare?: number;
+  /** Keys that any choice would need at least for the budget's tail mass, where the selector can tell. */
+  keysNeeded?: number;
+  /** Whether bounds on all scores stand in the workspace, as `boundAll` leaves them. Of single rows only. */
+  bounded?: boolean;
   /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
   sample?: Sample;
   /** Bytes of the cache that were read to choose. */

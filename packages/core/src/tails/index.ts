@@ -1,4 +1,5 @@
 /** All tail estimates. A new one is a file beside this one and an entry here. */
+import createCoded from './coded.ts';
 import createNone from './none.ts';
 import createPageMeans from './page-means.ts';
 import createSampled from './sampled.ts';
@@ -7,6 +8,7 @@ import type { Tail } from './tail.ts';
 export type { Tail, TailEstimate } from './tail.ts';
 
 export const TAILS: Readonly<Record<string, () => Tail>> = {
+  coded: createCoded,
   none: createNone,
   'page-means': createPageMeans,
   sampled: createSampled,

@@ -16,6 +16,8 @@ export interface TailEstimate {
    * nothing: their certificate is `estimated`.
    */
   errors?: number[];
+  /** A bound on ||output - exact output|| of a single row, where the tail knows one: it holds always. */
+  errorBound?: number;
 }
 
 export interface Tail {
