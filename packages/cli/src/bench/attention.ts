@@ -2,10 +2,10 @@
  * Policies over captured heads: the error of what they return, against float64, what they read, whether their
  * certificates hold, and their time against dense attention in the same run.
  */
-import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
+import { type Attention, createAttention, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
 import type { CapturedHead } from '../captures/capture.ts';
 import { mean, quantile } from '../eval/divergence.ts';
-import { type DenseRow, denseRow, quantised, relativeError } from './dense64.ts';
+import { type DenseRow, denseRow, oracleKeys, quantised, relativeError } from './dense64.ts';
 
 export interface HeadResult {
   /** Of the key-value head, and the number of the query head in its group. */
@@ -18,7 +18,7 @@ export interface HeadResult {
   keysCoded: number;
   /** Bytes read for each key of the context, by all query heads of the group together. */
   bytesPerKey: number;
-  /** Rows whose certified bound on the output error was below the error, in float64. */
+  /** Rows whose certified bound on the output error was below the error, in float64, against the cache's contents. */
   violations: number;
 }
 
@@ -40,7 +40,21 @@ export interface PolicyResult {
     /** Rows that read more keys for the sake of a certificate, and rows that were dense. */
     extended: number;
     dense: number;
+    certify: CertifyResult | null;
   };
+}
+
+/** What it took to certify that at most a share of the softmax stays unread. */
+export interface CertifyResult {
+  share: number;
+  /** Share of the rows whose policy's own choice was enough. */
+  heldAtOnce: number;
+  /** Keys that a row read exactly at last, and those that an oracle needs for the same, in float64. */
+  keysRead: number;
+  oracleKeys: number;
+  ratio: number;
+  /** Median of the certified bound on the output error over the error: how loose it is; null where no row has an error. */
+  looseness: number | null;
 }
 
 export interface Spread {
@@ -62,6 +76,8 @@ export interface BenchOptions {
   /** Queries of each head, from the last one back, and every how many-th of them. */
   last: number;
   every: number;
+  /** How the policies' cache keeps keys and values. Default: `f16`. */
+  precision?: Precision;
   signal: AbortSignal;
   onProgress(what: string, done: number, total: number): void;
 }
@@ -89,6 +105,11 @@ interface Step {
   /** (group, d) */
   queries: Float32Array;
   truth: DenseRow[];
+}
+
+/** The same, and what dense attention over the contents of the policies' cache gives: what certificates speak of. */
+interface HeldStep extends Step {
+  held: DenseRow[];
 }
 
 function stepsOf(head: CapturedHead, { last, every }: Pick<BenchOptions, 'last' | 'every'>): Step[] {
@@ -123,21 +144,26 @@ interface HeadMeasurement {
   speedups: { f32: number[]; f16: number[] };
   extended: number;
   dense: number;
+  heldAtOnce: number;
+  oracleKeys: number;
 }
 
 async function measureHead(
   head: CapturedHead,
-  steps: readonly Step[],
-  { policies, signal }: BenchOptions,
+  found: readonly Step[],
+  { policies, signal, precision = 'f16' }: BenchOptions,
   onDone: (policies: number) => void,
 ): Promise<HeadMeasurement[]> {
   const planes = [...new Set(policies.flatMap(policyPlanes))];
-  await using half = await filled(head, 'f16', planes);
+  await using kept = await filled(head, precision, planes);
+  await using half = await filled(head, 'f16', []);
   await using single = await filled(head, 'f32', []);
+  const steps = heldSteps(head, found, kept);
+  const caches = { kept, half, single };
   const measured: HeadMeasurement[] = [];
   for (const policy of policies) {
     signal.throwIfAborted();
-    measured.push(measurePolicy(head, steps, half, single, policy));
+    measured.push(measurePolicy(head, steps, caches, policy));
     onDone(measured.length);
     // Lets an interrupt be heard.
     await new Promise((resolve) => setImmediate(resolve));
@@ -145,9 +171,23 @@ async function measureHead(
   return measured;
 }
 
+/** Adds the truth about what a cache holds; in float16 that is what was captured. */
+function heldSteps(head: CapturedHead, steps: readonly Step[], { cache }: Attention): HeldStep[] {
+  if (cache.shape.precision !== 'int8') return steps.map((step) => ({ ...step, held: step.truth }));
+  const [keys, values] = (['keys', 'values'] as const).map((what) => cache.read(0, 0, what, 0, cache.length));
+  const { headDim } = head;
+  return steps.map((step) => {
+    const held = step.truth.map((_, row) => {
+      const query = step.queries.subarray(row * headDim, (row + 1) * headDim);
+      return denseRow(query, keys as Float32Array, values as Float32Array, step.position + 1);
+    });
+    return { ...step, held };
+  });
+}
+
 async function filled(
   { n, group, headDim, keys, values }: CapturedHead,
-  precision: 'f16' | 'f32',
+  precision: Precision,
   planes: ReturnType<typeof policyPlanes>,
 ): Promise<Attention> {
   const shape = { layers: 1, keyValueHeads: 1, heads: group, headDim, capacity: n, threads: 1 };
@@ -160,27 +200,27 @@ async function filled(
 
 function measurePolicy(
   head: CapturedHead,
-  steps: readonly Step[],
-  half: Attention,
-  single: Attention,
+  steps: readonly HeldStep[],
+  { kept, half, single }: Record<'kept' | 'half' | 'single', Attention>,
   policy: PolicySpec,
 ): HeadMeasurement {
   const { group, headDim } = head;
   const found: HeadMeasurement = {
     ...{ head, errors: [], reported: [], tailMass: 0, keysRead: 0, keysCoded: 0, bytesPerKey: 0, certified: true },
     ...{ violations: new Array(group).fill(0), speedups: { f32: [], f16: [] }, extended: 0, dense: 0 },
+    ...{ heldAtOnce: 0, oracleKeys: 0 },
   };
   const dense: PolicySpec = { policy: 'dense' };
-  for (const { position, queries, truth } of steps) {
+  for (const { position, queries, truth, held } of steps) {
     const request = { layer: 0, position, queries };
-    const { outputs, report } = half.attend({ ...request, policy });
-    const errors = truth.map(({ output }, row) =>
-      relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output),
-    );
+    const { outputs, report } = kept.attend({ ...request, policy });
+    const errorsTo = (rows: readonly DenseRow[]) =>
+      rows.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output));
+    const errors = errorsTo(truth);
     found.errors.push(errors);
     found.reported.push(errors.map(() => report.outputError.sum / report.rows));
     found.certified &&= report.certificate === 'certified';
-    for (const [row, error] of errors.entries()) {
+    for (const [row, error] of errorsTo(held).entries()) {
       // Float32 comes on top, as in dense attention: 1e-4 is ten times what it has here.
       if (report.certificate === 'certified' && error > report.outputError.max + 1e-4)
         (found.violations[row] as number)++;
@@ -191,8 +231,13 @@ function measurePolicy(
     found.bytesPerKey += report.bytesRead / (position + 1) / steps.length;
     found.extended += report.rowsExtended / report.rows / steps.length;
     found.dense += report.rowsDense / report.rows / steps.length;
+    if (policy.certify !== undefined) {
+      const share = policy.certify;
+      found.heldAtOnce += 1 / steps.length - report.readOn.rows / report.rows / steps.length;
+      found.oracleKeys += mean(held.map((row) => oracleKeys(row, share))) / steps.length;
+    }
     for (let round = 0; round < ROUNDS; round++) {
-      const time = timed(() => half.attend({ ...request, policy }));
+      const time = timed(() => kept.attend({ ...request, policy }));
       found.speedups.f16.push(timed(() => half.attend({ ...request, policy: dense })) / time);
       found.speedups.f32.push(timed(() => single.attend({ ...request, policy: dense })) / time);
     }
@@ -206,7 +251,7 @@ function timed(work: () => void): number {
   return performance.now() - started;
 }
 
-function summarise({ policy, budget }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
+function summarise({ policy, budget, certify }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
   const heads = measured.flatMap((found) =>
     Array.from({ length: found.head.group }, (_, row): HeadResult => {
       const errors = found.errors.map((step) => step[row] as number);
@@ -245,8 +290,25 @@ function summarise({ policy, budget }: PolicySpec, measured: readonly HeadMeasur
           },
       extended: of(({ extended }) => extended),
       dense: of((found) => found.dense),
+      certify:
+        certify === undefined
+          ? null
+          : {
+              share: certify,
+              heldAtOnce: of(({ heldAtOnce }) => heldAtOnce),
+              keysRead: of(({ keysRead }) => keysRead),
+              oracleKeys: of(({ oracleKeys }) => oracleKeys),
+              ratio: of(({ keysRead }) => keysRead) / of(({ oracleKeys }) => oracleKeys),
+              looseness: loosenessOf(reported, errors),
+            },
     },
   };
+}
+
+function loosenessOf(bounds: readonly number[], errors: readonly number[]): number | null {
+  // Below this an error is the rounding of float32.
+  const ratios = errors.flatMap((error, i) => (error > 1e-5 ? [(bounds[i] as number) / error] : []));
+  return ratios.length === 0 ? null : quantile(ratios, 0.5);
 }
 
 /** Dense attention over caches of 8 and of 4 bits, simulated in float64: keys and values with one step a row. */

@@ -4,6 +4,8 @@ export interface DenseRow {
   output: Float64Array;
   /** ln of the sum of e^score. */
   logSum: number;
+  /** (n) */
+  scores: Float64Array;
 }
 
 /** Scores q . k / sqrt(d) over the first n keys, softmax, values. Rows are (n, d). */
@@ -25,7 +27,15 @@ export function denseRow(query: ArrayLike<number>, keys: Float32Array, values: F
     for (let i = 0; i < d; i++) output[i] = (output[i] as number) + weight * (values[j * d + i] as number);
   }
   for (let i = 0; i < d; i++) output[i] = (output[i] as number) / total;
-  return { output, logSum: largest + Math.log(total) };
+  return { output, logSum: largest + Math.log(total), scores };
+}
+
+/** The fewest keys that leave at most `share` of the softmax unread. */
+export function oracleKeys({ scores, logSum }: DenseRow, share: number): number {
+  const weights = scores.map((score) => Math.exp(score - logSum)).sort();
+  let [left, dropped] = [0, 0];
+  while (dropped < weights.length && left + (weights[dropped] as number) <= share) left += weights[dropped++] as number;
+  return weights.length - dropped;
 }
 
 /** ||found - truth|| / ||truth|| */

@@ -1,7 +1,7 @@
 /** `keysieve bench`: what attention costs and how exact it is, one subcommand for each thing that is measured. */
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { PolicySpec } from 'keysieve';
+import type { PolicySpec, Precision } from 'keysieve';
 import {
   benchAttention,
   benchQuantised,
@@ -15,6 +15,7 @@ import { readCapture } from '../captures/capture.ts';
 import {
   addJsonOption,
   addPolicyOptions,
+  cachePrecisionOption,
   certifiedShare,
   type PolicyOptions,
   policySpec,
@@ -33,6 +34,7 @@ interface Options extends PolicyOptions {
   last: number;
   every: number;
   certify?: number;
+  cachePrecision?: Precision;
   ladder?: boolean;
   plot?: string;
   json?: boolean;
@@ -60,6 +62,7 @@ function attentionCommand(): Command {
     .option('--last <count>', 'queries of each head, from the last one back', positiveInteger, 128)
     .option('--every <count>', 'take every so many-th of them', positiveInteger, 1)
     .option('--certify <share>', 'certify that at most this share of the softmax stays unread', certifiedShare)
+    .addOption(cachePrecisionOption())
     .option('--ladder', 'all policies over a ladder of budgets, for the plot')
     .option('--plot <file>', 'draw error against bytes into this SVG file');
   addPolicyOptions(command);
@@ -68,7 +71,7 @@ function attentionCommand(): Command {
 }
 
 async function run(options: Options): Promise<void> {
-  const { captures, last, every, certify, plot, json } = options;
+  const { captures, last, every, certify, cachePrecision, plot, json } = options;
   const specs = policySpecs(options.ladder ? { ...LADDER, ...options } : options).map(
     (spec): PolicySpec => (certify === undefined || spec.policy === 'dense' ? spec : { ...spec, certify }),
   );
@@ -78,6 +81,7 @@ async function run(options: Options): Promise<void> {
     const heads = await readCapture(captures);
     const results = await benchAttention({
       ...{ heads, policies: specs, last, every, signal },
+      ...(cachePrecision !== undefined && { precision: cachePrecision }),
       onProgress: (_head, done, total) => progress.update(done, total),
     });
     progress.stop();
@@ -134,7 +138,19 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
     ...speed,
     'true/estimated, within 2x',
   ];
-  return formatTable(names, rows);
+  return [formatTable(names, rows), ...results.flatMap(({ policy, summary }) => describeCertify(policy, summary))].join(
+    '\n',
+  );
+}
+
+function describeCertify(policy: string, { certify }: PolicyResult['summary']): string[] {
+  if (certify === null) return [];
+  const { share, heldAtOnce, keysRead, oracleKeys, ratio, looseness } = certify;
+  const bound = looseness === null ? '' : `; the bound on the output error is ${looseness.toFixed(1)}x the error`;
+  return [
+    `${policy}, certified to ${share}: ${formatShare(heldAtOnce)} held at once; ${formatCount(keysRead)} keys read, ` +
+      `the oracle needs ${formatCount(oracleKeys)} (${ratio.toFixed(3)}x)${bound}`,
+  ];
 }
 
 /** What is measured, as the JSON has it. */

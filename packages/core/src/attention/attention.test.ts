@@ -27,7 +27,7 @@ describe('dense attention is within twice the error of plain float32', () => {
     ['two threads', { threads: 2 }],
     ['two threads and several regions', { threads: 2, arenaBytes: tinyArena(2) }],
     ['one thread and several regions, in f32', { arenaBytes: tinyArena(2), precision: 'f32' }],
-    ['two threads and several regions, in int8', { threads: 2, arenaBytes: tinyArena(5), precision: 'int8' }],
+    ['two threads and several regions, in int8', { threads: 2, arenaBytes: 20 * 2 ** 16, precision: 'int8' }],
     ['memory that is not shared', { shared: false, threads: 2 }],
     ['reference kernels', { kernels: 'reference' }],
     ['reference kernels, two threads, several regions', { kernels: 'reference', threads: 2, arenaBytes: tinyArena(2) }],

@@ -179,7 +179,7 @@ describe('the report of certificates', () => {
 
   it('is the same with several threads and regions', async () => {
     const reports = [];
-    for (const options of [{}, { threads: 3 }, { arenaBytes: 2 ** 20, threads: 2 }]) {
+    for (const options of [{}, { threads: 3 }, { arenaBytes: 18 * 2 ** 16, threads: 2 }]) {
       const { attention: opened, queries } = await prepare(options);
       await using attention = opened;
       if ('arenaBytes' in options) expect(attention.cache.regions.length).toBeGreaterThan(1);

@@ -67,7 +67,7 @@ function keysForShare(query: HeadQuery, lower: Float32Array, tailMass: number): 
   const { n } = query;
   const upper = scoresOf(query);
   const { sinks, recent } = keptKeys(n);
-  const largest = upper.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const largest = largestOf(upper);
   const counts = new Int32Array(BINS);
   const [upperSums, lowerSums] = [new Float64Array(BINS), new Float64Array(BINS)];
   let taken = 0;
@@ -128,7 +128,7 @@ function boundTail(query: HeadQuery, lower: Float32Array, count: number): { tail
  */
 function keysNeeded(upper: Float32Array, lower: Float32Array, tailMass: number): number {
   const n = upper.length;
-  const largest = upper.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const largest = largestOf(upper);
   if (!Number.isFinite(largest)) return 1;
   const [most, least] = [histogramOf(upper, largest), histogramOf(lower, largest)];
   let left = least.sums.reduce((a, b) => a + b, 0);
@@ -152,10 +152,18 @@ function keysNeeded(upper: Float32Array, lower: Float32Array, tailMass: number):
 /** Keys by how far their bounds lie below `largest`, and their sums of e^(bound - largest). */
 function histogramOf(bounds: Float32Array, largest: number): { counts: Int32Array; sums: Float64Array } {
   const [counts, sums] = [new Int32Array(BINS), new Float64Array(BINS)];
-  for (const bound of bounds) {
+  // By index: this runs over all keys of every row, and an iterator is several times slower.
+  for (let j = 0; j < bounds.length; j++) {
+    const bound = bounds[j] as number;
     const bin = Math.max(0, Math.min(BINS - 1, Math.floor((largest - bound) * BINS_A_NAT)));
     counts[bin] = (counts[bin] as number) + 1;
     sums[bin] = (sums[bin] as number) + Math.exp(bound - largest);
   }
   return { counts, sums };
+}
+
+function largestOf(bounds: Float32Array): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let j = 0; j < bounds.length; j++) if ((bounds[j] as number) > largest) largest = bounds[j] as number;
+  return largest;
 }

@@ -92,8 +92,10 @@ function weighTail(
   const steps = valueSteps(query);
   const scale = logOf(head);
   let [perLength, constant, least] = [0, 0, 0];
-  for (const [i, position] of coded.entries()) {
-    const [low, high] = [lower[position] as number, upper[position] as number];
+  for (let i = 0; i < coded.length; i++) {
+    const position = coded[i] as number;
+    const low = lower[position] as number;
+    const high = upper[position] as number;
     const score = Math.fround((low + high) / 2);
     if (!Number.isFinite(score)) return undefined;
     scores[i] = score;
@@ -114,13 +116,22 @@ function weighTail(
 /** The step of a value's int8 codes, by its position: positions are asked for in ascending order. */
 function valueSteps({ segments, shape }: HeadQuery): (position: number) => number {
   const rows = PAGE_KEYS * codeDim(shape.headDim);
-  let at = 0;
+  let [end, opened, steps] = [0, -1, 0];
+  let segment = segments[0] as HeadQuery['segments'][number];
+  let { u16, u32 } = segment.region.views();
   return (position) => {
-    while (position >= (segments[at]?.to ?? Number.POSITIVE_INFINITY)) at++;
-    const { region, pages } = segments[at] as HeadQuery['segments'][number];
-    const { u16, u32 } = region.views();
-    const record = (u32[pages.table / 4 + Math.floor(position / PAGE_KEYS)] as number) + pages.headOffset;
-    return fromUpper16(u16[(record + pages.int4 + rows) / 2 + 2 * (position % PAGE_KEYS) + 1] as number);
+    for (let i = 0; position >= end; i++) {
+      segment = segments[i] as HeadQuery['segments'][number];
+      end = segment.to;
+      ({ u16, u32 } = segment.region.views());
+    }
+    const page = Math.floor(position / PAGE_KEYS);
+    if (page !== opened) {
+      const { pages } = segment;
+      steps = ((u32[pages.table / 4 + page] as number) + pages.headOffset + pages.int4 + rows) / 2;
+      opened = page;
+    }
+    return fromUpper16(u16[steps + 2 * (position % PAGE_KEYS) + 1] as number);
   };
 }
 

@@ -3,17 +3,7 @@ import type { Pages } from '../kernels.ts';
 import { BOX_KEYS, PAGE_KEYS } from '../layout.ts';
 import { fromUpper16, toUpper16 } from '../upper16.ts';
 import type { Views } from '../views.ts';
-import {
-  boundAddress,
-  boundOf,
-  bytes,
-  centreOf,
-  codedKey,
-  FACTOR_PARTS,
-  row8,
-  signByte,
-  signBytes,
-} from './codes.ts';
+import { boundAddress, boundOf, bytes, centreOf, codedKey, FACTOR_PARTS, row8, signByte, signBytes } from './codes.ts';
 import { exactRow } from './exact-rows.ts';
 import { rotated } from './rotation.ts';
 import { floatAbove, floatBelow } from './rounding.ts';
