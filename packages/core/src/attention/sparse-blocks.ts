@@ -15,11 +15,10 @@ import {
   homeOf,
   logOf,
   partOf,
-  readSum,
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { SCANNED_QUERIES, type Workspace } from '../cache/workspace.ts';
-import { distanceOfHalves, halfOf } from '../certificates/halves.ts';
+import { compareHalves, type HalvesEstimate } from '../certificates/halves.ts';
 import { scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
@@ -236,40 +235,13 @@ function attendPart(
   );
 }
 
-/** Of every row: the share of the softmax that the sample stands for, and how far the output may be off. */
-interface Estimates {
-  tailMass: Float32Array;
-  outputError: Float32Array;
-}
-
-/**
- * Adds the halves to the state, and tells from their difference how far each row's output may be off: see
- * `certificates/halves.ts`.
- */
-function mergeHalves(region: ThreadRegion, rows: number, d: number): Estimates {
-  const { kernels, views, workspace } = region;
+/** Adds the halves to the state, and tells from their difference how far each row's output may be off. */
+function mergeHalves(region: ThreadRegion, rows: number, d: number): HalvesEstimate {
+  const { kernels, workspace } = region;
   const { state, halfStates, queries: outputs } = workspace;
   for (const half of halfStates) kernels.mergeState(state, half, rows, d);
   kernels.finishState(state, rows, d, outputs, d * 4);
-  const tailMass = new Float32Array(rows);
-  const outputError = new Float32Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const total = logOf(readSum(views(), state + row * 8));
-    const a = halfOf(region, halfStates[0], rows, d, row);
-    const b = halfOf(region, halfStates[1], rows, d, row);
-    const start = outputs / 4 + row * d;
-    const output = views().f32.subarray(start, start + d);
-    const length = norm(output);
-    tailMass[row] = Math.min(1, Math.exp(a.logSum - total) + Math.exp(b.logSum - total));
-    outputError[row] = length > 0 ? distanceOfHalves(a, b, output, total) / length : Number.POSITIVE_INFINITY;
-  }
-  return { tailMass, outputError };
-}
-
-function norm(numbers: Float32Array): number {
-  let squared = 0;
-  for (let i = 0; i < numbers.length; i++) squared += (numbers[i] as number) ** 2;
-  return Math.sqrt(squared);
+  return compareHalves(region, { halves: halfStates, whole: state, outputs }, rows, d);
 }
 
 /** Notes the results of a block's rows; the bytes, which they read together, with the first. */
@@ -280,8 +252,9 @@ function note(
   bytesRead: number,
   resultOf: (row: number, bytesRead: number) => RowResult,
 ): void {
+  const views = exchange.views();
   for (let row = 0; row < rows; row++) {
     const index = (first + Math.floor(row / group)) * heads + keyValueHead * group + (row % group);
-    noteResult(exchange.views(), job, index, resultOf(row, row === 0 ? bytesRead : 0));
+    noteResult(views, job, index, resultOf(row, row === 0 ? bytesRead : 0));
   }
 }
