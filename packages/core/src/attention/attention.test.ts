@@ -2,12 +2,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createBench, errorRatio } from '../../test/attention-bench.ts';
 import { distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { arenaBytesFor } from '../../test/small-arena.ts';
 import { type Attention, type AttentionOptions, createAttention } from './attention.ts';
 
 const SHAPE = { layers: 2, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 2000 } as const;
 const DENSE = { policy: 'dense' } as const;
-/** A region of so much a thread, and some, holds two slabs or three beside the buffers of the threads. */
-const tinyArena = (threads: number) => (1 + 2.75 * Math.max(2, threads)) * 2 ** 16;
+/** A region holds two slabs, or as many more as the last page of WebAssembly has room for. */
+const tinyArena = (options: Partial<AttentionOptions> = {}) => arenaBytesFor(2, { ...SHAPE, ...options });
 
 const open: Attention[] = [];
 
@@ -25,12 +26,18 @@ describe('dense attention is within twice the error of plain float32', () => {
   it.for([
     ['one thread', {}],
     ['two threads', { threads: 2 }],
-    ['two threads and several regions', { threads: 2, arenaBytes: tinyArena(2) }],
-    ['one thread and several regions, in f32', { arenaBytes: tinyArena(2), precision: 'f32' }],
-    ['two threads and several regions, in int8', { threads: 2, arenaBytes: 20 * 2 ** 16, precision: 'int8' }],
+    ['two threads and several regions', { threads: 2, arenaBytes: tinyArena({ threads: 2 }) }],
+    ['one thread and several regions, in f32', { arenaBytes: tinyArena({ precision: 'f32' }), precision: 'f32' }],
+    [
+      'two threads and several regions, in int8',
+      { threads: 2, arenaBytes: tinyArena({ threads: 2, precision: 'int8' }), precision: 'int8' },
+    ],
     ['memory that is not shared', { shared: false, threads: 2 }],
     ['reference kernels', { kernels: 'reference' }],
-    ['reference kernels, two threads, several regions', { kernels: 'reference', threads: 2, arenaBytes: tinyArena(2) }],
+    [
+      'reference kernels, two threads, several regions',
+      { kernels: 'reference', threads: 2, arenaBytes: tinyArena({ threads: 2 }) },
+    ],
     ['large groups', { heads: 24, threads: 2 }],
     ['one head', { heads: 1, keyValueHeads: 1, headDim: 8, threads: 2 }],
   ] as [string, Partial<AttentionOptions>][])('with %s', async ([, options]) => {
@@ -107,7 +114,7 @@ describe('a prompt', () => {
   });
 
   it('has room for its queries when the cache has filled its first arena', async () => {
-    const bench = await benchOf(4, { threads: 2, arenaBytes: tinyArena(2) });
+    const bench = await benchOf(4, { threads: 2, arenaBytes: tinyArena({ threads: 2 }) });
     bench.append(300);
     expect(bench.attention.cache.regions.length).toBeGreaterThan(1);
     for (const [position, count] of [
@@ -136,7 +143,7 @@ describe('a prompt', () => {
 
 describe('threads', () => {
   it('learn of regions and policies that come while they sleep', async () => {
-    const bench = await benchOf(6, { threads: 3, arenaBytes: tinyArena(3) });
+    const bench = await benchOf(6, { threads: 3, arenaBytes: tinyArena({ threads: 3 }) });
     const { attention } = bench;
     let regions = 0;
     for (let n = 64; n <= 512; n += 64) {
@@ -157,7 +164,7 @@ describe('threads', () => {
 
   it('see all of a memory that grew while they were being told of it', async () => {
     const results = async (threads: number) => {
-      const bench = await benchOf(20, { threads, arenaBytes: tinyArena(3) });
+      const bench = await benchOf(20, { threads, arenaBytes: tinyArena({ threads: 3 }) });
       const outputs: Float32Array[] = [];
       for (let n = 100; n <= 300; n += 100) {
         bench.append(100);
@@ -182,7 +189,7 @@ describe('threads', () => {
   });
 
   it('see what is written over, when the cache has been cut', async () => {
-    const bench = await benchOf(7, { threads: 2, arenaBytes: tinyArena(2) });
+    const bench = await benchOf(7, { threads: 2, arenaBytes: tinyArena({ threads: 2 }) });
     const { attention } = bench;
     for (const [length, more] of [
       [0, 400],
@@ -210,7 +217,12 @@ describe('threads', () => {
       { position: 360, count: 40, policy: { policy: 'window', budget: 'power:2,0.6' } },
     ];
     const results = [];
-    for (const options of [{ threads: 1 }, { threads: 2 }, { threads: 3 }, { threads: 2, arenaBytes: tinyArena(2) }]) {
+    for (const options of [
+      { threads: 1 },
+      { threads: 2 },
+      { threads: 3 },
+      { threads: 2, arenaBytes: tinyArena({ threads: 2 }) },
+    ]) {
       const bench = await benchOf(8, options);
       bench.append(400);
       results.push(

@@ -25,7 +25,9 @@ export interface AttentionBytes {
   /** Keys and values, when the cache is full. */
   cache: number;
   cachePerToken: number;
-  /** Buffers of the threads, and the queries, outputs and open pages of the largest chunk. */
+  /** Rows of the pages that are open while the largest chunk is read, where they do not lie in the cache's pages. */
+  open: number;
+  /** Buffers of the threads, and the queries and outputs of the largest chunk. */
   work: number;
 }
 
@@ -43,6 +45,7 @@ export function attentionBytes(size: AttentionSize, chunk: number): AttentionByt
   return {
     cache: pagesFor(capacity) * slab,
     cachePerToken: slab / PAGE_KEYS,
-    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange + open,
+    open,
+    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange,
   };
 }

@@ -3,6 +3,7 @@ import { createBench, errorRatio, headRows } from '../../test/attention-bench.ts
 import { expectError } from '../../test/errors.ts';
 import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createAttention } from '../attention/attention.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { PLANES } from '../kernels/layout.ts';
@@ -11,8 +12,8 @@ import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyPlanes } from './poli
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
 const SPARSE = POLICY_NAMES.filter((name) => name !== 'dense');
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
-/** The buffers of two threads, and seven slabs of the eleven. */
-const TWO_REGIONS = { arenaBytes: 10 * 2 ** 16, threads: 2 };
+/** Seven slabs of the eleven in a region. */
+const TWO_REGIONS = { arenaBytes: arenaBytesFor(7, { ...SHAPE, planes: PLANES, threads: 2 }), threads: 2 };
 /** Budgets of all keys. */
 const WHOLE = ['fixed:700', 'fraction:1', 'power:1,1', 'log:1e6'];
 

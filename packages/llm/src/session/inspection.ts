@@ -79,7 +79,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const costs = isGuardable(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
   const below = (costs && denseBelow(policy, costs, tokens)) ?? null;
   const weights = memory.packed + memory.mapped + memory.segments;
-  const work = sizes.work + activationBytes(config);
+  const work = sizes.work + sizes.open + activationBytes(config);
   const young = policy.kind === 'dense' ? 0 : threads * YOUNG_BYTES;
   const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + young;
   const tokenizer = config.vocabularySize * TOKEN_BYTES;
