@@ -12,6 +12,7 @@ export type { LoadOptions, LoadProgress } from './model-file.ts';
 export type { Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type {
+  AttentionEvent,
   EvaluateOptions,
   Evaluation,
   GenerateOptions,

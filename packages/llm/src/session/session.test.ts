@@ -57,6 +57,32 @@ describe('a session', () => {
     expect((await fresh.generate(prompt, { maxTokens: 8 }).result).text).toBe(second.text);
   });
 
+  it('shows the attention of every layer, and undoes a pass that the observer ends', async () => {
+    await using session = await model.createSession();
+    const tokens = Int32Array.from(model.tokenizer.encode(TEXT)).subarray(0, 200);
+    const { layers, heads, headDim } = model.config;
+    const seen: string[] = [];
+    const passes = session.evaluate(tokens, {
+      chunkTokens: 128,
+      onAttention({ layer, position, queries, outputs, attention }) {
+        expect(queries.length).toBe(outputs.length);
+        seen.push(`${layer} at ${position}: ${queries.length / (heads * headDim)}`);
+        const policy = { policy: 'dense' };
+        expect(attention.attend({ layer, position, queries, policy }).outputs).toEqual(outputs);
+      },
+    });
+    for await (const _ of passes);
+    const each = (pass: string) => Array.from({ length: layers }, (_, layer) => `${layer} at ${pass}`);
+    expect(seen).toEqual([...each('0: 128'), ...each('128: 72')]);
+    const failing = session.evaluate(tokens, {
+      onAttention() {
+        throw new Error('enough');
+      },
+    });
+    await expect(failing.next()).rejects.toThrow('enough');
+    expect((await session.generate(TEXT, { maxTokens: 1 }).result).reusedTokens).toBe(200);
+  });
+
   it('forgets what another prompt does not begin with', async () => {
     await using session = await model.createSession();
     await session.generate(`${TEXT}one`, { maxTokens: 4 }).result;

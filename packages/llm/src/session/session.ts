@@ -76,7 +76,24 @@ export interface EvaluateOptions {
   sharing?: boolean;
   /** Whether logits are wanted; without them `logits` is empty, and reading is faster. Default: true. */
   logits?: boolean;
+  /**
+   * Called after the attention of each layer, for measuring what heads do. The cache has the keys of the tokens, not
+   * committed yet. What it throws ends the pass, and the cache is as it was before.
+   */
+  onAttention?: (event: AttentionEvent) => void;
   signal?: AbortSignal;
+}
+
+/** The attention of one layer to some consecutive tokens. */
+export interface AttentionEvent {
+  layer: number;
+  /** Position of the first token. */
+  position: number;
+  /** Queries after RoPE, not scaled, and the outputs of the heads: (count, heads, headDim) each, valid during the call. */
+  queries: Float32Array;
+  outputs: Float32Array;
+  /** To attend again, in another way, and to read keys and values. */
+  attention: Attention;
 }
 
 /** What a model makes of some consecutive tokens. */
@@ -227,6 +244,7 @@ export class Session {
       chunkTokens = EVALUATED_TOKENS,
       sharing = false,
       logits: wanted = true,
+      onAttention,
       signal,
     } = options;
     const release = this.#acquire();
@@ -235,7 +253,7 @@ export class Session {
         const position = this.#tokens.length;
         const chunk = tokens.subarray(from, from + chunkTokens);
         this.#checkRoom(position + chunk.length);
-        const step = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing);
+        const step = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing, onAttention);
         yield { position, logits: step.logits, attention: step.report, attentionMs: step.attentionMs };
       }
     } finally {
@@ -316,6 +334,7 @@ export class Session {
     signal: AbortSignal | undefined,
     wanted: 'last' | 'all' | 'none' = 'last',
     sharing = false,
+    onAttention?: EvaluateOptions['onAttention'],
   ): Promise<Step> {
     const { cache } = this.#attention;
     const position = this.#tokens.length;
@@ -329,6 +348,7 @@ export class Session {
         const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
         addReport(report, part);
         attentionMs += performance.now() - started;
+        onAttention?.({ layer, position, queries: q, outputs, attention: this.#attention });
         return outputs;
       };
       const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
