@@ -2,8 +2,9 @@
 import { availableParallelism } from 'node:os';
 import type { DenseModel, ModelConfig } from '../model/index.ts';
 import type { Precision as DensePrecision } from '../onnx/index.ts';
-import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
+import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
+import { encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 
 /** A loaded model. Sessions share its weights. */
@@ -20,6 +21,10 @@ export interface Model extends AsyncDisposable {
   readonly stretched: boolean;
   readonly precision: DensePrecision;
   readonly threads: number;
+  /** The text that the model expects for a chat, up to where its answer begins. Throws `chat-template-missing`. */
+  renderChat(messages: readonly ChatMessage[]): string;
+  /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
+  encode(prompt: Prompt): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
   /** Frees the weights. Dispose of the sessions first; disposing again does nothing. */
   dispose(): Promise<void>;
@@ -52,6 +57,7 @@ interface Parts {
 function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cacheFolder }: Parts): Model {
   const { config, precision, context: contextLength } = dense;
   const dispose = () => dense.dispose();
+  const renderChat = (messages: readonly ChatMessage[]) => chatTemplate().render(messages);
   return {
     name,
     path,
@@ -61,14 +67,10 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cach
     stretched: contextLength > config.contextLength,
     precision,
     threads,
+    renderChat,
+    encode: (prompt) => encodePrompt(prompt, { tokenizer, renderChat }),
     createSession: (options) =>
-      createSession(
-        {
-          ...{ dense, tokenizer, contextLength, threads, cacheFolder },
-          renderChat: (messages) => chatTemplate().render(messages),
-        },
-        options,
-      ),
+      createSession({ dense, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

@@ -64,8 +64,9 @@ describe('a session', () => {
     const seen: string[] = [];
     const passes = session.evaluate(tokens, {
       chunkTokens: 128,
-      onAttention({ layer, position, queries, outputs, attention }) {
+      onAttention({ layer, position, queries, outputs, report, attention }) {
         expect(queries.length).toBe(outputs.length);
+        expect(report.rows).toBe(queries.length / headDim);
         seen.push(`${layer} at ${position}: ${queries.length / (heads * headDim)}`);
         const policy = { policy: 'dense' };
         expect(attention.attend({ layer, position, queries, policy }).outputs).toEqual(outputs);
@@ -231,9 +232,17 @@ describe('a session', () => {
     });
   });
 
+  it('says which tokens it reads of a prompt', async () => {
+    await using session = await model.createSession();
+    await session.generate(TEXT, { maxTokens: 1 }).result;
+    expect([...model.encode(TEXT)]).toEqual(session.tokens);
+    expect(() => model.encode('')).toThrow(expect.objectContaining({ code: 'prompt-empty' }));
+  });
+
   it('says that nano has no chat template', async () => {
     await using session = await model.createSession();
     const chat = [{ role: 'user', content: 'Hello' }];
+    expect(() => model.encode(chat)).toThrow(expect.objectContaining({ code: 'chat-template-missing' }));
     await expect(session.generate(chat).result).rejects.toMatchObject({ code: 'chat-template-missing' });
   });
 

@@ -92,6 +92,8 @@ export interface AttentionEvent {
   /** Queries after RoPE, not scaled, and the outputs of the heads: (count, heads, headDim) each, valid during the call. */
   queries: Float32Array;
   outputs: Float32Array;
+  /** What these heads read, and how exact they say that they are. */
+  report: AttentionReport;
   /** To attend again, in another way, and to read keys and values. */
   attention: Attention;
 }
@@ -348,7 +350,7 @@ export class Session {
         const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
         addReport(report, part);
         attentionMs += performance.now() - started;
-        onAttention?.({ layer, position, queries: q, outputs, attention: this.#attention });
+        onAttention?.({ layer, position, queries: q, outputs, report: part, attention: this.#attention });
         return outputs;
       };
       const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
