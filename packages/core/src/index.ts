@@ -10,7 +10,14 @@ export { measureStepCosts, type StepShape } from './attention/guard.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
 export { denseBelow, type StepCosts } from './attention/step-costs.ts';
-export { BUDGETS, type Budget, type BudgetContext, type BudgetKind, parseBudget } from './budgets/index.ts';
+export {
+  BUDGETS,
+  type Budget,
+  type BudgetContext,
+  type BudgetKind,
+  type BudgetPlan,
+  parseBudget,
+} from './budgets/index.ts';
 export { type HeadNorms, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
 export type { CacheShape } from './cache/shape.ts';
 export type { Region, Segment } from './cache/slabs.ts';

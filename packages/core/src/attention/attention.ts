@@ -237,11 +237,18 @@ export class Attention {
   }
 
   #policyIndex(spec: PolicySpec): number {
-    const { policy, budget, certify } = spec;
+    const { policy, budget, plan, certify } = spec;
     const known = this.#policies.findIndex(
-      (other) => other.policy === policy && other.budget === budget && other.certify === certify,
+      (other) => other.policy === policy && other.budget === budget && other.plan === plan && other.certify === certify,
     );
     if (known !== -1) return known;
+    const { layers } = this.cache.shape;
+    invariant(plan === undefined || (plan.layers === layers && plan.heads === this.heads), () => ({
+      code: 'invalid-argument',
+      problem: 'The plan is that of another model.',
+      found: `${plan?.layers} layers of ${plan?.heads} heads, where there are ${layers} of ${this.heads}`,
+      remedy: 'Make one from a law of this model.',
+    }));
     const missing = policyPlanes(spec).filter((plane) => !this.cache.shape.planes.includes(plane));
     invariant(missing.length === 0, () => ({
       code: 'invalid-argument',
@@ -249,7 +256,12 @@ export class Attention {
       found: this.cache.shape.planes.join(', ') || 'none but the exact one',
       remedy: `Create it with the planes ${missing.join(', ')}: see policyPlanes.`,
     }));
-    this.#policies.push({ policy, ...(budget !== undefined && { budget }), ...(certify !== undefined && { certify }) });
+    this.#policies.push({
+      policy,
+      ...(budget !== undefined && { budget }),
+      ...(plan !== undefined && { plan }),
+      ...(certify !== undefined && { certify }),
+    });
     this.#opened.push(createPolicy(spec));
     this.#thread = undefined;
     return this.#policies.length - 1;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { expectError } from '../../test/errors.ts';
-import type { BudgetKind } from './budget.ts';
+import type { Budget, BudgetContext, BudgetKind } from './budget.ts';
 import { parseBudget } from './index.ts';
 
 export interface BudgetSamples {
@@ -17,17 +17,26 @@ const LENGTHS = [...Array.from({ length: 3000 }, (_, i) => i + 1), 8192, 32_768,
 
 const at = (n: number) => ({ n, layer: 3, head: 5 });
 
+/** What holds of the keys that any budget gives a head: each a whole number from 1 to n. Returns them. */
+export function expectKeys(
+  budget: Budget,
+  head: Omit<BudgetContext, 'n'>,
+  lengths: readonly number[] = LENGTHS,
+): number[] {
+  return lengths.map((n) => {
+    const keys = budget.keys({ ...head, n });
+    if (!Number.isInteger(keys) || keys < 1 || keys > n) expect.fail(`${budget.name} of ${n}: ${keys}`);
+    return keys;
+  });
+}
+
 export function describeBudget(kind: BudgetKind, { right, wrong }: BudgetSamples): void {
   describe(`the budget ${kind.usage}`, () => {
     it.for(right)('%o: is a whole number of keys from 1 to n, that does not fall as n grows', (parameters) => {
       const budget = kind.create(parameters);
-      let before = 0;
-      for (const n of LENGTHS) {
-        const keys = budget.keys(at(n));
-        if (!Number.isInteger(keys) || keys < 1 || keys > n || keys < before) {
-          expect.fail(`${budget.name} of ${n}: ${keys}, after ${before}`);
-        }
-        before = keys;
+      const keys = expectKeys(budget, { layer: 3, head: 5 });
+      for (const [i, each] of keys.entries()) {
+        if (each < (keys[i - 1] ?? 0)) expect.fail(`${budget.name} of ${LENGTHS[i]}: ${each}, after ${keys[i - 1]}`);
       }
       if (budget.tailMass !== undefined) {
         expect(budget.tailMass).toBeGreaterThanOrEqual(0);

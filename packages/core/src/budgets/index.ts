@@ -8,6 +8,7 @@ import mass from './mass.ts';
 import power from './power.ts';
 
 export type { Budget, BudgetContext, BudgetKind } from './budget.ts';
+export { type BudgetPlan, openPlan } from './plan.ts';
 
 /** A new kind of budget is a file beside this one and an entry here. */
 export const BUDGETS: readonly BudgetKind[] = [fixed, fraction, power, log, mass];

@@ -1,7 +1,7 @@
 /**
  * A policy: budget, selector and tail estimate, under one name. `dense` has none of them and reads every key.
  */
-import { type Budget, parseBudget } from '../budgets/index.ts';
+import { type Budget, type BudgetPlan, openPlan, parseBudget } from '../budgets/index.ts';
 import type { HeadQuery } from '../cache/head-query.ts';
 import { KeysieveError } from '../errors.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
@@ -16,8 +16,10 @@ import { type Attended, attendSieve } from './sieve-step.ts';
 export interface PolicySpec {
   /** One of `POLICY_NAMES`. */
   policy: string;
-  /** As `parseBudget` reads it. Default: `fixed:256`. Not looked at by `dense`. */
+  /** As `parseBudget` reads it, or what `plan` is called. Default: `fixed:256`. Not looked at by `dense`. */
   budget?: string;
+  /** Keys for every head on its own, as `planBudget` divides them by a law. */
+  plan?: BudgetPlan;
   /**
    * Largest share of the softmax that may stay unread, certified: a row whose certificate does not say so reads more
    * keys, by the bounds of the plane `int8`, in the end all. More than 0, at most 1. Default: none is asked for.
@@ -92,7 +94,7 @@ interface PolicyParts {
 export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES)];
 
 /** The policy that `spec` names. Throws `invalid-argument`. */
-export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, certify }: PolicySpec): Policy {
+export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, certify }: PolicySpec): Policy {
   const certifier = certify === undefined ? undefined : createCertifier(certify);
   if (name === 'dense') return { kind: 'dense', name };
   const parts = SPARSE_POLICIES[name];
@@ -110,7 +112,7 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, certify }:
   const policy = {
     kind: 'sparse',
     name,
-    budget: parseBudget(budget),
+    budget: plan === undefined ? parseBudget(budget) : openPlan(budget, plan),
     tail: tail(),
     ...(attend && { attend }),
   } as const;
