@@ -38,14 +38,14 @@ export function oracleKeys({ scores, logSum }: DenseRow, share: number): number 
   return weights.length - dropped;
 }
 
-/** ||found - truth|| / ||truth|| */
-export function relativeError(found: ArrayLike<number>, truth: Float64Array): number {
+/** ||found - truth|| / ||truth||; 0 where both are 0. */
+export function relativeError(found: ArrayLike<number>, truth: ArrayLike<number>): number {
   let [error, norm] = [0, 0];
   for (let i = 0; i < truth.length; i++) {
     error += ((found[i] as number) - (truth[i] as number)) ** 2;
     norm += (truth[i] as number) ** 2;
   }
-  return Math.sqrt(error / norm);
+  return error === 0 ? 0 : Math.sqrt(error / norm);
 }
 
 /**

@@ -1,7 +1,6 @@
 /** What a measurement was made with: to be printed beside every figure. */
-import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
-import { packageFile } from '../package-file.ts';
+import { packageVersion } from '../package-file.ts';
 
 export interface Machine {
   processor: string;
@@ -30,6 +29,5 @@ export function machineOf(): Machine {
 }
 
 export function versionsOf(peers: Readonly<Record<string, string>> = {}): Versions {
-  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string };
-  return { keysieve: version, node: process.version, ...peers };
+  return { keysieve: packageVersion(), node: process.version, ...peers };
 }

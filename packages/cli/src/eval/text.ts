@@ -1,162 +1,198 @@
 /**
  * What policies cost on a text: the context is read once, and then its last tokens go through dense attention and
- * through every policy, over the same cache.
+ * through every policy, over the same cache; once more for each policy that the context is to be read with.
  */
-import type { Model, Session } from '@keysieve/llm';
-import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
-import { indexOfLargest, klDivergence, logProbabilities, mean, quantile } from './divergence.ts';
+import type { PolicySpec } from 'keysieve';
+import type { AttentionFigures, LayerFigures } from './audit.ts';
+import { mean, quantile } from './divergence.ts';
+import { type Interval, meanInterval } from './interval.ts';
+import {
+  type ComparedText,
+  measurePolicy,
+  type PolicyMeasurement,
+  predictDensely,
+  type Reference,
+  readContext,
+  type StepFigures,
+  specName,
+  timeSteps,
+} from './predictions.ts';
+import type { SavedResults } from './saved-results.ts';
 
 export interface TextEvaluation {
+  /** Tokens of the context, those that are compared among them. */
   tokens: number;
   last: number;
-  dense: { nll: number; msPerToken: number };
+  audited: number;
+  dense: {
+    /** Mean negative log-likelihood of the last tokens, in nats. */
+    nll: number;
+    /** Bytes that dense attention reads for each key of the context and key-value head. */
+    bytesPerKey: number;
+    msPerToken: number;
+    attentionMsPerToken: number;
+  };
+  /** What the context was read with, and how long that took. */
+  prefills: { policy: string; budget: string | null; ms: number }[];
   policies: PolicyEvaluation[];
 }
 
-export interface PolicyEvaluation {
+export interface PolicyEvaluation extends AttentionFigures {
   policy: string;
   budget: string | null;
-  /** Whether the context, too, was read by the policy, or densely. */
-  prefill: 'dense' | 'policy';
-  /** Mean negative log-likelihood of the last tokens, in nats. */
+  /** What the context was read with. */
+  prefill: { policy: string; budget: string | null };
+  /** Mean negative log-likelihood of the last tokens, in nats, and how much more that is than with dense attention. */
   nll: number;
   deltaNll: number;
-  /** Divergence of the predictions from those of dense attention: mean and 95th percentile over the last tokens, in nats. */
-  kl: { mean: number; p95: number };
+  /**
+   * Divergence of the predictions from those of dense attention after a dense prefill, in nats: mean and 95th percentile
+   * over the last tokens, and the interval that the mean is in with a probability of .95 (bootstrap over the tokens).
+   */
+  kl: { mean: number; p95: number; interval: Interval };
   /** Share of the tokens where both give the same likeliest token. */
   top1: number;
-  /** Of the heads' outputs, as the certificates have it; null where nothing is known of at least one. */
-  outputError: { mean: number | null; max: number | null };
-  tailMass: { mean: number; max: number };
-  certificate: CertificateKind;
-  /** Keys that a head read exactly, and by their codes; bytes read for each key of the context and key-value head. */
-  keysRead: number;
-  keysCoded: number;
-  bytesPerKey: number;
-  /** Share of the rows that were attended densely. */
-  dense: number;
+  /** Median time of a decoding step of one token, and of the attention in it. */
   msPerToken: number;
+  attentionMsPerToken: number;
+  layers: LayerFigures[];
 }
 
-export interface TextOptions {
-  model: Model;
-  session: Session;
-  tokens: Int32Array;
-  /** Tokens at the end that are compared. */
-  last: number;
+export interface TextOptions extends ComparedText {
   policies: readonly PolicySpec[];
-  /** Policies that read the whole context, too, by blocks; the last tokens as well. */
+  /** What the context is read with, before every policy. */
   prefills: readonly PolicySpec[];
-  signal: AbortSignal;
-  onProgress(what: string, done: number, total: number): void;
+  /** Decoding steps that are timed. */
+  timed: number;
+  /** Of the resampling that intervals come from. */
+  seed: number;
+  saved: SavedResults;
+  /** Looks at each result as it comes; false leaves out the remaining budgets of that policy. Default: none are. */
+  goOn?(result: Pick<PolicyEvaluation, 'kl'>): boolean;
 }
 
-/** Tokens of a pass that reads, and of one whose predictions are compared: their logits are held at once. */
-const READ_TOKENS = 512;
-const COMPARED_TOKENS = 64;
+const DENSE: PolicySpec = { policy: 'dense' };
 
+/** Evaluates what is not saved already. */
 export async function evaluateText(options: TextOptions): Promise<TextEvaluation> {
-  const { tokens, last, policies, prefills } = options;
-  // The prediction of a token is made by the one before it.
-  const context = tokens.length - last - 1;
-  await read(options, 'reading', 0, context);
-  const reference = await predict(options, { policy: 'dense' }, context, false);
-  const dense = { nll: mean(reference.nll), msPerToken: reference.milliseconds / last };
-  const results: PolicyEvaluation[] = [];
-  for (const spec of policies) {
-    results.push(summarise(options, spec, 'dense', reference, await predict(options, spec, context, false, reference)));
-  }
-  for (const spec of prefills) {
-    options.session.truncate(0);
-    await read(options, `reading with ${spec.policy}`, 0, context, spec);
-    results.push(summarise(options, spec, 'policy', reference, await predict(options, spec, context, true, reference)));
-  }
-  return { tokens: tokens.length, last, dense, policies: results };
-}
-
-/** Reads tokens [from, to) into the cache, and leaves them there. */
-async function read(
-  { session, tokens, signal, onProgress }: TextOptions,
-  what: string,
-  from: number,
-  to: number,
-  attention: PolicySpec = { policy: 'dense' },
-): Promise<void> {
-  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, signal };
-  onProgress(what, from, to);
-  for await (const { position } of session.evaluate(tokens.subarray(from, to), options)) {
-    onProgress(what, Math.min(to, position + READ_TOKENS), to);
-  }
-}
-
-/** Predictions of the last tokens. */
-interface Predictions {
-  /** Of each token: ln of all probabilities; kept for the dense reference only. */
-  distributions: Float64Array[];
-  nll: number[];
-  best: number[];
-  kl: number[];
-  report: AttentionReport;
-  milliseconds: number;
-}
-
-/** Sends the last tokens through a policy, and forgets them again. Without a reference, it is one itself. */
-async function predict(
-  { model, session, tokens, last, signal, onProgress }: TextOptions,
-  attention: PolicySpec,
-  context: number,
-  sharing: boolean,
-  reference?: Predictions,
-): Promise<Predictions> {
-  const { vocabularySize } = model.config;
-  const found: Predictions = { distributions: [], nll: [], best: [], kl: [], report: emptyReport(), milliseconds: 0 };
-  const options = { attention, chunkTokens: COMPARED_TOKENS, sharing, signal };
-  const what = attention.budget === undefined ? attention.policy : `${attention.policy} ${attention.budget}`;
-  let started = performance.now();
-  onProgress(what, 0, last);
-  for await (const { logits, attention: report } of session.evaluate(tokens.subarray(context, -1), options)) {
-    found.milliseconds += performance.now() - started;
-    addReport(found.report, report);
-    for (let row = 0; row < logits.length / vocabularySize; row++) {
-      const index = found.nll.length;
-      const distribution = logProbabilities(logits.subarray(row * vocabularySize, (row + 1) * vocabularySize));
-      found.nll.push(-(distribution[tokens[context + index + 1] as number] as number));
-      found.best.push(indexOfLargest(distribution));
-      if (reference === undefined) found.distributions.push(distribution);
-      else found.kl.push(klDivergence(reference.distributions[index] as Float64Array, distribution));
+  const { tokens, last, audited, policies, prefills, seed } = options;
+  const steps = createSteps(options);
+  const reference = await steps.reference();
+  const measured: Measured[] = [];
+  for (const prefill of prefills) {
+    const ended = new Set<string>();
+    for (const spec of policies) {
+      if (ended.has(spec.policy)) continue;
+      const measurement = await steps.measure(spec, prefill);
+      measured.push({ spec, prefill, measurement });
+      if (options.goOn?.(summarise(measurement, reference, seed)) === false) ended.add(spec.policy);
     }
-    onProgress(what, found.nll.length, last);
-    started = performance.now();
   }
-  session.truncate(context);
-  return found;
+  const times = await steps.time([DENSE, ...measured.map(({ spec }) => spec)]);
+  const ways: TextEvaluation['prefills'] = [];
+  for (const prefill of prefills) ways.push({ ...named(prefill), ms: await steps.readMs(prefill) });
+  return {
+    ...{ tokens: tokens.length, last, audited: Math.min(audited, last) },
+    dense: { nll: mean(reference.nll), ...stepOf(times, DENSE) },
+    prefills: ways,
+    policies: measured.map(({ spec, prefill, measurement }) => ({
+      ...{ ...named(spec), prefill: named(prefill) },
+      ...summarise(measurement, reference, seed),
+      // A pass of many tokens counts a key that dense attention reads for several of them once.
+      ...(spec.policy === 'dense' ? stepOf(times, spec) : timeOf(times, spec)),
+      layers: measurement.layers,
+    })),
+  };
 }
 
-function summarise(
-  { last, model }: TextOptions,
-  { policy, budget }: PolicySpec,
-  prefill: 'dense' | 'policy',
-  dense: Predictions,
-  found: Predictions,
-): PolicyEvaluation {
-  const { report } = found;
-  const finite = (x: number) => (Number.isFinite(x) ? x : null);
-  const group = model.config.heads / model.config.keyValueHeads;
+interface Measured {
+  spec: PolicySpec;
+  prefill: PolicySpec;
+  measurement: PolicyMeasurement;
+}
+
+type DenseFigures = Pick<Reference, 'nll'>;
+
+/** The steps of an evaluation: each gives what is saved, or does its work, and saves what comes of it. */
+function createSteps(options: TextOptions) {
+  const { saved, timed } = options;
+  let context: string | undefined;
+  let reference: Reference | undefined;
+
+  async function kept<T>(key: object, work: () => Promise<T>): Promise<T> {
+    const before = saved.find<T>(key);
+    if (before !== undefined) return before;
+    const result = await work();
+    await saved.keep(key, result);
+    return result;
+  }
+
+  /** Sees to it that the context is in the cache, read with a policy. */
+  async function read(spec: PolicySpec): Promise<void> {
+    if (context === specName(spec)) return;
+    const milliseconds = await readContext(options, spec);
+    context = specName(spec);
+    await saved.keep({ read: spec }, milliseconds);
+  }
+
+  /** The dense predictions with their logits, which are not saved: they are as large as the model's vocabulary. */
+  async function predictions(): Promise<Reference> {
+    if (reference !== undefined) return reference;
+    await read(DENSE);
+    reference = await predictDensely(options);
+    return reference;
+  }
+
   return {
-    policy,
-    budget: budget ?? null,
-    prefill,
-    nll: mean(found.nll),
-    deltaNll: mean(found.nll) - mean(dense.nll),
-    kl: { mean: mean(found.kl), p95: quantile(found.kl, 0.95) },
-    top1: mean(found.best.map((token, i) => (token === dense.best[i] ? 1 : 0))),
-    outputError: { mean: finite(report.outputError.sum / report.rows), max: finite(report.outputError.max) },
-    tailMass: { mean: report.tailMass.sum / report.rows, max: report.tailMass.max },
-    certificate: report.certificate,
-    keysRead: report.keysRead / report.rows,
-    keysCoded: report.keysCoded / report.rows,
-    bytesPerKey: report.bytesRead / (report.keys / group),
-    dense: report.rowsDense / report.rows,
-    msPerToken: found.milliseconds / last,
+    reference: () =>
+      kept<DenseFigures>({ reference: DENSE }, async () => {
+        const { nll } = await predictions();
+        return { nll };
+      }),
+    measure: (spec: PolicySpec, prefill: PolicySpec) =>
+      kept<PolicyMeasurement>({ measured: spec, prefill }, async () => {
+        const dense = await predictions();
+        await read(prefill);
+        return measurePolicy(options, spec, dense);
+      }),
+    time(specs: readonly PolicySpec[]) {
+      const distinct = [...new Map(specs.map((spec) => [specName(spec), spec])).values()];
+      return kept<Times>({ timed: distinct, rounds: timed }, async () => {
+        await read(DENSE);
+        const times = await timeSteps(options, distinct, timed);
+        return Object.fromEntries(distinct.map((spec, i) => [specName(spec), times[i] as StepFigures]));
+      });
+    },
+    async readMs(spec: PolicySpec) {
+      const before = saved.find<number>({ read: spec });
+      if (before !== undefined) return before;
+      await read(spec);
+      return saved.find<number>({ read: spec }) as number;
+    },
+  };
+}
+
+type Times = Record<string, StepFigures>;
+
+function timeOf(times: Times, spec: PolicySpec) {
+  const { milliseconds, attentionMs } = times[specName(spec)] as StepFigures;
+  return { msPerToken: milliseconds, attentionMsPerToken: attentionMs };
+}
+
+const stepOf = (times: Times, spec: PolicySpec) => ({
+  bytesPerKey: (times[specName(spec)] as StepFigures).bytesPerKey,
+  ...timeOf(times, spec),
+});
+
+const named = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
+
+function summarise(measurement: PolicyMeasurement, dense: DenseFigures, seed: number) {
+  const { nll, kl, agrees, layers: _, ...figures } = measurement;
+  return {
+    nll: mean(nll),
+    deltaNll: mean(nll) - mean(dense.nll),
+    kl: { mean: mean(kl), p95: quantile(kl, 0.95), interval: meanInterval(kl, seed) },
+    top1: mean(agrees.map((same) => (same ? 1 : 0))),
+    ...figures,
   };
 }

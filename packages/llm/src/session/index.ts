@@ -20,3 +20,4 @@ export type {
   Session,
   SessionOptions,
 } from './session.ts';
+export { defaultCachePrecision } from './session.ts';

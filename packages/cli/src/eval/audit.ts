@@ -1,0 +1,94 @@
+/**
+ * What the heads of each layer read while tokens go through a policy, and how far their outputs are from those of dense
+ * attention with the same queries, keys and values.
+ */
+import type { AttentionEvent } from '@keysieve/llm';
+import { type AttentionReport, addReport, type CertificateKind, emptyReport } from 'keysieve';
+import { relativeError } from '../bench/dense64.ts';
+import { mean, quantile } from './divergence.ts';
+
+/** Some heads, over the tokens that were compared. */
+export interface AttentionFigures {
+  /** Of the heads' outputs, ||o' - o|| / ||o||, measured against dense attention on the audited tokens. */
+  outputError: { mean: number; p95: number };
+  /** The same, as the policy itself has it, over all compared tokens: a bound or an estimate, as `certificate` says. */
+  estimatedError: { mean: number | null; max: number | null };
+  /** Share of the softmax that was not read exactly, as the policy has it: a bound, or an estimate. */
+  tailMass: { mean: number; max: number };
+  certificate: CertificateKind;
+  /** Keys that a head read exactly for a token, and by their codes. */
+  keysRead: number;
+  keysCoded: number;
+  /** Bytes read for each key of the context and key-value head. */
+  bytesPerKey: number;
+  /** Share of the heads that were attended densely. */
+  denseShare: number;
+}
+
+export interface LayerFigures extends AttentionFigures {
+  layer: number;
+}
+
+export interface AuditShape {
+  layers: number;
+  heads: number;
+  keyValueHeads: number;
+  headDim: number;
+}
+
+export interface Audit {
+  /** Of `EvaluateOptions`. */
+  onAttention(event: AttentionEvent): void;
+  figures(): AttentionFigures;
+  layers(): LayerFigures[];
+}
+
+/** Watches every token; at the positions of `audited` it attends once more, densely. */
+export function createAudit(
+  { layers, heads, keyValueHeads, headDim }: AuditShape,
+  audited: ReadonlySet<number>,
+): Audit {
+  const reports = Array.from({ length: layers }, emptyReport);
+  const errors = Array.from({ length: layers }, (): number[] => []);
+  const width = heads * headDim;
+  const figuresOf = (report: AttentionReport, measured: readonly number[]): AttentionFigures => ({
+    outputError: { mean: mean(measured), p95: quantile(measured, 0.95) },
+    estimatedError: { mean: finite(report.outputError.sum / report.rows), max: finite(report.outputError.max) },
+    tailMass: { mean: report.tailMass.sum / report.rows, max: report.tailMass.max },
+    certificate: report.certificate,
+    keysRead: report.keysRead / report.rows,
+    keysCoded: report.keysCoded / report.rows,
+    bytesPerKey: report.bytesRead / ((report.keys * keyValueHeads) / heads),
+    denseShare: report.rowsDense / report.rows,
+  });
+  return {
+    onAttention({ layer, position, queries, outputs, report, attention }) {
+      addReport(reports[layer] as AttentionReport, report);
+      for (let token = 0; token < queries.length / width; token++) {
+        if (!audited.has(position + token)) continue;
+        const row = queries.subarray(token * width, (token + 1) * width);
+        const request = { layer, position: position + token, queries: row, policy: { policy: 'dense' } };
+        const truth = attention.attend(request).outputs;
+        for (let head = 0; head < heads; head++) {
+          const from = token * width + head * headDim;
+          const found = outputs.subarray(from, from + headDim);
+          errors[layer]?.push(relativeError(found, truth.subarray(head * headDim, (head + 1) * headDim)));
+        }
+      }
+    },
+    figures() {
+      const all = emptyReport();
+      for (const report of reports) addReport(all, report);
+      return figuresOf(all, errors.flat());
+    },
+    layers: () => reports.map((report, layer) => ({ layer, ...figuresOf(report, errors[layer] ?? []) })),
+  };
+}
+
+const finite = (x: number): number | null => (Number.isFinite(x) ? x : null);
+
+/** `count` of the numbers from `from` to before `to`, evenly apart. */
+export function spread(from: number, to: number, count: number): Set<number> {
+  const most = Math.min(count, to - from);
+  return new Set(Array.from({ length: most }, (_, i) => from + Math.floor(((i + 0.5) * (to - from)) / most)));
+}

@@ -1,0 +1,158 @@
+/** What the last tokens of a text are predicted to be: by dense attention, and by policies over the same cache. */
+import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
+import type { PolicySpec } from 'keysieve';
+import { medianOf } from '../claims/statistics.ts';
+import { type AttentionFigures, createAudit, type LayerFigures, spread } from './audit.ts';
+import { indexOfLargest, klDivergence, logProbabilities, mean } from './divergence.ts';
+
+/** A text whose context is in the cache, or will be. */
+export interface ComparedText {
+  model: Pick<Model, 'config'>;
+  session: Session;
+  tokens: Int32Array;
+  /** Tokens at the end that are compared. */
+  last: number;
+  /** Of these, those whose outputs are compared with dense attention, head by head. */
+  audited: number;
+  signal: AbortSignal;
+  onProgress(what: string, done: number, total: number): void;
+}
+
+/** What dense attention predicts: the reference. */
+export interface Reference {
+  /** Of each compared token: -ln of its probability, and the likeliest token in its place. */
+  nll: number[];
+  best: number[];
+  /** Of each: (vocabulary) */
+  logits: Float32Array[];
+}
+
+/** What came of one policy. */
+export interface PolicyMeasurement extends AttentionFigures {
+  /** Of each compared token: -ln of its probability, divergence from dense, and whether the likeliest token is the same. */
+  nll: number[];
+  kl: number[];
+  agrees: boolean[];
+  layers: LayerFigures[];
+}
+
+/** Tokens of a pass that reads, and of one whose predictions are compared: their logits are held at once. */
+const READ_TOKENS = 512;
+const COMPARED_TOKENS = 64;
+
+/** Tokens before those that are compared. The prediction of a token is made by the one before it. */
+export const contextOf = ({ tokens, last }: Pick<ComparedText, 'tokens' | 'last'>): number => tokens.length - last - 1;
+
+/** Policies as people read them: `sieve fixed:256`. */
+export const specName = ({ policy, budget }: PolicySpec): string =>
+  budget === undefined ? policy : `${policy} ${budget}`;
+
+/** Reads the context into an empty cache, and leaves it there. Gives the milliseconds that this took. */
+export async function readContext(text: ComparedText, attention: PolicySpec): Promise<number> {
+  const { session, tokens, signal, onProgress } = text;
+  const context = contextOf(text);
+  const what = attention.policy === 'dense' ? 'reading' : `reading with ${specName(attention)}`;
+  session.truncate(0);
+  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, signal };
+  const started = performance.now();
+  onProgress(what, 0, context);
+  for await (const { position } of session.evaluate(tokens.subarray(0, context), options)) {
+    onProgress(what, Math.min(context, position + READ_TOKENS), context);
+  }
+  return performance.now() - started;
+}
+
+/** The predictions of dense attention. */
+export async function predictDensely(text: ComparedText): Promise<Reference> {
+  const found: Reference = { nll: [], best: [], logits: [] };
+  await predict(text, { policy: 'dense' }, {}, (logits, next) => {
+    const distribution = logProbabilities(logits);
+    found.nll.push(-(distribution[next] as number));
+    found.best.push(indexOfLargest(distribution));
+    // The pass's own array holds the logits of all its tokens; a copy is kept for as long as the reference is.
+    found.logits.push(logits.slice());
+  });
+  return found;
+}
+
+/** Sends the last tokens through a policy, and forgets them again. */
+export async function measurePolicy(
+  text: ComparedText,
+  attention: PolicySpec,
+  reference: Reference,
+): Promise<PolicyMeasurement> {
+  const audit = createAudit(text.model.config, spread(contextOf(text), text.tokens.length - 1, text.audited));
+  const [nll, kl, agrees]: [number[], number[], boolean[]] = [[], [], []];
+  await predict(text, attention, { onAttention: audit.onAttention }, (logits, next, index) => {
+    const distribution = logProbabilities(logits);
+    nll.push(-(distribution[next] as number));
+    kl.push(klDivergence(logProbabilities(reference.logits[index] as Float32Array), distribution));
+    agrees.push(indexOfLargest(distribution) === reference.best[index]);
+  });
+  return { nll, kl, agrees, ...audit.figures(), layers: audit.layers() };
+}
+
+async function predict(
+  text: ComparedText,
+  attention: PolicySpec,
+  watch: Pick<EvaluateOptions, 'onAttention'>,
+  onToken: (logits: Float32Array, next: number, index: number) => void,
+): Promise<void> {
+  const { model, session, tokens, last, signal, onProgress } = text;
+  const { vocabularySize } = model.config;
+  const context = contextOf(text);
+  const options = { attention, chunkTokens: COMPARED_TOKENS, ...watch, signal };
+  let index = 0;
+  onProgress(specName(attention), 0, last);
+  for await (const { logits } of session.evaluate(tokens.subarray(context, -1), options)) {
+    for (let row = 0; row < logits.length; row += vocabularySize) {
+      onToken(logits.subarray(row, row + vocabularySize), tokens[context + index + 1] as number, index);
+      index++;
+    }
+    onProgress(specName(attention), index, last);
+  }
+  session.truncate(context);
+}
+
+/** A decoding step of one token. */
+export interface StepFigures {
+  /** Median milliseconds of the whole model, and of its attention. */
+  milliseconds: number;
+  attentionMs: number;
+  /** Bytes read for each key of the context and key-value head. */
+  bytesPerKey: number;
+}
+
+/**
+ * Takes a decoding step behind the context by each policy in turn, `rounds` times, and once before to warm up. Passes of
+ * many tokens tell neither the time of a step nor what it reads: dense attention then reads a key once for several.
+ */
+export async function timeSteps(
+  text: ComparedText,
+  policies: readonly PolicySpec[],
+  rounds: number,
+): Promise<StepFigures[]> {
+  const { model, session, tokens, last, signal, onProgress } = text;
+  const context = contextOf(text);
+  const group = model.config.heads / model.config.keyValueHeads;
+  const steps = policies.map((): StepFigures[] => []);
+  for (let round = 0; round <= rounds; round++) {
+    onProgress('timing', round, rounds);
+    const from = context + (round % last);
+    for (const [i, attention] of policies.entries()) {
+      const started = performance.now();
+      const options = { attention, signal };
+      for await (const step of session.evaluate(tokens.subarray(from, from + 1), options)) {
+        const milliseconds = performance.now() - started;
+        const bytesPerKey = (step.attention.bytesRead * group) / step.attention.keys;
+        if (round > 0) steps[i]?.push({ milliseconds, attentionMs: step.attentionMs, bytesPerKey });
+      }
+      session.truncate(context);
+    }
+  }
+  return steps.map((own) => ({
+    milliseconds: medianOf(own.map(({ milliseconds }) => milliseconds)),
+    attentionMs: medianOf(own.map(({ attentionMs }) => attentionMs)),
+    bytesPerKey: mean(own.map(({ bytesPerKey }) => bytesPerKey)),
+  }));
+}

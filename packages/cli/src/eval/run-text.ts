@@ -1,0 +1,132 @@
+/** `keysieve eval` on a text: divergence from dense attention, errors, what is read and how long it takes. */
+import { basename } from 'node:path';
+import { llmError, type Model, readPromptFile } from '@keysieve/llm';
+import { policyPlanes } from 'keysieve';
+import type { EvalOptions } from '../commands/eval.ts';
+import { textHash } from '../file-hash.ts';
+import { policySpec, policySpecs } from '../options.ts';
+import { formatTable } from '../table.ts';
+import { createProgress, formatCount, formatShare, note, type Progress } from '../terminal.ts';
+import { type ModelSettings, modelSettings } from './model-settings.ts';
+import { openSavedResults } from './saved-results.ts';
+import { describeSuggestion, holds, ladderSpecs, type Suggestion, suggest } from './suggest.ts';
+import { evaluateText, type PolicyEvaluation, type TextEvaluation } from './text.ts';
+
+/** What `eval --json` prints of a text. */
+export interface TextResult extends TextEvaluation {
+  model: ModelSettings;
+  text: { name: string; hash: string; offset: number };
+  seed: number;
+  suggestion?: Suggestion;
+}
+
+/** Evaluates with a loaded model. */
+export async function evaluateTextFile(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TextResult> {
+  const { last, audit: audited, timed, seed, save, offset, cachePrecision } = options;
+  const path = requireText(options);
+  const content = await readPromptFile(path);
+  const tokens = takeTokens(model.tokenizer.encode(content), options);
+  const prefills = (options.prefill ?? ['dense']).map(policySpec);
+  const wish = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
+  const climbs = wish !== undefined && options.budget === undefined;
+  const policies = climbs ? ladderSpecs(tokens.length - last, options.policy) : policySpecs(options);
+  const text = { name: basename(path), hash: textHash(content), offset };
+  const settings = await modelSettings(model, cachePrecision, signal);
+  const compared = { tokens: tokens.length, last, audited };
+  const saved = await openSavedResults(save, { ...settings, text: text.hash, offset, ...compared });
+  if (saved.cutOff > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
+  const planes = [...policies, ...prefills].flatMap(policyPlanes);
+  await using session = await model.createSession({ planes, cachePrecision });
+  const progress = createProgressBars();
+  try {
+    const evaluation = await evaluateText({
+      ...{ model, session, tokens, last, audited, timed, seed, policies, prefills, saved, signal },
+      onProgress: progress.update,
+      ...(climbs && { goOn: (result) => !holds(result, wish) }),
+    });
+    const suggestion = wish && suggest(evaluation, wish);
+    return { model: settings, text, seed, ...evaluation, ...(suggestion && { suggestion }) };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** A bar for each thing that is done, one after the other. */
+function createProgressBars() {
+  let current: { what: string; bar: Progress } | undefined;
+  const stop = () => {
+    current?.bar.stop();
+    current = undefined;
+  };
+  return {
+    update(what: string, done: number, total: number): void {
+      if (current?.what !== what) {
+        stop();
+        current = { what, bar: createProgress(what, what === 'timing' ? 'rounds' : 'tokens') };
+      }
+      current.bar.update(done, total);
+      if (done >= total) stop();
+    },
+    stop,
+  };
+}
+
+function requireText({ text }: EvalOptions): string {
+  if (text !== undefined) return text;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'There is no text.',
+    remedy: 'Give --text FILE, or --task with tasks that make their own.',
+  });
+}
+
+/** The tokens that were asked for. Throws `invalid-argument` where the text has fewer. */
+function takeTokens(all: ArrayLike<number>, { text, tokens, last, offset }: EvalOptions): Int32Array {
+  if (last + 1 >= tokens) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: 'There must be context before the tokens that are compared.',
+      found: `--last ${last} of --tokens ${tokens}`,
+      remedy: 'Compare fewer tokens, or take more of the text.',
+    });
+  }
+  if (offset + tokens > all.length) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: `${text ?? 'The text'} is too short.`,
+      found: `${all.length} tokens, of which ${offset + tokens} were asked for`,
+      remedy: 'Lower --tokens or --offset, or give a longer text.',
+    });
+  }
+  return Int32Array.from(all).subarray(offset, offset + tokens);
+}
+
+/** The result as a table, and the suggestion in sentences. */
+export function describeText({ tokens, last, dense, policies, suggestion }: TextResult): string {
+  const head =
+    `${formatCount(tokens)} tokens, the last ${formatCount(last)} compared; dense: nll ${dense.nll.toFixed(4)}, ` +
+    `${dense.bytesPerKey.toFixed(0)} bytes a key, ${dense.msPerToken.toFixed(1)} ms a token`;
+  const rows = policies.map((row) => [
+    row.policy,
+    row.budget ?? '',
+    row.prefill.policy === 'dense' ? 'dense' : `${row.prefill.policy} ${row.prefill.budget}`,
+    row.kl.mean.toPrecision(3),
+    row.top1.toFixed(3),
+    row.deltaNll.toFixed(4),
+    formatShare(row.outputError.mean),
+    estimateOf(row),
+    formatCount(row.keysRead),
+    formatCount(row.keysCoded),
+    row.bytesPerKey.toFixed(1),
+    row.msPerToken.toFixed(1),
+  ]);
+  const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'by itself', 'keys', 'by codes'];
+  const table = formatTable([...names, 'bytes/key', 'ms'], rows);
+  return [head, table, ...(suggestion ? [describeSuggestion(suggestion, dense.msPerToken)] : [])].join('\n');
+}
+
+/** The error as the policy itself has it. */
+const estimateOf = ({ estimatedError, certificate }: PolicyEvaluation): string =>
+  estimatedError.mean === null
+    ? 'unknown'
+    : `${certificate === 'certified' ? '<= ' : '~ '}${formatShare(estimatedError.mean)}`;

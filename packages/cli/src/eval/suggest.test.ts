@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { describeSuggestion, ladderSpecs, type Setting, suggest, type Wish } from './suggest.ts';
+import type { TextEvaluation } from './text.ts';
+
+const setting = (policy: string, kl: number, high: number, bytesPerKey: number, msPerToken: number): Setting => ({
+  ...{ policy, budget: 'fixed:64', prefill: { policy: 'dense', budget: null }, bytesPerKey, msPerToken },
+  kl: { mean: kl, p95: 3 * kl, interval: [kl / 2, high] },
+});
+
+const evaluationOf = (policies: Setting[]) =>
+  ({ dense: { bytesPerKey: 256, msPerToken: 30 }, policies }) as unknown as TextEvaluation;
+
+const SETTINGS = [
+  setting('quest', 0.005, 0.008, 40, 20),
+  setting('sieve', 0.009, 0.012, 15, 25),
+  setting('window', 0.2, 0.3, 5, 10),
+  setting('int8', 0.001, 0.002, 20, 40),
+  setting('dense', 0, 0, 1, 1),
+];
+const WISH: Wish = { kl: 0.01, by: 'bytes' };
+
+describe('the suggestion', () => {
+  it('is the cheapest setting whose whole interval holds, and tells of a cheaper one whose mean does', () => {
+    const byBytes = suggest(evaluationOf(SETTINGS), WISH);
+    expect(byBytes.setting?.policy).toBe('int8');
+    expect(byBytes.likely?.policy).toBe('sieve');
+    expect(byBytes.denseIsCheaper).toBe(false);
+    const byTime = suggest(evaluationOf(SETTINGS), { ...WISH, by: 'time' });
+    expect(byTime.setting?.policy).toBe('quest');
+    expect(byTime.likely).toBeNull();
+  });
+
+  it('says that none holds, and where dense attention costs less', () => {
+    const none = suggest(evaluationOf(SETTINGS), { ...WISH, kl: 1e-4 });
+    expect(none).toMatchObject({ setting: null, likely: null, denseIsCheaper: false });
+    expect(describeSuggestion(none, 30)).toContain('None of these settings holds a KL of at most 0.0001');
+    const slow = suggest(evaluationOf([setting('int8', 0.001, 0.002, 20, 40)]), { ...WISH, by: 'time' });
+    expect(slow.denseIsCheaper).toBe(true);
+    expect(describeSuggestion(slow, 30)).toContain('dense attention is faster: 30.0 ms');
+  });
+
+  it('is said with what to type and with its figures', () => {
+    const text = describeSuggestion(suggest(evaluationOf(SETTINGS), WISH), 30);
+    expect(text).toContain(
+      '--policy int8 --budget fixed:64: KL 0.001 (95 % interval 0.0005 to 0.002), 20.0 bytes a key',
+    );
+    expect(text).toContain('--policy sieve --budget fixed:64 is cheaper and may hold');
+  });
+
+  it('comes from a ladder of budgets below the context', () => {
+    expect(ladderSpecs(200, ['quest'])).toEqual([
+      { policy: 'quest', budget: 'fixed:64' },
+      { policy: 'quest', budget: 'fixed:128' },
+    ]);
+  });
+});

@@ -1,0 +1,96 @@
+/** The cheapest setting whose predictions stay close enough to those of dense attention. */
+import type { PolicySpec } from 'keysieve';
+import { formatNumber } from '../format.ts';
+import type { PolicyEvaluation, TextEvaluation } from './text.ts';
+
+/** What a setting must hold, and what counts as cheap. */
+export interface Wish {
+  /** Most KL divergence from dense attention, in nats. */
+  kl: number;
+  by: 'bytes' | 'time';
+}
+
+export type Setting = Pick<PolicyEvaluation, 'policy' | 'budget' | 'prefill' | 'kl' | 'bytesPerKey' | 'msPerToken'>;
+
+export interface Suggestion {
+  wish: Wish;
+  /** The cheapest setting that holds: the whole interval of its KL is within the limit. Null where none does. */
+  setting: Setting | null;
+  /**
+   * A cheaper one whose mean KL is within the limit while its interval reaches past it: with more tokens it may turn out
+   * to hold. Null where there is none.
+   */
+  likely: Setting | null;
+  /** Whether dense attention costs less than the setting. */
+  denseIsCheaper: boolean;
+}
+
+/** What is tried where neither policies nor budgets are given. */
+export const LADDER = {
+  policies: ['sieve', 'int8-tail', 'quest', 'window'],
+  budgets: [64, 128, 256, 512, 1024, 2048],
+} as const;
+
+/** The settings of the ladder that leave something out of a context, each policy's from cheap to dear. */
+export const ladderSpecs = (tokens: number, policies: readonly string[] = LADDER.policies): PolicySpec[] =>
+  policies.flatMap((policy) =>
+    LADDER.budgets.filter((keys) => keys < tokens).map((keys) => ({ policy, budget: `fixed:${keys}` })),
+  );
+
+/** Whether a setting holds for certain, as far as the compared tokens tell. */
+export const holds = ({ kl }: Pick<PolicyEvaluation, 'kl'>, { kl: limit }: Wish): boolean => kl.interval[1] <= limit;
+
+/** Chooses among the policies of an evaluation. */
+export function suggest({ dense, policies }: TextEvaluation, wish: Wish): Suggestion {
+  const costOf = ({ bytesPerKey, msPerToken }: Pick<Setting, 'bytesPerKey' | 'msPerToken'>) =>
+    wish.by === 'bytes' ? bytesPerKey : msPerToken;
+  const ordered = policies.filter(({ policy }) => policy !== 'dense').sort((a, b) => costOf(a) - costOf(b));
+  const setting = ordered.find((candidate) => holds(candidate, wish));
+  const likely = ordered.find((candidate) => candidate.kl.mean <= wish.kl);
+  return {
+    wish,
+    setting: setting === undefined ? null : settingOf(setting),
+    likely: likely === undefined || likely === setting ? null : settingOf(likely),
+    denseIsCheaper: setting !== undefined && costOf(dense) < costOf(setting),
+  };
+}
+
+const settingOf = ({ policy, budget, prefill, kl, bytesPerKey, msPerToken }: Setting): Setting => ({
+  ...{ policy, budget, prefill, kl, bytesPerKey, msPerToken },
+});
+
+/** A suggestion in sentences. */
+export function describeSuggestion(
+  { wish, setting, likely, denseIsCheaper }: Suggestion,
+  dense: Setting['msPerToken'],
+) {
+  const limit = `a KL of at most ${formatNumber(wish.kl)}`;
+  const by = wish.by === 'bytes' ? 'that reads the fewest bytes' : 'that is fastest';
+  const lines = [
+    setting === null
+      ? `None of these settings holds ${limit}: read more keys, or stay with dense attention.`
+      : `Of the settings that hold ${limit}, the one ${by}: ${nameOf(setting)}: ${figuresOf(setting)}.`,
+  ];
+  if (likely !== null) {
+    lines.push(
+      `${nameOf(likely)} is cheaper and may hold: ${figuresOf(likely)}. Compare more tokens (--last) to be sure.`,
+    );
+  }
+  if (denseIsCheaper) {
+    const what = wish.by === 'time' ? `is faster: ${dense.toFixed(1)} ms a token` : 'reads fewer bytes';
+    lines.push(`But at this length dense attention ${what}.`);
+  }
+  return lines.join('\n');
+}
+
+/** As options: --policy sieve --budget fixed:256 */
+const nameOf = ({ policy, budget, prefill }: Setting): string =>
+  [
+    `--policy ${policy}`,
+    ...(budget === null ? [] : [`--budget ${budget}`]),
+    ...(prefill.policy === 'dense' ? [] : [`--prefill ${prefill.policy}@${prefill.budget}`]),
+  ].join(' ');
+
+const figuresOf = ({ kl, bytesPerKey, msPerToken }: Setting): string =>
+  `KL ${formatNumber(kl.mean)} (95 % interval ${formatNumber(kl.interval[0])} to ${formatNumber(kl.interval[1])}), ` +
+  `${bytesPerKey.toFixed(1)} bytes a key, ${msPerToken.toFixed(1)} ms a token`;
