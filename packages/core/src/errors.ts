@@ -44,7 +44,8 @@ export type CoreErrorCode =
   | 'aborted'
   | 'law-invalid'
   | 'law-version'
-  | 'law-foreign';
+  | 'law-foreign'
+  | 'law-uncalibrated';
 
 /** An error of this package. */
 export type CoreError = KeysieveError<CoreErrorCode>;

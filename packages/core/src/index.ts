@@ -30,9 +30,11 @@ export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, PRECISIONS, type Precisi
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';
+export { meanKeysOf, type PlannedBudget, planBudget } from './law/plan.ts';
 export { createRandom, type Random } from './law/random.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
 export { keysOf, line } from './law/shapes.ts';
+export { isTotal, LAW_TOTALS, type LawTotal, parseTotal } from './law/total.ts';
 export {
   createPolicy,
   DEFAULT_BUDGET,
