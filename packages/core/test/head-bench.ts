@@ -40,7 +40,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
   const workspaces = new Map<Region, Workspace>();
   const { precision = 'f16' } = options;
   const planes = completePlanes(options.planes ?? [], precision);
-  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, precision, planes };
+  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, planes };
   const cache = new KvCache({
     ...options,
     layers: 1,

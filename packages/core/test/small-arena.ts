@@ -23,7 +23,7 @@ export function arenaBytesFor(slabs: number, attention: SmallArena): number {
   const shape = { layers: attention.layers, keyValueHeads, headDim, precision, planes };
   const group = heads / keyValueHeads;
   const rows = largestBlock(group) * group;
-  const buffers = Object.values(workspaceSizes({ rows, group, headDim, capacity, precision, planes })).flat();
+  const buffers = Object.values(workspaceSizes({ rows, group, headDim, capacity, planes })).flat();
   const staging = Math.max(PAGE_KEYS * headDim * 4, planes.length > 0 ? sealScratchBytes(headDim) : 0);
   const thread = buffers.reduce((sum, bytes) => sum + bytes + 64, 0);
   const tables = 2 * (pagesFor(capacity) * 4 + 64);

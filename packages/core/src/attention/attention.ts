@@ -303,7 +303,7 @@ export class Attention {
   #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {
     const { headDim, capacity, keyValueHeads, precision = 'f16', planes = [] } = options;
     const group = this.heads / keyValueHeads;
-    const sizes = { group, headDim, capacity, precision };
+    const sizes = { group, headDim, capacity };
     const size = { ...sizes, rows: largestBlock(group) * group, planes: completePlanes(planes, precision) };
     const workspaces: Workspace[] = [];
     for (let i = 0; i < this.threads; i++) {

@@ -5,6 +5,7 @@ import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance, positionsBelow, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { arenaBytesFor } from '../../test/small-arena.ts';
 import type { HeadQuery } from '../cache/head-query.ts';
 import { PLANES, PRECISIONS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/reference/rounding.ts';
@@ -135,13 +136,13 @@ describe('certify', () => {
 
 const KEYS = 320;
 const HEADS = 3;
+const SIZES = { layers: 1, keyValueHeads: 1, heads: HEADS, headDim: HEAD_DIM, capacity: KEYS, planes: PLANES };
 
 /** An attention over keys of a shape, and queries (HEADS, d): the one of the shape, its opposite, and another. */
 async function prepare(options: Partial<AttentionOptions> = {}) {
   const random = createRandom(11);
   const { keys, values, query } = keysOfShape('normal', random, KEYS, HEAD_DIM);
-  const sizes = { layers: 1, keyValueHeads: 1, heads: HEADS, headDim: HEAD_DIM, capacity: KEYS };
-  const attention = await createAttention({ ...sizes, planes: PLANES, ...options });
+  const attention = await createAttention({ ...SIZES, ...options });
   attention.cache.reserve(KEYS);
   attention.cache.write(0, 0, keys, values);
   attention.cache.commit(KEYS);
@@ -179,7 +180,11 @@ describe('the report of certificates', () => {
 
   it('is the same with several threads and regions', async () => {
     const reports = [];
-    for (const options of [{}, { threads: 3 }, { arenaBytes: 18 * 2 ** 16, threads: 2 }]) {
+    for (const options of [
+      {},
+      { threads: 3 },
+      { arenaBytes: arenaBytesFor(3, { ...SIZES, threads: 2 }), threads: 2 },
+    ]) {
       const { attention: opened, queries } = await prepare(options);
       await using attention = opened;
       if ('arenaBytes' in options) expect(attention.cache.regions.length).toBeGreaterThan(1);

@@ -125,7 +125,7 @@ function attendChosen(
       head,
       output: outputs.subarray(row * headDim, (row + 1) * headDim),
       ...(means && { headMean: means.subarray(row * headDim, (row + 1) * headDim) }),
-      ...(selection.total && { total: selection.total }),
+      ...(selection.totals && { total: selection.totals[row] as SoftmaxSum }),
       ...(selection.tailBound && { tailBound: selection.tailBound }),
       ...(selection.tailShare !== undefined && { tailShare: selection.tailShare }),
       ...(estimate.errorBound !== undefined && { errorBound: estimate.errorBound }),

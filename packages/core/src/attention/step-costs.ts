@@ -1,7 +1,7 @@
 /** What steps cost on a machine, and which is faster: the rule of the guard, see `guard.ts`. */
 import { PAGE_KEYS } from '../kernels/layout.ts';
 import type { Policy, SparsePolicy } from '../policies/policy.ts';
-import { type GroupContext, keysOfGroup } from '../selectors/sieve.ts';
+import { type GroupContext, keysOfGroup } from '../selectors/selector.ts';
 
 /** What a step of one layer takes, all its heads and all threads together, in milliseconds: constants and rates. */
 export interface StepCosts {

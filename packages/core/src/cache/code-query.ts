@@ -146,21 +146,25 @@ export function estimatedSum(query: HeadQuery, row: number, bits: number): Softm
   return readSum(views(), workspace.statistics);
 }
 
+const indicesOf = ({ indices }: Workspace): number => indices;
+const scoresIn = ({ scores }: Workspace): number => scores;
+
 /**
- * Scores by 4-bit codes of the first `count` positions of the positions buffer, all with codes: column j of the home
- * region's scores (rows, strideOf) becomes that of position j. `scanAll` has gone before.
+ * Scores by 4-bit codes of the first `count` positions of a list in the home region, the positions buffer if no other,
+ * all with codes: column j of the home region's scores, or of another buffer (rows, strideOf), becomes that of position
+ * j. `scanAll` has gone before.
  */
-export function scoreListed(query: HeadQuery, count: number): void {
+export function scoreListed(query: HeadQuery, count: number, list = indicesOf, scores = scoresIn): void {
   const { rows } = query;
   const home = homeOf(query);
   const stride = strideOf(query);
   for (const segment of query.segments) {
     const { region, pages, from } = segment;
-    const part = partOf(query, segment, indicesOf, 0, count);
+    const part = partOf(query, segment, list, 0, count);
     const some = part.end - part.start;
     if (some === 0) continue;
-    const [target, own] =
-      region === home ? [home.workspace.scores + part.start * 4, stride] : [region.workspace.scores, scoreStride(some)];
+    const wanted = scores(home.workspace) + part.start * 4;
+    const [target, own] = region === home ? [wanted, stride] : [region.workspace.scores, scoreStride(some)];
     const { codeQuery } = region.workspace;
     const bases = basesOf(segment, rows);
     region.kernels.scoreCodes(
@@ -176,11 +180,9 @@ export function scoreListed(query: HeadQuery, count: number): void {
       baseStride(segment),
     );
     if (region === home) continue;
-    copyRows(region, target, own, home, home.workspace.scores + part.start * 4, stride, rows, some);
+    copyRows(region, target, own, home, wanted, stride, rows, some);
   }
 }
-
-const indicesOf = ({ indices }: Workspace): number => indices;
 
 /** Attends with given weights: log-weights of a part's keys are put at `scores` (rows, stride), then added up. */
 type Weigh = (part: ListPart, some: number) => { scores: number; stride: number };

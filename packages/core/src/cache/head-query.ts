@@ -285,14 +285,31 @@ export function lowerBound(list: Int32Array, value: number): number {
 }
 
 /**
- * Attends with one row to the first `count` positions of the positions buffer, which ascend. Returns the region where
- * the state lies.
+ * Attends with all rows to the first `count` positions of the positions buffer, which ascend; with more than one row the
+ * scores are of no use afterwards. Returns the region where the state lies.
  */
 export function attendPositions(query: HeadQuery, count: number): ThreadRegion {
-  return carryState(query.segments, 1, query.shape.headDim, (segment) => {
+  return carryState(query.segments, query.rows, query.shape.headDim, (segment) => {
     const { start, end, indices } = partOf(query, segment, (workspace) => workspace.indices, 0, count);
-    const { region, pages } = segment;
-    const { queries, state, scratch } = region.workspace;
-    if (end > start) region.kernels.attendSelected(pages, indices, end - start, queries, state, scratch);
+    attendList(segment, indices, end - start, query.rows, segment.region.workspace.state);
   });
+}
+
+/** Takes the keys at `indices` (count), which lie in one segment, into a state of `rows` rows. */
+export function attendList(
+  { region: { kernels, workspace }, pages }: HeadSegment,
+  indices: number,
+  count: number,
+  rows: number,
+  state: number,
+): void {
+  if (count === 0) return;
+  const { queries, scores, scratch } = workspace;
+  if (rows === 1) {
+    kernels.attendSelected(pages, indices, count, queries, state, scratch);
+    return;
+  }
+  const stride = scoreStride(count);
+  kernels.scoreSelected(pages, indices, count, queries, rows, scores, stride, scratch);
+  kernels.addValues(pages, indices, count, scores, stride, rows, state, scratch);
 }

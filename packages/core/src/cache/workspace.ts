@@ -4,7 +4,7 @@
 import { codeQueryBytes, SIEVE_BUFFERS, SIEVE_COUNTS, SIEVE_ROW, scanStride } from '../kernels/code-kernels.ts';
 import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
-import { codeDim, type Plane, type Precision, pagesFor } from '../kernels/layout.ts';
+import { codeDim, type Plane, pagesFor } from '../kernels/layout.ts';
 import type { Arena } from './arena.ts';
 
 /** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
@@ -71,7 +71,6 @@ export interface WorkspaceSize {
   headDim: number;
   /** Most keys. */
   capacity: number;
-  precision: Precision;
   /** Those of the cache. */
   planes: readonly Plane[];
 }
@@ -83,7 +82,7 @@ export const SCANNED_QUERIES = 8;
 export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
 
 /** Bytes of each buffer; 0 for those that a cache without codes does not need. */
-export function workspaceSizes({ rows, group, headDim, capacity, precision, planes }: WorkspaceSize) {
+export function workspaceSizes({ rows, group, headDim, capacity, planes }: WorkspaceSize) {
   const coded = (bytes: number) => (planes.includes('int4') ? bytes : 0);
   const keys = (capacity + 8) * 4;
   const scanned = group * (planes.includes('int4') ? SCANNED_QUERIES : 1);
@@ -91,7 +90,8 @@ export function workspaceSizes({ rows, group, headDim, capacity, precision, plan
   return {
     queries: paddedRows(rows) * headDim * 4,
     state: stateBytes(rows, headDim),
-    scratch: scratchBytes(rows, headDim, precision),
+    // Rows are read by their int8 codes in an int8 cache, and wherever values have such codes.
+    scratch: scratchBytes(rows, headDim, planes.includes('values') ? 'int8' : 'f16'),
     scores: group * scoreStride(capacity) * 4,
     scans: planes.includes('sign') ? scanned * scanStride(capacity) * 2 : 0,
     indices: keys,

@@ -55,7 +55,7 @@ function measure(
   for (const n of LENGTHS) {
     const exact = attention64(bench.problem(row, n)).outputs;
     for (const [selector, create] of Object.entries(SELECTORS)) {
-      if (create().unit === 'group') continue;
+      if (create().sampleSize !== undefined) continue;
       for (const text of BUDGETS) {
         const query = bench.query(row, n);
         const selection = create().select(query, parseBudget(text));
@@ -64,8 +64,9 @@ function measure(
         const head = readSum(region.views(), state);
         region.kernels.finishState(state, 1, headDim, outputs, headDim * 4);
         const output = region.views().f32.slice(outputs / 4, outputs / 4 + headDim);
-        const { bytesScanned: _, sample: __, ...known } = selection;
-        const certificate = certify(query, 0, { head, output, ...known });
+        const { bytesScanned: _, totals = [], ...known } = selection;
+        const [total] = totals;
+        const certificate = certify(query, 0, { head, output, ...known, ...(total && { total }) });
 
         const chosen = bench.chosen(query, selection.count);
         const problem = bench.problem(row, n, chosen);

@@ -63,6 +63,12 @@ export function rowBytes(headDim: number, precision: Precision): number {
   return headDim * (precision === 'f16' ? 2 : 4);
 }
 
+/** Bytes of a key or of a value of 4 bits, and its step. */
+export const codedBytes = (headDim: number): number => codeDim(headDim) / 2 + 2;
+
+/** Bytes of the centres of the whole pages of n keys, with their steps: what scores by any codes begin with. */
+export const centreBytes = (n: number, headDim: number): number => Math.floor(n / PAGE_KEYS) * (codeDim(headDim) + 4);
+
 /** Bytes of the exact rows of one head's page: keys and values. */
 export const exactPageBytes = (headDim: number, precision: Precision): number =>
   precision === 'int8' ? 0 : 2 * PAGE_KEYS * rowBytes(headDim, precision);

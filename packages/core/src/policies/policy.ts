@@ -70,7 +70,10 @@ export const DEFAULT_BUDGET = 'fixed:256';
  * - `topk`: the keys with the largest scores; it scores them all, and shows what a selector can reach. `topk-means` adds
  *   page means.
  * - `quest`: boxes of 16 keys with the largest bounds (arXiv 2406.10774).
+ * - `twilight`: of scores by 4-bit codes as many of the largest as have a share of the softmax (arXiv 2502.02770).
  * - `window`: the first and the last keys (StreamingLLM, arXiv 2309.17453).
+ * - `dense-int8`, `dense-int4`: every key, by codes of 8 or of 4 bits; the budget is of those that stay as they came, the
+ *   first and the last (KIVI, arXiv 2402.02750).
  */
 const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
   sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve },
@@ -81,7 +84,10 @@ const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
   topk: { selector: 'oracle', tail: 'none' },
   'topk-means': { selector: 'oracle', tail: 'page-means' },
   quest: { selector: 'quest', tail: 'none' },
+  twilight: { selector: 'twilight', tail: 'none' },
   window: { selector: 'window', tail: 'none' },
+  'dense-int8': { selector: 'window', tail: 'int8-codes' },
+  'dense-int4': { selector: 'window', tail: 'int4-codes' },
 };
 
 interface PolicyParts {

@@ -6,7 +6,8 @@ import type { Budget } from '../budgets/budget.ts';
 import { openFrom } from '../cache/code-query.ts';
 import { type HeadQuery, homeOf, type SoftmaxSum } from '../cache/head-query.ts';
 import { SIEVE_COUNTS, SIEVE_ROW } from '../kernels/code-kernels.ts';
-import { codedBytes, scanBytes, sieveStep } from '../selectors/sieve.ts';
+import { codedBytes } from '../kernels/layout.ts';
+import { scanBytes, sieveStep } from '../selectors/sieve.ts';
 import { ROUNDING } from '../tails/sampled.ts';
 
 /** What came of a step. */

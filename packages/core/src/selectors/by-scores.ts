@@ -25,6 +25,20 @@ export function selectByScores(query: HeadQuery, count: number): void {
  * their place, and less is left unread.
  */
 export function keysForMass(scores: Float32Array, tailMass: number, limit: number): number {
+  return Math.min(limit, scores.length - leaveUnread(scores, tailMass, limit).dropped);
+}
+
+/**
+ * The least score of a key between sinks and recent keys that must be read, so that at most `tailMass` is left; infinite
+ * where none must.
+ */
+export function leastScore(scores: Float32Array, tailMass: number): number {
+  const { middle, dropped } = leaveUnread(scores, tailMass, scores.length);
+  return middle[dropped] ?? Number.POSITIVE_INFINITY;
+}
+
+/** The scores between sinks and recent keys, ascending, and how many of them come to at most `tailMass`. */
+function leaveUnread(scores: Float32Array, tailMass: number, limit: number): { middle: Float32Array; dropped: number } {
   const n = scores.length;
   const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const kept = keptKeys(limit);
@@ -39,5 +53,5 @@ export function keysForMass(scores: Float32Array, tailMass: number, limit: numbe
     if (unread > allowed) break;
     dropped++;
   }
-  return Math.min(limit, n - dropped);
+  return { middle, dropped };
 }

@@ -5,6 +5,7 @@ import createQuest from './quest.ts';
 import type { Selector } from './selector.ts';
 import createSieve from './sieve.ts';
 import createSignScan from './sign-scan.ts';
+import createTwilight from './twilight.ts';
 import createWindow from './window.ts';
 
 export type { Sample, Selection, Selector } from './selector.ts';
@@ -15,5 +16,6 @@ export const SELECTORS: Readonly<Record<string, () => Selector>> = {
   quest: createQuest,
   sieve: createSieve,
   'sign-scan': createSignScan,
+  twilight: createTwilight,
   window: createWindow,
 };

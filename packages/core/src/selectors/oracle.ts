@@ -17,12 +17,12 @@ export default function createOracle(): Selector {
       const { n, layer, head, shape } = query;
       scoreAll(query);
       const scores = scoresOf(query);
-      const total = sumOfScores(query);
+      const totals = [sumOfScores(query)];
       const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
       const limit = budget.keys({ n, layer, head });
       const count = budget.tailMass === undefined ? limit : keysForMass(scores, budget.tailMass, limit);
       selectByScores(query, count);
-      return { count: Math.min(count, n), total, bytesScanned };
+      return { count: Math.min(count, n), totals, bytesScanned };
     },
   };
 }

@@ -5,6 +5,7 @@ import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../../test/key-
 import { attention64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { type BudgetContext, parseBudget } from '../budgets/index.ts';
+import type { SoftmaxSum } from '../cache/head-query.ts';
 import { PAGE_KEYS, PLANES, PRECISIONS } from '../kernels/layout.ts';
 import { keptKeys, type Selector, SINK_KEYS } from './selector.ts';
 
@@ -75,8 +76,9 @@ export function describeSelector(create: () => Selector): void {
       const bench = benchOf(shape, 500);
       for (const n of LENGTHS) {
         for (const text of ['fixed:40', 'mass:0.1']) {
-          const { total } = select(create(), bench, n, text).selection;
-          if (total === undefined) continue;
+          const { totals } = select(create(), bench, n, text).selection;
+          if (totals === undefined) continue;
+          const [total] = totals as [SoftmaxSum];
           const [truth = 0] = attention64(bench.problem(bench.row, n)).logSumExp;
           const slack = 1e-5 + (HEAD_DIM + 2) * 2 ** -24 * largestScore(bench, n);
           expect(Math.abs(total.largest + Math.log(total.sum) - truth), `${text} of ${n}`).toBeLessThanOrEqual(slack);

@@ -10,10 +10,10 @@ export interface Selection {
   /** Keys chosen: so many positions stand in the positions buffer. */
   count: number;
   /**
-   * The sum over all keys that the query may see, where the selector has scored them all exactly (to rounding);
-   * undefined where it has not. Of selectors of single rows only.
+   * The sum over all keys that the query may see, for each row, where the selector has scored them all exactly (to
+   * rounding); undefined where it has not.
    */
-  total?: SoftmaxSum;
+  totals?: readonly SoftmaxSum[];
   /** A bound on the sum over the keys that were not chosen, where the selector knows one. Of single rows only. */
   tailBound?: SoftmaxSum;
   /** A bound on their share of the softmax, rounding included, where the selector knows one. Of single rows only. */
@@ -60,6 +60,16 @@ export interface BlockSampling {
   sampleSize(keys: number): number;
   /** The share of a key counts to this power in its probability. */
   readonly temper: number;
+}
+
+/** The query heads of one position that choose together: `rows` of them from `head` on. */
+export type GroupContext = Pick<HeadQuery, 'n' | 'layer' | 'head' | 'rows'>;
+
+/** The budget of the group: the largest of its heads'. */
+export function keysOfGroup({ n, layer, head, rows }: GroupContext, budget: Budget): number {
+  let keys = 0;
+  for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
+  return keys;
 }
 
 /** Keys that every selector keeps, as attention sinks (arXiv 2309.17453) and nearest neighbours. */

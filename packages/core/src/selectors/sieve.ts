@@ -19,8 +19,17 @@ import type { Budget } from '../budgets/budget.ts';
 import { estimatedSum, openFrom, prepareCodes, scanAll, scanBitsOf, scoreListed } from '../cache/code-query.ts';
 import { type HeadQuery, homeOf, logOf, positionsBuffer, strideOf, sumOver } from '../cache/head-query.ts';
 import { type SamplePlan, type SieveStep, scanStride } from '../kernels/code-kernels.ts';
-import { codeDim, rowBytes } from '../kernels/layout.ts';
-import { keptKeys, RECENT_KEYS, type Sample, type Selection, type Selector, SINK_KEYS, selectAll } from './selector.ts';
+import { codedBytes, rowBytes } from '../kernels/layout.ts';
+import {
+  keptKeys,
+  keysOfGroup,
+  RECENT_KEYS,
+  type Sample,
+  type Selection,
+  type Selector,
+  SINK_KEYS,
+  selectAll,
+} from './selector.ts';
 import { signBytesOf } from './sign-scan.ts';
 
 /** Keys of the sample for each key that may be attended exactly. */
@@ -64,16 +73,6 @@ export default function createSieve(): Selector {
   };
 }
 
-/** The query heads of one position that share a sample: `rows` of them from `head` on. */
-export type GroupContext = Pick<HeadQuery, 'n' | 'layer' | 'head' | 'rows'>;
-
-/** The budget of the group: the largest of its heads'. */
-export function keysOfGroup({ n, layer, head, rows }: GroupContext, budget: Budget): number {
-  let keys = 0;
-  for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
-  return keys;
-}
-
 const keptOf = (n: number): number => SINK_KEYS + n - Math.min(n - RECENT_KEYS, openFrom(n));
 
 const sampleSize = (keys: number, n: number): number => Math.max(SAMPLE_KEYS * keys, keptOf(n) + SMALLEST_SAMPLE);
@@ -94,9 +93,6 @@ interface Scan {
 /** Bytes of the scan. */
 export const scanBytes = ({ n, shape }: HeadQuery): number =>
   signBytesOf(n, shape.headDim, rowBytes(shape.headDim, shape.precision));
-
-/** Bytes of a key or of a value of 4 bits, and its step. */
-export const codedBytes = (headDim: number): number => codeDim(headDim) / 2 + 2;
 
 /**
  * The whole step for `CodeKernels.sieve`; `rounding` is what that says. Undefined where a budget asks for more than a

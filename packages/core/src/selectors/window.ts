@@ -1,31 +1,35 @@
 /**
- * StreamingLLM (arXiv 2309.17453): the first keys, which serve as sinks, and the last ones. It looks at no score, so
- * with a budget of a mass it has to score all keys to know how far back to reach.
+ * StreamingLLM (arXiv 2309.17453): the first keys, which serve as sinks, and the last ones. All heads of a group have the
+ * same ones, and read them together. It looks at no score, so with a budget of a mass it has to score all keys to know
+ * how far back to reach.
  */
 import { positionsBuffer, scoreAll, scoresOf, sumOfScores } from '../cache/head-query.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import { type Selection, type Selector, SINK_KEYS, selectAll, writeKept } from './selector.ts';
+import { keysOfGroup, type Selection, type Selector, SINK_KEYS, selectAll, writeKept } from './selector.ts';
 
 export default function createWindow(): Selector {
   return {
     name: 'window',
     planes: [],
-    unit: 'head',
+    unit: 'group',
     certain: true,
     select(query, budget): Selection {
-      const { n, layer, head, shape } = query;
-      const limit = budget.keys({ n, layer, head });
+      const { n, rows, shape } = query;
+      const limit = keysOfGroup(query, budget);
       const positions = positionsBuffer(query);
       const choose = (count: number) => {
         if (count >= n) selectAll(positions, n);
         else writeKept(positions, n, sinksOf(count), count - sinksOf(count), 0);
         return Math.min(count, n);
       };
-      if (budget.tailMass === undefined) return { count: choose(limit), bytesScanned: 0 };
+      const { tailMass } = budget;
+      if (tailMass === undefined) return { count: choose(limit), bytesScanned: 0 };
       scoreAll(query);
-      const count = choose(Math.min(limit, reachForMass(scoresOf(query), budget.tailMass)));
+      const every = Array.from({ length: rows }, (_, row) => row);
+      const reach = Math.max(...every.map((row) => reachForMass(scoresOf(query, row), tailMass)));
+      const totals = every.map((row) => sumOfScores(query, row));
       const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
-      return { count, total: sumOfScores(query), bytesScanned };
+      return { count: choose(Math.min(limit, reach)), totals, bytesScanned };
     },
   };
 }

@@ -11,22 +11,21 @@
  * and Z is at least the sum of the chosen keys and of the lower bounds of the others. The bound is 5 to 20 times the
  * error: it adds up lengths, where the errors of keys point everywhere and all but cancel.
  */
-import { attendCoded, boundAll, lowerBoundsOf, mergeCoded, movedByRounding, openFrom } from '../cache/code-query.ts';
+import { attendCoded, boundAll, lowerBoundsOf, mergeCoded, movedByRounding } from '../cache/code-query.ts';
 import {
   exactBytes,
   finishedOutputs,
   type HeadQuery,
   homeOf,
   logOf,
-  positionsBuffer,
   readSum,
   type SoftmaxSum,
   scoresOf,
-  type ThreadRegion,
 } from '../cache/head-query.ts';
 import { codeDim, PAGE_KEYS } from '../kernels/layout.ts';
 import { fromUpper16 } from '../kernels/upper16.ts';
 import type { Tail } from './tail.ts';
+import { attendOpen, listUnread } from './unread.ts';
 
 export default function createCoded(): Tail {
   return {
@@ -38,7 +37,7 @@ export default function createCoded(): Tail {
       if (count === query.n) return { bytesRead: 0, keysCoded: 0 };
       if (!bounded) boundAll(query);
       const head = readSum(region.views(), region.workspace.state);
-      const { coded, open } = listTail(query, count);
+      const { coded, open } = listUnread(query, count);
       const sums = weighTail(query, coded, head);
       if (sums === undefined) return { bytesRead: 0, keysCoded: 0 };
       attendOpen(query, open, region);
@@ -53,22 +52,6 @@ export default function createCoded(): Tail {
       return { bytesRead: bytes, keysCoded: coded.length + open.length, errorBound };
     },
   };
-}
-
-/** The keys that were not chosen: those with codes, as they are put into the coded list, and those of the open page. */
-function listTail(query: HeadQuery, count: number): { coded: Int32Array; open: number[] } {
-  const { n } = query;
-  const { views, workspace } = homeOf(query);
-  const chosen = positionsBuffer(query).subarray(0, count);
-  const list = views().i32.subarray(workspace.codedIndices / 4, workspace.codedIndices / 4 + n);
-  const open: number[] = [];
-  let [coded, next] = [0, 0];
-  for (let j = 0; j < n; j++) {
-    if (chosen[next] === j) next++;
-    else if (j < openFrom(n)) list[coded++] = j;
-    else open.push(j);
-  }
-  return { coded: list.subarray(0, coded), open };
 }
 
 /**
@@ -133,13 +116,4 @@ function valueSteps({ segments, shape }: HeadQuery): (position: number) => numbe
     }
     return fromUpper16(u16[steps + 2 * (position % PAGE_KEYS) + 1] as number);
   };
-}
-
-/** Adds keys of the open page, which has no codes, to the state in its region. */
-function attendOpen({ segments }: HeadQuery, positions: readonly number[], region: ThreadRegion): void {
-  const { pages } = segments[segments.length - 1] as HeadQuery['segments'][number];
-  if (positions.length === 0) return;
-  const { queries, pooled, state, scratch } = region.workspace;
-  region.views().i32.set(positions, pooled / 4);
-  region.kernels.attendSelected(pages, pooled, positions.length, queries, state, scratch);
 }

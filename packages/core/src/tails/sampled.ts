@@ -18,8 +18,7 @@ import {
   type ThreadRegion,
 } from '../cache/head-query.ts';
 import { distanceOfHalves, halfOf } from '../certificates/halves.ts';
-import { codeDim } from '../kernels/layout.ts';
-import { codedBytes } from '../selectors/sieve.ts';
+import { codeDim, codedBytes } from '../kernels/layout.ts';
 import type { Tail } from './tail.ts';
 
 /**

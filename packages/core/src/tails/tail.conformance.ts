@@ -24,7 +24,9 @@ const norm = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum
 export function describeTail(create: () => Tail): void {
   const { name, drops, readsSample, planes } = create();
   const error = planes.some((plane) => plane === 'int4' || plane === 'int8') ? CODE_ERROR : 0;
-  const selectors = Object.entries(SELECTORS).filter(([, selector]) => (selector().unit === 'group') === readsSample);
+  const selectors = Object.entries(SELECTORS).filter(
+    ([, selector]) => (selector().sampleSize !== undefined) === readsSample,
+  );
   describe(`the tail ${name}`, () => {
     it.for(KEY_SHAPE_NAMES)(
       `with keys %s: ${drops ? 'leaves the state alone' : 'adds what values can add up to'}`,
