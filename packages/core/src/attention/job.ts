@@ -63,32 +63,41 @@ export const jobNumbers = (keyValueHeads: number, regions: number): number =>
 /** Number of the job that was written last. */
 export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
 
+/** Written and read by index: every layer of every token has a job. */
 export function writeJob(target: Float64Array, job: Job): void {
-  const numbers = [
-    JOB_KINDS.indexOf(job.kind),
-    ...FIELDS.map((field) => job[field]),
-    job.norms.length,
-    ...job.norms,
-    job.segments.length,
-    ...job.segments.flatMap(({ region, from, to, open }) => [region, from, to, open ? 1 : 0]),
-    job.memoryBytes.length,
-    ...job.memoryBytes,
-  ];
-  target.set(numbers);
+  const { norms, segments, memoryBytes } = job;
+  let at = 0;
+  target[at++] = JOB_KINDS.indexOf(job.kind);
+  for (const field of FIELDS) target[at++] = job[field];
+  target[at++] = norms.length;
+  for (const norm of norms) target[at++] = norm;
+  target[at++] = segments.length;
+  for (const { region, from, to, open } of segments) {
+    target[at++] = region;
+    target[at++] = from;
+    target[at++] = to;
+    target[at++] = open ? 1 : 0;
+  }
+  target[at++] = memoryBytes.length;
+  for (const bytes of memoryBytes) target[at++] = bytes;
 }
 
 export function readJob(source: Float64Array): Job {
   let at = 0;
   const next = () => source[at++] as number;
   const kind = JOB_KINDS[next()] as JobKind;
-  const fields = Object.fromEntries(FIELDS.map((field) => [field, next()])) as Record<(typeof FIELDS)[number], number>;
-  const norms = Array.from({ length: next() }, next);
-  const segments = Array.from({ length: next() }, () => ({
-    ...{ region: next(), from: next(), to: next() },
-    open: next() === 1,
-  }));
-  const memoryBytes = Array.from({ length: next() }, next);
+  const fields = {} as Record<(typeof FIELDS)[number], number>;
+  for (const field of FIELDS) fields[field] = next();
+  const norms = listOf(next(), next);
+  const segments = listOf(next(), () => ({ ...{ region: next(), from: next(), to: next() }, open: next() === 1 }));
+  const memoryBytes = listOf(next(), next);
   return { kind, ...fields, norms, segments, memoryBytes };
+}
+
+function listOf<T>(length: number, next: () => T): T[] {
+  const list: T[] = [];
+  for (let i = 0; i < length; i++) list.push(next());
+  return list;
 }
 
 /** Tasks of a job for a cache of so many key-value heads. */

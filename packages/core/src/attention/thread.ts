@@ -8,7 +8,7 @@ import type { CacheShape } from '../cache/shape.ts';
 import type { Segment } from '../cache/slabs.ts';
 import type { Workspace } from '../cache/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
-import type { Kernels } from '../kernels/kernels.ts';
+import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
 import type { ControlBuffer } from '../threads/control.ts';
@@ -53,6 +53,8 @@ export interface ThreadContext {
   /** Where the queries of a job come from and its results go. */
   readonly exchange: Opened;
   readonly regions: readonly ThreadRegion[];
+  /** Of each region, where the pages of every head lie, once that was asked for: (layers, keyValueHeads, closed or open). */
+  readonly pages: readonly Pages[][];
   readonly policies: readonly Policy[];
   readonly costs?: StepCosts | undefined;
 }
@@ -68,6 +70,7 @@ export function openThread(setup: ThreadSetup, before?: ThreadContext): ThreadCo
     regions: setup.regions.map(
       ({ memory, ...rest }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), ...rest },
     ),
+    pages: setup.regions.map((_, i) => before?.pages[i] ?? []),
     policies: setup.policies.map((spec, i) => before?.policies[i] ?? createPolicy(spec)),
     costs: setup.costs,
   };
@@ -80,7 +83,7 @@ export function catchUpWith({ memoryBytes }: Job, { exchange, regions }: ThreadC
 
 /** Where the keys at positions [from, to) of a head lie, given the segments of the whole cache. */
 export function headSegments(
-  { shape, regions }: ThreadContext,
+  thread: ThreadContext,
   segments: readonly Segment[],
   layer: number,
   keyValueHead: number,
@@ -92,11 +95,23 @@ export function headSegments(
     const start = Math.max(segment.from, from);
     const end = Math.min(segment.to, to);
     if (start >= end) continue;
-    const region = regions[segment.region] as ThreadRegion;
-    const pages = pagesOfHead(shape, layer, keyValueHead, region, segment.open);
+    const region = thread.regions[segment.region] as ThreadRegion;
+    const pages = pagesOf(thread, segment, layer, keyValueHead);
     const earlier = found.findLast((other) => other.region === region);
     const before = earlier === undefined ? 0 : earlier.before + earlier.to - earlier.from;
     found.push({ region, pages, from: start, to: end, before });
   }
   return found;
+}
+
+function pagesOf(
+  { shape, regions, pages }: ThreadContext,
+  { region, open }: Segment,
+  layer: number,
+  head: number,
+): Pages {
+  const known = pages[region] as Pages[];
+  const at = (layer * shape.keyValueHeads + head) * 2 + (open ? 1 : 0);
+  known[at] ??= pagesOfHead(shape, layer, head, regions[region] as ThreadRegion, open);
+  return known[at];
 }

@@ -310,7 +310,7 @@ export class KvCache {
       precision === 'int8'
         ? this.#slabs.findOpen(page)
         : (this.#slabs.find(page) as { region: Region; address: number });
-    const { exactOffset } = pagesOfHead(this.shape, layer, head, region, precision === 'int8');
+    const exactOffset = exactOffsetOf(this.shape, layer, head, precision === 'int8');
     const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
     return { region, address: address + exactOffset + row * rowBytes(headDim, openPrecision(this.shape)) };
   }
@@ -386,12 +386,17 @@ export function pagesOfHead(
   open: boolean,
 ): Pages {
   const layout = layoutOf(shape);
-  const number = layer * shape.keyValueHeads + head;
-  const headOffset = number * layout.bytes;
+  const headOffset = (layer * shape.keyValueHeads + head) * layout.bytes;
+  const exactOffset = exactOffsetOf(shape, layer, head, open);
   const kept = shape.precision;
-  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, kept };
-  const exactOffset = number * exactPageBytes(shape.headDim, 'f32');
+  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset, kept };
   return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, kept };
+}
+
+/** Where one head's rows lie in a slab, or in the block of an open page of an int8 cache. */
+function exactOffsetOf(shape: CacheShape, layer: number, head: number, open: boolean): number {
+  const number = layer * shape.keyValueHeads + head;
+  return number * (open ? exactPageBytes(shape.headDim, 'f32') : layoutOf(shape).bytes);
 }
 
 /**

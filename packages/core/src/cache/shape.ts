@@ -25,9 +25,16 @@ export interface CacheShape {
   readonly planes: readonly Plane[];
 }
 
-/** The record of one head's page. */
-export const layoutOf = ({ headDim, precision, planes }: CacheShape): PageLayout =>
-  pageLayout(headDim, precision, planes);
+const layouts = new WeakMap<CacheShape, PageLayout>();
+
+/** The record of one head's page. Worked out once for a shape: every task asks for it. */
+export function layoutOf(shape: CacheShape): PageLayout {
+  const known = layouts.get(shape);
+  if (known !== undefined) return known;
+  const layout = pageLayout(shape.headDim, shape.precision, shape.planes);
+  layouts.set(shape, layout);
+  return layout;
+}
 
 /** Bytes of a page of all layers and heads. */
 export const slabBytesOf = (shape: CacheShape): number => shape.layers * shape.keyValueHeads * layoutOf(shape).bytes;
