@@ -15,7 +15,8 @@ describe('bench scaling', () => {
     expect(result.lengths.map(({ n }) => n)).toEqual([1024, 2048]);
     expect(result.exponents).toBeNull();
     expect(seen).toEqual([0, 1, 2]);
-    for (const { ms, speedup, keysRead, keysCoded, bytesPerKey, outputError } of result.lengths) {
+    for (const { ms, operators, speedup, keysRead, keysCoded, bytesPerKey, outputError } of result.lengths) {
+      expect(ms.onnx.median).toBe(Math.min(...Object.values(operators).map(({ median }) => median)));
       for (const { low, median, high } of [ms.policy, ms.f16, ms.f32, speedup.f16, speedup.f32]) {
         expect(low).toBeGreaterThan(0);
         expect(low).toBeLessThanOrEqual(median);

@@ -3,7 +3,7 @@
  * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are. Beside it, too,
  * ONNX Runtime's operators over the same numbers as floats.
  */
-import { createDenseOperator } from '@keysieve/llm';
+import { DENSE_OPERATORS, type DenseOperator, type DenseOperatorName } from '@keysieve/llm';
 import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
 import { mean, quantile } from '../eval/divergence.ts';
 import type { Spread } from './attention.ts';
@@ -31,8 +31,9 @@ export interface ScalingResult {
 
 export interface LengthResult {
   n: number;
-  /** Of a step, in milliseconds. */
+  /** Of a step, in milliseconds; `onnx` is that of the faster one of ONNX Runtime's operators. */
   ms: { policy: Spread; f16: Spread; f32: Spread; onnx: Spread };
+  operators: Record<DenseOperatorName, Spread>;
   /** Dense time over the policy's, round by round. */
   speedup: { f16: Spread; f32: Spread; onnx: Spread };
   /** Of the policy: mean keys of a head, and bytes of the step for each key. */
@@ -95,16 +96,7 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   await using single = await createAttention({ ...shape, precision: 'f32' });
   for (const attention of [half, single]) fill(attention, n, keys, values);
 
-  const transposed = columnsOf(keys, headDim);
-  const operators = await Promise.all(
-    Array.from({ length: layers }, () =>
-      createDenseOperator({
-        ...{ keyValueHeads: 1, group, headDim, threads: 1 },
-        // Every layer has numbers of its own to read.
-        ...{ keys: transposed.slice(), values: values.slice() },
-      }),
-    ),
-  );
+  const operators = await createOperators(layers, { keyValueHeads: 1, group, headDim, keys, values, threads: 1 });
   const scaled = queries.map((x) => x / Math.sqrt(headDim));
 
   const step = (attention: Attention, spec: PolicySpec, round: number) => {
@@ -119,16 +111,20 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
     f32: (round: number) => step(single, dense, round),
   };
   const names = ['policy', 'f16', 'f32'] as const;
-  const times: Record<keyof LengthResult['ms'], number[]> = { policy: [], f16: [], f32: [], onnx: [] };
+  const times: Record<(typeof names)[number], number[]> = { policy: [], f16: [], f32: [] };
   const rounds = Math.max(ROUNDS.least, Math.min(ROUNDS.most, Math.floor(ROUNDS.keys / n)));
   for (let round = 0; round < WARM_UP; round++) sides.policy(round);
   for (let round = 0; round < rounds; round++) {
     for (const name of names) times[name].push(sides[name](round).ms);
-    const started = performance.now();
-    await operators[round % layers]?.attend(scaled);
-    times.onnx.push(performance.now() - started);
+    for (const { ofLayers, ms } of operators) {
+      const started = performance.now();
+      await ofLayers[round % layers]?.attend(scaled);
+      ms.push(performance.now() - started);
+    }
   }
-  for (const operator of operators) await operator.release();
+  for (const { ofLayers } of operators) for (const operator of ofLayers) await operator.release();
+  const timesOfOperators = operators.map(({ name, ms }) => [name, spreadOf(ms)] as const);
+  const [fastest] = [...operators].sort((a, b) => quantile(a.ms, 0.5) - quantile(b.ms, 0.5)) as [Timed];
   const truth = Array.from({ length: group }, (_, row) =>
     denseRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
   );
@@ -136,15 +132,15 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
     mean(truth.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output)));
   const { outputs, report } = sides.policy(0);
   const spread = (of: (round: number) => number) => spreadOf(Array.from({ length: rounds }, (_, round) => of(round)));
-  const ratio = (name: 'f16' | 'f32' | 'onnx') => (i: number) =>
-    (times[name][i] as number) / (times.policy[i] as number);
+  const ratio = (theirs: readonly number[]) => (i: number) => (theirs[i] as number) / (times.policy[i] as number);
   return {
     n,
     ms: {
       ...{ policy: spreadOf(times.policy), f16: spreadOf(times.f16) },
-      ...{ f32: spreadOf(times.f32), onnx: spreadOf(times.onnx) },
+      ...{ f32: spreadOf(times.f32), onnx: spreadOf(fastest.ms) },
     },
-    speedup: { f16: spread(ratio('f16')), f32: spread(ratio('f32')), onnx: spread(ratio('onnx')) },
+    operators: Object.fromEntries(timesOfOperators) as LengthResult['operators'],
+    speedup: { f16: spread(ratio(times.f16)), f32: spread(ratio(times.f32)), onnx: spread(ratio(fastest.ms)) },
     keysRead: report.keysRead / report.rows,
     keysCoded: report.keysCoded / report.rows,
     bytesPerKey: report.bytesRead / n,
@@ -156,12 +152,26 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   };
 }
 
-/** (n, d) as (d, n). */
-function columnsOf(rows: Float32Array, d: number): Float32Array {
-  const n = rows.length / d;
-  const columns = new Float32Array(rows.length);
-  for (let j = 0; j < n; j++) for (let i = 0; i < d; i++) columns[i * n + j] = rows[j * d + i] as number;
-  return columns;
+/** One of ONNX Runtime's operators: for every layer one with numbers of its own to read, and the times of its steps. */
+interface Timed {
+  name: DenseOperatorName;
+  ofLayers: DenseOperator[];
+  ms: number[];
+}
+
+async function createOperators(
+  layers: number,
+  { keys, values, ...sizes }: Parameters<(typeof DENSE_OPERATORS)[DenseOperatorName]>[0],
+): Promise<Timed[]> {
+  const timed: Timed[] = [];
+  for (const name of Object.keys(DENSE_OPERATORS) as DenseOperatorName[]) {
+    const ofLayers: DenseOperator[] = [];
+    for (let layer = 0; layer < layers; layer++) {
+      ofLayers.push(await DENSE_OPERATORS[name]({ ...sizes, keys: keys.slice(), values: values.slice() }));
+    }
+    timed.push({ name, ofLayers, ms: [] });
+  }
+  return timed;
 }
 
 function fill({ cache }: Attention, n: number, keys: Float32Array, values: Float32Array): void {

@@ -205,7 +205,7 @@ function describeScaling(report: ScalingReport): string {
     'ms',
     'dense f16',
     'dense f32',
-    'ONNX',
+    ...Object.keys(lengths[0]?.operators ?? {}),
     'against f16',
     'against f32',
     'against ONNX',
@@ -214,9 +214,9 @@ function describeScaling(report: ScalingReport): string {
     'bytes/key',
     'error',
   ];
-  const rows = lengths.map(({ n, ms, speedup, ...row }) => [
+  const rows = lengths.map(({ n, ms, operators, speedup, ...row }) => [
     formatCount(n),
-    ...[ms.policy, ms.f16, ms.f32, ms.onnx].map(({ median }) => median.toFixed(3)),
+    ...[ms.policy, ms.f16, ms.f32, ...Object.values(operators)].map(({ median }) => median.toFixed(3)),
     formatSpread(speedup.f16),
     formatSpread(speedup.f32),
     formatSpread(speedup.onnx),

@@ -1,19 +1,18 @@
 /**
- * Dense attention of one position by ONNX Runtime's own operators, MatMul, Softmax and MatMul, over keys and values
- * that lie as these want them: what our kernels are compared with. The model does not use it.
+ * Dense attention of one position by ONNX Runtime's own operators, over keys and values that lie as these want them:
+ * what our kernels are compared with. The model does not use them.
  */
 import { tmpdir } from 'node:os';
 import { Graph } from './graph.ts';
-import { floatTensor, loadSegment } from './runtime.ts';
+import { floatTensor, integerTensor, loadSegment } from './runtime.ts';
 
 export interface DenseOperatorOptions {
   keyValueHeads: number;
   /** Query heads that share a key-value head. */
   group: number;
   headDim: number;
-  /** (keyValueHeads, headDim, n): transposed, so that the scores are a plain product. */
+  /** (keyValueHeads, n, headDim) both. */
   keys: Float32Array;
-  /** (keyValueHeads, n, headDim) */
   values: Float32Array;
   threads: number;
 }
@@ -24,11 +23,21 @@ export interface DenseOperator {
   release(): Promise<void>;
 }
 
-/** Throws `backend-failed`. */
-export async function createDenseOperator(options: DenseOperatorOptions): Promise<DenseOperator> {
-  const { keyValueHeads, group, headDim, keys, values, threads } = options;
+type CreateDenseOperator = (options: DenseOperatorOptions) => Promise<DenseOperator>;
+
+/** Every way of attending, by the operators' names. What makes one throws `backend-failed`. */
+export const DENSE_OPERATORS = {
+  'MatMul-Softmax-MatMul': createProducts,
+  GroupQueryAttention: createGroupQuery,
+} as const satisfies Readonly<Record<string, CreateDenseOperator>>;
+
+export type DenseOperatorName = keyof typeof DENSE_OPERATORS;
+
+/** Two products with the softmax between them. Keys are transposed beforehand, so that the scores are a plain product. */
+async function createProducts(options: DenseOperatorOptions): Promise<DenseOperator> {
+  const { keyValueHeads, group, headDim, values, threads } = options;
   const n = values.length / (keyValueHeads * headDim);
-  const graph = new Graph('dense attention');
+  const graph = new Graph('dense attention by products');
   const rows = [keyValueHeads, group, headDim];
   const shapes = { keys: [keyValueHeads, headDim, n], values: [keyValueHeads, n, headDim] };
   const query = graph.input('queries', 'float32', rows);
@@ -37,6 +46,7 @@ export async function createDenseOperator(options: DenseOperatorOptions): Promis
   const outputs = graph.node('MatMul', [weights, graph.input('values', 'float32', shapes.values)]);
   graph.output('outputs', outputs, 'float32', rows);
   const segment = await loadSegment(graph, { folder: tmpdir(), threads });
+  const keys = columnsOf(options.keys, keyValueHeads, headDim);
   const cache = { keys: floatTensor(keys, shapes.keys), values: floatTensor(values, shapes.values) };
   return {
     async attend(queries) {
@@ -45,4 +55,70 @@ export async function createDenseOperator(options: DenseOperatorOptions): Promis
     },
     release: () => segment.release(),
   };
+}
+
+/**
+ * One node. The cache before it and the cache after it are the same tensors, so that it writes the last key in its place
+ * and copies nothing.
+ */
+async function createGroupQuery(options: DenseOperatorOptions): Promise<DenseOperator> {
+  const { keyValueHeads, group, headDim, keys, values, threads } = options;
+  const n = values.length / (keyValueHeads * headDim);
+  const graph = new Graph('dense attention by groups');
+  const cacheShape = [1, keyValueHeads, n, headDim];
+  const queryShape = [1, 1, keyValueHeads * group * headDim];
+  const keyShape = [1, 1, keyValueHeads * headDim];
+  const [outputs, presentKeys, presentValues] = graph.nodes(
+    'GroupQueryAttention',
+    [
+      graph.input('queries', 'float32', queryShape),
+      graph.input('key', 'float32', keyShape),
+      graph.input('value', 'float32', keyShape),
+      graph.input('keys', 'float32', cacheShape),
+      graph.input('values', 'float32', cacheShape),
+      graph.input('last', 'int32', [1]),
+      graph.input('length', 'int32', [1]),
+    ],
+    3,
+    {
+      domain: 'com.microsoft',
+      attributes: { num_heads: keyValueHeads * group, kv_num_heads: keyValueHeads, scale: { float: 1 } },
+    },
+  ) as [string, string, string];
+  graph.output('outputs', outputs, 'float32', queryShape);
+  graph.output('presentKeys', presentKeys, 'float32', cacheShape);
+  graph.output('presentValues', presentValues, 'float32', cacheShape);
+  const segment = await loadSegment(graph, { folder: tmpdir(), threads });
+  const cache = { keys: floatTensor(keys, cacheShape), values: floatTensor(values, cacheShape) };
+  const last = (rows: Float32Array) => {
+    const heads = Array.from({ length: keyValueHeads }, (_, head) =>
+      rows.subarray(((head + 1) * n - 1) * headDim, (head + 1) * n * headDim),
+    );
+    return floatTensor(Float32Array.from(heads.flatMap((row) => [...row])), keyShape);
+  };
+  const inputs = {
+    ...{ key: last(keys), value: last(values), ...cache },
+    ...{ last: integerTensor(Int32Array.of(n - 1), [1]), length: integerTensor(Int32Array.of(n), [1]) },
+  };
+  const targets = { presentKeys: cache.keys, presentValues: cache.values };
+  return {
+    async attend(queries) {
+      const found = await segment.run({ queries: floatTensor(queries, queryShape), ...inputs }, targets);
+      return found.outputs as Float32Array;
+    },
+    release: () => segment.release(),
+  };
+}
+
+/** (heads, n, d) as (heads, d, n). */
+function columnsOf(rows: Float32Array, heads: number, d: number): Float32Array {
+  const n = rows.length / (heads * d);
+  const columns = new Float32Array(rows.length);
+  for (let head = 0; head < heads; head++) {
+    const base = head * n * d;
+    for (let j = 0; j < n; j++) {
+      for (let i = 0; i < d; i++) columns[base + i * n + j] = rows[base + j * d + i] as number;
+    }
+  }
+  return columns;
 }

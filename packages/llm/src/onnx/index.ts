@@ -1,7 +1,12 @@
 /** The dense half of a model as ONNX segments: graphs, their weights file, its cache, and running them. */
 export { throwIfAborted } from './abort.ts';
 export { cacheFolderPath } from './cache-folder.ts';
-export { createDenseOperator, type DenseOperator, type DenseOperatorOptions } from './dense-operator.ts';
+export {
+  DENSE_OPERATORS,
+  type DenseOperator,
+  type DenseOperatorName,
+  type DenseOperatorOptions,
+} from './dense-operator.ts';
 export { Graph, type Value, weightsFileName } from './graph.ts';
 export { keepJson, readJson } from './kept-json.ts';
 export { type MatrixForm, type Precision, supportedTensorTypes } from './matrix-form.ts';

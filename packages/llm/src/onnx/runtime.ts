@@ -16,8 +16,11 @@ export type SegmentInputs = Readonly<Record<string, ort.Tensor>>;
 
 /** A segment that is ready to run. */
 export interface Segment {
-  /** Values of all outputs, by their roles; the arrays are the caller's. */
-  run(inputs: SegmentInputs): Promise<Record<string, Float32Array>>;
+  /**
+   * Values of all outputs, by their roles; the arrays are the caller's. An output that `targets` has a tensor for is
+   * written there.
+   */
+  run(inputs: SegmentInputs, targets?: SegmentInputs): Promise<Record<string, Float32Array>>;
   release(): Promise<void>;
 }
 
@@ -54,8 +57,9 @@ export async function loadSegment(graph: Graph, options: SegmentOptions): Promis
   );
   const outputs = [...graph.outputs];
   return {
-    async run(inputs) {
-      const results = await guarded(`run ${graph.name}`, () => session.run(inputs));
+    async run(inputs, targets = {}) {
+      const fetches = Object.fromEntries(outputs.map(([role, value]) => [value, targets[role] ?? null]));
+      const results = await guarded(`run ${graph.name}`, () => session.run(inputs, fetches));
       return Object.fromEntries(outputs.map(([role, value]) => [role, results[value]?.data as Float32Array]));
     },
     release: () => guarded(`release ${graph.name}`, () => session.release()),
