@@ -5,11 +5,14 @@ import {
   BUDGETS,
   createPolicy,
   DEFAULT_BUDGET,
+  isTotal,
   POLICY_NAMES,
   type PolicySpec,
   PRECISIONS,
   parseBudget,
+  parseTotal,
 } from 'keysieve';
+import { DEFAULT_TOTAL, lawOption } from './law-budgets.ts';
 
 export interface ModelOptions {
   model: string;
@@ -21,6 +24,7 @@ export interface ModelOptions {
 export interface AttentionOptions {
   attention: string;
   budget?: string;
+  law?: string;
   certify?: number;
 }
 
@@ -39,12 +43,13 @@ export function addModelOptions(command: Command): Command {
     .option('--threads <count>', 'threads (default: all cores)', positiveInteger);
 }
 
-/** --attention, --budget */
+/** --attention, --budget, --law, --certify */
 export function addAttentionOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
   return command
     .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('sieve'))
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget)
+    .addOption(lawOption())
     .option(
       '--certify <share>',
       'read on until at most this share of the softmax is left out for certain',
@@ -52,12 +57,15 @@ export function addAttentionOptions(command: Command): Command {
     );
 }
 
-/** The policy that --attention, --budget and --certify name. */
-export const attentionSpec = ({ attention: policy, budget, certify }: AttentionOptions): PolicySpec => ({
-  policy,
-  ...(budget !== undefined && { budget }),
-  ...(certify !== undefined && policy !== 'dense' && { certify }),
-});
+/** The policy that --attention, --budget and --certify name; a law's default where there is one. */
+export function attentionSpec({ attention: policy, budget, law, certify }: AttentionOptions): PolicySpec {
+  const given = budget ?? (law === undefined || policy === 'dense' ? undefined : DEFAULT_TOTAL);
+  return {
+    policy,
+    ...(given !== undefined && { budget: given }),
+    ...(certify !== undefined && policy !== 'dense' && { certify }),
+  };
+}
 
 /** A share of the softmax: above 0, at most 1. */
 export function certifiedShare(text: string): number {
@@ -70,28 +78,37 @@ export function certifiedShare(text: string): number {
 export interface PolicyOptions {
   policy?: string[];
   budget?: string[];
+  law?: string;
 }
 
-/** --policy, --budget: each may be given again. */
+/** --policy, --budget, each of which may be given again, and --law. */
 export function addPolicyOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage }) => usage).join(', ');
   return command
     .option('-a, --policy <policy>', `${POLICY_NAMES.join(', ')}, or POLICY@BUDGET; may be given again`, collect)
-    .option('-b, --budget <budget>', `${kinds} (default: ${DEFAULT_BUDGET}); may be given again`, collect);
+    .option('-b, --budget <budget>', `${kinds} (default: ${DEFAULT_BUDGET}); may be given again`, collect)
+    .addOption(lawOption());
 }
 
 /**
  * The policies that were asked for: every one with every budget, but for those that name theirs, and for `dense`, which
- * has none. Throws `invalid-argument`.
+ * has none. Budgets that are totals wait for a law: see `divided`. Throws `invalid-argument`.
  */
-export function policySpecs({ policy = ['sieve'], budget = [DEFAULT_BUDGET] }: PolicyOptions): PolicySpec[] {
+export function policySpecs({ policy = ['sieve'], budget, law }: PolicyOptions): PolicySpec[] {
+  const budgets = budget ?? [law === undefined ? DEFAULT_BUDGET : DEFAULT_TOTAL];
   const specs = policy.flatMap((text): PolicySpec[] => {
     const [name = '', ...own] = text.split('@');
     if (name === 'dense') return [{ policy: name }];
-    return (own.length > 0 ? [own.join('@')] : budget).map((each) => ({ policy: name, budget: each }));
+    return (own.length > 0 ? [own.join('@')] : budgets).map((each) => ({ policy: name, budget: each }));
   });
-  for (const spec of specs) createPolicy(spec);
-  return specs;
+  return specs.map((spec) => {
+    if (spec.budget === undefined || !isTotal(spec.budget)) {
+      createPolicy(spec);
+      return spec;
+    }
+    createPolicy({ policy: spec.policy });
+    return { ...spec, budget: parseTotal(spec.budget).name };
+  });
 }
 
 /** One policy, as `policySpecs` reads it. */
@@ -136,7 +153,7 @@ export const collect = (text: string, before: string[] = []): string[] => [...be
 
 function budget(text: string): string {
   try {
-    return parseBudget(text).name;
+    return isTotal(text) ? parseTotal(text).name : parseBudget(text).name;
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }

@@ -12,6 +12,7 @@ import {
 } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
+import { checkLaw, divided, openLaw } from '../law-budgets.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -75,6 +76,8 @@ export function generateCommand(): Command {
 
 async function generate(options: Options): Promise<void> {
   const prompt = await readPrompt(options);
+  const [asked, read] = [attentionSpec(options), prefillSpec(options)];
+  const law = await openLaw(options.law, [asked, read]);
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, { ...loadOptions(options), ...showLoading(), signal });
@@ -87,9 +90,10 @@ async function generate(options: Options): Promise<void> {
     if (options.attention === 'dense' && options.budget !== undefined) {
       note('warning: dense attention reads every key; the budget is not used.');
     }
+    await checkLaw(law, model, signal);
     await using session = await model.createSession({
-      attention: attentionSpec(options),
-      prefill: prefillSpec(options),
+      attention: divided(asked, law),
+      prefill: divided(read, law),
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');
@@ -121,9 +125,10 @@ async function generate(options: Options): Promise<void> {
 }
 
 /** Long prompts are read as they are answered; what draws no samples would gain nothing there. */
-function prefillSpec({ prefill, attention, budget }: Options): PolicySpec {
+function prefillSpec({ prefill, ...options }: Options): PolicySpec {
   if (prefill !== undefined) return policySpec(prefill);
-  if (attention !== 'sieve' || budget?.startsWith('mass')) return { policy: 'dense' };
+  const { policy, budget } = attentionSpec(options);
+  if (policy !== 'sieve' || budget?.startsWith('mass')) return { policy: 'dense' };
   return { policy: 'sieve', ...(budget !== undefined && { budget }) };
 }
 

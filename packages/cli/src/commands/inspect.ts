@@ -1,7 +1,8 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
 import { type Inspection, inspectModel } from '@keysieve/llm';
 import { Command } from 'commander';
-import type { Precision } from 'keysieve';
+import { isTotal, meanKeysOf, type PolicySpec, type Precision } from 'keysieve';
+import { checkLaw, divided, type OpenedLaw, openLaw } from '../law-budgets.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -28,7 +29,12 @@ export function inspectCommand(): Command {
   return command.action((options: Options) => inspect(options));
 }
 
+/** Lengths that the keys of a law's budget are shown for. */
+const SHOWN_LENGTHS = [1024, 4096, 16_384, 65_536, 262_144];
+
 async function inspect({ model, context, precision, threads, json, ...attention }: Options): Promise<void> {
+  const asked = attentionSpec(attention);
+  const law = await openLaw(attention.law, [asked]);
   const { signal, release } = abortOnInterrupt();
   try {
     const inspection = await inspectModel(model, {
@@ -36,14 +42,36 @@ async function inspect({ model, context, precision, threads, json, ...attention 
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       cachePrecision: attention.cachePrecision,
-      attention: attentionSpec(attention),
+      attention: divided(asked, law),
       ...showLoading(),
       signal,
     });
-    process.stdout.write(json ? `${JSON.stringify(inspection)}\n` : `${describe(inspection)}\n`);
+    await checkLaw(law, inspection, signal);
+    const budget = lawBudget(law, asked);
+    const shown = { ...inspection, ...(budget && { law: budget }) };
+    process.stdout.write(json ? `${JSON.stringify(shown)}\n` : `${describe(shown)}\n`);
   } finally {
     release();
   }
+}
+
+/** What a law makes of a total. */
+interface LawBudget {
+  file: string;
+  total: string;
+  /** Mean keys a head by length: `{ "4096": 256 }`. */
+  keys: Record<string, number>;
+}
+
+function lawBudget(opened: OpenedLaw | undefined, { budget }: PolicySpec): LawBudget | undefined {
+  if (opened === undefined || budget === undefined || !isTotal(budget)) return undefined;
+  const keys = SHOWN_LENGTHS.map((n) => [n, Math.round(meanKeysOf(opened.law, budget, n))]);
+  return { file: opened.path, total: budget, keys: Object.fromEntries(keys) };
+}
+
+function describeLaw({ file, keys }: LawBudget): string {
+  const means = Object.entries(keys).map(([n, k]) => `${formatCount(k)} at ${formatCount(Number(n))}`);
+  return `${file}: mean keys a head are ${means.join(', ')}`;
 }
 
 function describeAttention({ policy, budget, denseBelow }: Inspection['attention']): string {
@@ -51,7 +79,9 @@ function describeAttention({ policy, budget, denseBelow }: Inspection['attention
   return `${policy}${budget === null ? '' : `, ${budget}`}${guarded}`;
 }
 
-function describe({ name, path, config, context, weights, memory, precision, attention }: Inspection): string {
+type Shown = Inspection & { law?: LawBudget };
+
+function describe({ name, path, config, context, weights, memory, precision, attention, law }: Shown): string {
   const rows: [string, string][] = [
     ['model', `${name} (${path})`],
     ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],
@@ -78,6 +108,7 @@ function describe({ name, path, config, context, weights, memory, precision, att
         : `${precision.chosen}: KL of fast to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
     ],
     ['attention', describeAttention(attention)],
+    ...(law === undefined ? [] : [['law', describeLaw(law)] as [string, string]]),
     ['memory', `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights,`],
     [
       '',

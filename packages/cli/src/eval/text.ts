@@ -3,6 +3,7 @@
  * through every policy, over the same cache; once more for each policy that the context is to be read with.
  */
 import type { PolicySpec } from 'keysieve';
+import { textHash } from '../file-hash.ts';
 import type { AttentionFigures, LayerFigures } from './audit.ts';
 import { mean, quantile } from './divergence.ts';
 import { type Interval, meanInterval } from './interval.ts';
@@ -132,7 +133,7 @@ function createSteps(options: TextOptions) {
     if (context === specName(spec)) return;
     const milliseconds = await readContext(options, spec);
     context = specName(spec);
-    await saved.keep({ read: spec }, milliseconds);
+    await saved.keep({ read: told(spec) }, milliseconds);
   }
 
   /** The dense predictions with their logits, which are not saved: they are as large as the model's vocabulary. */
@@ -150,24 +151,24 @@ function createSteps(options: TextOptions) {
         return { nll };
       }),
     measure: (spec: PolicySpec, prefill: PolicySpec) =>
-      kept<PolicyMeasurement>({ measured: spec, prefill }, async () => {
+      kept<PolicyMeasurement>({ measured: told(spec), prefill: told(prefill) }, async () => {
         const dense = await predictions();
         await read(prefill);
         return measurePolicy(options, spec, dense);
       }),
     time(specs: readonly PolicySpec[]) {
       const distinct = [...new Map(specs.map((spec) => [specName(spec), spec])).values()];
-      return kept<Times>({ timed: distinct, rounds: timed }, async () => {
+      return kept<Times>({ timed: distinct.map(told), rounds: timed }, async () => {
         await read(DENSE);
         const times = await timeSteps(options, distinct, timed);
         return Object.fromEntries(distinct.map((spec, i) => [specName(spec), times[i] as StepFigures]));
       });
     },
     async readMs(spec: PolicySpec) {
-      const before = saved.find<number>({ read: spec });
+      const before = saved.find<number>({ read: told(spec) });
       if (before !== undefined) return before;
       await read(spec);
-      return saved.find<number>({ read: spec }) as number;
+      return saved.find<number>({ read: told(spec) }) as number;
     },
   };
 }
@@ -183,6 +184,10 @@ const stepOf = (times: Times, spec: PolicySpec) => ({
   bytesPerKey: (times[specName(spec)] as StepFigures).bytesPerKey,
   ...timeOf(times, spec),
 });
+
+/** A policy as results are kept under it: plans are long, and told apart by their hash. */
+const told = ({ plan, ...spec }: PolicySpec) =>
+  plan === undefined ? spec : { ...spec, plan: textHash(JSON.stringify(plan)) };
 
 const named = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
 

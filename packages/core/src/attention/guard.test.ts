@@ -44,10 +44,20 @@ describe('the guard', () => {
   });
 
   it('says from how many keys on the policy is faster, in whole pages', () => {
+    const heads = { layers: 2, heads: 6, keyValueHeads: 2 };
     const policy = createPolicy({ policy: 'sieve', budget: 'fixed:100' });
-    expect(denseBelow(policy, COSTS, 10_000)).toBe(Math.ceil((50 + 4 * 300) / 0.9 / 64) * 64);
-    expect(denseBelow(policy, COSTS, 1000)).toBeUndefined();
-    expect(denseBelow(createPolicy({ policy: 'dense' }), COSTS, 10_000)).toBeUndefined();
+    expect(denseBelow(policy, COSTS, 10_000, heads)).toBe(Math.ceil((50 + 4 * 300) / 0.9 / 64) * 64);
+    expect(denseBelow(policy, COSTS, 1000, heads)).toBeUndefined();
+    expect(denseBelow(createPolicy({ policy: 'dense' }), COSTS, 10_000, heads)).toBeUndefined();
+    // One head of the last group has so few keys, all others more.
+    const plan = {
+      layers: 2,
+      heads: 6,
+      lengths: [64],
+      keys: Array.from({ length: 12 }, (_, i) => (i < 9 ? 500 : 100)),
+    };
+    const planned = createPolicy({ policy: 'sieve', plan });
+    expect(denseBelow(planned, COSTS, 10_000, heads)).toBe(denseBelow(policy, COSTS, 10_000, heads));
   });
 
   it('measures costs that grow with the keys, once for a shape', async () => {

@@ -21,11 +21,28 @@ export function isGuarded(group: GroupContext, policy: SparsePolicy, costs: Step
   return denseIsFaster(costs, group.n, selector.sampleSize(keysOfGroup(group, budget), group.n));
 }
 
-/** The fewest keys, in whole pages up to `most`, that the first head is not attended to densely; undefined if none. */
-export function denseBelow(policy: Policy, costs: StepCosts, most: number): number | undefined {
+/** The heads of a model. */
+export interface ModelHeads {
+  layers: number;
+  heads: number;
+  keyValueHeads: number;
+}
+
+/** The fewest keys, in whole pages up to `most`, that any head does not attend to densely; undefined if none. */
+export function denseBelow(
+  policy: Policy,
+  costs: StepCosts,
+  most: number,
+  { layers, heads, keyValueHeads }: ModelHeads,
+): number | undefined {
   if (policy.kind === 'dense') return undefined;
+  const rows = heads / keyValueHeads;
   for (let n = PAGE_KEYS; n <= most; n += PAGE_KEYS) {
-    if (!isGuarded({ n, layer: 0, head: 0, rows: 1 }, policy, costs)) return n;
+    for (let layer = 0; layer < layers; layer++) {
+      for (let head = 0; head < heads; head += rows) {
+        if (!isGuarded({ n, layer, head, rows }, policy, costs)) return n;
+      }
+    }
   }
   return undefined;
 }

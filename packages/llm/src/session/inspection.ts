@@ -77,7 +77,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   };
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
   const costs = isGuardable(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
-  const below = (costs && denseBelow(policy, costs, tokens)) ?? null;
+  const below = (costs && denseBelow(policy, costs, tokens, config)) ?? null;
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.work + sizes.open + activationBytes(config);
   const young = policy.kind === 'dense' ? 0 : threads * YOUNG_BYTES;

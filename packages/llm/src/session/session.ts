@@ -182,7 +182,7 @@ export class Session {
     prefill: PolicySpec,
     costs: StepCosts | undefined,
   ) {
-    this.denseBelow = costs && denseBelow(createPolicy(policy), costs, model.contextLength);
+    this.denseBelow = costs && denseBelow(createPolicy(policy), costs, model.contextLength, model.dense.config);
     this.#model = model;
     this.#attention = attention;
     this.#policy = policy;
