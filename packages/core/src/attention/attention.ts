@@ -284,16 +284,20 @@ export class Attention {
 
   #jobKind(index: number, count: number, sharing: boolean, layer: number, position: number): JobKind {
     const policy = this.#opened[index] as Policy;
-    if (policy.kind === 'sparse' && !(count === 1 && this.#allGuarded(policy, layer, position + 1))) {
+    if (policy.kind === 'sparse' && !this.#isGuarded(policy, layer, position, count)) {
       return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
     }
     return count === 1 && this.threads > 1 ? 'dense-ranges' : 'dense-blocks';
   }
 
-  /** Whether all heads of a layer are faster without the policy: then they are done together. */
-  #allGuarded(policy: SparsePolicy, layer: number, n: number): boolean {
-    if (this.#costs === undefined) return false;
+  /**
+   * Whether all heads of a layer are faster without the policy: then they are done together. The queries of a prompt are
+   * asked where each of them is certified by itself; else blocks of them decide for themselves.
+   */
+  #isGuarded(policy: SparsePolicy, layer: number, position: number, count: number): boolean {
+    if (this.#costs === undefined || (count > 1 && policy.certifier === undefined)) return false;
     const rows = this.heads / this.cache.shape.keyValueHeads;
+    const n = position + count;
     for (let head = 0; head < this.heads; head += rows) {
       if (!isGuarded({ n, layer, head, rows }, policy, this.#costs)) return false;
     }

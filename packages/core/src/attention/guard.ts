@@ -2,9 +2,10 @@
  * The guard: where a step of the sieve would take longer than reading every key, it is not taken. What is faster depends
  * on the machine, its threads and the heads of a layer, so both are measured here, on a cache of random keys in several
  * layers, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
- * scanned and for each one of the sample.
+ * scanned and for each one of the sample, and one that is certified so much for each key, too.
  */
 import type { Precision } from '../kernels/layout.ts';
+import type { PolicySpec } from '../policies/policy.ts';
 import createSieve from '../selectors/sieve.ts';
 import { createAttention } from './attention.ts';
 import type { StepCosts } from './step-costs.ts';
@@ -27,6 +28,12 @@ const LARGE = 256;
 const LAYERS = 8;
 const WARM_UP = 40;
 const ROUNDS = 24;
+/** Certified steps take longer, and are told apart from dense ones by less. */
+const CERTIFIED_WARM_UP = 8;
+const CERTIFIED_ROUNDS = 6;
+const CERTIFIED_SHARE = 0.05;
+/** Queries as long as this have scores spread by 3 nats: heads that a bound leaves something to choose of. */
+const QUERY_SCALE = 9;
 
 const measured = new Map<string, Promise<StepCosts>>();
 
@@ -42,25 +49,29 @@ export function measureStepCosts(shape: StepShape): Promise<StepCosts> {
 
 async function measure(shape: StepShape): Promise<StepCosts> {
   const { headDim, heads, keyValueHeads } = shape;
-  await using attention = await createAttention({ ...shape, layers: LAYERS, capacity: LONG, planes: ['int4'] });
+  await using attention = await createAttention({ ...shape, layers: LAYERS, capacity: LONG, planes: ['int8'] });
   const rows = noise(LONG * keyValueHeads * headDim);
   attention.cache.reserve(LONG);
   for (let layer = 0; layer < LAYERS; layer++) attention.cache.write(layer, 0, rows, rows);
   attention.cache.commit(LONG);
-  const queries = noise(heads * headDim);
+  const queries = noise(heads * headDim).map((x) => QUERY_SCALE * x);
 
-  const time = (n: number, policy: { policy: string; budget?: string }): number => {
+  const time = (n: number, policy: PolicySpec, warmUp = WARM_UP, rounds = ROUNDS): number => {
     const times: number[] = [];
-    for (let i = 0; i < WARM_UP + ROUNDS; i++) {
+    for (let i = 0; i < warmUp + rounds; i++) {
       const started = performance.now();
       attention.attend({ layer: i % LAYERS, position: n - 1, queries, policy });
-      if (i >= WARM_UP) times.push(performance.now() - started);
+      if (i >= warmUp) times.push(performance.now() - started);
     }
-    return times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] as number;
+    return times.sort((a, b) => a - b)[Math.floor(rounds / 2)] as number;
   };
+  const timeCertified = (n: number) =>
+    time(n, { ...sieve(SMALL), certify: CERTIFIED_SHARE }, CERTIFIED_WARM_UP, CERTIFIED_ROUNDS);
   const sieve = (budget: number) => ({ policy: 'sieve', budget: `fixed:${budget}` });
   const [denseShort, denseLong] = [time(SHORT, { policy: 'dense' }), time(LONG, { policy: 'dense' })];
   const [short, long, large] = [time(SHORT, sieve(SMALL)), time(LONG, sieve(SMALL)), time(LONG, sieve(LARGE))];
+
+  const [certifiedShort, certifiedLong] = [timeCertified(SHORT), timeCertified(LONG)];
 
   const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
   const perKey = rate(short, long, LONG - SHORT);
@@ -70,9 +81,11 @@ async function measure(shape: StepShape): Promise<StepCosts> {
   ];
   const perSampled = rate(long, large, more - small);
   const densePerKey = rate(denseShort, denseLong, LONG - SHORT);
+  const perBound = rate(certifiedShort, certifiedLong, LONG - SHORT);
   return {
     dense: { fixed: Math.max(0, denseLong - densePerKey * LONG), perKey: densePerKey },
     sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * small), perKey, perSampled },
+    certified: { fixed: Math.max(0, certifiedLong - perBound * LONG), perKey: perBound },
   };
 }
 

@@ -8,16 +8,24 @@ export interface StepCosts {
   dense: { fixed: number; perKey: number };
   /** For each key that is scanned, and for each one of a group's sample. */
   sieve: { fixed: number; perKey: number; perSampled: number };
+  /** A step that is certified by bounds, for each key that they are known of. */
+  certified: { fixed: number; perKey: number };
 }
 
 /** Whether reading all n keys is faster than a scan of them and a sample. */
 export const denseIsFaster = ({ dense, sieve }: StepCosts, n: number, sample: number): boolean =>
   dense.fixed + dense.perKey * n <= sieve.fixed + sieve.perKey * n + sieve.perSampled * Math.min(sample, n);
 
-/** Whether a group would take longer by the policy than reading every key. Never, where a certificate was asked for. */
+/**
+ * Whether a group would take longer by the policy than reading every key. Where a certificate was asked for, reading
+ * every key gives the best there is.
+ */
 export function isGuarded(group: GroupContext, policy: SparsePolicy, costs: StepCosts): boolean {
   const { selector, budget, certifier } = policy;
-  if (selector.sampleSize === undefined || budget.tailMass !== undefined || certifier !== undefined) return false;
+  const { dense, certified } = costs;
+  if (certifier !== undefined)
+    return dense.fixed + dense.perKey * group.n <= certified.fixed + certified.perKey * group.n;
+  if (selector.sampleSize === undefined || budget.tailMass !== undefined) return false;
   return denseIsFaster(costs, group.n, selector.sampleSize(keysOfGroup(group, budget), group.n));
 }
 

@@ -119,7 +119,11 @@ describe('an attention with a plan', () => {
   });
 
   it('is guarded group by group', () => {
-    const costs = { dense: { fixed: 0, perKey: 1 }, sieve: { fixed: 50, perKey: 0.1, perSampled: 4 } };
+    const costs = {
+      dense: { fixed: 0, perKey: 1 },
+      sieve: { fixed: 50, perKey: 0.1, perSampled: 4 },
+      certified: { fixed: 0, perKey: 9 },
+    };
     const policy = createPolicy(spec('sieve')) as SparsePolicy;
     expect(isGuarded({ n: 3000, layer: 0, head: 0, rows: 2 }, policy, costs)).toBe(false);
     expect(isGuarded({ n: 3000, layer: 1, head: 2, rows: 2 }, policy, costs)).toBe(true);

@@ -14,13 +14,18 @@ describe('step costs', () => {
     const [name = ''] = readdirSync(join(cache, 'step-costs'));
     const path = join(cache, 'step-costs', name);
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(costs);
-    const other = { dense: { fixed: 1, perKey: 2 }, sieve: { fixed: 3, perKey: 4, perSampled: 5 } };
+    const other = {
+      dense: { fixed: 1, perKey: 2 },
+      sieve: { fixed: 3, perKey: 4, perSampled: 5 },
+      certified: { fixed: 6, perKey: 7 },
+    };
     writeFileSync(path, JSON.stringify(other));
     expect(await stepCosts(SHAPE, cache)).toEqual(other);
     for (const broken of [
       '',
       '{}',
-      '{"dense":{"fixed":-1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5}}',
+      '{"dense":{"fixed":-1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5},"certified":{"fixed":6,"perKey":7}}',
+      '{"dense":{"fixed":1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5}}',
     ]) {
       writeFileSync(path, broken);
       expect(await stepCosts(SHAPE, cache)).toEqual(costs);

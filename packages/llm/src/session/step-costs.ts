@@ -9,7 +9,7 @@ import { measureStepCosts, type PolicySpec, policyPlanes, type StepCosts, type S
 import { cacheFolderPath, keepJson, readJson } from '../onnx/index.ts';
 
 /** Part of the name of every measurement: raise it when steps have become faster or slower. */
-const version = 1;
+const version = 2;
 
 /** Whether the guard looks at a policy at all: it knows the costs of those that draw samples. */
 export const isGuardable = (policy: PolicySpec): boolean => policyPlanes(policy).includes('int4');
@@ -34,7 +34,8 @@ export async function stepCosts(
 }
 
 function asStepCosts(found: unknown): StepCosts | undefined {
-  const { dense, sieve } = (found ?? {}) as Partial<StepCosts>;
-  const numbers = [dense?.fixed, dense?.perKey, sieve?.fixed, sieve?.perKey, sieve?.perSampled];
-  return numbers.every((x) => Number.isFinite(x) && (x as number) >= 0) ? ({ dense, sieve } as StepCosts) : undefined;
+  const { dense, sieve, certified } = (found ?? {}) as Partial<StepCosts>;
+  const rates = [sieve?.perSampled, ...[dense, sieve, certified].flatMap((costs) => [costs?.fixed, costs?.perKey])];
+  const known = rates.every((x) => Number.isFinite(x) && (x as number) >= 0);
+  return known ? ({ dense, sieve, certified } as StepCosts) : undefined;
 }
