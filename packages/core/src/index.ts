@@ -9,6 +9,7 @@ export {
 export { measureStepCosts, type StepShape } from './attention/guard.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
+export type { SampleRequest } from './attention/sampling.ts';
 export { denseBelow, type StepCosts } from './attention/step-costs.ts';
 export {
   BUDGETS,
@@ -30,10 +31,14 @@ export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, PRECISIONS, type Precisi
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';
+export { type LawMaterial, makeLaw } from './law/make-law.ts';
 export { meanKeysOf, type PlannedBudget, planBudget } from './law/plan.ts';
+export { samplePositions } from './law/positions.ts';
 export { createRandom, type Random } from './law/random.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
+export type { QuerySample, SamplePlan } from './law/sample.ts';
 export { keysOf, line } from './law/shapes.ts';
+export { LawTally, type TallyDesign, type Trial } from './law/tally.ts';
 export { isTotal, LAW_TOTALS, type LawTotal, parseTotal } from './law/total.ts';
 export {
   createPolicy,

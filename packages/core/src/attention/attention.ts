@@ -10,6 +10,7 @@ import { invariant, KeysieveError } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import { completePlanes } from '../kernels/layout.ts';
+import { type QuerySample, readSample, recordLength } from '../law/sample.ts';
 import { createPolicy, type Policy, type PolicySpec, policyPlanes, type SparsePolicy } from '../policies/policy.ts';
 import { createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
@@ -20,6 +21,7 @@ import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.t
 import { reportDense, reportRows } from './job-report.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
+import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
 import { isGuarded, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
@@ -196,33 +198,47 @@ export class Attention {
       ...(kind.startsWith('sparse') && { results: count * heads * ROW_RESULTS * 4 }),
       ...(kind === 'dense-ranges' && { partials: ranges * stateBytes(heads / keyValueHeads, headDim) }),
     });
-    const job: Job = {
-      number: ++this.#jobs,
-      kind,
-      layer,
-      position,
-      count,
-      policy,
-      grain,
-      ...this.#exchange.addresses,
-      norms: Array.from({ length: keyValueHeads }, (_, head) => {
-        const { keys, values, typicalValue } = this.cache.norms(layer, head);
-        return [keys, values, typicalValue];
-      }).flat(),
-      segments: this.cache.segments(position + count),
-      memoryBytes: [this.#exchange, ...this.cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
-    };
     const { views } = this.#exchange.arena;
-    views().f32.set(queries, job.queries / 4);
-    writeJob(this.#arguments, job);
-    const tasks = taskCount(job, keyValueHeads);
-    this.#pool.run(this.#configuration, tasks, (task) => runTask(thread, job, task));
+    views().f32.set(queries, this.#exchange.addresses.queries / 4);
+    const job = this.#runJob({ kind, layer, position, count, policy, grain, n: position + count });
     if (kind === 'dense-ranges') mergeRanges(thread, job);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
     if (!kind.startsWith('sparse')) return reportDense(job, this.cache.shape, heads);
     const results = job.results / 4;
     return reportRows(job, heads, views().f32.subarray(results, results + count * heads * ROW_RESULTS));
+  }
+
+  /**
+   * Measures what the heads of one layer need, for queries at any positions: how many keys, and with what errors. Throws
+   * as `attend` does. Page means must be among the planes of the cache.
+   */
+  sample(request: SampleRequest): QuerySample[] {
+    const { layer, positions, queries, outputs, plan } = request;
+    this.cache.assertAlive();
+    const { cache, heads } = this;
+    checkSampleRequest(request, cache, heads);
+    const n = Math.max(...positions) + 1;
+    this.#checkRange(layer, n, queries);
+    const count = positions.length;
+    const numbers = recordLength(plan);
+    const sizes = { heads, keyValueHeads: cache.shape.keyValueHeads, threads: this.threads, position: n - 1, count };
+    const planNumbers = writePlan(plan, positions);
+    this.#exchange.makeRoom({
+      ...{ queries: queries.length * 4, outputs: queries.length * 4 },
+      ...{ results: count * heads * numbers * 4, plan: planNumbers.length * 4 },
+    });
+    const { addresses, arena } = this.#exchange;
+    const { f32 } = arena.views();
+    f32.set(queries, addresses.queries / 4);
+    f32.set(outputs, addresses.outputs / 4);
+    f32.set(planNumbers, addresses.plan / 4);
+    const kind = 'samples';
+    this.#runJob({ kind, layer, position: n - 1, count, policy: 0, grain: grainOf(kind, sizes), n });
+    const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * numbers);
+    return Array.from({ length: count * heads }, (_, row) =>
+      readSample(records.subarray(row * numbers, (row + 1) * numbers), plan),
+    );
   }
 
   /** Ends the threads and frees the cache. Disposing again does nothing. */
@@ -234,6 +250,30 @@ export class Attention {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  /** Has the threads do a job whose queries see at most n keys; the exchange has room for what it needs. */
+  #runJob({
+    n,
+    ...rest
+  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain'> & { n: number }): Job {
+    const { cache } = this;
+    const { keyValueHeads } = cache.shape;
+    const thread = this.#configured();
+    const job: Job = {
+      number: ++this.#jobs,
+      ...rest,
+      ...this.#exchange.addresses,
+      norms: Array.from({ length: keyValueHeads }, (_, head) => {
+        const { keys, values, typicalValue } = cache.norms(rest.layer, head);
+        return [keys, values, typicalValue];
+      }).flat(),
+      segments: cache.segments(n),
+      memoryBytes: [this.#exchange, ...cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
+    };
+    writeJob(this.#arguments, job);
+    this.#pool.run(this.#configuration, taskCount(job, keyValueHeads), (task) => runTask(thread, job, task));
+    return job;
   }
 
   #policyIndex(spec: PolicySpec): number {

@@ -15,8 +15,8 @@ export interface Exchange {
 
 export function createExchange(shared: boolean, createKernels: KernelsFactory): Exchange {
   const arena = createArena({ limit: LARGEST_ARENA_BYTES, shared, createKernels });
-  const addresses: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0 };
-  const sizes: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0 };
+  const addresses: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0, plan: 0 };
+  const sizes: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0, plan: 0 };
 
   return {
     arena,

@@ -34,6 +34,7 @@ export function grainOf(kind: JobKind, { heads, keyValueHeads, threads, position
   const tasks = threads * TASKS_A_THREAD;
   switch (kind) {
     case 'sparse-groups':
+    case 'samples':
       return Math.ceil((count * keyValueHeads) / LARGEST_JOB);
     case 'dense-ranges': {
       const keys = Math.ceil(((position + 1) * keyValueHeads) / tasks / PAGE_KEYS) * PAGE_KEYS;

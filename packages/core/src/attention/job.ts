@@ -2,22 +2,25 @@
  * A job: the attention of one layer for some queries, as numbers that go through the threads' control block.
  *
  * The exchange lies in the first region's arena: queries (count, heads, d), outputs (count, heads, d), the partial
- * states of a split decode, and for each query row what was read and its certificate.
+ * states of a split decode, and for each query row what was read and its certificate. A job that samples has its plan
+ * there, and finds the dense outputs where others leave theirs.
  */
 import type { Segment } from '../cache/slabs.ts';
 
 /** How a job is cut into tasks. */
-export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-groups', 'sparse-blocks'] as const;
+export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-groups', 'sparse-blocks', 'samples'] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /** Addresses in the exchange's arena. */
 export interface ExchangeAddresses {
   queries: number;
   outputs: number;
-  /** (count * heads, ROW_RESULTS): see `row-result.ts`. */
+  /** (count * heads, ROW_RESULTS): see `row-result.ts`. Of samples: (count * heads, numbers of a record). */
   results: number;
   /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. */
   partials: number;
+  /** Of samples: see `sampling.ts`. */
+  plan: number;
 }
 
 export interface Job extends ExchangeAddresses {
@@ -25,13 +28,13 @@ export interface Job extends ExchangeAddresses {
   number: number;
   kind: JobKind;
   layer: number;
-  /** Position of the first query; the cache holds its key and those of the others already. */
+  /** Position of the first query, of samples that of the last; the cache holds its key and those of the others already. */
   position: number;
   /** Queries. */
   count: number;
   /** Index among the policies. */
   policy: number;
-  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups: groups in a task. */
+  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups, samples: groups in a task. */
   grain: number;
   /** Norms of each key-value head: bounds on those of keys and of values, and what is typical of values. */
   norms: number[];
@@ -51,6 +54,7 @@ const FIELDS = [
   'outputs',
   'results',
   'partials',
+  'plan',
 ] as const;
 
 /** Where the fields begin: behind the kind. */
@@ -109,6 +113,7 @@ export function taskCount(job: Job, keyValueHeads: number): number {
     case 'dense-ranges':
       return keyValueHeads * Math.ceil((job.position + 1) / job.grain);
     case 'sparse-groups':
+    case 'samples':
       return Math.ceil((job.count * keyValueHeads) / job.grain);
   }
 }

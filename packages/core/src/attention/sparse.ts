@@ -48,28 +48,36 @@ function attendGroup(
   head: number,
   rows: number,
 ): void {
+  const { headDim } = thread.shape;
+  const row = index * thread.heads + head;
+  const query = queryOf(thread, job, index, keyValueHead, head, rows, job.position + index + 1);
+  const { outputs, results } = attendQuery(query, policy, thread.costs);
+  const { views } = thread.exchange;
+  views().f32.set(outputs, job.outputs / 4 + row * headDim);
+  for (let i = 0; i < results.length; i++) noteResult(views(), job, row + i, results[i] as RowResult);
+}
+
+/** `rows` query heads from `head` on, of query number `index` of a job, which sees n keys; the workspaces get its numbers. */
+export function queryOf(
+  thread: ThreadContext,
+  job: Job,
+  index: number,
+  keyValueHead: number,
+  head: number,
+  rows: number,
+  n: number,
+): HeadQuery {
   const { shape, exchange } = thread;
   const { headDim } = shape;
-  const n = job.position + index + 1;
-  const row = index * thread.heads + head;
-  const at = job.queries / 4 + row * headDim;
+  const at = job.queries / 4 + (index * thread.heads + head) * headDim;
   const numbers = exchange.views().f32.subarray(at, at + rows * headDim);
   const [keyNorm, valueNorm, typicalValueNorm] = job.norms.slice(3 * keyValueHead) as [number, number, number];
-  const query: HeadQuery = {
-    shape,
-    layer: job.layer,
-    head,
-    rows,
-    n,
+  return {
+    ...{ shape, layer: job.layer, head, rows, n },
     segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, n),
     norms: placeQueries(thread.regions, numbers, headDim, 0),
-    keyNorm,
-    valueNorm,
-    typicalValueNorm,
+    ...{ keyNorm, valueNorm, typicalValueNorm },
   };
-  const { outputs, results } = attendQuery(query, policy, thread.costs);
-  exchange.views().f32.set(outputs, job.outputs / 4 + row * headDim);
-  for (let i = 0; i < results.length; i++) noteResult(exchange.views(), job, row + i, results[i] as RowResult);
 }
 
 /** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */

@@ -1,6 +1,7 @@
 /** Every kind of task, by the kind of its job. */
 import { denseBlockTask, denseRangeTask } from './dense.ts';
 import { type Job, type JobKind, jobNumber, readJob } from './job.ts';
+import { samplesTask } from './sampling.ts';
 import { sparseGroupsTask } from './sparse.ts';
 import { sparseBlocksTask } from './sparse-blocks.ts';
 import { catchUpWith, type ThreadContext } from './thread.ts';
@@ -10,6 +11,7 @@ const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: nu
   'dense-ranges': denseRangeTask,
   'sparse-groups': sparseGroupsTask,
   'sparse-blocks': sparseBlocksTask,
+  samples: samplesTask,
 };
 
 /** Does one task of a job. */

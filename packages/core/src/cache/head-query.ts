@@ -124,7 +124,8 @@ export function carryState(
   return previous as ThreadRegion;
 }
 
-function copyState(
+/** Copies a state from one region to another. */
+export function copyState(
   from: ThreadRegion,
   source: number,
   to: ThreadRegion,
@@ -151,6 +152,25 @@ export function attendAll(
 /** Attends with all rows of a query to all keys that it may see. Returns the region where the state lies. */
 export const attendEverything = ({ segments, rows, n, shape }: HeadQuery): ThreadRegion =>
   attendAll(segments, { rows, group: rows, limit: n }, shape.headDim);
+
+/** One row of a query as a query of its own: its numbers stay where they lie. */
+export function singleRow(query: HeadQuery, row: number): HeadQuery {
+  const { shape, segments, head, norms } = query;
+  const opened = new Map<ThreadRegion, ThreadRegion>();
+  for (const { region } of segments) {
+    const { workspace } = region;
+    const queries = workspace.queries + row * shape.headDim * 4;
+    const scores = workspace.scores + row * strideOf(query) * 4;
+    opened.set(region, { ...region, workspace: { ...workspace, queries, scores } });
+  }
+  return {
+    ...query,
+    head: head + row,
+    rows: 1,
+    norms: [norms[row] as number],
+    segments: segments.map((segment) => ({ ...segment, region: opened.get(segment.region) as ThreadRegion })),
+  };
+}
 
 /** Numbers from one row of a query's scores to the next. */
 export const strideOf = ({ n }: HeadQuery): number => scoreStride(n);

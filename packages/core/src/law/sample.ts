@@ -1,0 +1,143 @@
+/**
+ * What one query needs: the keys for shares of its softmax, and the errors of a ladder of numbers of keys, with the tail
+ * dropped (the policy `topk`) and with page means for it (`topk-means`). Every rung adds its keys to the softmax of the
+ * one before, so a ladder costs what its last rung costs.
+ */
+import {
+  copyState,
+  finishedOutputs,
+  type HeadQuery,
+  homeOf,
+  partOf,
+  positionsBuffer,
+  scoresOf,
+  singleRow,
+  type ThreadRegion,
+} from '../cache/head-query.ts';
+import createPageMeans from '../tails/page-means.ts';
+import { LOCAL_POSITIONS, SINK_POSITIONS } from './kinds.ts';
+import { Ranking } from './ranking.ts';
+
+/** What is asked of every query. */
+export interface SamplePlan {
+  /** Shares of the softmax that may be left unread: above 0, below 1. */
+  shares: readonly number[];
+  /** Numbers of keys, ascending. */
+  ladder: readonly number[];
+}
+
+/** What was found of one query: numbers of a record, in this order. */
+export interface QuerySample {
+  /** Shares of the softmax on the first and on the last keys. */
+  sinkMass: number;
+  localMass: number;
+  /** e^entropy of the softmax. */
+  effectiveKeys: number;
+  /** Standard deviation of the scores, in nats. */
+  scoreSpread: number;
+  /** Keys that leave at most each share unread. */
+  mass: Float32Array;
+  /** Relative output errors at each rung; NaN where the ladder has more keys than there are. */
+  dropped: Float32Array;
+  returned: Float32Array;
+}
+
+const FACTS = 4;
+
+/** Numbers of the record of a query. */
+export const recordLength = ({ shares, ladder }: SamplePlan): number => FACTS + shares.length + 2 * ladder.length;
+
+/** Reads a record; the lists are views of it. */
+export function readSample(record: Float32Array, { shares, ladder }: SamplePlan): QuerySample {
+  const [sinkMass = 0, localMass = 0, effectiveKeys = 0, scoreSpread = 0] = record;
+  const dropped = FACTS + shares.length;
+  return {
+    ...{ sinkMass, localMass, effectiveKeys, scoreSpread },
+    mass: record.subarray(FACTS, dropped),
+    dropped: record.subarray(dropped, dropped + ladder.length),
+    returned: record.subarray(dropped + ladder.length, dropped + 2 * ladder.length),
+  };
+}
+
+/** This thread's, for one query after the other. */
+const ranking = new Ranking();
+const pageMeans = createPageMeans();
+
+/** Writes the record of one row of a query whose scores have been gathered; `exact` (d) is its dense output. */
+export function sampleRow(
+  query: HeadQuery,
+  row: number,
+  plan: SamplePlan,
+  exact: Float32Array,
+  record: Float32Array,
+): void {
+  const single = singleRow(query, row);
+  const scores = scoresOf(single);
+  const { total, largest, entropy, spread } = ranking.open(scores);
+  const massOf = (from: number, to: number) => {
+    let sum = 0;
+    for (let i = Math.max(0, from); i < Math.min(scores.length, to); i++)
+      sum += Math.exp((scores[i] as number) - largest);
+    return sum / total;
+  };
+  const { n } = query;
+  record.set([massOf(0, SINK_POSITIONS), massOf(n - LOCAL_POSITIONS, n), Math.exp(entropy), spread]);
+  const { mass, dropped, returned } = readSample(record, plan);
+  ranking.keysForMass(plan.shares, mass);
+  dropped.fill(Number.NaN);
+  returned.fill(Number.NaN);
+  const ladder = plan.ladder.filter((keys) => keys < n);
+  ranking.writeTiers(ladder, positionsBuffer(single));
+  climb(single, ladder, exact, dropped, returned);
+}
+
+/** Errors of each rung of the ladder. */
+function climb(
+  query: HeadQuery,
+  ladder: readonly number[],
+  exact: Float32Array,
+  dropped: Float32Array,
+  returned: Float32Array,
+): void {
+  const { headDim } = query.shape;
+  const home = homeOf(query);
+  const [means, sum] = home.workspace.rowStates;
+  const withState = (state: number): ThreadRegion => ({ ...home, workspace: { ...home.workspace, state } });
+  home.kernels.startState(means, 1, headDim);
+  pageMeans.add(query, { count: 0, bytesScanned: 0 }, withState(means));
+  home.kernels.startState(home.workspace.state, 1, headDim);
+  let region = home;
+  for (const [rung, keys] of ladder.entries()) {
+    region = takeTier(query, ladder[rung - 1] ?? 0, keys, region);
+    dropped[rung] = relativeError(finishedOutputs(region, 1, headDim), exact);
+    copyState(region, region.workspace.state, home, sum, 1, headDim);
+    home.kernels.mergeState(sum, means, 1, headDim);
+    returned[rung] = relativeError(finishedOutputs(withState(sum), 1, headDim), exact);
+  }
+}
+
+/** Takes positions [from, to) of the positions buffer, which ascend, into the state that lies in `region`. */
+function takeTier(query: HeadQuery, from: number, to: number, region: ThreadRegion): ThreadRegion {
+  let current = region;
+  for (const segment of query.segments) {
+    const { start, end, indices } = partOf(query, segment, (workspace) => workspace.indices, from, to - from);
+    if (end <= start) continue;
+    const { workspace, kernels } = segment.region;
+    if (segment.region !== current) {
+      copyState(current, current.workspace.state, segment.region, workspace.state, 1, query.shape.headDim);
+      current = segment.region;
+    }
+    kernels.attendSelected(segment.pages, indices, end - start, workspace.queries, workspace.state, workspace.scratch);
+  }
+  return current;
+}
+
+/** ||output - exact|| / ||exact|| */
+export function relativeError(output: Float32Array, exact: Float32Array): number {
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < exact.length; i++) {
+    difference += ((output[i] as number) - (exact[i] as number)) ** 2;
+    norm += (exact[i] as number) ** 2;
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}

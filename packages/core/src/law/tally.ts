@@ -1,0 +1,169 @@
+/**
+ * What a measurement keeps of the queries it has sampled: for each of them the keys that it needed, so that laws can be
+ * fitted to single queries, and sums of everything else. It does not grow while it is filled, and can be saved.
+ */
+import { NEEDS, type Need } from './law-file.ts';
+import { keysForError } from './needed-keys.ts';
+import type { QuerySample, SamplePlan } from './sample.ts';
+
+/** What is measured of which heads; all of it must be the same for what is added up. */
+export interface TallyDesign extends SamplePlan {
+  layers: number;
+  heads: number;
+  keyValueHeads: number;
+  lengths: readonly number[];
+  /** Queries of each length that are sampled, and those at which the policy is tried. */
+  samples: readonly number[];
+  trials: readonly number[];
+  /** Budgets at which it is tried. */
+  budgets: readonly number[];
+}
+
+/** What is tried of a policy: one budget, one group, one query. */
+export interface Trial {
+  /** Index of the length, and of the trial among those of the length. */
+  length: number;
+  index: number;
+  layer: number;
+  keyValueHead: number;
+  /** Keys that the query sees. */
+  n: number;
+  /** Index of the budget. */
+  budget: number;
+  /** Relative, mean over the heads of the group. */
+  squaredError: number;
+  /** Bytes that were read for the group. */
+  bytes: number;
+}
+
+const FACTS = ['sinkMass', 'localMass', 'effectiveKeys', 'scoreSpread'] as const;
+const CURVES = ['dropped', 'returned'] as const;
+
+export class LawTally {
+  readonly design: TallyDesign;
+  /** Keys that each query sees: (queries); 0 where it has not been sampled yet. Queries of a length follow each other. */
+  readonly n: Float32Array;
+  /** Keys that it needed: (heads of all layers, needs, shares, queries). */
+  readonly #keys: Float32Array;
+  /** Sums over the queries of a length: (heads, lengths, facts). */
+  readonly #facts: Float64Array;
+  /** Of squared errors: (heads, lengths, curves, ladder). */
+  readonly #squares: Float64Array;
+  /** Keys that each query of a trial sees: (trials); and its squared errors: (groups, trials, budgets). */
+  readonly trialN: Float32Array;
+  readonly #trialSquares: Float32Array;
+  /** Bytes that the policy read in all trials of a length, and the trials of single groups: (lengths, budgets, 2). */
+  readonly #bytes: Float64Array;
+
+  constructor(design: TallyDesign) {
+    const { layers, heads, keyValueHeads, lengths, shares, ladder, budgets, samples, trials } = design;
+    this.design = design;
+    const [queries, tried] = [sum(samples), sum(trials)];
+    this.n = new Float32Array(queries);
+    this.#keys = new Float32Array(layers * heads * NEEDS.length * shares.length * queries);
+    this.#facts = new Float64Array(layers * heads * lengths.length * FACTS.length);
+    this.#squares = new Float64Array(layers * heads * lengths.length * CURVES.length * ladder.length);
+    this.trialN = new Float32Array(tried);
+    this.#trialSquares = new Float32Array(layers * keyValueHeads * tried * budgets.length).fill(Number.NaN);
+    this.#bytes = new Float64Array(lengths.length * budgets.length * 2);
+  }
+
+  /** Takes what was found of sample number `index` of a length, at a query that sees n keys. */
+  add(length: number, index: number, layer: number, head: number, n: number, sample: QuerySample): void {
+    const { heads, shares, ladder, lengths } = this.design;
+    const query = this.#queryOf(this.design.samples, length, index);
+    const row = layer * heads + head;
+    this.n[query] = n;
+    for (const [i, share] of shares.entries()) {
+      this.#keys[this.#keyAt(row, 'mass', i) + query] = sample.mass[i] as number;
+      for (const curve of CURVES) {
+        this.#keys[this.#keyAt(row, curve, i) + query] = keysForError(sample[curve], ladder, n, share);
+      }
+    }
+    const facts = this.#facts.subarray((row * lengths.length + length) * FACTS.length);
+    for (const [i, fact] of FACTS.entries()) facts[i] = (facts[i] as number) + sample[fact];
+    for (const [i, curve] of CURVES.entries()) {
+      const at = ((row * lengths.length + length) * CURVES.length + i) * ladder.length;
+      for (const rung of ladder.keys()) {
+        const error = sample[curve][rung] as number;
+        this.#squares[at + rung] = (this.#squares[at + rung] as number) + error * error;
+      }
+    }
+  }
+
+  addTrial(trial: Trial): void {
+    const { keyValueHeads, budgets, trials } = this.design;
+    const { length, index, layer, keyValueHead, n, budget, squaredError, bytes } = trial;
+    const query = this.#queryOf(trials, length, index);
+    this.trialN[query] = n;
+    const group = layer * keyValueHeads + keyValueHead;
+    this.#trialSquares[(group * this.trialN.length + query) * budgets.length + budget] = squaredError;
+    const at = (length * budgets.length + budget) * 2;
+    this.#bytes[at] = (this.#bytes[at] as number) + bytes;
+    this.#bytes[at + 1] = (this.#bytes[at + 1] as number) + 1;
+  }
+
+  /** Keys that the queries of a head needed, along `n`. */
+  keys(row: number, need: Need, share: number): Float32Array {
+    const at = this.#keyAt(row, need, share);
+    return this.#keys.subarray(at, at + this.n.length);
+  }
+
+  /** Where the queries of a length lie in `n`: [from, to). */
+  range(length: number): [number, number] {
+    const from = this.#queryOf(this.design.samples, length, 0);
+    return [from, from + (this.design.samples[length] as number)];
+  }
+
+  /** Mean over the queries of a length. */
+  fact(row: number, length: number, fact: (typeof FACTS)[number]): number {
+    const { lengths, samples } = this.design;
+    const at = (row * lengths.length + length) * FACTS.length + FACTS.indexOf(fact);
+    return (this.#facts[at] as number) / (samples[length] as number);
+  }
+
+  /** Mean squared errors along the ladder; NaN where the ladder has more keys than some query. */
+  squaredErrors(row: number, length: number, curve: (typeof CURVES)[number]): Float64Array {
+    const { lengths, ladder, samples } = this.design;
+    const at = ((row * lengths.length + length) * CURVES.length + CURVES.indexOf(curve)) * ladder.length;
+    return this.#squares.slice(at, at + ladder.length).map((squares) => squares / (samples[length] as number));
+  }
+
+  /** Where the trials of a length lie in `trialN`: [from, to). */
+  trialRange(length: number): [number, number] {
+    const from = this.#queryOf(this.design.trials, length, 0);
+    return [from, from + (this.design.trials[length] as number)];
+  }
+
+  /** Squared errors of a group in one trial, along the budgets; NaN where it was not tried. */
+  trialSquares(group: number, trial: number): Float32Array {
+    const { length } = this.design.budgets;
+    const at = (group * this.trialN.length + trial) * length;
+    return this.#trialSquares.subarray(at, at + length);
+  }
+
+  /** Mean bytes that a group reads of a query of a length; NaN where it was not tried. */
+  bytes(length: number, budget: number): number {
+    const at = (length * this.design.budgets.length + budget) * 2;
+    return (this.#bytes[at] as number) / (this.#bytes[at + 1] as number);
+  }
+
+  /** All that has been gathered, by name: to be saved, and to be filled with what was saved. */
+  arrays(): Record<string, Float32Array | Float64Array> {
+    return {
+      ...{ n: this.n, keys: this.#keys, facts: this.#facts, squares: this.#squares },
+      ...{ trialN: this.trialN, trialSquares: this.#trialSquares, bytes: this.#bytes },
+    };
+  }
+
+  #keyAt(row: number, need: Need, share: number): number {
+    const { shares } = this.design;
+    return ((row * NEEDS.length + NEEDS.indexOf(need)) * shares.length + share) * this.n.length;
+  }
+
+  #queryOf(counts: readonly number[], length: number, index: number): number {
+    return sum(counts.slice(0, length)) + index;
+  }
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, x) => total + x, 0);
