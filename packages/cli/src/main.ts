@@ -8,12 +8,21 @@ import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { measureCommand } from './commands/measure.ts';
 import { EXIT, reportError } from './errors.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 /** A new subcommand is a file in commands/ and an entry here. */
-const COMMANDS = [generateCommand, inspectCommand, evalCommand, benchCommand, claimsCommand, demoCommand];
+const COMMANDS = [
+  generateCommand,
+  inspectCommand,
+  measureCommand,
+  evalCommand,
+  benchCommand,
+  claimsCommand,
+  demoCommand,
+];
 
 const program = new Command('keysieve')
   .description('Long prompts for language models on your own machine, with the error of every answer shown.')

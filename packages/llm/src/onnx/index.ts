@@ -14,5 +14,5 @@ export { type Linear, linear, lookUp, type SegmentBuilder, vector } from './matr
 export { type WeightsMemory, weightsMemory } from './memory.ts';
 export { floatTensor, integerTensor, loadSegment, type Segment, type SegmentInputs } from './runtime.ts';
 export { type PreparedWeights, type PrepareOptions, type PrepareProgress, prepareWeights } from './segment-cache.ts';
-export { hashTensors } from './weights-file.ts';
+export { hashFile, hashTensors } from './weights-file.ts';
 export { WeightsPlan } from './weights-plan.ts';

@@ -1,7 +1,7 @@
 /** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
 import { availableParallelism } from 'node:os';
 import type { DenseModel, ModelConfig } from '../model/index.ts';
-import type { Precision as DensePrecision } from '../onnx/index.ts';
+import { type Precision as DensePrecision, hashFile } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { encodePrompt, type Prompt } from './prompt.ts';
@@ -26,6 +26,8 @@ export interface Model extends AsyncDisposable {
   /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
   encode(prompt: Prompt): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
+  /** SHA-256 of the file, hexadecimal: what laws are tied to. The file is read once for it. */
+  hash(signal?: AbortSignal): Promise<string>;
   /** Frees the weights. Dispose of the sessions first; disposing again does nothing. */
   dispose(): Promise<void>;
 }
@@ -58,6 +60,7 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cach
   const { config, precision, context: contextLength } = dense;
   const dispose = () => dense.dispose();
   const renderChat = (messages: readonly ChatMessage[]) => chatTemplate().render(messages);
+  let hash: string | undefined;
   return {
     name,
     path,
@@ -71,6 +74,10 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cach
     encode: (prompt) => encodePrompt(prompt, { tokenizer, renderChat }),
     createSession: (options) =>
       createSession({ dense, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
+    async hash(signal) {
+      hash ??= await hashFile(path, { signal });
+      return hash;
+    },
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

@@ -31,6 +31,7 @@ describe('the embedded model', () => {
   it('has the weights that the goldens were recorded from', async () => {
     const bytes = await readFile(new URL('nano.gguf', nano));
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(goldens.sha256);
+    expect(await model.hash()).toBe(goldens.sha256);
   });
 
   it('reads text as its bytes', () => {

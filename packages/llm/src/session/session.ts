@@ -136,7 +136,8 @@ const DEFAULT_MAX_TOKENS = 256;
 const DENSE: PolicySpec = { policy: 'dense' };
 
 /** The precision of a cache that goes with that of the dense layers. */
-export const defaultCachePrecision = (dense: DenseModel['precision']): Precision => (dense === 'exact' ? 'f32' : 'f16');
+export const defaultCachePrecision = (dense: DenseModel['precision']): 'f16' | 'f32' =>
+  dense === 'exact' ? 'f32' : 'f16';
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   const { layers, keyValueHeads, headDim, heads } = model.dense.config;

@@ -1,0 +1,183 @@
+/** `keysieve measure`: the law of each head of a model on a text, as a file that sets budgets and a page to look at. */
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { defaultCachePrecision, llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
+import { Command } from 'commander';
+import { exactPageBytes, type LawFile, makeLaw, PAGE_KEYS, policyPlanes } from 'keysieve';
+import { showLoading } from '../loading.ts';
+import { describeLaw } from '../measure/describe.ts';
+import { designOf } from '../measure/design.ts';
+import { measureText } from '../measure/measure-text.ts';
+import { openRun } from '../measure/saved-run.ts';
+import {
+  addJsonOption,
+  addModelOptions,
+  collect,
+  type ModelOptions,
+  positiveInteger,
+  positiveIntegers,
+  wholeNumber,
+} from '../options.ts';
+import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
+
+interface Options extends ModelOptions {
+  text?: string[];
+  tokens: number;
+  lengths?: number[];
+  samples: number;
+  seed: number;
+  fitTo?: number;
+  law?: string;
+  out?: string;
+  state?: string;
+  json?: boolean;
+}
+
+/** The policy whose returned error groups of heads have laws of. */
+const POLICY = 'sieve';
+const HEADLINE: LawFile['headline'] = { need: 'mass', share: 0.05 };
+
+export function measureCommand(): Command {
+  const command = new Command('measure').description('the law alpha * n^C of each head of a model, on a text');
+  command
+    .option('--text <file>', 'the text; may be given again, for a law of all of them', collect)
+    .option('--tokens <count>', 'tokens of each text that are read', positiveInteger, 8192)
+    .option('--lengths <counts>', 'lengths of context (default: half powers of two, from 512 up)', positiveIntegers)
+    .option('--samples <count>', 'positions that are sampled for each length and text', positiveInteger, 32)
+    .option('--seed <number>', 'another seed samples other positions', wholeNumber, 1)
+    .option('--fit-to <count>', 'fit laws to lengths up to this only, to try how they carry', positiveInteger)
+    .option('--law <file>', 'write the law into this file')
+    .option('--out <file>', 'write a report into this HTML file')
+    .option(
+      '--state <file>',
+      'keep what is found in this file, and go on from what it has (default: LAW.partial, until done)',
+    );
+  addModelOptions(command);
+  addJsonOption(command);
+  return command.action((options: Options) => run(options));
+}
+
+async function run(options: Options): Promise<void> {
+  const { law: lawPath, out, json, context, precision, threads } = options;
+  const texts = await readTexts(options);
+  const { signal, release } = abortOnInterrupt();
+  try {
+    await using model = await loadModel(options.model, {
+      ...{ context, precision, threads, signal },
+      ...showLoading(),
+    });
+    const { law, cost } = await measure(model, texts, options, signal);
+    if (lawPath !== undefined) {
+      await writeFile(lawPath, `${JSON.stringify(law)}\n`);
+      note(`The law is in ${lawPath}.`);
+    }
+    if (out !== undefined) {
+      // The page is a large import, which only this needs.
+      const { lawReport } = await import('../report/law-report.ts');
+      await writeFile(out, await lawReport(law));
+      note(`The report is ${out}.`);
+    }
+    process.stdout.write(json ? `${JSON.stringify(jsonOf(law, cost))}\n` : `${describeLaw(law)}\n`);
+  } finally {
+    release();
+  }
+}
+
+interface Text {
+  name: string;
+  content: string;
+  hash: string;
+}
+
+async function readTexts({ text: paths = [] }: Options): Promise<Text[]> {
+  if (paths.length === 0) {
+    throw llmError({ code: 'invalid-argument', problem: 'There is no text.', remedy: 'Give --text FILE.' });
+  }
+  const texts: Text[] = [];
+  for (const path of paths) {
+    const content = await readPromptFile(path);
+    texts.push({ name: basename(path), content, hash: createHash('sha256').update(content).digest('hex') });
+  }
+  return texts;
+}
+
+/** What measuring cost, beside plainly reading the same tokens. */
+interface Cost {
+  prefillMs: number;
+  measureMs: number;
+  /** (prefillMs + measureMs) / prefillMs */
+  ratio: number;
+}
+
+async function measure(
+  model: Model,
+  texts: readonly Text[],
+  { tokens, lengths, samples, seed, fitTo, law: lawPath, state }: Options,
+  signal: AbortSignal,
+): Promise<{ law: LawFile; cost: Cost }> {
+  const { config, precision, contextLength: context, name } = model;
+  const { layers, heads, keyValueHeads, headDim } = config;
+  const encoded = texts.map((text) => takeTokens(model, text, tokens));
+  const { tally: design, queries } = designOf({ config, tokens, lengths, samples, seed, texts: texts.length });
+  const hash = await model.hash(signal);
+  const planes = [POLICY, 'topk-means'].flatMap((policy) => policyPlanes({ policy }));
+  const cachePrecision = defaultCachePrecision(precision);
+  await using session = await model.createSession({ planes, guard: false, cachePrecision });
+  const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
+  const key = { hash, texts: texts.map((text) => text.hash), ...settings };
+  const saved = await openRun(state ?? (lawPath && `${lawPath}.partial`), key, design, texts.length);
+
+  for (const [i, { tally, progress }] of saved.texts.entries()) {
+    if (progress.done >= tokens) continue;
+    const bar = createProgress(`measuring ${(texts[i] as Text).name}`, 'tokens');
+    bar.update(progress.done, tokens);
+    try {
+      await measureText({
+        ...{ session, tokens: encoded[i] as Int32Array, queries: queries[i] ?? [], tally, policy: POLICY },
+        ...{ from: progress, signal },
+        async onProgress(reached) {
+          Object.assign(progress, reached);
+          bar.update(reached.done, tokens);
+          await saved.save();
+        },
+      });
+    } finally {
+      bar.stop();
+    }
+  }
+
+  note('Fitting the laws.');
+  const started = performance.now();
+  const law = makeLaw({
+    model: { name, hash, layers, heads, keyValueHeads, headDim },
+    texts: texts.map(({ name, hash }) => ({ name, hash, tokens })),
+    ...{ settings, headline: HEADLINE, tallies: saved.texts.map(({ tally }) => tally), fittedTo: fitTo ?? tokens },
+    rowBytes: exactPageBytes(headDim, cachePrecision) / PAGE_KEYS,
+  });
+  const fitMs = performance.now() - started;
+  if (state === undefined) await saved.remove();
+  const sum = (of: 'prefillMs' | 'measureMs') => saved.texts.reduce((total, { progress }) => total + progress[of], 0);
+  const [prefillMs, measureMs] = [sum('prefillMs'), sum('measureMs') + fitMs];
+  return { law, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
+}
+
+/** The first tokens of a text. Throws `invalid-argument` where it has fewer. */
+function takeTokens({ tokenizer }: Model, { name, content }: Text, tokens: number): Int32Array {
+  const all = Int32Array.from(tokenizer.encode(content));
+  if (all.length >= tokens) return all.subarray(0, tokens);
+  throw llmError({
+    code: 'invalid-argument',
+    problem: `${name} is too short.`,
+    found: `${all.length} tokens, of which ${tokens} were asked for`,
+    remedy: 'Lower --tokens, or give a longer text.',
+  });
+}
+
+/** What --json prints: the file has more of each head. */
+function jsonOf({ model, texts, settings, lengths, headline, heads, extrapolation, summary }: LawFile, cost: Cost) {
+  const brief = heads.map(({ layer, head, kind, alpha, C, r2, interval, keys }) => ({
+    ...{ layer, head, kind, alpha, C, r2, interval, keys },
+  }));
+  return { model, texts, settings, lengths, headline, heads: brief, extrapolation, summary, cost };
+}

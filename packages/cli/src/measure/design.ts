@@ -1,0 +1,89 @@
+/** What is sampled of a text of so many tokens: lengths of context, numbers of keys, and the positions of the queries. */
+import { llmError, type ModelConfig } from '@keysieve/llm';
+import { createRandom, samplePositions, type TallyDesign } from 'keysieve';
+
+/** Shares of mass, and relative errors, for which keys are counted. */
+const SHARES = [0.1, 0.05, 0.01];
+const SHORTEST = 512;
+const FEWEST_KEYS = 4;
+/** Budgets at which the policy is tried; those above half of a length say nothing of it. */
+const BUDGETS = [16, 32, 64, 128, 256, 512, 1024];
+/** Of so many samples one is a trial of the policy, too. */
+const SAMPLES_A_TRIAL = 4;
+
+/** One query that is sampled. */
+export interface SampledQuery {
+  position: number;
+  /** Index of its length, and of the query among those of the length. */
+  length: number;
+  index: number;
+  /** Index among the trials of the length, where the policy is tried on it. */
+  trial: number | undefined;
+}
+
+export interface Design {
+  tally: TallyDesign;
+  /** Of each text, in the order of their positions. */
+  queries: SampledQuery[][];
+}
+
+export interface DesignOptions {
+  config: ModelConfig;
+  tokens: number;
+  /** Default: half powers of two from 512 up to the tokens, or down from them where they are fewer. */
+  lengths: readonly number[] | undefined;
+  samples: number;
+  seed: number;
+  texts: number;
+}
+
+export function designOf({ config, tokens, lengths: wanted, samples, seed, texts }: DesignOptions): Design {
+  const lengths = wanted ?? lengthsUpTo(tokens);
+  const fits = lengths.every((length, i) => length <= tokens && length > (lengths[i - 1] ?? FEWEST_KEYS));
+  if (!fits) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: `Lengths ascend, from more than ${FEWEST_KEYS} up to the tokens that are read.`,
+      found: `${lengths.join(', ')}, of ${tokens} tokens`,
+      remedy: 'Correct --lengths, or raise --tokens.',
+    });
+  }
+  const random = createRandom(seed);
+  const positions = Array.from({ length: texts }, () =>
+    lengths.map((length) => samplePositions(length, samples, random)),
+  );
+  const counts = (positions[0] as number[][]).map((own) => own.length);
+  const { layers, heads, keyValueHeads } = config;
+  return {
+    tally: {
+      ...{ layers, heads, keyValueHeads, lengths, shares: SHARES, budgets: BUDGETS },
+      ladder: powersOfTwo(FEWEST_KEYS, tokens / 2),
+      samples: counts,
+      trials: counts.map((count) => Math.ceil(count / SAMPLES_A_TRIAL)),
+    },
+    queries: positions.map((byLength) =>
+      byLength
+        .flatMap((own, length) =>
+          own.map((position, index): SampledQuery => {
+            const trial = index % SAMPLES_A_TRIAL === 0 ? index / SAMPLES_A_TRIAL : undefined;
+            return { position, length, index, trial };
+          }),
+        )
+        .sort((a, b) => a.position - b.position),
+    ),
+  };
+}
+
+/** tokens / 2^(i/2), rounded, down to 512, or to a quarter of the tokens; ascending. */
+export function lengthsUpTo(tokens: number): number[] {
+  const lengths: number[] = [];
+  const shortest = Math.min(SHORTEST, tokens / 4);
+  for (let i = 0; tokens / 2 ** (i / 2) >= shortest * 0.99; i++) lengths.unshift(Math.round(tokens / 2 ** (i / 2)));
+  return lengths;
+}
+
+function powersOfTwo(from: number, to: number): number[] {
+  const powers: number[] = [];
+  for (let power = from; power <= Math.max(from, to); power *= 2) powers.push(power);
+  return powers;
+}
