@@ -86,7 +86,7 @@ export interface HeadLaw {
   scoreSpread: number[];
   /** Keys needed for each share of mass (shares, lengths) if the scores were Gaussian with that spread. */
   gaussian: number[][];
-  /** Error with the tail dropped, (lengths, ladder); null where the ladder has more keys than there are. */
+  /** Error with the tail dropped, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
   dropped: (number | null)[][];
   /** Error of `topk-means`, likewise. */
   returned: (number | null)[][];

@@ -41,7 +41,7 @@ export class PooledTallies {
     return this.lengths.map((_, length) => meanOf(this.tallies.map((tally) => tally.fact(row, length, fact))));
   }
 
-  /** Root mean squares, (lengths, ladder); null where the ladder has more keys than there are. */
+  /** Root mean squares, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
   errors(row: number, curve: 'dropped' | 'returned'): (number | null)[][] {
     return this.lengths.map((_, length) => {
       const squares = this.tallies.map((tally) => tally.squaredErrors(row, length, curve));

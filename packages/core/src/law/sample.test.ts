@@ -62,7 +62,7 @@ describe('sample', () => {
           for (let head = 0; head < SHAPE.heads; head++) {
             const sample = samples[index * SHAPE.heads + head];
             const exact = rowOf(outputs, index * SHAPE.heads + head);
-            if (keys >= position + 1) {
+            if (keys > 0.6 * (position + 1)) {
               expect(sample?.dropped[rung]).toBeNaN();
               expect(sample?.returned[rung]).toBeNaN();
               continue;

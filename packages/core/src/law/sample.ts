@@ -37,12 +37,15 @@ export interface QuerySample {
   scoreSpread: number;
   /** Keys that leave at most each share unread. */
   mass: Float32Array;
-  /** Relative output errors at each rung; NaN where the ladder has more keys than there are. */
+  /** Relative output errors at each rung; NaN where it has more keys than 60 % of all. */
   dropped: Float32Array;
   returned: Float32Array;
 }
 
 const FACTS = 4;
+
+/** Rungs above this share of all keys are left out: they cost most of the time, and say little. */
+const LARGEST_SHARE = 0.6;
 
 /** Numbers of the record of a query. */
 export const recordLength = ({ shares, ladder }: SamplePlan): number => FACTS + shares.length + 2 * ladder.length;
@@ -86,7 +89,7 @@ export function sampleRow(
   ranking.keysForMass(plan.shares, mass);
   dropped.fill(Number.NaN);
   returned.fill(Number.NaN);
-  const ladder = plan.ladder.filter((keys) => keys < n);
+  const ladder = plan.ladder.filter((keys) => keys <= LARGEST_SHARE * n);
   ranking.writeTiers(ladder, positionsBuffer(single));
   climb(single, ladder, exact, dropped, returned);
 }
@@ -103,6 +106,7 @@ function climb(
   const home = homeOf(query);
   const [means, sum] = home.workspace.rowStates;
   const withState = (state: number): ThreadRegion => ({ ...home, workspace: { ...home.workspace, state } });
+  const summed = withState(sum);
   home.kernels.startState(means, 1, headDim);
   pageMeans.add(query, { count: 0, bytesScanned: 0 }, withState(means));
   home.kernels.startState(home.workspace.state, 1, headDim);
@@ -112,7 +116,7 @@ function climb(
     dropped[rung] = relativeError(finishedOutputs(region, 1, headDim), exact);
     copyState(region, region.workspace.state, home, sum, 1, headDim);
     home.kernels.mergeState(sum, means, 1, headDim);
-    returned[rung] = relativeError(finishedOutputs(withState(sum), 1, headDim), exact);
+    returned[rung] = relativeError(finishedOutputs(summed, 1, headDim), exact);
   }
 }
 

@@ -122,7 +122,7 @@ export class LawTally {
     return (this.#facts[at] as number) / (samples[length] as number);
   }
 
-  /** Mean squared errors along the ladder; NaN where the ladder has more keys than some query. */
+  /** Mean squared errors along the ladder; NaN where the ladder has more keys than 60 % of those of some query. */
   squaredErrors(row: number, length: number, curve: (typeof CURVES)[number]): Float64Array {
     const { lengths, ladder, samples } = this.design;
     const at = ((row * lengths.length + length) * CURVES.length + CURVES.indexOf(curve)) * ladder.length;
