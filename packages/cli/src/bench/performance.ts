@@ -1,13 +1,14 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
 import { KeysieveError } from 'keysieve';
 import type { ScalingReport } from '../commands/bench.ts';
+import type { MemoryReport } from '../commands/bench-memory.ts';
 import type { SpeedReport } from '../commands/bench-speed.ts';
 import type { StepsReport } from '../commands/bench-steps.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
 import type { Spread } from './spread.ts';
 
-export type BenchReport = SpeedReport | ScalingReport | StepsReport;
+export type BenchReport = SpeedReport | ScalingReport | StepsReport | MemoryReport;
 
 /** A report from its JSON. Throws `invalid-file`. */
 export function readReport(json: string, path: string): BenchReport {
@@ -38,7 +39,10 @@ export function performancePage(reports: readonly BenchReport[]): string {
   ].join('\n');
 }
 
-const SECTIONS = { decode: speedSection, prefill: speedSection, scaling: scalingSection, steps: stepsSection };
+const SECTIONS = {
+  ...{ decode: speedSection, prefill: speedSection },
+  ...{ scaling: scalingSection, steps: stepsSection, memory: memorySection },
+};
 
 function sectionOf(report: BenchReport): string {
   const section = SECTIONS[report.bench] as (report: BenchReport) => string;
@@ -136,6 +140,30 @@ function stepsSection({ model, threads, bins, bin, largestStep, ...made }: Steps
     `${formatShare(largestStep.growth)}, at ${formatCount(largestStep.at)}.`,
     '',
     table(['from', 'ms a token', 'heads dense'], rows),
+  ].join('\n');
+}
+
+function memorySection({ model, threads, tokens, planeSets, filled, ...made }: MemoryReport): string {
+  const sets = planeSets.map(({ precision, policy, planes, bytesPerToken }) => [
+    ...[precision, policy, planes.join(', ')],
+    formatCount(bytesPerToken),
+  ]);
+  const full = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, peakBytes, stepMs }) => [
+    ...[attention.policy, precision],
+    ...[bytes, predictedBytes, residentBytes, peakBytes].map(formatBytes),
+    spread(stepMs, 1),
+  ]);
+  return [
+    '## Memory',
+    '',
+    `${model}: bytes of a token in a cache, by how its rows are kept and what a policy reads beside them.`,
+    '',
+    table(['cache', 'policy', 'planes', 'bytes a token'], sets),
+    '',
+    `With ${formatCount(tokens)} tokens of random rows, ${threads} threads: the cache with the buffers of the attention,`,
+    `and the whole process, as \`inspect\` predicts it, as it is and at its peak. ${madeWith(made)}`,
+    '',
+    table(['policy', 'cache', 'its bytes', 'predicted', 'process', 'peak', 'ms of attention'], full),
   ].join('\n');
 }
 

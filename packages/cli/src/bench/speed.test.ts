@@ -2,6 +2,7 @@
 import { loadModel } from '@keysieve/llm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { machineOf, versionsOf } from './machine.ts';
+import { benchMemory } from './memory.ts';
 import { loadPeer, type Peer } from './peer.ts';
 import { performancePage, readReport } from './performance.ts';
 import { benchScaling } from './scaling.ts';
@@ -106,13 +107,18 @@ describe('the page on performance', () => {
     });
     const steps = await benchSteps({ model, attention: policy, tokens, samples: 2, signal, onProgress });
     expect(steps.bins.map(({ from }) => from)).toEqual([0, 256]);
+    const memory = await benchMemory({
+      ...{ model: 'nano', precision: 'exact', threads: 1, tokens: 600, attention: policy, precisions: ['int8'] },
+      ...{ signal, onFill: () => {} },
+    });
     const reports = [
+      { bench: 'memory', ...about, ...memory },
       decode,
       { bench: 'scaling', ...about, ...scaling },
       { bench: 'steps', ...about, ...named, ...steps },
     ];
     const page = performancePage(reports.map((report) => readReport(JSON.stringify(report), 'file')));
-    for (const title of ['## Decoding', '## The attention alone', '## A token by its position']) {
+    for (const title of ['## Memory', '## Decoding', '## The attention alone', '## A token by its position']) {
       expect(page).toContain(title);
     }
     expect(page).toContain('clock 1');

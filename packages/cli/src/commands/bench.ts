@@ -25,6 +25,7 @@ import {
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
+import { memoryCommand } from './bench-memory.ts';
 import { reportCommand } from './bench-report.ts';
 import { decodeCommand, prefillCommand } from './bench-speed.ts';
 import { stepsCommand } from './bench-steps.ts';
@@ -44,8 +45,8 @@ export function benchCommand(): Command {
   const command = new Command('bench').description(
     'measures attention, alone and in a model, against other ways and other engines',
   );
-  const commands = [attentionCommand, decodeCommand, prefillCommand, scalingCommand, stepsCommand, reportCommand];
-  for (const subcommand of commands) command.addCommand(subcommand());
+  const measuring = [attentionCommand, decodeCommand, prefillCommand, scalingCommand, stepsCommand, memoryCommand];
+  for (const subcommand of [...measuring, reportCommand]) command.addCommand(subcommand());
   return command;
 }
 

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { benchMemory } from './memory.ts';
+
+describe('bench memory', () => {
+  it('fills a cache, and finds it as large as was predicted', async () => {
+    const attention = { policy: 'sieve', budget: 'fixed:32' };
+    const filling: number[] = [];
+    const { planeSets, filled, ...rest } = await benchMemory({
+      ...{ model: 'nano', precision: 'exact', threads: 1, attention, precisions: ['f16', 'int8'], tokens: 1000 },
+      ...{ signal: new AbortController().signal, onFill: (done: number) => filling.push(done) },
+    });
+    expect(rest).toMatchObject({ threads: 1, tokens: 1000 });
+    expect(filling).toEqual([512, 1000, 1512, 2000]);
+    const bytesOf = (precision: string, policy: string) =>
+      planeSets.find((set) => set.precision === precision && set.policy === policy)?.bytesPerToken as number;
+    expect(bytesOf('int8', 'sieve')).toBeLessThan(bytesOf('f16', 'sieve'));
+    expect(bytesOf('f16', 'dense')).toBeLessThan(bytesOf('f16', 'sieve'));
+    expect(bytesOf('f16', 'sieve')).toBeLessThan(bytesOf('f16', 'sieve, certified'));
+    for (const [i, precision] of (['f16', 'int8'] as const).entries()) {
+      const found = filled[i];
+      expect(found).toMatchObject({ precision, attention });
+      // Whole pages, and the buffers of the attention beside them.
+      expect(found?.bytes).toBeGreaterThan(bytesOf(precision, 'sieve') * 1000);
+      expect(found?.residentBytes).toBeGreaterThan(found?.bytes as number);
+      expect(found?.peakBytes).toBeGreaterThan(0);
+      expect(found?.stepMs.min).toBeGreaterThan(0);
+    }
+  });
+
+  it('is aborted while it fills', async () => {
+    const aborted = new AbortController();
+    const filling = benchMemory({
+      ...{ model: 'nano', precision: 'exact', threads: 1, attention: { policy: 'dense' }, precisions: ['f16'] },
+      ...{ tokens: 4096, signal: aborted.signal, onFill: () => aborted.abort() },
+    });
+    await expect(filling).rejects.toThrow();
+  });
+});

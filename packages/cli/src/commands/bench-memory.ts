@@ -1,0 +1,95 @@
+/** `keysieve bench memory`: memory of a long context, by planes, and of a process whose cache is full. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { PRECISIONS, type Precision } from 'keysieve';
+import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
+import { benchMemory, type MemoryResult } from '../bench/memory.ts';
+import {
+  type AttentionOptions,
+  addAttentionOptions,
+  addJsonOption,
+  addModelOptions,
+  attentionSpec,
+  type ModelOptions,
+} from '../options.ts';
+import { formatTable } from '../table.ts';
+import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../terminal.ts';
+import { formatSpread } from './bench-speed.ts';
+
+interface MemoryCommandOptions extends ModelOptions, AttentionOptions {
+  cachePrecision?: Precision[];
+  json?: boolean;
+}
+
+export interface MemoryReport extends MemoryResult {
+  bench: 'memory';
+  versions: Versions;
+  machine: Machine;
+}
+
+export function memoryCommand(): Command {
+  const command = new Command('memory').description(
+    'what a token takes with every set of planes, and what a process holds whose cache is full',
+  );
+  command.addOption(
+    new Option(
+      '--cache-precision <precision>',
+      `of a cache that is filled: ${PRECISIONS.join(', ')}; may be given again (default: int8)`,
+    )
+      .choices(PRECISIONS)
+      .argParser(precisionOf),
+  );
+  addAttentionOptions(command);
+  addModelOptions(command);
+  addJsonOption(command);
+  return command.action(runMemory);
+}
+
+function precisionOf(text: string, before: Precision[] = []): Precision[] {
+  const precision = PRECISIONS.find((name) => name === text);
+  if (precision === undefined) throw new InvalidArgumentError(`It must be ${PRECISIONS.join(', ')}.`);
+  return [...before, precision];
+}
+
+/** Keys of a full cache, where --context does not say. */
+const TOKENS = 131_072;
+
+async function runMemory(options: MemoryCommandOptions): Promise<void> {
+  const { model, context: tokens = TOKENS, precision, threads, cachePrecision = ['int8'], json } = options;
+  const { signal, release } = abortOnInterrupt();
+  const progress = createProgress('filling', 'tokens');
+  try {
+    const result = await benchMemory({
+      ...{ model, tokens, attention: attentionSpec(options), precisions: cachePrecision, signal },
+      ...(precision === undefined ? {} : { precision }),
+      ...(threads === undefined ? {} : { threads }),
+      onFill: (done, total) => progress.update(done, total),
+    });
+    progress.stop();
+    const report: MemoryReport = { bench: 'memory', ...result, versions: versionsOf(), machine: machineOf() };
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeMemory(report)}\n`);
+  } finally {
+    progress.stop();
+    release();
+  }
+}
+
+function describeMemory({ model, threads, tokens, planeSets, filled }: MemoryReport): string {
+  const sets = planeSets.map(({ precision, policy, planes, bytesPerToken }) => [
+    precision,
+    policy,
+    planes.join(', '),
+    formatCount(bytesPerToken),
+  ]);
+  const full = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, stepMs }) => [
+    attention.policy,
+    precision,
+    ...[bytes, predictedBytes, residentBytes].map(formatBytes),
+    formatSpread(stepMs, 1),
+  ]);
+  return [
+    formatTable(['cache', 'policy', 'planes', 'bytes a token'], sets),
+    '',
+    `${model}, ${threads} threads, ${formatCount(tokens)} tokens`,
+    formatTable(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], full),
+  ].join('\n');
+}
