@@ -5,8 +5,10 @@ export {
   Attention,
   type AttentionOptions,
   createAttention,
+  type ObserveRequest,
 } from './attention/attention.ts';
 export { measureStepCosts, type StepShape } from './attention/guard.ts';
+export type { LayerQueries } from './attention/layer-queries.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
 export type { SampleRequest } from './attention/sampling.ts';

@@ -1,5 +1,5 @@
 /** What the last tokens of a text are predicted to be: by dense attention, and by policies over the same cache. */
-import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
+import type { AttentionEvent, EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { medianOf } from '../claims/statistics.ts';
 import { type AttentionFigures, createAudit, type LayerFigures, spread } from './audit.ts';
@@ -14,6 +14,8 @@ export interface ComparedText {
   last: number;
   /** Of these, those whose outputs are compared with dense attention, head by head. */
   audited: number;
+  /** Those that go on from the context: some have to see what it pays attention to. */
+  policies: readonly PolicySpec[];
   signal: AbortSignal;
   onProgress(what: string, done: number, total: number): void;
 }
@@ -49,11 +51,12 @@ export const specName = ({ policy, budget }: PolicySpec): string =>
 
 /** Reads the context into an empty cache, and leaves it there. Gives the milliseconds that this took. */
 export async function readContext(text: ComparedText, attention: PolicySpec): Promise<number> {
-  const { session, tokens, signal, onProgress } = text;
+  const { session, tokens, policies, signal, onProgress } = text;
   const context = contextOf(text);
   const what = attention.policy === 'dense' ? 'reading' : `reading with ${specName(attention)}`;
   session.truncate(0);
-  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, signal };
+  const onAttention = ({ attention: seen, ...event }: AttentionEvent) => seen.observe({ ...event, policies });
+  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, onAttention, signal };
   const started = performance.now();
   onProgress(what, 0, context);
   for await (const { position } of session.evaluate(tokens.subarray(0, context), options)) {

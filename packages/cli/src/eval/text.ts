@@ -60,7 +60,6 @@ export interface PolicyEvaluation extends AttentionFigures {
 }
 
 export interface TextOptions extends ComparedText {
-  policies: readonly PolicySpec[];
   /** What the context is read with, before every policy. */
   prefills: readonly PolicySpec[];
   /** Decoding steps that are timed. */

@@ -15,18 +15,20 @@ import { createPolicy, type Policy, type PolicySpec, policyPlanes, type SparsePo
 import { createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
 import { mergeRanges } from './dense.ts';
+import { Evicting } from './evicting.ts';
 import { createExchange, type Exchange } from './exchange.ts';
 import { grainOf, largestBlock, mostQueries } from './grain.ts';
 import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.ts';
 import { reportDense, reportRows } from './job-report.ts';
+import type { LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
 import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
 import { isGuarded, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
-import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
+import { openThread, placeGroup, type ThreadContext, type ThreadSetup } from './thread.ts';
 
-export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' | 'onRegion'> {
+export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' | 'onRegion' | 'onTruncate'> {
   /** Query heads in a layer: a multiple of the key-value heads. */
   heads: number;
   /** Threads that work, the calling one included. Default: 1. More need shared memory. */
@@ -40,18 +42,18 @@ export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' |
   costs?: StepCosts;
 }
 
-export interface AttendRequest {
-  layer: number;
-  /** Position of the first query. The cache has the keys of all queries, committed or not. */
-  position: number;
-  /** Queries after RoPE, not scaled: (count, heads, headDim). */
-  queries: Float32Array;
+export interface AttendRequest extends LayerQueries {
   policy: PolicySpec;
   /**
    * Whether consecutive queries may share what they read, as the queries of a prompt should: a selector that draws
    * samples then draws one for a block of them. Default: every query chooses for itself.
    */
   sharing?: boolean;
+}
+
+export interface ObserveRequest extends LayerQueries {
+  /** The policies that will be used; those that evict no keys look at nothing. */
+  policies: readonly PolicySpec[];
 }
 
 export interface AttendResult {
@@ -102,6 +104,7 @@ export class Attention {
   readonly #policies: PolicySpec[] = [];
   /** The same, opened. */
   readonly #opened: Policy[] = [];
+  readonly #evicting: Evicting;
   #thread: ThreadContext | undefined;
   #jobs = 0;
   #configuration = 0;
@@ -122,6 +125,17 @@ export class Attention {
       ...cacheOptions,
       createKernels: kernelsOn,
       onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
+      onTruncate: (length) => this.#evicting.truncate(length),
+    });
+    const { shape } = this.cache;
+    const group = heads / shape.keyValueHeads;
+    this.#evicting = new Evicting({
+      shape,
+      heads,
+      place: (layer, position, head, queries) => {
+        const keys = { layer, segments: this.cache.segments(position + 1), norms: this.#norms(layer) };
+        return placeGroup(this.#configured(), keys, head, head * group, position + 1, queries);
+      },
     });
   }
 
@@ -141,10 +155,47 @@ export class Attention {
    * `thread-failed`. The cache stays as it is.
    */
   attend({ layer, position, queries, policy, sharing = false }: AttendRequest): AttendResult {
+    this.#checkQueries({ layer, position, queries });
+    const policyIndex = this.#policyIndex(policy);
+    const opened = this.#opened[policyIndex] as Policy;
+    if (opened.kind === 'evicting') return this.#evicting.attend(opened, { layer, position, queries });
+    const kindOf = (count: number) => this.#jobKind(opened, count, sharing, layer, position);
+
+    const width = this.heads * this.cache.shape.headDim;
+    const outputs = new Float32Array(queries.length);
+    const report = emptyReport();
+    const most = mostQueries(this.heads, this.cache.shape.keyValueHeads);
+    for (let done = 0; done < queries.length / width; done += most) {
+      const part = queries.subarray(done * width, (done + most) * width);
+      const target = outputs.subarray(done * width, (done + most) * width);
+      addReport(
+        report,
+        this.#attendPart(layer, position + done, part, policyIndex, kindOf(part.length / width), target),
+      );
+    }
+    return { outputs, report };
+  }
+
+  /**
+   * Shows the queries of a prompt to policies that evict keys by what it pays attention to: all of them, in order, after
+   * their keys were written. What is shown is forgotten when the cache is cut. Throws as `attend` does.
+   */
+  observe({ policies, ...request }: ObserveRequest): void {
+    const evictions = policies
+      .map((spec) => this.#opened[this.#policyIndex(spec)] as Policy)
+      .flatMap((policy) => (policy.kind === 'evicting' ? [policy.eviction] : []));
+    if (evictions.length === 0) return;
+    this.#checkQueries(request);
+    for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
+      this.#evicting.observe(eviction, request);
+    }
+  }
+
+  /** Throws where queries do not fit the cache, or are not finite. */
+  #checkQueries({ layer, position, queries }: LayerQueries): void {
     this.cache.assertAlive();
     const { headDim, layers } = this.cache.shape;
-    const width = this.heads * headDim;
-    const count = queries.length / width;
+    const count = queries.length / (this.heads * headDim);
     const whole = [count, layer, position].every(Number.isSafeInteger);
     invariant(whole && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
       code: 'invalid-argument',
@@ -160,21 +211,6 @@ export class Attention {
       remedy: 'Reserve and write the keys of the queries before attending.',
     }));
     this.#checkRange(layer, position + count, queries);
-    const policyIndex = this.#policyIndex(policy);
-    const kindOf = (count: number) => this.#jobKind(policyIndex, count, sharing, layer, position);
-
-    const outputs = new Float32Array(queries.length);
-    const report = emptyReport();
-    const most = mostQueries(this.heads, this.cache.shape.keyValueHeads);
-    for (let done = 0; done < count; done += most) {
-      const part = queries.subarray(done * width, (done + most) * width);
-      const target = outputs.subarray(done * width, (done + most) * width);
-      addReport(
-        report,
-        this.#attendPart(layer, position + done, part, policyIndex, kindOf(part.length / width), target),
-      );
-    }
-    return { outputs, report };
   }
 
   /** Attention of as many queries as make one job. */
@@ -264,10 +300,7 @@ export class Attention {
       number: ++this.#jobs,
       ...rest,
       ...this.#exchange.addresses,
-      norms: Array.from({ length: keyValueHeads }, (_, head) => {
-        const { keys, values, typicalValue } = cache.norms(rest.layer, head);
-        return [keys, values, typicalValue];
-      }).flat(),
+      norms: this.#norms(rest.layer),
       segments: cache.segments(n),
       memoryBytes: [this.#exchange, ...cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
     };
@@ -322,8 +355,15 @@ export class Attention {
     }
   }
 
-  #jobKind(index: number, count: number, sharing: boolean, layer: number, position: number): JobKind {
-    const policy = this.#opened[index] as Policy;
+  /** Norms of each key-value head: see `Job`. */
+  #norms(layer: number): number[] {
+    return Array.from({ length: this.cache.shape.keyValueHeads }, (_, head) => {
+      const { keys, values, typicalValue } = this.cache.norms(layer, head);
+      return [keys, values, typicalValue];
+    }).flat();
+  }
+
+  #jobKind(policy: Policy, count: number, sharing: boolean, layer: number, position: number): JobKind {
     if (policy.kind === 'sparse' && !this.#isGuarded(policy, layer, position, count)) {
       return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
     }

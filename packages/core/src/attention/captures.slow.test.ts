@@ -13,7 +13,7 @@ const CAPTURE = 'smollm2-8k';
 /** Every so many of the captured positions. */
 const EVERY = 8;
 const MASSES = [0.1, 0.05, 0.01, 0.001];
-const SPARSE = POLICY_NAMES.filter((name) => name !== 'dense');
+const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
 const SPECS: PolicySpec[] = SPARSE.flatMap((policy) => [
   { policy, budget: 'fixed:256' },
   { policy, budget: 'fixed:256', certify: 0.05 },

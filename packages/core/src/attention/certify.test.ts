@@ -17,7 +17,7 @@ const MASSES = [0.1, 0.05, 0.01, 0.001];
 const LENGTHS = [1, 2, 63, 64, 65, 200, 700];
 /** A length that 1 / sqrt(d) has to be rounded for. */
 const HEAD_DIM = 80;
-const POLICIES = POLICY_NAMES.filter((name) => name !== 'dense');
+const POLICIES = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
 
 const open = (policy: string, certify?: number) =>
   createPolicy({ policy, budget: 'fixed:20', ...(certify !== undefined && { certify }) }) as SparsePolicy;

@@ -4,7 +4,7 @@ import { weakerKind } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { Job } from './job.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
-import { readResult } from './row-result.ts';
+import { type RowResult, readResult } from './row-result.ts';
 
 /** Every row read every key that it may see. */
 export function reportDense(
@@ -34,26 +34,28 @@ export function reportDense(
 export function reportRows({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
   const report = emptyReport();
   for (let row = 0; row < count * heads; row++) {
-    const { keysRead, keysCoded, bytesRead, tailMass, outputError, kind, outcome, keysNeeded } = readResult(
-      results,
-      row,
-    );
-    report.rows += 1;
-    report.keys += position + Math.floor(row / heads) + 1;
-    report.keysRead += keysRead;
-    report.keysCoded += keysCoded;
-    report.bytesRead += bytesRead;
-    report.tailMass.sum += tailMass;
-    report.tailMass.max = Math.max(report.tailMass.max, tailMass);
-    report.outputError.sum += outputError;
-    report.outputError.max = Math.max(report.outputError.max, outputError);
-    report.certificate = weakerKind(report.certificate, kind);
-    if (outcome === 'extended') report.rowsExtended += 1;
-    if (outcome === 'dense') report.rowsDense += 1;
-    if (keysNeeded === 0) continue;
-    report.readOn.rows += 1;
-    report.readOn.keysRead += keysRead;
-    report.readOn.keysNeeded += keysNeeded;
+    addRow(report, position + Math.floor(row / heads) + 1, readResult(results, row));
   }
   return report;
+}
+
+/** Adds one row that may see n keys. */
+export function addRow(report: AttentionReport, n: number, result: RowResult): void {
+  const { keysRead, keysCoded, bytesRead, tailMass, outputError, kind, outcome, keysNeeded } = result;
+  report.rows += 1;
+  report.keys += n;
+  report.keysRead += keysRead;
+  report.keysCoded += keysCoded;
+  report.bytesRead += bytesRead;
+  report.tailMass.sum += tailMass;
+  report.tailMass.max = Math.max(report.tailMass.max, tailMass);
+  report.outputError.sum += outputError;
+  report.outputError.max = Math.max(report.outputError.max, outputError);
+  report.certificate = weakerKind(report.certificate, kind);
+  if (outcome === 'extended') report.rowsExtended += 1;
+  if (outcome === 'dense') report.rowsDense += 1;
+  if (keysNeeded === 0) return;
+  report.readOn.rows += 1;
+  report.readOn.keysRead += keysRead;
+  report.readOn.keysNeeded += keysNeeded;
 }

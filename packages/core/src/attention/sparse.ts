@@ -9,7 +9,6 @@ import {
   exactBytes,
   finishedOutputs,
   type HeadQuery,
-  placeQueries,
   readSums,
   type SoftmaxSum,
   type ThreadRegion,
@@ -22,7 +21,7 @@ import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
 import { noteResult, type RowResult } from './row-result.ts';
 import { isGuarded, type StepCosts } from './step-costs.ts';
-import { headSegments, type ThreadContext } from './thread.ts';
+import { placeGroup, type ThreadContext } from './thread.ts';
 
 /** Some groups: one key-value head of one position each. */
 export function sparseGroupsTask(thread: ThreadContext, job: Job, task: number): void {
@@ -67,17 +66,10 @@ export function queryOf(
   rows: number,
   n: number,
 ): HeadQuery {
-  const { shape, exchange } = thread;
-  const { headDim } = shape;
+  const { headDim } = thread.shape;
   const at = job.queries / 4 + (index * thread.heads + head) * headDim;
-  const numbers = exchange.views().f32.subarray(at, at + rows * headDim);
-  const [keyNorm, valueNorm, typicalValueNorm] = job.norms.slice(3 * keyValueHead) as [number, number, number];
-  return {
-    ...{ shape, layer: job.layer, head, rows, n },
-    segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, n),
-    norms: placeQueries(thread.regions, numbers, headDim, 0),
-    ...{ keyNorm, valueNorm, typicalValueNorm },
-  };
+  const numbers = thread.exchange.views().f32.subarray(at, at + rows * headDim);
+  return placeGroup(thread, job, keyValueHead, head, n, numbers);
 }
 
 /** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */

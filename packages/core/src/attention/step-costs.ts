@@ -43,7 +43,7 @@ export function denseBelow(
   most: number,
   { layers, heads, keyValueHeads }: ModelHeads,
 ): number | undefined {
-  if (policy.kind === 'dense') return undefined;
+  if (policy.kind !== 'sparse') return undefined;
   const rows = heads / keyValueHeads;
   for (let n = PAGE_KEYS; n <= most; n += PAGE_KEYS) {
     for (let layer = 0; layer < layers; layer++) {

@@ -2,7 +2,7 @@
  * What one thread needs to do attention: the cache's regions as it sees them, its own buffers in each, and the
  * policies. The owner of the cache describes it in a message that can be posted; every thread opens it for itself.
  */
-import type { HeadSegment, ThreadRegion } from '../cache/head-query.ts';
+import { type HeadQuery, type HeadSegment, placeQueries, type ThreadRegion } from '../cache/head-query.ts';
 import { pagesOfHead } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
 import type { Segment } from '../cache/slabs.ts';
@@ -114,4 +114,29 @@ function pagesOf(
   const at = (layer * shape.keyValueHeads + head) * 2 + (open ? 1 : 0);
   known[at] ??= pagesOfHead(shape, layer, head, regions[region] as ThreadRegion, open);
   return known[at];
+}
+
+/** The query heads from `head` on (rows, d), of a key-value head, placed in the workspaces, over the first n keys. */
+export function placeGroup(
+  thread: ThreadContext,
+  { layer, segments, norms }: Pick<Job, 'layer' | 'segments' | 'norms'>,
+  keyValueHead: number,
+  head: number,
+  n: number,
+  queries: Float32Array,
+): HeadQuery {
+  const { shape, regions } = thread;
+  const [keyNorm, valueNorm, typicalValueNorm] = norms.slice(3 * keyValueHead) as [number, number, number];
+  return {
+    shape,
+    layer,
+    head,
+    rows: queries.length / shape.headDim,
+    n,
+    segments: headSegments(thread, segments, layer, keyValueHead, 0, n),
+    norms: placeQueries(regions, queries, shape.headDim, 0),
+    keyNorm,
+    valueNorm,
+    typicalValueNorm,
+  };
 }

@@ -56,6 +56,8 @@ export interface KvCacheOptions {
   createKernels?: KernelsFactory;
   /** Called with each region when it is made, before keys go into it: what shall lie beside them is allocated here. */
   onRegion?: (region: Region) => void;
+  /** Called when the cache has been cut to `length` keys, for what is known of the keys beside it. */
+  onTruncate?: (length: number) => void;
 }
 
 /** Bounds on the norms of the keys and values of one head: none in the cache is larger. */
@@ -80,6 +82,7 @@ export class KvCache {
   /** Whether threads can share the memory. */
   readonly shared: boolean;
   readonly #slabs: Slabs;
+  readonly #onTruncate: KvCacheOptions['onTruncate'];
   /**
    * Of what was committed, and of all that was written, (layers, keyValueHeads, 4) each: the largest squared norms of
    * keys and of values, the sum of the values' squared norms, and how many they are.
@@ -118,6 +121,7 @@ export class KvCache {
       createKernels: options.createKernels ?? createWasmKernels,
       onRegion: options.onRegion,
     });
+    this.#onTruncate = options.onTruncate;
     this.#squaredNorms = new Float64Array(layers * keyValueHeads * 4);
     this.#writtenNorms = new Float64Array(layers * keyValueHeads * 4);
   }
@@ -236,6 +240,7 @@ export class KvCache {
     // The norms of keys that were committed stay: bounds that may now be larger than need be, never smaller.
     if (length === 0) this.#squaredNorms.fill(0);
     this.#writtenNorms.set(this.#squaredNorms);
+    this.#onTruncate?.(length);
   }
 
   /** The rows of one head at positions [from, to), as float32: (to - from, headDim). For tools and tests. */

@@ -6,11 +6,12 @@ import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createAttention } from '../attention/attention.ts';
 import { parseBudget } from '../budgets/index.ts';
+import { EVICTIONS } from '../evictions/index.ts';
 import { PLANES } from '../kernels/layout.ts';
 import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyPlanes } from './policy.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
-const SPARSE = POLICY_NAMES.filter((name) => name !== 'dense');
+const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
 /** Seven slabs of the eleven in a region. */
 const TWO_REGIONS = { arenaBytes: arenaBytesFor(7, { ...SHAPE, planes: PLANES, threads: 2 }), threads: 2 };
@@ -55,6 +56,15 @@ describe('createPolicy', () => {
     expect(policyPlanes({ policy: 'window' })).toEqual([]);
     expect(policyPlanes({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
     expect(policyPlanes({ policy: 'quest', certify: 1 })).toEqual(['sign', 'int4', 'int8', 'boxes']);
+  });
+
+  it('keeps a number of keys by evictions, which promise nothing', () => {
+    for (const policy of Object.keys(EVICTIONS)) {
+      expect(createPolicy({ policy })).toMatchObject({ kind: 'evicting', eviction: { name: policy } });
+      expect(policyPlanes({ policy })).toEqual([]);
+      expectError('invalid-argument', () => createPolicy({ policy, budget: 'mass:0.1' }));
+      expectError('invalid-argument', () => createPolicy({ policy, certify: 0.1 }));
+    }
   });
 
   it('refuses a budget that is none', () => {

@@ -3,7 +3,8 @@
  */
 import { type Budget, type BudgetPlan, openPlan, parseBudget } from '../budgets/index.ts';
 import type { HeadQuery } from '../cache/head-query.ts';
-import { KeysieveError } from '../errors.ts';
+import { invariant, KeysieveError } from '../errors.ts';
+import { EVICTIONS, type Eviction } from '../evictions/index.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/reference/rounding.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
@@ -54,8 +55,16 @@ export interface DensePolicy {
   readonly name: 'dense';
 }
 
+/** Keeps a limited number of keys, and forgets the others. */
+export interface EvictingPolicy {
+  readonly kind: 'evicting';
+  readonly name: string;
+  readonly budget: Budget;
+  readonly eviction: Eviction;
+}
+
 /** A policy, ready to be used. */
-export type Policy = DensePolicy | SparsePolicy;
+export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
 
 /** The budget of a policy that names none. */
 export const DEFAULT_BUDGET = 'fixed:256';
@@ -96,13 +105,18 @@ interface PolicyParts {
   attend?: NonNullable<SparsePolicy['attend']>;
 }
 
-/** Every policy that there is. */
-export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES)];
+/**
+ * Every policy that there is. Those of an eviction, `h2o`, `snapkv` and `tova`, need to be shown what prompts attend to:
+ * see `Attention.observe`.
+ */
+export const POLICY_NAMES: readonly string[] = ['dense', ...Object.keys(SPARSE_POLICIES), ...Object.keys(EVICTIONS)];
 
 /** The policy that `spec` names. Throws `invalid-argument`. */
 export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, certify }: PolicySpec): Policy {
   const certifier = certify === undefined ? undefined : createCertifier(certify);
   if (name === 'dense') return { kind: 'dense', name };
+  const eviction = Object.hasOwn(EVICTIONS, name) ? EVICTIONS[name] : undefined;
+  if (eviction !== undefined) return createEvicting(name, eviction(), budgetOf(budget, plan), certifier);
   const parts = SPARSE_POLICIES[name];
   const selector = parts && SELECTORS[parts.selector];
   const tail = parts && TAILS[parts.tail];
@@ -118,7 +132,7 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, cert
   const policy = {
     kind: 'sparse',
     name,
-    budget: plan === undefined ? parseBudget(budget) : openPlan(budget, plan),
+    budget: budgetOf(budget, plan),
     tail: tail(),
     ...(attend && { attend }),
   } as const;
@@ -126,6 +140,24 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, cert
   // A sample that a block of queries shares has no certificate of its own: every position is asked.
   const { blocks: _, ...single } = selector();
   return { ...policy, selector: single, certifier };
+}
+
+const budgetOf = (budget: string, plan: BudgetPlan | undefined): Budget =>
+  plan === undefined ? parseBudget(budget) : openPlan(budget, plan);
+
+function createEvicting(
+  name: string,
+  eviction: Eviction,
+  budget: Budget,
+  certifier: Certifier | undefined,
+): EvictingPolicy {
+  invariant(certifier === undefined && budget.tailMass === undefined, () => ({
+    code: 'invalid-argument',
+    problem: `The policy ${name} cannot read on once it has forgotten keys: no share of the softmax is sure to be read.`,
+    found: certifier === undefined ? budget.name : `certify ${certifier.tailMass}`,
+    remedy: 'Give a number of keys, such as fixed:256, and do not certify.',
+  }));
+  return { kind: 'evicting', name, budget, eviction };
 }
 
 function createCertifier(tailMass: number): Certifier {
@@ -145,7 +177,7 @@ function createCertifier(tailMass: number): Certifier {
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
 export function policyPlanes(spec: PolicySpec): Plane[] {
   const policy = createPolicy(spec);
-  if (policy.kind === 'dense') return [];
+  if (policy.kind !== 'sparse') return [];
   const { selector, tail, certifier } = policy;
   return completePlanes([
     ...selector.planes,

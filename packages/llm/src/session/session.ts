@@ -314,8 +314,11 @@ export class Session {
   ): Promise<Step & { prompt: Int32Array; reused: number }> {
     const tokens = encodePrompt(prompt, this.#model);
     this.#checkRoom(tokens.length);
-    // The last token is read in any case: its logits are wanted.
-    const reused = Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
+    const evicts = createPolicy(this.#policy).kind === 'evicting';
+    const reused = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    const observe = ({ attention, ...event }: AttentionEvent) =>
+      attention.observe({ ...event, policies: [this.#policy] });
     if (reused < this.#tokens.length) this.truncate(reused);
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
@@ -323,7 +326,7 @@ export class Session {
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
-      step = await this.#forward(chunk, this.#prefillPolicy, signal, last ? 'last' : 'none', true);
+      step = await this.#forward(chunk, this.#prefillPolicy, signal, last ? 'last' : 'none', true, observe);
       addReport(report, step.report);
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }

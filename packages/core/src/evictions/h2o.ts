@@ -1,0 +1,18 @@
+/**
+ * H2O (arXiv 2306.14048): half of the keys that are kept are the last ones, the other half heavy hitters, those that all
+ * queries so far have paid the most attention to. With every token the one that has received the least goes. Attention is
+ * added up over the query heads that share a key.
+ */
+import type { Eviction } from './eviction.ts';
+
+export default function createH2o(): Eviction {
+  return {
+    name: 'h2o',
+    unit: 'head',
+    observed: Number.POSITIVE_INFINITY,
+    remembers: true,
+    recent: (keys) => Math.floor(keys / 2),
+    worthOfPrompt: (received) => received,
+    worthAfter: (before, received) => before + received,
+  };
+}
