@@ -6,7 +6,7 @@ import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
-import { defaultFiller } from './eval/run-recall.ts';
+import { defaultFiller } from './eval/run-tasks.ts';
 import { checkLaw, divided, openLaw } from './law-budgets.ts';
 import { lawModelOf } from './law-model.ts';
 import { policySpecs } from './options.ts';

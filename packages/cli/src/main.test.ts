@@ -1,37 +1,11 @@
 /** The command as a user calls it, in processes of its own. */
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { keysieve } from '../test/keysieve.ts';
 
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const TEXT = 'The number of amber fox is 48213. '.repeat(10);
-
-interface Outcome {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs `keysieve` from its sources; `onOutput` is told all that stderr has so far. */
-function keysieve(args: string[], input = '', onStderr: (text: string, kill: () => void) => void = () => {}) {
-  return new Promise<Outcome>((resolve) => {
-    const child = spawn(process.execPath, ['--conditions', 'keysieve-source', '--import', 'tsx', MAIN, ...args]);
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (data) => {
-      stdout += data;
-    });
-    child.stderr.on('data', (data) => {
-      stderr += data;
-      onStderr(stderr, () => child.kill('SIGINT'));
-    });
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-    child.stdin.end(input);
-  });
-}
 
 describe('keysieve', () => {
   let folder: string;

@@ -5,8 +5,9 @@
 import { loadModel } from '@keysieve/llm';
 import { Command } from 'commander';
 import { type PolicySpec, policyPlanes } from 'keysieve';
-import { answerRecall, type RecallAnswer } from '../eval/recall.ts';
-import { defaultFiller } from '../eval/run-recall.ts';
+import { answerTask, makePrompt, readPrompt, type TaskAnswer } from '../eval/answer-task.ts';
+import { defaultFiller } from '../eval/run-tasks.ts';
+import recall from '../eval/tasks/recall.ts';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelOptions, positiveInteger, wholeNumber } from '../options.ts';
 import { formatTable } from '../table.ts';
@@ -27,6 +28,8 @@ const POLICIES: readonly PolicySpec[] = [
 const PREFILL: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
 /** Where the fact stands: far from the question. */
 const DEPTH = 0.2;
+/** Facts that are stated too, and not asked for. */
+const OTHERS = 3;
 
 export function demoCommand(): Command {
   const command = new Command('demo').description(
@@ -60,8 +63,12 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
       progress.update(done, total);
       readMs = performance.now() - started;
     };
-    const parts = { model, session, policies: POLICIES, filler, prefill: PREFILL, signal, onRead };
-    const answers = await answerRecall(parts, { length: tokens, depth: DEPTH, others: 3, seed });
+    const item = { task: recall.name, length: tokens, depth: DEPTH, sample: 0 };
+    const prompt = makePrompt(recall, item, { filler, seed, others: OTHERS, chat: false }, model);
+    const answering = { model, session, prefill: PREFILL, policies: POLICIES, signal, onRead };
+    await readPrompt(answering, prompt);
+    const answers: TaskAnswer[] = [];
+    for (const spec of POLICIES) answers.push(await answerTask(answering, item, prompt, spec));
     progress.stop();
     if (json) process.stdout.write(`${JSON.stringify({ tokens, readMs, answers })}\n`);
     else process.stdout.write(`${describe(answers, tokens, readMs)}\n`);
@@ -71,8 +78,8 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
   }
 }
 
-function describe(answers: readonly RecallAnswer[], tokens: number, readMs: number): string {
-  const code = answers[0]?.code ?? '';
+function describe(answers: readonly TaskAnswer[], tokens: number, readMs: number): string {
+  const code = answers[0]?.references[0] ?? '';
   const rows = answers.map(({ policy, budget, answer, right, keysRead, tailMass, outputError, msPerToken }) => [
     policy,
     budget ?? '',

@@ -2,10 +2,10 @@
 import { loadModel } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Precision } from 'keysieve';
-import { MOST_OTHERS } from '../eval/recall.ts';
-import { runRecall } from '../eval/run-recall.ts';
+import { describeTasks, evaluateTasks } from '../eval/run-tasks.ts';
 import { describeText, evaluateTextFile } from '../eval/run-text.ts';
 import type { Wish } from '../eval/suggest.ts';
+import { MOST_NAMES, TASKS, taskOf } from '../eval/tasks/index.ts';
 import { showLoading } from '../loading.ts';
 import {
   addJsonOption,
@@ -22,7 +22,8 @@ import {
 import { abortOnInterrupt } from '../terminal.ts';
 
 export interface EvalOptions extends ModelOptions, PolicyOptions {
-  task: 'text' | 'recall';
+  /** Names of tasks; `text` is none of them, and stands alone. */
+  task: string[];
   text?: string;
   tokens: number;
   last: number;
@@ -34,8 +35,9 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   suggestBy: Wish['by'];
   lengths: number[];
   depths: number;
-  samples: number;
+  samples?: number;
   others: number;
+  chat?: boolean;
   seed: number;
   save?: string;
   plot?: string;
@@ -43,15 +45,22 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   json?: boolean;
 }
 
+const TEXT = 'text';
+/** No word is in two names of facts. */
+const MOST_OTHERS = MOST_NAMES - 1;
+/** Tokens of an answer for which a context has room beside a prompt. */
+const ANSWER_ROOM = 256;
+
 export function evalCommand(): Command {
   const command = new Command('eval').description('what policies cost: divergence from dense attention on a text');
   command
-    .addOption(
-      new Option('--task <task>', 'text: predictions on a text; recall: facts in a long text')
-        .choices(['text', 'recall'])
-        .default('text'),
+    .option(
+      '--task <tasks>',
+      `text (predictions on a text), or some of ${TASKS.map(({ name }) => name).join(', ')}`,
+      taskNames,
+      [TEXT],
     )
-    .option('--text <file>', 'the text; for recall what surrounds the facts (default: this licence)')
+    .option('--text <file>', 'the text; for tasks what surrounds their facts (default: the licence)')
     .option('--tokens <count>', 'tokens of context, those that are compared among them', positiveInteger, 2048)
     .option('--last <count>', 'tokens at its end that go through the policies', positiveInteger, 128)
     .option('--audit <count>', 'of these, tokens whose outputs are compared with dense ones', positiveInteger, 16)
@@ -68,22 +77,27 @@ export function evalCommand(): Command {
       klLimit,
     )
     .addOption(new Option('--suggest-by <cost>', 'what is cheap').choices(['bytes', 'time']).default('bytes'))
-    .option('--lengths <counts>', 'recall: tokens of the prompts', positiveIntegers, [2048, 4096, 8192])
-    .option('--depths <count>', 'recall: places of the fact, from the beginning to the end', positiveInteger, 10)
-    .option('--samples <count>', 'recall: prompts for each length and depth', positiveInteger, 1)
+    .option('--lengths <counts>', 'tasks: tokens of the prompts', positiveIntegers, [2048, 4096, 8192])
+    .option('--depths <count>', 'tasks: places of the fact, from the beginning to the end', positiveInteger, 10)
+    .option(
+      '--samples <count>',
+      'tasks: prompts for each length and place (default: 1), or for each length where places are random (default: 10)',
+      positiveInteger,
+    )
     .option('--others <count>', `recall: facts that are not asked for, at most ${MOST_OTHERS}`, otherFacts, 0)
+    .option('--chat', "tasks: put questions into the model's chat template")
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', wholeNumber, 1)
     .option('--save <file>', 'keep results in this file, and go on from what it has')
-    .option('--plot <file>', 'recall: draw a heat map into this SVG file')
+    .option('--plot <file>', 'tasks: draw a heat map, of places by lengths, into this SVG file')
     .addOption(cachePrecisionOption());
   addPolicyOptions(command);
   addModelOptions(command);
   addJsonOption(command);
-  return command.action((options: EvalOptions) => (options.task === 'recall' ? runRecall(options) : run(options)));
+  return command.action(run);
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context, precision, threads, json } = options;
+  const { context = contextOf(options), precision, threads, json } = options;
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, {
@@ -93,10 +107,32 @@ async function run(options: EvalOptions): Promise<void> {
       ...showLoading(),
       signal,
     });
-    const result = await evaluateTextFile(model, options, signal);
-    process.stdout.write(`${json ? JSON.stringify(result) : describeText(result)}\n`);
+    const output = asksTasks(options)
+      ? printed(await evaluateTasks(model, options, signal), describeTasks, json)
+      : printed(await evaluateTextFile(model, options, signal), describeText, json);
+    process.stdout.write(`${output}\n`);
   } finally {
     release();
+  }
+}
+
+const printed = <Result>(result: Result, describe: (result: Result) => string, json = false): string =>
+  json ? JSON.stringify(result) : describe(result);
+
+const asksTasks = ({ task }: EvalOptions): boolean => task[0] !== TEXT;
+
+/** The prompts of tasks tell how much context they need; a text has that of the model. */
+const contextOf = (options: EvalOptions): number | undefined =>
+  asksTasks(options) ? Math.max(...options.lengths) + ANSWER_ROOM : undefined;
+
+/** needle,variables */
+function taskNames(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.length === 1 && names[0] === TEXT) return names;
+  try {
+    return names.map((name) => taskOf(name).name);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the last tokens of a text are predicted to be: by dense attention, and by policies over the same cache. */
-import type { AttentionEvent, EvaluateOptions, Model, Session } from '@keysieve/llm';
+import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { medianOf } from '../claims/statistics.ts';
 import { type AttentionFigures, createAudit, type LayerFigures, spread } from './audit.ts';
@@ -38,8 +38,7 @@ export interface PolicyMeasurement extends AttentionFigures {
   layers: LayerFigures[];
 }
 
-/** Tokens of a pass that reads, and of one whose predictions are compared: their logits are held at once. */
-const READ_TOKENS = 512;
+/** Tokens of a pass: their logits are held at once. */
 const COMPARED_TOKENS = 64;
 
 /** Tokens before those that are compared. The prediction of a token is made by the one before it. */
@@ -48,22 +47,6 @@ export const contextOf = ({ tokens, last }: Pick<ComparedText, 'tokens' | 'last'
 /** Policies as people read them: `sieve fixed:256`. */
 export const specName = ({ policy, budget }: PolicySpec): string =>
   budget === undefined ? policy : `${policy} ${budget}`;
-
-/** Reads the context into an empty cache, and leaves it there. Gives the milliseconds that this took. */
-export async function readContext(text: ComparedText, attention: PolicySpec): Promise<number> {
-  const { session, tokens, policies, signal, onProgress } = text;
-  const context = contextOf(text);
-  const what = attention.policy === 'dense' ? 'reading' : `reading with ${specName(attention)}`;
-  session.truncate(0);
-  const onAttention = ({ attention: seen, ...event }: AttentionEvent) => seen.observe({ ...event, policies });
-  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, onAttention, signal };
-  const started = performance.now();
-  onProgress(what, 0, context);
-  for await (const { position } of session.evaluate(tokens.subarray(0, context), options)) {
-    onProgress(what, Math.min(context, position + READ_TOKENS), context);
-  }
-  return performance.now() - started;
-}
 
 /** The predictions of dense attention. */
 export async function predictDensely(text: ComparedText): Promise<Reference> {

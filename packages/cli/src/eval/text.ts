@@ -9,15 +9,16 @@ import { mean, quantile } from './divergence.ts';
 import { type Interval, meanInterval } from './interval.ts';
 import {
   type ComparedText,
+  contextOf,
   measurePolicy,
   type PolicyMeasurement,
   predictDensely,
   type Reference,
-  readContext,
   type StepFigures,
   specName,
   timeSteps,
 } from './predictions.ts';
+import { readContext } from './reading.ts';
 import type { SavedResults } from './saved-results.ts';
 
 export interface TextEvaluation {
@@ -130,7 +131,11 @@ function createSteps(options: TextOptions) {
   /** Sees to it that the context is in the cache, read with a policy. */
   async function read(spec: PolicySpec): Promise<void> {
     if (context === specName(spec)) return;
-    const milliseconds = await readContext(options, spec);
+    const { session, tokens, last, policies, signal, onProgress } = options;
+    const what = spec.policy === 'dense' ? 'reading' : `reading with ${specName(spec)}`;
+    const onRead = (done: number, total: number) => onProgress(what, done, total);
+    const reading = { session, attention: spec, policies, signal, onRead };
+    const milliseconds = await readContext(reading, tokens.subarray(0, contextOf(options)), last);
     context = specName(spec);
     await saved.keep({ read: told(spec) }, milliseconds);
   }

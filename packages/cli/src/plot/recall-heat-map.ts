@@ -1,6 +1,6 @@
-/** The picture of recall: length across, depth down, a panel a policy, in each cell the share of right answers. */
+/** The picture of recall: length across, depth down, a panel a policy, in each cell the mean score. */
 import * as Plot from '@observablehq/plot';
-import type { RecallAnswer } from '../eval/recall.ts';
+import type { TaskAnswer } from '../eval/answer-task.ts';
 import { renderSvg } from './svg.ts';
 
 interface Cell {
@@ -11,19 +11,21 @@ interface Cell {
 }
 
 /** The heat map as SVG text. */
-export function plotRecall(answers: readonly RecallAnswer[]): string {
-  const cells = new Map<string, { cell: Cell; right: number; all: number }>();
-  for (const { policy, budget, length, depth, right } of answers) {
+export function plotRecall(all: readonly TaskAnswer[]): string {
+  const answers = all.filter(({ depth }) => depth !== null);
+  const cells = new Map<string, { cell: Cell; scores: number; all: number }>();
+  for (const { policy, budget, length, depth: place, score } of answers) {
+    const depth = place as number;
     const panel = budget === null ? policy : `${policy} ${budget}`;
     const key = JSON.stringify([panel, length, depth]);
     const cell = cells.get(key) ?? {
       cell: { panel, length: length.toLocaleString('en-US'), depth, share: 0 },
-      right: 0,
+      scores: 0,
       all: 0,
     };
-    cell.right += right ? 1 : 0;
+    cell.scores += score;
     cell.all += 1;
-    cell.cell.share = cell.right / cell.all;
+    cell.cell.share = cell.scores / cell.all;
     cells.set(key, cell);
   }
   const data = [...cells.values()].map(({ cell }) => cell);

@@ -191,4 +191,26 @@ describe('norms', () => {
     model.truncate(0);
     expect(model.cache.norms(0, 0)).toEqual(none);
   });
+
+  it('are as they were when the cache is cut to the same length again, and bounds whatever it is cut to', () => {
+    const model = createModel(createRandom(13));
+    model.append(100);
+    model.truncate(100);
+    const before = model.cache.norms(1, 1);
+    for (const count of [1, 3, 80]) {
+      model.append(count);
+      expect(model.cache.norms(1, 1)).not.toEqual(before);
+      model.truncate(100);
+      expect(model.cache.norms(1, 1)).toEqual(before);
+    }
+    for (const length of [90, 70]) {
+      model.truncate(length);
+      model.append(200);
+      model.truncate(100);
+      const { keys } = model.cache.norms(0, 0);
+      for (let at = 0; at < 100; at++) {
+        expect(keys).toBeGreaterThanOrEqual(Math.hypot(...model.cache.read(0, 0, 'keys', at, at + 1)));
+      }
+    }
+  });
 });

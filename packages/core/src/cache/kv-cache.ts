@@ -89,6 +89,8 @@ export class KvCache {
    */
   readonly #squaredNorms: Float64Array;
   readonly #writtenNorms: Float64Array;
+  /** The norms as they were when the cache was last cut, to this length. */
+  #cut: { length: number; norms: Float64Array } | undefined;
   #length = 0;
   #reserved = 0;
   #disposed = false;
@@ -237,8 +239,18 @@ export class KvCache {
     const cutsClosed = length % PAGE_KEYS > 0 && length < this.#slabs.closed * PAGE_KEYS;
     if (cutsClosed) this.#reopen(Math.floor(length / PAGE_KEYS));
     else this.#slabs.shrink(pagesFor(length));
-    // The norms of keys that were committed stay: bounds that may now be larger than need be, never smaller.
+    this.#cutNorms(length);
+  }
+
+  /**
+   * The norms of keys that were committed stay: bounds that may now be larger than need be, never smaller. Where the cache
+   * is cut to the same length again and again, they are what they were the first time: what was tried behind it in
+   * between leaves nothing.
+   */
+  #cutNorms(length: number): void {
     if (length === 0) this.#squaredNorms.fill(0);
+    if (this.#cut?.length === length) this.#squaredNorms.set(this.#cut.norms);
+    else this.#cut = { length, norms: this.#squaredNorms.slice() };
     this.#writtenNorms.set(this.#squaredNorms);
     this.#onTruncate?.(length);
   }

@@ -1,0 +1,41 @@
+/** Reads a context that is then gone on from again and again, each time by another policy. */
+import type { AttentionEvent, Session } from '@keysieve/llm';
+import type { PolicySpec } from 'keysieve';
+
+export interface Reading {
+  session: Session;
+  /** How the context is read. */
+  attention: PolicySpec;
+  /** Those that go on from the context: some have to see what it pays attention to. */
+  policies: readonly PolicySpec[];
+  signal: AbortSignal;
+  onRead?(done: number, total: number): void;
+}
+
+/** Tokens of a pass. */
+const READ_TOKENS = 512;
+
+/**
+ * Reads the context into an empty cache, and leaves it there so that it is the same whatever has been tried behind it
+ * since: `ahead` tokens are tried at once, since the first keys to go past the end of a page close it, and a closed page
+ * that is cut open again may hold other roundings. Gives the milliseconds of reading.
+ */
+export async function readContext(
+  { session, attention, policies, signal, onRead }: Reading,
+  context: Int32Array,
+  ahead: number,
+): Promise<number> {
+  session.truncate(0);
+  const onAttention = ({ attention: seen, ...event }: AttentionEvent) => seen.observe({ ...event, policies });
+  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, onAttention, signal };
+  const started = performance.now();
+  onRead?.(0, context.length);
+  for await (const { position } of session.evaluate(context, options)) {
+    onRead?.(Math.min(context.length, position + READ_TOKENS), context.length);
+  }
+  const milliseconds = performance.now() - started;
+  const tried = new Int32Array(ahead).fill(context[0] as number);
+  for await (const _ of session.evaluate(tried, { logits: false, signal }));
+  session.truncate(context.length);
+  return milliseconds;
+}

@@ -1,0 +1,38 @@
+/** Every task that there is: a new one is a file that default-exports it, and an entry here. */
+import { KeysieveError } from 'keysieve';
+import commonWords from './common-words.ts';
+import frequentWords from './frequent-words.ts';
+import needle from './needle.ts';
+import needleKeys from './needle-keys.ts';
+import needleQueries from './needle-queries.ts';
+import needleValues from './needle-values.ts';
+import recall from './recall.ts';
+import type { Task } from './task.ts';
+import variables from './variables.ts';
+
+export { fitPrompt } from './fit.ts';
+export { type Draw, type Question, scoreOf, type Task } from './task.ts';
+export { MOST_NAMES } from './words.ts';
+
+export const TASKS: readonly Task[] = [
+  recall,
+  needle,
+  needleKeys,
+  needleValues,
+  needleQueries,
+  variables,
+  commonWords,
+  frequentWords,
+];
+
+/** The task of a name. Throws `invalid-argument`. */
+export function taskOf(name: string): Task {
+  const task = TASKS.find((each) => each.name === name);
+  if (task !== undefined) return task;
+  throw new KeysieveError({
+    code: 'invalid-argument',
+    problem: 'There is no such task.',
+    found: name,
+    remedy: `Choose some of ${TASKS.map((each) => each.name).join(', ')}.`,
+  });
+}

@@ -1,0 +1,12 @@
+/** Facts about several names (RULER: multi-query needle). */
+import { drawNeedles } from './needles.ts';
+import type { Task } from './task.ts';
+
+const needleQueries: Task = {
+  name: 'needle-queries',
+  meaning: 'the numbers of four names',
+  placed: false,
+  draw: (draw) => drawNeedles({ asked: 4, others: 0, values: 1 }, draw),
+};
+
+export default needleQueries;
