@@ -53,8 +53,8 @@ export interface Workspace {
   means: number;
   /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
   halfStates: [number, number];
-  /** Softmax states of one row, for measuring: page means, and a sum with them. */
-  rowStates: [number, number];
+  /** A softmax state of one row, for measuring: some keys, and page means for the others. */
+  rowState: number;
   /** What `drawKeys` looks up, see `draw-tables.ts`. */
   drawTables: number;
   /** What it lists on its way. */
@@ -113,7 +113,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     codedStates: [codedState, codedState, codedState],
     means: coded(scanned * headDim * 4),
     halfStates: [coded(stateBytes(rows, headDim)), coded(stateBytes(rows, headDim))],
-    rowStates: [stateBytes(1, headDim), stateBytes(1, headDim)],
+    rowState: stateBytes(1, headDim),
     drawTables: coded(DRAW_TABLE_BYTES),
     groups: coded((Math.ceil(capacity / 8) + 1) * 8),
     results: coded((SIEVE_COUNTS + SIEVE_ROW * group) * 4),

@@ -104,18 +104,15 @@ function climb(
 ): void {
   const { headDim } = query.shape;
   const home = homeOf(query);
-  const [means, sum] = home.workspace.rowStates;
-  const withState = (state: number): ThreadRegion => ({ ...home, workspace: { ...home.workspace, state } });
-  const summed = withState(sum);
-  home.kernels.startState(means, 1, headDim);
-  pageMeans.add(query, { count: 0, bytesScanned: 0 }, withState(means));
+  const { rowState } = home.workspace;
+  const summed: ThreadRegion = { ...home, workspace: { ...home.workspace, state: rowState } };
   home.kernels.startState(home.workspace.state, 1, headDim);
   let region = home;
   for (const [rung, keys] of ladder.entries()) {
     region = takeTier(query, ladder[rung - 1] ?? 0, keys, region);
     dropped[rung] = relativeError(finishedOutputs(region, 1, headDim), exact);
-    copyState(region, region.workspace.state, home, sum, 1, headDim);
-    home.kernels.mergeState(sum, means, 1, headDim);
+    copyState(region, region.workspace.state, home, rowState, 1, headDim);
+    pageMeans.add(query, { count: keys, bytesScanned: 0 }, summed);
     returned[rung] = relativeError(finishedOutputs(summed, 1, headDim), exact);
   }
 }
