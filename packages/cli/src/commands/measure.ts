@@ -24,6 +24,7 @@ import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
 interface Options extends ModelOptions {
   text?: string[];
   tokens: number;
+  offset: number;
   lengths?: number[];
   samples: number;
   seed: number;
@@ -43,6 +44,7 @@ export function measureCommand(): Command {
   command
     .option('--text <file>', 'the text; may be given again, for a law of all of them', collect)
     .option('--tokens <count>', 'tokens of each text that are read', positiveInteger, 8192)
+    .option('--offset <count>', 'tokens of each text to leave out at its beginning', wholeNumber, 0)
     .option('--lengths <counts>', 'lengths of context (default: half powers of two, from 512 up)', positiveIntegers)
     .option('--samples <count>', 'positions that are sampled for each length and text', positiveInteger, 32)
     .option('--seed <number>', 'another seed samples other positions', wholeNumber, 1)
@@ -113,20 +115,25 @@ interface Cost {
 async function measure(
   model: Model,
   texts: readonly Text[],
-  { tokens, lengths, samples, seed, fitTo, law: lawPath, state }: Options,
+  { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, state }: Options,
   signal: AbortSignal,
 ): Promise<{ law: LawFile; cost: Cost }> {
   const { config, precision, contextLength: context, name } = model;
   const { layers, heads, keyValueHeads, headDim } = config;
-  const encoded = texts.map((text) => takeTokens(model, text, tokens));
+  const encoded = texts.map((text) => takeTokens(model, text, offset, tokens));
   const { tally: design, queries } = designOf({ config, tokens, lengths, samples, seed, texts: texts.length });
   const hash = await model.hash(signal);
   const planes = [POLICY, 'topk-means'].flatMap((policy) => policyPlanes({ policy }));
   const cachePrecision = defaultCachePrecision(precision);
   await using session = await model.createSession({ planes, guard: false, cachePrecision });
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
-  const key = { hash, texts: texts.map((text) => text.hash), ...settings };
-  const saved = await openRun(state ?? (lawPath && `${lawPath}.partial`), key, design, texts.length);
+  const hashes = texts.map((text) => text.hash);
+  const saved = await openRun(
+    state ?? (lawPath && `${lawPath}.partial`),
+    { hash, offset, ...settings },
+    design,
+    hashes,
+  );
 
   for (const [i, { tally, progress }] of saved.texts.entries()) {
     if (progress.done >= tokens) continue;
@@ -162,15 +169,15 @@ async function measure(
   return { law, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
 }
 
-/** The first tokens of a text. Throws `invalid-argument` where it has fewer. */
-function takeTokens({ tokenizer }: Model, { name, content }: Text, tokens: number): Int32Array {
+/** Tokens of a text from `offset` on. Throws `invalid-argument` where it has fewer. */
+function takeTokens({ tokenizer }: Model, { name, content }: Text, offset: number, tokens: number): Int32Array {
   const all = Int32Array.from(tokenizer.encode(content));
-  if (all.length >= tokens) return all.subarray(0, tokens);
+  if (all.length >= offset + tokens) return all.subarray(offset, offset + tokens);
   throw llmError({
     code: 'invalid-argument',
     problem: `${name} is too short.`,
-    found: `${all.length} tokens, of which ${tokens} were asked for`,
-    remedy: 'Lower --tokens, or give a longer text.',
+    found: `${all.length} tokens, of which ${offset + tokens} were asked for`,
+    remedy: 'Lower --tokens or --offset, or give a longer text.',
   });
 }
 

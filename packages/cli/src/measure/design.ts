@@ -6,8 +6,10 @@ import { createRandom, samplePositions, type TallyDesign } from 'keysieve';
 const SHARES = [0.1, 0.05, 0.01];
 const SHORTEST = 512;
 const FEWEST_KEYS = 4;
-/** Budgets at which the policy is tried; those above half of a length say nothing of it. */
-const BUDGETS = [16, 32, 64, 128, 256, 512, 1024];
+/** Numbers of keys go up by factors of two to here, then by half of that, as lengths do. */
+const COARSE_TO = 128;
+/** Budgets at which the policy is tried. */
+const BUDGETS = [32, 64, 128, 256, 512, 1024, 2048];
 /** Of so many samples one is a trial of the policy, too. */
 const SAMPLES_A_TRIAL = 4;
 
@@ -48,16 +50,16 @@ export function designOf({ config, tokens, lengths: wanted, samples, seed, texts
       remedy: 'Correct --lengths, or raise --tokens.',
     });
   }
-  const random = createRandom(seed);
-  const positions = Array.from({ length: texts }, () =>
-    lengths.map((length) => samplePositions(length, samples, random)),
-  );
+  const positions = Array.from({ length: texts }, (_, text) => {
+    const random = createRandom(seed + text);
+    return lengths.map((length) => samplePositions(length, samples, random));
+  });
   const counts = (positions[0] as number[][]).map((own) => own.length);
   const { layers, heads, keyValueHeads } = config;
   return {
     tally: {
       ...{ layers, heads, keyValueHeads, lengths, shares: SHARES, budgets: BUDGETS },
-      ladder: powersOfTwo(FEWEST_KEYS, tokens / 2),
+      ladder: ladderUpTo(tokens / 2),
       samples: counts,
       trials: counts.map((count) => Math.ceil(count / SAMPLES_A_TRIAL)),
     },
@@ -82,8 +84,11 @@ export function lengthsUpTo(tokens: number): number[] {
   return lengths;
 }
 
-function powersOfTwo(from: number, to: number): number[] {
-  const powers: number[] = [];
-  for (let power = from; power <= Math.max(from, to); power *= 2) powers.push(power);
-  return powers;
+/** Numbers of keys, ascending; at least two. */
+function ladderUpTo(most: number): number[] {
+  const ladder: number[] = [];
+  for (let keys = FEWEST_KEYS; keys <= Math.max(2 * FEWEST_KEYS, most); keys *= keys < COARSE_TO ? 2 : Math.SQRT2) {
+    ladder.push(Math.round(keys));
+  }
+  return ladder;
 }

@@ -1,7 +1,7 @@
 /**
  * What an interrupted measurement had found, in a file: the tallies as they were after the last whole chunk. A run that
- * goes on from there comes to the same numbers as one that was never interrupted. Another model, text or setting has
- * nothing to do with it.
+ * goes on from there comes to the same numbers as one that was never interrupted. Another model or setting has nothing
+ * to do with it; of the texts those are taken that are the same at the same place, so that texts can be added.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { KeysieveError, LawTally, type TallyDesign } from 'keysieve';
@@ -13,6 +13,7 @@ const VERSION = 1;
 
 /** One text, as far as it has been measured. */
 export interface MeasuredText {
+  readonly hash: string;
   tally: LawTally;
   progress: TextProgress;
 }
@@ -24,14 +25,14 @@ export interface SavedRun {
   remove(): Promise<void>;
 }
 
-/** All that a measurement depends on, beside its design. */
-export type RunKey = Record<string, string | number | readonly (string | number)[]>;
+/** All that a measurement depends on, beside its design and its texts. */
+export type RunKey = Record<string, string | number>;
 
 interface Saved {
   format: typeof FORMAT;
   version: number;
   key: { run: RunKey; design: TallyDesign };
-  texts: { progress: TextProgress; arrays: Record<string, string> }[];
+  texts: { hash: string; progress: TextProgress; arrays: Record<string, string> }[];
 }
 
 /**
@@ -42,19 +43,21 @@ export async function openRun(
   path: string | undefined,
   run: RunKey,
   design: TallyDesign,
-  texts: number,
+  textHashes: readonly string[],
 ): Promise<SavedRun> {
   const key = { run, design };
-  const measured = Array.from(
-    { length: texts },
-    (): MeasuredText => ({
-      tally: new LawTally(design),
+  const measured = textHashes.map(
+    (hash): MeasuredText => ({
+      ...{ hash, tally: new LawTally(design) },
       progress: { done: 0, prefillMs: 0, measureMs: 0 },
     }),
   );
   const saved = path === undefined ? undefined : await readSaved(path);
   if (path !== undefined && saved !== undefined && JSON.stringify(saved.key) === JSON.stringify(key)) {
-    for (const [i, text] of measured.entries()) fill(text, saved.texts[i], path);
+    for (const [i, text] of measured.entries()) {
+      const own = saved.texts[i];
+      if (own?.hash === text.hash) fill(text, own, path);
+    }
   }
   return {
     texts: measured,
@@ -62,7 +65,7 @@ export async function openRun(
       if (path === undefined) return;
       const content: Saved = {
         ...{ format: FORMAT, version: VERSION, key },
-        texts: measured.map(({ tally, progress }) => ({ progress, arrays: encoded(tally) })),
+        texts: measured.map(({ hash, tally, progress }) => ({ hash, progress, arrays: encoded(tally) })),
       };
       // Written beside it and renamed: an interruption leaves one whole file.
       await writeFile(`${path}.new`, JSON.stringify(content));
@@ -99,15 +102,15 @@ const encoded = (tally: LawTally): Record<string, string> =>
   );
 
 /** Fills a text with what was saved of it. */
-function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number] | undefined, path: string): void {
+function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number], path: string): void {
   for (const [name, array] of Object.entries(tally.arrays())) {
-    const bytes = Buffer.from(saved?.arrays?.[name] ?? '', 'base64');
+    const bytes = Buffer.from(saved.arrays?.[name] ?? '', 'base64');
     if (bytes.length !== array.byteLength) throw broken(path, `${bytes.length} bytes of ${name}`);
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes);
   }
-  const numbers = [saved?.progress?.done, saved?.progress?.prefillMs, saved?.progress?.measureMs];
-  if (!numbers.every(Number.isFinite)) throw broken(path, `progress ${JSON.stringify(saved?.progress)}`);
-  Object.assign(progress, saved?.progress);
+  const numbers = [saved.progress?.done, saved.progress?.prefillMs, saved.progress?.measureMs];
+  if (!numbers.every(Number.isFinite)) throw broken(path, `progress ${JSON.stringify(saved.progress)}`);
+  Object.assign(progress, saved.progress);
 }
 
 function broken(path: string, found: string): KeysieveError {

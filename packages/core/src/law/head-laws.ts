@@ -2,7 +2,7 @@
 import { fitLaw } from './fit.ts';
 import { gaussianKeys } from './gaussian.ts';
 import { kindOf } from './kinds.ts';
-import { type GroupLaw, type HeadLaw, type KeyCounts, type Law, type LawFile, NEEDS } from './law-file.ts';
+import { type GroupLaw, type HeadLaw, type KeyCounts, type Law, type LawFile, lawOf, NEEDS } from './law-file.ts';
 import { keysForError } from './needed-keys.ts';
 import { type PooledTallies, rootOrNull } from './pooled.ts';
 import type { Random } from './random.ts';
@@ -21,14 +21,12 @@ export function headLaw(pooled: PooledTallies, row: number, headline: LawFile['h
       return { need, share, keys, fit: fitLaw(pooled.needed(row, need, i), random) };
     }),
   );
-  const lawOf = ({ need, share }: LawFile['headline']) =>
-    laws.find((law) => law.need === need && law.share === share) as Law;
-  const { fit, keys } = lawOf(headline);
+  const { fit, keys } = lawOf(laws, headline.need, headline.share);
   const [sinkMass, localMass] = [pooled.facts(row, 'sinkMass'), pooled.facts(row, 'localMass')];
   const scoreSpread = pooled.facts(row, 'scoreSpread');
   const kind = kindOf({
     ...{ n: lengths.at(-1) as number, sinkMass: sinkMass.at(-1) as number, localMass: localMass.at(-1) as number },
-    keys: lawOf({ need: 'mass', share: KIND_SHARE }).keys.at(-1)?.mean as number,
+    keys: lawOf(laws, 'mass', KIND_SHARE).keys.at(-1)?.mean as number,
   });
   return {
     ...{ layer: Math.floor(row / heads), head: row % heads, kind },
@@ -45,7 +43,7 @@ export function groupLaws(pooled: PooledTallies, centre: Centre, random: Random)
   const { lengths, design } = pooled;
   const { layers, keyValueHeads, budgets, shares } = design;
   const tried = Array.from({ length: layers * keyValueHeads }, (_, group) => pooled.tried(group));
-  const surfaces = surfacesOf(tried, lengths, budgets, centre, random.below);
+  const surfaces = surfacesOf(tried, lengths.length, budgets, centre, random.below);
   return tried.map((queries, group): GroupLaw => {
     const ofLength = (length: number) => queries.filter((query) => query.length === length);
     const laws = shares.map((share): Law => {

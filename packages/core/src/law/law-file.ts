@@ -63,6 +63,10 @@ export interface Law {
   fit: LawFit;
 }
 
+/** The law for a need and a share among those of a head or group. Both must be among what was measured. */
+export const lawOf = (laws: readonly Law[], need: Need, share: number): Law =>
+  laws.find((law) => law.need === need && law.share === share) as Law;
+
 /** One query head. `alpha` to `keys` are those of the file's `headline`. */
 export interface HeadLaw {
   layer: number;

@@ -5,10 +5,10 @@ import {
   HEAD_KINDS,
   type HeadLaw,
   LAW_SHAPES,
-  type Law,
   type LawFile,
   type LawPrediction,
   type LawSummary,
+  lawOf,
   NEEDS,
 } from './law-file.ts';
 import type { PooledTallies } from './pooled.ts';
@@ -39,15 +39,13 @@ export function summaryOf({ pooled, heads, groups, headline, rowBytes }: Summary
       Name,
       number
     >;
-  const lawOf = (head: HeadLaw, need: string, share: number) =>
-    head.laws.find((law) => law.need === need && law.share === share) as Law;
   return {
     heads: heads.length,
     kinds: count(HEAD_KINDS, ({ kind }) => kind),
-    shapes: count(LAW_SHAPES, (head) => lawOf(head, headline.need, headline.share).fit.shape),
+    shapes: count(LAW_SHAPES, (head) => lawOf(head.laws, headline.need, headline.share).fit.shape),
     laws: NEEDS.flatMap((need) =>
       shares.map((share) => {
-        const own = heads.map((head) => lawOf(head, need, share));
+        const own = heads.map((head) => lawOf(head.laws, need, share));
         const exponents = own.map(({ fit }) => fit.C);
         const [p5, median, p95] = [0.05, 0.5, 0.95].map((part) => quantileOf(exponents, part)) as [
           number,
@@ -112,9 +110,9 @@ function predictionsOf(
 /** Bytes that a group reads of n keys with a budget, a n + b k, through what was counted when the policy was tried. */
 function bytesOf(pooled: PooledTallies): (n: number, budget: number) => number {
   let [nn, nk, kk, ny, ky] = [0, 0, 0, 0, 0];
-  for (const [length, n] of pooled.lengths.entries()) {
+  for (const length of pooled.lengths.keys()) {
     for (const [budget, k] of pooled.design.budgets.entries()) {
-      const bytes = pooled.bytes(length, budget);
+      const { bytes, n } = pooled.reading(length, budget);
       if (Number.isNaN(bytes)) continue;
       nn += n * n;
       nk += n * k;

@@ -22,6 +22,8 @@ export interface LawMaterial extends Pick<LawFile, 'texts' | 'settings' | 'headl
 /** Laws are tried by what those fitted up to these shares of the longest length predict of it. */
 const FITTED_SHARES = [1 / 2, 1 / 4];
 const FEWEST_LENGTHS = 2;
+/** Errors that fall more slowly than this, of ln error^2 over ln keys, do not fall. */
+const FLATTEST = -0.01;
 
 /** Throws `invalid-argument` where there is too little to fit laws to. */
 export function makeLaw(material: LawMaterial): LawFile {
@@ -34,7 +36,7 @@ export function makeLaw(material: LawMaterial): LawFile {
   const heads = rowsOf(pooled).map((row) => headLaw(pooled, row, headline, random));
   const centre = { keys: meanOf(budgets.map(Math.log)), length: meanOf(lengths.map(Math.log)) };
   const groups = groupLaws(pooled, centre, random);
-  const rising = groups.find(({ surface }) => !(surface.keys < 0));
+  const rising = groups.find(({ surface }) => !(surface.keys < FLATTEST));
   invariant(rising === undefined, () => ({
     code: 'invalid-argument',
     problem: 'The errors of the policy do not fall with its budget: no budgets can be made of that.',

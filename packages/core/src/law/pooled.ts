@@ -50,7 +50,7 @@ export class PooledTallies {
   }
 
   /** All queries at which the policy was tried for a group. */
-  tried(group: number): (TriedQuery & { n: number })[] {
+  tried(group: number): TriedQuery[] {
     return this.tallies.flatMap((tally) =>
       this.lengths.flatMap((_, length) => {
         const [from, to] = tally.trialRange(length);
@@ -62,9 +62,10 @@ export class PooledTallies {
     );
   }
 
-  /** Mean bytes that a group reads of a query, (lengths, budgets); NaN where it was not tried. */
-  bytes(length: number, budget: number): number {
-    return meanOf(this.tallies.map((tally) => tally.bytes(length, budget)));
+  /** Mean bytes that a group reads for a query of a length, and mean keys that it sees; NaN where it was not tried. */
+  reading(length: number, budget: number): { bytes: number; n: number } {
+    const readings = this.tallies.map((tally) => tally.reading(length, budget));
+    return { bytes: meanOf(readings.map(({ bytes }) => bytes)), n: meanOf(readings.map(({ n }) => n)) };
   }
 }
 

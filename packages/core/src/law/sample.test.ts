@@ -54,7 +54,10 @@ describe('sample', () => {
     async ([, options]) => {
       const { attention, outputs, one, samples } = await sampled(options);
       if ('arenaBytes' in options) expect(attention.cache.regions.length).toBeGreaterThan(1);
+      // The reference is slow: it is tried on few keys.
+      const most = options.kernels === 'reference' ? 100 : Number.POSITIVE_INFINITY;
       for (const [index, position] of POSITIONS.entries()) {
+        if (position > most) continue;
         for (const [rung, keys] of PLAN.ladder.entries()) {
           const spec = (policy: string) => ({ ...one(index), policy: { policy, budget: `fixed:${keys}` } });
           const dropped = attention.attend(spec('topk')).outputs;

@@ -44,14 +44,20 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
     fit(logN, logKeys) {
       const [from, to] = rangeOf(logN);
       const [low, high] = [from + Math.log(HALVES_FROM), to + Math.log(HALVES_TO)];
+      const n = Float64Array.from(logN, Math.exp);
       let best = { squares: Number.POSITIVE_INFINITY, parameters: [1, 1] };
       for (let i = 0; i < HALVES; i++) {
         const half = Math.exp(low + ((high - low) * i) / (HALVES - 1));
-        const bare = Float64Array.from(logN, (x) => x - Math.log(Math.exp(x) + half));
-        const limit = Math.exp(meanOf(logKeys) - meanOf(bare));
-        const parameters = [limit, half];
-        const squares = squaresOf('saturating', parameters, logN, logKeys);
-        if (squares < best.squares) best = { squares, parameters };
+        // ln limit is the mean of what is left of ln keys, and the residuals are what that varies by.
+        let [sum, squared] = [0, 0];
+        for (let j = 0; j < n.length; j++) {
+          const left = (logKeys[j] as number) - (logN[j] as number) + Math.log((n[j] as number) + half);
+          sum += left;
+          squared += left * left;
+        }
+        const logLimit = sum / n.length;
+        const squares = squared - sum * logLimit;
+        if (squares < best.squares) best = { squares, parameters: [Math.exp(logLimit), half] };
       }
       return best.parameters;
     },

@@ -2,6 +2,7 @@
  * The errors of groups as planes over the logarithms of keys and length, ln error^2 = level + keys (ln k - ln k0) +
  * length (ln n - ln n0), with slopes that are pulled towards those of all groups by their uncertainty.
  */
+import { RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
 import type { ErrorSurface } from './law-file.ts';
 import { meanOf } from './shapes.ts';
 import { shrink } from './shrink.ts';
@@ -10,6 +11,8 @@ import { shrink } from './shrink.ts';
 export interface TriedQuery {
   /** Index of its length. */
   length: number;
+  /** Keys that it sees. */
+  n: number;
   squares: ArrayLike<number>;
 }
 
@@ -27,6 +30,8 @@ interface Cell {
 
 /** With more of the keys than this share the slope over keys bends down: such cells are left out. */
 const LARGEST_SHARE = 1 / 4;
+/** Budgets that the keys which are always kept use up choose nothing, and say nothing of more. */
+const KEPT_KEYS = SINK_KEYS + RECENT_KEYS;
 /** Cells that a plane needs to have slopes of its own. */
 const FEWEST_CELLS = 6;
 const RESAMPLES = 60;
@@ -38,7 +43,7 @@ const LEAST_FALL = 1 / 4;
 /** Surfaces of groups, given the queries of each that were tried. */
 export function surfacesOf(
   groups: readonly (readonly TriedQuery[])[],
-  lengths: readonly number[],
+  lengths: number,
   budgets: readonly number[],
   centre: Centre,
   below: (n: number) => number,
@@ -61,20 +66,21 @@ export function surfacesOf(
 
 function planeOf(
   queries: readonly TriedQuery[],
-  lengths: readonly number[],
+  lengths: number,
   budgets: readonly number[],
   centre: Centre,
   below: (n: number) => number,
 ) {
-  const byLength = lengths.map((_, at) => queries.filter(({ length }) => length === at));
+  const byLength = Array.from({ length: lengths }, (_, at) => queries.filter(({ length }) => length === at));
   const cellsOf = (drawn: readonly (readonly TriedQuery[])[]): Cell[] =>
-    lengths.flatMap((n, at) =>
-      budgets.flatMap((k, budget) => {
-        const squares = meanOf((drawn[at] ?? []).map((query) => query.squares[budget] as number));
-        if (k > LARGEST_SHARE * n || !(squares > 0)) return [];
+    drawn.flatMap((own) => {
+      const n = meanOf(own.map((query) => query.n));
+      return budgets.flatMap((k, budget) => {
+        const squares = meanOf(own.map((query) => query.squares[budget] as number));
+        if (k <= KEPT_KEYS || k > LARGEST_SHARE * n || !(squares > 0)) return [];
         return [{ x: Math.log(k) - centre.keys, z: Math.log(n) - centre.length, y: Math.log(squares) }];
-      }),
-    );
+      });
+    });
   const cells = cellsOf(byLength);
   const own = cells.length >= FEWEST_CELLS ? planeThrough(cells) : undefined;
   if (own === undefined) {

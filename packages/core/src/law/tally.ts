@@ -37,6 +37,8 @@ export interface Trial {
 }
 
 const FACTS = ['sinkMass', 'localMass', 'effectiveKeys', 'scoreSpread'] as const;
+/** Sums over the trials of a length and budget. */
+const READINGS = 3;
 const CURVES = ['dropped', 'returned'] as const;
 
 export class LawTally {
@@ -52,7 +54,7 @@ export class LawTally {
   /** Keys that each query of a trial sees: (trials); and its squared errors: (groups, trials, budgets). */
   readonly trialN: Float32Array;
   readonly #trialSquares: Float32Array;
-  /** Bytes that the policy read in all trials of a length, and the trials of single groups: (lengths, budgets, 2). */
+  /** Of all trials of single groups at a length, sums: bytes that were read, keys that were seen, 1: (lengths, budgets, 3). */
   readonly #bytes: Float64Array;
 
   constructor(design: TallyDesign) {
@@ -65,7 +67,7 @@ export class LawTally {
     this.#squares = new Float64Array(layers * heads * lengths.length * CURVES.length * ladder.length);
     this.trialN = new Float32Array(tried);
     this.#trialSquares = new Float32Array(layers * keyValueHeads * tried * budgets.length).fill(Number.NaN);
-    this.#bytes = new Float64Array(lengths.length * budgets.length * 2);
+    this.#bytes = new Float64Array(lengths.length * budgets.length * READINGS);
   }
 
   /** Takes what was found of sample number `index` of a length, at a query that sees n keys. */
@@ -98,9 +100,8 @@ export class LawTally {
     this.trialN[query] = n;
     const group = layer * keyValueHeads + keyValueHead;
     this.#trialSquares[(group * this.trialN.length + query) * budgets.length + budget] = squaredError;
-    const at = (length * budgets.length + budget) * 2;
-    this.#bytes[at] = (this.#bytes[at] as number) + bytes;
-    this.#bytes[at + 1] = (this.#bytes[at + 1] as number) + 1;
+    const at = (length * budgets.length + budget) * READINGS;
+    for (const [i, number] of [bytes, n, 1].entries()) this.#bytes[at + i] = (this.#bytes[at + i] as number) + number;
   }
 
   /** Keys that the queries of a head needed, along `n`. */
@@ -142,10 +143,11 @@ export class LawTally {
     return this.#trialSquares.subarray(at, at + length);
   }
 
-  /** Mean bytes that a group reads of a query of a length; NaN where it was not tried. */
-  bytes(length: number, budget: number): number {
-    const at = (length * this.design.budgets.length + budget) * 2;
-    return (this.#bytes[at] as number) / (this.#bytes[at + 1] as number);
+  /** Mean bytes that a group reads for a query of a length, and mean keys that it sees; NaN where it was not tried. */
+  reading(length: number, budget: number): { bytes: number; n: number } {
+    const at = (length * this.design.budgets.length + budget) * READINGS;
+    const [bytes = 0, n = 0, count = 0] = this.#bytes.subarray(at, at + READINGS);
+    return { bytes: bytes / count, n: n / count };
   }
 
   /** All that has been gathered, by name: to be saved, and to be filled with what was saved. */
