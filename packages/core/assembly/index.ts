@@ -10,7 +10,7 @@ export { attendPrefill } from './prefill';
 export { rotate, rotateBack } from './rotate';
 export { drawKeys } from './draw';
 export { estimateMass, poolScans, poolScores } from './pool';
-export { sieve } from './sieve';
+export { finishSieve, sieve } from './sieve';
 export { prepareCodes, scanSigns } from './scan';
 export { seal } from './seal';
 export { selectLargest } from './select';

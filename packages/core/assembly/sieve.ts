@@ -1,7 +1,7 @@
 /**
- * A whole step of the sieve in one call, over keys that all lie in this memory: what `src/selectors/sieve.ts` and
- * `src/tails/sampled.ts` do by parts. A step has a dozen parts of some microseconds each, and as much again would go by
- * between them.
+ * A step of the sieve in one call, over keys that all lie in this memory, and another to finish it: what
+ * `src/selectors/sieve.ts` and `src/tails/sampled.ts` do by parts. A step has a dozen parts of some microseconds each, and
+ * as much again would go by between them.
  */
 import { addCodedValues } from './coded';
 import { scoreCodes } from './codes';
@@ -42,12 +42,11 @@ const enum Buffer {
   certainState,
   oneState,
   otherState,
-  outputs,
   scratch,
   results,
 }
 
-/** See `CodeKernels.sieve`, whose `SieveStep` and `SieveBuffers` these are. Returns how many keys were attended exactly. */
+/** See `CodeKernels.sieve`, whose `SieveStep` and buffers these are. Returns how many keys were attended exactly. */
 export function sieve(
   table: usize,
   headOffset: usize,
@@ -68,7 +67,6 @@ export function sieve(
   exactFrom: i32,
   mostExact: i32,
   least: f32,
-  rounding: f32,
   buffers: usize,
 ): i32 {
   const queries = at(buffers, Buffer.queries);
@@ -175,11 +173,6 @@ export function sieve(
   scoreSelected(table, headOffset, d, half, indices, exact, queries, rows, scores, stride, scratch);
   weighScores(scores, stride, rows, exact, logs, caps);
   addValues(table, headOffset, d, half, indices, exact, scores, stride, rows, state, scratch);
-  for (let r = 0; r < rows; r++) {
-    const row = results + (<usize>(RESULT_ROWS + r * ROW_RESULTS) << 2);
-    store<f32>(row, load<f32>(state + (<usize>r << 3)));
-    store<f32>(row, load<f32>(state + (<usize>r << 3), 4), 4);
-  }
 
   // The others by their codes.
   const D = codeDim(d);
@@ -190,7 +183,7 @@ export function sieve(
     doubleScores(codedScores + <usize>r * rowBytes, certain, scores);
     startSum(statistics);
     absorbMass(scores, certain, statistics);
-    store<f32>(offsets + (<usize>r << 2), logOf(statistics));
+    store<f32>(results + (<usize>(RESULT_ROWS + r * ROW_RESULTS) << 2), logOf(statistics), 16);
   }
   const certainState = at(buffers, Buffer.certainState);
   const oneState = at(buffers, Buffer.oneState);
@@ -207,7 +200,30 @@ export function sieve(
   weights += <usize>one << 2;
   startState(otherState, rows, D);
   addCodedValues(table, headOffset, d, codePlane, list, other, weights, stride, rows, otherState, scratch);
-  const outputs = at(buffers, Buffer.outputs);
+  store<i32>(results, exact);
+  memory.copy(results + 4, parts, 12);
+  return exact;
+}
+
+/** See `CodeKernels.finishSieve`. `scratch` is room for (2, D) floats. */
+export function finishSieve(
+  d: i32,
+  rows: i32,
+  rounding: f32,
+  state: usize,
+  certainState: usize,
+  oneState: usize,
+  otherState: usize,
+  outputs: usize,
+  results: usize,
+  scratch: usize,
+): void {
+  const D = codeDim(d);
+  for (let r = 0; r < rows; r++) {
+    const row = results + (<usize>(RESULT_ROWS + r * ROW_RESULTS) << 2);
+    store<f32>(row, load<f32>(state + (<usize>r << 3)));
+    store<f32>(row, load<f32>(state + (<usize>r << 3), 4), 4);
+  }
   mergeState(certainState, oneState, rows, D);
   mergeState(certainState, otherState, rows, D);
   rotateBack(stateOutput(certainState, rows), rows, d, outputs, scratch);
@@ -224,12 +240,9 @@ export function sieve(
     store<f32>(row, load<f32>(sum), 8);
     store<f32>(row, load<f32>(sum, 4), 12);
     const sampling = distanceOfHalves(oneState, otherState, rows, D, r, certainState, total);
-    const coarse = exponential1(load<f32>(offsets + (<usize>r << 2)) * <f32>0.5 - total) * rounding;
+    const coarse = exponential1(load<f32>(row, 16) * <f32>0.5 - total) * rounding;
     store<f32>(row, <f32>Math.sqrt(<f64>sampling * <f64>sampling + <f64>coarse * <f64>coarse), 16);
   }
-  store<i32>(results, exact);
-  memory.copy(results + 4, parts, 12);
-  return exact;
 }
 
 /** Numbers of the results before those of the rows, and of each row: see `SieveBuffers.results`. */

@@ -24,6 +24,7 @@ import type { LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
 import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
+import { cutGroups, mergeParts } from './sparse-parts.ts';
 import { isGuarded, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
 import { openThread, placeGroup, type ThreadContext, type ThreadSetup } from './thread.ts';
@@ -61,6 +62,9 @@ export interface AttendResult {
   outputs: Float32Array;
   report: AttentionReport;
 }
+
+/** Kinds of jobs whose groups are done whole. */
+type WholeKind = Exclude<JobKind, 'sparse-parts'>;
 
 /** Queries that are worth a sample of their own. */
 const SMALLEST_BLOCK = 16;
@@ -219,25 +223,23 @@ export class Attention {
     position: number,
     queries: Float32Array,
     policy: number,
-    kind: JobKind,
+    kind: WholeKind,
     outputs: Float32Array,
   ): AttentionReport {
-    const { heads, threads } = this;
-    const { keyValueHeads, headDim } = this.cache.shape;
+    const { heads } = this;
+    const { headDim } = this.cache.shape;
     const count = queries.length / (heads * headDim);
-    const grain = grainOf(kind, { heads, keyValueHeads, threads, position, count });
     const thread = this.#configured();
-    const ranges = keyValueHeads * Math.ceil((position + 1) / grain);
+    const { partialBytes, ...cut } = this.#cutOf(kind, { policy, layer, position, count });
     this.#exchange.makeRoom({
-      queries: queries.length * 4,
-      outputs: queries.length * 4,
+      ...{ queries: queries.length * 4, outputs: queries.length * 4, partials: partialBytes },
       ...(kind.startsWith('sparse') && { results: count * heads * ROW_RESULTS * 4 }),
-      ...(kind === 'dense-ranges' && { partials: ranges * stateBytes(heads / keyValueHeads, headDim) }),
     });
     const { views } = this.#exchange.arena;
     views().f32.set(queries, this.#exchange.addresses.queries / 4);
-    const job = this.#runJob({ kind, layer, position, count, policy, grain, n: position + count });
-    if (kind === 'dense-ranges') mergeRanges(thread, job);
+    const job = this.#runJob({ ...cut, layer, position, count, policy, n: position + count });
+    if (job.kind === 'dense-ranges') mergeRanges(thread, job);
+    if (job.kind === 'sparse-parts') mergeParts(thread, job);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
     if (!kind.startsWith('sparse')) return reportDense(job, this.cache.shape, heads);
@@ -270,7 +272,7 @@ export class Attention {
     f32.set(outputs, addresses.outputs / 4);
     f32.set(planNumbers, addresses.plan / 4);
     const kind = 'samples';
-    this.#runJob({ kind, layer, position: n - 1, count, policy: 0, grain: grainOf(kind, sizes), n });
+    this.#runJob({ kind, layer, position: n - 1, count, policy: 0, grain: grainOf(kind, sizes), whole: 0, n });
     const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * numbers);
     return Array.from({ length: count * heads }, (_, row) =>
       readSample(records.subarray(row * numbers, (row + 1) * numbers), plan),
@@ -292,7 +294,7 @@ export class Attention {
   #runJob({
     n,
     ...rest
-  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain'> & { n: number }): Job {
+  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain' | 'whole'> & { n: number }): Job {
     const { cache } = this;
     const { keyValueHeads } = cache.shape;
     const thread = this.#configured();
@@ -363,7 +365,25 @@ export class Attention {
     }).flat();
   }
 
-  #jobKind(policy: Policy, count: number, sharing: boolean, layer: number, position: number): JobKind {
+  /** How a job is cut into tasks, and the bytes of what must be added up when they are done. */
+  #cutOf(
+    kind: WholeKind,
+    { policy: index, layer, position, count }: Pick<Job, 'policy' | 'layer' | 'position' | 'count'>,
+  ): Pick<Job, 'kind' | 'grain' | 'whole'> & { partialBytes: number } {
+    const { heads, threads, cache } = this;
+    const { keyValueHeads, headDim } = cache.shape;
+    const n = position + count;
+    if (kind === 'sparse-groups' && count === 1 && threads > 1) {
+      const thread = this.#configured();
+      const cut = cutGroups(thread, this.#opened[index] as SparsePolicy, { layer, n, threads }, cache.segments(n));
+      if (cut !== undefined) return cut;
+    }
+    const grain = grainOf(kind, { heads, keyValueHeads, threads, position, count });
+    const ranges = kind === 'dense-ranges' ? keyValueHeads * Math.ceil(n / grain) : 0;
+    return { kind, grain, whole: 0, partialBytes: ranges * stateBytes(heads / keyValueHeads, headDim) };
+  }
+
+  #jobKind(policy: Policy, count: number, sharing: boolean, layer: number, position: number): WholeKind {
     if (policy.kind === 'sparse' && !this.#isGuarded(policy, layer, position, count)) {
       return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
     }

@@ -29,8 +29,11 @@ export interface JobSize {
   count: number;
 }
 
-/** The job's `grain`. */
-export function grainOf(kind: JobKind, { heads, keyValueHeads, threads, position, count }: JobSize): number {
+/** The job's `grain`; for sparse-parts see `sparse-parts.ts`. */
+export function grainOf(
+  kind: Exclude<JobKind, 'sparse-parts'>,
+  { heads, keyValueHeads, threads, position, count }: JobSize,
+): number {
   const tasks = threads * TASKS_A_THREAD;
   switch (kind) {
     case 'sparse-groups':

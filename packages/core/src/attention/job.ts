@@ -8,7 +8,14 @@
 import type { Segment } from '../cache/slabs.ts';
 
 /** How a job is cut into tasks. */
-export const JOB_KINDS = ['dense-blocks', 'dense-ranges', 'sparse-groups', 'sparse-blocks', 'samples'] as const;
+export const JOB_KINDS = [
+  'dense-blocks',
+  'dense-ranges',
+  'sparse-groups',
+  'sparse-parts',
+  'sparse-blocks',
+  'samples',
+] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /** Addresses in the exchange's arena. */
@@ -17,7 +24,7 @@ export interface ExchangeAddresses {
   outputs: number;
   /** (count * heads, ROW_RESULTS): see `row-result.ts`. Of samples: (count * heads, numbers of a record). */
   results: number;
-  /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. */
+  /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. Of sparse-parts: what parts come to. */
   partials: number;
   /** Of samples: see `sampling.ts`. */
   plan: number;
@@ -34,8 +41,10 @@ export interface Job extends ExchangeAddresses {
   count: number;
   /** Index among the policies. */
   policy: number;
-  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups, samples: groups in a task. */
+  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups, samples: groups in a task. sparse-parts: parts of a group. */
   grain: number;
+  /** sparse-parts: groups that are not split, the first ones. */
+  whole: number;
   /** Norms of each key-value head: bounds on those of keys and of values, and what is typical of values. */
   norms: number[];
   segments: Segment[];
@@ -50,6 +59,7 @@ const FIELDS = [
   'count',
   'policy',
   'grain',
+  'whole',
   'queries',
   'outputs',
   'results',
@@ -112,6 +122,8 @@ export function taskCount(job: Job, keyValueHeads: number): number {
       return keyValueHeads * Math.ceil(job.count / job.grain);
     case 'dense-ranges':
       return keyValueHeads * Math.ceil((job.position + 1) / job.grain);
+    case 'sparse-parts':
+      return job.whole + (keyValueHeads - job.whole) * job.grain;
     case 'sparse-groups':
     case 'samples':
       return Math.ceil((job.count * keyValueHeads) / job.grain);

@@ -38,7 +38,7 @@ export function sparseGroupsTask(thread: ThreadContext, job: Job, task: number):
 }
 
 /** `rows` query heads from `head` on, of query number `index`. */
-function attendGroup(
+export function attendGroup(
   thread: ThreadContext,
   job: Job,
   policy: SparsePolicy,
@@ -47,12 +47,25 @@ function attendGroup(
   head: number,
   rows: number,
 ): void {
-  const { headDim } = thread.shape;
-  const row = index * thread.heads + head;
   const query = queryOf(thread, job, index, keyValueHead, head, rows, job.position + index + 1);
-  const { outputs, results } = attendQuery(query, policy, thread.costs);
-  const { views } = thread.exchange;
-  views().f32.set(outputs, job.outputs / 4 + row * headDim);
+  noteGroup(thread, job, index * thread.heads + head, attendQuery(query, policy, thread.costs));
+}
+
+/** What came of some query rows. */
+export interface GroupResult {
+  /** (rows, d) */
+  outputs: Float32Array;
+  results: RowResult[];
+}
+
+/** Writes what came of the rows from number `row` of a job on to where the job wants it. */
+export function noteGroup(
+  { exchange: { views }, shape }: ThreadContext,
+  job: Job,
+  row: number,
+  { outputs, results }: GroupResult,
+): void {
+  views().f32.set(outputs, job.outputs / 4 + row * shape.headDim);
   for (let i = 0; i < results.length; i++) noteResult(views(), job, row + i, results[i] as RowResult);
 }
 
@@ -73,11 +86,7 @@ export function queryOf(
 }
 
 /** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */
-export function attendQuery(
-  query: HeadQuery,
-  policy: SparsePolicy,
-  costs?: StepCosts,
-): { outputs: Float32Array; results: RowResult[] } {
+export function attendQuery(query: HeadQuery, policy: SparsePolicy, costs?: StepCosts): GroupResult {
   if (costs !== undefined && isGuarded(query, policy, costs)) {
     return attendChosen(query, { count: query.n, bytesScanned: 0 }, undefined);
   }
@@ -102,11 +111,7 @@ export function attendQuery(
 }
 
 /** Attends to the selected keys, and adds the tail. */
-function attendChosen(
-  query: HeadQuery,
-  selection: Selection,
-  tail: Tail | undefined,
-): { outputs: Float32Array; results: RowResult[] } {
+function attendChosen(query: HeadQuery, selection: Selection, tail: Tail | undefined): GroupResult {
   const { rows, shape, n } = query;
   const { headDim } = shape;
   const drops = tail === undefined || tail.drops;
@@ -145,7 +150,7 @@ function attendChosen(
 }
 
 /** Outputs and results of a step that was done at once. Written out, since it is what every step comes by. */
-function noted(query: HeadQuery, attended: Attended): { outputs: Float32Array; results: RowResult[] } {
+export function noted(query: HeadQuery, attended: Attended): GroupResult {
   const { headDim } = query.shape;
   const { heads, totals, errors, keysRead, keysCoded, bytesCoded, outputs } = attended;
   const outcome = keysRead === query.n ? 'dense' : 'chosen';

@@ -4,12 +4,14 @@ import { type Job, type JobKind, jobNumber, readJob } from './job.ts';
 import { samplesTask } from './sampling.ts';
 import { sparseGroupsTask } from './sparse.ts';
 import { sparseBlocksTask } from './sparse-blocks.ts';
+import { sparsePartsTask } from './sparse-parts.ts';
 import { catchUpWith, type ThreadContext } from './thread.ts';
 
 const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: number) => void>> = {
   'dense-blocks': denseBlockTask,
   'dense-ranges': denseRangeTask,
   'sparse-groups': sparseGroupsTask,
+  'sparse-parts': sparsePartsTask,
   'sparse-blocks': sparseBlocksTask,
   samples: samplesTask,
 };

@@ -59,6 +59,8 @@ export interface Workspace {
   drawTables: number;
   /** What it lists on its way. */
   groups: number;
+  /** The pages of a part of a step: (pages of the capacity), uint32. */
+  partTable: number;
   /** What `sieve` returns beside the outputs. */
   results: number;
   /** The addresses of its buffers, uint32. */
@@ -116,6 +118,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     rowState: stateBytes(1, headDim),
     drawTables: coded(DRAW_TABLE_BYTES),
     groups: coded((Math.ceil(capacity / 8) + 1) * 8),
+    partTable: coded(pagesFor(capacity) * 4),
     results: coded((SIEVE_COUNTS + SIEVE_ROW * group) * 4),
     sieveBuffers: coded(SIEVE_BUFFERS.length * 4),
   } satisfies Record<keyof Workspace, number | number[]>;

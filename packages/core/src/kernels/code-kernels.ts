@@ -41,15 +41,27 @@ export interface SieveStep {
    * least e^`leastLog`; those before `sinks` and from `recentFrom` on come first, whatever their shares.
    */
   exact: { most: number; leastLog: number; sinks: number; recentFrom: number };
-  /** Root mean square error of the output for a weight of 1 that is read by its codes. */
-  rounding: number;
+}
+
+/**
+ * What a step of the sieve comes to, by addresses: softmax states of the keys that were attended exactly (rows, d) and,
+ * rotated, of the others (rows, D), those that were drawn for certain and two halves of the rest; and `results`.
+ */
+export interface SieveSums {
+  state: number;
+  certainState: number;
+  oneState: number;
+  otherState: number;
+  results: number;
 }
 
 /** Numbers of the results of `sieve`: the keys that were attended exactly, and the parts of `SampleSplit`, as int32; */
 export const SIEVE_COUNTS = 4;
 /**
  * then for each row, as float32, the largest score and the sum of e^(score - largest) over the keys that were attended
- * exactly, the same over all that were, and the estimated error of the output, ||output - exact||.
+ * exactly, the same over all that were, and the estimated error of the output, ||output - exact||. Before `finishSieve`
+ * the last is the logarithm of the sum of the squared weights of the keys that were drawn for certain and are read by
+ * their codes, and the others are nothing.
  */
 export const SIEVE_ROW = 5;
 
@@ -76,7 +88,6 @@ export const SIEVE_BUFFERS = [
   'certainState',
   'oneState',
   'otherState',
-  'outputs',
   'scratch',
   'results',
 ] as const;
@@ -334,12 +345,27 @@ export interface CodeKernels {
   ): void;
 
   /**
-   * A whole step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with
-   * the kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
-   * `SIEVE_BUFFERS`, as uint32. The outputs (rows, d) come to be in the buffer of that name, the rest in `results`:
-   * `SIEVE_COUNTS` numbers and `SIEVE_ROW` for each row. Returns how many keys were attended exactly.
+   * A step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with the
+   * kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
+   * `SIEVE_BUFFERS`, as uint32, `SieveSums` among them; these are what comes of it, for `finishSieve`. Returns how many
+   * keys were attended exactly.
    */
   sieve?(pages: Pages, step: SieveStep, buffers: number): number;
+
+  /**
+   * Puts the sums of a step together, or what several steps over different keys have been merged to: the outputs
+   * (rows, d), and `SIEVE_COUNTS` numbers and `SIEVE_ROW` for each row in `results`. `rounding` is the root mean square
+   * error of the output for a weight of 1 that is read by its codes. The states are used up. `scratch` is room for (2, D)
+   * numbers.
+   */
+  finishSieve?(
+    headDim: number,
+    rows: number,
+    sums: SieveSums,
+    rounding: number,
+    outputs: number,
+    scratch: number,
+  ): void;
 }
 
 /**

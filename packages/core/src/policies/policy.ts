@@ -5,12 +5,15 @@ import { type Budget, type BudgetPlan, openPlan, parseBudget } from '../budgets/
 import type { HeadQuery } from '../cache/head-query.ts';
 import { invariant, KeysieveError } from '../errors.ts';
 import { EVICTIONS, type Eviction } from '../evictions/index.ts';
+import type { Kernels } from '../kernels/kernels.ts';
 import { completePlanes, type Plane } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/reference/rounding.ts';
+import type { Views } from '../kernels/views.ts';
 import { SELECTORS, type Selector } from '../selectors/index.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import createCoded from '../tails/coded.ts';
 import { TAILS, type Tail } from '../tails/index.ts';
+import { attendSievePart, mergeSieveParts, type Part, partBytes } from './sieve-parts.ts';
 import { type Attended, attendSieve } from './sieve-step.ts';
 
 /** A policy as it is written, and as it travels between threads. */
@@ -37,8 +40,17 @@ export interface SparsePolicy {
   readonly tail: Tail;
   /** Selector and tail at once, where that can be: undefined where it cannot. */
   readonly attend?: (query: HeadQuery, budget: Budget) => Attended | undefined;
+  /** The same in parts that several threads can take. */
+  readonly split?: SplitStep;
   /** How rows are certified whose own certificate will not do, where that was asked for. */
   readonly certifier?: Certifier;
+}
+
+/** A step in parts: see `sieve-parts.ts`. It is only taken where `attend` could be. */
+export interface SplitStep {
+  bytes(rows: number, headDim: number): number;
+  attend(query: HeadQuery, budget: Budget, part: Part, views: () => Views, address: number): void;
+  merge(query: HeadQuery, parts: number, kernels: Kernels, views: () => Views, address: number): Attended;
 }
 
 /** Chooses as many keys as leave at most `budget.tailMass` unread for certain. */
@@ -69,6 +81,8 @@ export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
 /** The budget of a policy that names none. */
 export const DEFAULT_BUDGET = 'fixed:256';
 
+const splitSieve: SplitStep = { bytes: partBytes, attend: attendSievePart, merge: mergeSieveParts };
+
 /**
  * The selector and the tail of each sparse policy.
  *
@@ -85,7 +99,7 @@ export const DEFAULT_BUDGET = 'fixed:256';
  *   first and the last (KIVI, arXiv 2402.02750).
  */
 const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
-  sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve },
+  sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve, split: splitSieve },
   int8: { selector: 'int8-scan', tail: 'none' },
   'int8-means': { selector: 'int8-scan', tail: 'page-means' },
   'int8-tail': { selector: 'int8-scan', tail: 'coded' },
@@ -103,6 +117,7 @@ interface PolicyParts {
   selector: string;
   tail: string;
   attend?: NonNullable<SparsePolicy['attend']>;
+  split?: SplitStep;
 }
 
 /**
@@ -128,13 +143,14 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, cert
       remedy: `Choose one of ${POLICY_NAMES.join(', ')}.`,
     });
   }
-  const attend = parts?.attend;
+  const { attend, split } = parts as PolicyParts;
   const policy = {
     kind: 'sparse',
     name,
     budget: budgetOf(budget, plan),
     tail: tail(),
     ...(attend && { attend }),
+    ...(split && { split }),
   } as const;
   if (certifier === undefined) return { ...policy, selector: selector() };
   // A sample that a block of queries shares has no certificate of its own: every position is asked.

@@ -5,8 +5,10 @@
 import type { Budget } from '../budgets/budget.ts';
 import { openFrom } from '../cache/code-query.ts';
 import { type HeadQuery, homeOf, type SoftmaxSum } from '../cache/head-query.ts';
-import { SIEVE_COUNTS, SIEVE_ROW } from '../kernels/code-kernels.ts';
+import { SIEVE_COUNTS, SIEVE_ROW, type SieveSums } from '../kernels/code-kernels.ts';
+import type { Kernels } from '../kernels/kernels.ts';
 import { codedBytes } from '../kernels/layout.ts';
+import type { Views } from '../kernels/views.ts';
 import { scanBytes, sieveStep } from '../selectors/sieve.ts';
 import { ROUNDING } from '../tails/sampled.ts';
 
@@ -34,13 +36,35 @@ export function attendSieve(query: HeadQuery, budget: Budget): Attended | undefi
   const [segment, ...others] = query.segments;
   if (kernels.sieve === undefined || segment === undefined || others.length > 0) return undefined;
   if (query.shape.precision === 'int8') return undefined;
-  const step = sieveStep(query, budget, ROUNDING * query.typicalValueNorm);
+  const step = sieveStep(query, budget);
   if (step === undefined) return undefined;
-  const keysRead = kernels.sieve(segment.pages, step, workspace.sieveBuffers);
+  kernels.sieve(segment.pages, step, workspace.sieveBuffers);
+  const { state, results, outputs, scratch } = workspace;
+  const [certainState, oneState, otherState] = workspace.codedStates;
+  const sums = { state, certainState, oneState, otherState, results };
+  return finishAttended(query, kernels, views, { ...sums, outputs, scratch });
+}
 
+/** Where the sums of a step lie, and what they are put together in. */
+export interface StepBuffers extends SieveSums {
+  /** (rows, d), with room for (rows, D). */
+  outputs: number;
+  /** Room for (2, D) numbers. */
+  scratch: number;
+}
+
+/** Puts the sums of a step together, in the memory of `kernels`. */
+export function finishAttended(
+  query: HeadQuery,
+  kernels: Kernels,
+  views: () => Views,
+  { outputs, scratch, ...sums }: StepBuffers,
+): Attended {
+  const { rows, n, shape, typicalValueNorm } = query;
+  kernels.finishSieve?.(shape.headDim, rows, sums, ROUNDING * typicalValueNorm, outputs, scratch);
   const { f32, i32 } = views();
-  const { rows, shape, n } = query;
-  const first = workspace.results / 4;
+  const first = sums.results / 4;
+  const keysRead = i32[first] as number;
   const keysCoded = (i32[first + 1] as number) + (i32[first + 2] as number) + (i32[first + 3] as number);
   const attended: Attended = {
     keysRead,
@@ -50,7 +74,7 @@ export function attendSieve(query: HeadQuery, budget: Budget): Attended | undefi
     heads: [],
     totals: [],
     errors: [],
-    outputs: f32.slice(workspace.outputs / 4, workspace.outputs / 4 + rows * shape.headDim),
+    outputs: f32.slice(outputs / 4, outputs / 4 + rows * shape.headDim),
   };
   for (let row = 0; row < rows; row++) {
     const at = first + SIEVE_COUNTS + row * SIEVE_ROW;

@@ -94,11 +94,8 @@ interface Scan {
 export const scanBytes = ({ n, shape }: HeadQuery): number =>
   signBytesOf(n, shape.headDim, rowBytes(shape.headDim, shape.precision));
 
-/**
- * The whole step for `CodeKernels.sieve`; `rounding` is what that says. Undefined where a budget asks for more than a
- * number of keys, or for all of them.
- */
-export function sieveStep(query: HeadQuery, budget: Budget, rounding: number): SieveStep | undefined {
+/** The whole step for `CodeKernels.sieve`. Undefined where a budget asks for more than a number of keys, or for all of them. */
+export function sieveStep(query: HeadQuery, budget: Budget): SieveStep | undefined {
   const { n, rows } = query;
   const keys = keysOfGroup(query, budget);
   const most = sampleSize(keys, n);
@@ -111,7 +108,6 @@ export function sieveStep(query: HeadQuery, budget: Budget, rounding: number): S
     temper: TEMPER,
     logCap: Math.log(CAP),
     exact: exactPlan(keys, n, EXACT_SHARE / most),
-    rounding,
   };
 }
 

@@ -58,9 +58,16 @@ export interface CodeExports {
       ...ExactArguments,
       ...[signPlane: number, codePlane: number, n: number, rows: number, bits: number],
       ...[sinks: number, keptFrom: number, most: number, turn: number, temper: number, logCap: number],
-      ...[exactSinks: number, exactFrom: number, mostExact: number, least: number, rounding: number, buffers: number],
+      ...[exactSinks: number, exactFrom: number, mostExact: number, least: number, buffers: number],
     ]
   ): number;
+  finishSieve(
+    ...args: [
+      ...[d: number, rows: number, rounding: number],
+      ...[state: number, certainState: number, oneState: number, otherState: number],
+      ...[outputs: number, results: number, scratch: number],
+    ]
+  ): void;
   scoreCodes(
     ...args: [
       ...PlaneArguments,
@@ -137,12 +144,20 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
       const target = [indices, logProbabilities, threshold, groups, scratch] as const;
       return wasm.drawKeys(pooled, n, sinks, keptFrom, most, turn, bits, tables, ...target);
     },
-    sieve({ table, headOffset, headDim, precision, sign, int4 }, { n, rows, bits, plan, exact, ...step }, buffers) {
+    sieve(
+      { table, headOffset, headDim, precision, sign, int4 },
+      { n, rows, bits, plan, exact, temper, logCap },
+      buffers,
+    ) {
       const { sinks, keptFrom, most, turn } = plan;
       const pages = [table, headOffset, headDim, half(precision), sign, int4] as const;
-      const sample = [sinks, keptFrom, most, turn, step.temper, step.logCap] as const;
+      const sample = [sinks, keptFrom, most, turn, temper, logCap] as const;
       const exactly = [exact.sinks, exact.recentFrom, exact.most, exact.leastLog] as const;
-      return wasm.sieve(...pages, n, rows, bits, ...sample, ...exactly, step.rounding, buffers);
+      return wasm.sieve(...pages, n, rows, bits, ...sample, ...exactly, buffers);
+    },
+    finishSieve(headDim, rows, { state, certainState, oneState, otherState, results }, rounding, outputs, scratch) {
+      const states = [state, certainState, oneState, otherState] as const;
+      wasm.finishSieve(headDim, rows, rounding, ...states, outputs, results, scratch);
     },
     scoreCodes(pages, from, indices, count, codeQuery, rows, scores, stride, bases, baseStride) {
       const { table, headOffset, headDim, int4 } = pages;
