@@ -67,7 +67,7 @@ describe('keysieve eval', () => {
     ['a limit of nothing', ['--suggest', '0.01']],
     ['a limit below 0', ['--suggest', 'kl=-1']],
     ['no such task', ['--task', 'sing']],
-    ['a text among tasks', ['--task', 'text,needle']],
+    ['no such task among others', ['--task', 'text,sing']],
     ['no such cost', ['--suggest', 'kl=1', '--suggest-by', 'luck']],
     ['too many facts', ['--task', 'recall', '--others', '12']],
   ])('exits with 2 for %s', async (_, args) => {

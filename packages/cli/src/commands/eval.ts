@@ -1,4 +1,5 @@
 /** `keysieve eval`: what policies cost in quality, against dense attention on the same text, and in tasks. */
+import { writeFile } from 'node:fs/promises';
 import { loadModel } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Precision } from 'keysieve';
@@ -19,10 +20,11 @@ import {
   positiveIntegers,
   wholeNumber,
 } from '../options.ts';
-import { abortOnInterrupt } from '../terminal.ts';
+import { evalReport } from '../report/eval-report.ts';
+import { abortOnInterrupt, note } from '../terminal.ts';
 
 export interface EvalOptions extends ModelOptions, PolicyOptions {
-  /** Names of tasks; `text` is none of them, and stands alone. */
+  /** Names of tasks, and `text` for predictions on one. */
   task: string[];
   text?: string;
   tokens: number;
@@ -41,6 +43,7 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   seed: number;
   save?: string;
   plot?: string;
+  report?: string;
   cachePrecision?: Precision;
   json?: boolean;
 }
@@ -89,6 +92,7 @@ export function evalCommand(): Command {
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', wholeNumber, 1)
     .option('--save <file>', 'keep results in this file, and go on from what it has')
     .option('--plot <file>', 'tasks: draw a heat map, of places by lengths, into this SVG file')
+    .option('--report <file>', 'write a page into this HTML file: the trade, all settings, layers, tasks')
     .addOption(cachePrecisionOption());
   addPolicyOptions(command);
   addModelOptions(command);
@@ -97,7 +101,7 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextOf(options), precision, threads, json } = options;
+  const { context = contextOf(options), precision, threads, json, report } = options;
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, {
@@ -107,30 +111,34 @@ async function run(options: EvalOptions): Promise<void> {
       ...showLoading(),
       signal,
     });
-    const output = asksTasks(options)
-      ? printed(await evaluateTasks(model, options, signal), describeTasks, json)
-      : printed(await evaluateTextFile(model, options, signal), describeText, json);
-    process.stdout.write(`${output}\n`);
+    const names = options.task.filter((name) => name !== TEXT);
+    const text = asksText(options) ? await evaluateTextFile(model, options, signal) : undefined;
+    const tasks = names.length > 0 ? await evaluateTasks(model, { ...options, task: names }, signal) : undefined;
+    if (report !== undefined) {
+      await writeFile(report, await evalReport({ text, tasks }));
+      note(`The report is in ${report}.`);
+    }
+    const described = [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined);
+    // Tasks that go with a text are a part of its result.
+    const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
+    process.stdout.write(`${json ? JSON.stringify(result) : described.join('\n\n')}\n`);
   } finally {
     release();
   }
 }
 
-const printed = <Result>(result: Result, describe: (result: Result) => string, json = false): string =>
-  json ? JSON.stringify(result) : describe(result);
-
-const asksTasks = ({ task }: EvalOptions): boolean => task[0] !== TEXT;
+const asksText = ({ task }: EvalOptions): boolean => task.includes(TEXT);
 
 /** The prompts of tasks tell how much context they need; a text has that of the model. */
 const contextOf = (options: EvalOptions): number | undefined =>
-  asksTasks(options) ? Math.max(...options.lengths) + ANSWER_ROOM : undefined;
+  asksText(options) ? undefined : Math.max(...options.lengths) + ANSWER_ROOM;
 
 /** needle,variables */
 function taskNames(text: string): string[] {
   const names = text.split(',').map((name) => name.trim());
-  if (names.length === 1 && names[0] === TEXT) return names;
   try {
-    return names.map((name) => taskOf(name).name);
+    for (const name of names) if (name !== TEXT) taskOf(name);
+    return names;
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }

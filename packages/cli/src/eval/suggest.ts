@@ -27,7 +27,7 @@ export interface Suggestion {
 
 /** What is tried where neither policies nor budgets are given. */
 export const LADDER = {
-  policies: ['sieve', 'int8-tail', 'quest', 'window'],
+  policies: ['sieve', 'quest', 'snapkv', 'window'],
   budgets: [64, 128, 256, 512, 1024, 2048],
 } as const;
 

@@ -1,5 +1,7 @@
 /** What the page of a law shows: law.json without what it does not draw, with numbers of a few digits, so that it stays small. */
+
 import type { HeadLaw, KeyCounts, Law, LawFile, LawFit, ModelLaw } from 'keysieve';
+import { rounded } from './rounded.ts';
 
 export type PageFit = Pick<LawFit, 'alpha' | 'C' | 'interval' | 'r2' | 'shape' | 'parameters'>;
 
@@ -53,11 +55,3 @@ const pageLaw = ({ need, share, keys, fit }: Law): PageLaw => ({
   ...{ need, share, keys: keys.map(({ mean, p10, p90 }) => ({ mean, p10, p90 })) },
   fit: { alpha: fit.alpha, C: fit.C, interval: fit.interval, r2: fit.r2, shape: fit.shape, parameters: fit.parameters },
 });
-
-/** Every number that is not whole, to three digits. */
-function rounded<T>(value: T): T {
-  if (typeof value === 'number') return (Number.isInteger(value) ? value : Number(value.toPrecision(3))) as T;
-  if (Array.isArray(value)) return value.map(rounded) as T;
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, rounded(inner)])) as T;
-}

@@ -7,6 +7,8 @@ export interface HeatMapProps {
   rows: number;
   columns: number;
   rowName: string;
+  /** What stands beside the rows. Default: their numbers. */
+  rowLabels?: readonly string[];
   columnName: string;
   /** NaN: nothing to show. */
   value(row: number, column: number): number;
@@ -20,7 +22,7 @@ export interface HeatMapProps {
 
 /** A table of coloured buttons: one of them is in the order of the tabulator key, arrow keys go to the others. */
 export function HeatMap(props: HeatMapProps) {
-  const { title, rows, columns, rowName, columnName, value, format, domain, selected, onSelect } = props;
+  const { title, rows, columns, rowName, rowLabels, columnName, value, format, domain, selected, onSelect } = props;
   const grid = useRef<HTMLFieldSetElement>(null);
   const color = colorScale(props);
   const go = (row: number, column: number) => {
@@ -37,12 +39,12 @@ export function HeatMap(props: HeatMapProps) {
   }));
   const sample = Array.from({ length: 9 }, (_, i) => color(between(props, i / 8)));
   return (
-    <figure class="heat-map">
+    <figure class={rowLabels === undefined ? 'heat-map' : 'heat-map named'}>
       <figcaption>{title}</figcaption>
       <div class="heat-frame">
         <div class="heat-rows" style={{ gridTemplateRows: `repeat(${rows}, 1fr)` }} aria-hidden="true">
           {Array.from({ length: rows }, (_, row) => (
-            <span key={row}>{labelled(row, rows) ? row : ''}</span>
+            <span key={row}>{rowLabels?.[row] ?? (labelled(row, rows) ? row : '')}</span>
           ))}
         </div>
         <fieldset
@@ -61,7 +63,7 @@ export function HeatMap(props: HeatMapProps) {
                 tabIndex={isSelected ? 0 : -1}
                 class={isSelected ? 'selected' : undefined}
                 style={{ background: Number.isNaN(own) ? 'var(--line)' : color(own) }}
-                aria-label={`${rowName} ${row}, ${columnName} ${column}: ${Number.isNaN(own) ? 'none' : format(own)}`}
+                aria-label={`${rowLabels?.[row] ?? `${rowName} ${row}`}, ${columnName} ${column}: ${Number.isNaN(own) ? 'none' : format(own)}`}
                 onPointerEnter={({ pointerType }) => pointerType === 'mouse' && onSelect(row, column)}
                 onClick={() => onSelect(row, column)}
                 onFocus={() => !isSelected && onSelect(row, column)}

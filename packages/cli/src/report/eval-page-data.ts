@@ -1,0 +1,57 @@
+/** What the page of an evaluation shows: results without what it does not draw, with numbers of a few digits. */
+import type { LayerFigures } from '../eval/audit.ts';
+import type { PolicyScores, TasksResult } from '../eval/run-tasks.ts';
+import type { TextResult } from '../eval/run-text.ts';
+import type { Wish } from '../eval/suggest.ts';
+import type { PolicyEvaluation } from '../eval/text.ts';
+import { rounded } from './rounded.ts';
+
+export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysRead' | 'certificate'>;
+
+export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
+  layers: PageLayer[];
+}
+
+export interface EvalPageData {
+  model: TextResult['model'];
+  text: (Omit<TextResult, 'policies' | 'suggestion' | 'model'> & { policies: PagePolicy[] }) | null;
+  tasks: (Omit<TasksResult, 'policies' | 'answers' | 'model'> & { policies: PolicyScores[]; prompts: number }) | null;
+  wish: Wish;
+}
+
+/** The results of a run: of a text, of tasks, or both. */
+export interface EvalResults {
+  text?: TextResult | undefined;
+  tasks?: TasksResult | undefined;
+}
+
+/** What a setting should hold where nothing was asked for. */
+const WISH: Wish = { kl: 0.01, by: 'bytes' };
+
+/** So many that the page chooses the setting that the command suggests. */
+const DIGITS = 6;
+
+/** The data of the page. */
+export function evalPageData({ text, tasks }: EvalResults): EvalPageData {
+  const model = (text ?? tasks)?.model as TextResult['model'];
+  const data: EvalPageData = {
+    model,
+    text: text === undefined ? null : textData(text),
+    tasks: tasks === undefined ? null : tasksData(tasks),
+    wish: text?.suggestion?.wish ?? WISH,
+  };
+  return rounded(data, DIGITS);
+}
+
+function textData({ suggestion: _, model: _model, policies, ...text }: TextResult): EvalPageData['text'] {
+  return { ...text, policies: policies.map((policy) => ({ ...policy, layers: policy.layers.map(pageLayer) })) };
+}
+
+const pageLayer = ({ outputError, estimatedError, tailMass, keysRead, certificate }: LayerFigures): PageLayer => ({
+  ...{ outputError, estimatedError, tailMass, keysRead, certificate },
+});
+
+function tasksData({ answers, model: _, ...tasks }: TasksResult): EvalPageData['tasks'] {
+  const prompts = new Set(answers.map(({ task, length, depth, sample }) => `${task} ${length} ${depth} ${sample}`));
+  return { ...tasks, prompts: prompts.size };
+}
