@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadModel, type Model, type Session } from '@keysieve/llm';
-import { type PolicySpec, policyPlanes } from 'keysieve';
+import { POLICY_NAMES, type PolicySpec, policyPlanes } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultFiller } from './run-tasks.ts';
 import { openSavedResults, type SavedResults } from './saved-results.ts';
@@ -13,7 +13,7 @@ const SPECS: PolicySpec[] = [
   { policy: 'window', budget: 'fixed:48' },
   { policy: 'topk', budget: 'fixed:48' },
 ];
-const WHOLE: PolicySpec[] = ['topk', 'window', 'quest', 'int8-tail', 'sieve'].map((policy) => ({
+const WHOLE: PolicySpec[] = POLICY_NAMES.filter((policy) => policy !== 'dense').map((policy) => ({
   ...{ policy, budget: 'fraction:1' },
 }));
 const SIEVE: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
