@@ -3,7 +3,40 @@
  * version or of another model is refused, and never gives other budgets than it stands for.
  */
 import { KeysieveError } from '../errors.ts';
-import { HEAD_KINDS, LAW_FORMAT, LAW_SHAPES, LAW_VERSION, type LawFile, type LawModel, NEEDS } from './law-file.ts';
+import {
+  ascending,
+  type Check,
+  check,
+  count,
+  each,
+  type Fields,
+  faultOf,
+  finite,
+  isObject,
+  list,
+  notNegative,
+  nullable,
+  object,
+  oneOf,
+  pair,
+  positive,
+  record,
+  size,
+  text,
+} from './checks.ts';
+import {
+  HEAD_KINDS,
+  LAW_FORMAT,
+  LAW_SHAPES,
+  LAW_VERSION,
+  type Law,
+  type LawFile,
+  type LawFit,
+  type LawModel,
+  NEEDS,
+  type Need,
+} from './law-file.ts';
+import { SHAPES } from './shapes.ts';
 
 /** The law in a text. Throws `law-invalid` or `law-version`; `name` says in them where the text comes from. */
 export function readLaw(text: string, name: string): LawFile {
@@ -48,142 +81,149 @@ function invalid(name: string, found: string): KeysieveError {
   });
 }
 
-/** What a value must be: says what is wrong with it, or undefined. */
-type Check = (value: unknown, where: string) => string | undefined;
+const errors = list(list(nullable(notNegative)));
+const counts = each(['mean', 'p10', 'median', 'p90'], positive);
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+const fields = object({
+  ...{ alpha: positive, C: finite, interval: pair(finite), r2: finite },
+  ...{ shape: oneOf(LAW_SHAPES), parameters: list(finite), criterion: each(LAW_SHAPES, notNegative) },
+});
 
-const check =
-  (what: string, holds: (value: unknown) => boolean): Check =>
-  (value, where) =>
-    holds(value) ? undefined : `${where}: ${JSON.stringify(value)?.slice(0, 40) ?? 'nothing'}, which is no ${what}`;
-
-const text = check('text', (value) => typeof value === 'string');
-const finite = check('number', Number.isFinite);
-const positive = check('number above 0', (value) => Number.isFinite(value) && (value as number) > 0);
-const count = check('whole number', (value) => Number.isSafeInteger(value) && (value as number) >= 0);
-const size = check('whole number above 0', (value) => Number.isSafeInteger(value) && (value as number) > 0);
-const oneOf = (choices: readonly string[]) => check(`one of ${choices}`, (value) => choices.includes(value as string));
-const nullable =
-  (of: Check): Check =>
-  (value, where) =>
-    value === null ? undefined : of(value, where);
-
-const list =
-  (of: Check, least = 0): Check =>
-  (value, where) => {
-    if (!Array.isArray(value) || value.length < least) return `${where}: no list of at least ${least}`;
-    for (const [i, element] of value.entries()) {
-      const fault = of(element, `${where}[${i}]`);
-      if (fault !== undefined) return fault;
-    }
-    return undefined;
-  };
-
-const ascending: Check = (value, where) => {
-  const fault = list(size, 1)(value, where);
+/** A fit has as many numbers as its shape. */
+const fit: Check = (value, where) => {
+  const fault = fields(value, where);
   if (fault !== undefined) return fault;
-  const numbers = value as number[];
-  return numbers.every((x, i) => i === 0 || x > (numbers[i - 1] as number)) ? undefined : `${where}: not ascending`;
+  const { shape, parameters } = value as LawFit;
+  const { freedom } = SHAPES[shape];
+  return parameters.length === freedom ? undefined : `${where}: not ${freedom} numbers of the shape ${shape}`;
 };
 
-type Fields = Readonly<Record<string, Check>>;
+const law = object({ need: oneOf(NEEDS), share: positive, keys: list(counts, 1), fit });
 
-const object =
-  (fields: Fields): Check =>
-  (value, where) =>
-    isObject(value) ? faultOf(value, fields, where) : `${where}: no object`;
-
-function faultOf(value: Record<string, unknown>, fields: Fields, where: string): string | undefined {
-  for (const [name, of] of Object.entries(fields)) {
-    const fault = of(value[name], `${where}, ${name}`);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-}
-
-const errors = list(list(nullable(positiveOrZero())));
-
-function positiveOrZero(): Check {
-  return check('number, at least 0', (value) => Number.isFinite(value) && (value as number) >= 0);
-}
-
-const law = object({
-  need: oneOf(NEEDS),
-  share: positive,
-  keys: list(object({ mean: positive, p10: positive, median: positive, p90: positive })),
-  fit: object({
-    alpha: positive,
-    C: finite,
-    interval: list(finite, 2),
-    r2: finite,
-    shape: oneOf(LAW_SHAPES),
-    parameters: list(finite, 1),
-  }),
-});
+const keysByLength = object({ keys: list(positive, 1), C: finite });
+const needAndShare = { need: oneOf(NEEDS), share: positive };
 
 const LAW: Fields = {
   model: object({ name: text, hash: text, layers: size, heads: size, keyValueHeads: size, headDim: size }),
   texts: list(object({ name: text, hash: text, tokens: size }), 1),
-  settings: object({ tokens: size, samples: size, seed: count, policy: text }),
+  settings: object({
+    ...{ tokens: size, samples: size, seed: count, context: size, policy: text },
+    precision: oneOf(['exact', 'fast']),
+    cachePrecision: oneOf(['f16', 'f32']),
+  }),
   lengths: ascending,
   shares: list(positive, 1),
   ladder: ascending,
   budgets: ascending,
-  headline: object({ need: oneOf(NEEDS), share: positive }),
+  headline: object(needAndShare),
   heads: list(
     object({
-      layer: count,
-      head: count,
-      kind: oneOf(HEAD_KINDS),
-      alpha: positive,
-      C: finite,
+      ...{ layer: count, head: count, kind: oneOf(HEAD_KINDS) },
+      ...{ alpha: positive, C: finite, r2: finite, interval: pair(finite) },
+      keys: record(positive),
       laws: list(law, 1),
-      dropped: errors,
-      returned: errors,
+      ...{ sinkMass: list(notNegative), localMass: list(notNegative) },
+      ...{ effectiveKeys: list(positive), scoreSpread: list(notNegative) },
+      gaussian: list(list(positive)),
+      ...{ dropped: errors, returned: errors },
     }),
     1,
   ),
   groups: list(
     object({
-      layer: count,
-      keyValueHead: count,
-      errors,
-      laws: list(law),
-      surface: object({ level: finite, keys: finite, length: finite }),
-      weight: nullable(positiveOrZero()),
+      ...{ layer: count, keyValueHead: count, errors, laws: list(law, 1) },
+      surface: object({ level: finite, keys: finite, length: finite, standardErrors: pair(notNegative) }),
+      weight: nullable(notNegative),
     }),
     1,
   ),
   centre: object({ keys: finite, length: finite }),
-  whole: list(object({ kl: positive })),
-  extrapolation: list(object({ fittedTo: size, predicted: size })),
+  calibration: nullable(
+    object({
+      factor: positive,
+      points: list(object({ n: size, budget: text, predicted: notNegative, measured: notNegative })),
+    }),
+  ),
+  whole: list(object({ kl: positive, fixed: keysByLength, divided: keysByLength })),
+  extrapolation: list(
+    object({
+      ...{ fittedTo: size, predicted: size },
+      kinds: list(
+        object({
+          kind: oneOf(HEAD_KINDS),
+          heads: count,
+          bias: finite,
+          error: notNegative,
+          unshrunkError: notNegative,
+        }),
+      ),
+    }),
+  ),
+  summary: object({
+    heads: size,
+    kinds: each(HEAD_KINDS, count),
+    shapes: each(LAW_SHAPES, count),
+    laws: list(
+      object({ ...needAndShare, C: each(['median', 'p5', 'p95'], finite), r2: finite, keys: list(positive, 1) }),
+      1,
+    ),
+    textCorrelation: nullable(finite),
+    predictions: list(
+      object({
+        ...{ n: size, keys: positive, share: positive, budget: positive, bytes: positive, denseBytes: positive },
+        extrapolated: check('yes or no', (value) => typeof value === 'boolean'),
+      }),
+    ),
+  }),
 };
 
 /** Whether the lists have the sizes that the model and the lengths ask for, in their order. */
-function sizesFault({ model, lengths, ladder, budgets, heads, groups }: LawFile): string | undefined {
+function sizesFault(file: LawFile): string | undefined {
+  const { model, lengths, shares, ladder, budgets, headline, heads, groups, whole, summary } = file;
+  const along = (list: { length: number }) => list.length === lengths.length;
   const table = (rows: readonly (readonly unknown[])[], columns: number) =>
-    rows.length === lengths.length && rows.every((row) => row.length === columns);
+    along(rows) && rows.every((row) => row.length === columns);
+  const lawsFor = (
+    laws: readonly (Pick<Law, 'need' | 'share'> & { keys: { length: number } })[],
+    needs: readonly Need[],
+  ) =>
+    laws.length === needs.length * shares.length &&
+    laws.every(
+      ({ need, share, keys }, i) =>
+        need === needs[Math.floor(i / shares.length)] && share === shares[i % shares.length] && along(keys),
+    );
   const headsRight =
     heads.length === model.layers * model.heads &&
     heads.every(
-      ({ layer, head, dropped, returned }, i) =>
+      ({ layer, head, dropped, returned, laws, keys, gaussian, ...lists }, i) =>
         i === layer * model.heads + head &&
         head < model.heads &&
         table(dropped, ladder.length) &&
-        table(returned, ladder.length),
+        table(returned, ladder.length) &&
+        lawsFor(laws, NEEDS) &&
+        Object.keys(keys).join() === lengths.join() &&
+        gaussian.length === shares.length &&
+        gaussian.every(along) &&
+        [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread].every(along),
     );
   if (!headsRight) return `heads that are not those of ${model.layers} layers of ${model.heads}`;
   const groupsRight =
     groups.length === model.layers * model.keyValueHeads &&
     groups.every(
-      ({ layer, keyValueHead, errors }, i) =>
+      ({ layer, keyValueHead, errors, laws }, i) =>
         i === layer * model.keyValueHeads + keyValueHead &&
         keyValueHead < model.keyValueHeads &&
-        table(errors, budgets.length),
+        table(errors, budgets.length) &&
+        lawsFor(laws, ['returned']),
     );
   if (!groupsRight) return `groups that are not those of ${model.layers} layers of ${model.keyValueHeads}`;
+  if (model.heads % model.keyValueHeads !== 0) return 'heads that cannot be shared out over the key-value heads';
+  if (!shares.includes(headline.share)) return `a headline of the share ${headline.share}, which was not measured`;
+  const keysRight =
+    whole.every(({ fixed, divided }) => along(fixed.keys) && along(divided.keys)) &&
+    lawsFor(summary.laws, NEEDS) &&
+    summary.heads === heads.length;
+  if (!keysRight) return 'a summary that is not of these lengths';
   // A surface that does not fall with the keys divides nothing.
   return groups.every(({ surface }) => surface.keys < 0) ? undefined : 'errors that do not fall with the keys';
 }
