@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { loadModel } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Precision } from 'keysieve';
+import { describeKeysFor, evaluateKeysFor } from '../eval/run-keys-for.ts';
 import { describeTasks, evaluateTasks } from '../eval/run-tasks.ts';
 import { describeText, evaluateTextFile } from '../eval/run-text.ts';
 import type { Wish } from '../eval/suggest.ts';
@@ -35,6 +36,8 @@ export interface EvalOptions extends ModelOptions, PolicyOptions {
   prefill?: string[];
   suggest?: number;
   suggestBy: Wish['by'];
+  /** Most KL divergence. */
+  keysFor?: number;
   lengths: number[];
   depths: number;
   samples?: number;
@@ -80,6 +83,7 @@ export function evalCommand(): Command {
       klLimit,
     )
     .addOption(new Option('--suggest-by <cost>', 'what is cheap').choices(['bytes', 'time']).default('bytes'))
+    .option('--keys-for <kl>', 'kl=LIMIT: the keys that this divergence takes at each of --lengths', klLimit)
     .option('--lengths <counts>', 'tasks: tokens of the prompts', positiveIntegers, [2048, 4096, 8192])
     .option('--depths <count>', 'tasks: places of the fact, from the beginning to the end', positiveInteger, 10)
     .option(
@@ -101,7 +105,7 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextOf(options), precision, threads, json, report } = options;
+  const { context = contextOf(options), precision, threads, json, report, keysFor } = options;
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, {
@@ -111,6 +115,11 @@ async function run(options: EvalOptions): Promise<void> {
       ...showLoading(),
       signal,
     });
+    if (keysFor !== undefined) {
+      const found = await evaluateKeysFor(model, { ...options, keysFor }, signal);
+      process.stdout.write(`${json ? JSON.stringify(found) : describeKeysFor(found)}\n`);
+      return;
+    }
     const names = options.task.filter((name) => name !== TEXT);
     const text = asksText(options) ? await evaluateTextFile(model, options, signal) : undefined;
     const tasks = names.length > 0 ? await evaluateTasks(model, { ...options, task: names }, signal) : undefined;

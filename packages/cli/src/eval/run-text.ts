@@ -57,7 +57,7 @@ export async function evaluateTextFile(model: Model, options: EvalOptions, signa
 }
 
 /** A bar for each thing that is done, one after the other. */
-function createProgressBars() {
+export function createProgressBars() {
   let current: { what: string; bar: Progress } | undefined;
   const stop = () => {
     current?.bar.stop();
@@ -76,7 +76,7 @@ function createProgressBars() {
   };
 }
 
-function requireText({ text }: EvalOptions): string {
+export function requireText({ text }: EvalOptions): string {
   if (text !== undefined) return text;
   throw llmError({
     code: 'invalid-argument',

@@ -5,7 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
-import { KeysieveError } from 'keysieve';
+import { KeysieveError, type PolicySpec } from 'keysieve';
+import { textHash } from '../file-hash.ts';
+
+/** A policy as results are kept under it: plans are long, and told apart by their hash. */
+export const told = ({ plan, ...spec }: PolicySpec) =>
+  plan === undefined ? spec : { ...spec, plan: textHash(JSON.stringify(plan)) };
 
 /** What a result depends on beside its key: two runs of which all of this is the same give the same results. */
 export type RunSettings = Readonly<Record<string, string | number | boolean | null>>;

@@ -3,7 +3,6 @@
  * through every policy, over the same cache; once more for each policy that the context is to be read with.
  */
 import type { PolicySpec } from 'keysieve';
-import { textHash } from '../file-hash.ts';
 import type { AttentionFigures, LayerFigures } from './audit.ts';
 import { mean, quantile } from './divergence.ts';
 import { type Interval, meanInterval } from './interval.ts';
@@ -19,7 +18,7 @@ import {
   timeSteps,
 } from './predictions.ts';
 import { readContext } from './reading.ts';
-import type { SavedResults } from './saved-results.ts';
+import { type SavedResults, told } from './saved-results.ts';
 
 export interface TextEvaluation {
   /** Tokens of the context, those that are compared among them. */
@@ -188,10 +187,6 @@ const stepOf = (times: Times, spec: PolicySpec) => ({
   bytesPerKey: (times[specName(spec)] as StepFigures).bytesPerKey,
   ...timeOf(times, spec),
 });
-
-/** A policy as results are kept under it: plans are long, and told apart by their hash. */
-const told = ({ plan, ...spec }: PolicySpec) =>
-  plan === undefined ? spec : { ...spec, plan: textHash(JSON.stringify(plan)) };
 
 const named = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
 

@@ -1,0 +1,116 @@
+/**
+ * `keysieve eval --keys-for kl=X --lengths N,...`: how many keys a divergence takes at each length, with one fixed budget,
+ * one alpha n^C for all heads, and a law that divides the same mean over the heads. The same last tokens of the text are
+ * predicted at every length, from more and more of what stands before them.
+ */
+import { basename } from 'node:path';
+import { llmError, type Model, readPromptFile } from '@keysieve/llm';
+import { POLICY_NAMES, policyPlanes } from 'keysieve';
+import type { EvalOptions } from '../commands/eval.ts';
+import { textHash } from '../file-hash.ts';
+import { checkLaw, openLaw } from '../law-budgets.ts';
+import { formatTable } from '../table.ts';
+import { formatCount, formatShare, note } from '../terminal.ts';
+import { type KeysForLengths, measureKeysFor } from './keys-for-lengths.ts';
+import { type ModelSettings, modelSettings } from './model-settings.ts';
+import { createProgressBars, requireText } from './run-text.ts';
+import { openSavedResults } from './saved-results.ts';
+
+/** What `eval --keys-for --json` prints. */
+export interface KeysForResult extends KeysForLengths {
+  model: ModelSettings;
+  text: { name: string; hash: string; offset: number };
+  /** File of the law. */
+  lawFile: string | null;
+}
+
+/** Measures with a loaded model. */
+export async function evaluateKeysFor(
+  model: Model,
+  options: EvalOptions & { keysFor: number },
+  signal: AbortSignal,
+): Promise<KeysForResult> {
+  const { keysFor: limit, last, offset, save, cachePrecision, policy: policies = ['sieve'] } = options;
+  const policy = onePolicy(policies);
+  const lengths = [...new Set(options.lengths)].sort((a, b) => a - b);
+  const path = requireText(options);
+  const content = await readPromptFile(path);
+  const all = model.tokenizer.encode(content);
+  checkLengths(lengths, last, all.length - offset, path);
+  const opened = options.law === undefined ? undefined : await openLaw(options.law, [{ policy, budget: 'mean:1' }]);
+  await checkLaw(opened, model, signal);
+  const text = { name: basename(path), hash: textHash(content), offset };
+  const settings = await modelSettings(model, cachePrecision, signal);
+  const tokens = Int32Array.from(all).subarray(offset, offset + (lengths.at(-1) as number));
+  const saved = await openSavedResults(save, { ...settings, text: text.hash, offset, tokens: tokens.length, last });
+  if (saved.cutOff > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
+  const planes = [...policyPlanes({ policy }), ...policyPlanes({ policy: 'topk' })];
+  await using session = await model.createSession({ planes, cachePrecision });
+  const progress = createProgressBars();
+  try {
+    const found = await measureKeysFor({
+      ...{ model, session, tokens, last, lengths, policy, limit, saved, signal },
+      ...(opened && { law: opened.law }),
+      onProgress: progress.update,
+    });
+    return { model: settings, text, lawFile: opened?.path ?? null, ...found };
+  } finally {
+    progress.stop();
+  }
+}
+
+function onePolicy(policies: readonly string[]): string {
+  const [policy = '', ...others] = policies;
+  if (others.length === 0 && policy !== 'dense' && POLICY_NAMES.includes(policy)) return policy;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'Keys are counted for one policy, whose budgets are tried.',
+    found: policies.join(', '),
+    remedy: 'Give one --policy without a budget, other than dense.',
+  });
+}
+
+function checkLengths(lengths: readonly number[], last: number, tokens: number, path: string): void {
+  const [shortest = 0] = lengths;
+  if (shortest > 2 * last && lengths.length > 1 && (lengths.at(-1) as number) <= tokens) return;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: `The growth of the keys needs two lengths or more, over twice --last each, that ${path} has.`,
+    found: `lengths ${lengths.join(', ')}, --last ${last}, a text of ${tokens} tokens`,
+    remedy: 'Change --lengths, lower --last, or give a longer text.',
+  });
+}
+
+/** The result as a table, and what follows from it in sentences. */
+export function describeKeysFor(result: KeysForResult): string {
+  const { kl, last, policy, text, lengths, fixed, power, law, predicted, cost, constantSupport } = result;
+  const rows = [
+    ['fixed', ...fixed.keys.map(formatCount), fixed.C.toFixed(2)],
+    [`${power.alpha.toPrecision(3)} n^${power.C.toFixed(2)}`, ...power.keys.map(formatCount), power.C.toFixed(2)],
+    ...(law === null ? [] : [['law', ...law.keys.map(formatCount), law.C.toFixed(2)]]),
+    ...(predicted === null ? [] : [[`law kl:${kl}`, ...predicted.keys.map(formatCount), predicted.C.toFixed(2)]]),
+  ];
+  const sentences = [
+    `One fixed budget that holds at every length has ${formatCount(cost.fixed)} keys: ${times(cost.overPower)} the mean ` +
+      `keys of alpha n^C${cost.overLaw === null ? '' : `, ${times(cost.overLaw)} those of the law`}.`,
+    ...(predicted === null
+      ? []
+      : [
+          `The law's own budgets for it turn out to have a KL of ${predicted.kl.map((x) => x.toPrecision(2)).join(', ')}.`,
+        ]),
+    `Is a constant number of keys enough? Agreement on the likeliest token with ${constantSupport.keys} keys, where ` +
+      `${constantSupport.top1} is claimed for any length:`,
+    ...constantSupport.policies.map(
+      ({ policy, top1, holds }) =>
+        `  ${policy}: ${top1.map(formatShare).join(', ')}: ${holds ? 'it holds here' : 'it does not hold here'}.`,
+    ),
+    `The keys for the same divergence grow as n^${fixed.C.toFixed(2)}${law === null ? '' : `, by the law as n^${law.C.toFixed(2)}`}.`,
+  ];
+  return [
+    `Keys a head for a KL of at most ${kl}, ${policy} on ${text.name}, the last ${last} tokens:`,
+    formatTable(['budget', ...lengths.map(formatCount), 'exponent'], rows),
+    ...sentences,
+  ].join('\n');
+}
+
+const times = (ratio: number): string => `${ratio.toFixed(2)} times`;
