@@ -78,6 +78,8 @@ describe('keysieve', () => {
     ['tokens that are no number', ['generate', '-p', 'x', '-n', 'many']],
     ['a temperature below 0', ['generate', '-p', 'x', '-t', '-1']],
     ['two prompts', ['generate', '-p', 'x', '--prompt-file', 'y']],
+    ['an eviction without a prompt', ['bench', 'attention', '--captures', 'none', '-a', 'h2o']],
+    ['lengths of an eviction', ['bench', 'scaling', '-a', 'tova']],
     ['a system message without a chat', ['generate', '-p', 'x', '--system', 'y']],
   ])('exits with 2 and a message for %s', async (_name, args) => {
     const { code, stdout, stderr } = await keysieve(args);

@@ -1,5 +1,6 @@
 /** Options that several subcommands share, and how their texts are read. */
 
+import { llmError } from '@keysieve/llm';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   BUDGETS,
@@ -114,6 +115,21 @@ export function policySpecs({ policy = ['sieve'], budget, law }: PolicyOptions):
 /** One policy, as `policySpecs` reads it. */
 export function policySpec(text: string): PolicySpec {
   return policySpecs({ policy: [text] })[0] as PolicySpec;
+}
+
+/**
+ * Policies for keys of which no prompt was read, captured or random ones. Throws `invalid-argument` for those that evict
+ * keys by what the prompt paid attention to.
+ */
+export function withoutPrompt(specs: readonly PolicySpec[]): readonly PolicySpec[] {
+  const evicting = specs.find((spec) => createPolicy(spec).kind === 'evicting');
+  if (evicting === undefined) return specs;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'A policy that evicts keys needs all queries of a prompt, and here there are only the last.',
+    found: evicting.policy,
+    remedy: 'Compare it with keysieve eval, which reads a text.',
+  });
 }
 
 /** --cache-precision */

@@ -22,6 +22,7 @@ import {
   policySpecs,
   positiveInteger,
   positiveIntegers,
+  withoutPrompt,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
@@ -73,7 +74,7 @@ function attentionCommand(): Command {
 
 async function run(options: Options): Promise<void> {
   const { captures, last, every, certify, cachePrecision, plot, json } = options;
-  const specs = policySpecs(options.ladder ? { ...LADDER, ...options } : options).map(
+  const specs = withoutPrompt(policySpecs(options.ladder ? { ...LADDER, ...options } : options)).map(
     (spec): PolicySpec => (certify === undefined || spec.policy === 'dense' ? spec : { ...spec, certify }),
   );
   const { signal, release } = abortOnInterrupt();
@@ -181,11 +182,12 @@ function scalingCommand(): Command {
 }
 
 async function runScaling({ policy, json, ...options }: ScalingCommandOptions): Promise<void> {
+  const [spec] = withoutPrompt([policySpec(policy)]) as [PolicySpec];
   const { signal, release } = abortOnInterrupt();
   const progress = createProgress('measuring', 'lengths');
   try {
     const result = await benchScaling({
-      ...{ ...options, policy: policySpec(policy), signal },
+      ...{ ...options, policy: spec, signal },
       onProgress: (done, total) => progress.update(done, total),
     });
     progress.stop();
