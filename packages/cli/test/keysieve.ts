@@ -14,7 +14,7 @@ export interface Outcome {
 export function keysieve(
   args: string[],
   input = '',
-  onStderr: (text: string, kill: (signal?: NodeJS.Signals) => void) => void = () => {},
+  onStderr: (text: string, kill: () => void) => void = () => {},
 ): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--conditions', 'keysieve-source', '--import', 'tsx', MAIN, ...args]);
@@ -25,7 +25,7 @@ export function keysieve(
     });
     child.stderr.on('data', (data) => {
       stderr += data;
-      onStderr(stderr, (signal = 'SIGINT') => child.kill(signal));
+      onStderr(stderr, () => child.kill('SIGINT'));
     });
     child.on('close', (code) => resolve({ code, stdout, stderr }));
     child.stdin.end(input);

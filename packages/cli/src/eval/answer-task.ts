@@ -63,9 +63,9 @@ export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, m
 
 type Prompter = Pick<Model, 'encode' | 'renderChat'>;
 
-/** What an answer of references alone takes, half as much again, and a few words. */
+/** What an answer of references alone takes, as much again for numbers and marks between them, and a few words. */
 function answerTokens({ references, answerTokens: own }: Question, model: Prompter): number {
-  return own ?? Math.ceil(1.5 * model.encode(references.join(', ')).length) + 8;
+  return own ?? 2 * model.encode(references.join(', ')).length + 8;
 }
 
 /** A number for each combination (FNV-1a). */

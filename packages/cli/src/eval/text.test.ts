@@ -13,9 +13,7 @@ const SPECS: PolicySpec[] = [
   { policy: 'window', budget: 'fixed:48' },
   { policy: 'topk', budget: 'fixed:48' },
 ];
-const WHOLE: PolicySpec[] = POLICY_NAMES.filter((policy) => policy !== 'dense').map((policy) => ({
-  ...{ policy, budget: 'fraction:1' },
-}));
+const WHOLE = POLICY_NAMES.map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
 const SIEVE: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
 
 /** Without what a clock has measured. */
@@ -48,7 +46,7 @@ describe('the evaluation of a text', () => {
     });
   const inMemory = () => openSavedResults(undefined, {});
 
-  it('is no divergence, and no error, where a policy reads all keys', async () => {
+  it('is no divergence, and no error, where a policy reads all keys, whichever it is', async () => {
     const { policies, dense } = await evaluate(await inMemory(), { policies: WHOLE });
     for (const { policy, kl, top1, nll, outputError, keysRead } of policies) {
       expect(kl.mean, policy).toBeLessThanOrEqual(1e-6);

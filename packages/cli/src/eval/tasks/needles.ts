@@ -29,14 +29,14 @@ export function drawNeedles({ asked, others, values }: Needles, { random, filler
   const offset = random.below(filler.length);
   const about = listed(names.slice(0, asked));
   const references = numbers.slice(0, asked * values);
-  const what = references.length === 1 ? 'the secret number' : `all ${references.length} secret numbers`;
-  const are = references.length === 1 ? 'is' : 'are';
+  const one = references.length === 1;
+  const what = one ? 'the secret number' : `the ${references.length} secret numbers`;
   return {
     compose: (characters, padding) =>
       `In the text below some secret numbers are hidden. Keep them in mind: you will be asked for them.\n\n` +
       `${padding}${hideFacts(filler, offset, characters, hidden)}\n\n` +
-      `What ${are} ${what} of ${about} in the text above?`,
-    begin: `In the text above ${what} of ${about} ${are}`,
+      `What ${one ? 'is' : 'are'} ${what} of ${about} in the text above?${one ? '' : ' List all of them.'}`,
+    begin: `In the text above ${what} of ${about} ${one ? 'is' : 'are:'}`,
     references,
   };
 }

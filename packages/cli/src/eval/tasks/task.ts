@@ -37,7 +37,7 @@ export interface Question {
   begin: string;
   /** What the answer must name. */
   references: readonly string[];
-  /** Tokens of an answer. Default: half as many again as the references are, and some for words between them. */
+  /** Tokens of an answer. Default: twice those of the references, and a few for words. */
   answerTokens?: number;
 }
 

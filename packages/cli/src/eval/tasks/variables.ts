@@ -26,7 +26,7 @@ const variables: Task = {
         `value of AB. Keep track of them.\n\n${padding}${hideFacts(filler, offset, characters, hidden)}\n\n` +
         `Which variables have the value ${number}, all ${CHAIN} of them, whether it was given to them directly or ` +
         'through others?',
-      begin: `The ${CHAIN} variables with the value ${number} are`,
+      begin: `The ${CHAIN} variables with the value ${number} are:`,
       references: names,
     };
   },
