@@ -1,7 +1,9 @@
 /** The command as a user calls it, in processes of its own. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readLaw } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keysieve } from '../test/keysieve.ts';
 
@@ -69,7 +71,34 @@ describe('keysieve', () => {
     expect(text.stdout).toContain('architecture');
   });
 
+  it('measures a law, writes it and its report, and leaves nothing else behind', async () => {
+    const law = file('law.json');
+    const sizes = ['--tokens', '2048', '--samples', '4'];
+    const args = ['measure', '--text', file('long.txt'), ...sizes, '--law', law, '--out', file('law.html'), '--json'];
+    const { code, stdout, stderr } = await keysieve(args);
+    expect(stderr).toContain(`The law is in ${law}.`);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    const { heads, groups, model } = readLaw(await readFile(law, 'utf8'), law);
+    expect(heads).toHaveLength(model.layers * model.heads);
+    expect(groups).toHaveLength(model.layers * model.keyValueHeads);
+    expect(result.heads).toHaveLength(heads.length);
+    const [head] = result.heads;
+    expect(Object.keys(head)).toEqual(['layer', 'head', 'kind', 'alpha', 'C', 'r2', 'interval', 'keys']);
+    expect(head).toMatchObject({ layer: 0, head: 0, C: heads[0]?.C });
+    expect(result.summary.predictions.map(({ n }: { n: number }) => n)).toEqual([32_768, 131_072, 1_048_576]);
+    expect(result.cost.ratio).toBeCloseTo((result.cost.prefillMs + result.cost.measureMs) / result.cost.prefillMs);
+    const page = await readFile(file('law.html'), 'utf8');
+    expect(page.includes(`<title>How many keys ${model.name} needs</title>`)).toBe(true);
+    await expect(access(`${law}.partial`)).rejects.toThrow();
+  });
+
   it.each([
+    ['a law of no text', ['measure']],
+    [
+      'lengths that do not ascend',
+      ['measure', '--text', fileURLToPath(import.meta.url), '--tokens', '900', '--lengths', '800,400'],
+    ],
     ['no such command', ['sing']],
     ['no such option', ['generate', '--loud']],
     ['no such policy', ['generate', '-p', 'x', '-a', 'psychic']],

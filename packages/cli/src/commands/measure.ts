@@ -53,7 +53,7 @@ export function measureCommand(): Command {
     .option('--out <file>', 'write a report into this HTML file')
     .option(
       '--state <file>',
-      'keep what is found in this file, and go on from what it has (default: LAW.partial, until done)',
+      'keep what is found in this file, and go on from what it has (default: beside the law or the report, until it is done)',
     );
   addModelOptions(command);
   addJsonOption(command);
@@ -115,7 +115,7 @@ interface Cost {
 async function measure(
   model: Model,
   texts: readonly Text[],
-  { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, state }: Options,
+  { tokens, offset, lengths, samples, seed, fitTo, law, out, state }: Options,
   signal: AbortSignal,
 ): Promise<{ law: LawFile; cost: Cost }> {
   const { config, precision, contextLength: context, name } = model;
@@ -128,12 +128,9 @@ async function measure(
   await using session = await model.createSession({ planes, guard: false, cachePrecision });
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
   const hashes = texts.map((text) => text.hash);
-  const saved = await openRun(
-    state ?? (lawPath && `${lawPath}.partial`),
-    { hash, offset, ...settings },
-    design,
-    hashes,
-  );
+  const kept = law ?? out;
+  const path = state ?? (kept && `${kept}.partial`);
+  const saved = await openRun(path, { hash, offset, ...settings }, design, hashes);
 
   for (const [i, { tally, progress }] of saved.texts.entries()) {
     if (progress.done >= tokens) continue;
@@ -149,6 +146,10 @@ async function measure(
           await saved.save();
         },
       });
+    } catch (error) {
+      if (path !== undefined && progress.done > 0)
+        note(`\n${path} keeps what was found: run it again to go on from there.`);
+      throw error;
     } finally {
       bar.stop();
     }
@@ -156,7 +157,7 @@ async function measure(
 
   note('Fitting the laws.');
   const started = performance.now();
-  const law = makeLaw({
+  const made = makeLaw({
     model: { name, hash, layers, heads, keyValueHeads, headDim },
     texts: texts.map(({ name, hash }) => ({ name, hash, tokens })),
     ...{ settings, headline: HEADLINE, tallies: saved.texts.map(({ tally }) => tally), fittedTo: fitTo ?? tokens },
@@ -166,7 +167,7 @@ async function measure(
   if (state === undefined) await saved.remove();
   const sum = (of: 'prefillMs' | 'measureMs') => saved.texts.reduce((total, { progress }) => total + progress[of], 0);
   const [prefillMs, measureMs] = [sum('prefillMs'), sum('measureMs') + fitMs];
-  return { law, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
+  return { law: made, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
 }
 
 /** Tokens of a text from `offset` on. Throws `invalid-argument` where it has fewer. */

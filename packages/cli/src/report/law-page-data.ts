@@ -6,7 +6,7 @@ import { rounded } from './rounded.ts';
 export type PageFit = Pick<LawFit, 'alpha' | 'C' | 'interval' | 'r2' | 'shape' | 'parameters'>;
 
 export interface PageLaw extends Pick<Law, 'need' | 'share'> {
-  keys: Pick<KeyCounts, 'mean' | 'p10' | 'p90'>[];
+  keys: KeyCounts[];
   fit: PageFit;
 }
 
@@ -52,6 +52,6 @@ export function lawPageData(law: LawFile): LawPageData {
 }
 
 const pageLaw = ({ need, share, keys, fit }: Law): PageLaw => ({
-  ...{ need, share, keys: keys.map(({ mean, p10, p90 }) => ({ mean, p10, p90 })) },
+  ...{ need, share, keys },
   fit: { alpha: fit.alpha, C: fit.C, interval: fit.interval, r2: fit.r2, shape: fit.shape, parameters: fit.parameters },
 });

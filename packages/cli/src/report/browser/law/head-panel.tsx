@@ -70,7 +70,7 @@ function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelPr
     <>
       <Legend
         entries={[
-          { label: 'measured: mean, and eight of ten queries', color: 'var(--blue)' },
+          { label: 'measured: median, and eight of ten queries', color: 'var(--blue)' },
           { label: 'law, dashed where not measured', color: 'var(--orange)' },
           ...(gaussian.length > 0
             ? [{ label: 'if its scores were Gaussian', color: 'var(--muted)', shape: 'dashed' as const }]
@@ -110,13 +110,13 @@ function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelPr
               line.filter(({ ahead }) => ahead),
               { x: 'n', y: 'keys', stroke: 'var(--orange)', strokeWidth: 2, strokeDasharray: '5,4' },
             ),
-            Plot.dot(points, { x: 'n', y: 'mean', fill: 'var(--blue)', r: 4 }),
+            Plot.dot(points, { x: 'n', y: 'median', fill: 'var(--blue)', r: 4 }),
             Plot.tip(
               points,
               Plot.pointerX({
-                ...{ x: 'n', y: 'mean', ...TIP },
-                title: ({ n, mean, p10, p90 }: (typeof points)[number]) =>
-                  `${formatCount(n)} tokens: ${formatCount(mean)} keys\neight of ten queries: ${formatCount(p10)} to ${formatCount(p90)}`,
+                ...{ x: 'n', y: 'median', ...TIP },
+                title: ({ n, mean, median, p10, p90 }: (typeof points)[number]) =>
+                  `${formatCount(n)} tokens: ${formatCount(median)} keys, in the mean ${formatCount(mean)}\neight of ten queries: ${formatCount(p10)} to ${formatCount(p90)}`,
               }),
             ),
           ],
