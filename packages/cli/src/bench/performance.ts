@@ -1,5 +1,5 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
-import { KeysieveError } from 'keysieve';
+import { DEFAULT_BUDGET, KeysieveError } from 'keysieve';
 import type { ScalingReport } from '../commands/bench.ts';
 import type { MemoryReport } from '../commands/bench-memory.ts';
 import type { SpeedReport } from '../commands/bench-speed.ts';
@@ -52,7 +52,7 @@ function sectionOf(report: BenchReport): string {
 function speedSection({ bench, model, text, threads, precision, runs, ...made }: SpeedReport): string {
   const [title, unit] = bench === 'decode' ? ['Decoding', 'ms a token'] : ['Reading a prompt', 'ms'];
   const rows = runs.flatMap(({ context, attention, ours, peers, kl }) => {
-    const spec = attention.policy === 'dense' ? 'dense' : `${attention.policy} ${attention.budget ?? ''}`.trim();
+    const spec = attention.policy === 'dense' ? 'dense' : `${attention.policy} ${attention.budget ?? DEFAULT_BUDGET}`;
     const processor = ours.cpu.median.toFixed(1);
     const shares = `${formatShare(ours.shares.attention)} / ${formatShare(ours.shares.dense)}`;
     const divergence = kl === null ? '' : kl.toPrecision(2);
@@ -121,9 +121,9 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
   return [
     `## The attention alone, heads of ${headDim} dimensions`,
     '',
-    `Milliseconds of one step of one layer, ${group} query heads on a key-value head, on one thread, over random keys that`,
-    "no processor cache holds; ratios with their quartiles. ONNX is the faster one of ONNX Runtime's operators, over",
-    `floats. ${madeWith(made)}`,
+    `Milliseconds of the processor for one step of one layer, ${group} query heads on a key-value head, on one thread, over`,
+    "random keys that no processor cache holds; ratios with their quartiles. ONNX is the faster one of ONNX Runtime's",
+    `operators, over floats. ${madeWith(made)}`,
     '',
     table(names, rows),
     '',

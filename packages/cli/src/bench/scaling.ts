@@ -8,6 +8,7 @@ import { type Attention, createAttention, type PolicySpec, policyPlanes } from '
 import { mean, quantile } from '../eval/divergence.ts';
 import type { Spread } from './attention.ts';
 import { denseRow, relativeError } from './dense64.ts';
+import { processorTime } from './processor-time.ts';
 
 export interface ScalingOptions {
   policy: PolicySpec;
@@ -31,7 +32,10 @@ export interface ScalingResult {
 
 export interface LengthResult {
   n: number;
-  /** Of a step, in milliseconds; `onnx` is that of the faster one of ONNX Runtime's operators. */
+  /**
+   * Of a step, in milliseconds of the processor, since one thread does it all; `onnx` is that of the faster one of ONNX
+   * Runtime's operators.
+   */
   ms: { policy: Spread; f16: Spread; f32: Spread; onnx: Spread };
   operators: Record<DenseOperatorName, Spread>;
   /** Dense time over the policy's, round by round. */
@@ -100,9 +104,9 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   const scaled = queries.map((x) => x / Math.sqrt(headDim));
 
   const step = (attention: Attention, spec: PolicySpec, round: number) => {
-    const started = performance.now();
+    const started = processorTime();
     const result = attention.attend({ layer: round % layers, position: n - 1, queries, policy: spec });
-    return { ms: performance.now() - started, ...result };
+    return { ms: processorTime() - started, ...result };
   };
   const dense = { policy: 'dense' };
   const sides = {
@@ -117,9 +121,9 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   for (let round = 0; round < rounds; round++) {
     for (const name of names) times[name].push(sides[name](round).ms);
     for (const { ofLayers, ms } of operators) {
-      const started = performance.now();
+      const started = processorTime();
       await ofLayers[round % layers]?.attend(scaled);
-      ms.push(performance.now() - started);
+      ms.push(processorTime() - started);
     }
   }
   for (const { ofLayers } of operators) for (const operator of ofLayers) await operator.release();

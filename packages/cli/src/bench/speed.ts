@@ -7,6 +7,7 @@ import type { Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
 import { klDivergence, logProbabilities, mean } from '../eval/divergence.ts';
 import type { Peer } from './peer.ts';
+import { processorTime } from './processor-time.ts';
 import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface SpeedOptions {
@@ -134,11 +135,6 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
 interface Time {
   wall: number;
   cpu: number;
-}
-
-function processorTime(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
 }
 
 function startClock(): () => Time {

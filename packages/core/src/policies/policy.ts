@@ -20,7 +20,7 @@ import { type Attended, attendSieve } from './sieve-step.ts';
 export interface PolicySpec {
   /** One of `POLICY_NAMES`. */
   policy: string;
-  /** As `parseBudget` reads it, or what `plan` is called. Default: `fixed:256`. Not looked at by `dense`. */
+  /** As `parseBudget` reads it, or what `plan` is called. Default: `power:2.83,0.5`. Not looked at by `dense`. */
   budget?: string;
   /** Keys for every head on its own, as `planBudget` divides them by a law. */
   plan?: BudgetPlan;
@@ -78,8 +78,11 @@ export interface EvictingPolicy {
 /** A policy, ready to be used. */
 export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
 
-/** The budget of a policy that names none. */
-export const DEFAULT_BUDGET = 'fixed:256';
+/**
+ * The budget of a policy that names none: 128 keys of 2,048, 256 of 8,192, 512 of 32,768. At a fixed number predictions
+ * stray the further the longer the context is, and short ones read more than they need.
+ */
+export const DEFAULT_BUDGET = 'power:2.83,0.5';
 
 const splitSieve: SplitStep = { bytes: partBytes, attend: attendSievePart, merge: mergeSieveParts };
 
