@@ -154,6 +154,14 @@ export class Attention {
   }
 
   /**
+   * Wakes the threads for a call of `attend` that will come in a moment, and so hides the time that this takes behind
+   * `cache.write`. Calling it is never needed.
+   */
+  announce(): void {
+    this.#pool.announce();
+  }
+
+  /**
    * Attention of one layer, by a policy. Throws `invalid-argument` where the request does not fit the cache,
    * `not-a-number` where a query is not finite or the result would leave float32, `cache-out-of-memory`, `disposed` and
    * `thread-failed`. The cache stays as it is.

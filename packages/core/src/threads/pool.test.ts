@@ -85,6 +85,19 @@ describe('a job', () => {
     expect(counts.threads.reduce((sum, n) => sum + n, 0)).toBe(expected.reduce((sum, n) => sum + n, 0));
   });
 
+  it('may be announced, also when none comes for longer than the helpers stay awake', async () => {
+    const { pool, counts, run, runWithHelper } = await createCounting(2);
+    for (let round = 0; round < 20; round++) {
+      pool.announce();
+      sleep(round % 4);
+      run(5);
+    }
+    expect(counts.tasks.subarray(0, 5)).toEqual(new Int32Array(5).fill(20));
+    pool.announce();
+    sleep(5);
+    runWithHelper(BEHAVIOUR.count);
+  });
+
   it('may have as many tasks as there are claims, and none at all, but not more', async () => {
     const { counts, run } = await createCounting(2);
     for (const tasks of [LARGEST_JOB, 0, LARGEST_JOB]) run(tasks);

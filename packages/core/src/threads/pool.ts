@@ -1,6 +1,7 @@
 /** The threads that help the one that owns a cache. Without shared memory there are none, and the owner works alone. */
 import { KeysieveError } from '../errors.ts';
 import {
+  announceJob,
   awaitJob,
   type Control,
   claimTask,
@@ -21,6 +22,8 @@ export interface ThreadPool {
   readonly threads: number;
   /** Sends each helper its setup; `setupOf` is given the thread's number, from 1. */
   configure(configuration: number, setupOf: (thread: number) => unknown): void;
+  /** Wakes the helpers for a job that will be run in a moment. */
+  announce(): void;
   /**
    * Does tasks 0 to `tasks` - 1 of the job whose arguments stand in the control block. Throws what `runTask` throws
    * here, and `thread-failed` where it throws in a helper. Either leaves the pool ready for the next job; only a
@@ -75,6 +78,9 @@ export async function createThreadPool(options: PoolOptions): Promise<ThreadPool
     configure(configuration, setupOf) {
       publishConfiguration(control, configuration);
       for (const [i, helper] of helpers.entries()) helper.post(setupOf(i + 1));
+    },
+    announce() {
+      if (helpers.length > 0) announceJob(control);
     },
     run(configuration, tasks, runTask) {
       if (tasks > LARGEST_JOB) throw new RangeError(`a job has at most ${LARGEST_JOB} tasks, not ${tasks}`);

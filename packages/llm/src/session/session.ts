@@ -350,6 +350,7 @@ export class Session {
       cache.reserve(tokens.length);
       const attend: Attend = (layer, { q, k, v }) => {
         const started = performance.now();
+        this.#attention.announce();
         cache.write(layer, position, k, v);
         const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
         addReport(report, part);
