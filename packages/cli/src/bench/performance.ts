@@ -2,7 +2,7 @@
 import { DEFAULT_BUDGET, KeysieveError } from 'keysieve';
 import type { ScalingReport } from '../commands/bench.ts';
 import type { MemoryReport } from '../commands/bench-memory.ts';
-import type { SpeedReport } from '../commands/bench-speed.ts';
+import { readingOf, type SpeedReport } from '../commands/bench-speed.ts';
 import type { StepsReport } from '../commands/bench-steps.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
@@ -51,7 +51,7 @@ function sectionOf(report: BenchReport): string {
 
 function speedSection({ bench, model, text, threads, precision, runs, ...made }: SpeedReport): string {
   const [title, unit] = bench === 'decode' ? ['Decoding', 'ms a token'] : ['Reading a prompt', 'ms'];
-  const rows = runs.flatMap(({ context, attention, ours, peers, kl }) => {
+  const rows = runs.flatMap(({ context, attention, ours, peers, reading, kl }) => {
     const spec = attention.policy === 'dense' ? 'dense' : `${attention.policy} ${attention.budget ?? DEFAULT_BUDGET}`;
     const processor = ours.cpu.median.toFixed(1);
     const shares = `${formatShare(ours.shares.attention)} / ${formatShare(ours.shares.dense)}`;
@@ -66,6 +66,7 @@ function speedSection({ bench, model, text, threads, precision, runs, ...made }:
       formatShare(ours.denseShare),
       divergence,
       formatBytes(ours.cacheBytes),
+      ...(reading === null ? [] : [formatCount(reading.ours)]),
     ];
     const others = peers.map((peer) => [
       peer.name,
@@ -73,26 +74,14 @@ function speedSection({ bench, model, text, threads, precision, runs, ...made }:
       spread(peer.ratio, 2),
       peer.cpu.median.toFixed(1),
       spread(peer.cpuRatio, 2),
-      '',
-      '',
-      '',
-      '',
+      ...['', '', '', ''],
+      ...(reading === null ? [] : [readingOf(peer.name, reading)]),
     ]);
     return [own, ...others].map((cells) => [formatCount(context), ...cells]);
   });
   const names = [
-    ...[
-      'context',
-      'who',
-      unit,
-      'its time / ours',
-      'processor ms',
-      'its / ours',
-      'attention / rest',
-      'heads dense',
-      'KL to dense',
-      'cache',
-    ],
+    ...['context', 'who', unit, 'its time / ours', 'processor ms', 'its / ours', 'attention / rest', 'heads dense'],
+    ...['KL to dense', 'cache', ...(bench === 'decode' ? ['context read once in, ms'] : [])],
   ];
   return [
     `## ${title}`,

@@ -38,6 +38,8 @@ export interface SpeedResult {
   /** Milliseconds: of a token (decode), of the whole context (prefill). */
   ours: OurTimes;
   peers: PeerTimes[];
+  /** Decoding has read the context first, once: milliseconds of each side. */
+  reading: { ours: number; peers: Record<string, number> } | null;
   /** Mean divergence from dense attention over the tokens behind the context, in nats; null where it was not asked for. */
   kl: number | null;
 }
@@ -94,7 +96,7 @@ export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> 
   }
   onProgress('reading', rounds, rounds);
   const kl = await divergenceOf(options, session);
-  return resultOf(options, ours, theirs, context, session, kl);
+  return resultOf(options, ours, theirs, context, session, kl, null);
 }
 
 /** Decoding behind the context, token by token. */
@@ -102,10 +104,12 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
   const { model, peers, context, steps, attention, prefill, signal, onProgress } = options;
   await using session = await model.createSession({ attention, prefill });
   const tokens = options.tokens.subarray(0, context);
-  await readTokens(options, session, tokens, createTally());
+  const read = createTally();
+  await readTokens(options, session, tokens, read);
+  const reading: SpeedResult['reading'] = { ours: (read.times[0] as Time).wall, peers: {} };
   for (const [name, peer] of peers) {
     onProgress(`reading with ${name}`, 0, 1);
-    await peer.prefill([...tokens]);
+    reading.peers[name] = await peer.prefill([...tokens]);
     onProgress(`reading with ${name}`, 1, 1);
   }
   const ours = createTally();
@@ -134,7 +138,7 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
   onProgress('decoding', steps, steps);
   await passes.return();
   const kl = await divergenceOf(options, session, logits);
-  return resultOf(options, ours, theirs, 1, session, kl);
+  return resultOf(options, ours, theirs, 1, session, kl, reading);
 }
 
 /** Milliseconds by the clock, and of the processor for all threads of this process. */
@@ -230,6 +234,7 @@ function resultOf(
   tokensARound: number,
   session: Session,
   kl: number | null,
+  reading: SpeedResult['reading'],
 ): SpeedResult {
   const total = times.reduce((sum, { wall }) => sum + wall, 0);
   const [wall, cpu] = [times.map((time) => time.wall), times.map((time) => time.cpu)];
@@ -254,6 +259,7 @@ function resultOf(
       const ratios = { ratio: ratioOf(theirWall, wall), cpuRatio: ratioOf(theirCpu, cpu) };
       return { name, ...spreadOf(theirWall), cpu: spreadOf(theirCpu), ...ratios };
     }),
+    reading,
     kl,
   };
 }

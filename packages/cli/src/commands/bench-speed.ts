@@ -180,7 +180,7 @@ function jsonOf(report: SpeedReport): object {
 
 export function describeSpeed({ bench, model, threads, precision, versions, machine, runs }: SpeedReport): string {
   const unit = bench === 'decode' ? 'ms a token' : 'ms';
-  const rows = runs.flatMap(({ context, attention, ours, peers, kl }) => {
+  const rows = runs.flatMap(({ context, attention, ours, peers, reading, kl }) => {
     const name = `${attention.policy}${attention.policy === 'dense' ? '' : `@${attention.budget ?? DEFAULT_BUDGET}`}`;
     const own = [
       formatCount(context),
@@ -193,6 +193,7 @@ export function describeSpeed({ bench, model, threads, precision, versions, mach
       formatShare(ours.denseShare),
       kl === null ? '' : kl.toPrecision(2),
       formatBytes(ours.cacheBytes),
+      reading === null ? '' : formatCount(reading.ours),
     ];
     return [
       own,
@@ -203,6 +204,8 @@ export function describeSpeed({ bench, model, threads, precision, versions, mach
         formatSpread(peer.ratio, 2),
         peer.cpu.median.toFixed(1),
         formatSpread(peer.cpuRatio, 2),
+        ...['', '', '', ''],
+        readingOf(peer.name, reading),
       ]),
     ];
   });
@@ -217,6 +220,7 @@ export function describeSpeed({ bench, model, threads, precision, versions, mach
     'heads dense',
     'KL to dense',
     'cache',
+    ...(bench === 'decode' ? ['context read once in, ms'] : []),
   ];
   const about = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
@@ -224,6 +228,12 @@ export function describeSpeed({ bench, model, threads, precision, versions, mach
     about.join(', '),
     formatTable(names, rows),
   ].join('\n');
+}
+
+/** How long a peer took to read the context, and how many times as long as we did that is. */
+export function readingOf(peer: string, reading: SpeedResult['reading']): string {
+  const ms = reading?.peers[peer];
+  return reading === null || ms === undefined ? '' : `${formatCount(ms)} (${(ms / reading.ours).toFixed(2)} x ours)`;
 }
 
 export const formatSpread = ({ median, min, max }: Spread, digits: number): string =>
