@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type DenseModel, inspectDenseModel, loadDenseModel, openGguf } from '@keysieve/llm';
+import { startClock } from '../../packages/cli/src/bench/clock.ts';
 
 const { values } = parseArgs({
   options: {
@@ -34,12 +35,11 @@ async function measure(rounds: number, work: () => Promise<unknown>): Promise<Ti
   const wall: number[] = [];
   const cpu: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    const cpuBefore = process.cpuUsage();
-    const before = performance.now();
+    const clock = startClock();
     await work();
-    wall.push(performance.now() - before);
-    const { user, system } = process.cpuUsage(cpuBefore);
-    cpu.push((user + system) / 1000);
+    const time = clock();
+    wall.push(time.wall);
+    cpu.push(time.cpu);
   }
   wall.sort((a, b) => a - b);
   return { wallMs: { min: wall[0] as number, median: wall[rounds >> 1] as number }, cpuMs: Math.min(...cpu) };

@@ -1,12 +1,13 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
-import { DEFAULT_BUDGET, KeysieveError } from 'keysieve';
+import { KeysieveError } from 'keysieve';
 import type { ScalingReport } from '../commands/bench.ts';
 import type { MemoryReport } from '../commands/bench-memory.ts';
-import { readingOf, type SpeedReport } from '../commands/bench-speed.ts';
+import type { SpeedReport } from '../commands/bench-speed.ts';
 import type { StepsReport } from '../commands/bench-steps.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
-import type { Spread } from './spread.ts';
+import { speedTable } from './speed-table.ts';
+import { formatSpread } from './spread.ts';
 
 export type BenchReport = SpeedReport | ScalingReport | StepsReport | MemoryReport;
 
@@ -49,44 +50,18 @@ function sectionOf(report: BenchReport): string {
   return section(report);
 }
 
-function speedSection({ bench, model, text, threads, precision, runs, ...made }: SpeedReport): string {
-  const [title, unit] = bench === 'decode' ? ['Decoding', 'ms a token'] : ['Reading a prompt', 'ms'];
-  const rows = runs.flatMap(({ context, attention, ours, peers, reading, kl }) => {
-    const spec = attention.policy === 'dense' ? 'dense' : `${attention.policy} ${attention.budget ?? DEFAULT_BUDGET}`;
-    const processor = ours.cpu.median.toFixed(1);
-    const shares = `${formatShare(ours.shares.attention)} / ${formatShare(ours.shares.dense)}`;
-    const divergence = kl === null ? '' : kl.toPrecision(2);
-    const own = [
-      spec,
-      spread(ours, 1),
-      '',
-      processor,
-      '',
-      shares,
-      formatShare(ours.denseShare),
-      divergence,
-      formatBytes(ours.cacheBytes),
-      ...(reading === null ? [] : [formatCount(reading.ours)]),
-    ];
-    const others = peers.map((peer) => [
-      peer.name,
-      spread(peer, 1),
-      spread(peer.ratio, 2),
-      peer.cpu.median.toFixed(1),
-      spread(peer.cpuRatio, 2),
-      ...['', '', '', ''],
-      ...(reading === null ? [] : [readingOf(peer.name, reading)]),
-    ]);
-    return [own, ...others].map((cells) => [formatCount(context), ...cells]);
+function speedSection({ model, text, threads, precision, ...report }: SpeedReport): string {
+  const { names, rows } = speedTable(report, {
+    between: ' ',
+    shares: {
+      name: 'attention / rest',
+      of: ({ attention, dense }) => `${formatShare(attention)} / ${formatShare(dense)}`,
+    },
   });
-  const names = [
-    ...['context', 'who', unit, 'its time / ours', 'processor ms', 'its / ours', 'attention / rest', 'heads dense'],
-    ...['KL to dense', 'cache', ...(bench === 'decode' ? ['context read once in, ms'] : [])],
-  ];
   return [
-    `## ${title}`,
+    `## ${report.bench === 'decode' ? 'Decoding' : 'Reading a prompt'}`,
     '',
-    `${model}, ${text}, ${threads} threads, dense layers ${precision}. ${madeWith(made)}`,
+    `${model}, ${text}, ${threads} threads, dense layers ${precision}. ${madeWith(report)}`,
     '',
     table(names, rows),
   ].join('\n');
@@ -94,7 +69,7 @@ function speedSection({ bench, model, text, threads, precision, runs, ...made }:
 
 function scalingSection({ policy, budget, headDim, group, lengths, exponents, ...made }: ScalingReport): string {
   const quartiles = ({ median, low, high }: ScalingReport['lengths'][number]['speedup']['f16']) =>
-    spread({ median, min: low, max: high }, 2);
+    formatSpread({ median, min: low, max: high }, 2);
   const rows = lengths.map(({ n, ms, operators, speedup, outputError, bytesPerKey }) => [
     formatCount(n),
     ...[ms.policy, ms.f16, ms.f32, ...Object.values(operators)].map(({ median }) => median.toFixed(3)),
@@ -121,7 +96,11 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
 }
 
 function stepsSection({ model, threads, bins, bin, largestStep, ...made }: StepsReport): string {
-  const rows = bins.map(({ from, ms, denseShare }) => [formatCount(from), spread(ms, 1), formatShare(denseShare)]);
+  const rows = bins.map(({ from, ms, denseShare }) => [
+    formatCount(from),
+    formatSpread(ms, 1),
+    formatShare(denseShare),
+  ]);
   return [
     '## A token by its position',
     '',
@@ -140,7 +119,7 @@ function memorySection({ model, threads, tokens, planeSets, filled, ...made }: M
   const full = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, peakBytes, stepMs }) => [
     ...[attention.policy, precision],
     ...[bytes, predictedBytes, residentBytes, peakBytes].map(formatBytes),
-    spread(stepMs, 1),
+    formatSpread(stepMs, 1),
   ]);
   return [
     '## Memory',
@@ -164,9 +143,6 @@ function madeWith({ versions, machine }: { versions: Versions; machine: Machine 
     'wanted a core at the end.'
   );
 }
-
-const spread = ({ median, min, max }: Spread, digits: number): string =>
-  `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;
 
 function table(names: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;

@@ -7,8 +7,8 @@ import { DENSE_OPERATORS, type DenseOperator, type DenseOperatorName } from '@ke
 import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
 import { mean, quantile } from '../eval/divergence.ts';
 import type { Spread } from './attention.ts';
+import { processorTime } from './clock.ts';
 import { denseRow, relativeError } from './dense64.ts';
-import { processorTime } from './processor-time.ts';
 
 export interface ScalingOptions {
   policy: PolicySpec;

@@ -1,13 +1,13 @@
 /**
  * Time of a model with our attention against that of a peer, on the same tokens. The two sides take turns in one
- * process, and what counts are the ratios of their times for the same work. How far our predictions are from those of dense attention
- * is measured on the same tokens, behind the same context.
+ * process, and what counts are the ratios of their times for the same work. How far our predictions are from those of
+ * dense attention is measured on the same tokens, behind the same context.
  */
 import type { Evaluation, Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
 import { klDivergence, logProbabilities, mean } from '../eval/divergence.ts';
+import { startClock, type Time } from './clock.ts';
 import type { Peer } from './peer.ts';
-import { processorTime } from './processor-time.ts';
 import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface SpeedOptions {
@@ -82,21 +82,20 @@ export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> 
   const ours = createTally();
   const theirs = createTimes(peers.keys());
   const warmUp = tokens.subarray(0, WARM_UP_TOKENS);
-  await readTokens(options, session, warmUp, createTally());
+  await readTokens(options, session, warmUp);
   for (const peer of peers.values()) await peer.prefill([...warmUp]);
   for (let round = 0; round < rounds; round++) {
     onProgress('reading', round, rounds);
     session.truncate(0);
-    await readTokens(options, session, tokens, ours);
+    const { time, attentionMs, report } = await readTokens(options, session, tokens);
+    ours.add(time, attentionMs, report);
     for (const [name, peer] of peers) {
-      const cpu = processorTime();
-      const wall = await peer.prefill([...tokens]);
-      theirs.get(name)?.push({ wall, cpu: processorTime() - cpu });
+      theirs.get(name)?.push(await timeOfPeer(() => peer.prefill([...tokens])));
     }
   }
   onProgress('reading', rounds, rounds);
   const kl = await divergenceOf(options, session);
-  return resultOf(options, ours, theirs, context, session, kl, null);
+  return { ...resultOf(options, ours, theirs, context, session), reading: null, kl };
 }
 
 /** Decoding behind the context, token by token. */
@@ -104,9 +103,8 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
   const { model, peers, context, steps, attention, prefill, signal, onProgress } = options;
   await using session = await model.createSession({ attention, prefill });
   const tokens = options.tokens.subarray(0, context);
-  const read = createTally();
-  await readTokens(options, session, tokens, read);
-  const reading: SpeedResult['reading'] = { ours: (read.times[0] as Time).wall, peers: {} };
+  const { time: read } = await readTokens(options, session, tokens);
+  const reading: SpeedResult['reading'] = { ours: read.wall, peers: {} };
   for (const [name, peer] of peers) {
     onProgress(`reading with ${name}`, 0, 1);
     reading.peers[name] = await peer.prefill([...tokens]);
@@ -129,27 +127,22 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
     }
     for (const [name, peer] of peers) {
       for (const [i, token] of turn.entries()) {
-        const cpu = processorTime();
-        const [wall] = (await peer.decode([token])) as [number];
-        if (from + i >= WARM_UP) theirs.get(name)?.push({ wall, cpu: processorTime() - cpu });
+        const time = await timeOfPeer(async () => (await peer.decode([token]))[0] as number);
+        if (from + i >= WARM_UP) theirs.get(name)?.push(time);
       }
     }
   }
   onProgress('decoding', steps, steps);
   await passes.return();
   const kl = await divergenceOf(options, session, logits);
-  return resultOf(options, ours, theirs, 1, session, kl, reading);
+  return { ...resultOf(options, ours, theirs, 1, session), reading, kl };
 }
 
-/** Milliseconds by the clock, and of the processor for all threads of this process. */
-interface Time {
-  wall: number;
-  cpu: number;
-}
-
-function startClock(): () => Time {
-  const [wall, cpu] = [performance.now(), processorTime()];
-  return () => ({ wall: performance.now() - wall, cpu: processorTime() - cpu });
+/** Time of a peer, which tells by itself how long it worked. */
+async function timeOfPeer(work: () => Promise<number>): Promise<Time> {
+  const clock = startClock();
+  const wall = await work();
+  return { wall, cpu: clock().cpu };
 }
 
 const createTimes = (names: Iterable<string>): Map<string, Time[]> => new Map([...names].map((name) => [name, []]));
@@ -175,13 +168,12 @@ function createTally(): Tally {
   };
 }
 
-/** Reads tokens as a prompt is read, and adds the time of all of them as one. */
+/** Reads tokens as a prompt is read. */
 async function readTokens(
   { prefill, signal, onProgress }: SpeedOptions,
   session: Session,
   tokens: Int32Array,
-  tally: Tally,
-): Promise<void> {
+): Promise<{ time: Time; attentionMs: number; report: AttentionReport }> {
   const options = { attention: prefill, chunkTokens: READ_TOKENS, sharing: true, signal };
   const report = emptyReport();
   let attentionMs = 0;
@@ -194,7 +186,7 @@ async function readTokens(
     onProgress('reading', Math.min(before, pass.position + READ_TOKENS), before);
   }
   for await (const pass of session.evaluate(tokens.subarray(before), options)) attentionMs += pass.attentionMs;
-  tally.add(clock(), attentionMs, report);
+  return { time: clock(), attentionMs, report };
 }
 
 /** How far the predictions behind the context are from those of dense attention that has read it densely. */
@@ -209,7 +201,7 @@ async function divergenceOf(
   const found = known.length > 0 ? known : await predictions(session, next, attention, signal);
   await using dense = await model.createSession();
   const reading = { ...options, prefill: DENSE };
-  await readTokens(reading, dense, tokens.subarray(0, context), createTally());
+  await readTokens(reading, dense, tokens.subarray(0, context));
   const truth = await predictions(dense, next, DENSE, signal);
   return mean(
     found.map((logits, i) => klDivergence(logProbabilities(truth[i] as Float32Array), logProbabilities(logits))),
@@ -233,9 +225,7 @@ function resultOf(
   theirs: ReadonlyMap<string, readonly Time[]>,
   tokensARound: number,
   session: Session,
-  kl: number | null,
-  reading: SpeedResult['reading'],
-): SpeedResult {
+): Omit<SpeedResult, 'reading' | 'kl'> {
   const total = times.reduce((sum, { wall }) => sum + wall, 0);
   const [wall, cpu] = [times.map((time) => time.wall), times.map((time) => time.cpu)];
   const rows = Math.max(1, report.rows);
@@ -259,7 +249,5 @@ function resultOf(
       const ratios = { ratio: ratioOf(theirWall, wall), cpuRatio: ratioOf(theirCpu, cpu) };
       return { name, ...spreadOf(theirWall), cpu: spreadOf(theirCpu), ...ratios };
     }),
-    reading,
-    kl,
   };
 }

@@ -16,3 +16,6 @@ export function spreadOf(numbers: readonly number[]): Spread {
 /** Of one side's times to the other's, round by round, so that what else the machine did in a round hits both. */
 export const ratioOf = (theirs: readonly number[], ours: readonly number[]): Spread =>
   spreadOf(theirs.map((time, round) => time / (ours[round] as number)));
+
+export const formatSpread = ({ median, min, max }: Spread, digits: number): string =>
+  `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;

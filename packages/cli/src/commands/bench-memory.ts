@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { benchMemory, type MemoryResult } from '../bench/memory.ts';
+import { formatSpread } from '../bench/spread.ts';
 import {
   type AttentionOptions,
   addAttentionOptions,
@@ -13,7 +14,6 @@ import {
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../terminal.ts';
-import { formatSpread } from './bench-speed.ts';
 
 interface MemoryCommandOptions extends ModelOptions, AttentionOptions {
   cachePrecision?: Precision[];

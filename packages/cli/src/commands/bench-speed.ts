@@ -2,11 +2,11 @@
 import { basename } from 'node:path';
 import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
-import { DEFAULT_BUDGET, type PolicySpec } from 'keysieve';
+import type { PolicySpec } from 'keysieve';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { loadPeer, PEERS, type Peer } from '../bench/peer.ts';
 import { benchDecode, benchPrefill, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
-import type { Spread } from '../bench/spread.ts';
+import { speedTable } from '../bench/speed-table.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionOptions,
@@ -21,7 +21,7 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
-import { abortOnInterrupt, createProgress, formatBytes, formatCount, formatShare, type Progress } from '../terminal.ts';
+import { abortOnInterrupt, createProgress, formatCount, formatShare, type Progress } from '../terminal.ts';
 
 interface Options extends ModelOptions, AttentionOptions {
   text: string;
@@ -178,50 +178,12 @@ function jsonOf(report: SpeedReport): object {
   return { ...report, ours: first.ours, peer: peer ?? null, ratio: peer?.ratio ?? null, kl: first.kl };
 }
 
-export function describeSpeed({ bench, model, threads, precision, versions, machine, runs }: SpeedReport): string {
-  const unit = bench === 'decode' ? 'ms a token' : 'ms';
-  const rows = runs.flatMap(({ context, attention, ours, peers, reading, kl }) => {
-    const name = `${attention.policy}${attention.policy === 'dense' ? '' : `@${attention.budget ?? DEFAULT_BUDGET}`}`;
-    const own = [
-      formatCount(context),
-      name,
-      formatSpread(ours, 1),
-      '',
-      ours.cpu.median.toFixed(1),
-      '',
-      formatShare(ours.shares.attention),
-      formatShare(ours.denseShare),
-      kl === null ? '' : kl.toPrecision(2),
-      formatBytes(ours.cacheBytes),
-      reading === null ? '' : formatCount(reading.ours),
-    ];
-    return [
-      own,
-      ...peers.map((peer) => [
-        formatCount(context),
-        peer.name,
-        formatSpread(peer, 1),
-        formatSpread(peer.ratio, 2),
-        peer.cpu.median.toFixed(1),
-        formatSpread(peer.cpuRatio, 2),
-        ...['', '', '', ''],
-        readingOf(peer.name, reading),
-      ]),
-    ];
+export function describeSpeed(report: SpeedReport): string {
+  const { model, threads, precision, versions, machine } = report;
+  const { names, rows } = speedTable(report, {
+    between: '@',
+    shares: { name: 'attention', of: ({ attention }) => formatShare(attention) },
   });
-  const names = [
-    'context',
-    'who',
-    unit,
-    'its time / ours',
-    'processor ms',
-    'its / ours',
-    'attention',
-    'heads dense',
-    'KL to dense',
-    'cache',
-    ...(bench === 'decode' ? ['context read once in, ms'] : []),
-  ];
   const about = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     `${model}, ${threads} threads, ${precision}; ${machine.processor}, ${machine.cores} cores, load ${machine.load}`,
@@ -229,12 +191,3 @@ export function describeSpeed({ bench, model, threads, precision, versions, mach
     formatTable(names, rows),
   ].join('\n');
 }
-
-/** How long a peer took to read the context, and how many times as long as we did that is. */
-export function readingOf(peer: string, reading: SpeedResult['reading']): string {
-  const ms = reading?.peers[peer];
-  return reading === null || ms === undefined ? '' : `${formatCount(ms)} (${(ms / reading.ours).toFixed(2)} x ours)`;
-}
-
-export const formatSpread = ({ median, min, max }: Spread, digits: number): string =>
-  `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;

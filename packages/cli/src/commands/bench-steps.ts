@@ -1,6 +1,7 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
 import { Command } from 'commander';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
+import { formatSpread } from '../bench/spread.ts';
 import { benchSteps, type StepsResult } from '../bench/steps.ts';
 import {
   type AttentionOptions,
@@ -13,7 +14,7 @@ import {
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
-import { formatSpread, loadForBench, takeTokens } from './bench-speed.ts';
+import { loadForBench, takeTokens } from './bench-speed.ts';
 
 interface StepsCommandOptions extends ModelOptions, AttentionOptions {
   text: string;

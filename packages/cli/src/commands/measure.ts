@@ -4,11 +4,11 @@ import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { defaultCachePrecision, llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
-import { exactPageBytes, type LawFile, makeLaw, PAGE_KEYS, policyPlanes } from 'keysieve';
+import { exactPageBytes, type LawFile, makeLaw, PAGE_KEYS } from 'keysieve';
 import { showLoading } from '../loading.ts';
 import { describeLaw } from '../measure/describe.ts';
 import { designOf } from '../measure/design.ts';
-import { measureText } from '../measure/measure-text.ts';
+import { measureText, planesToMeasure } from '../measure/measure-text.ts';
 import { openRun } from '../measure/saved-run.ts';
 import {
   addJsonOption,
@@ -123,9 +123,8 @@ async function measure(
   const encoded = texts.map((text) => takeTokens(model, text, offset, tokens));
   const { tally: design, queries } = designOf({ config, tokens, lengths, samples, seed, texts: texts.length });
   const hash = await model.hash(signal);
-  const planes = [POLICY, 'topk-means'].flatMap((policy) => policyPlanes({ policy }));
   const cachePrecision = defaultCachePrecision(precision);
-  await using session = await model.createSession({ planes, guard: false, cachePrecision });
+  await using session = await model.createSession({ planes: planesToMeasure(POLICY), guard: false, cachePrecision });
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
   const hashes = texts.map((text) => text.hash);
   const kept = law ?? out;

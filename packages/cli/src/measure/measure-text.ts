@@ -1,6 +1,6 @@
 /** Reads one text and samples its queries on the way: every layer is measured right after it has attended. */
 import type { AttentionEvent, Session } from '@keysieve/llm';
-import type { LawTally, PolicySpec } from 'keysieve';
+import { type LawTally, type Plane, type PolicySpec, policyPlanes } from 'keysieve';
 import type { SampledQuery } from './design.ts';
 
 /** Tokens of a pass. */
@@ -27,6 +27,10 @@ export interface MeasureTextOptions {
   /** After each chunk. */
   onProgress(progress: TextProgress): Promise<void>;
 }
+
+/** Planes that the cache of the session must have: those of the policy, and page means. */
+export const planesToMeasure = (policy: string): Plane[] =>
+  [policy, 'topk-means'].flatMap((each) => policyPlanes({ policy: each }));
 
 /** Measures the text from where an earlier run came to; what that run had read is read again, without sampling it. */
 export async function measureText(options: MeasureTextOptions): Promise<TextProgress> {

@@ -2,10 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadModel, type Model } from '@keysieve/llm';
-import { LawTally, policyPlanes } from 'keysieve';
+import { LawTally } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultFiller } from '../eval/run-tasks.ts';
 import { type Design, designOf, lengthsUpTo } from './design.ts';
-import { measureText, type TextProgress } from './measure-text.ts';
+import { measureText, planesToMeasure, type TextProgress } from './measure-text.ts';
 import { openRun } from './saved-run.ts';
 
 const TOKENS = 1200;
@@ -24,8 +25,7 @@ describe('a measurement', () => {
     model = await loadModel('nano', { precision: 'exact', threads: 2 });
     const { config } = model;
     design = designOf({ config, tokens: TOKENS, lengths: undefined, samples: 6, seed: 1, texts: 1 });
-    const text = await readFile(new URL('../../../../LICENSE', import.meta.url), 'utf8');
-    tokens = Int32Array.from(model.tokenizer.encode(text)).subarray(0, TOKENS);
+    tokens = Int32Array.from(model.tokenizer.encode(await defaultFiller())).subarray(0, TOKENS);
   });
   afterAll(async () => {
     await model.dispose();
@@ -34,8 +34,7 @@ describe('a measurement', () => {
 
   /** Measures into a tally from where it is; `stopAt` interrupts it once so many tokens are done. */
   async function measureInto(tally: LawTally, from: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
-    const planes = ['sieve', 'topk-means'].flatMap((policy) => policyPlanes({ policy }));
-    await using session = await model.createSession({ planes, guard: false });
+    await using session = await model.createSession({ planes: planesToMeasure('sieve'), guard: false });
     const stop = new AbortController();
     return await measureText({
       ...{ session, tokens, queries: design.queries[0] ?? [], tally, policy: 'sieve', from, signal: stop.signal },

@@ -20,7 +20,7 @@ import { type Attended, attendSieve } from './sieve-step.ts';
 export interface PolicySpec {
   /** One of `POLICY_NAMES`. */
   policy: string;
-  /** As `parseBudget` reads it, or what `plan` is called. Default: `power:2.83,0.5`. Not looked at by `dense`. */
+  /** As `parseBudget` reads it, or what `plan` is called. Default: `DEFAULT_BUDGET`. Not looked at by `dense`. */
   budget?: string;
   /** Keys for every head on its own, as `planBudget` divides them by a law. */
   plan?: BudgetPlan;

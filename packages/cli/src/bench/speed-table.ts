@@ -1,0 +1,60 @@
+/** What `keysieve bench decode` and `prefill` have found, as the cells of a table: for a terminal, and for a page. */
+import { DEFAULT_BUDGET } from 'keysieve';
+import type { SpeedReport } from '../commands/bench-speed.ts';
+import { formatBytes, formatCount, formatShare } from '../format.ts';
+import type { OurTimes, SpeedResult } from './speed.ts';
+import { formatSpread } from './spread.ts';
+
+export interface SpeedTableForm {
+  /** What stands between a policy and its budget. */
+  between: string;
+  /** The column of what the time goes to: its name, and what it says. */
+  shares: { name: string; of(shares: OurTimes['shares']): string };
+}
+
+export interface SpeedTable {
+  names: string[];
+  /** Ours of each context, and below it those of its peers. */
+  rows: string[][];
+}
+
+export function speedTable({ bench, runs }: Pick<SpeedReport, 'bench' | 'runs'>, form: SpeedTableForm): SpeedTable {
+  const unit = bench === 'decode' ? 'ms a token' : 'ms';
+  const names = [
+    ...['context', 'who', unit, 'its time / ours', 'processor ms', 'its / ours', form.shares.name, 'heads dense'],
+    ...['KL to dense', 'cache', ...(bench === 'decode' ? ['context read once in, ms'] : [])],
+  ];
+  return { names, rows: runs.flatMap((run) => rowsOf(run, form)) };
+}
+
+function rowsOf({ context, attention, ours, peers, reading, kl }: SpeedResult, form: SpeedTableForm): string[][] {
+  const { policy, budget = DEFAULT_BUDGET } = attention;
+  const own = [
+    policy === 'dense' ? policy : `${policy}${form.between}${budget}`,
+    formatSpread(ours, 1),
+    '',
+    ours.cpu.median.toFixed(1),
+    '',
+    form.shares.of(ours.shares),
+    formatShare(ours.denseShare),
+    kl === null ? '' : kl.toPrecision(2),
+    formatBytes(ours.cacheBytes),
+    ...(reading === null ? [] : [formatCount(reading.ours)]),
+  ];
+  const others = peers.map((peer) => [
+    peer.name,
+    formatSpread(peer, 1),
+    formatSpread(peer.ratio, 2),
+    peer.cpu.median.toFixed(1),
+    formatSpread(peer.cpuRatio, 2),
+    ...['', '', '', ''],
+    ...(reading === null ? [] : [readingOf(peer.name, reading)]),
+  ]);
+  return [own, ...others].map((cells) => [formatCount(context), ...cells]);
+}
+
+/** How long a peer took to read the context, and how many times as long as we did that is. */
+function readingOf(peer: string, { ours, peers }: NonNullable<SpeedResult['reading']>): string {
+  const ms = peers[peer] as number;
+  return `${formatCount(ms)} (${(ms / ours).toFixed(2)} x ours)`;
+}
