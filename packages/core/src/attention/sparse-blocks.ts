@@ -3,7 +3,7 @@
  * A task has one block and one key-value head.
  *
  * The keys of the block itself and the ones shortly before it are attended densely. Of the others a sample is drawn, as
- * the sieve draws one for a single position, with the largest share that a key has for any of a few means of
+ * the sieve draws one for a single position, with the largest share that a key has for any of a few pairs of
  * neighbouring queries; its rows are gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours
  * share keys: a sample for the block is a few times that of one position, where it serves 64.
  */
@@ -17,7 +17,7 @@ import {
   partOf,
   type ThreadRegion,
 } from '../cache/head-query.ts';
-import { SCANNED_QUERIES, type Workspace } from '../cache/workspace.ts';
+import { SCANNED_PAIRS, type Workspace } from '../cache/workspace.ts';
 import { compareHalves, type HalvesEstimate } from '../certificates/halves.ts';
 import { scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
@@ -124,8 +124,8 @@ function attendSampled(
 const mainState = ({ state }: Workspace): number => state;
 
 /**
- * The largest tempered share of every key, into `pooled`, for any of a few means of neighbouring queries. They stand for
- * their neighbours: a scan of every query would take several times as long for a sample that is hardly better. Returns
+ * The largest tempered share of every key, into `pooled`, for any of some pairs of neighbouring queries. They stand for
+ * their neighbours: a scan of every query would take several times as long for a sample that is little better. Returns
  * the binary digits of the shares.
  */
 function poolShares(query: HeadQuery, block: Block, temper: number): number {
@@ -144,20 +144,23 @@ function poolShares(query: HeadQuery, block: Block, temper: number): number {
 
 const meansOf = ({ means }: Workspace): number => means;
 
-/** Puts the means of neighbouring queries, head by head, into `means` of every region. Returns how many rows they are. */
+/**
+ * Puts the means of pairs of neighbouring queries, spread over the block, head by head, into `means` of every region.
+ * Returns how many rows they are. A mean of more queries is nearer to more of them, but flatter than any: with it, keys
+ * that few queries want are missed.
+ */
 function placeMeans({ segments, shape }: HeadQuery, { queries, rows }: Block): number {
   const width = (rows / queries) * shape.headDim;
-  const count = Math.min(SCANNED_QUERIES, queries);
+  const count = Math.min(SCANNED_PAIRS, queries);
   for (const { region } of segments) {
     const { f32 } = region.views();
     const source = region.workspace.queries / 4;
     const target = region.workspace.means / 4;
     for (let mean = 0; mean < count; mean++) {
-      const [from, to] = [Math.floor((mean * queries) / count), Math.floor(((mean + 1) * queries) / count)];
+      const first = source + Math.floor((mean * queries) / count) * width;
+      const second = Math.min(first + width, source + (queries - 1) * width);
       for (let i = 0; i < width; i++) {
-        let sum = 0;
-        for (let j = from; j < to; j++) sum += f32[source + j * width + i] as number;
-        f32[target + mean * width + i] = sum / (to - from);
+        f32[target + mean * width + i] = ((f32[first + i] as number) + (f32[second + i] as number)) / 2;
       }
     }
   }

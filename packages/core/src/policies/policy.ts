@@ -79,10 +79,10 @@ export interface EvictingPolicy {
 export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
 
 /**
- * The budget of a policy that names none: 128 keys of 2,048, 256 of 8,192, 512 of 32,768. At a fixed number predictions
+ * The budget of a policy that names none: 158 keys of 2,048, 317 of 8,192, 634 of 32,768. At a fixed number predictions
  * stray the further the longer the context is, and short ones read more than they need.
  */
-export const DEFAULT_BUDGET = 'power:2.83,0.5';
+export const DEFAULT_BUDGET = 'power:3.5,0.5';
 
 const splitSieve: SplitStep = { bytes: partBytes, attend: attendSievePart, merge: mergeSieveParts };
 
