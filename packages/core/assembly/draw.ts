@@ -4,6 +4,7 @@
  * `DRAW_NUMBERS` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
  * `draw-tables.ts` has filled: see `CodeKernels.drawKeys`.
  */
+import { largestLane } from './lanes';
 import { unitsOf } from './scan';
 
 /** P, as `draw-tables.ts` has it, a power of two. */
@@ -107,9 +108,11 @@ function likelyFloor(
 ): i32 {
   if (to - from < 1024) return LEAST;
   memory.fill(histogram, 0, <usize>BINS << 2);
+  let most = i16x8.splat(0);
   for (let j = from; j + 8 <= to; j += 8 * GUESS_EVERY) {
     const x = prioritiesFrom(pooled, j, first, down, tables);
     const bins = i16x8.shr_u(i16x8.sub(x, i16x8.splat(<i16>LEAST)), GUESS_BITS);
+    most = i16x8.max_s(most, bins);
     increment(histogram, i16x8.extract_lane_u(bins, 0));
     increment(histogram, i16x8.extract_lane_u(bins, 1));
     increment(histogram, i16x8.extract_lane_u(bins, 2));
@@ -122,7 +125,7 @@ function likelyFloor(
   const share = room / GUESS_EVERY;
   // Its spread is about the root of it.
   let left = share + (share >> 3) + <i32>sqrt<f32>(<f32>share) + 4;
-  let bin = BINS;
+  let bin = largestLane(most) + 1;
   while (bin > 0 && left >= 0) left -= load<i32>(histogram + (<usize>--bin << 2));
   return LEAST + (bin << GUESS_BITS);
 }
@@ -191,10 +194,13 @@ function openGroups(
 @inline
 function thresholdOf(priorities: usize, count: i32, room: i32, floor: i32, histogram: usize): i32 {
   memory.fill(histogram, 0, <usize>BINS << 2);
+  let most = -1;
   for (let i: usize = 0; i < <usize>count << 2; i += 4) {
-    increment(histogram, min(load<i32>(priorities + i) - floor, BINS - 1));
+    const bin = min(load<i32>(priorities + i) - floor, BINS - 1);
+    most = max(most, bin);
+    increment(histogram, bin);
   }
-  let bin = BINS;
+  let bin = most + 1;
   while (bin > 0) {
     room -= load<i32>(histogram + (<usize>(bin - 1) << 2));
     if (room < 0) break;

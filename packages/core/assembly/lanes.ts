@@ -20,6 +20,14 @@ export function sumInts(x: v128): i32 {
   );
 }
 
+/** The largest of eight lanes of int16. */
+@inline
+export function largestLane(x: v128): i32 {
+  const four = i32x4.max_s(i32x4.extend_low_i16x8_s(x), i32x4.extend_high_i16x8_s(x));
+  const a = max(i32x4.extract_lane(four, 0), i32x4.extract_lane(four, 1));
+  return max(a, max(i32x4.extract_lane(four, 2), i32x4.extract_lane(four, 3)));
+}
+
 /** Stores four floats, or the first `count` if there are fewer. */
 @inline
 export function storeFirst(x: v128, count: i32, destination: usize): void {

@@ -1,5 +1,6 @@
 /** Scans and shares of several rows as one number a key, and the sum that a scan stands for. */
 import { sumLanes } from './exponential';
+import { largestLane } from './lanes';
 import { inUnits, pow2, unitsOf } from './scan';
 
 /** See `CodeKernels.estimateMass`. */
@@ -44,13 +45,6 @@ const CENTRED: f64 = 0.9614;
 @inline
 function upperHalves(x: v128, up: i32): v128 {
   return i16x8.add(i16x8.shl(x, up), i16x8.splat(127 << 7));
-}
-
-@inline
-function largestLane(x: v128): i32 {
-  const four = i32x4.max_s(i32x4.extend_low_i16x8_s(x), i32x4.extend_high_i16x8_s(x));
-  const a = max(i32x4.extract_lane(four, 0), i32x4.extract_lane(four, 1));
-  return max(a, max(i32x4.extract_lane(four, 2), i32x4.extract_lane(four, 3)));
 }
 
 /** See `CodeKernels.poolScans`. */
