@@ -367,10 +367,12 @@ export class Attention {
 
   /** Norms of each key-value head: see `Job`. */
   #norms(layer: number): number[] {
-    return Array.from({ length: this.cache.shape.keyValueHeads }, (_, head) => {
+    const norms: number[] = [];
+    for (let head = 0; head < this.cache.shape.keyValueHeads; head++) {
       const { keys, values, typicalValue } = this.cache.norms(layer, head);
-      return [keys, values, typicalValue];
-    }).flat();
+      norms.push(keys, values, typicalValue);
+    }
+    return norms;
   }
 
   /** How a job is cut into tasks, and the bytes of what must be added up when they are done. */

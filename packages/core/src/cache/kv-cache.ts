@@ -89,6 +89,8 @@ export class KvCache {
    */
   readonly #squaredNorms: Float64Array;
   readonly #writtenNorms: Float64Array;
+  /** What rounding may lengthen rows by: factors of their norms. */
+  readonly #margins: { keys: number; values: number };
   /** The norms as they were when the cache was last cut, to this length. */
   #cut: { length: number; norms: Float64Array } | undefined;
   #length = 0;
@@ -124,6 +126,7 @@ export class KvCache {
       onRegion: options.onRegion,
     });
     this.#onTruncate = options.onTruncate;
+    this.#margins = roundingMargins(this.shape);
     this.#squaredNorms = new Float64Array(layers * keyValueHeads * 4);
     this.#writtenNorms = new Float64Array(layers * keyValueHeads * 4);
   }
@@ -287,14 +290,13 @@ export class KvCache {
   /** Bounds on the norms of a head's keys and values, committed or not. */
   norms(layer: number, head: number): HeadNorms {
     this.assertAlive();
+    // By index: every layer of every token asks.
     const at = (layer * this.shape.keyValueHeads + head) * 4;
-    const [keys = 0, values = 0, sum = 0, count = 0] = this.#writtenNorms.subarray(at, at + 4);
-    const margins = roundingMargins(this.shape);
-    const bound = (squared: number, margin: number) => Math.sqrt(squared) * margin + SUBNORMAL_MARGIN;
+    const norms = this.#writtenNorms;
     return {
-      keys: bound(keys, margins.keys),
-      values: bound(values, margins.values),
-      typicalValue: Math.sqrt(sum / Math.max(1, count)),
+      keys: Math.sqrt(norms[at] as number) * this.#margins.keys + SUBNORMAL_MARGIN,
+      values: Math.sqrt(norms[at + 1] as number) * this.#margins.values + SUBNORMAL_MARGIN,
+      typicalValue: Math.sqrt((norms[at + 2] as number) / Math.max(1, norms[at + 3] as number)),
     };
   }
 
