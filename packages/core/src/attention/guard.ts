@@ -56,22 +56,17 @@ async function measure(shape: StepShape): Promise<StepCosts> {
   attention.cache.commit(LONG);
   const queries = noise(heads * headDim).map((x) => QUERY_SCALE * x);
 
-  const time = (n: number, policy: PolicySpec, warmUp = WARM_UP, rounds = ROUNDS): number => {
-    const times: number[] = [];
-    for (let i = 0; i < warmUp + rounds; i++) {
-      const started = performance.now();
-      attention.attend({ layer: i % LAYERS, position: n - 1, queries, policy });
-      if (i >= warmUp) times.push(performance.now() - started);
-    }
-    return times.sort((a, b) => a - b)[Math.floor(rounds / 2)] as number;
-  };
-  const timeCertified = (n: number) =>
-    time(n, { ...sieve(SMALL), certify: CERTIFIED_SHARE }, CERTIFIED_WARM_UP, CERTIFIED_ROUNDS);
   const sieve = (budget: number) => ({ policy: 'sieve', budget: `fixed:${budget}` });
-  const [denseShort, denseLong] = [time(SHORT, { policy: 'dense' }), time(LONG, { policy: 'dense' })];
-  const [short, long, large] = [time(SHORT, sieve(SMALL)), time(LONG, sieve(SMALL)), time(LONG, sieve(LARGE))];
-
-  const [certifiedShort, certifiedLong] = [timeCertified(SHORT), timeCertified(LONG)];
+  const certified = { ...sieve(SMALL), certify: CERTIFIED_SHARE };
+  const step = (n: number, policy: PolicySpec) => (layer: number) =>
+    attention.attend({ layer, position: n - 1, queries, policy });
+  const [denseShort, denseLong, short, long, large] = timesOf(WARM_UP, ROUNDS, [
+    ...[step(SHORT, { policy: 'dense' }), step(LONG, { policy: 'dense' })],
+    ...[step(SHORT, sieve(SMALL)), step(LONG, sieve(SMALL)), step(LONG, sieve(LARGE))],
+  ]) as [number, number, number, number, number];
+  const [certifiedShort, certifiedLong] = timesOf(CERTIFIED_WARM_UP, CERTIFIED_ROUNDS, [
+    ...[step(SHORT, certified), step(LONG, certified)],
+  ]) as [number, number];
 
   const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
   const perKey = rate(short, long, LONG - SHORT);
@@ -87,6 +82,24 @@ async function measure(shape: StepShape): Promise<StepCosts> {
     sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * small), perKey, perSampled },
     certified: { fixed: Math.max(0, certifiedLong - perBound * LONG), perKey: perBound },
   };
+}
+
+/**
+ * Milliseconds of each kind of step. They take turns, each on the next layer, so that other work on the machine does not
+ * fall on one kind alone; what it makes slower is left out.
+ */
+function timesOf(warmUp: number, rounds: number, steps: readonly ((layer: number) => void)[]): number[] {
+  const times = steps.map((): number[] => []);
+  let layer = 0;
+  for (let round = 0; round < warmUp + rounds; round++) {
+    for (const [i, step] of steps.entries()) {
+      const started = performance.now();
+      step(layer);
+      layer = (layer + 1) % LAYERS;
+      if (round >= warmUp) times[i]?.push(performance.now() - started);
+    }
+  }
+  return times.map((each) => each.sort((a, b) => a - b)[Math.floor(rounds / 4)] as number);
 }
 
 /** Repeatable numbers from -1 to 1. */

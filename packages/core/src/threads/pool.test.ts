@@ -43,13 +43,19 @@ async function createCounting(threads: number, options: { patienceMs?: number } 
       countTask(control, counts, task, 0);
     });
   };
-  /** Runs a job in which a helper has done a task before the owner has done its own. */
+  /** Runs a job of which both a helper and the owner have a task: neither goes on before the other has taken one. */
   const runWithHelper = (behaviour: number, before: () => void = () => {}) => {
-    const done = () => counts.threads.subarray(1).reduce((sum, n) => sum + n, 0);
-    const already = done();
+    const taken = () => counts.threads.subarray(1).reduce((sum, n) => sum + n, 0);
+    const already = taken();
+    const release = () => {
+      Atomics.store(counts.held, 0, 0);
+      Atomics.notify(counts.held, 0);
+    };
+    Atomics.store(counts.held, 0, 1);
     run(50, behaviour, () => {
-      // The owner waits in its first task for a helper to take one: the message with the setup may be on its way.
-      for (let waited = 0; done() === already && waited < 20_000; waited += 5) sleep(5);
+      // The message with the setup may be on its way.
+      for (let waited = 0; taken() === already && waited < 20_000; waited += 5) sleep(5);
+      release();
       before();
     });
   };
