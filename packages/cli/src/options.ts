@@ -60,11 +60,12 @@ export function addAttentionOptions(command: Command): Command {
 
 /** The policy that --attention, --budget and --certify name; a law's default where there is one. */
 export function attentionSpec({ attention: policy, budget, law, certify }: AttentionOptions): PolicySpec {
-  const given = budget ?? (law === undefined || policy === 'dense' ? undefined : DEFAULT_TOTAL);
+  const dense = policy === 'dense';
+  const given = budget ?? (dense ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TOTAL);
   return {
     policy,
     ...(given !== undefined && { budget: given }),
-    ...(certify !== undefined && policy !== 'dense' && { certify }),
+    ...(certify !== undefined && !dense && { certify }),
   };
 }
 

@@ -6,6 +6,7 @@ import { type Attention, createAttention, type PolicySpec, type Precision, polic
 import type { CapturedHead } from '../captures/capture.ts';
 import { mean, quantile } from '../eval/divergence.ts';
 import { type DenseRow, denseRow, oracleKeys, quantised, relativeError } from './dense64.ts';
+import { type Spread, spreadOf } from './spread.ts';
 
 export interface HeadResult {
   /** Of the key-value head, and the number of the query head in its group. */
@@ -33,7 +34,7 @@ export interface PolicyResult {
     bytesPerKey: number;
     denseBytesPerKey: number;
     violations: number;
-    /** Dense time over the policy's, one thread, query by query in turn: median and quartiles. */
+    /** Dense time over the policy's, one thread, query by query in turn. */
     speedup: { f32: Spread; f16: Spread };
     /** Of estimated errors: root mean square of the true ones over that of the estimates; share within twice. */
     calibration: { ratio: number; withinTwice: number } | null;
@@ -55,12 +56,6 @@ export interface CertifyResult {
   ratio: number;
   /** Median of the certified bound on the output error over the error: how loose it is; null where no row has an error. */
   looseness: number | null;
-}
-
-export interface Spread {
-  median: number;
-  low: number;
-  high: number;
 }
 
 /** A cache of fewer bits, read whole: a point to compare policies with. */
@@ -264,10 +259,7 @@ function summarise({ policy, budget, certify }: PolicySpec, measured: readonly H
   const errors = measured.flatMap((found) => found.errors.flat());
   const reported = measured.flatMap((found) => found.reported.flat());
   const of = (pick: (found: HeadMeasurement) => number) => mean(measured.map(pick));
-  const spread = (which: 'f32' | 'f16'): Spread => {
-    const ratios = measured.flatMap((found) => found.speedups[which]);
-    return { median: quantile(ratios, 0.5), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
-  };
+  const spread = (which: 'f32' | 'f16') => spreadOf(measured.flatMap((found) => found.speedups[which]));
   const square = (numbers: readonly number[]) => mean(numbers.map((x) => x * x));
   const first = measured[0] as HeadMeasurement;
   return {

@@ -23,7 +23,7 @@ describe('bench memory', () => {
       expect(found?.bytes).toBeGreaterThan(bytesOf(precision, 'sieve') * 1000);
       expect(found?.residentBytes).toBeGreaterThan(found?.bytes as number);
       expect(found?.peakBytes).toBeGreaterThan(0);
-      expect(found?.stepMs.min).toBeGreaterThan(0);
+      expect(found?.stepMs.low).toBeGreaterThan(0);
     }
   });
 

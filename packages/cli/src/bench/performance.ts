@@ -8,6 +8,7 @@ import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
 import { speedTable } from './speed-table.ts';
 import { formatSpread } from './spread.ts';
+import { describeLargest, stepsTable } from './steps-table.ts';
 
 export type BenchReport = SpeedReport | ScalingReport | StepsReport | MemoryReport;
 
@@ -33,8 +34,8 @@ export function performancePage(reports: readonly BenchReport[]): string {
   return [
     '# Performance',
     'Made by `keysieve bench report` from what `keysieve bench` has printed; nothing here is typed by hand. The sides of',
-    'a comparison take turns in one process. What counts are the ratios, with the least and the largest of the rounds in',
-    'parentheses; times of different tables do not compare. Processor times are those of all threads together.',
+    'a comparison take turns in one process. What counts are the ratios; in parentheses are the quartiles of the rounds.',
+    'Times of different tables do not compare. Processor times are those of all threads together.',
     ...reports.flatMap((report) => ['', sectionOf(report)]),
     '',
   ].join('\n');
@@ -68,12 +69,10 @@ function speedSection({ model, text, threads, precision, ...report }: SpeedRepor
 }
 
 function scalingSection({ policy, budget, headDim, group, lengths, exponents, ...made }: ScalingReport): string {
-  const quartiles = ({ median, low, high }: ScalingReport['lengths'][number]['speedup']['f16']) =>
-    formatSpread({ median, min: low, max: high }, 2);
   const rows = lengths.map(({ n, ms, operators, speedup, outputError, bytesPerKey }) => [
     formatCount(n),
     ...[ms.policy, ms.f16, ms.f32, ...Object.values(operators)].map(({ median }) => median.toFixed(3)),
-    ...[speedup.f16, speedup.f32, speedup.onnx].map(quartiles),
+    ...[speedup.f16, speedup.f32, speedup.onnx].map((ratio) => formatSpread(ratio, 2)),
     bytesPerKey.toFixed(1),
     outputError.policy.toPrecision(2),
   ]);
@@ -86,7 +85,7 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
     `## The attention alone, heads of ${headDim} dimensions`,
     '',
     `Milliseconds of the processor for one step of one layer, ${group} query heads on a key-value head, on one thread, over`,
-    "random keys that no processor cache holds; ratios with their quartiles. ONNX is the faster one of ONNX Runtime's",
+    "random keys that no processor cache holds. ONNX is the faster one of ONNX Runtime's",
     `operators, over floats. ${madeWith(made)}`,
     '',
     table(names, rows),
@@ -95,19 +94,17 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
   ].join('\n');
 }
 
-function stepsSection({ model, threads, bins, bin, largestStep, ...made }: StepsReport): string {
-  const rows = bins.map(({ from, ms, denseShare }) => [
-    formatCount(from),
-    formatSpread(ms, 1),
-    formatShare(denseShare),
-  ]);
+function stepsSection(report: StepsReport): string {
+  const { model, threads } = report;
+  const { names, rows } = stepsTable(report);
   return [
     '## A token by its position',
     '',
-    `${model}, ${threads} threads. ${madeWith(made)} The largest step from one bin of ${bin} tokens to the next is`,
-    `${formatShare(largestStep.growth)}, at ${formatCount(largestStep.at)}.`,
+    `${model}, ${threads} threads. Each bin is timed in turns with the one before it. ${madeWith(report)}`,
     '',
-    table(['from', 'ms a token', 'heads dense'], rows),
+    describeLargest(report),
+    '',
+    table(names, rows),
   ].join('\n');
 }
 

@@ -6,9 +6,9 @@
 import { DENSE_OPERATORS, type DenseOperator, type DenseOperatorName } from '@keysieve/llm';
 import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
 import { mean, quantile } from '../eval/divergence.ts';
-import type { Spread } from './attention.ts';
 import { processorTime } from './clock.ts';
 import { denseRow, relativeError } from './dense64.ts';
+import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface ScalingOptions {
   policy: PolicySpec;
@@ -137,8 +137,7 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   const error = (outputs: Float32Array) =>
     mean(truth.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output)));
   const { outputs, report } = sides.policy(0);
-  const spread = (of: (round: number) => number) => spreadOf(Array.from({ length: rounds }, (_, round) => of(round)));
-  const ratio = (theirs: readonly number[]) => (i: number) => (theirs[i] as number) / (times.policy[i] as number);
+  const speedup = (theirs: readonly number[]) => ratioOf(theirs, times.policy);
   return {
     n,
     ms: {
@@ -146,7 +145,7 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
       ...{ f32: spreadOf(times.f32), onnx: spreadOf(fastest.ms) },
     },
     operators: Object.fromEntries(timesOfOperators) as LengthResult['operators'],
-    speedup: { f16: spread(ratio(times.f16)), f32: spread(ratio(times.f32)), onnx: spread(ratio(fastest.ms)) },
+    speedup: { f16: speedup(times.f16), f32: speedup(times.f32), onnx: speedup(fastest.ms) },
     keysRead: report.keysRead / report.rows,
     keysCoded: report.keysCoded / report.rows,
     bytesPerKey: report.bytesRead / n,
@@ -184,10 +183,6 @@ function fill({ cache }: Attention, n: number, keys: Float32Array, values: Float
   cache.reserve(n);
   for (let layer = 0; layer < cache.shape.layers; layer++) cache.write(layer, 0, keys, values);
   cache.commit(n);
-}
-
-function spreadOf(numbers: readonly number[]): Spread {
-  return { median: quantile(numbers, 0.5), low: quantile(numbers, 0.25), high: quantile(numbers, 0.75) };
 }
 
 /** The slope of ln y on ln x by least squares. */

@@ -1,8 +1,7 @@
 /** What `keysieve bench decode` and `prefill` have found, as the cells of a table: for a terminal, and for a page. */
-import { DEFAULT_BUDGET } from 'keysieve';
 import type { SpeedReport } from '../commands/bench-speed.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
-import type { OurTimes, SpeedResult } from './speed.ts';
+import { FIRST_TOKENS, type FirstTimes, type OurTimes, type SpeedResult } from './speed.ts';
 import { formatSpread } from './spread.ts';
 
 export interface SpeedTableForm {
@@ -22,15 +21,19 @@ export function speedTable({ bench, runs }: Pick<SpeedReport, 'bench' | 'runs'>,
   const unit = bench === 'decode' ? 'ms a token' : 'ms';
   const names = [
     ...['context', 'who', unit, 'its time / ours', 'processor ms', 'its / ours', form.shares.name, 'heads dense'],
-    ...['KL to dense', 'cache', ...(bench === 'decode' ? ['context read once in, ms'] : [])],
+    ...['KL to dense', 'cache'],
+    ...(bench === 'decode' ? [`first ${FIRST_TOKENS} tokens, ms each`, 'its / ours', 'context read once in, ms'] : []),
   ];
   return { names, rows: runs.flatMap((run) => rowsOf(run, form)) };
 }
 
-function rowsOf({ context, attention, ours, peers, reading, kl }: SpeedResult, form: SpeedTableForm): string[][] {
-  const { policy, budget = DEFAULT_BUDGET } = attention;
+function rowsOf(
+  { context, attention, ours, peers, reading, first, kl }: SpeedResult,
+  form: SpeedTableForm,
+): string[][] {
+  const { policy, budget } = attention;
   const own = [
-    policy === 'dense' ? policy : `${policy}${form.between}${budget}`,
+    budget === undefined ? policy : `${policy}${form.between}${budget}`,
     formatSpread(ours, 1),
     '',
     ours.cpu.median.toFixed(1),
@@ -39,6 +42,7 @@ function rowsOf({ context, attention, ours, peers, reading, kl }: SpeedResult, f
     formatShare(ours.denseShare),
     kl === null ? '' : kl.toPrecision(2),
     formatBytes(ours.cacheBytes),
+    ...(first === null ? [] : [formatSpread(first.ours, 1), '']),
     ...(reading === null ? [] : [formatCount(reading.ours)]),
   ];
   const others = peers.map((peer) => [
@@ -48,9 +52,15 @@ function rowsOf({ context, attention, ours, peers, reading, kl }: SpeedResult, f
     peer.cpu.median.toFixed(1),
     formatSpread(peer.cpuRatio, 2),
     ...['', '', '', ''],
+    ...(first === null ? [] : firstOf(peer.name, first)),
     ...(reading === null ? [] : [readingOf(peer.name, reading)]),
   ]);
   return [own, ...others].map((cells) => [formatCount(context), ...cells]);
+}
+
+function firstOf(peer: string, { peers }: FirstTimes): string[] {
+  const found = peers[peer];
+  return found === undefined ? ['', ''] : [formatSpread(found.ms, 1), formatSpread(found.ratio, 2)];
 }
 
 /** How long a peer took to read the context, and how many times as long as we did that is. */

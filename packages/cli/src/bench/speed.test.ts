@@ -6,8 +6,8 @@ import { benchMemory } from './memory.ts';
 import { loadPeer, type Peer } from './peer.ts';
 import { performancePage, readReport } from './performance.ts';
 import { benchScaling } from './scaling.ts';
-import { benchDecode, benchPrefill, type SpeedOptions } from './speed.ts';
-import { benchSteps } from './steps.ts';
+import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions } from './speed.ts';
+import { benchSteps, largestStepOf } from './steps.ts';
 
 const { signal } = new AbortController();
 const onProgress = () => {};
@@ -42,7 +42,7 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
 function optionsWith(peer: Peer, given: Partial<SpeedOptions> = {}): SpeedOptions {
   const tokens = Int32Array.from({ length: 400 }, (_, i) => 40 + ((i * 37) % 80));
   return {
-    ...{ model, tokens, context: 300, steps: 8, rounds: 2, divergence: true, signal, onProgress },
+    ...{ model, tokens, context: 300, steps: 9, rounds: 2, divergence: true, signal, onProgress },
     peers: new Map([['clock', peer]]),
     attention: { policy: 'dense' },
     prefill: { policy: 'dense' },
@@ -54,11 +54,15 @@ describe('bench decode', () => {
   it('gives both sides the same tokens, and ratios of their times', async () => {
     const peer = createPeer();
     const options = optionsWith(peer);
-    const { ours, peers, kl } = await benchDecode(options);
+    const { ours, peers, first, kl } = await benchDecode(options);
     expect(peer.read).toEqual([[...options.tokens.subarray(0, 300)]]);
-    expect(peer.decoded).toEqual([...options.tokens.subarray(300, 308)]);
+    const decoded = [...options.tokens.subarray(300, 300 + FIRST_TOKENS + 9)];
+    expect(peer.decoded).toEqual(decoded);
     expect(peers[0]).toMatchObject({ name: 'clock', median: 1000 });
-    expect(peers[0]?.ratio.min).toBeCloseTo(1000 / ours.max, 6);
+    // The quartiles of 9 numbers are the third from below and the third from above.
+    expect(peers[0]?.ratio.low).toBeCloseTo(1000 / ours.high, 6);
+    expect(first).toMatchObject({ tokens: FIRST_TOKENS, peers: { clock: { ms: { median: 1000 } } } });
+    expect(first?.peers.clock?.ratio.median).toBeGreaterThan(0);
     // Dense attention is as near to itself as two orders of the same sums.
     expect(kl).toBeLessThan(1e-6);
     expect(ours.shares.attention + ours.shares.dense).toBeCloseTo(1, 10);
@@ -87,6 +91,36 @@ describe('bench prefill', () => {
   });
 });
 
+describe('bench steps', () => {
+  it('times each bin in turns with the one before', async () => {
+    const tokens = Int32Array.from({ length: 800 }, (_, i) => 40 + (i % 80));
+    const done: number[] = [];
+    const { bins, largestStep } = await benchSteps({
+      ...{ model, attention: { policy: 'dense' }, tokens, turns: 2, signal },
+      onProgress: (tokensRead) => done.push(tokensRead),
+    });
+    expect(done).toEqual([256, 512, 768]);
+    expect(bins.map(({ from, denseShare }) => [from, denseShare])).toEqual([
+      [0, 1],
+      [256, 1],
+      [512, 1],
+    ]);
+    expect(bins[0]?.growth).toBeNull();
+    const growths = bins.slice(1).map(({ growth }) => growth?.median as number);
+    expect(largestStep?.growth).toBe(Math.max(...growths));
+    for (const { ms } of bins) expect(ms.low).toBeGreaterThan(0);
+  });
+
+  it('finds the largest of the steps', () => {
+    const bins = [null, 1.1, 1.5, 0.7].map((growth, i) => ({
+      from: i * 256,
+      growth: growth === null ? null : { median: growth, low: growth, high: growth },
+    }));
+    expect(largestStepOf(bins)).toEqual({ growth: 1.5, at: 512 });
+    expect(largestStepOf(bins.slice(0, 1))).toBeNull();
+  });
+});
+
 describe('a peer', () => {
   it('that there is none of is refused', () => {
     expect(() => loadPeer('other', { model: 'x', threads: 1, contextSize: 8 })).toThrow(
@@ -105,8 +139,7 @@ describe('the page on performance', () => {
     const scaling = await benchScaling({
       ...{ policy, headDim: 64, group: 3, lengths: [512, 1024], signal, onProgress },
     });
-    const steps = await benchSteps({ model, attention: policy, tokens, samples: 2, signal, onProgress });
-    expect(steps.bins.map(({ from }) => from)).toEqual([0, 256]);
+    const steps = await benchSteps({ model, attention: policy, tokens, turns: 2, signal, onProgress });
     const memory = await benchMemory({
       ...{ model: 'nano', precision: 'exact', threads: 1, tokens: 600, attention: policy, precisions: ['int8'] },
       ...{ signal, onFill: () => {} },

@@ -14,14 +14,14 @@ export interface SpeedOptions {
   model: Model;
   /** Other engines by their names; all have room for the context and the steps. */
   peers: ReadonlyMap<string, Peer>;
-  /** The text: those of the context, and then one for each step and one more. */
+  /** The text: those of the context, and then one for each token that is decoded and one more. */
   tokens: Int32Array;
   /** Tokens of the context. */
   context: number;
   /** How decoding attends, and how the context is read. */
   attention: PolicySpec;
   prefill: PolicySpec;
-  /** Tokens that are decoded: timed by `benchDecode`, compared with dense attention by both. */
+  /** Tokens that are decoded: timed by `benchDecode` behind the first ones, compared with dense attention by both. */
   steps: number;
   /** Times that the context is read. */
   rounds: number;
@@ -40,6 +40,8 @@ export interface SpeedResult {
   peers: PeerTimes[];
   /** Decoding has read the context first, once: milliseconds of each side. */
   reading: { ours: number; peers: Record<string, number> } | null;
+  /** The first tokens behind the context, while the runtime compiles what decodes: milliseconds of one. */
+  first: FirstTimes | null;
   /** Mean divergence from dense attention over the tokens behind the context, in nats; null where it was not asked for. */
   kl: number | null;
 }
@@ -58,6 +60,12 @@ export interface OurTimes extends Spread {
   cacheBytes: number;
 }
 
+export interface FirstTimes {
+  tokens: number;
+  ours: Spread;
+  peers: Record<string, { ms: Spread; ratio: Spread }>;
+}
+
 export interface PeerTimes extends Spread {
   name: string;
   cpu: Spread;
@@ -66,8 +74,8 @@ export interface PeerTimes extends Spread {
   cpuRatio: Spread;
 }
 
-/** Steps at the beginning of a benchmark that only warm up. */
-const WARM_UP = 4;
+/** Tokens at the beginning that `benchDecode` times on their own. */
+export const FIRST_TOKENS = 48;
 /** Tokens that a side decodes before it is another's turn: whoever decodes finds its weights in the caches but at first. */
 const TURN = 8;
 const WARM_UP_TOKENS = 256;
@@ -76,7 +84,7 @@ const DENSE: PolicySpec = { policy: 'dense' };
 
 /** Reading the context, round by round. */
 export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> {
-  const { model, peers, context, attention, prefill, rounds, onProgress } = options;
+  const { model, peers, context, attention, prefill, steps, rounds, onProgress } = options;
   const tokens = options.tokens.subarray(0, context);
   await using session = await model.createSession({ attention, prefill });
   const ours = createTally();
@@ -94,8 +102,8 @@ export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> 
     }
   }
   onProgress('reading', rounds, rounds);
-  const kl = await divergenceOf(options, session);
-  return { ...resultOf(options, ours, theirs, context, session), reading: null, kl };
+  const kl = await divergenceOf(options, session, steps);
+  return { ...resultOf(options, ours, theirs, context, session), reading: null, first: null, kl };
 }
 
 /** Decoding behind the context, token by token. */
@@ -110,33 +118,47 @@ export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
     reading.peers[name] = await peer.prefill([...tokens]);
     onProgress(`reading with ${name}`, 1, 1);
   }
-  const ours = createTally();
-  const theirs = createTimes(peers.keys());
-  const next = options.tokens.subarray(context, context + steps);
+  const count = FIRST_TOKENS + steps;
+  const next = options.tokens.subarray(context, context + count);
   const passes = session.evaluate(next, { attention, chunkTokens: 1, signal });
   const logits: Float32Array[] = [];
-  for (let from = 0; from < steps; from += TURN) {
-    onProgress('decoding', from, steps);
-    const turn = next.subarray(from, from + TURN);
-    for (const [i] of turn.entries()) {
-      const clock = startClock();
-      const { value } = (await passes.next()) as IteratorYieldResult<Evaluation>;
-      const time = clock();
-      logits.push(value.logits);
-      if (from + i >= WARM_UP) ours.add(time, value.attentionMs, value.attention);
-    }
-    for (const [name, peer] of peers) {
-      for (const [i, token] of turn.entries()) {
-        const time = await timeOfPeer(async () => (await peer.decode([token]))[0] as number);
-        if (from + i >= WARM_UP) theirs.get(name)?.push(time);
+  /** Decodes the tokens of [from, to), the sides in turns. */
+  const decode = async (from: number, to: number) => {
+    const ours = createTally();
+    const theirs = createTimes(peers.keys());
+    for (let first = from; first < to; first += TURN) {
+      onProgress('decoding', first, count);
+      const turn = next.subarray(first, Math.min(to, first + TURN));
+      for (const _ of turn) {
+        const clock = startClock();
+        const { value } = (await passes.next()) as IteratorYieldResult<Evaluation>;
+        ours.add(clock(), value.attentionMs, value.attention);
+        logits.push(value.logits);
+      }
+      for (const [name, peer] of peers) {
+        for (const token of turn) {
+          theirs.get(name)?.push(await timeOfPeer(async () => (await peer.decode([token]))[0] as number));
+        }
       }
     }
-  }
-  onProgress('decoding', steps, steps);
+    return { ours, theirs };
+  };
+  const first = firstTimes(await decode(0, FIRST_TOKENS));
+  const { ours, theirs } = await decode(FIRST_TOKENS, count);
+  onProgress('decoding', count, count);
   await passes.return();
-  const kl = await divergenceOf(options, session, logits);
-  return { ...resultOf(options, ours, theirs, 1, session), reading, kl };
+  const kl = await divergenceOf(options, session, count, logits);
+  return { ...resultOf(options, ours, theirs, 1, session), reading, first, kl };
 }
+
+function firstTimes({ ours, theirs }: { ours: Tally; theirs: ReadonlyMap<string, readonly Time[]> }): FirstTimes {
+  const wall = wallOf(ours.times);
+  const timesOf = (peer: readonly Time[]) => ({ ms: spreadOf(wallOf(peer)), ratio: ratioOf(wallOf(peer), wall) });
+  const peers = Object.fromEntries([...theirs].map(([name, times]) => [name, timesOf(times)]));
+  return { tokens: wall.length, ours: spreadOf(wall), peers };
+}
+
+const wallOf = (times: readonly Time[]): number[] => times.map(({ wall }) => wall);
 
 /** Time of a peer, which tells by itself how long it worked. */
 async function timeOfPeer(work: () => Promise<number>): Promise<Time> {
@@ -189,15 +211,16 @@ async function readTokens(
   return { time: clock(), attentionMs, report };
 }
 
-/** How far the predictions behind the context are from those of dense attention that has read it densely. */
+/** How far the predictions of `count` tokens behind the context are from those of dense attention that read it, too. */
 async function divergenceOf(
   options: SpeedOptions,
   session: Session,
+  count: number,
   known: readonly Float32Array[] = [],
 ): Promise<number | null> {
-  const { model, tokens, context, steps, attention, signal, divergence } = options;
+  const { model, tokens, context, attention, signal, divergence } = options;
   if (!divergence) return null;
-  const next = tokens.subarray(context, context + steps);
+  const next = tokens.subarray(context, context + count);
   const found = known.length > 0 ? known : await predictions(session, next, attention, signal);
   await using dense = await model.createSession();
   const reading = { ...options, prefill: DENSE };
@@ -225,9 +248,9 @@ function resultOf(
   theirs: ReadonlyMap<string, readonly Time[]>,
   tokensARound: number,
   session: Session,
-): Omit<SpeedResult, 'reading' | 'kl'> {
+): Omit<SpeedResult, 'reading' | 'first' | 'kl'> {
   const total = times.reduce((sum, { wall }) => sum + wall, 0);
-  const [wall, cpu] = [times.map((time) => time.wall), times.map((time) => time.cpu)];
+  const [wall, cpu] = [wallOf(times), times.map((time) => time.cpu)];
   const rows = Math.max(1, report.rows);
   const share = attentionMs / total;
   return {
@@ -245,7 +268,7 @@ function resultOf(
       cacheBytes: session.cacheBytes,
     },
     peers: [...theirs].map(([name, all]) => {
-      const [theirWall, theirCpu] = [all.map((time) => time.wall), all.map((time) => time.cpu)];
+      const [theirWall, theirCpu] = [wallOf(all), all.map((time) => time.cpu)];
       const ratios = { ratio: ratioOf(theirWall, wall), cpuRatio: ratioOf(theirCpu, cpu) };
       return { name, ...spreadOf(theirWall), cpu: spreadOf(theirCpu), ...ratios };
     }),

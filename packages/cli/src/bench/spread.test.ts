@@ -1,22 +1,31 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ratioOf, spreadOf } from './spread.ts';
-import { largestStepOf } from './steps.ts';
 
 describe('spreads', () => {
-  it('are the middle, the least and the largest', () => {
-    expect(spreadOf([5, 1, 4, 2, 3])).toEqual({ median: 3, min: 1, max: 5 });
-    expect(spreadOf([2, 1])).toEqual({ median: 1, min: 1, max: 2 });
+  it('are the median and the quartiles', () => {
+    expect(spreadOf([5, 1, 4, 2, 3])).toEqual({ median: 3, low: 2, high: 4 });
+    expect(spreadOf([2])).toEqual({ median: 2, low: 2, high: 2 });
+  });
+
+  it('have at least a quarter of the numbers on either side of each quartile, in any order', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ noNaN: true, min: 0, max: 1e9 }), { minLength: 1 }), (numbers) => {
+        const { median, low, high } = spreadOf(numbers);
+        expect(spreadOf([...numbers].reverse())).toEqual({ median, low, high });
+        expect(low <= median && median <= high).toBe(true);
+        expect(4 * numbers.filter((x) => x <= low).length).toBeGreaterThanOrEqual(numbers.length);
+        expect(4 * numbers.filter((x) => x >= high).length).toBeGreaterThanOrEqual(numbers.length);
+      }),
+    );
+  });
+
+  it('do not move with one slow round of many', () => {
+    expect(spreadOf([1, 2, 3, 4, 500])).toEqual(spreadOf([1, 2, 3, 4, 5]));
   });
 
   it('of ratios are taken round by round', () => {
     // The second round was slow for both.
-    expect(ratioOf([2, 20, 3], [1, 10, 1])).toEqual({ median: 2, min: 2, max: 3 });
-  });
-});
-
-describe('the largest step', () => {
-  it('is that between neighbours, relative to the lower one', () => {
-    const bins = [10, 11, 16.5, 12].map((ms, i) => ({ from: i * 256, ms: spreadOf([ms]) }));
-    expect(largestStepOf(bins)).toEqual({ growth: 0.5, at: 512 });
+    expect(ratioOf([2, 20, 3], [1, 10, 1])).toEqual({ median: 2, low: 2, high: 3 });
   });
 });

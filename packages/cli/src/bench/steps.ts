@@ -1,15 +1,21 @@
-/** Time of a token against its position, in bins of neighbouring positions: to find where it jumps. */
-import type { Model } from '@keysieve/llm';
+/**
+ * Time of a token against its position, in bins of neighbouring positions: to find where it jumps.
+ *
+ * What else a machine does changes times by more than a bin does, and for minutes. So each bin is timed against the one
+ * before it, in turns: two sessions read the text, one as far as the one bin, one as far as the other, and decode the
+ * last tokens of their bins again and again. What counts is the ratio of the two, turn by turn.
+ */
+import type { Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
-import { type Spread, spreadOf } from './spread.ts';
+import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface StepsOptions {
   model: Model;
   attention: PolicySpec;
   /** The text, as many as the last position that is timed. */
   tokens: Int32Array;
-  /** Tokens that are timed at the end of each bin. */
-  samples: number;
+  /** Turns that two neighbouring bins are timed in. */
+  turns: number;
   signal: AbortSignal;
   onProgress(done: number, total: number): void;
 }
@@ -18,52 +24,88 @@ export interface StepsResult {
   attention: PolicySpec;
   /** Tokens of a bin. */
   bin: number;
-  /** Positions from `from` to `from + bin`, and milliseconds of a token there. */
-  bins: { from: number; ms: Spread; denseShare: number }[];
-  /** The largest growth of the median from one bin to the next, and where: .2 is a fifth more. */
-  largestStep: { growth: number; at: number };
+  /**
+   * Positions from `from` to `from + bin`, milliseconds of a token there, and how many times as long it takes as one of
+   * the bin before; null for the first.
+   */
+  bins: { from: number; ms: Spread; growth: Spread | null; denseShare: number }[];
+  /** The largest median of the growth, and where: 1.2 is a fifth more. Null where there is one bin. */
+  largestStep: { growth: number; at: number } | null;
 }
 
 const BIN = 256;
+/** Tokens at the end of a bin that are decoded in a turn. */
+const TURN = 8;
+/** Tokens that are decoded before anything is timed: the runtime compiles meanwhile. */
+const WARM_UP = 64;
 
-/** Reads the text bin by bin; the last tokens of each are decoded one by one, and timed. */
-export async function benchSteps({
-  model,
-  attention,
-  tokens,
-  samples,
-  signal,
-  onProgress,
-}: StepsOptions): Promise<StepsResult> {
-  await using session = await model.createSession({ attention, prefill: attention });
-  const bins: StepsResult['bins'] = [];
-  for (let from = 0; from + BIN <= tokens.length; from += BIN) {
-    const read = tokens.subarray(from, from + BIN - samples);
-    const options = { attention, signal };
-    for await (const _ of session.evaluate(read, { ...options, chunkTokens: BIN, sharing: true, logits: false }));
-    const times: number[] = [];
-    const next = tokens.subarray(from + BIN - samples, from + BIN);
-    let [dense, rows] = [0, 0];
-    let started = performance.now();
-    for await (const { attention: report } of session.evaluate(next, { ...options, chunkTokens: 1 })) {
-      times.push(performance.now() - started);
-      dense += report.rowsDense;
-      rows += report.rows;
-      started = performance.now();
+interface BinTimes {
+  ms: number[];
+  rowsDense: number;
+  rows: number;
+}
+
+/** Reads the text twice, and times the tokens at the end of each bin. */
+export async function benchSteps(options: StepsOptions): Promise<StepsResult> {
+  const { model, attention, tokens, turns, onProgress } = options;
+  await using even = await model.createSession({ attention, prefill: attention });
+  await using odd = await model.createSession({ attention, prefill: attention });
+  const count = Math.floor(tokens.length / BIN);
+  const times = Array.from({ length: count }, (): BinTimes => ({ ms: [], rowsDense: 0, rows: 0 }));
+  const growths: Spread[] = [];
+  if (count > 0) await warmUp(options, even);
+  for (let bin = 0; bin < count; bin++) {
+    const [session, before] = bin % 2 === 0 ? ([even, odd] as const) : ([odd, even] as const);
+    await readUpTo(options, session, (bin + 1) * BIN - TURN);
+    const found = times[bin] as BinTimes;
+    const earlier = times[bin - 1];
+    const timedBefore = earlier?.ms.length ?? 0;
+    for (let turn = 0; turn < turns; turn++) {
+      if (earlier !== undefined) await timeTurn(options, before, bin - 1, earlier);
+      await timeTurn(options, session, bin, found);
     }
-    bins.push({ from, ms: spreadOf(times), denseShare: dense / rows });
-    onProgress(from + BIN, tokens.length);
+    if (earlier !== undefined) growths.push(ratioOf(found.ms, earlier.ms.slice(timedBefore)));
+    onProgress((bin + 1) * BIN, count * BIN);
   }
+  const bins = times.map(({ ms, rows, rowsDense }, bin) => {
+    return { from: bin * BIN, ms: spreadOf(ms), growth: growths[bin - 1] ?? null, denseShare: rowsDense / rows };
+  });
   return { attention, bin: BIN, bins, largestStep: largestStepOf(bins) };
 }
 
-export function largestStepOf(bins: readonly { from: number; ms: Spread }[]): StepsResult['largestStep'] {
-  let largest = { growth: Number.NEGATIVE_INFINITY, at: 0 };
-  for (const [i, { from, ms }] of bins.entries()) {
-    const before = bins[i - 1];
-    if (before === undefined) continue;
-    const growth = ms.median / before.ms.median - 1;
-    if (growth > largest.growth) largest = { growth, at: from };
+export function largestStepOf(bins: readonly { from: number; growth: Spread | null }[]): StepsResult['largestStep'] {
+  let largest: StepsResult['largestStep'] = null;
+  for (const { from, growth } of bins) {
+    if (growth !== null && growth.median > (largest?.growth ?? 0)) largest = { growth: growth.median, at: from };
   }
   return largest;
+}
+
+async function readUpTo({ attention, tokens, signal }: StepsOptions, session: Session, end: number): Promise<void> {
+  const options = { attention, chunkTokens: 2 * BIN, sharing: true, logits: false, signal };
+  for await (const _ of session.evaluate(tokens.subarray(session.tokens.length, end), options));
+}
+
+/** Decodes the last tokens of a bin, and forgets them again. */
+async function timeTurn(
+  { attention, tokens, signal }: StepsOptions,
+  session: Session,
+  bin: number,
+  found: BinTimes,
+): Promise<void> {
+  const end = (bin + 1) * BIN;
+  const next = tokens.subarray(end - TURN, end);
+  let started = performance.now();
+  for await (const { attention: report } of session.evaluate(next, { attention, chunkTokens: 1, signal })) {
+    found.ms.push(performance.now() - started);
+    found.rowsDense += report.rowsDense;
+    found.rows += report.rows;
+    started = performance.now();
+  }
+  session.truncate(end - TURN);
+}
+
+async function warmUp({ attention, tokens, signal }: StepsOptions, session: Session): Promise<void> {
+  for await (const _ of session.evaluate(tokens.subarray(0, WARM_UP), { attention, chunkTokens: 1, signal }));
+  session.truncate(0);
 }

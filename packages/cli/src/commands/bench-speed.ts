@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { loadPeer, PEERS, type Peer } from '../bench/peer.ts';
-import { benchDecode, benchPrefill, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
+import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
 import { speedTable } from '../bench/speed-table.ts';
 import { showLoading } from '../loading.ts';
 import {
@@ -65,7 +65,14 @@ function speedCommand(bench: Bench, description: string): Command {
       [2048],
     )
     .option('--offset <count>', 'tokens of the text to leave out at its beginning', wholeNumber, 0)
-    .option('--steps <count>', 'tokens behind the context that are decoded', positiveInteger, 32)
+    .option(
+      '--steps <count>',
+      bench === 'decode'
+        ? `tokens that are timed, behind ${FIRST_TOKENS} that are timed on their own`
+        : 'tokens behind the context that are compared with dense attention',
+      positiveInteger,
+      bench === 'decode' ? 128 : 32,
+    )
     .addOption(
       new Option('--peer <name>', `${Object.keys(PEERS).join(' or ')}; may be given again`)
         .argParser(collect)
@@ -82,7 +89,8 @@ function speedCommand(bench: Bench, description: string): Command {
 
 async function run(bench: Bench, options: Options): Promise<void> {
   const { tokens: lengths, steps } = options;
-  const room = Math.max(...lengths) + steps + 1;
+  const decoded = (bench === 'decode' ? FIRST_TOKENS : 0) + steps;
+  const room = Math.max(...lengths) + decoded + 1;
   const { signal, release } = abortOnInterrupt();
   const peers = new Map<string, Peer>();
   try {

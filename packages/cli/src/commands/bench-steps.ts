@@ -1,8 +1,8 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
 import { Command } from 'commander';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
-import { formatSpread } from '../bench/spread.ts';
 import { benchSteps, type StepsResult } from '../bench/steps.ts';
+import { describeLargest, stepsTable } from '../bench/steps-table.ts';
 import {
   type AttentionOptions,
   addAttentionOptions,
@@ -13,13 +13,13 @@ import {
   positiveInteger,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
-import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
+import { abortOnInterrupt, createProgress } from '../terminal.ts';
 import { loadForBench, takeTokens } from './bench-speed.ts';
 
 interface StepsCommandOptions extends ModelOptions, AttentionOptions {
   text: string;
   tokens: number;
-  samples: number;
+  turns: number;
   json?: boolean;
 }
 
@@ -36,7 +36,7 @@ export function stepsCommand(): Command {
   command
     .requiredOption('--text <file>', 'the text')
     .option('--tokens <count>', 'the last position', positiveInteger, 16_384)
-    .option('--samples <count>', 'tokens of each bin that are decoded and timed', positiveInteger, 16);
+    .option('--turns <count>', 'times that neighbouring bins are timed in turn, 8 tokens each', positiveInteger, 6);
   addAttentionOptions(command);
   addModelOptions(command);
   addJsonOption(command);
@@ -51,7 +51,7 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
     await using _ = model;
     const tokens = takeTokens(model.tokenizer.encode(text), { text: options.text, offset: 0 }, options.tokens);
     const result = await benchSteps({
-      ...{ model, attention: attentionSpec(options), tokens, samples: options.samples, signal },
+      ...{ model, attention: attentionSpec(options), tokens, turns: options.turns, signal },
       onProgress: (done, total) => progress.update(done, total),
     });
     progress.stop();
@@ -64,12 +64,7 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
   }
 }
 
-function describeSteps({ bins, largestStep }: StepsResult): string {
-  const rows = bins.map(({ from, ms, denseShare }) => [
-    formatCount(from),
-    formatSpread(ms, 1),
-    formatShare(denseShare),
-  ]);
-  const { growth, at } = largestStep;
-  return `${formatTable(['from', 'ms a token', 'heads dense'], rows)}\nlargest step: ${formatShare(growth)} at ${formatCount(at)}`;
+function describeSteps(result: StepsResult): string {
+  const { names, rows } = stepsTable(result);
+  return `${formatTable(names, rows)}\n${describeLargest(result)}`;
 }

@@ -2,15 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import {
-  benchAttention,
-  benchQuantised,
-  type PolicyResult,
-  type QuantisedResult,
-  type Spread,
-} from '../bench/attention.ts';
+import { benchAttention, benchQuantised, type PolicyResult, type QuantisedResult } from '../bench/attention.ts';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { benchScaling, type ScalingResult } from '../bench/scaling.ts';
+import { formatSpread } from '../bench/spread.ts';
 import { readCapture } from '../captures/capture.ts';
 import {
   addJsonOption,
@@ -118,8 +113,8 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
     formatCount(summary.keysCoded),
     summary.bytesPerKey.toFixed(1),
     String(summary.violations),
-    formatSpread(summary.speedup.f32),
-    formatSpread(summary.speedup.f16),
+    formatSpread(summary.speedup.f32, 2),
+    formatSpread(summary.speedup.f16, 2),
     summary.calibration === null
       ? 'certified'
       : `${summary.calibration.ratio.toFixed(2)}, ${formatShare(summary.calibration.withinTwice)}`,
@@ -220,9 +215,9 @@ function describeScaling(report: ScalingReport): string {
   const rows = lengths.map(({ n, ms, operators, speedup, ...row }) => [
     formatCount(n),
     ...[ms.policy, ms.f16, ms.f32, ...Object.values(operators)].map(({ median }) => median.toFixed(3)),
-    formatSpread(speedup.f16),
-    formatSpread(speedup.f32),
-    formatSpread(speedup.onnx),
+    formatSpread(speedup.f16, 2),
+    formatSpread(speedup.f32, 2),
+    formatSpread(speedup.onnx, 2),
     formatCount(row.keysRead),
     formatCount(row.keysCoded),
     row.bytesPerKey.toFixed(1),
@@ -237,6 +232,3 @@ function describeScaling(report: ScalingReport): string {
         ];
   return [`${what}; ${where}`, formatTable(names, rows), ...fitted].join('\n');
 }
-
-const formatSpread = ({ median, low, high }: Spread): string =>
-  `${median.toFixed(2)}x (${low.toFixed(2)} to ${high.toFixed(2)})`;
