@@ -3,7 +3,7 @@
  * what its weights take in memory against what is predicted. Wall-clock times are least and median of the rounds;
  * processor times, which other work on the machine disturbs less, are the least.
  *
- *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision exact,fast] [--threads 2]
+ *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision exact,fast,fastest] [--threads 2]
  *     [--chunks 128,512] [--rounds 5] [--cache FOLDER]
  */
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { startClock } from '../../packages/cli/src/bench/clock.ts';
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
-    precision: { type: 'string', default: 'exact,fast' },
+    precision: { type: 'string', default: 'exact,fast,fastest' },
     threads: { type: 'string', default: '2' },
     chunks: { type: 'string', default: '128,512' },
     rounds: { type: 'string', default: '5' },
@@ -67,7 +67,7 @@ async function settle(): Promise<ReturnType<typeof resident>> {
   return resident();
 }
 
-async function report(path: string, precision: 'exact' | 'fast'): Promise<void> {
+async function report(path: string, precision: 'exact' | 'fast' | 'fastest'): Promise<void> {
   const threads = Number(values.threads);
   await using gguf = await openGguf(path);
   const { memory } = inspectDenseModel(gguf, precision);
@@ -105,4 +105,5 @@ function growth(before: ReturnType<typeof resident>, after: ReturnType<typeof re
   return `${anonymous.toFixed(0)} MiB and ${(after.all - before.all - anonymous).toFixed(0)} of files`;
 }
 
-for (const precision of values.precision.split(',')) await report(values.model, precision as 'exact' | 'fast');
+for (const precision of values.precision.split(','))
+  await report(values.model, precision as 'exact' | 'fast' | 'fastest');

@@ -18,7 +18,7 @@ import { DEFAULT_TOTAL, lawOption } from './law-budgets.ts';
 export interface ModelOptions {
   model: string;
   context?: number;
-  precision?: 'exact' | 'fast';
+  precision?: 'exact' | 'fast' | 'fastest';
   threads?: number;
 }
 
@@ -37,9 +37,9 @@ export function addModelOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <precision>',
-        'of the dense layers: exact (float32) or fast (8-bit activations); default: fast, where its KL to exact is ' +
-          'below .005 on the model',
-      ).choices(['exact', 'fast']),
+        'of the dense layers: exact (float32), fast (8-bit activations) or fastest (8-bit weights, too, to read a ' +
+          'prompt); default: the fastest whose KL to exact is below .005 on the model',
+      ).choices(['exact', 'fast', 'fastest']),
     )
     .option('--threads <count>', 'threads (default: all cores)', positiveInteger);
 }

@@ -105,7 +105,7 @@ function describe({ name, path, config, context, weights, memory, precision, att
       'precision',
       precision.reason === 'asked for'
         ? `${precision.chosen}, as asked for`
-        : `${precision.chosen}: KL of fast to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
+        : `${precision.chosen}: the KL of ${precision.chosen === 'exact' ? 'fast' : precision.chosen} to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
     ],
     ['attention', describeAttention(attention)],
     ...(law === undefined ? [] : [['law', describeLaw(law)] as [string, string]]),

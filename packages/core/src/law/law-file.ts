@@ -171,7 +171,7 @@ export interface LawSettings {
   /** Sampled positions for each length and text. */
   samples: number;
   seed: number;
-  precision: 'exact' | 'fast';
+  precision: 'exact' | 'fast' | 'fastest';
   cachePrecision: 'f16' | 'f32';
   /** Tokens of context at which the session was made; past what the model was trained for, RoPE is stretched. */
   context: number;

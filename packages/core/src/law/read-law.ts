@@ -108,7 +108,7 @@ const LAW: Fields = {
   texts: list(object({ name: text, hash: text, tokens: size }), 1),
   settings: object({
     ...{ tokens: size, samples: size, seed: count, context: size, policy: text },
-    precision: oneOf(['exact', 'fast']),
+    precision: oneOf(['exact', 'fast', 'fastest']),
     cachePrecision: oneOf(['f16', 'f32']),
   }),
   lengths: ascending,

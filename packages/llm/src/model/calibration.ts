@@ -1,26 +1,28 @@
 /**
- * Remembers, in the cache folder, how far a model's fast predictions are from its exact ones: measuring takes seconds.
+ * Remembers, in the cache folder, how far a model's predictions are from its exact ones: measuring takes seconds.
  */
 import { join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
-import { cacheFolderPath, hashTensors, keepJson, readJson } from '../onnx/index.ts';
+import { cacheFolderPath, hashTensors, keepJson, type Precision, readJson } from '../onnx/index.ts';
 
 export interface Calibration {
-  /** Mean KL divergence of `fast` from `exact`, in nats. */
+  /** Mean KL divergence of the precision from `exact`, in nats. */
   kl: number;
   /** Tokens that it was measured on. */
   tokens: number;
 }
 
 /** Part of the name of every calibration: raise it when other segments are built of the same file. */
-const version = 1;
+const version = 2;
 
 /** What was measured on a file's content before, or undefined. */
 export async function readCalibration(
   gguf: GgufFile,
+  precision: Precision,
   cacheFolder: string | undefined,
 ): Promise<Calibration | undefined> {
-  const { kl, tokens } = ((await readJson(await calibrationPath(gguf, cacheFolder))) ?? {}) as Partial<Calibration>;
+  const path = await calibrationPath(gguf, precision, cacheFolder);
+  const { kl, tokens } = ((await readJson(path)) ?? {}) as Partial<Calibration>;
   if (!(Number.isFinite(kl) && (kl as number) >= 0)) return undefined;
   return Number.isSafeInteger(tokens) && (tokens as number) > 0 ? ({ kl, tokens } as Calibration) : undefined;
 }
@@ -28,13 +30,14 @@ export async function readCalibration(
 /** Keeps a measurement. Where the folder cannot be written it is lost, and will be made again. */
 export async function writeCalibration(
   gguf: GgufFile,
+  precision: Precision,
   cacheFolder: string | undefined,
   calibration: Calibration,
 ): Promise<void> {
-  await keepJson(await calibrationPath(gguf, cacheFolder), calibration);
+  await keepJson(await calibrationPath(gguf, precision, cacheFolder), calibration);
 }
 
-async function calibrationPath(gguf: GgufFile, cacheFolder: string | undefined): Promise<string> {
+async function calibrationPath(gguf: GgufFile, precision: Precision, cacheFolder: string | undefined): Promise<string> {
   const content = await hashTensors(gguf, {});
-  return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${version}.json`);
+  return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${precision}-${version}.json`);
 }

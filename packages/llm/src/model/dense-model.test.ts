@@ -93,6 +93,27 @@ describe('a dense model', () => {
     },
   );
 
+  it.each(['Q4_1', 'Q6_K'] as const satisfies GgmlType[])(
+    'is near the reference where many rows meet 8-bit weights: %s',
+    async (type) => {
+      const metadata = { 'llama.context_length': { type: 'u32', value: 200 } } as const;
+      const options = { matrices: type, embedding: 'Q8_0', metadata } as const;
+      const tokens = Int32Array.from({ length: 140 }, (_, i) => (i * 37) % vocabulary);
+      await withModel({ ...options, load: { precision: 'fastest' } }, async ({ model, reference }) => {
+        const logits = await model.forward(tokens, 0, naiveAttention(model.config), { logits: 'all' });
+        for (const [row, expected] of (await reference(tokens)).entries()) {
+          const scale = Math.max(...expected.map(Math.abs));
+          expect(largestDifference(rowOf(logits, row), expected)).toBeLessThan(0.05 * scale);
+        }
+        // A few rows are as they are with 8-bit activations alone.
+        const few = await model.forward(prompt, 0, naiveAttention(model.config));
+        await withModel({ ...options, load: { precision: 'fast' } }, async (fast) => {
+          expect(few).toEqual(await fast.model.forward(prompt, 0, naiveAttention(model.config)));
+        });
+      });
+    },
+  );
+
   it('runs the embedded model', async () => {
     await withModel({ path: nano }, async ({ model, reference }) => {
       const tokens = Int32Array.from(new TextEncoder().encode('The number of amber fox is 48213. The'));
@@ -302,5 +323,12 @@ describe('inspectDenseModel', () => {
     expect(memory.packed).toBe(blocks * (16 + 4 + 4 + 4) + headBlocks * (32 + 4 + 4));
     // Scales; the embedding's table; the norms' gains.
     expect(memory.mapped).toBe(blocks * 4 + headBlocks * (32 + 4) + 5 * 256 * 4);
+    // A byte for each weight, and a scale for each row; what follows the last attention is run for few rows only.
+    const bytes = 2 * (256 * 256 + 2 * 256 * 128) + 256 * 256 + 3 * 256 * 512;
+    const scales = 4 * (2 * (256 + 2 * 128) + 256 + 2 * 512 + 256);
+    const fastest = inspectDenseModel(gguf, 'fastest').memory;
+    expect(fastest.packed).toBe(memory.packed + bytes);
+    expect(fastest.mapped).toBe(memory.mapped + scales);
+    expect(fastest.segments).toBe((memory.segments / 3) * 5);
   });
 });

@@ -21,7 +21,7 @@ import { architectureOf } from './architectures/index.ts';
 import type { ModelConfig } from './config.ts';
 import { checkPositiveInteger, checkTokens, requireFiniteLogits } from './forward-checks.ts';
 import { createRope, type Rope, type Rotations } from './rope.ts';
-import { type RowInputs, type RowOutputs, runRows } from './row-blocks.ts';
+import { type RowInputs, type RowOutputs, runRows, type SegmentPair } from './row-blocks.ts';
 
 /** What the attention of one layer gets. The next layer's may lie in the same arrays: copy what is to be kept. */
 export interface Projections {
@@ -77,7 +77,10 @@ export interface DenseModelProgress {
 }
 
 export interface DenseModelOptions {
-  /** `exact` computes in float32; `fast` rounds activations to 8 bits before they meet quantised weights. */
+  /**
+   * `exact` computes in float32; `fast` rounds activations to 8 bits before they meet quantised weights; `fastest`
+   * rounds those weights to 8 bits, too, for many tokens at once.
+   */
   precision: Precision;
   /** Threads of ONNX Runtime. Default: one for each core. */
   threads?: number;
@@ -107,18 +110,23 @@ export async function loadDenseModel(gguf: GgufFile, options: DenseModelOptions)
   const graphs = architecture.buildGraphs(gguf, config, precision);
   const rope = createRope(config, context, await readRopeFactors(gguf, graphs));
   const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, onProgress, signal });
-  const segments: Segment[] = [];
+  const all = [...graphs.segments, ...graphs.wide];
+  const loaded: Segment[] = [];
   try {
-    for (const graph of graphs.segments) {
+    for (const graph of all) {
       throwIfAborted(signal);
-      segments.push(await loadSegment(graph, { folder: weights.folder, threads }));
-      onProgress?.({ phase: 'load', done: segments.length, total: graphs.segments.length });
+      loaded.push(await loadSegment(graph, { folder: weights.folder, threads }));
+      onProgress?.({ phase: 'load', done: loaded.length, total: all.length });
     }
   } catch (error) {
-    await releaseAll(segments, weights);
+    await releaseAll(loaded, weights);
     throw error;
   }
-  return createDenseModel({ config, precision, context, rope, segments, weights });
+  const segments = graphs.segments.map((_, at): SegmentPair => {
+    return { few: loaded[at] as Segment, many: loaded[graphs.segments.length + at] };
+  });
+  const release = () => releaseAll(loaded, weights);
+  return createDenseModel({ config, precision, context, rope, segments, release });
 }
 
 /** What a model's weights will take, from its header alone. Throws as `loadDenseModel` does. */
@@ -128,8 +136,8 @@ export function inspectDenseModel(
 ): { config: ModelConfig; memory: WeightsMemory } {
   const architecture = architectureOf(gguf);
   const config = architecture.readConfig(gguf);
-  const { weights, segments } = architecture.buildGraphs(gguf, config, precision);
-  return { config, memory: weightsMemory(weights, precision, segments.length) };
+  const { weights, segments, wide } = architecture.buildGraphs(gguf, config, precision);
+  return { config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
 }
 
 async function readRopeFactors(gguf: GgufFile, { ropeFactors }: DecoderGraphs): Promise<Float32Array | undefined> {
@@ -142,11 +150,11 @@ interface Parts {
   context: number;
   rope: Rope;
   /** Layers + 1. */
-  segments: readonly Segment[];
-  weights: PreparedWeights;
+  segments: readonly SegmentPair[];
+  release(): Promise<void>;
 }
 
-function createDenseModel({ config, precision, context, rope, segments, weights }: Parts): DenseModel {
+function createDenseModel({ config, precision, context, rope, segments, release }: Parts): DenseModel {
   const { layers, hiddenSize, heads, headDim, vocabularySize } = config;
   let disposed = false;
 
@@ -162,7 +170,7 @@ function createDenseModel({ config, precision, context, rope, segments, weights 
     const outputs: RowOutputs = {};
     const run = async (at: number, from: number, inputs: RowInputs) => {
       try {
-        await runRows(segments[at] as Segment, { from, to: count }, inputs, outputs, () => throwIfAborted(signal));
+        await runRows(segments[at] as SegmentPair, { from, to: count }, inputs, outputs, () => throwIfAborted(signal));
       } catch (error) {
         // Disposing takes the segments away from passes that are at work.
         throw disposed ? disposedError() : error;
@@ -204,7 +212,7 @@ function createDenseModel({ config, precision, context, rope, segments, weights 
   async function dispose(): Promise<void> {
     if (disposed) return;
     disposed = true;
-    await releaseAll(segments, weights);
+    await release();
   }
 
   return { config, precision, context, forward, dispose, [Symbol.asyncDispose]: dispose };

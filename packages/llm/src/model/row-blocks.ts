@@ -10,6 +10,15 @@ import type { Segment, SegmentInputs } from '../onnx/index.ts';
  */
 const blockRows = 128;
 
+/** From so many rows on, a segment for many is faster (measured: twice as fast at 16 rows, as fast at 4). */
+const fewestOfMany = 16;
+
+/** A segment, and the one that does the same for many rows at once, where there is one. */
+export interface SegmentPair {
+  few: Segment;
+  many: Segment | undefined;
+}
+
 /** Inputs of rows `from` to `to` of a chunk. */
 export type RowInputs = (from: number, to: number) => SegmentInputs;
 
@@ -21,7 +30,7 @@ export type RowOutputs = Record<string, Float32Array>;
  * a pass over many layers allocates once. `beforeBlock` may throw to stop.
  */
 export async function runRows(
-  segment: Segment,
+  { few, many }: SegmentPair,
   { from, to }: { from: number; to: number },
   inputs: RowInputs,
   outputs: RowOutputs,
@@ -30,6 +39,7 @@ export async function runRows(
   for (let start = from; start < to; start += blockRows) {
     beforeBlock();
     const end = Math.min(start + blockRows, to);
+    const segment = end - start < fewestOfMany ? few : (many ?? few);
     const parts = await segment.run(inputs(start, end));
     for (const [role, part] of Object.entries(parts)) {
       if (end - start === to - from) outputs[role] = part;

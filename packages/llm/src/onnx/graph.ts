@@ -128,6 +128,30 @@ export class Graph {
     return name;
   }
 
+  /** A tensor of floats inside the graph, by a name that no other tensor has. */
+  floats(name: string, shape: readonly number[], values: Float32Array): Value {
+    this.#tensors.set(name, {
+      name,
+      dataType: elementTypes.float32,
+      dims: shape.map(BigInt),
+      floatData: [...values],
+    });
+    return name;
+  }
+
+  /** Bytes inside the graph, all of one value: a single one, or `count` in one dimension. */
+  bytes(value: number, count?: number): Value {
+    const name = `bytes_${value}_${count ?? ''}`;
+    const dims = count === undefined ? [] : [BigInt(count)];
+    this.#tensors.set(name, {
+      name,
+      dataType: elementTypes.uint8,
+      dims,
+      rawData: new Uint8Array(count ?? 1).fill(value),
+    });
+    return name;
+  }
+
   /** A tensor of the weights file. */
   external(type: ElementType, shape: readonly number[], { offset, byteLength }: ExternalData): Value {
     const name = `weights_${offset}_${shape.join('_')}`;

@@ -9,7 +9,7 @@ export {
 } from './dense-operator.ts';
 export { Graph, type Value, weightsFileName } from './graph.ts';
 export { keepJson, readJson } from './kept-json.ts';
-export { type MatrixForm, type Precision, supportedTensorTypes } from './matrix-form.ts';
+export { type MatrixForm, type Precision, type RowCount, supportedTensorTypes } from './matrix-form.ts';
 export { type Linear, linear, lookUp, type SegmentBuilder, vector } from './matrix-ops.ts';
 export { type WeightsMemory, weightsMemory } from './memory.ts';
 export { floatTensor, integerTensor, loadSegment, type Segment, type SegmentInputs } from './runtime.ts';

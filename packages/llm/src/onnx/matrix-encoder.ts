@@ -2,6 +2,7 @@
 import { dequantize, type GgmlType } from '../gguf/index.ts';
 import { type BlockCodes, readBlockCodes } from './block-codes.ts';
 import { type BlockForm, lowerZeroBytes, type MatrixForm } from './matrix-form.ts';
+import { encodeRowCodes } from './row-codes.ts';
 
 /**
  * The planes (in the order of `planesOf`) of `rows` rows of `rowLength` values, whose bytes in the file are `bytes`.
@@ -18,6 +19,10 @@ export function encodeRows(
     if (!form.split) return [form.bits === 4 ? packNibbles(codes, 0) : codes, ...tail];
     const lowerZeros = new Uint8Array(rows * lowerZeroBytes(form, rowLength));
     return [packNibbles(codes, 4), packNibbles(codes, 0), lowerZeros, ...tail];
+  }
+  if (form.kind === 'rows') {
+    const { codes, scales } = encodeRowCodes(dequantize(type, bytes), rowLength);
+    return [codes, bytesOf(scales)];
   }
   // GGUF's halves are ONNX's.
   return form.element === 'float16' ? [bytes] : [bytesOf(dequantize(type, bytes))];

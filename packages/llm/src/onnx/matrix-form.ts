@@ -6,8 +6,14 @@
 import { llmError } from '../errors.ts';
 import type { GgmlType, GgufTensor } from '../gguf/index.ts';
 
-/** Of the dense layers: `exact` computes in float32, `fast` rounds activations to 8 bits. */
-export type Precision = 'exact' | 'fast';
+/**
+ * Of the dense layers: `exact` computes in float32, `fast` rounds activations to 8 bits, and `fastest`, where many rows
+ * are multiplied at once, weights too.
+ */
+export type Precision = 'exact' | 'fast' | 'fastest';
+
+/** Whether a product is made for one row at a time, or for many at once. */
+export type RowCount = 'few' | 'many';
 
 /**
  * A weight is scale * (code - zero) + offset, with one scale and one offset for each block of a row; `zero` is 8 for
@@ -32,7 +38,12 @@ export interface FloatForm {
   readonly element: 'float32' | 'float16';
 }
 
-export type MatrixForm = BlockForm | FloatForm;
+/** Rotated rows in 8-bit codes, with one scale each: see `row-codes.ts`. */
+export interface RowForm {
+  readonly kind: 'rows';
+}
+
+export type MatrixForm = BlockForm | FloatForm | RowForm;
 
 /** What a row of one plane is made of. */
 export type PlaneName = 'values' | 'codes' | 'upperCodes' | 'lowerCodes' | 'lowerZeros' | 'scales' | 'offsets';
@@ -65,8 +76,9 @@ const floatTypes: readonly GgmlType[] = ['F32', 'F16', 'BF16'];
 export const supportedTensorTypes: readonly GgmlType[] = [...floatTypes, ...(Object.keys(blocksOf) as GgmlType[])];
 
 /** The form of a matrix that activations are multiplied by. Floats become float32: there are no faster products. */
-export function productForm(tensor: GgufTensor, precision: Precision): MatrixForm {
+export function productForm(tensor: GgufTensor, precision: Precision, rows: RowCount = 'few'): MatrixForm {
   const blocks = blocksOf[tensor.type];
+  if (blocks !== undefined && precision === 'fastest' && rows === 'many') return { kind: 'rows' };
   if (blocks !== undefined) return { kind: 'blocks', ...blocks, split: blocks.bits === 8 && precision === 'exact' };
   return floatForm(tensor, 'float32');
 }
@@ -93,6 +105,12 @@ export function planesOf(form: MatrixForm, rowLength: number): readonly Plane[] 
   if (form.kind === 'floats') {
     return [{ name: 'values', bytesPerRow: rowLength * (form.element === 'float32' ? 4 : 2) }];
   }
+  if (form.kind === 'rows') {
+    return [
+      { name: 'codes', bytesPerRow: rowLength },
+      { name: 'scales', bytesPerRow: Float32Array.BYTES_PER_ELEMENT },
+    ];
+  }
   const perBlock = (rowLength / form.blockSize) * Float32Array.BYTES_PER_ELEMENT;
   const codes: Plane[] = form.split
     ? [
@@ -113,5 +131,6 @@ export function lowerZeroBytes({ blockSize }: BlockForm, rowLength: number): num
 /** Equal for equal forms. */
 export function formKey(form: MatrixForm): string {
   if (form.kind === 'floats') return form.element;
+  if (form.kind === 'rows') return 'rows';
   return `${form.bits}x${form.blockSize}${form.offsets ? '+offsets' : ''}${form.split ? ' split' : ''}`;
 }

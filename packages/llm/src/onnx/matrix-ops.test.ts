@@ -9,6 +9,8 @@ import { dequantize, type GgmlType, type GgufFile, type GgufTensor, openGguf } f
 import { Graph } from './graph.ts';
 import { type Precision, supportedTensorTypes } from './matrix-form.ts';
 import { linear, lookUp, type SegmentBuilder, vector } from './matrix-ops.ts';
+import { rotate, rotatedPart } from './rotation.ts';
+import { LARGEST_CODE } from './row-codes.ts';
 import { floatTensor, integerTensor, loadSegment, type SegmentInputs } from './runtime.ts';
 import { prepareWeights } from './segment-cache.ts';
 import { WeightsPlan } from './weights-plan.ts';
@@ -63,6 +65,21 @@ function relativeError(found: Float32Array, expected: Float64Array): number {
   return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - (found[i] as number))), 0) / largest;
 }
 
+/** Length of a row, and the step that its values are rounded to. */
+interface Rounding {
+  length: number;
+  step: number;
+}
+
+function roundingsOf(matrix: Float32Array): Rounding[] {
+  const rotated = matrix.slice();
+  rotate(rotated, rotatedPart(rowLength));
+  return Array.from({ length: matrix.length / rowLength }, (_, row) => {
+    const values = [...rotated.subarray(row * rowLength, (row + 1) * rowLength)];
+    return { length: Math.hypot(...values), step: Math.max(...values.map(Math.abs)) / LARGEST_CODE };
+  });
+}
+
 function linearGraph(
   builder: SegmentBuilder,
   tensors: readonly GgufTensor[],
@@ -97,6 +114,44 @@ describe('linear', () => {
           tolerance[precision],
         );
       });
+    });
+  });
+
+  it.each(supportedTensorTypes)(
+    '%s: many rows, fastest, are off by no more than two roundings explain',
+    async (type) => {
+      await withTensors([randomTensor(createRandom(1), 'a', type, [rowLength, 48])], async (rig) => {
+        const [y] = await rig.run('fastest', inputs, (builder) =>
+          linearGraph({ ...builder, rows: 'many' }, [rig.tensor('a')]),
+        );
+        const weights = await valuesOf(rig, 'a');
+        const [ofX, ofWeights] = [roundingsOf(x), roundingsOf(weights)];
+        for (const [i, expected] of product(x, weights).entries()) {
+          const [a, b] = [ofX[Math.floor(i / 48)], ofWeights[i % 48]] as [Rounding, Rounding];
+          // Each rounding is off by a step / sqrt 12, in a direction of its own: six standard deviations of their sum.
+          const deviation = Math.hypot(a.length * b.step, b.length * a.step) / Math.sqrt(12);
+          expect(Math.abs((y?.[i] as number) - expected)).toBeLessThan(6 * deviation);
+        }
+      });
+    },
+  );
+
+  it('adds up the largest codes there are, many rows, fastest', async () => {
+    // One value in each part of 64: rotated, all are as large as the largest. Blocks have 32 codes and a half's 1.
+    const data = new Uint8Array((rowLength / 32) * 34);
+    for (let block = 0; block < rowLength / 32; block++) {
+      data.set([0x00, 0x3c, block % 2 === 0 ? 127 : 0], block * 34);
+    }
+    const spikes = Float32Array.from({ length: rowLength }, (_, i) => (i % 64 === 0 ? 1 : 0));
+    await withTensors([{ name: 'a', type: 'Q8_0', dimensions: [rowLength, 1], data }], async (rig) => {
+      const [y] = await rig.run(
+        'fastest',
+        { x: floatTensor(Float32Array.from([...spikes, ...spikes.map((s) => -s)]), [2, rowLength]) },
+        (builder) => linearGraph({ ...builder, rows: 'many' }, [rig.tensor('a')]),
+      );
+      const sum = (127 * rowLength) / 64;
+      expect(y?.[0]).toBeCloseTo(sum, 2);
+      expect(y?.[1]).toBeCloseTo(-sum, 2);
     });
   });
 

@@ -4,6 +4,8 @@
  * Blocks with offsets are two products: x . (scale (code - zero) + offset) = MatMulNBits(x) + sums of x over each
  * block . offsets. A floating-point zero point would say the same, but ONNX Runtime then decodes the whole matrix on
  * every call. Split 8-bit codes are two products, too: 16 x . upper nibbles + x . lower nibbles.
+ *
+ * Rows of 8-bit codes are multiplied as bytes by activations that are rotated and rounded row by row, too.
  */
 import type { GgufTensor } from '../gguf/index.ts';
 import { type ElementType, float32Type, type Graph, type Value } from './graph.ts';
@@ -14,8 +16,11 @@ import {
   type PlaneName,
   type Precision,
   productForm,
+  type RowCount,
   tableForm,
 } from './matrix-form.ts';
+import { rotatedPart, rotationMatrix } from './rotation.ts';
+import { LARGEST_CODE, ZERO_CODE } from './row-codes.ts';
 import { type PlacedMatrix, rowLengthOf, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** What the nodes of one segment are built with. */
@@ -23,6 +28,8 @@ export interface SegmentBuilder {
   readonly graph: Graph;
   readonly weights: WeightsPlan;
   readonly precision: Precision;
+  /** How many rows its products are made for. Default: few. */
+  readonly rows?: RowCount;
 }
 
 /** A matrix, and what is added to its products where the architecture has biases. */
@@ -46,14 +53,14 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
   return groups.flatMap((group) => fusedLinear(builder, x, group));
 }
 
-function sameForm({ precision }: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
-  return formKey(productForm(a, precision)) === formKey(productForm(b, precision));
+function sameForm({ precision, rows }: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
+  return formKey(productForm(a, precision, rows)) === formKey(productForm(b, precision, rows));
 }
 
 function fusedLinear(builder: SegmentBuilder, x: Value, group: readonly Linear[]): Value[] {
-  const { graph, weights, precision } = builder;
+  const { graph, weights, precision, rows } = builder;
   const tensors = group.map(({ weight }) => weight);
-  const form = productForm(tensors[0] as GgufTensor, precision);
+  const form = productForm(tensors[0] as GgufTensor, precision, rows);
   const fused = product(builder, x, weights.place(tensors, form, 'product'));
   const parts =
     group.length === 1
@@ -72,6 +79,7 @@ function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedM
     const values = plane(graph, matrix, 'values', 'float32', [rows, rowLength]);
     return graph.node('Gemm', [x, values], { attributes: { transB: 1 } });
   }
+  if (form.kind === 'rows') return byteProduct(graph, x, matrix);
   const ofCodes = form.split ? splitProduct(graph, x, matrix, form) : wholeProduct(graph, x, matrix, form, precision);
   if (!form.offsets) return ofCodes;
   const offsets = plane(graph, matrix, 'offsets', 'float32', [rows, rowLength / form.blockSize]);
@@ -84,9 +92,50 @@ function wholeProduct(graph: Graph, x: Value, matrix: PlacedMatrix, form: BlockF
     codes: codesOf(graph, matrix, 'codes', form.blockSize, form.bits),
     bits: form.bits,
     blockSize: form.blockSize,
-    accuracyLevel: precision === 'fast' ? eightBitActivations : float32Activations,
+    accuracyLevel: precision === 'exact' ? float32Activations : eightBitActivations,
   });
 }
+
+/** x . rows = its scales * (its bytes . codes * scales of the rows) */
+function byteProduct(graph: Graph, x: Value, matrix: PlacedMatrix): Value {
+  const { rows, rowLength } = matrix;
+  const { bytes, scales } = rotatedBytes(graph, x, rowLength);
+  const codes = plane(graph, matrix, 'codes', 'uint8', [rows, rowLength]);
+  const scalesOfRows = plane(graph, matrix, 'scales', 'float32', [rows]);
+  const [one, zero] = [graph.scalar(1), graph.bytes(ZERO_CODE)];
+  const product = graph.node('QGemm', [bytes, one, zero, codes, scalesOfRows, graph.bytes(ZERO_CODE, rows)], {
+    domain: 'com.microsoft',
+    attributes: { transB: 1 },
+  });
+  return graph.node('Mul', [product, scales]);
+}
+
+/** x (tokens, row length), rotated and rounded: bytes of the same shape, and scales (tokens, 1) */
+function rotatedBytes(graph: Graph, x: Value, rowLength: number): { bytes: Value; scales: Value } {
+  const part = rotatedPart(rowLength);
+  const rotated = graph.once(`rotated ${x}`, () => {
+    const matrix = graph.floats(`rotation_${part}`, [part, part], rotationMatrix(part));
+    const parts = graph.node('Reshape', [x, graph.integers([-1, part])]);
+    return graph.node('Reshape', [graph.node('MatMul', [parts, matrix]), graph.integers([-1, rowLength])]);
+  });
+  const scales = graph.once(`scales of ${rotated}`, () => {
+    const extreme = (operator: string) =>
+      graph.node(operator, [rotated, graph.integers([-1])], { attributes: { keepdims: 1 } });
+    const largest = graph.node('Max', [
+      ...[extreme('ReduceMax'), graph.node('Neg', [extreme('ReduceMin')])],
+      // A row of zeros has a scale, too.
+      graph.scalar(SMALLEST_ACTIVATION),
+    ]);
+    return graph.node('Mul', [largest, graph.scalar(1 / LARGEST_CODE)]);
+  });
+  const bytes = graph.once(`bytes of ${rotated}`, () =>
+    graph.node('QuantizeLinear', [...[graph.node('Div', [rotated, scales]), graph.scalar(1), graph.bytes(ZERO_CODE)]]),
+  );
+  return { bytes, scales };
+}
+
+/** Activations smaller than that are as good as 0: a float's smallest normal number is 1.2e-38. */
+const SMALLEST_ACTIVATION = 1e-30;
 
 function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, form: BlockForm): Value {
   const { rows, rowLength } = matrix;
@@ -142,6 +191,7 @@ export function lookUp({ graph, weights }: SegmentBuilder, table: GgufTensor, nu
     const found = graph.node('Gather', [values, numbers]);
     return form.element === 'float32' ? found : graph.node('Cast', [found], { attributes: { to: float32Type } });
   }
+  if (form.kind === 'rows') throw new Error('No table has the form of rows.');
   const { bits, blockSize } = form;
   const blocks = rowLength / blockSize;
   const codes = plane(graph, matrix, 'codes', 'uint8', [rows, (rowLength * bits) / 8]);

@@ -27,9 +27,9 @@ export function weightsMemory(plan: WeightsPlan, precision: Precision, segments:
   return { packed, mapped, segments: segments * bytesPerSegment };
 }
 
-function packedBytes({ planes }: PlacedMatrix, precision: Precision): number {
+function packedBytes({ form, planes }: PlacedMatrix, precision: Precision): number {
   // Kernels with 8-bit activations keep, besides the codes, scales and scales times zero points.
-  const scaleCopies = precision === 'fast' ? 2 : 0;
+  const scaleCopies = precision !== 'exact' && form.kind === 'blocks' ? 2 : 0;
   return planes.reduce((sum, { name, byteLength }) => {
     if (name === 'scales') return sum + scaleCopies * byteLength;
     return name === 'lowerZeros' ? sum : sum + byteLength;

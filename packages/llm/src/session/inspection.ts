@@ -38,7 +38,10 @@ export interface Inspection {
   precision: {
     chosen: DensePrecision;
     reason: 'asked for' | 'measured';
-    /** Mean KL divergence of fast from exact predictions, in nats, and the tokens that it was measured on. */
+    /**
+     * Mean KL divergence from exact predictions, in nats, and the tokens that it was measured on: of the chosen
+     * precision, or of `fast`, where that is not near enough.
+     */
     kl?: number;
     tokens?: number;
   };

@@ -38,6 +38,8 @@ export const io = {
 export interface DecoderGraphs {
   /** Layers + 1, in order. */
   readonly segments: readonly Graph[];
+  /** Of all but the last one, another for many rows at once, where the precision makes a difference; or none. */
+  readonly wide: readonly Graph[];
   readonly weights: WeightsPlan;
   /** Divides the frequencies of RoPE: (ropeDimensions / 2) */
   readonly ropeFactors?: GgufTensor | undefined;

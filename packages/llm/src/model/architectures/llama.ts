@@ -8,6 +8,7 @@ import {
   type Linear,
   linear,
   lookUp,
+  type RowCount,
   type SegmentBuilder,
   type Value,
   vector,
@@ -32,12 +33,16 @@ const llama: Architecture = {
   buildGraphs(gguf, config, precision) {
     const tensors = modelTensors(createTensorSource(gguf), config);
     const weights = new WeightsPlan();
-    const segments = Array.from({ length: config.layers + 1 }, (_, at) => {
-      const graph = new Graph(`segment ${at} of ${config.layers}`);
-      buildSegment({ graph, weights, precision }, config, tensors, at);
+    const build = (at: number, rows: RowCount) => {
+      const graph = new Graph(`segment ${at} of ${config.layers}, ${rows} rows`);
+      buildSegment({ graph, weights, precision, rows }, config, tensors, at);
       return graph;
-    });
-    return { segments, weights, ropeFactors: tensors.ropeFactors };
+    };
+    const segments = Array.from({ length: config.layers + 1 }, (_, at) => build(at, 'few'));
+    // Floats are multiplied in one way only.
+    const quantised = weights.matrices.some(({ form, uses }) => form.kind === 'blocks' && uses.has('product'));
+    const wide = precision === 'fastest' && quantised ? segments.slice(0, -1).map((_, at) => build(at, 'many')) : [];
+    return { segments, wide, weights, ropeFactors: tensors.ropeFactors };
   },
 };
 
