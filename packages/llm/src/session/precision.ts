@@ -36,12 +36,12 @@ const ROUNDED = ['fastest', 'fast'] as const;
 /** The precision to use by default. Measures it where that has not been done for this model. */
 export async function choosePrecision(parts: PrecisionParts): Promise<PrecisionChoice> {
   const { gguf, cacheFolder } = parts;
-  const tokens = parts.tokenizer.encode(CALIBRATION_TEXT).subarray(0, MOST_TOKENS);
   let exact: Float32Array | undefined;
   let measured: Calibration = { kl: Number.POSITIVE_INFINITY, tokens: 0 };
   for (const [run, chosen] of ROUNDED.entries()) {
     const known = await readCalibration(gguf, chosen, cacheFolder);
     if (known === undefined) {
+    const tokens = parts.tokenizer.encode(CALIBRATION_TEXT).subarray(0, MOST_TOKENS);
       exact ??= await predictions(parts, 'exact', tokens, 0);
       const found = await predictions(parts, chosen, tokens, run + 1);
       measured = { kl: meanDivergence(exact, found, tokens.length), tokens: tokens.length };
