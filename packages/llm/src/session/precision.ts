@@ -41,7 +41,7 @@ export async function choosePrecision(parts: PrecisionParts): Promise<PrecisionC
   for (const [run, chosen] of ROUNDED.entries()) {
     const known = await readCalibration(gguf, chosen, cacheFolder);
     if (known === undefined) {
-    const tokens = parts.tokenizer.encode(CALIBRATION_TEXT).subarray(0, MOST_TOKENS);
+      const tokens = parts.tokenizer.encode(CALIBRATION_TEXT).subarray(0, MOST_TOKENS);
       exact ??= await predictions(parts, 'exact', tokens, 0);
       const found = await predictions(parts, chosen, tokens, run + 1);
       measured = { kl: meanDivergence(exact, found, tokens.length), tokens: tokens.length };
