@@ -8,6 +8,7 @@ import type { GgufFile } from '../gguf/index.ts';
 import { dequantize } from '../gguf/index.ts';
 import type { Precision, PreparedWeights, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
 import {
+  exactByteCodes,
   floatTensor,
   integerTensor,
   loadSegment,
@@ -107,7 +108,8 @@ export async function loadDenseModel(gguf: GgufFile, options: DenseModelOptions)
   const config = architecture.readConfig(gguf);
   const { context = config.contextLength } = options;
   checkPositiveInteger('context', context);
-  const graphs = architecture.buildGraphs(gguf, config, precision);
+  const codes = precision === 'fastest' ? await exactByteCodes() : 'unsigned';
+  const graphs = architecture.buildGraphs(gguf, config, precision, codes);
   const rope = createRope(config, context, await readRopeFactors(gguf, graphs));
   const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, onProgress, signal });
   const all = [...graphs.segments, ...graphs.wide];
@@ -136,7 +138,7 @@ export function inspectDenseModel(
 ): { config: ModelConfig; memory: WeightsMemory } {
   const architecture = architectureOf(gguf);
   const config = architecture.readConfig(gguf);
-  const { weights, segments, wide } = architecture.buildGraphs(gguf, config, precision);
+  const { weights, segments, wide } = architecture.buildGraphs(gguf, config, precision, 'unsigned');
   return { config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
 }
 

@@ -20,6 +20,7 @@ export type Value = string;
 const elementTypes = {
   float32: TensorProto_DataType.FLOAT,
   float16: TensorProto_DataType.FLOAT16,
+  int8: TensorProto_DataType.INT8,
   uint8: TensorProto_DataType.UINT8,
   int32: TensorProto_DataType.INT32,
   int64: TensorProto_DataType.INT64,
@@ -139,15 +140,15 @@ export class Graph {
     return name;
   }
 
-  /** Bytes inside the graph, all of one value: a single one, or `count` in one dimension. */
-  bytes(value: number, count?: number): Value {
-    const name = `bytes_${value}_${count ?? ''}`;
-    const dims = count === undefined ? [] : [BigInt(count)];
+  /** Bytes inside the graph, all of one value. */
+  bytes(type: 'int8' | 'uint8', value: number, shape: readonly number[] = []): Value {
+    const name = `${type}_${value}_${shape.join('_')}`;
+    const count = shape.reduce((product, dimension) => product * dimension, 1);
     this.#tensors.set(name, {
       name,
-      dataType: elementTypes.uint8,
-      dims,
-      rawData: new Uint8Array(count ?? 1).fill(value),
+      dataType: elementTypes[type],
+      dims: shape.map(BigInt),
+      rawData: new Uint8Array(count).fill(value),
     });
     return name;
   }

@@ -21,7 +21,7 @@ export function encodeRows(
     return [packNibbles(codes, 4), packNibbles(codes, 0), lowerZeros, ...tail];
   }
   if (form.kind === 'rows') {
-    const { codes, scales } = encodeRowCodes(dequantize(type, bytes), rowLength);
+    const { codes, scales } = encodeRowCodes(dequantize(type, bytes), rowLength, form.codes);
     return [codes, bytesOf(scales)];
   }
   // GGUF's halves are ONNX's.

@@ -41,7 +41,11 @@ export interface FloatForm {
 /** Rotated rows in 8-bit codes, with one scale each: see `row-codes.ts`. */
 export interface RowForm {
   readonly kind: 'rows';
+  readonly codes: ByteCodes;
 }
+
+/** Whether bytes count from -128 or from 0. */
+export type ByteCodes = 'signed' | 'unsigned';
 
 export type MatrixForm = BlockForm | FloatForm | RowForm;
 
@@ -75,10 +79,18 @@ const floatTypes: readonly GgmlType[] = ['F32', 'F16', 'BF16'];
 /** The tensor types that the dense layers can be made of. */
 export const supportedTensorTypes: readonly GgmlType[] = [...floatTypes, ...(Object.keys(blocksOf) as GgmlType[])];
 
-/** The form of a matrix that activations are multiplied by. Floats become float32: there are no faster products. */
-export function productForm(tensor: GgufTensor, precision: Precision, rows: RowCount = 'few'): MatrixForm {
+/**
+ * The form of a matrix that activations are multiplied by. Floats become float32: there are no faster products. `codes`
+ * is what bytes are stored as where they are multiplied as they are.
+ */
+export function productForm(
+  tensor: GgufTensor,
+  precision: Precision,
+  rows: RowCount = 'few',
+  codes: ByteCodes = 'unsigned',
+): MatrixForm {
   const blocks = blocksOf[tensor.type];
-  if (blocks !== undefined && precision === 'fastest' && rows === 'many') return { kind: 'rows' };
+  if (blocks !== undefined && precision === 'fastest' && rows === 'many') return { kind: 'rows', codes };
   if (blocks !== undefined) return { kind: 'blocks', ...blocks, split: blocks.bits === 8 && precision === 'exact' };
   return floatForm(tensor, 'float32');
 }
@@ -131,6 +143,6 @@ export function lowerZeroBytes({ blockSize }: BlockForm, rowLength: number): num
 /** Equal for equal forms. */
 export function formKey(form: MatrixForm): string {
   if (form.kind === 'floats') return form.element;
-  if (form.kind === 'rows') return 'rows';
+  if (form.kind === 'rows') return `${form.codes} rows`;
   return `${form.bits}x${form.blockSize}${form.offsets ? '+offsets' : ''}${form.split ? ' split' : ''}`;
 }

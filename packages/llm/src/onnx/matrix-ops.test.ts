@@ -6,6 +6,7 @@ import { type WrittenTensor, writeGguf } from '../../test/gguf-writer.ts';
 import { createRandom, randomFloats } from '../../test/random.ts';
 import { randomTensor } from '../../test/random-tensor.ts';
 import { dequantize, type GgmlType, type GgufFile, type GgufTensor, openGguf } from '../gguf/index.ts';
+import { exactByteCodes } from './byte-products.ts';
 import { Graph } from './graph.ts';
 import { type Precision, supportedTensorTypes } from './matrix-form.ts';
 import { linear, lookUp, type SegmentBuilder, vector } from './matrix-ops.ts';
@@ -16,6 +17,8 @@ import { prepareWeights } from './segment-cache.ts';
 import { WeightsPlan } from './weights-plan.ts';
 
 const files = useTestFiles();
+/** Those that are multiplied without error here. */
+const byteCodes = (await exactByteCodes()) === 'signed' ? (['signed', 'unsigned'] as const) : (['unsigned'] as const);
 const rowLength = 512;
 
 interface Rig {
@@ -117,12 +120,12 @@ describe('linear', () => {
     });
   });
 
-  it.each(supportedTensorTypes)(
-    '%s: many rows, fastest, are off by no more than two roundings explain',
-    async (type) => {
+  it.each(supportedTensorTypes.flatMap((type) => byteCodes.map((codes) => ({ type, codes }))))(
+    '$type: many rows, fastest, by $codes bytes, are off by no more than two roundings explain',
+    async ({ type, codes }) => {
       await withTensors([randomTensor(createRandom(1), 'a', type, [rowLength, 48])], async (rig) => {
         const [y] = await rig.run('fastest', inputs, (builder) =>
-          linearGraph({ ...builder, rows: 'many' }, [rig.tensor('a')]),
+          linearGraph({ ...builder, rows: 'many', codes }, [rig.tensor('a')]),
         );
         const weights = await valuesOf(rig, 'a');
         const [ofX, ofWeights] = [roundingsOf(x), roundingsOf(weights)];
@@ -136,7 +139,7 @@ describe('linear', () => {
     },
   );
 
-  it('adds up the largest codes there are, many rows, fastest', async () => {
+  it.each(byteCodes)('adds up the largest codes there are, many rows, fastest, by %s bytes', async (codes) => {
     // One value in each part of 64: rotated, all are as large as the largest. Blocks have 32 codes and a half's 1.
     const data = new Uint8Array((rowLength / 32) * 34);
     for (let block = 0; block < rowLength / 32; block++) {
@@ -147,7 +150,7 @@ describe('linear', () => {
       const [y] = await rig.run(
         'fastest',
         { x: floatTensor(Float32Array.from([...spikes, ...spikes.map((s) => -s)]), [2, rowLength]) },
-        (builder) => linearGraph({ ...builder, rows: 'many' }, [rig.tensor('a')]),
+        (builder) => linearGraph({ ...builder, rows: 'many', codes }, [rig.tensor('a')]),
       );
       const sum = (127 * rowLength) / 64;
       expect(y?.[0]).toBeCloseTo(sum, 2);

@@ -11,8 +11,10 @@ import type { GgufTensor } from '../gguf/index.ts';
 import { type ElementType, float32Type, type Graph, type Value } from './graph.ts';
 import {
   type BlockForm,
+  type ByteCodes,
   formKey,
   lowerZeroBytes,
+  type MatrixForm,
   type PlaneName,
   type Precision,
   productForm,
@@ -20,7 +22,7 @@ import {
   tableForm,
 } from './matrix-form.ts';
 import { rotatedPart, rotationMatrix } from './rotation.ts';
-import { LARGEST_CODE, ZERO_CODE } from './row-codes.ts';
+import { LARGEST_CODE, zeroCode } from './row-codes.ts';
 import { type PlacedMatrix, rowLengthOf, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** What the nodes of one segment are built with. */
@@ -30,6 +32,8 @@ export interface SegmentBuilder {
   readonly precision: Precision;
   /** How many rows its products are made for. Default: few. */
   readonly rows?: RowCount;
+  /** What the bytes of weights are multiplied as. Default: unsigned. */
+  readonly codes?: ByteCodes;
 }
 
 /** A matrix, and what is added to its products where the architecture has biases. */
@@ -53,14 +57,18 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
   return groups.flatMap((group) => fusedLinear(builder, x, group));
 }
 
-function sameForm({ precision, rows }: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
-  return formKey(productForm(a, precision, rows)) === formKey(productForm(b, precision, rows));
+function sameForm(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
+  return formKey(formOf(builder, a)) === formKey(formOf(builder, b));
+}
+
+function formOf({ precision, rows, codes }: SegmentBuilder, tensor: GgufTensor): MatrixForm {
+  return productForm(tensor, precision, rows, codes);
 }
 
 function fusedLinear(builder: SegmentBuilder, x: Value, group: readonly Linear[]): Value[] {
-  const { graph, weights, precision, rows } = builder;
+  const { graph, weights } = builder;
   const tensors = group.map(({ weight }) => weight);
-  const form = productForm(tensors[0] as GgufTensor, precision, rows);
+  const form = formOf(builder, tensors[0] as GgufTensor);
   const fused = product(builder, x, weights.place(tensors, form, 'product'));
   const parts =
     group.length === 1
@@ -79,7 +87,7 @@ function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedM
     const values = plane(graph, matrix, 'values', 'float32', [rows, rowLength]);
     return graph.node('Gemm', [x, values], { attributes: { transB: 1 } });
   }
-  if (form.kind === 'rows') return byteProduct(graph, x, matrix);
+  if (form.kind === 'rows') return byteProduct(graph, x, matrix, form.codes);
   const ofCodes = form.split ? splitProduct(graph, x, matrix, form) : wholeProduct(graph, x, matrix, form, precision);
   if (!form.offsets) return ofCodes;
   const offsets = plane(graph, matrix, 'offsets', 'float32', [rows, rowLength / form.blockSize]);
@@ -97,17 +105,24 @@ function wholeProduct(graph: Graph, x: Value, matrix: PlacedMatrix, form: BlockF
 }
 
 /** x . rows = its scales * (its bytes . codes * scales of the rows) */
-function byteProduct(graph: Graph, x: Value, matrix: PlacedMatrix): Value {
+function byteProduct(graph: Graph, x: Value, matrix: PlacedMatrix, kind: ByteCodes): Value {
   const { rows, rowLength } = matrix;
   const { bytes, scales } = rotatedBytes(graph, x, rowLength);
-  const codes = plane(graph, matrix, 'codes', 'uint8', [rows, rowLength]);
+  const codes = plane(graph, matrix, 'codes', byteType[kind], [rows, rowLength]);
   const scalesOfRows = plane(graph, matrix, 'scales', 'float32', [rows]);
-  const [one, zero] = [graph.scalar(1), graph.bytes(ZERO_CODE)];
-  const product = graph.node('QGemm', [bytes, one, zero, codes, scalesOfRows, graph.bytes(ZERO_CODE, rows)], {
+  const zeros = graph.bytes(byteType[kind], zeroCode[kind], [rows]);
+  const product = qGemm(graph, bytes, codes, scalesOfRows, zeros);
+  return graph.node('Mul', [product, scales]);
+}
+
+const byteType = { signed: 'int8', unsigned: 'uint8' } as const;
+
+/** (a - 128) . scales (b - zeros), for bytes a (rows, length) and b (columns, length); the zeros are those of b. */
+export function qGemm(graph: Graph, a: Value, b: Value, scales: Value, zeros: Value): Value {
+  return graph.node('QGemm', [a, graph.scalar(1), graph.bytes('uint8', zeroCode.unsigned), b, scales, zeros], {
     domain: 'com.microsoft',
     attributes: { transB: 1 },
   });
-  return graph.node('Mul', [product, scales]);
 }
 
 /** x (tokens, row length), rotated and rounded: bytes of the same shape, and scales (tokens, 1) */
@@ -129,7 +144,11 @@ function rotatedBytes(graph: Graph, x: Value, rowLength: number): { bytes: Value
     return graph.node('Mul', [largest, graph.scalar(1 / LARGEST_CODE)]);
   });
   const bytes = graph.once(`bytes of ${rotated}`, () =>
-    graph.node('QuantizeLinear', [...[graph.node('Div', [rotated, scales]), graph.scalar(1), graph.bytes(ZERO_CODE)]]),
+    graph.node('QuantizeLinear', [
+      graph.node('Div', [rotated, scales]),
+      graph.scalar(1),
+      graph.bytes('uint8', zeroCode.unsigned),
+    ]),
   );
   return { bytes, scales };
 }

@@ -72,6 +72,10 @@ export function floatTensor(data: Float32Array, shape: readonly number[]): ort.T
   return new ort.Tensor('float32', own, shape);
 }
 
+export function byteTensor(data: Uint8Array, shape: readonly number[]): ort.Tensor {
+  return new ort.Tensor('uint8', data, shape);
+}
+
 export function integerTensor(data: Int32Array, shape: readonly number[]): ort.Tensor {
   return new ort.Tensor('int32', data, shape);
 }

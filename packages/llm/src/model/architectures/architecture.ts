@@ -9,7 +9,7 @@
  * Queries and keys leave a segment after RoPE. Every row (token) goes its own way through a segment.
  */
 import type { GgufFile, GgufTensor } from '../../gguf/index.ts';
-import type { Graph, Precision, WeightsPlan } from '../../onnx/index.ts';
+import type { ByteCodes, Graph, Precision, WeightsPlan } from '../../onnx/index.ts';
 import type { ModelConfig } from '../config.ts';
 
 /** Names of the inputs and outputs of segments, with their shapes. */
@@ -49,5 +49,6 @@ export interface Architecture {
   /** `general.architecture` of its files. */
   readonly name: string;
   readConfig(gguf: GgufFile): ModelConfig;
-  buildGraphs(gguf: GgufFile, config: ModelConfig, precision: Precision): DecoderGraphs;
+  /** `codes` is what bytes of weights are multiplied as. */
+  buildGraphs(gguf: GgufFile, config: ModelConfig, precision: Precision, codes: ByteCodes): DecoderGraphs;
 }

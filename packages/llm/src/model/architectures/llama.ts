@@ -30,12 +30,12 @@ const llama: Architecture = {
     return readDecoderConfig(gguf.metadata, name, { vocabularySize, tiedHead: !gguf.tensors.has('output.weight') });
   },
 
-  buildGraphs(gguf, config, precision) {
+  buildGraphs(gguf, config, precision, codes) {
     const tensors = modelTensors(createTensorSource(gguf), config);
     const weights = new WeightsPlan();
     const build = (at: number, rows: RowCount) => {
       const graph = new Graph(`segment ${at} of ${config.layers}, ${rows} rows`);
-      buildSegment({ graph, weights, precision, rows }, config, tensors, at);
+      buildSegment({ graph, weights, precision, rows, codes }, config, tensors, at);
       return graph;
     };
     const segments = Array.from({ length: config.layers + 1 }, (_, at) => build(at, 'few'));
