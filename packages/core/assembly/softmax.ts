@@ -55,6 +55,23 @@ export function absorbScores(scores: usize, count: i32, statistics: usize, outpu
   store<f32>(statistics, sum + sumLanes(total), 4);
 }
 
+/** See `Kernels.scaleQueries`. */
+export function scaleQueries(queries: usize, rows: i32, d: i32): f32 {
+  const scale = f32x4.splat(<f32>(1.0 / Math.sqrt(<f64>d)));
+  let largest: f32 = 0.0;
+  for (let r = 0; r < rows; r++) {
+    let squares = f32x4.splat(0.0);
+    const end = queries + (<usize>d << 2);
+    for (; queries < end; queries += 16) {
+      const x = f32x4.mul(v128.load(queries), scale);
+      v128.store(queries, x);
+      squares = f32x4.add(squares, f32x4.mul(x, x));
+    }
+    largest = max(largest, sumLanes(squares));
+  }
+  return <f32>Math.sqrt(<f64>largest);
+}
+
 /** Sets the state of `rows` rows to that of no keys at all. */
 export function startState(state: usize, rows: i32, d: i32): void {
   for (let r = 0; r < rows; r++) {

@@ -12,7 +12,7 @@ import { stateBytes } from '../kernels/kernels.ts';
 import { completePlanes } from '../kernels/layout.ts';
 import { type QuerySample, readSample, recordLength } from '../law/sample.ts';
 import { createPolicy, type Policy, type PolicySpec, policyPlanes, type SparsePolicy } from '../policies/policy.ts';
-import { createControlBuffer, openControl } from '../threads/control.ts';
+import { createControlBuffer, LARGEST_JOB, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
 import { mergeRanges } from './dense.ts';
 import { Evicting } from './evicting.ts';
@@ -24,6 +24,7 @@ import type { LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
 import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
+import { BLOCK_SUMS, Shares } from './shares.ts';
 import { cutGroups, mergeParts } from './sparse-parts.ts';
 import { isGuarded, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
@@ -109,6 +110,7 @@ export class Attention {
   /** The same, opened. */
   readonly #opened: Policy[] = [];
   readonly #evicting: Evicting;
+  readonly #shares: Shares;
   #thread: ThreadContext | undefined;
   #jobs = 0;
   #configuration = 0;
@@ -129,10 +131,14 @@ export class Attention {
       ...cacheOptions,
       createKernels: kernelsOn,
       onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
-      onTruncate: (length) => this.#evicting.truncate(length),
+      onTruncate: (length) => {
+        this.#evicting.truncate(length);
+        this.#shares.forget();
+      },
     });
     const { shape } = this.cache;
     const group = heads / shape.keyValueHeads;
+    this.#shares = new Shares(shape.layers, shape.keyValueHeads);
     this.#evicting = new Evicting({
       shape,
       heads,
@@ -242,17 +248,22 @@ export class Attention {
     this.#exchange.makeRoom({
       ...{ queries: queries.length * 4, outputs: queries.length * 4, partials: partialBytes },
       ...(kind.startsWith('sparse') && { results: count * heads * ROW_RESULTS * 4 }),
+      ...(kind === 'sparse-blocks' && { sums: LARGEST_JOB * BLOCK_SUMS * 4 }),
     });
     const { views } = this.#exchange.arena;
     views().f32.set(queries, this.#exchange.addresses.queries / 4);
-    const job = this.#runJob({ ...cut, layer, position, count, policy, n: position + count });
+    const blocks = kind === 'sparse-blocks';
+    const shares = blocks ? this.#shares.of(layer) : [];
+    const job = this.#runJob({ ...cut, layer, position, count, policy, shares, n: position + count });
     if (job.kind === 'dense-ranges') mergeRanges(thread, job);
     if (job.kind === 'sparse-parts') mergeParts(thread, job);
+    if (blocks) this.#shares.learn(job, taskCount(job, this.cache.shape.keyValueHeads), views().f32);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
     if (!kind.startsWith('sparse')) return reportDense(job, this.cache.shape, heads);
     const results = job.results / 4;
-    return reportRows(job, heads, views().f32.subarray(results, results + count * heads * ROW_RESULTS));
+    const rows = views().f32.subarray(results, results + count * heads * ROW_RESULTS);
+    return reportRows(job, heads, rows);
   }
 
   /**
@@ -280,7 +291,17 @@ export class Attention {
     f32.set(outputs, addresses.outputs / 4);
     f32.set(planNumbers, addresses.plan / 4);
     const kind = 'samples';
-    this.#runJob({ kind, layer, position: n - 1, count, policy: 0, grain: grainOf(kind, sizes), whole: 0, n });
+    this.#runJob({
+      kind,
+      layer,
+      position: n - 1,
+      count,
+      policy: 0,
+      grain: grainOf(kind, sizes),
+      whole: 0,
+      shares: [],
+      n,
+    });
     const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * numbers);
     return Array.from({ length: count * heads }, (_, row) =>
       readSample(records.subarray(row * numbers, (row + 1) * numbers), plan),
@@ -302,7 +323,9 @@ export class Attention {
   #runJob({
     n,
     ...rest
-  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain' | 'whole'> & { n: number }): Job {
+  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain' | 'whole' | 'shares'> & {
+    n: number;
+  }): Job {
     const { cache } = this;
     const { keyValueHeads } = cache.shape;
     const thread = this.#configured();

@@ -38,37 +38,46 @@ export function attendBlock(thread: ThreadContext, job: Job, block: Block): void
   const { rows, limit, n, keyValueHead } = block;
   placeBlock(thread, job, block);
   const segments = headSegments(thread, job.segments, job.layer, keyValueHead, 0, n);
-  returnBlock(thread, job, block, attendAll(segments, { rows, group: thread.group, limit }, thread.shape.headDim));
+  finishBlock(thread, job, block, attendAll(segments, { rows, group: thread.group, limit }, thread.shape.headDim));
 }
 
-/** Copies the queries of a block into the workspaces, scaled. Returns the norms of the rows. */
-export function placeBlock(
-  { shape, group, heads, exchange, regions }: ThreadContext,
-  job: Job,
-  block: Block,
-): number[] {
-  const norms: number[] = [];
+/** Copies the queries of a block into the workspaces, scaled. Returns the largest norm of the rows. */
+export function placeBlock({ shape, group, heads, exchange, regions }: ThreadContext, job: Job, block: Block): number {
   const { headDim } = shape;
   const width = group * headDim;
+  const [home, ...others] = regions as [ThreadRegion, ...ThreadRegion[]];
+  const source = exchange.views().f32;
+  const target = home.views().f32;
+  const start = home.workspace.queries / 4;
   for (let i = 0; i < block.queries; i++) {
     const at = job.queries / 4 + ((block.first + i) * heads + block.keyValueHead * group) * headDim;
-    norms.push(...placeQueries(regions, exchange.views().f32.subarray(at, at + width), headDim, i * group));
+    target.set(source.subarray(at, at + width), start + i * width);
   }
-  return norms;
+  const largest = home.kernels.scaleQueries(home.workspace.queries, block.rows, headDim);
+  const placed = target.subarray(start, start + block.queries * width);
+  for (const { views, workspace } of others) views().f32.set(placed, workspace.queries / 4);
+  return largest;
 }
 
-/** Writes the outputs of a block, whose state lies in `region`, to where the job wants them. */
+/** Finishes the state of a block in `region`, and writes its outputs to where the job wants them. */
+function finishBlock(thread: ThreadContext, job: Job, block: Block, region: ThreadRegion): void {
+  const { headDim } = thread.shape;
+  // The queries are done with: their place takes the outputs, on the way to the rows of the other heads.
+  const { state, queries: finished } = region.workspace;
+  region.kernels.finishState(state, block.rows, headDim, finished, headDim * 4);
+  returnBlock(thread, job, block, region);
+}
+
+/** Writes the outputs of a block, which stand in the place of its queries in `region`, to where the job wants them. */
 export function returnBlock(
   { shape, group, heads, exchange }: ThreadContext,
   job: Job,
-  { first, queries, rows, keyValueHead }: Block,
+  { first, queries, keyValueHead }: Block,
   region: ThreadRegion,
 ): void {
   const { headDim } = shape;
   const width = group * headDim;
-  // The queries are done with: their place takes the outputs, on the way to the rows of the other heads.
-  const { state, queries: finished } = region.workspace;
-  region.kernels.finishState(state, rows, headDim, finished, headDim * 4);
+  const finished = region.workspace.queries;
   const source = region.views().f32;
   const target = exchange.views().f32;
   for (let i = 0; i < queries; i++) {

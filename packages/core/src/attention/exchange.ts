@@ -15,8 +15,9 @@ export interface Exchange {
 
 export function createExchange(shared: boolean, createKernels: KernelsFactory): Exchange {
   const arena = createArena({ limit: LARGEST_ARENA_BYTES, shared, createKernels });
-  const addresses: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0, plan: 0 };
-  const sizes: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0, plan: 0 };
+  const none: ExchangeAddresses = { queries: 0, outputs: 0, results: 0, partials: 0, plan: 0, sums: 0 };
+  const addresses = { ...none };
+  const sizes = { ...none };
 
   return {
     arena,

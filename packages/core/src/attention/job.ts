@@ -28,6 +28,8 @@ export interface ExchangeAddresses {
   partials: number;
   /** Of samples: see `sampling.ts`. */
   plan: number;
+  /** Of sparse-blocks: (tasks, BLOCK_SUMS), see `shares.ts`. */
+  sums: number;
 }
 
 export interface Job extends ExchangeAddresses {
@@ -47,6 +49,8 @@ export interface Job extends ExchangeAddresses {
   whole: number;
   /** Norms of each key-value head: bounds on those of keys and of values, and what is typical of values. */
   norms: number[];
+  /** sparse-blocks: what part of the budget each key-value head gets, 1 where all get the same. Of others: none. */
+  shares: readonly number[];
   segments: Segment[];
   /** Sizes of the memories: of the exchange, then of each region. */
   memoryBytes: number[];
@@ -65,6 +69,7 @@ const FIELDS = [
   'results',
   'partials',
   'plan',
+  'sums',
 ] as const;
 
 /** Where the fields begin: behind the kind. */
@@ -72,19 +77,21 @@ const FIRST_FIELD = 1;
 
 /** Most numbers that a job takes. */
 export const jobNumbers = (keyValueHeads: number, regions: number): number =>
-  FIRST_FIELD + FIELDS.length + 1 + 3 * keyValueHeads + 1 + 4 * (regions + 1) + 1 + 1 + regions;
+  FIRST_FIELD + FIELDS.length + 1 + 3 * keyValueHeads + 1 + keyValueHeads + 1 + 4 * (regions + 1) + 1 + 1 + regions;
 
 /** Number of the job that was written last. */
 export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
 
 /** Written and read by index: every layer of every token has a job. */
 export function writeJob(target: Float64Array, job: Job): void {
-  const { norms, segments, memoryBytes } = job;
+  const { norms, shares, segments, memoryBytes } = job;
   let at = 0;
   target[at++] = JOB_KINDS.indexOf(job.kind);
   for (const field of FIELDS) target[at++] = job[field];
   target[at++] = norms.length;
   for (const norm of norms) target[at++] = norm;
+  target[at++] = shares.length;
+  for (const share of shares) target[at++] = share;
   target[at++] = segments.length;
   for (const { region, from, to, open } of segments) {
     target[at++] = region;
@@ -103,9 +110,10 @@ export function readJob(source: Float64Array): Job {
   const fields = {} as Record<(typeof FIELDS)[number], number>;
   for (const field of FIELDS) fields[field] = next();
   const norms = listOf(next(), next);
+  const shares = listOf(next(), next);
   const segments = listOf(next(), () => ({ ...{ region: next(), from: next(), to: next() }, open: next() === 1 }));
   const memoryBytes = listOf(next(), next);
-  return { kind, ...fields, norms, segments, memoryBytes };
+  return { kind, ...fields, norms, shares, segments, memoryBytes };
 }
 
 function listOf<T>(length: number, next: () => T): T[] {

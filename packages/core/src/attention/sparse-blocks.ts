@@ -3,9 +3,9 @@
  * A task has one block and one key-value head.
  *
  * The keys of the block itself and the ones shortly before it are attended densely. Of the others a sample is drawn, as
- * the sieve draws one for a single position, with the largest share that a key has for any of a few pairs of
- * neighbouring queries; its rows are gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours
- * share keys: a sample for the block is a few times that of one position, where it serves 64.
+ * the sieve draws one for a single position, with the largest share that a key has for the mean of any of a few parts of
+ * the block; its rows are gathered and multiplied as dense blocks, each key with the weight 1 / pi. Neighbours share
+ * keys: a sample for the block is a few times that of one position, where it serves 64.
  */
 import { estimatedSum, openFrom, prepareCodes, scanAll, scanBitsOf } from '../cache/code-query.ts';
 import {
@@ -17,8 +17,7 @@ import {
   partOf,
   type ThreadRegion,
 } from '../cache/head-query.ts';
-import { SCANNED_PAIRS, type Workspace } from '../cache/workspace.ts';
-import { compareHalves, type HalvesEstimate } from '../certificates/halves.ts';
+import { SCANNED_MEANS, type Workspace } from '../cache/workspace.ts';
 import { scanStride } from '../kernels/code-kernels.ts';
 import { codeDim, rowBytes } from '../kernels/layout.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
@@ -26,6 +25,7 @@ import type { BlockSampling } from '../selectors/selector.ts';
 import { attendBlock, type Block, blockOf, placeBlock, returnBlock } from './dense.ts';
 import type { Job } from './job.ts';
 import { noteResult, type RowResult } from './row-result.ts';
+import { BLOCK_SUMS } from './shares.ts';
 import { headSegments, type ThreadContext } from './thread.ts';
 
 /** Keys before the block that are attended densely, at least. */
@@ -40,12 +40,18 @@ export function sparseBlocksTask(thread: ThreadContext, job: Job, task: number):
   const head = block.keyValueHead * thread.group;
   const keys = past === 0 ? 0 : budget.keys({ n: past, layer: job.layer, head });
   const sampling = selector.blocks as BlockSampling;
-  const most = sampling.sampleSize(keys);
-  if (most >= LARGEST_SHARE * past) attendDensely(thread, job, block);
-  else attendSampled(thread, job, block, past, most, sampling.temper);
+  const most = Math.ceil(sampling.sampleSize(keys) * (job.shares[block.keyValueHead] as number));
+  const sums =
+    most >= LARGEST_SHARE * past
+      ? attendDensely(thread, job, block)
+      : attendSampled(thread, job, block, past, most, sampling.temper);
+  thread.exchange.views().f32.set(sums, job.sums / 4 + task * BLOCK_SUMS);
 }
 
-function attendDensely(thread: ThreadContext, job: Job, block: Block): void {
+/** What a block leaves for `Shares`. */
+type BlockSums = [squaredError: number, squaredOutput: number];
+
+function attendDensely(thread: ThreadContext, job: Job, block: Block): BlockSums {
   const { shape } = thread;
   attendBlock(thread, job, block);
   const bytes = 2 * block.n * rowBytes(shape.headDim, shape.precision);
@@ -59,6 +65,7 @@ function attendDensely(thread: ThreadContext, job: Job, block: Block): void {
     kind: 'certified',
     outcome: 'dense',
   }));
+  return [0, 0];
 }
 
 function attendSampled(
@@ -68,11 +75,11 @@ function attendSampled(
   past: number,
   most: number,
   temper: number,
-): void {
+): BlockSums {
   const { shape, group } = thread;
   const { headDim } = shape;
   const { rows, limit, n, keyValueHead } = block;
-  const norms = placeBlock(thread, job, block);
+  const largestNorm = placeBlock(thread, job, block);
   const query: HeadQuery = {
     shape,
     layer: job.layer,
@@ -80,33 +87,28 @@ function attendSampled(
     rows,
     n: past,
     segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, past),
-    norms,
+    norms: [largestNorm],
     keyNorm: job.norms[3 * keyValueHead] as number,
     valueNorm: 0,
     typicalValueNorm: 0,
   };
   const bits = poolShares(query, block, temper);
-  const parts = drawSample(query, most, limit, bits);
+  const ownFrom = openFrom(limit);
+  const parts = drawSample(query, most, limit, bits, ownFrom);
 
-  const recent = headSegments(thread, job.segments, job.layer, keyValueHead, past, n);
-  const segments = [...query.segments, ...recent];
-  const region = attendPart(
-    query,
-    segments,
-    0,
-    parts[0],
-    mainState,
-    ({ region: { kernels, workspace }, pages, from, to }) => {
-      const { queries: address, state, scratch } = workspace;
-      kernels.attendDense(pages, from, to, { address, rows, group, limit }, state, scratch);
-    },
-  );
-  attendPart(query, segments, parts[0], parts[1], ({ halfStates }) => halfStates[0]);
-  attendPart(query, segments, parts[0] + parts[1], parts[2], ({ halfStates }) => halfStates[1]);
+  const segments = headSegments(thread, job.segments, job.layer, keyValueHead, 0, n);
+  const all = { ...query, n, segments };
+  const region = attendPart(all, 0, parts[0], mainState, ({ region: { kernels, workspace }, pages, from, to }) => {
+    if (to <= ownFrom) return;
+    const { queries: address, state, scratch } = workspace;
+    kernels.attendDense(pages, Math.max(from, ownFrom), to, { address, rows, group, limit }, state, scratch);
+  });
+  attendPart(all, parts[0], parts[1], ({ halfStates }) => halfStates[0]);
+  attendPart(all, parts[0] + parts[1], parts[2], ({ halfStates }) => halfStates[1]);
 
-  const { tailMass, outputError } = mergeHalves(region, rows, headDim);
+  const errors = mergeHalves(region, rows, headDim);
   returnBlock(thread, job, block, region);
-  const drawn = parts[0] + parts[1] + parts[2];
+  const drawn = parts[0] + parts[1] + parts[2] - (ownFrom - past);
   const scanned = (past / 64) * (64 * (codeDim(headDim) / 8 + 2) + codeDim(headDim) + 4);
   const read = 2 * rowBytes(headDim, shape.precision);
   note(thread, job, block, scanned + (drawn + n - past) * read, (row, bytesRead) => ({
@@ -114,19 +116,24 @@ function attendSampled(
     keysCoded: 0,
     keysNeeded: 0,
     bytesRead,
-    tailMass: tailMass[row] as number,
-    outputError: outputError[row] as number,
+    ...errorOf(errors, row),
     kind: 'estimated',
     outcome: 'chosen',
   }));
+  const sums: BlockSums = [0, 0];
+  for (let at = 0; at < errors.length; at += 3) {
+    sums[0] += errors[at + 1] as number;
+    sums[1] += errors[at + 2] as number;
+  }
+  return sums;
 }
 
 const mainState = ({ state }: Workspace): number => state;
 
 /**
- * The largest tempered share of every key, into `pooled`, for any of some pairs of neighbouring queries. They stand for
- * their neighbours: a scan of every query would take several times as long for a sample that is little better. Returns
- * the binary digits of the shares.
+ * The largest tempered share of every key, into `pooled`, for the mean of any of some parts of the block. A mean is
+ * flatter than any of its queries, but a scan of every query would take several times as long for a sample that is little
+ * better. Returns the binary digits of the shares.
  */
 function poolShares(query: HeadQuery, block: Block, temper: number): number {
   const { kernels, views, workspace } = homeOf(query);
@@ -145,22 +152,23 @@ function poolShares(query: HeadQuery, block: Block, temper: number): number {
 const meansOf = ({ means }: Workspace): number => means;
 
 /**
- * Puts the means of pairs of neighbouring queries, spread over the block, head by head, into `means` of every region.
- * Returns how many rows they are. A mean of more queries is nearer to more of them, but flatter than any: with it, keys
- * that few queries want are missed.
+ * Puts the means of some neighbouring queries, which make up the block together, head by head, into `means` of every
+ * region. Returns how many rows they are.
  */
 function placeMeans({ segments, shape }: HeadQuery, { queries, rows }: Block): number {
   const width = (rows / queries) * shape.headDim;
-  const count = Math.min(SCANNED_PAIRS, queries);
+  const count = Math.min(SCANNED_MEANS, queries);
   for (const { region } of segments) {
     const { f32 } = region.views();
     const source = region.workspace.queries / 4;
     const target = region.workspace.means / 4;
     for (let mean = 0; mean < count; mean++) {
-      const first = source + Math.floor((mean * queries) / count) * width;
-      const second = Math.min(first + width, source + (queries - 1) * width);
+      const from = Math.floor((mean * queries) / count);
+      const to = Math.floor(((mean + 1) * queries) / count);
       for (let i = 0; i < width; i++) {
-        f32[target + mean * width + i] = ((f32[first + i] as number) + (f32[second + i] as number)) / 2;
+        let sum = 0;
+        for (let query = from; query < to; query++) sum += f32[source + query * width + i] as number;
+        f32[target + mean * width + i] = sum / (to - from);
       }
     }
   }
@@ -168,10 +176,16 @@ function placeMeans({ segments, shape }: HeadQuery, { queries, rows }: Block): n
 }
 
 /**
- * Draws the sample into the coded list, with -ln pi of each key in `codedScores`: first the certain keys, then the
- * others in two halves. Returns how many there are of each.
+ * Draws the sample into the coded list, with -ln pi of each key in `codedScores`: first the certain keys and those from
+ * the sampled ones to `certainTo`, then the others in two halves. Returns how many there are of each.
  */
-function drawSample(query: HeadQuery, most: number, turn: number, bits: number): [number, number, number] {
+function drawSample(
+  query: HeadQuery,
+  most: number,
+  turn: number,
+  bits: number,
+  certainTo: number,
+): [number, number, number] {
   const { kernels, views, workspace } = homeOf(query);
   const { pooled, drawTables, indices, logProbabilities, threshold, groups, scratch } = workspace;
   const { codedIndices, codedScores } = workspace;
@@ -183,7 +197,12 @@ function drawSample(query: HeadQuery, most: number, turn: number, bits: number):
   let certain = 0;
   for (let j = 0; j < drawn; j++) if (probabilities[j] === 0) certain++;
   const others = drawn - certain;
-  const parts: [number, number, number] = [certain, Math.ceil(others / 2), Math.floor(others / 2)];
+  const recent = certainTo - query.n;
+  const parts: [number, number, number] = [certain + recent, Math.ceil(others / 2), Math.floor(others / 2)];
+  for (let j = 0; j < recent; j++) {
+    i32[codedIndices / 4 + certain + j] = query.n + j;
+    f32[codedScores / 4 + certain + j] = 0;
+  }
   const next = [0, parts[0], parts[0] + parts[1]];
   let half = 1;
   for (let j = 0; j < drawn; j++) {
@@ -197,23 +216,22 @@ function drawSample(query: HeadQuery, most: number, turn: number, bits: number):
   return parts;
 }
 
-/** Takes one part of the sample into a state, and then what `visitRecent` adds of the keys past the sample. */
+/** Takes one part of the coded list into a state, and what `visit` adds of each segment. */
 function attendPart(
   query: HeadQuery,
-  segments: readonly HeadSegment[],
   first: number,
   count: number,
   stateOf: (workspace: Workspace) => number,
-  visitRecent: (segment: HeadSegment) => void = () => {},
+  visit: (segment: HeadSegment) => void = () => {},
 ): ThreadRegion {
   const home = homeOf(query);
-  const { rows, shape, n } = query;
+  const { rows, shape, segments } = query;
   return carryState(
     segments,
     rows,
     shape.headDim,
     (segment) => {
-      if (segment.from >= n) return visitRecent(segment);
+      visit(segment);
       const { region, pages } = segment;
       const { start, end, indices } = partOf(query, segment, ({ codedIndices }) => codedIndices, first, count);
       if (end === start) return;
@@ -238,13 +256,24 @@ function attendPart(
   );
 }
 
-/** Adds the halves to the state, and tells from their difference how far each row's output may be off. */
-function mergeHalves(region: ThreadRegion, rows: number, d: number): HalvesEstimate {
-  const { kernels, workspace } = region;
-  const { state, halfStates, queries: outputs } = workspace;
-  for (const half of halfStates) kernels.mergeState(state, half, rows, d);
-  kernels.finishState(state, rows, d, outputs, d * 4);
-  return compareHalves(region, { halves: halfStates, whole: state, outputs }, rows, d);
+/**
+ * Puts the state and the halves together, into the place of the queries: they are done with. Returns what `mergeHalves`
+ * of the kernels tells of the rows (rows, 3).
+ */
+function mergeHalves({ kernels, views, workspace }: ThreadRegion, rows: number, d: number): Float32Array {
+  const { state, halfStates, queries: outputs, errors } = workspace;
+  kernels.mergeHalves(state, ...halfStates, rows, d, outputs, errors);
+  return views().f32.subarray(errors / 4, errors / 4 + 3 * rows);
+}
+
+function errorOf(errors: Float32Array, row: number): Pick<RowResult, 'tailMass' | 'outputError'> {
+  const [mass, squaredError, squaredNorm] = [errors[3 * row], errors[3 * row + 1], errors[3 * row + 2]] as [
+    number,
+    number,
+    number,
+  ];
+  const outputError = squaredNorm > 0 ? Math.sqrt(squaredError / squaredNorm) : Number.POSITIVE_INFINITY;
+  return { tailMass: Math.min(1, mass), outputError };
 }
 
 /** Notes the results of a block's rows; the bytes, which they read together, with the first. */

@@ -17,7 +17,7 @@ export interface Workspace {
   scratch: number;
   /** Scores of all keys: (G, scoreStride). */
   scores: number;
-  /** Scores of all keys by their signs: (SCANNED_PAIRS * G, scanStride) of int16. */
+  /** Scores of all keys by their signs: (SCANNED_MEANS * G, scanStride) of int16. */
   scans: number;
   /** Positions of selected keys (capacity), int32. */
   indices: number;
@@ -49,10 +49,12 @@ export interface Workspace {
   codedScores: number;
   /** Softmax states of G rows of D numbers: the keys that were drawn for certain, and two halves of the others. */
   codedStates: [number, number, number];
-  /** Means of pairs of neighbouring queries of a block: (scanned at once, d). */
+  /** Means of neighbouring queries of a block: (scanned at once, d). */
   means: number;
   /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
   halfStates: [number, number];
+  /** Of each row of a block: what `mergeHalves` tells (rows, 3). */
+  errors: number;
   /** A softmax state of one row, for measuring: some keys, and page means for the others. */
   rowState: number;
   /** What `drawKeys` looks up, see `draw-tables.ts`. */
@@ -79,8 +81,8 @@ export interface WorkspaceSize {
   planes: readonly Plane[];
 }
 
-/** Pairs of neighbouring queries of a block that the keys are scanned for, at most. */
-export const SCANNED_PAIRS = 16;
+/** Parts of a block of queries whose means the keys are scanned for, at most. */
+export const SCANNED_MEANS = 8;
 
 /** Numbers from one row of scores to the next. */
 export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
@@ -89,7 +91,7 @@ export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
 export function workspaceSizes({ rows, group, headDim, capacity, planes }: WorkspaceSize) {
   const coded = (bytes: number) => (planes.includes('int4') ? bytes : 0);
   const keys = (capacity + 8) * 4;
-  const scanned = group * (planes.includes('int4') ? SCANNED_PAIRS : 1);
+  const scanned = group * (planes.includes('int4') ? SCANNED_MEANS : 1);
   const codedState = coded(stateBytes(group, codeDim(headDim)));
   return {
     queries: paddedRows(rows) * headDim * 4,
@@ -115,6 +117,7 @@ export function workspaceSizes({ rows, group, headDim, capacity, planes }: Works
     codedStates: [codedState, codedState, codedState],
     means: coded(scanned * headDim * 4),
     halfStates: [coded(stateBytes(rows, headDim)), coded(stateBytes(rows, headDim))],
+    errors: coded(rows * 12),
     rowState: stateBytes(1, headDim),
     drawTables: coded(DRAW_TABLE_BYTES),
     groups: coded((Math.ceil(capacity / 8) + 1) * 8),

@@ -345,6 +345,22 @@ export interface CodeKernels {
   ): void;
 
   /**
+   * Puts together what a block has of the keys that it attends for certain, in `state`, and of the two halves of its
+   * sample: states of rows of d numbers, of at least one key in all. Writes the outputs (rows, d), divided, and into
+   * `errors` (rows, 3) for each row the share of the softmax that the halves stand for, the squared error that their
+   * difference tells (see `certificates/halves.ts`), and the squared norm of the output.
+   */
+  mergeHalves(
+    state: number,
+    one: number,
+    other: number,
+    rows: number,
+    headDim: number,
+    outputs: number,
+    errors: number,
+  ): void;
+
+  /**
    * A step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with the
    * kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
    * `SIEVE_BUFFERS`, as uint32, `SieveSums` among them; these are what comes of it, for `finishSieve`. Returns how many

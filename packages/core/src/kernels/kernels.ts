@@ -76,6 +76,12 @@ export interface Kernels extends CodeKernels {
   /** Takes `n` scores into `statistics` (2) alone: the largest, and the sum of e^(score - largest). */
   absorbMass(scores: number, n: number, statistics: number): void;
 
+  /**
+   * Divides query rows (rows, d) by sqrt(d), in place. Returns the largest of their norms then, to a few roundings;
+   * infinity where a square leaves float32.
+   */
+  scaleQueries(queries: number, rows: number, headDim: number): number;
+
   /** Adds the keys of the state `other` to `state`. */
   mergeState(state: number, other: number, rows: number, headDim: number): void;
 

@@ -34,8 +34,8 @@ import { signBytesOf } from './sign-scan.ts';
 
 /** Keys of the sample for each key that may be attended exactly. */
 const SAMPLE_KEYS = 3;
-/** The same for a sample that a block of queries shares. */
-const BLOCK_KEYS = 6;
+/** The same for a sample that a block of queries shares, in the mean over the heads. */
+const BLOCK_KEYS = 3.5;
 /** A sample has at least so many keys beside those that are drawn for certain. */
 const SMALLEST_SAMPLE = 128;
 /** The share of a key counts to this power in its probability. */

@@ -63,6 +63,91 @@ export function describeStates(kernels: KernelsUnderTest): void {
     });
   });
 
+  describe('mergeHalves', () => {
+    /** The sum and the numerators of a row of a state, in float64 and in units of e^0. */
+    const partOf = ([statistics, sums]: Float32Array[], row: number, headDim: number) => {
+      const scale = Math.exp(statistics?.[2 * row] as number);
+      const numerator = (sums as Float32Array).subarray(row * headDim, (row + 1) * headDim);
+      return {
+        sum: (statistics?.[2 * row + 1] as number) * scale,
+        numerator: Float64Array.from(numerator, (x) => x * scale),
+      };
+    };
+
+    it('gives the output of three parts, the share of the halves, and what tells them apart', () => {
+      const random = createRandom(45);
+      for (const [rows, headDim, empty] of [
+        [1, 8, []],
+        [5, 64, [1]],
+        [4, 40, [2]],
+        [6, 128, [0]],
+        [3, 64, [1, 2]],
+      ] as const) {
+        const rig = createRig(kernels);
+        const states = [0, 1, 2].map((which) => {
+          const state = rig.start(rows, headDim);
+          if ((empty as readonly number[]).includes(which)) return state;
+          const statistics = random.normals(rows * 2, 3).map((x, i) => (i % 2 === 0 ? x : 1 + Math.abs(x)));
+          rig.views().f32.set(statistics, state / 4);
+          rig.views().f32.set(random.normals(rows * headDim), stateOutputs(state, rows) / 4);
+          return state;
+        }) as [number, number, number];
+        const before = states.map((state) => stateNumbers(rig, state, rows, headDim));
+        const [outputs, errors] = [rig.allocate(rows * headDim * 4), rig.allocate(rows * 12)];
+        rig.kernels.mergeHalves(...states, rows, headDim, outputs, errors);
+        for (let row = 0; row < rows; row++) {
+          const [certain, one, other] = before.map((state) => partOf(state, row, headDim)) as [Part, Part, Part];
+          const total = certain.sum + one.sum + other.sum;
+          const output = certain.numerator.map(
+            (x, i) => (x + (one.numerator[i] as number) + (other.numerator[i] as number)) / total,
+          );
+          const apart = output.map(
+            (x, i) =>
+              ((one.numerator[i] as number) - (other.numerator[i] as number) - (one.sum - other.sum) * x) / total,
+          );
+          // Some dozens of roundings of numbers that are at most a few.
+          const close = (found: number, truth: number) => expect(Math.abs(found - truth)).toBeLessThan(1e-4);
+          const found = rig.floats(outputs + row * headDim * 4, headDim);
+          for (const [i, x] of output.entries()) close(found[i] as number, x);
+          const [share, squaredError, squaredNorm] = rig.floats(errors + row * 12, 3) as unknown as [
+            number,
+            number,
+            number,
+          ];
+          close(share, (one.sum + other.sum) / total);
+          close(Math.sqrt(squaredError), Math.hypot(...apart));
+          close(Math.sqrt(squaredNorm), Math.hypot(...output));
+        }
+      }
+    });
+  });
+
+  describe('scaleQueries', () => {
+    it('divides rows by sqrt(d), and gives the largest norm', () => {
+      const random = createRandom(46);
+      for (const [rows, headDim] of [
+        [1, 8],
+        [3, 64],
+        [7, 80],
+        [5, 128],
+      ] as const) {
+        const rig = createRig(kernels);
+        const queries = random.normals(rows * headDim, 10);
+        const placed = rig.place(queries);
+        const largest = rig.kernels.scaleQueries(placed, rows, headDim);
+        const scaled = rig.floats(placed, rows * headDim);
+        for (const [i, x] of scaled.entries()) {
+          const truth = (queries[i] as number) / Math.sqrt(headDim);
+          expect(Math.abs(x - truth)).toBeLessThanOrEqual(2 * UNIT * Math.abs(truth));
+        }
+        const norms = Array.from({ length: rows }, (_, row) =>
+          Math.hypot(...scaled.subarray(row * headDim, (row + 1) * headDim)),
+        );
+        expect(Math.abs(largest / Math.max(...norms) - 1)).toBeLessThan(headDim * UNIT);
+      }
+    });
+  });
+
   describe('finishState', () => {
     it('divides each row by its sum, and leaves what lies between the rows', () => {
       const rig = createRig(kernels);
@@ -84,4 +169,10 @@ export function describeStates(kernels: KernelsUnderTest): void {
       expect(stateNumbers(rig, state, rows, headDim)).toEqual([statistics, sums]);
     });
   });
+}
+
+/** One row of a state. */
+interface Part {
+  sum: number;
+  numerator: Float64Array;
 }

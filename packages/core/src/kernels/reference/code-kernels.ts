@@ -227,6 +227,34 @@ export function createReferenceCodeKernels(memory: WebAssembly.Memory): CodeKern
       );
     },
 
+    mergeHalves(state, one, other, rows, headDim, outputs, errors) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const parts = [state, one, other].map((address) => ({
+          score: at(f32, address / 4 + 2 * row),
+          sum: at(f32, address / 4 + 2 * row + 1),
+          numerator: floatsAt(views(), stateOutputs(address, rows) + row * headDim * 4, headDim),
+        })) as [PartOfRow, PartOfRow, PartOfRow];
+        const largest = Math.max(...parts.map(({ score }) => score));
+        const weights = parts.map(({ score }) => Math.exp(score - largest)) as [number, number, number];
+        const total = parts.reduce((sum, part, i) => sum + part.sum * (weights[i] as number), 0);
+        const shareOf = (i: 1 | 2) => (parts[i].sum * weights[i]) / total;
+        let [squaredError, squaredNorm] = [0, 0];
+        for (let i = 0; i < headDim; i++) {
+          const [a, b, c] = parts.map(({ numerator }, j) => (at(numerator, i) * (weights[j] as number)) / total) as [
+            number,
+            number,
+            number,
+          ];
+          const output = a + b + c;
+          squaredError += (b - c - (shareOf(1) - shareOf(2)) * output) ** 2;
+          squaredNorm += output ** 2;
+          f32[outputs / 4 + row * headDim + i] = output;
+        }
+        f32.set([shareOf(1) + shareOf(2), squaredError, squaredNorm], errors / 4 + 3 * row);
+      }
+    },
+
     attendGathered(pages, indices, count, biases, queries, rows, state) {
       const positions = views().i32.slice(indices / 4, indices / 4 + count);
       const keys = Array.from(positions, (position) => exactRow(views(), pages, 'keys', position));
@@ -252,6 +280,13 @@ const unitOf = (bits: number): number => Math.LN2 * 2 ** -bits;
 
 /** A score in nats as a number of a scan. */
 const inUnits = (score: number, bits: number): number => within16(Math.round(score / unitOf(bits)));
+
+/** One row of a softmax state. */
+interface PartOfRow {
+  score: number;
+  sum: number;
+  numerator: Float64Array;
+}
 
 /** Log-weights `scores` (rows, stride), and the state that they are taken into. */
 interface WeightedRows {

@@ -106,6 +106,18 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
       f32[statistics / 4 + 1] = list.reduce((sum, x) => sum + Math.exp(x - largest), kept);
     },
 
+    scaleQueries(queries, rows, headDim) {
+      const { f32 } = views();
+      let largest = 0;
+      for (let row = 0; row < rows; row++) {
+        const from = queries / 4 + row * headDim;
+        const scaled = f32.subarray(from, from + headDim).map((x) => x / Math.sqrt(headDim));
+        f32.set(scaled, from);
+        largest = Math.max(largest, Math.hypot(...scaled));
+      }
+      return largest;
+    },
+
     mergeState(state, other, rows, headDim) {
       const { f32 } = views();
       for (let row = 0; row < rows; row++) {

@@ -97,6 +97,7 @@ export interface CodeExports {
   addCodedValues(
     ...args: [...PlaneArguments, ...ListArguments, ...[scores: number, stride: number, rows: number], ...StateArguments]
   ): void;
+  mergeHalves: CodeKernels['mergeHalves'];
   attendGathered(
     ...args: [
       ...ExactArguments,
@@ -202,6 +203,7 @@ export function wrapCodeKernels(wasm: CodeExports): CodeKernels {
     },
     addCodedValues: ({ table, headOffset, headDim, int4 }, indices, count, scores, stride, rows, state, scratch) =>
       wasm.addCodedValues(table, headOffset, headDim, int4, indices, count, scores, stride, rows, state, scratch),
+    mergeHalves: wasm.mergeHalves,
     attendGathered(
       { exactTable, exactOffset, headDim, precision },
       indices,

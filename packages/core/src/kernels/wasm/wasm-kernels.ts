@@ -25,6 +25,7 @@ interface Exports extends CodeExports {
   scoreKeys(...args: [...RangeArguments, scores: number, stride: number, scratch: number]): void;
   selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
   absorbMass(scores: number, n: number, statistics: number): void;
+  scaleQueries(queries: number, rows: number, d: number): number;
   mergeState(state: number, other: number, rows: number, d: number): void;
   finishState(state: number, rows: number, d: number, destination: number, stride: number): void;
 }
@@ -102,6 +103,7 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
       ),
     selectLargest: wasm.selectLargest,
     absorbMass: wasm.absorbMass,
+    scaleQueries: wasm.scaleQueries,
     mergeState: wasm.mergeState,
     finishState: wasm.finishState,
   };
