@@ -50,15 +50,17 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
   const groups: Linear[][] = [];
   for (const matrix of matrices) {
     const last = groups.at(-1);
-    const fits = last?.[0] !== undefined && sameForm(builder, last[0].weight, matrix.weight);
+    const fits = last?.[0] !== undefined && areFused(builder, last[0].weight, matrix.weight);
     if (fits) last.push(matrix);
     else groups.push([matrix]);
   }
   return groups.flatMap((group) => fusedLinear(builder, x, group));
 }
 
-function sameForm(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
-  return formKey(formOf(builder, a)) === formKey(formOf(builder, b));
+/** Products of bytes are done apart: their inputs are rotated and rounded once, and taking a product apart costs more. */
+function areFused(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
+  const form = formOf(builder, a);
+  return form.kind !== 'rows' && formKey(form) === formKey(formOf(builder, b));
 }
 
 function formOf({ precision, rows, codes }: SegmentBuilder, tensor: GgufTensor): MatrixForm {
