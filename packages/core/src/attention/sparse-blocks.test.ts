@@ -42,11 +42,11 @@ const SMALL = ['fixed:64', 32, 1300] as const;
 
 describe('blocks of queries', () => {
   it('share a sample: fewer bytes than dense, and an error that their report knows', async () => {
-    const { report, error } = await measure({}, 'fixed:128', 128, 2500, 0.75);
+    const { report, error } = await measure({}, 'fixed:192', 128, 2500, 0.75);
     expect(report.certificate).toBe('estimated');
     expect(report.rowsDense).toBe(0);
-    // Two blocks of 64 queries for each key-value head: a sample of 640 keys, those of the block and those before it.
-    const mostKeys = 640 + 2 * 64 + 192;
+    // Two blocks of 64 queries for each key-value head: a sample of 672 keys, those of the block and those before it.
+    const mostKeys = 672 + 2 * 64 + 192;
     expect(report.keysRead / report.rows).toBeLessThan(mostKeys);
     expect(report.bytesRead).toBeLessThan(4 * (mostKeys * 256 + 2500 * 12));
     const estimated = report.outputError.sum / report.rows;
@@ -55,7 +55,7 @@ describe('blocks of queries', () => {
   });
 
   it('know their error less well where queries have nothing in common with their neighbours', async () => {
-    const { report, error } = await measure({}, 'fixed:128');
+    const { report, error } = await measure({}, 'fixed:192');
     const estimated = report.outputError.sum / report.rows;
     // A key that one query alone finds heavy is drawn seldom, and then neither half of the sample has it.
     expect(error / estimated).toBeGreaterThan(0.7);

@@ -36,8 +36,8 @@ describe('the groups of a position', () => {
     expect(splitOf(3, 1, 1e5)).toBeUndefined();
     expect(splitOf(3, 3, 1e5)).toBeUndefined();
     expect(splitOf(4, 2, 1e5)).toBeUndefined();
-    expect(splitOf(3, 2, 4095)).toBeUndefined();
-    expect(splitOf(3, 2, 4096)).toEqual({ whole: 2, parts: 2 });
+    expect(splitOf(3, 2, 2047)).toBeUndefined();
+    expect(splitOf(3, 2, 2048)).toEqual({ whole: 2, parts: 2 });
     expect(splitOf(1, 4, 1e5)).toEqual({ whole: 0, parts: 4 });
     expect(splitOf(5, 4, 1e5)).toEqual({ whole: 4, parts: 4 });
     expect(splitOf(3, 16, 1e5)).toEqual({ whole: 0, parts: 5 });

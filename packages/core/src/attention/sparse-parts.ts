@@ -12,7 +12,7 @@ import { isGuarded } from './step-costs.ts';
 import type { ThreadContext } from './thread.ts';
 
 /** Keys that are worth a part of their own. */
-const SMALLEST_PART = 2048;
+const SMALLEST_PART = 1024;
 /** What every part of a step does again, and what it costs to put them together, as a share of a step. */
 const PART_COSTS = 0.15;
 
