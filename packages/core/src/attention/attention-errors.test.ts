@@ -73,6 +73,7 @@ describe('attend refuses, and stays of use:', () => {
     'a budget that is not there': ['invalid-argument', { policy: { policy: 'topk', budget: 'some' } }],
     'a budget without a number': ['invalid-argument', { policy: { policy: 'topk', budget: 'fixed:' } }],
     'a query that is not a number': ['not-a-number', withQuery(Number.NaN)],
+    'outputs that are too short': ['invalid-argument', { outputs: new Float32Array(WIDTH - 1) }],
     'an infinite query': ['not-a-number', withQuery(Number.NEGATIVE_INFINITY)],
   };
   it.for(Object.keys(cases))('%s', async (name) => {

@@ -113,6 +113,22 @@ describe('a prompt', () => {
     }
   });
 
+  it('writes its outputs where they are wanted', async () => {
+    const planes = ['sign', 'int4'] as const;
+    const shape = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 16, capacity: 300 };
+    const attention = await createAttention({ ...shape, planes });
+    const bench = createBench(attention, createRandom(5));
+    bench.append(200);
+    for (const policy of [{ policy: 'dense' }, { policy: 'sieve', budget: 'fixed:16' }]) {
+      const request = { layer: 0, position: 199, queries: bench.queries(1), policy };
+      const outputs = new Float32Array(request.queries.length).fill(Number.NaN);
+      const { outputs: own } = attention.attend(request);
+      expect(attention.attend({ ...request, outputs }).outputs).toBe(outputs);
+      expect(outputs).toEqual(own);
+    }
+    await attention.dispose();
+  });
+
   it('has room for its queries when the cache has filled its first arena', async () => {
     const bench = await benchOf(4, { threads: 2, arenaBytes: tinyArena({ threads: 2 }) });
     bench.append(300);

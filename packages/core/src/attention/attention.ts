@@ -51,6 +51,8 @@ export interface AttendRequest extends LayerQueries {
    * samples then draws one for a block of them. Default: every query chooses for itself.
    */
   sharing?: boolean;
+  /** Where the outputs are written, as many numbers as the queries are. Default: an array of their own. */
+  outputs?: Float32Array;
 }
 
 export interface ObserveRequest extends LayerQueries {
@@ -172,15 +174,24 @@ export class Attention {
    * `not-a-number` where a query is not finite or the result would leave float32, `cache-out-of-memory`, `disposed` and
    * `thread-failed`. The cache stays as it is.
    */
-  attend({ layer, position, queries, policy, sharing = false }: AttendRequest): AttendResult {
+  attend(request: AttendRequest): AttendResult {
+    const { layer, position, queries, policy, sharing = false } = request;
     this.#checkQueries({ layer, position, queries });
+    const { outputs = new Float32Array(queries.length) } = request;
+    invariant(outputs.length === queries.length, () => ({
+      code: 'invalid-argument',
+      problem: 'Outputs take as many numbers as there are in the queries.',
+      found: `room for ${outputs.length}, ${queries.length} numbers of queries`,
+      remedy: 'Pass an array of that length, or none.',
+    }));
     const policyIndex = this.#policyIndex(policy);
     const opened = this.#opened[policyIndex] as Policy;
-    if (opened.kind === 'evicting') return this.#evicting.attend(opened, { layer, position, queries });
+    if (opened.kind === 'evicting') {
+      return { outputs, report: this.#evicting.attend(opened, { layer, position, queries }, outputs) };
+    }
     const kindOf = (count: number) => this.#jobKind(opened, count, sharing, layer, position);
 
     const width = this.heads * this.cache.shape.headDim;
-    const outputs = new Float32Array(queries.length);
     const report = emptyReport();
     const most = mostQueries(this.heads, this.cache.shape.keyValueHeads);
     for (let done = 0; done < queries.length / width; done += most) {

@@ -92,19 +92,18 @@ export class Evicting {
     layers.set(layer, { ...before, to, received });
   }
 
-  /** Attends with queries that come behind a prompt that was observed, or behind those of the last call. */
-  attend(policy: EvictingPolicy, request: LayerQueries): { outputs: Float32Array; report: AttentionReport } {
+  /** Attends with queries that come behind a prompt that was observed, or behind those of the last call, into `outputs`. */
+  attend(policy: EvictingPolicy, request: LayerQueries, outputs: Float32Array): AttentionReport {
     const { shape, heads } = this.#context;
     const { layer, position, queries } = request;
     const width = heads * shape.headDim;
     const pass = this.#passOf(policy, layer, position);
-    const outputs = new Float32Array(queries.length);
     const report = emptyReport();
     for (let done = 0; done < queries.length; done += width) {
       const own = queries.subarray(done, done + width);
       this.#step(policy, pass, layer, own, outputs.subarray(done, done + width), report);
     }
-    return { outputs, report };
+    return report;
   }
 
   /**

@@ -36,7 +36,8 @@ export interface Projections {
 
 /**
  * The attention of one layer: outputs of all heads, (tokens, heads * headDim). Called once for each layer, in order,
- * also where no logits are wanted: keys and values of all layers are the next tokens' context.
+ * also where no logits are wanted: keys and values of all layers are the next tokens' context. What it is given is valid
+ * until it is done, and what it gives must stay as it is until the next call.
  */
 export type Attend = (layer: number, projections: Projections) => Float32Array | Promise<Float32Array>;
 
@@ -159,6 +160,8 @@ interface Parts {
 function createDenseModel({ config, precision, context, rope, segments, release }: Parts): DenseModel {
   const { layers, hiddenSize, heads, headDim, vocabularySize } = config;
   let disposed = false;
+  /** Arrays for the outputs of layers, in two turns, of passes that are over: those that come use them again. */
+  const spare: (readonly [RowOutputs, RowOutputs])[] = [];
 
   async function forward(
     tokens: Int32Array,
@@ -169,8 +172,7 @@ function createDenseModel({ config, precision, context, rope, segments, release 
     const count = tokens.length;
     checkTokens(tokens, startPosition, { vocabularySize, context });
     const firstRow = firstLogitsRow(logits, count);
-    const outputs: RowOutputs = {};
-    const run = async (at: number, from: number, inputs: RowInputs) => {
+    const run = async (at: number, from: number, inputs: RowInputs, outputs: RowOutputs) => {
       try {
         await runRows(segments[at] as SegmentPair, { from, to: count }, inputs, outputs, () => throwIfAborted(signal));
       } catch (error) {
@@ -182,22 +184,30 @@ function createDenseModel({ config, precision, context, rope, segments, release 
 
     const rotations = rotationInputs(rope(startPosition, count), count);
     let inputs: RowInputs = (from, to) => ({ [io.tokens]: integerTensor(tokens.subarray(from, to), [to - from]) });
-    for (let layer = 0; layer < layers; layer++) {
-      await run(layer, 0, together(inputs, rotations));
-      const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
-      const attended = await attend(layer, { q, k, v } as Projections);
-      checkAttended(attended, count);
-      inputs = together(
-        rowInput(io.attended, attended, heads * headDim),
-        rowInput(io.residual, residual as Float32Array, hiddenSize),
-      );
+    // A layer reads the residual that the one before has written: they write to different arrays.
+    const turns = spare.pop() ?? [{}, {}];
+    try {
+      for (let layer = 0; layer < layers; layer++) {
+        const outputs = turns[layer % 2] as RowOutputs;
+        await run(layer, 0, together(inputs, rotations), outputs);
+        const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
+        const attended = await attend(layer, { q, k, v } as Projections);
+        checkAttended(attended, count);
+        inputs = together(
+          rowInput(io.attended, attended, heads * headDim),
+          rowInput(io.residual, residual as Float32Array, hiddenSize),
+        );
+      }
+      if (firstRow === count) return undefined;
+      // The rows of the last segment are independent of each other, so it runs only those that are wanted.
+      const outputs: RowOutputs = {};
+      await run(layers, firstRow, inputs, outputs);
+      const result = outputs[io.logits] as Float32Array;
+      requireFiniteLogits(result);
+      return result;
+    } finally {
+      spare.push(turns);
     }
-    if (firstRow === count) return undefined;
-    // The rows of the last segment are independent of each other, so it runs only those that are wanted.
-    await run(layers, firstRow, inputs);
-    const result = outputs[io.logits] as Float32Array;
-    requireFiniteLogits(result);
-    return result;
   }
 
   function checkAttended(attended: Float32Array, count: number): void {

@@ -2,7 +2,7 @@
  * Runs a segment over many rows (tokens) a block at a time. Rows do not see each other in a segment, so blocks change
  * no result, and its activations take the memory of one block, however long the chunk of a prompt is.
  */
-import type { Segment, SegmentInputs } from '../onnx/index.ts';
+import { floatTensor, type Segment, type SegmentInputs } from '../onnx/index.ts';
 
 /**
  * Large enough that products cost no more than with any other number of rows, small enough that their activations stay
@@ -26,8 +26,9 @@ export type RowInputs = (from: number, to: number) => SegmentInputs;
 export type RowOutputs = Record<string, Float32Array>;
 
 /**
- * Runs rows `from` to `to` and puts their outputs into `outputs`, whose arrays are used again where they fit, so that
- * a pass over many layers allocates once. `beforeBlock` may throw to stop.
+ * Runs rows `from` to `to` and writes their outputs into `outputs`, whose arrays are used again where they fit: a pass
+ * over many layers that allocated its own for each would keep the garbage collector busy on all cores. `beforeBlock` may
+ * throw to stop.
  */
 export async function runRows(
   { few, many }: SegmentPair,
@@ -40,23 +41,27 @@ export async function runRows(
     beforeBlock();
     const end = Math.min(start + blockRows, to);
     const segment = end - start < fewestOfMany ? few : (many ?? few);
-    const parts = await segment.run(inputs(start, end));
-    for (const [role, part] of Object.entries(parts)) {
-      if (end - start === to - from) outputs[role] = part;
-      else place(outputs, role, part, { row: start - from, rows: to - from, blockRows: end - start });
-    }
+    await segment.run(inputs(start, end), targetsOf(segment, outputs, to - from, start - from, end - from));
   }
 }
 
-function place(
+/** Where a segment writes its outputs of rows `from` to `to` of `rows`. */
+function targetsOf(
+  { shapes }: Segment,
   outputs: RowOutputs,
-  role: string,
-  part: Float32Array,
-  { row, rows, blockRows }: { row: number; rows: number; blockRows: number },
-): void {
-  const width = part.length / blockRows;
-  const known = outputs[role];
-  const whole = known?.length === rows * width ? known : new Float32Array(rows * width);
-  whole.set(part, row * width);
-  outputs[role] = whole;
+  rows: number,
+  from: number,
+  to: number,
+): Record<string, SegmentInputs[string]> {
+  const targets: Record<string, SegmentInputs[string]> = {};
+  for (const [role, shape] of shapes) {
+    let width = 1;
+    for (const size of shape) if (typeof size === 'number') width *= size;
+    const known = outputs[role];
+    const whole = known?.length === rows * width ? known : new Float32Array(rows * width);
+    outputs[role] = whole;
+    const sizes = shape.map((size) => (typeof size === 'number' ? size : to - from));
+    targets[role] = floatTensor(whole.subarray(from * width, to * width), sizes);
+  }
+  return targets;
 }

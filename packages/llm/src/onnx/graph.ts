@@ -34,6 +34,11 @@ export const float32Type: number = elementTypes.float32;
 /** A number is fixed; a name stands for a size that is known when the graph runs. */
 export type Dimension = number | string;
 
+export interface GraphOutput {
+  readonly value: Value;
+  readonly shape: readonly Dimension[];
+}
+
 /** Where a tensor lies in the weights file, in bytes. */
 export interface ExternalData {
   readonly offset: number;
@@ -61,8 +66,8 @@ const operatorSets = [
 
 export class Graph {
   readonly name: string;
-  /** The value of each output, by its role. */
-  readonly outputs = new Map<string, Value>();
+  /** The outputs, by their roles. */
+  readonly outputs = new Map<string, GraphOutput>();
   readonly #nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
   readonly #tensors = new Map<Value, MessageInitShape<typeof TensorProtoSchema>>();
   readonly #inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
@@ -81,7 +86,7 @@ export class Graph {
   /** Makes `value`, of the given type and shape, the output that the runtime gives out as `role`. */
   output(role: string, value: Value, type: ElementType, shape: readonly Dimension[]): void {
     this.#outputs.push(valueInfo(value, type, shape));
-    this.outputs.set(role, value);
+    this.outputs.set(role, { value, shape });
   }
 
   /** Adds a node with one output. */

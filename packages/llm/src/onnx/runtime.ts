@@ -3,7 +3,7 @@
  */
 import * as ort from 'onnxruntime-node';
 import { llmError } from '../errors.ts';
-import type { Graph } from './graph.ts';
+import type { Dimension, Graph } from './graph.ts';
 
 export interface SegmentOptions {
   /** The folder with the weights file. */
@@ -16,6 +16,8 @@ export type SegmentInputs = Readonly<Record<string, ort.Tensor>>;
 
 /** A segment that is ready to run. */
 export interface Segment {
+  /** Shapes of its outputs, by their roles. */
+  readonly shapes: ReadonlyMap<string, readonly Dimension[]>;
   /**
    * Values of all outputs, by their roles; the arrays are the caller's. An output that `targets` has a tensor for is
    * written there.
@@ -57,10 +59,11 @@ export async function loadSegment(graph: Graph, options: SegmentOptions): Promis
   );
   const outputs = [...graph.outputs];
   return {
+    shapes: new Map(outputs.map(([role, { shape }]) => [role, shape])),
     async run(inputs, targets = {}) {
-      const fetches = Object.fromEntries(outputs.map(([role, value]) => [value, targets[role] ?? null]));
+      const fetches = Object.fromEntries(outputs.map(([role, { value }]) => [value, targets[role] ?? null]));
       const results = await guarded(`run ${graph.name}`, () => session.run(inputs, fetches));
-      return Object.fromEntries(outputs.map(([role, value]) => [role, results[value]?.data as Float32Array]));
+      return Object.fromEntries(outputs.map(([role, { value }]) => [role, results[value]?.data as Float32Array]));
     },
     release: () => guarded(`release ${graph.name}`, () => session.release()),
   };

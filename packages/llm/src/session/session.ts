@@ -174,6 +174,8 @@ export class Session {
   readonly denseBelow: number | undefined;
   #tokens: number[] = [];
   #busy = false;
+  /** Of the attention of a layer: done with when the next one begins. */
+  #outputs = new Float32Array(0);
 
   /** Use `model.createSession`. */
   constructor(
@@ -352,7 +354,8 @@ export class Session {
         const started = performance.now();
         this.#attention.announce();
         cache.write(layer, position, k, v);
-        const { outputs, report: part } = this.#attention.attend({ layer, position, queries: q, policy, sharing });
+        const request = { layer, position, queries: q, policy, sharing, outputs: this.#outputsOf(q.length) };
+        const { outputs, report: part } = this.#attention.attend(request);
         addReport(report, part);
         attentionMs += performance.now() - started;
         onAttention?.({ layer, position, queries: q, outputs, report: part, attention: this.#attention });
@@ -369,5 +372,11 @@ export class Session {
       cache.truncate(position);
       throw error;
     }
+  }
+
+  /** Room for the outputs of a layer, used again: an array for each would keep the garbage collector busy. */
+  #outputsOf(length: number): Float32Array {
+    if (this.#outputs.length !== length) this.#outputs = new Float32Array(length);
+    return this.#outputs;
   }
 }
