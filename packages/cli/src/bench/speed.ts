@@ -75,9 +75,12 @@ export interface PeerTimes extends Spread {
 }
 
 /** Tokens at the beginning that `benchDecode` times on their own. */
-export const FIRST_TOKENS = 48;
-/** Tokens that a side decodes before it is another's turn: whoever decodes finds its weights in the caches but at first. */
-const TURN = 8;
+export const FIRST_TOKENS = 64;
+/**
+ * Tokens that a side decodes before it is another's turn. For the first two or three of a turn the system has yet to share
+ * out the threads over the cores, which the other side's had; whoever decodes an answer has no such turns.
+ */
+const TURN = 32;
 const WARM_UP_TOKENS = 256;
 const READ_TOKENS = 512;
 const DENSE: PolicySpec = { policy: 'dense' };
