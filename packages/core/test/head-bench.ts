@@ -30,7 +30,7 @@ export interface HeadBench {
 }
 
 /** Bytes of an arena that holds the buffers of a bench and some pages: with 700 keys of 16 dimensions it takes several. */
-export const SMALL_ARENA_BYTES = 6 * 2 ** 16;
+export const SMALL_ARENA_BYTES = 5 * 2 ** 16;
 
 /** Most query rows of a bench. */
 const MOST_ROWS = 4;

