@@ -4,7 +4,7 @@ import { createRandom } from '../../test/random.ts';
 import { PLANES } from '../kernels/layout.ts';
 import { createPolicy, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
 import { createAttention } from './attention.ts';
-import { measureStepCosts } from './guard.ts';
+import { costsOf, measureStepCosts } from './guard.ts';
 import { denseBelow, denseIsFaster, isGuarded, type StepCosts } from './step-costs.ts';
 
 /**
@@ -82,9 +82,26 @@ describe('the guard', () => {
     expect(denseBelow(planned, COSTS, 10_000, heads)).toBe(denseBelow(policy, COSTS, 10_000, heads));
   });
 
+  it('takes costs that grow with the keys from times that do, and none below 0 from others', () => {
+    const dense = { short: 2, long: 5 };
+    const certified = { short: 3, long: 9 };
+    const costs = costsOf({ dense, sieve: { short: 1, long: 2, large: 4 }, certified });
+    const steps = 4096 - 1024;
+    expect(costs.dense.perKey).toBeCloseTo(3 / steps, 9);
+    expect(costs.dense.fixed).toBeCloseTo(1, 9);
+    expect(costs.certified.perKey).toBeCloseTo(6 / steps, 9);
+    expect(costs.certified.fixed).toBeCloseTo(1, 9);
+    expect(costs.sieve.perKey).toBeCloseTo(1 / steps, 9);
+    expect(costs.sieve.perSampled).toBeGreaterThan(0);
+    const disturbed = costsOf({ dense: { short: 5, long: 2 }, sieve: { short: 3, long: 2, large: 1 }, certified });
+    expect(disturbed.dense).toEqual({ fixed: 2, perKey: 0 });
+    expect(disturbed.sieve).toEqual({ fixed: 2, perKey: 0, perSampled: 0 });
+  });
+
   it('measures what steps cost, once for a shape', async () => {
     const shape = { headDim: 64, heads: 6, keyValueHeads: 2, precision: 'f16', threads: 2 } as const;
     const costs = await measureStepCosts(shape);
+    expect(costs.dense.perKey).toBeGreaterThan(0);
     for (const { fixed, ...rates } of [costs.dense, costs.sieve, costs.certified]) {
       const numbers = [fixed, ...Object.values(rates)];
       for (const x of numbers) expect(Number.isFinite(x) && x >= 0).toBe(true);

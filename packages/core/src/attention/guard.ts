@@ -67,20 +67,37 @@ async function measure(shape: StepShape): Promise<StepCosts> {
   const [certifiedShort, certifiedLong] = timesOf(CERTIFIED_WARM_UP, CERTIFIED_ROUNDS, [
     ...[step(SHORT, certified), step(LONG, certified)],
   ]) as [number, number];
+  return costsOf({
+    dense: { short: denseShort, long: denseLong },
+    sieve: { short, long, large },
+    certified: { short: certifiedShort, long: certifiedLong },
+  });
+}
 
+/** Milliseconds of steps over few keys and over many; `large` are those of the sieve over many with the larger budget. */
+export interface StepTimes {
+  dense: { short: number; long: number };
+  sieve: { short: number; long: number; large: number };
+  certified: { short: number; long: number };
+}
+
+/** The constants and rates that give these times; none is below 0, whatever else the machine did meanwhile. */
+export function costsOf({ dense, sieve, certified }: StepTimes): StepCosts {
   const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
-  const perKey = rate(short, long, LONG - SHORT);
+  const line = ({ short, long }: { short: number; long: number }) => {
+    const perKey = rate(short, long, LONG - SHORT);
+    return { fixed: Math.max(0, long - perKey * LONG), perKey };
+  };
   const [small, more] = [SMALL, LARGE].map((budget) => createSieve().sampleSize?.(budget, LONG) as number) as [
     number,
     number,
   ];
-  const perSampled = rate(long, large, more - small);
-  const densePerKey = rate(denseShort, denseLong, LONG - SHORT);
-  const perBound = rate(certifiedShort, certifiedLong, LONG - SHORT);
+  const { perKey } = line(sieve);
+  const perSampled = rate(sieve.long, sieve.large, more - small);
   return {
-    dense: { fixed: Math.max(0, denseLong - densePerKey * LONG), perKey: densePerKey },
-    sieve: { fixed: Math.max(0, long - perKey * LONG - perSampled * small), perKey, perSampled },
-    certified: { fixed: Math.max(0, certifiedLong - perBound * LONG), perKey: perBound },
+    dense: line(dense),
+    sieve: { fixed: Math.max(0, sieve.long - perKey * LONG - perSampled * small), perKey, perSampled },
+    certified: line(certified),
   };
 }
 
