@@ -20,7 +20,7 @@ import { createExchange, type Exchange } from './exchange.ts';
 import { grainOf, largestBlock, mostQueries } from './grain.ts';
 import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.ts';
 import { reportDense, reportRows } from './job-report.ts';
-import type { LayerQueries } from './layer-queries.ts';
+import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULTS } from './row-result.ts';
 import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
@@ -71,8 +71,6 @@ type WholeKind = Exclude<JobKind, 'sparse-parts'>;
 
 /** Queries that are worth a sample of their own. */
 const SMALLEST_BLOCK = 16;
-/** Scores and sums stay below this, half the range of float32. */
-const LARGEST_SUM = 2 ** 127;
 
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
@@ -176,14 +174,9 @@ export class Attention {
    */
   attend(request: AttendRequest): AttendResult {
     const { layer, position, queries, policy, sharing = false } = request;
-    this.#checkQueries({ layer, position, queries });
+    checkQueries(request, this.cache, this.heads);
     const { outputs = new Float32Array(queries.length) } = request;
-    invariant(outputs.length === queries.length, () => ({
-      code: 'invalid-argument',
-      problem: 'Outputs take as many numbers as there are in the queries.',
-      found: `room for ${outputs.length}, ${queries.length} numbers of queries`,
-      remedy: 'Pass an array of that length, or none.',
-    }));
+    checkOutputs(outputs, queries);
     const policyIndex = this.#policyIndex(policy);
     const opened = this.#opened[policyIndex] as Policy;
     if (opened.kind === 'evicting') {
@@ -214,32 +207,10 @@ export class Attention {
       .map((spec) => this.#opened[this.#policyIndex(spec)] as Policy)
       .flatMap((policy) => (policy.kind === 'evicting' ? [policy.eviction] : []));
     if (evictions.length === 0) return;
-    this.#checkQueries(request);
+    checkQueries(request, this.cache, this.heads);
     for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
       this.#evicting.observe(eviction, request);
     }
-  }
-
-  /** Throws where queries do not fit the cache, or are not finite. */
-  #checkQueries({ layer, position, queries }: LayerQueries): void {
-    this.cache.assertAlive();
-    const { headDim, layers } = this.cache.shape;
-    const count = queries.length / (this.heads * headDim);
-    const whole = [count, layer, position].every(Number.isSafeInteger);
-    invariant(whole && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
-      code: 'invalid-argument',
-      problem: `Queries are (count, ${this.heads}, ${headDim}), of one of ${layers} layers.`,
-      found: `layer ${layer}, position ${position}, ${queries.length} numbers`,
-      remedy: 'Pass at least one query, whole.',
-    }));
-    const { reserved } = this.cache;
-    invariant(position + count <= reserved, () => ({
-      code: 'invalid-argument',
-      problem: 'The cache does not have the keys of all queries.',
-      found: `keys before ${reserved}, queries up to ${position + count - 1}`,
-      remedy: 'Reserve and write the keys of the queries before attending.',
-    }));
-    this.#checkRange(layer, position + count, queries);
   }
 
   /** Attention of as many queries as make one job. */
@@ -287,7 +258,7 @@ export class Attention {
     const { cache, heads } = this;
     checkSampleRequest(request, cache, heads);
     const n = Math.max(...positions) + 1;
-    this.#checkRange(layer, n, queries);
+    checkRange(layer, n, queries, cache);
     const count = positions.length;
     const numbers = recordLength(plan);
     const sizes = { heads, keyValueHeads: cache.shape.keyValueHeads, threads: this.threads, position: n - 1, count };
@@ -384,21 +355,6 @@ export class Attention {
     return this.#policies.length - 1;
   }
 
-  /** Throws `not-a-number` unless all scores of keys before n, and all sums of their values, are finite in float32. */
-  #checkRange(layer: number, n: number, queries: Float32Array): void {
-    const query = largestMagnitude(queries);
-    for (let head = 0; head < this.cache.shape.keyValueHeads; head++) {
-      const { keys, values } = this.cache.norms(layer, head);
-      // Scores are divided by sqrt(d), so ||q|| <= sqrt(d) max |q| makes them at most max |q| ||k||.
-      invariant(query * keys < LARGEST_SUM && n * values < LARGEST_SUM, () => ({
-        code: 'not-a-number',
-        problem: `The attention of layer ${layer} has numbers that are not finite in float32, or would give such.`,
-        found: `queries up to ${query}, keys of norm ${keys}, values of norm ${values}`,
-        remedy: 'Look for the fault in the model.',
-      }));
-    }
-  }
-
   /** Norms of each key-value head: see `Job`. */
   #norms(layer: number): number[] {
     const norms: number[] = [];
@@ -491,18 +447,6 @@ export class Attention {
     this.#thread = openThread(setupOf(0), this.#thread);
     return this.#thread;
   }
-}
-
-/** Largest |x|; NaN where there is one. By index: this runs over every query, and an iterator is several times slower. */
-function largestMagnitude(numbers: Float32Array): number {
-  let largest = 0;
-  for (let i = 0; i < numbers.length; i++) {
-    const magnitude = Math.abs(numbers[i] as number);
-    // So that a NaN is taken too.
-    if (!(magnitude <= largest)) largest = magnitude;
-    if (Number.isNaN(magnitude)) break;
-  }
-  return largest;
 }
 
 function noRoom(): KeysieveError {
