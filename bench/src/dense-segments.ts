@@ -3,18 +3,18 @@
  * what its weights take in memory against what is predicted. Wall-clock times are least and median of the rounds;
  * processor times, which other work on the machine disturbs less, are the least.
  *
- *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision exact,fast,fastest] [--threads 2]
+ *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision fp32,a8,w8a8] [--threads 2]
  *     [--chunks 128,512] [--rounds 5] [--cache FOLDER]
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type DenseModel, inspectDenseModel, loadDenseModel, openGguf } from '@keysieve/llm';
+import { inspectTransformerSegments, loadTransformerSegments, openGguf, type TransformerSegments } from '@keysieve/llm';
 import { startClock } from '../../packages/cli/src/bench/clock.ts';
 
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
-    precision: { type: 'string', default: 'exact,fast,fastest' },
+    precision: { type: 'string', default: 'fp32,a8,w8a8' },
     threads: { type: 'string', default: '2' },
     chunks: { type: 'string', default: '128,512' },
     rounds: { type: 'string', default: '5' },
@@ -46,7 +46,11 @@ async function measure(rounds: number, work: () => Promise<unknown>): Promise<Ti
 }
 
 /** A pass at position 0 whose attention gives zeros. */
-function pass({ config, forward }: DenseModel, tokens: number, logits: 'last' | 'none'): () => Promise<unknown> {
+function forwardPass(
+  { config, forward }: TransformerSegments,
+  tokens: number,
+  logits: 'last' | 'none',
+): () => Promise<unknown> {
   const ids = Int32Array.from({ length: tokens }, (_, i) => (i * 37) % config.vocabularySize);
   const attended = new Float32Array(tokens * config.heads * config.headDim);
   return () => forward(ids, 0, () => attended, { logits });
@@ -55,41 +59,41 @@ function pass({ config, forward }: DenseModel, tokens: number, logits: 'last' | 
 const mebibytes = (bytes: number) => bytes / 2 ** 20;
 
 /** Resident memory in MiB: all of it, and what does not belong to files. Linux only. */
-function resident(): { all: number; anonymous: number } {
+function residentMemory(): { all: number; anonymous: number } {
   const status = readFileSync('/proc/self/status', 'utf8');
-  const of = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
-  return { all: of('VmRSS'), anonymous: of('RssAnon') };
+  const field = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
+  return { all: field('VmRSS'), anonymous: field('RssAnon') };
 }
 
-async function settle(): Promise<ReturnType<typeof resident>> {
+async function settledMemory(): Promise<ReturnType<typeof residentMemory>> {
   globalThis.gc?.();
   await new Promise((done) => setTimeout(done, 300));
-  return resident();
+  return residentMemory();
 }
 
-async function report(path: string, precision: 'exact' | 'fast' | 'fastest'): Promise<void> {
+async function report(path: string, precision: 'fp32' | 'a8' | 'w8a8'): Promise<void> {
   const threads = Number(values.threads);
   await using gguf = await openGguf(path);
-  const { memory } = inspectDenseModel(gguf, precision);
-  const before = await settle();
+  const { memory } = inspectTransformerSegments(gguf, precision);
+  const before = await settledMemory();
   const loadStart = performance.now();
-  await using model = await loadDenseModel(gguf, {
+  await using model = await loadTransformerSegments(gguf, {
     precision,
     threads,
     ...(values.cache === undefined ? {} : { cacheFolder: values.cache }),
   });
   const loadMs = performance.now() - loadStart;
-  const loaded = await settle();
+  const loaded = await settledMemory();
 
-  const token = await measure(60, pass(model, 1, 'last'));
+  const token = await measure(60, forwardPass(model, 1, 'last'));
   console.log(`${precision}, ${threads} threads, loaded in ${loadMs.toFixed(0)} ms`);
   console.log(`  1 token: ${line(token)}`);
   for (const tokens of values.chunks.split(',').map(Number)) {
-    const chunk = await measure(Number(values.rounds), pass(model, tokens, 'none'));
+    const chunk = await measure(Number(values.rounds), forwardPass(model, tokens, 'none'));
     const rate = (tokens / chunk.wallMs.min) * 1000;
     console.log(`  ${tokens} tokens: ${line(chunk)}, at most ${rate.toFixed(0)} tokens/s`);
   }
-  const used = await settle();
+  const used = await settledMemory();
   const [packed, mapped, segments] = [memory.packed, memory.mapped, memory.segments].map(mebibytes) as number[];
   console.log(
     `  predicted: weights ${packed?.toFixed(0)}, mapped up to ${mapped?.toFixed(0)}, segments ${segments?.toFixed(0)} MiB`,
@@ -100,10 +104,9 @@ async function report(path: string, precision: 'exact' | 'fast' | 'fastest'): Pr
 const line = ({ wallMs, cpuMs }: Times) =>
   `${wallMs.min.toFixed(2)} ms (median ${wallMs.median.toFixed(2)}), processor ${cpuMs.toFixed(2)} ms`;
 
-function growth(before: ReturnType<typeof resident>, after: ReturnType<typeof resident>): string {
+function growth(before: ReturnType<typeof residentMemory>, after: ReturnType<typeof residentMemory>): string {
   const anonymous = after.anonymous - before.anonymous;
   return `${anonymous.toFixed(0)} MiB and ${(after.all - before.all - anonymous).toFixed(0)} of files`;
 }
 
-for (const precision of values.precision.split(','))
-  await report(values.model, precision as 'exact' | 'fast' | 'fastest');
+for (const precision of values.precision.split(',')) await report(values.model, precision as 'fp32' | 'a8' | 'w8a8');

@@ -4,7 +4,7 @@ import { buildOptions } from '../../scripts/tsdown-options.ts';
 export default defineConfig({
   ...buildOptions,
   // The worker is a file of its own, which `spawnThread` starts; it has no API and so no types.
-  entry: { index: 'src/index.ts', worker: 'src/threads/worker.ts' },
+  entry: { index: 'src/index.ts', worker: 'src/attention/worker.ts' },
   dts: { ...buildOptions.dts, entry: 'src/index.ts' },
   platform: 'neutral',
   // Imported only where there is no `Worker` of the browser.

@@ -40,7 +40,7 @@ async function checkAttention(threads: number): Promise<void> {
     assert.ok(Math.abs(value - (exact[i] as number)) < 1e-5, `output ${i} is ${value}, not ${exact[i]}`);
   }
   const { report } = run({ policy: 'topk', budget: 'fixed:64' });
-  assert.equal(report.keysRead, 64);
+  assert.equal(report.keysExact, 64);
   assert.ok(report.tailMass.max > 0 && report.tailMass.max < 1);
 }
 
@@ -53,7 +53,7 @@ async function checkModel(): Promise<void> {
   const result = await generation.result;
   assert.equal(result.text, text);
   assert.equal(result.tokens.length, 8);
-  assert.ok(result.attention.keysRead.mean <= 8);
+  assert.ok(result.attention.keysExact.mean <= 8);
 }
 
 assert.equal(ErrorOfLlm, KeysieveError);

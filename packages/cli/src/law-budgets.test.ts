@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { defaultFiller } from './eval/run-tasks.ts';
-import { checkLaw, divided, openLaw } from './law-budgets.ts';
-import { lawModelOf } from './law-model.ts';
+import { checkLaw, loadLaw, withLawBudget } from './law-budgets.ts';
+import { describeLawModel } from './law-model.ts';
 import { policySpecs } from './options.ts';
 import { lawFixture } from './report/law-fixture.ts';
 
@@ -22,8 +22,8 @@ describe('budgets by a law', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-law-'));
-    model = await loadModel('nano', { precision: 'exact', threads: 1, context: 2048 });
-    law = { ...lawFixture({ layers: 6, heads: 3 }), model: await lawModelOf(model, never) };
+    model = await loadModel('nano', { precision: 'fp32', threads: 1, context: 2048 });
+    law = { ...lawFixture({ layers: 6, heads: 3 }), model: await describeLawModel(model, never) };
     await writeFile(file('law.json'), JSON.stringify(law));
     await writeFile(file('foreign.json'), JSON.stringify(lawFixture({ layers: 6, heads: 3 })));
     await writeFile(file('old.json'), JSON.stringify({ ...law, version: 0 }));
@@ -34,7 +34,7 @@ describe('budgets by a law', () => {
     await rm(folder, { recursive: true });
   });
 
-  const opened = () => openLaw(file('law.json'), [{ policy: 'sieve', budget: 'mean:64' }]);
+  const opened = () => loadLaw(file('law.json'), [{ policy: 'sieve', budget: 'mean:64' }]);
 
   /** What a command prints on stdout, as JSON. */
   async function run(command: ReturnType<typeof generateCommand>, args: string[]) {
@@ -42,7 +42,7 @@ describe('budgets by a law', () => {
     const write = process.stdout.write;
     process.stdout.write = (text) => printed.push(String(text)) > 0;
     try {
-      await command.parseAsync([...args, '--precision', 'exact', '--threads', '1', '--json'], { from: 'user' });
+      await command.parseAsync([...args, '--precision', 'fp32', '--threads', '1', '--json'], { from: 'user' });
     } finally {
       process.stdout.write = write;
     }
@@ -64,9 +64,9 @@ describe('budgets by a law', () => {
   });
 
   it('need the law that divides them', async () => {
-    const asked = openLaw(undefined, [{ policy: 'dense' }, { policy: 'sieve', budget: 'mean:64' }]);
+    const asked = loadLaw(undefined, [{ policy: 'dense' }, { policy: 'sieve', budget: 'mean:64' }]);
     await expect(asked).rejects.toMatchObject({ code: 'invalid-argument', found: 'mean:64' });
-    await expect(openLaw(undefined, [{ policy: 'sieve', budget: 'fixed:64' }])).resolves.toBeUndefined();
+    await expect(loadLaw(undefined, [{ policy: 'sieve', budget: 'fixed:64' }])).resolves.toBeUndefined();
   });
 
   it.for([
@@ -74,18 +74,18 @@ describe('budgets by a law', () => {
     ['text.txt', 'law-invalid'],
     ['old.json', 'law-version'],
   ] as const)('are not made from %s', async ([name, code]) => {
-    await expect(openLaw(file(name), [{ policy: 'sieve', budget: 'mean:64' }])).rejects.toMatchObject({ code });
+    await expect(loadLaw(file(name), [{ policy: 'sieve', budget: 'mean:64' }])).rejects.toMatchObject({ code });
   });
 
   it('are not made from the law of another model, nor for a divergence that was not measured', async () => {
     await expect(checkLaw(await opened(), model, never)).resolves.toBeUndefined();
-    const foreign = await openLaw(file('foreign.json'), [{ policy: 'sieve', budget: 'mean:64' }]);
+    const foreign = await loadLaw(file('foreign.json'), [{ policy: 'sieve', budget: 'mean:64' }]);
     await expect(checkLaw(foreign, model, never)).rejects.toMatchObject({ code: 'law-foreign' });
     const law = await opened();
-    expect(() => divided({ policy: 'sieve', budget: 'kl:0.01' }, law)).toThrow(
+    expect(() => withLawBudget({ policy: 'sieve', budget: 'kl:0.01' }, law)).toThrow(
       expect.objectContaining({ code: 'law-uncalibrated' }),
     );
-    expect(divided({ policy: 'sieve', budget: 'fixed:9' }, law)).toEqual({ policy: 'sieve', budget: 'fixed:9' });
+    expect(withLawBudget({ policy: 'sieve', budget: 'fixed:9' }, law)).toEqual({ policy: 'sieve', budget: 'fixed:9' });
   });
 
   it('reach the attention of generate, which reports them', async () => {
@@ -103,7 +103,7 @@ describe('budgets by a law', () => {
     ];
     const { attention } = await run(generateCommand(), args);
     expect(attention).toMatchObject({ policy: 'topk', budget: 'mean:64' });
-    expect(Math.abs(attention.keysRead.mean - 64)).toBeLessThan(1);
+    expect(Math.abs(attention.keysExact.mean - 64)).toBeLessThan(1);
     const byDefault = await run(generateCommand(), [...args.slice(0, 4), '--law', file('law.json')]);
     expect(byDefault).toMatchObject({ attention: { budget: 'mean:256' }, prefillAttention: { budget: 'mean:256' } });
   });
@@ -111,8 +111,8 @@ describe('budgets by a law', () => {
   it('are shown by inspect, at several lengths', async () => {
     const inspection = await run(inspectCommand(), ['--law', file('law.json'), '-b', 'error:0.05']);
     expect(inspection.attention).toMatchObject({ policy: 'sieve', budget: 'error:0.05' });
-    const { total, keys } = inspection.law;
-    expect(total).toBe('error:0.05');
+    const { target, keys } = inspection.law;
+    expect(target).toBe('error:0.05');
     expect(keys[4096]).toBeGreaterThan(keys[1024]);
     expect(keys[65_536]).toBeGreaterThan(keys[16_384]);
     const foreign = run(inspectCommand(), ['--law', file('foreign.json')]);

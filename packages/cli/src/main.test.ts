@@ -32,13 +32,13 @@ describe('keysieve', () => {
     expect(result).toMatchObject({
       promptTokens: TEXT.length,
       finishReason: 'length',
-      attention: { policy: 'topk', budget: 'fixed:64', certificate: 'certified', keysRead: { mean: 64 } },
+      attention: { policy: 'topk', budget: 'fixed:64', certificate: 'certified', keysExact: { mean: 64 } },
     });
     expect(result.tokens).toHaveLength(6);
     expect(result.decodeMs).toHaveLength(5);
     expect(result.text).toHaveLength(6);
     expect(result.prefillMs).toBeGreaterThan(0);
-    expect(result.attention.keysRead.share).toBeCloseTo(64 / (TEXT.length + 3), 3);
+    expect(result.attention.keysExact.share).toBeCloseTo(64 / (TEXT.length + 3), 3);
     expect(result.attention.bytesPerToken).toBeGreaterThan(0);
     for (const bound of ['tailMass', 'outputError']) {
       expect(Object.keys(result.attention[bound])).toEqual(['mean', 'max']);
@@ -60,14 +60,14 @@ describe('keysieve', () => {
   });
 
   it('inspects the embedded model', async () => {
-    const { code, stdout } = await keysieve(['inspect', '--json', '--context', '2048', '--precision', 'exact']);
+    const { code, stdout } = await keysieve(['inspect', '--json', '--context', '2048', '--precision', 'fp32']);
     expect(code).toBe(0);
     const inspection = JSON.parse(stdout);
     expect(inspection.config).toMatchObject({ architecture: 'llama', headDim: 64 });
-    expect(inspection.precision).toEqual({ chosen: 'exact', reason: 'asked for' });
+    expect(inspection.precision).toEqual({ chosen: 'fp32', reason: 'requested' });
     const { runtime, weights, tokenizer, cache, work, total } = inspection.memory;
     expect(total).toBe(runtime + weights + tokenizer + cache + work);
-    const text = await keysieve(['inspect', '--precision', 'exact']);
+    const text = await keysieve(['inspect', '--precision', 'fp32']);
     expect(text.stdout).toContain('architecture');
   });
 

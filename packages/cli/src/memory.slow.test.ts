@@ -33,7 +33,7 @@ it.skipIf(!MODEL || !TEXT)('memory is what inspect predicts, within 15 %', async
       '--context',
       context,
       '--precision',
-      'fastest',
+      'w8a8',
       '--threads',
       '2',
     ];

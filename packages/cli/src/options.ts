@@ -6,23 +6,23 @@ import {
   BUDGETS,
   createPolicy,
   DEFAULT_BUDGET,
-  isTotal,
+  isBudgetTarget,
   POLICY_NAMES,
   type PolicySpec,
   PRECISIONS,
   parseBudget,
-  parseTotal,
+  parseBudgetTarget,
 } from 'keysieve';
-import { DEFAULT_TOTAL, lawOption } from './law-budgets.ts';
+import { DEFAULT_TARGET, lawOption } from './law-budgets.ts';
 
-export interface ModelOptions {
+export interface ModelFlags {
   model: string;
   context?: number;
-  precision?: 'exact' | 'fast' | 'fastest';
+  precision?: 'fp32' | 'a8' | 'w8a8';
   threads?: number;
 }
 
-export interface AttentionOptions {
+export interface AttentionFlags {
   attention: string;
   budget?: string;
   law?: string;
@@ -33,15 +33,15 @@ export interface AttentionOptions {
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
-    .option('--context <tokens>', "tokens of context; past the model's own, RoPE is stretched", positiveInteger)
+    .option('--context <tokens>', "tokens of context; past the model's own, RoPE is stretched", parsePositiveInteger)
     .addOption(
       new Option(
         '--precision <precision>',
         'of the dense layers: exact (float32), fast (8-bit activations) or fastest (8-bit weights, too, to read a ' +
           'prompt); default: the fastest whose KL to exact is below .005 on the model',
-      ).choices(['exact', 'fast', 'fastest']),
+      ).choices(['fp32', 'a8', 'w8a8']),
     )
-    .option('--threads <count>', 'threads (default: all cores)', positiveInteger);
+    .option('--threads <count>', 'threads (default: all cores)', parsePositiveInteger);
 }
 
 /** --attention, --budget, --law, --certify */
@@ -49,35 +49,35 @@ export function addAttentionOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
   return command
     .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('sieve'))
-    .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, budget)
+    .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, parseBudgetOption)
     .addOption(lawOption())
     .option(
       '--certify <share>',
       'read on until at most this share of the softmax is left out for certain',
-      certifiedShare,
+      parseMassShare,
     );
 }
 
 /** The policy that --attention, --budget and --certify name; a law's default where there is one. */
-export function attentionSpec({ attention: policy, budget, law, certify }: AttentionOptions): PolicySpec {
-  const dense = policy === 'dense';
-  const given = budget ?? (dense ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TOTAL);
+export function attentionSpec({ attention: policy, budget, law, certify }: AttentionFlags): PolicySpec {
+  const isDense = policy === 'dense';
+  const effectiveBudget = budget ?? (isDense ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET);
   return {
     policy,
-    ...(given !== undefined && { budget: given }),
-    ...(certify !== undefined && !dense && { certify }),
+    ...(effectiveBudget !== undefined && { budget: effectiveBudget }),
+    ...(certify !== undefined && !isDense && { certify }),
   };
 }
 
 /** A share of the softmax: above 0, at most 1. */
-export function certifiedShare(text: string): number {
+export function parseMassShare(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be above 0 and at most 1.');
   return value;
 }
 
 /** --policy and --budget, to compare several. */
-export interface PolicyOptions {
+export interface PolicyFlags {
   policy?: string[];
   budget?: string[];
   law?: string;
@@ -96,20 +96,23 @@ export function addPolicyOptions(command: Command): Command {
  * The policies that were asked for: every one with every budget, but for those that name theirs, and for `dense`, which
  * has none. Budgets that are totals wait for a law: see `divided`. Throws `invalid-argument`.
  */
-export function policySpecs({ policy = ['sieve'], budget, law }: PolicyOptions): PolicySpec[] {
-  const budgets = budget ?? [law === undefined ? DEFAULT_BUDGET : DEFAULT_TOTAL];
+export function policySpecs({ policy = ['sieve'], budget, law }: PolicyFlags): PolicySpec[] {
+  const budgets = budget ?? [law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET];
   const specs = policy.flatMap((text): PolicySpec[] => {
-    const [name = '', ...own] = text.split('@');
+    const [name = '', ...budgetParts] = text.split('@');
     if (name === 'dense') return [{ policy: name }];
-    return (own.length > 0 ? [own.join('@')] : budgets).map((each) => ({ policy: name, budget: each }));
+    return (budgetParts.length > 0 ? [budgetParts.join('@')] : budgets).map((budgetText) => ({
+      policy: name,
+      budget: budgetText,
+    }));
   });
   return specs.map((spec) => {
-    if (spec.budget === undefined || !isTotal(spec.budget)) {
+    if (spec.budget === undefined || !isBudgetTarget(spec.budget)) {
       createPolicy(spec);
       return spec;
     }
     createPolicy({ policy: spec.policy });
-    return { ...spec, budget: parseTotal(spec.budget).name };
+    return { ...spec, budget: parseBudgetTarget(spec.budget).name };
   });
 }
 
@@ -122,7 +125,7 @@ export function policySpec(text: string): PolicySpec {
  * Policies for keys of which no prompt was read, captured or random ones. Throws `invalid-argument` for those that evict
  * keys by what the prompt paid attention to.
  */
-export function withoutPrompt(specs: readonly PolicySpec[]): readonly PolicySpec[] {
+export function rejectEvictingPolicies(specs: readonly PolicySpec[]): readonly PolicySpec[] {
   const evicting = specs.find((spec) => createPolicy(spec).kind === 'evicting');
   if (evicting === undefined) return specs;
   throw llmError({
@@ -138,21 +141,22 @@ export const cachePrecisionOption = (): Option =>
   new Option(
     '--cache-precision <precision>',
     'of keys and values: f16, f32, or int8 (codes alone, well under half the memory of f16 with its codes); ' +
-      'default: f32 with --precision exact, else f16',
+      'default: f32 with --precision fp32, else f16',
   ).choices(PRECISIONS);
 
 export const addJsonOption = (command: Command): Command => command.option('--json', 'print one JSON object on stdout');
 
-export function positiveInteger(text: string): number {
+export function parsePositiveInteger(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value <= 0) throw new InvalidArgumentError('It must be a positive whole number.');
   return value;
 }
 
 /** 4096,8192 */
-export const positiveIntegers = (text: string): number[] => text.split(',').map((part) => positiveInteger(part.trim()));
+export const parsePositiveIntegers = (text: string): number[] =>
+  text.split(',').map((part) => parsePositiveInteger(part.trim()));
 
-export function wholeNumber(text: string): number {
+export function parseWholeNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
     throw new InvalidArgumentError('It must be a whole number, at least 0.');
@@ -160,17 +164,17 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
-export function finiteNumber(text: string): number {
+export function parseFiniteNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
   return value;
 }
 
-export const collect = (text: string, before: string[] = []): string[] => [...before, text];
+export const collect = (text: string, previous: string[] = []): string[] => [...previous, text];
 
-function budget(text: string): string {
+function parseBudgetOption(text: string): string {
   try {
-    return isTotal(text) ? parseTotal(text).name : parseBudget(text).name;
+    return isBudgetTarget(text) ? parseBudgetTarget(text).name : parseBudget(text).name;
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }

@@ -11,7 +11,7 @@ export interface Progress {
 }
 
 /** Seconds between the lines that stand for a bar where stderr is no terminal. */
-const LINE_EVERY_MS = 2000;
+const LINE_INTERVAL_MS = 2000;
 
 /** A progress bar on stderr; lines, now and then, where that is no terminal. */
 export function createProgress(label: string, unit: string): Progress {
@@ -46,11 +46,11 @@ function barProgress(label: string, unit: string): Progress {
 }
 
 function lineProgress(label: string, unit: string): Progress {
-  let next = performance.now() + LINE_EVERY_MS;
+  let next = performance.now() + LINE_INTERVAL_MS;
   return {
     update(done, total) {
       if (performance.now() < next) return;
-      next = performance.now() + LINE_EVERY_MS;
+      next = performance.now() + LINE_INTERVAL_MS;
       note(`${label} ${formatCount(done)} of ${formatCount(total)} ${unit}`);
     },
     stop() {},

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
-export interface Outcome {
+export interface CommandResult {
   code: number | null;
   stdout: string;
   stderr: string;
@@ -15,7 +15,7 @@ export function keysieve(
   args: string[],
   input = '',
   onStderr: (text: string, kill: () => void) => void = () => {},
-): Promise<Outcome> {
+): Promise<CommandResult> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--conditions', 'keysieve-source', '--import', 'tsx', MAIN, ...args]);
     let stdout = '';

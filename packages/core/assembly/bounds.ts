@@ -2,43 +2,43 @@
 import { sumLanes } from './exponential';
 import { halve, sumInts, sumPairs } from './lanes';
 import { PAGE_KEYS, pageAddress } from './pages';
-import { codeDim } from './rotate';
+import { rotatedDim } from './rotate';
 import { centreOffset, factorsOffset, pageFactor, queryCodes, queryNumbers } from './scan';
 
-/** See `CodeKernels.boundScores`. `upperPlane` and `lowerPlane` are the offsets of the planes int4 and int8. */
+/** See `QuantizedKernels.boundScores`. `int4Offset` and `int8Offset` are the offsets of the planes int4 and int8. */
 export function boundScores(
   table: usize,
   headOffset: usize,
   d: i32,
-  signPlane: usize,
-  upperPlane: usize,
-  lowerPlane: usize,
+  signOffset: usize,
+  int4Offset: usize,
+  int8Offset: usize,
   from: i32,
   to: i32,
-  codeQuery: usize,
+  quantizedQuery: usize,
   norms: usize,
   rows: i32,
   lower: usize,
   upper: usize,
   stride: i32,
 ): void {
-  const D = codeDim(d);
+  const D = rotatedDim(d);
   for (let start = from; start < to; start += PAGE_KEYS) {
     const record = pageAddress(table, headOffset, start / PAGE_KEYS);
-    const factors = record + signPlane + factorsOffset(D);
-    const centre = record + signPlane + centreOffset(D);
+    const factors = record + signOffset + factorsOffset(D);
+    const centre = record + signOffset + centreOffset(D);
     const length = centreNorm(centre, D);
     for (let r = 0; r < rows; r++) {
       const at = <usize>(r * stride + start - from) << 2;
       boundPage(
-        record + upperPlane,
-        record + lowerPlane,
+        record + int4Offset,
+        record + int8Offset,
         factors,
         pageFactor(centre, D) * <f32>3.0519e-5, // 1 / 32,767, rounded up
         length,
-        centreScore(codeQuery + (<usize>(r * D) << 2), centre, D),
-        queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1),
-        queryNumbers(codeQuery, rows, D) + <usize>(r << 6),
+        centreScore(quantizedQuery + (<usize>(r * D) << 2), centre, D),
+        queryCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1),
+        queryNumbers(quantizedQuery, rows, D) + <usize>(r << 6),
         load<f32>(norms + (<usize>r << 2)),
         D,
         lower + at,
@@ -71,8 +71,8 @@ function boundPage(
   // Codes are read as 0 to 255, so 127.5 times the sum of the query's codes, a whole number, is too much: 128 times in
   // whole numbers, and the half less of it in floats.
   const codeSum = load<f32>(numbers, 4);
-  const tooMuch = i32x4.splat(<i32>codeSum * 128);
-  const halfMore = f32x4.splat(codeSum * <f32>0.5);
+  const codeSumOffset = i32x4.splat(<i32>codeSum * 128);
+  const halfCodeSum = f32x4.splat(codeSum * <f32>0.5);
   const unit = f32x4.splat(load<f32>(numbers));
   // What the query's codes leave out, and 256 roundings of float32 on the way.
   const perLength = f32x4.splat(load<f32>(numbers, 12) + norm * <f32>1.52587890625e-5);
@@ -88,10 +88,10 @@ function boundPage(
       ),
     );
     const step = i32x4.shl(v128.load(highRows + <usize>(PAGE_KEYS * D) + (key << 2)), 16);
-    const error = upperHalves(lowRows + <usize>PAGE_KEYS * half + (key << 1));
+    const error = bfloat16ToFloat32(lowRows + <usize>PAGE_KEYS * half + (key << 1));
     const parts = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v128.load64_zero(factors + (key << 1))));
     const factor = f32x4.mul(parts, f32x4.splat(factorStep));
-    const sum = f32x4.add(f32x4.convert_i32x4_s(i32x4.sub(sums, tooMuch)), halfMore);
+    const sum = f32x4.add(f32x4.convert_i32x4_s(i32x4.sub(sums, codeSumOffset)), halfCodeSum);
     const score = f32x4.add(f32x4.splat(base), f32x4.mul(f32x4.mul(sum, step), unit));
     // ||y8|| <= ||y|| + e, and ||y|| = f ||y||_1 / ||y|| <= f sqrt(D); twice e, since f is of a y that is rounded.
     const lengths = f32x4.add(
@@ -106,18 +106,18 @@ function boundPage(
       f32x4.splat(<f32>1e-37),
     );
     // Where numbers are too large for float32 nothing is known.
-    const known = v128.and(
+    const valid = v128.and(
       f32x4.lt(slack, f32x4.splat(<f32>1e38)),
       f32x4.lt(f32x4.abs(score), f32x4.splat(<f32>1e38)),
     );
-    v128.store(lower + (key << 2), v128.bitselect(f32x4.sub(score, slack), f32x4.splat(-Infinity), known));
-    v128.store(upper + (key << 2), v128.bitselect(f32x4.add(score, slack), f32x4.splat(Infinity), known));
+    v128.store(lower + (key << 2), v128.bitselect(f32x4.sub(score, slack), f32x4.splat(-Infinity), valid));
+    v128.store(upper + (key << 2), v128.bitselect(f32x4.add(score, slack), f32x4.splat(Infinity), valid));
   }
 }
 
 /** Four `upper16` as floats. */
 @inline
-function upperHalves(address: usize): v128 {
+function bfloat16ToFloat32(address: usize): v128 {
   return i32x4.shl(i32x4.extend_low_i16x8_u(v128.load64_zero(address)), 16);
 }
 

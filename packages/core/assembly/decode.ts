@@ -7,7 +7,7 @@
  */
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
-import { absorbScores, stateOutput } from './softmax';
+import { updateSoftmax, stateOutput } from './softmax';
 
 /**
  * Rows that are widened before they are used. Few, so that the processor's own prefetching, which runs some lines ahead
@@ -28,7 +28,7 @@ export function attendDecode(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   from: i32,
   to: i32,
   queries: usize,
@@ -36,7 +36,7 @@ export function attendDecode(
   state: usize,
   scratch: usize,
 ): void {
-  const planeBytes = rowBytes(d, half) * PAGE_KEYS;
+  const keyBytes = rowBytes(d, isFloat16) * PAGE_KEYS;
   const queryBytes = <usize>d << 2;
   const output = stateOutput(state, rows);
   const scores = scratch + queryBytes * PAGE_KEYS;
@@ -45,24 +45,24 @@ export function attendDecode(
     const end = (live + 3) & ~3;
     const address = pageAddress(table, headOffset, page);
     for (let key = 0; key < end; key += KEYS_AT_ONCE) {
-      const some = min(KEYS_AT_ONCE, end - key);
-      const keys = floatRows(address, key, key + some, d, half, scratch) + <usize>key * queryBytes;
+      const chunk = min(KEYS_AT_ONCE, end - key);
+      const keys = floatRows(address, key, key + chunk, d, isFloat16, scratch) + <usize>key * queryBytes;
       for (let r = 0; r < rows; r++) {
-        const here = scores + (<usize>(r * PAGE_KEYS + key) << 2);
-        scoreRows(queries + <usize>r * queryBytes, keys, some, d, here);
+        const rowScores = scores + (<usize>(r * PAGE_KEYS + key) << 2);
+        scoreRows(queries + <usize>r * queryBytes, keys, chunk, d, rowScores);
       }
     }
     for (let r = 0; r < rows; r++) {
       const row = scores + (<usize>r * PAGE_KEYS << 2);
       mask(row, live, end);
-      absorbScores(row, end, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
+      updateSoftmax(row, end, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
     for (let key = 0; key < live; key += VALUES_AT_ONCE) {
-      const some = min(VALUES_AT_ONCE, live - key);
-      const values = floatRows(address + planeBytes, key, key + some, d, half, scratch) + <usize>key * queryBytes;
+      const chunk = min(VALUES_AT_ONCE, live - key);
+      const values = floatRows(address + keyBytes, key, key + chunk, d, isFloat16, scratch) + <usize>key * queryBytes;
       for (let r = 0; r < rows; r++) {
-        const here = scores + (<usize>(r * PAGE_KEYS + key) << 2);
-        addWeightedRows(here, values, some, d, output + <usize>r * queryBytes);
+        const rowScores = scores + (<usize>(r * PAGE_KEYS + key) << 2);
+        addWeightedRows(rowScores, values, chunk, d, output + <usize>r * queryBytes);
       }
     }
   }
@@ -73,7 +73,7 @@ export function scoreKeys(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   from: i32,
   to: i32,
   queries: usize,
@@ -90,7 +90,7 @@ export function scoreKeys(
     const last = min(to - base, PAGE_KEYS);
     const start = first & ~3;
     const end = (last + 3) & ~3;
-    const keys = floatRows(pageAddress(table, headOffset, page), start, end, d, half, scratch);
+    const keys = floatRows(pageAddress(table, headOffset, page), start, end, d, isFloat16, scratch);
     for (let r = 0; r < rows; r++) {
       scoreRows(queries + <usize>r * queryBytes, keys + <usize>start * queryBytes, end - start, d, pageScores);
       const to = scores + ((<usize>r * stride + (base + first - from)) << 2);
@@ -107,28 +107,28 @@ export function attendSelected(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   indices: usize,
   count: i32,
   query: usize,
   state: usize,
   scratch: usize,
 ): void {
-  const bytes = rowBytes(d, half);
-  const planeBytes = bytes * PAGE_KEYS;
+  const bytes = rowBytes(d, isFloat16);
+  const keyBytes = bytes * PAGE_KEYS;
   const queryBytes = <usize>d << 2;
   const scores = scratch + queryBytes * PAGE_KEYS;
   const output = stateOutput(state, 1);
   for (let done = 0; done < count; done += PAGE_KEYS) {
-    const some = min(count - done, PAGE_KEYS);
+    const chunk = min(count - done, PAGE_KEYS);
     const list = indices + (<usize>done << 2);
-    gather(table, headOffset, bytes, d, half, list, some, scratch);
-    const end = (some + 3) & ~3;
+    gather(table, headOffset, bytes, d, isFloat16, list, chunk, scratch);
+    const end = (chunk + 3) & ~3;
     scoreRows(query, scratch, end, d, scores);
-    mask(scores, some, end);
-    absorbScores(scores, end, state, output, d);
-    gather(table, headOffset + planeBytes, bytes, d, half, list, some, scratch);
-    addWeightedRows(scores, scratch, some, d, output);
+    mask(scores, chunk, end);
+    updateSoftmax(scores, end, state, output, d);
+    gather(table, headOffset + keyBytes, bytes, d, isFloat16, list, chunk, scratch);
+    addWeightedRows(scores, scratch, chunk, d, output);
   }
 }
 
@@ -136,19 +136,19 @@ export function attendSelected(
 @inline
 export function gather(
   table: usize,
-  planeOffset: usize,
+  encodingOffset: usize,
   bytes: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   indices: usize,
   count: i32,
   destination: usize,
 ): void {
   for (let i = 0; i < count; i++) {
     const index = load<i32>(indices + (<usize>i << 2));
-    const row = pageAddress(table, planeOffset, index / PAGE_KEYS) + <usize>(index & (PAGE_KEYS - 1)) * bytes;
+    const row = pageAddress(table, encodingOffset, index / PAGE_KEYS) + <usize>(index & (PAGE_KEYS - 1)) * bytes;
     const to = destination + (<usize>(i * d) << 2);
-    if (half) floatRows(row, 0, 1, d, true, to);
+    if (isFloat16) floatRows(row, 0, 1, d, true, to);
     else memory.copy(to, row, bytes);
   }
 }

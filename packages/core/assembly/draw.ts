@@ -1,79 +1,79 @@
 /**
  * The draw of a sample: Poisson sampling by a threshold, in whole numbers of 16 bits.
  *
- * `DRAW_NUMBERS` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
- * `draw-tables.ts` has filled: see `CodeKernels.drawKeys`.
+ * `DRAW_PERIOD` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
+ * `draw-tables.ts` has filled: see `QuantizedKernels.drawKeys`.
  */
-import { largestLane } from './lanes';
-import { unitsOf } from './scan';
+import { maxLane } from './lanes';
+import { scanUnitsPerNat } from './scan';
 
 /** P, as `draw-tables.ts` has it, a power of two. */
-const DRAW_NUMBERS: i32 = 16384;
+const DRAW_PERIOD: i32 = 16384;
 /** Behind the numbers lie the first of them again, for vectors that begin before the end. */
-const NUMBERS_BYTES: usize = (<usize>DRAW_NUMBERS + 8) << 1;
+const NUMBERS_BYTES: usize = (<usize>DRAW_PERIOD + 8) << 1;
 /** The digits of the numbers behind the point. */
-const NUMBER_BITS: i32 = 7;
+const DRAW_FRACTION_BITS: i32 = 7;
 
 /** Bins of a histogram, a number to a bin; what lies above goes to the last. */
 const BINS: i32 = 4096;
 /** The bins of a guess are so many binary digits wide: as many of them hold all of 16 bits. */
-const GUESS_BITS: i32 = 4;
+const GUESS_BIN_SHIFT: i32 = 4;
 /** One vector in so many is looked at for a guess. */
-const GUESS_EVERY: i32 = 16;
+const GUESS_STRIDE: i32 = 16;
 
 /** From one turn to the next every key's number moves on by so many, an odd number: in P turns it has had them all. */
-const TURN_STEP: i32 = 12367;
+const DRAW_STRIDE: i32 = 12367;
 
-const LEAST: i32 = -32768;
-const NEVER: i32 = 32768;
+const MIN_PRIORITY: i32 = -32768;
+const ABOVE_ALL: i32 = 32768;
 
-/** See `CodeKernels.drawKeys`. `groups` has room for (n / 8 + 1, 2) int32, `histogram` for 4,096 counts. */
+/** See `QuantizedKernels.drawKeys`. `keyBlocks` has room for (n / 8 + 1, 2) int32, `histogram` for 4,096 counts. */
 export function drawKeys(
   pooled: usize,
   n: i32,
   sinks: i32,
-  keptFrom: i32,
-  most: i32,
-  turn: i32,
-  bits: i32,
+  recentFrom: i32,
+  maxKeys: i32,
+  seed: i32,
+  fractionBits: i32,
   tables: usize,
   indices: usize,
   logProbabilities: usize,
   threshold: usize,
-  groups: usize,
+  keyBlocks: usize,
   histogram: usize,
 ): i32 {
-  if (most >= n) {
+  if (maxKeys >= n) {
     for (let j = 0; j < n; j++) store<i32>(indices + (<usize>j << 2), j);
     memory.fill(logProbabilities, 0, <usize>n << 2);
     store<f32>(threshold, -Infinity);
     return n;
   }
-  let drawn = min(sinks, keptFrom);
+  let drawn = min(sinks, recentFrom);
   for (let j = 0; j < drawn; j++) store<i32>(indices + (<usize>j << 2), j);
   memory.fill(logProbabilities, 0, <usize>drawn << 2);
-  const room = most - drawn - (n - keptFrom);
-  let t = NEVER;
+  const room = maxKeys - drawn - (n - recentFrom);
+  let t = ABOVE_ALL;
   if (room > 0) {
-    const first = (turn * TURN_STEP) & (DRAW_NUMBERS - 1);
-    const down = NUMBER_BITS - bits;
+    const first = (seed * DRAW_STRIDE) & (DRAW_PERIOD - 1);
+    const down = DRAW_FRACTION_BITS - fractionBits;
     const candidates = indices + (<usize>drawn << 2);
     const priorities = logProbabilities + (<usize>drawn << 2);
-    let floor = likelyFloor(pooled, drawn, keptFrom, room, first, down, tables, histogram);
+    let floor = likelyFloor(pooled, drawn, recentFrom, room, first, down, tables, histogram);
     let count = 0;
     while (true) {
-      const listed = listGroups(pooled, drawn, keptFrom, floor, first, down, tables, groups);
-      count = openGroups(groups, listed, pooled, first, down, tables, candidates, priorities);
+      const listed = listBlocks(pooled, drawn, recentFrom, floor, first, down, tables, keyBlocks);
+      count = expandBlocks(keyBlocks, listed, pooled, first, down, tables, candidates, priorities);
       t = thresholdOf(priorities, count, room, floor, histogram);
       // There is room for more keys than was thought, or for far fewer.
-      if (t == floor && floor > LEAST) floor = LEAST;
+      if (t == floor && floor > MIN_PRIORITY) floor = MIN_PRIORITY;
       else if (t == floor + BINS) floor = t - 1;
       else break;
     }
     drawn += takeCandidates(pooled, t, down, tables + NUMBERS_BYTES, candidates, priorities, count);
   }
-  store<f32>(threshold, t == NEVER ? Infinity : <f32>t / unitsOf(bits));
-  for (let j = keptFrom; j < n; j++) {
+  store<f32>(threshold, t == ABOVE_ALL ? Infinity : <f32>t / scanUnitsPerNat(fractionBits));
+  for (let j = recentFrom; j < n; j++) {
     store<i32>(indices + (<usize>drawn << 2), j);
     store<f32>(logProbabilities + (<usize>drawn << 2), 0.0);
     drawn++;
@@ -84,7 +84,7 @@ export function drawKeys(
 /** Priorities of 8 keys from key j on. */
 @inline
 function prioritiesFrom(pooled: usize, j: i32, first: i32, down: i32, tables: usize): v128 {
-  const numbers = v128.load(tables + (<usize>((j + first) & (DRAW_NUMBERS - 1)) << 1));
+  const numbers = v128.load(tables + (<usize>((j + first) & (DRAW_PERIOD - 1)) << 1));
   return i16x8.add_sat_s(v128.load(pooled + (<usize>j << 1)), i16x8.shr_s(numbers, down));
 }
 
@@ -106,13 +106,13 @@ function likelyFloor(
   tables: usize,
   histogram: usize,
 ): i32 {
-  if (to - from < 1024) return LEAST;
+  if (to - from < 1024) return MIN_PRIORITY;
   memory.fill(histogram, 0, <usize>BINS << 2);
-  let most = i16x8.splat(0);
-  for (let j = from; j + 8 <= to; j += 8 * GUESS_EVERY) {
+  let maxima = i16x8.splat(0);
+  for (let j = from; j + 8 <= to; j += 8 * GUESS_STRIDE) {
     const x = prioritiesFrom(pooled, j, first, down, tables);
-    const bins = i16x8.shr_u(i16x8.sub(x, i16x8.splat(<i16>LEAST)), GUESS_BITS);
-    most = i16x8.max_s(most, bins);
+    const bins = i16x8.shr_u(i16x8.sub(x, i16x8.splat(<i16>MIN_PRIORITY)), GUESS_BIN_SHIFT);
+    maxima = i16x8.max_s(maxima, bins);
     increment(histogram, i16x8.extract_lane_u(bins, 0));
     increment(histogram, i16x8.extract_lane_u(bins, 1));
     increment(histogram, i16x8.extract_lane_u(bins, 2));
@@ -122,12 +122,12 @@ function likelyFloor(
     increment(histogram, i16x8.extract_lane_u(bins, 6));
     increment(histogram, i16x8.extract_lane_u(bins, 7));
   }
-  const share = room / GUESS_EVERY;
+  const share = room / GUESS_STRIDE;
   // Its spread is about the root of it.
   let left = share + (share >> 3) + <i32>sqrt<f32>(<f32>share) + 4;
-  let bin = largestLane(most) + 1;
+  let bin = maxLane(maxima) + 1;
   while (bin > 0 && left >= 0) left -= load<i32>(histogram + (<usize>--bin << 2));
-  return LEAST + (bin << GUESS_BITS);
+  return MIN_PRIORITY + (bin << GUESS_BIN_SHIFT);
 }
 
 /**
@@ -135,7 +135,7 @@ function likelyFloor(
  * bit each. Returns how many groups there are.
  */
 @inline
-function listGroups(
+function listBlocks(
   pooled: usize,
   from: i32,
   to: i32,
@@ -143,26 +143,26 @@ function listGroups(
   first: i32,
   down: i32,
   tables: usize,
-  groups: usize,
+  keyBlocks: usize,
 ): i32 {
   // Nothing is greater than the largest number: it is counted as one that reaches the floor by hand below.
-  const least = i16x8.splat(<i16>max(floor - 1, LEAST));
-  const all: i32 = floor == LEAST ? 0xff : 0;
-  let target = groups;
+  const belowFloor = i16x8.splat(<i16>max(floor - 1, MIN_PRIORITY));
+  const all: i32 = floor == MIN_PRIORITY ? 0xff : 0;
+  let target = keyBlocks;
   for (let j = from; j < to; j += 8) {
-    let set = i16x8.bitmask(i16x8.gt_s(prioritiesFrom(pooled, j, first, down, tables), least)) | all;
+    let set = i16x8.bitmask(i16x8.gt_s(prioritiesFrom(pooled, j, first, down, tables), belowFloor)) | all;
     if (to - j < 8) set &= (1 << (to - j)) - 1;
     store<i32>(target, j);
     store<i32>(target, set, 4);
     target += <usize>(set != 0) << 3;
   }
-  return <i32>((target - groups) >> 3);
+  return <i32>((target - keyBlocks) >> 3);
 }
 
 /** Writes the keys of the groups' sets and their priorities; returns how many there are. */
 @inline
-function openGroups(
-  groups: usize,
+function expandBlocks(
+  keyBlocks: usize,
   listed: i32,
   pooled: usize,
   first: i32,
@@ -172,12 +172,12 @@ function openGroups(
   priorities: usize,
 ): i32 {
   let count: usize = 0;
-  const end = groups + (<usize>listed << 3);
-  for (let at = groups; at < end; at += 8) {
+  const end = keyBlocks + (<usize>listed << 3);
+  for (let at = keyBlocks; at < end; at += 8) {
     const start = load<i32>(at);
     for (let set = load<i32>(at, 4); set != 0; set &= set - 1) {
       const key = start + ctz(set);
-      const number = <i32>load<i16>(tables + (<usize>((key + first) & (DRAW_NUMBERS - 1)) << 1)) >> down;
+      const number = <i32>load<i16>(tables + (<usize>((key + first) & (DRAW_PERIOD - 1)) << 1)) >> down;
       const priority = <i32>load<i16>(pooled + (<usize>key << 1)) + number;
       store<i32>(candidates + count, key);
       store<i32>(priorities + count, min(priority, 32767));
@@ -194,13 +194,13 @@ function openGroups(
 @inline
 function thresholdOf(priorities: usize, count: i32, room: i32, floor: i32, histogram: usize): i32 {
   memory.fill(histogram, 0, <usize>BINS << 2);
-  let most = -1;
+  let maxBin = -1;
   for (let i: usize = 0; i < <usize>count << 2; i += 4) {
     const bin = min(load<i32>(priorities + i) - floor, BINS - 1);
-    most = max(most, bin);
+    maxBin = max(maxBin, bin);
     increment(histogram, bin);
   }
-  let bin = most + 1;
+  let bin = maxBin + 1;
   while (bin > 0) {
     room -= load<i32>(histogram + (<usize>(bin - 1) << 2));
     if (room < 0) break;
@@ -227,13 +227,13 @@ function takeCandidates(
   for (let i: usize = 0; i < <usize>count << 2; i += 4) {
     const key = load<i32>(candidates + i);
     const reaches = load<i32>(priorities + i) >= t;
-    const missing = max(t - <i32>load<i16>(pooled + (<usize>key << 1)), 0) << down;
+    const shortfall = max(t - <i32>load<i16>(pooled + (<usize>key << 1)), 0) << down;
     store<i32>(candidates + taken, key);
-    store<f32>(priorities + taken, load<f32>(logs + (<usize>min(missing, DRAW_LOGS - 1) << 2)));
+    store<f32>(priorities + taken, load<f32>(logs + (<usize>min(shortfall, LOG_ENTRIES - 1) << 2)));
     taken += <usize>reaches << 2;
   }
   return <i32>(taken >> 2);
 }
 
 /** Logarithms in the table. */
-const DRAW_LOGS: i32 = 2048;
+const LOG_ENTRIES: i32 = 2048;

@@ -17,9 +17,9 @@ import { PAGE_KEYS, rowBytes } from './pages';
 import { storeTransposed } from './prefill';
 import { scaleRow, stateOutput } from './softmax';
 
-const LARGEST_CODE: f32 = 32767.0;
-const LARGEST_VALUE: f32 = 2047.0;
-const LARGEST_WEIGHT: f32 = 16384.0;
+const MAX_CODE: f32 = 32767.0;
+const MAX_VALUE_CODE: f32 = 2047.0;
+const MAX_WEIGHT_CODE: f32 = 16384.0;
 
 /**
  * Sums of products of pairs, c (4, 8) of int32 in registers, = a (4, 2 pairs) b (pairs, 8, 2), all int16; strides in
@@ -27,7 +27,7 @@ const LARGEST_WEIGHT: f32 = 16384.0;
  * `factor`, to what is there.
  */
 @inline
-function multiplyCodes(
+function multiplyQuantized(
   a: usize,
   aStride: usize,
   b: usize,
@@ -105,11 +105,11 @@ function storeRow(low: v128, high: v128, rowStep: usize, columnSteps: usize, bia
 }
 
 @inline
-function largestOf(numbers: usize, count: i32): f32 {
-  let most = f32x4.splat(0.0);
+function maxMagnitude(numbers: usize, count: i32): f32 {
+  let maxima = f32x4.splat(0.0);
   const end = numbers + (<usize>count << 2);
-  for (; numbers < end; numbers += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(numbers)));
-  return maxLanes(most);
+  for (; numbers < end; numbers += 16) maxima = f32x4.pmax(maxima, f32x4.abs(v128.load(numbers)));
+  return maxLanes(maxima);
 }
 
 /** Whole numbers below 2^22 lie at the lower end of a float when 1.5 * 2^23 is added. */
@@ -118,7 +118,7 @@ const WHOLE_BITS: i32 = 0x4b400000;
 
 /** Codes round(x inverse) of eight floats. */
 @inline
-function codesOfEight(x: usize, inverse: v128): v128 {
+function quantizeEight(x: usize, inverse: v128): v128 {
   const low = roundWhole(f32x4.mul(v128.load(x), inverse));
   const high = roundWhole(f32x4.mul(v128.load(x, 16), inverse));
   return i16x8.narrow_i32x4_s(low, high);
@@ -138,9 +138,9 @@ function inverseOf(step: f32): f32 {
 
 /** Writes the codes of a row (d) and returns their step. */
 @inline
-function codeRow(row: usize, d: i32, codes: usize): f32 {
-  const largest = largestOf(row, d);
-  const unit = f32x4.splat(inverseOf(largest));
+function quantizeRow(row: usize, d: i32, codes: usize): f32 {
+  const rowMax = maxMagnitude(row, d);
+  const unit = f32x4.splat(inverseOf(rowMax));
   let squares = f32x4.splat(0.0);
   const end = row + (<usize>d << 2);
   for (let at = row; at < end; at += 16) {
@@ -148,10 +148,10 @@ function codeRow(row: usize, d: i32, codes: usize): f32 {
     const x = f32x4.mul(v128.load(at), unit);
     squares = f32x4.add(squares, f32x4.mul(x, x));
   }
-  const step = (largest * <f32>Math.sqrt(<f64>sumLanes(squares))) / LARGEST_CODE;
+  const step = (rowMax * <f32>Math.sqrt(<f64>sumLanes(squares))) / MAX_CODE;
   const inverse = f32x4.splat(inverseOf(step));
   for (let at = row; at < end; at += 32) {
-    v128.store(codes, codesOfEight(at, inverse));
+    v128.store(codes, quantizeEight(at, inverse));
     codes += 16;
   }
   return step;
@@ -159,18 +159,18 @@ function codeRow(row: usize, d: i32, codes: usize): f32 {
 
 /** Codes of gathered keys (count, d), pairs of dimensions side by side, into `keys` (d / 2, 64, 2). */
 @inline
-function codeKeys(gathered: usize, count: i32, d: i32, keys: usize, steps: usize, codes: usize): void {
-  const rowOfCodes = <usize>d << 1;
+function quantizeKeys(gathered: usize, count: i32, d: i32, keys: usize, steps: usize, codes: usize): void {
+  const quantizedRowBytes = <usize>d << 1;
   for (let key = 0; key < count; key += 4) {
     for (let i = 0; i < 4; i++) {
       const row = gathered + (<usize>((key + i) * d) << 2);
-      store<f32>(steps + (<usize>(key + i) << 2), codeRow(row, d, codes + <usize>i * rowOfCodes));
+      store<f32>(steps + (<usize>(key + i) << 2), quantizeRow(row, d, codes + <usize>i * quantizedRowBytes));
     }
     let to = keys + (<usize>key << 2);
-    for (let at = codes; at < codes + rowOfCodes; at += 16) {
-      const second = v128.load(at + rowOfCodes);
-      const third = v128.load(at + 2 * rowOfCodes);
-      storeTransposed(v128.load(at), second, third, v128.load(at + 3 * rowOfCodes), to);
+    for (let at = codes; at < codes + quantizedRowBytes; at += 16) {
+      const second = v128.load(at + quantizedRowBytes);
+      const third = v128.load(at + 2 * quantizedRowBytes);
+      storeTransposed(v128.load(at), second, third, v128.load(at + 3 * quantizedRowBytes), to);
       to += 1024;
     }
   }
@@ -178,15 +178,15 @@ function codeKeys(gathered: usize, count: i32, d: i32, keys: usize, steps: usize
 
 /** Codes of gathered values (count, d), pairs of keys side by side, into `values` (32, d, 2). Returns their step. */
 @inline
-function codeValues(gathered: usize, count: i32, d: i32, values: usize): f32 {
-  const step = largestOf(gathered, count * d) / LARGEST_VALUE;
+function quantizeValues(gathered: usize, count: i32, d: i32, values: usize): f32 {
+  const step = maxMagnitude(gathered, count * d) / MAX_VALUE_CODE;
   const inverse = f32x4.splat(inverseOf(step));
   const bytes = <usize>d << 2;
   for (let key = 0; key < count; key += 2) {
     const end = gathered + bytes;
     while (gathered < end) {
-      const a = codesOfEight(gathered, inverse);
-      const b = codesOfEight(gathered + bytes, inverse);
+      const a = quantizeEight(gathered, inverse);
+      const b = quantizeEight(gathered + bytes, inverse);
       v128.store(values, v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
       v128.store(values, v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15), 16);
       gathered += 32;
@@ -203,31 +203,31 @@ function codeValues(gathered: usize, count: i32, d: i32, values: usize): f32 {
  * and denominator round alike.
  */
 @inline
-function absorbCodes(scores: usize, statistics: usize, output: usize, d: i32): void {
-  const before = load<f32>(statistics);
-  let best = f32x4.splat(before);
+function updateSoftmaxQuantized(scores: usize, statistics: usize, output: usize, d: i32): void {
+  const previousMax = load<f32>(statistics);
+  let best = f32x4.splat(previousMax);
   for (let i: usize = 0; i < 256; i += 16) best = f32x4.pmax(best, v128.load(scores + i));
-  const largest = maxLanes(best);
-  if (largest == -Infinity) {
+  const maxScore = maxLanes(best);
+  if (maxScore == -Infinity) {
     memory.fill(scores, 0, 128);
     return;
   }
   let sum = load<f32>(statistics, 4);
-  if (largest > before) {
-    const shrink = exponential1(before - largest);
+  if (maxScore > previousMax) {
+    const shrink = exponential1(previousMax - maxScore);
     sum *= shrink;
     scaleRow(output, d, shrink);
-    store<f32>(statistics, largest);
+    store<f32>(statistics, maxScore);
   }
-  const shift = f32x4.splat(largest);
+  const shift = f32x4.splat(maxScore);
   let total = i32x4.splat(0);
   for (let i: usize = 0; i < 256; i += 32) {
-    const low = weightCodes(f32x4.sub(v128.load(scores + i), shift));
-    const high = weightCodes(f32x4.sub(v128.load(scores + i, 16), shift));
+    const low = quantizedWeights(f32x4.sub(v128.load(scores + i), shift));
+    const high = quantizedWeights(f32x4.sub(v128.load(scores + i, 16), shift));
     total = i32x4.add(total, i32x4.add(low, high));
     v128.store(scores + (i >> 1), i16x8.narrow_i32x4_s(low, high));
   }
-  store<f32>(statistics, sum + <f32>sumInts(total) / LARGEST_WEIGHT, 4);
+  store<f32>(statistics, sum + <f32>sumInts(total) / MAX_WEIGHT_CODE, 4);
 }
 
 /**
@@ -235,7 +235,7 @@ function absorbCodes(scores: usize, statistics: usize, output: usize, d: i32): v
  * five Chebyshev nodes (relative error below 4e-6, a tenth of half a code).
  */
 @inline
-function weightCodes(x: v128): v128 {
+function quantizedWeights(x: v128): v128 {
   // Below 2^-30 nothing is left; the bound keeps the exponent in its range.
   const y = f32x4.pmax(f32x4.mul(x, f32x4.splat(<f32>1.4426950408889634)), f32x4.splat(-30.0));
   const shifted = f32x4.add(y, f32x4.splat(WHOLE));
@@ -249,12 +249,12 @@ function weightCodes(x: v128): v128 {
   return roundWhole(weight);
 }
 
-/** See `CodeKernels.attendGathered`. */
+/** See `QuantizedKernels.attendGathered`. */
 export function attendGathered(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   indices: usize,
   count: i32,
   biases: usize,
@@ -263,7 +263,7 @@ export function attendGathered(
   state: usize,
   scratch: usize,
 ): void {
-  const bytes = rowBytes(d, half);
+  const bytes = rowBytes(d, isFloat16);
   const queryBytes = <usize>d << 2;
   const codeBytes = <usize>d << 1;
   const scoreBytes: usize = <usize>PAGE_KEYS << 2;
@@ -278,7 +278,7 @@ export function attendGathered(
   const scores = gathered + queryBytes * PAGE_KEYS;
   for (let r = 0; r < padded; r++) {
     // Rows that only pad the block out are whatever lies there, and go nowhere.
-    const step = codeRow(queries + <usize>r * queryBytes, d, queryCodes + <usize>r * codeBytes);
+    const step = quantizeRow(queries + <usize>r * queryBytes, d, queryCodes + <usize>r * codeBytes);
     store<f32>(querySteps + (<usize>r << 2), step);
   }
   // Rows behind the last of the list are multiplied too, and then masked: they must be numbers.
@@ -288,9 +288,9 @@ export function attendGathered(
     const whole = (live + 7) & ~7;
     const list = indices + (<usize>done << 2);
     const bias = biases + (<usize>done << 2);
-    gather(table, headOffset, bytes, d, half, list, live, gathered);
+    gather(table, headOffset, bytes, d, isFloat16, list, live, gathered);
     // The scores' place is free until the keys are coded.
-    codeKeys(gathered, whole, d, keys, keySteps, scores);
+    quantizeKeys(gathered, whole, d, keys, keySteps, scores);
     for (let r = 0; r < rows; r += 4) {
       const q = queryCodes + <usize>r * codeBytes;
       const s = scores + <usize>r * scoreBytes;
@@ -299,21 +299,21 @@ export function attendGathered(
         const column = <usize>key << 2;
         const b = keys + column;
         const columnSteps = keySteps + column;
-        multiplyCodes(q, codeBytes, b, 256, d >> 1, s + column, 256, steps, columnSteps, bias + column, 0, false);
+        multiplyQuantized(q, codeBytes, b, 256, d >> 1, s + column, 256, steps, columnSteps, bias + column, 0, false);
       }
     }
-    gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, half, list, live, gathered);
-    const factor = codeValues(gathered, whole, d, values) / LARGEST_WEIGHT;
+    gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, isFloat16, list, live, gathered);
+    const factor = quantizeValues(gathered, whole, d, values) / MAX_WEIGHT_CODE;
     for (let r = 0; r < rows; r++) {
       const s = scores + <usize>r * scoreBytes;
       for (let i = live; i < PAGE_KEYS; i++) store<f32>(s + (<usize>i << 2), -Infinity);
-      absorbCodes(s, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
+      updateSoftmaxQuantized(s, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
     for (let r = 0; r < rows; r += 4) {
       const p = scores + <usize>r * scoreBytes;
       const o = output + <usize>r * queryBytes;
       for (let i: usize = 0; i < queryBytes; i += 32) {
-        multiplyCodes(p, 256, values + i, queryBytes, whole >> 1, o + i, queryBytes, 0, 0, 0, factor, true);
+        multiplyQuantized(p, 256, values + i, queryBytes, whole >> 1, o + i, queryBytes, 0, 0, 0, factor, true);
       }
     }
   }

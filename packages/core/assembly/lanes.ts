@@ -22,7 +22,7 @@ export function sumInts(x: v128): i32 {
 
 /** The largest of eight lanes of int16. */
 @inline
-export function largestLane(x: v128): i32 {
+export function maxLane(x: v128): i32 {
   const four = i32x4.max_s(i32x4.extend_low_i16x8_s(x), i32x4.extend_high_i16x8_s(x));
   const a = max(i32x4.extract_lane(four, 0), i32x4.extract_lane(four, 1));
   return max(a, max(i32x4.extract_lane(four, 2), i32x4.extract_lane(four, 3)));

@@ -3,7 +3,7 @@
  * (64, d), in halves or floats. `table` holds the address of every page of the first head; the page of another head
  * lies `headOffset` bytes further.
  */
-import { widenRow } from './half';
+import { widenRow } from './float16';
 
 export const PAGE_KEYS: i32 = 64;
 
@@ -15,8 +15,8 @@ export function pageAddress(table: usize, headOffset: usize, page: i32): usize {
 
 /** Bytes of one row of d numbers. */
 @inline
-export function rowBytes(d: i32, half: bool): usize {
-  return <usize>d << (half ? 1 : 2);
+export function rowBytes(d: i32, isFloat16: bool): usize {
+  return <usize>d << (isFloat16 ? 1 : 2);
 }
 
 /**
@@ -24,8 +24,8 @@ export function rowBytes(d: i32, half: bool): usize {
  * are halves, `scratch`, with the rows widened into their places.
  */
 @inline
-export function floatRows(plane: usize, from: i32, to: i32, d: i32, half: bool, scratch: usize): usize {
-  if (!half) return plane;
+export function floatRows(plane: usize, from: i32, to: i32, d: i32, isFloat16: bool, scratch: usize): usize {
+  if (!isFloat16) return plane;
   const bytes = rowBytes(d, true);
   widenRow(plane + <usize>from * bytes, scratch + <usize>from * (bytes << 1), (to - from) * d);
   return scratch;

@@ -1,71 +1,71 @@
 /** Scans and shares of several rows as one number a key, and the sum that a scan stands for. */
 import { sumLanes } from './exponential';
-import { largestLane } from './lanes';
-import { inUnits, pow2, unitsOf } from './scan';
+import { maxLane } from './lanes';
+import { toScanUnits, pow2, scanUnitsPerNat } from './scan';
 
-/** See `CodeKernels.estimateMass`. */
-export function estimateMass(scan: usize, n: i32, bits: i32, statistics: usize): void {
+/** See `QuantizedKernels.approximateLogSumExp`. */
+export function approximateLogSumExp(scan: usize, n: i32, fractionBits: i32, statistics: usize): void {
   const whole = n & ~7;
   let best = i16x8.splat(-32768);
   for (let i: usize = 0; i < <usize>whole << 1; i += 16) best = i16x8.max_s(best, v128.load(scan + i));
-  let largest = largestLane(best);
-  for (let i = whole; i < n; i++) largest = max(largest, <i32>load<i16>(scan + (<usize>i << 1)));
-  const shift = i16x8.splat(<i16>largest);
+  let maxScore = maxLane(best);
+  for (let i = whole; i < n; i++) maxScore = max(maxScore, <i32>load<i16>(scan + (<usize>i << 1)));
+  const shift = i16x8.splat(<i16>maxScore);
   // 2^-126, the smallest normal float, is as good as nothing.
-  const least = i16x8.splat(<i16>-(<i32>(126.0 * pow2(bits))));
-  const up = 7 - bits;
+  const minExponent = i16x8.splat(<i16>-(<i32>(126.0 * pow2(fractionBits))));
+  const up = 7 - fractionBits;
   let sum: f64 = 0;
   for (let from = 0; from < whole; from += 512) {
     const end = scan + (<usize>min(from + 512, whole) << 1);
     let low = f32x4.splat(0.0);
     let high = low;
     for (let at = scan + (<usize>from << 1); at < end; at += 16) {
-      const x = i16x8.max_s(i16x8.sub_sat_s(v128.load(at), shift), least);
-      const upper = upperHalves(x, up);
+      const x = i16x8.max_s(i16x8.sub_sat_s(v128.load(at), shift), minExponent);
+      const upper = exp2Bfloat16(x, up);
       low = f32x4.add(low, v128.shuffle<i16>(i16x8.splat(0), upper, 0, 8, 1, 9, 2, 10, 3, 11));
       high = f32x4.add(high, v128.shuffle<i16>(i16x8.splat(0), upper, 4, 12, 5, 13, 6, 14, 7, 15));
     }
     sum += <f64>sumLanes(f32x4.add(low, high));
   }
   for (let i = whole; i < n; i++) {
-    const x = i16x8.max_s(i16x8.sub_sat_s(i16x8.splat(load<i16>(scan + (<usize>i << 1))), shift), least);
-    sum += <f64>reinterpret<f32>((<u32>i16x8.extract_lane_u(upperHalves(x, up), 0)) << 16);
+    const x = i16x8.max_s(i16x8.sub_sat_s(i16x8.splat(load<i16>(scan + (<usize>i << 1))), shift), minExponent);
+    sum += <f64>reinterpret<f32>((<u32>i16x8.extract_lane_u(exp2Bfloat16(x, up), 0)) << 16);
   }
-  store<f32>(statistics, <f32>largest / unitsOf(bits));
-  store<f32>(statistics, <f32>(sum * CENTRED), 4);
+  store<f32>(statistics, <f32>maxScore / scanUnitsPerNat(fractionBits));
+  store<f32>(statistics, <f32>(sum * LINEAR_BIAS), 4);
 }
 
 /** A straight line between powers of two lies above 2^x, by 4 % in the mean over a whole step. */
-const CENTRED: f64 = 0.9614;
+const LINEAR_BIAS: f64 = 0.9614;
 
 /**
  * The upper halves of the floats 2^x to 6 % (Schraudolph 1999), x in units of a scan from -126 to 0: with its point
  * moved to where float32 keeps its exponent, a number stands for a mantissa that grows in a straight line.
  */
 @inline
-function upperHalves(x: v128, up: i32): v128 {
+function exp2Bfloat16(x: v128, up: i32): v128 {
   return i16x8.add(i16x8.shl(x, up), i16x8.splat(127 << 7));
 }
 
-/** See `CodeKernels.poolScans`. */
-export function poolScans(
+/** See `QuantizedKernels.maxOverHeads`. */
+export function maxOverHeads(
   scans: usize,
   stride: i32,
   rows: i32,
   n: i32,
-  bits: i32,
+  fractionBits: i32,
   offsets: usize,
-  temper: f32,
+  proposalExponent: f32,
   pooled: usize,
-  further: bool,
+  accumulate: bool,
 ): void {
-  const unit = unitsOf(bits);
+  const unit = scanUnitsPerNat(fractionBits);
   // A temper of 1 is 32,767 / 32,768, which moves no share of note.
-  const times = i16x8.splat(<i16>min(<i32>nearest<f32>(temper * <f32>32768.0), 32767));
+  const times = i16x8.splat(<i16>min(<i32>nearest<f32>(proposalExponent * <f32>32768.0), 32767));
   for (let r = 0; r < rows; r++) {
-    const offset = i16x8.splat(<i16>inUnits(load<f32>(offsets + (<usize>r << 2)) * unit));
+    const offset = i16x8.splat(<i16>toScanUnits(load<f32>(offsets + (<usize>r << 2)) * unit));
     const scan = scans + (<usize>(r * stride) << 1);
-    const first = r == 0 && !further;
+    const first = r == 0 && !accumulate;
     // The last few keys are done with what lies behind them, up to a whole vector: rows have room for it.
     for (let j: usize = 0; j < <usize>n << 1; j += 16) {
       const share = i16x8.q15mulr_sat_s(i16x8.sub_sat_s(v128.load(scan + j), offset), times);
@@ -74,24 +74,24 @@ export function poolScans(
   }
 }
 
-/** See `CodeKernels.poolScores`. */
-export function poolScores(scores: usize, stride: i32, rows: i32, n: i32, offsets: usize, pooled: usize): void {
+/** See `QuantizedKernels.maxScoresOverHeads`. */
+export function maxScoresOverHeads(scores: usize, stride: i32, rows: i32, n: i32, offsets: usize, pooled: usize): void {
   const whole = n & ~3;
   const rowBytes = <usize>stride << 2;
   // Pseudo-maxima are one instruction; there is no NaN among the scores.
   for (let j: usize = 0; j < <usize>whole << 2; j += 16) {
-    let most = f32x4.splat(-Infinity);
+    let maxScore = f32x4.splat(-Infinity);
     for (let r = 0; r < rows; r++) {
       const offset = v128.load32_splat(offsets + (<usize>r << 2));
-      most = f32x4.pmax(most, f32x4.sub(v128.load(scores + <usize>r * rowBytes + j), offset));
+      maxScore = f32x4.pmax(maxScore, f32x4.sub(v128.load(scores + <usize>r * rowBytes + j), offset));
     }
-    v128.store(pooled + j, most);
+    v128.store(pooled + j, maxScore);
   }
   for (let j = <usize>whole << 2; j < <usize>n << 2; j += 4) {
-    let most: f32 = -Infinity;
+    let maxScore: f32 = -Infinity;
     for (let r = 0; r < rows; r++) {
-      most = max(most, load<f32>(scores + <usize>r * rowBytes + j) - load<f32>(offsets + (<usize>r << 2)));
+      maxScore = max(maxScore, load<f32>(scores + <usize>r * rowBytes + j) - load<f32>(offsets + (<usize>r << 2)));
     }
-    store<f32>(pooled + j, most);
+    store<f32>(pooled + j, maxScore);
   }
 }

@@ -5,9 +5,9 @@
  * Rows are (query, head of the group); row r is allowed the keys before `limit + r / group`. All row buffers have room
  * for the number of rows rounded up to 4.
  */
-import { widenHigh, widenLow } from './half';
+import { widenHigh, widenLow } from './float16';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
-import { absorbScores, stateOutput } from './softmax';
+import { updateSoftmax, stateOutput } from './softmax';
 
 /**
  * c (4, 8) = [c +] a (4, inner) b (inner, 8): eight accumulators, two vectors of b and one of a stay in registers.
@@ -95,8 +95,8 @@ export function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination:
 }
 
 /** Lays the keys (64, d) of a page out as (d, 64) floats. */
-export function transposeKeys(keys: usize, d: i32, half: bool, destination: usize): void {
-  const bytes = rowBytes(d, half);
+export function transposeKeys(keys: usize, d: i32, isFloat16: bool, destination: usize): void {
+  const bytes = rowBytes(d, isFloat16);
   for (let key = 0; key < PAGE_KEYS; key += 4) {
     let r0 = keys + <usize>key * bytes;
     let r1 = r0 + bytes;
@@ -105,7 +105,7 @@ export function transposeKeys(keys: usize, d: i32, half: bool, destination: usiz
     let to = destination + (<usize>key << 2);
     const end = r1;
     while (r0 < end) {
-      if (half) {
+      if (isFloat16) {
         const h0 = v128.load(r0);
         const h1 = v128.load(r1);
         const h2 = v128.load(r2);
@@ -133,7 +133,7 @@ export function attendPrefill(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   from: i32,
   to: i32,
   queries: usize,
@@ -145,18 +145,18 @@ export function attendPrefill(
 ): void {
   const queryBytes = <usize>d << 2;
   const scoreBytes: usize = <usize>PAGE_KEYS << 2;
-  const keyBytes = rowBytes(d, half) * PAGE_KEYS;
+  const keyBytes = rowBytes(d, isFloat16) * PAGE_KEYS;
   const output = stateOutput(state, rows);
   const keys = scratch;
   const valueScratch = keys + queryBytes * PAGE_KEYS;
   const scores = valueScratch + queryBytes * PAGE_KEYS;
-  const mostKeys = min(to, limit + (rows - 1) / group);
-  for (let page = from / PAGE_KEYS; page * PAGE_KEYS < mostKeys; page++) {
+  const visibleEnd = min(to, limit + (rows - 1) / group);
+  for (let page = from / PAGE_KEYS; page * PAGE_KEYS < visibleEnd; page++) {
     const first = page * PAGE_KEYS;
-    const live = min(mostKeys - first, PAGE_KEYS);
+    const live = min(visibleEnd - first, PAGE_KEYS);
     const address = pageAddress(table, headOffset, page);
-    transposeKeys(address, d, half, keys);
-    const values = floatRows(address + keyBytes, 0, live, d, half, valueScratch);
+    transposeKeys(address, d, isFloat16, keys);
+    const values = floatRows(address + keyBytes, 0, live, d, isFloat16, valueScratch);
     // Rows before `firstRow` are allowed no key of this page.
     const firstRow = max(0, (first - limit + 1) * group) & ~3;
     for (let r = firstRow; r < rows; r += 4) {
@@ -171,7 +171,7 @@ export function attendPrefill(
       const s = scores + <usize>r * scoreBytes;
       const allowed = max(0, min(live, limit + r / group - first));
       for (let i = allowed; i < PAGE_KEYS; i++) store<f32>(s + (<usize>i << 2), -Infinity);
-      absorbScores(s, PAGE_KEYS, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
+      updateSoftmax(s, PAGE_KEYS, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
     for (let r = firstRow; r < rows; r += 4) {
       const p = scores + <usize>r * scoreBytes;

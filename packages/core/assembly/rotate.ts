@@ -5,7 +5,7 @@
 
 /** D: d rounded up to a multiple of 32. */
 @inline
-export function codeDim(d: i32): i32 {
+export function rotatedDim(d: i32): i32 {
   return (d + 31) & ~31;
 }
 
@@ -127,7 +127,7 @@ export function rotateRow(row: usize, D: i32, bits: usize): void {
 
 /** R^T x, in place. */
 @inline
-function turnBackRow(row: usize, D: i32, bits: usize): void {
+function inverseRotateRow(row: usize, D: i32, bits: usize): void {
   transform(row, D);
   shuffle(row, D, true);
   flip(row, D, bits + (<usize>D << 2));
@@ -138,17 +138,17 @@ function turnBackRow(row: usize, D: i32, bits: usize): void {
 
 /** Copies a row of d floats to `destination` and fills it up to D with zeros. */
 @inline
-export function widenToCode(source: usize, d: i32, D: i32, destination: usize): void {
+export function padToRotated(source: usize, d: i32, D: i32, destination: usize): void {
   memory.copy(destination, source, <usize>d << 2);
   if (D > d) memory.fill(destination + (<usize>d << 2), 0, <usize>(D - d) << 2);
 }
 
 /** Rotates rows (rows, d) into rows (rows, D). `bits` is room for (2, D). */
 export function rotate(source: usize, rows: i32, d: i32, destination: usize, bits: usize): void {
-  const D = codeDim(d);
+  const D = rotatedDim(d);
   storeSignBits(D, bits);
   for (let r = 0; r < rows; r++) {
-    widenToCode(source, d, D, destination);
+    padToRotated(source, d, D, destination);
     rotateRow(destination, D, bits);
     source += <usize>d << 2;
     destination += <usize>D << 2;
@@ -156,11 +156,11 @@ export function rotate(source: usize, rows: i32, d: i32, destination: usize, bit
 }
 
 /** Turns rows (rows, D) back, in place, and copies what is left of them (rows, d) to `destination`. */
-export function rotateBack(source: usize, rows: i32, d: i32, destination: usize, bits: usize): void {
-  const D = codeDim(d);
+export function inverseRotate(source: usize, rows: i32, d: i32, destination: usize, bits: usize): void {
+  const D = rotatedDim(d);
   storeSignBits(D, bits);
   for (let r = 0; r < rows; r++) {
-    turnBackRow(source, D, bits);
+    inverseRotateRow(source, D, bits);
     memory.copy(destination, source, <usize>d << 2);
     source += <usize>D << 2;
     destination += <usize>d << 2;

@@ -12,49 +12,49 @@
 import { maxLanes, sumLanes } from './exponential';
 import { sumInts } from './lanes';
 import { PAGE_KEYS, pageAddress } from './pages';
-import { codeDim, rotate } from './rotate';
+import { rotatedDim, rotate } from './rotate';
 
 @inline
-export function queryCodes(codeQuery: usize, rows: i32, D: i32): usize {
-  return codeQuery + (<usize>(rows * D) << 2);
+export function queryCodes(quantizedQuery: usize, rows: i32, D: i32): usize {
+  return quantizedQuery + (<usize>(rows * D) << 2);
 }
 
 @inline
-function queryTables(codeQuery: usize, rows: i32, D: i32): usize {
-  return codeQuery + <usize>(rows * D) * 6;
+function queryTables(quantizedQuery: usize, rows: i32, D: i32): usize {
+  return quantizedQuery + <usize>(rows * D) * 6;
 }
 
 /** The codes in the order of the dimensions, as a page's centre has them. */
 @inline
-function orderedCodes(codeQuery: usize, rows: i32, D: i32): usize {
-  return codeQuery + <usize>(rows * D) * 10;
+function orderedCodes(quantizedQuery: usize, rows: i32, D: i32): usize {
+  return quantizedQuery + <usize>(rows * D) * 10;
 }
 
 @inline
-export function queryNumbers(codeQuery: usize, rows: i32, D: i32): usize {
-  return codeQuery + <usize>(rows * D) * 12;
+export function queryNumbers(quantizedQuery: usize, rows: i32, D: i32): usize {
+  return quantizedQuery + <usize>(rows * D) * 12;
 }
 
 /** The mask of 4 bits in each of 16 bytes. */
 @inline
-export function maskOf(codeQuery: usize, rows: i32, D: i32): v128 {
-  return v128.load(queryNumbers(codeQuery, rows, D), 16);
+export function maskOf(quantizedQuery: usize, rows: i32, D: i32): v128 {
+  return v128.load(queryNumbers(quantizedQuery, rows, D), 16);
 }
 
-/** See `CodeKernels.prepareCodes`. `scratch` is room for (2, D) floats. */
-export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize, scratch: usize): void {
-  const D = codeDim(d);
-  rotate(queries, rows, d, codeQuery, scratch);
+/** See `QuantizedKernels.quantizeQueries`. `scratch` is room for (2, D) floats. */
+export function quantizeQueries(queries: usize, rows: i32, d: i32, quantizedQuery: usize, scratch: usize): void {
+  const D = rotatedDim(d);
+  rotate(queries, rows, d, quantizedQuery, scratch);
   for (let r = 0; r < rows; r++) {
-    const row = codeQuery + (<usize>(r * D) << 2);
-    let most = f32x4.splat(0.0);
-    for (let i: usize = 0; i < <usize>D << 2; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(row + i)));
-    const largest = maxLanes(most);
-    const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+    const row = quantizedQuery + (<usize>(r * D) << 2);
+    let maxima = f32x4.splat(0.0);
+    for (let i: usize = 0; i < <usize>D << 2; i += 16) maxima = f32x4.max(maxima, f32x4.abs(v128.load(row + i)));
+    const maxAbs = maxLanes(maxima);
+    const numbers = queryNumbers(quantizedQuery, rows, D) + <usize>(r << 6);
     v128.store(numbers, i8x16.splat(15), 16);
-    const ordered = orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1);
-    storeCodes(row, D, largest, queryCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), ordered, numbers);
-    storeTables(row, D, largest, queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2), numbers);
+    const ordered = orderedCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1);
+    storeQuantized(row, D, maxAbs, queryCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1), ordered, numbers);
+    storeTables(row, D, maxAbs, queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2), numbers);
   }
 }
 
@@ -63,17 +63,17 @@ export function prepareCodes(queries: usize, rows: i32, d: i32, codeQuery: usize
  * the even ones, then the odd ones, those of the two halves by turns: the order in which `codes.ts` unpacks a key's.
  */
 @inline
-function storeCodes(row: usize, D: i32, largest: f32, codes: usize, ordered: usize, numbers: usize): void {
-  const step = largest / <f32>32767.0;
+function storeQuantized(row: usize, D: i32, maxAbs: f32, codes: usize, ordered: usize, numbers: usize): void {
+  const step = maxAbs / <f32>32767.0;
   const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
   let sum = i32x4.splat(0);
   let rest = f32x4.splat(0.0);
   for (let i: usize = 0; i < <usize>D; i += 16) {
-    const a = codesOfEight(row + (i << 2), inverse);
-    const b = codesOfEight(row + (i << 2) + 32, inverse);
+    const a = quantizeEight(row + (i << 2), inverse);
+    const b = quantizeEight(row + (i << 2) + 32, inverse);
     const ones = i16x8.splat(1);
     sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)));
-    rest = f32x4.add(rest, f32x4.add(restOfEight(row + (i << 2), inverse, a), restOfEight(row + (i << 2) + 32, inverse, b)));
+    rest = f32x4.add(rest, f32x4.add(squaredErrorOfEight(row + (i << 2), inverse, a), squaredErrorOfEight(row + (i << 2) + 32, inverse, b)));
     v128.store(ordered + (i << 1), a);
     v128.store(ordered + (i << 1), b, 16);
     const half = <usize>D >> 1;
@@ -85,12 +85,12 @@ function storeCodes(row: usize, D: i32, largest: f32, codes: usize, ordered: usi
   store<f32>(numbers, <f32>sumInts(sum), 4);
   // A product of up to 32,767 may be off by 2^-9 of a step; where the step has vanished, the row itself is left out.
   const slack = <f32>Math.sqrt(<f64>D) * <f32>0.00390625;
-  const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : largest * <f32>D;
+  const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : maxAbs * <f32>D;
   store<f32>(numbers, left, 12);
 }
 
 @inline
-function codesOfEight(x: usize, inverse: f32): v128 {
+function quantizeEight(x: usize, inverse: f32): v128 {
   const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), f32x4.splat(inverse))));
   const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x, 16), f32x4.splat(inverse))));
   return i16x8.narrow_i32x4_s(low, high);
@@ -98,7 +98,7 @@ function codesOfEight(x: usize, inverse: f32): v128 {
 
 /** Squares of what 8 codes leave out, in steps, so that none overflows or vanishes: four, to be added. */
 @inline
-function restOfEight(x: usize, inverse: f32, codes: v128): v128 {
+function squaredErrorOfEight(x: usize, inverse: f32, codes: v128): v128 {
   const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes));
   const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes));
   const r0 = f32x4.sub(f32x4.mul(v128.load(x), f32x4.splat(inverse)), low);
@@ -107,13 +107,13 @@ function restOfEight(x: usize, inverse: f32, codes: v128): v128 {
 }
 
 /** The largest code of the tables, and the sum of four of them, which is added to every entry: entries are not negative. */
-const LARGEST_CODE: i32 = 7;
-const ENTRY_OFFSET: i32 = 4 * LARGEST_CODE;
+const MAX_CODE: i32 = 7;
+const ENTRY_OFFSET: i32 = 4 * MAX_CODE;
 
 /** Tables of sums of 4-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */
 @inline
-function storeTables(row: usize, D: i32, largest: f32, tables: usize, numbers: usize): void {
-  const step = largest / <f32>LARGEST_CODE;
+function storeTables(row: usize, D: i32, maxAbs: f32, tables: usize, numbers: usize): void {
+  const step = maxAbs / <f32>MAX_CODE;
   const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
   const bit0 = i8x16(0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1);
   const bit1 = i8x16(0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1);
@@ -155,41 +155,41 @@ export function pageFactor(centre: usize, D: i32): f32 {
 }
 
 /**
- * See `CodeKernels.scanSigns`. `plane` is the offset of the plane sign in a head's page; `bits` the binary digits of a
+ * See `QuantizedKernels.scanSigns`. `encodingOffset` is the offset of the plane sign in a head's page; `fractionBits` the binary digits of a
  * score behind the point, in powers of two of its weight.
  */
 export function scanSigns(
   table: usize,
   headOffset: usize,
   d: i32,
-  plane: usize,
+  encodingOffset: usize,
   from: i32,
   to: i32,
-  codeQuery: usize,
+  quantizedQuery: usize,
   rows: i32,
-  bits: i32,
+  fractionBits: i32,
   scans: usize,
   stride: i32,
   bases: usize,
   baseStride: i32,
 ): void {
-  const D = codeDim(d);
+  const D = rotatedDim(d);
   const rowBytes = <usize>stride << 1;
-  const unit = unitsOf(bits);
+  const unit = scanUnitsPerNat(fractionBits);
   for (let start = from; start < to; start += PAGE_KEYS) {
-    const signs = pageAddress(table, headOffset + plane, start / PAGE_KEYS);
+    const signs = pageAddress(table, headOffset + encodingOffset, start / PAGE_KEYS);
     const first = scans + (<usize>(start - from) << 1);
     const number = (start - from) / PAGE_KEYS;
-    if ((number & (PAGES_AHEAD - 1)) == 0) {
-      touchPages(table, headOffset + plane, start / PAGE_KEYS, min(PAGES_AHEAD, (to - start) / PAGE_KEYS), D, first);
+    if ((number & (PREFETCH_PAGES - 1)) == 0) {
+      prefetchPages(table, headOffset + encodingOffset, start / PAGE_KEYS, min(PREFETCH_PAGES, (to - start) / PAGE_KEYS), D, first);
     }
     const base = bases + (<usize>number << 2);
     let r = 0;
     for (; r + 3 <= rows; r += 3) {
-      scanPage3(signs, D, codeQuery, rows, r, unit, first + <usize>r * rowBytes, rowBytes, base, baseStride);
+      scanPage3(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, rowBytes, base, baseStride);
     }
     for (; r < rows; r++) {
-      scanPage1(signs, D, codeQuery, rows, r, unit, first + <usize>r * rowBytes, base + (<usize>(r * baseStride) << 2));
+      scanPage1(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, base + (<usize>(r * baseStride) << 2));
     }
   }
 }
@@ -201,29 +201,29 @@ export function pow2(exponent: i32): f32 {
 
 /** Units of a scan in a nat: 2^bits / ln 2. */
 @inline
-export function unitsOf(bits: i32): f32 {
-  return <f32>1.4426950408889634 * pow2(bits);
+export function scanUnitsPerNat(fractionBits: i32): f32 {
+  return <f32>1.4426950408889634 * pow2(fractionBits);
 }
 
 /** A score in nats as a whole number of units, within 16 bits. */
 @inline
-export function inUnits(score: f32): i32 {
+export function toScanUnits(score: f32): i32 {
   return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
 }
 
 /** Pages whose lines are asked for together, so that the waits for memory overlap. */
-const PAGES_AHEAD: i32 = 4;
+const PREFETCH_PAGES: i32 = 4;
 
 /**
  * Reads a number of every line of some pages' signs and factors: pages of a head lie too far apart for the hardware to
  * see them coming. The sum goes to `sink`, which is written again afterwards.
  */
 @inline
-function touchPages(table: usize, planeOffset: usize, page: i32, count: i32, D: i32, sink: usize): void {
+function prefetchPages(table: usize, encodingOffset: usize, page: i32, count: i32, D: i32, sink: usize): void {
   const bytes = (<usize>D << 3) + (PAGE_KEYS << 1) + <usize>D;
   let sum: u32 = 0;
   for (let i = 0; i < count; i++) {
-    const address = pageAddress(table, planeOffset, page + i);
+    const address = pageAddress(table, encodingOffset, page + i);
     for (let at: usize = 0; at < bytes; at += 64) sum += <u32>load<u8>(address + at);
   }
   store<u32>(sink, sum);
@@ -239,29 +239,29 @@ function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
 
 /**
  * What turns a row's sums of codes into units: products of 16-bit fractions. A sum, shifted up as far as it goes, is
- * multiplied by its key's factor, then by `fraction`, and doubled `doublings` times: all without leaving 16 bits.
+ * multiplied by its key's factor, then by `scaleQ15`, and doubled `scaleShift` times: all without leaving 16 bits.
  */
-let fraction: i32 = 0;
-let doublings: i32 = 0;
+let scaleQ15: i32 = 0;
+let scaleShift: i32 = 0;
 
 @inline
 function shiftOf(D: i32): i32 {
   // Sums are at most 7 D.
-  return 14 - (31 - clz(LARGEST_CODE * D));
+  return 14 - (31 - clz(MAX_CODE * D));
 }
 
-/** Sets `fraction` and `doublings` for a page and a row. */
+/** Sets `scaleQ15` and `scaleShift` for a page and a row. */
 @inline
 function setScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
   // A factor of 1 is 32,767 / 32,768.
   const scale = load<f32>(numbers, 8) * unit * pageFactor(centre, D) * pow2(-shiftOf(D)) * <f32>(32768.0 / 32767.0);
-  doublings = 0;
+  scaleShift = 0;
   let rest = min(scale, <f32>32767.0);
   while (rest >= <f32>0.99998) {
     rest *= <f32>0.5;
-    doublings++;
+    scaleShift++;
   }
-  fraction = <i32>nearest<f32>(rest * <f32>32768.0);
+  scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
 }
 
 /** <Rq, c> of a page in nats, by codes of 16 bits. */
@@ -282,24 +282,24 @@ function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
 function scanPage1(
   signs: usize,
   D: i32,
-  codeQuery: usize,
+  quantizedQuery: usize,
   rows: i32,
   r: i32,
   unit: f32,
   scans: usize,
   base: usize,
 ): void {
-  const fifteen = maskOf(codeQuery, rows, D);
+  const fifteen = maskOf(quantizedQuery, rows, D);
   const groupBytes = <usize>D << 1;
-  const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
-  const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
+  const tables = queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2);
+  const numbers = queryNumbers(quantizedQuery, rows, D) + <usize>(r << 6);
   const centre = signs + centreOffset(D);
-  const score = centreByCodes(orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1), centre, D, load<f32>(numbers));
+  const score = centreByCodes(orderedCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1), centre, D, load<f32>(numbers));
   store<f32>(base, score);
-  const middle = i16x8.splat(<i16>inUnits(score * unit));
+  const middle = i16x8.splat(<i16>toScanUnits(score * unit));
   setScale(centre, numbers, D, unit);
-  const times = i16x8.splat(<i16>fraction);
-  const double = doublings;
+  const times = i16x8.splat(<i16>scaleQ15);
+  const double = scaleShift;
   const shift = shiftOf(D);
   const offset = i16x8.splat(<i16>((D >> 2) * ENTRY_OFFSET));
   let factors = signs + factorsOffset(D);
@@ -335,7 +335,7 @@ function scanPage1(
 function scanPage3(
   signs: usize,
   D: i32,
-  codeQuery: usize,
+  quantizedQuery: usize,
   rows: i32,
   r: i32,
   unit: f32,
@@ -344,13 +344,13 @@ function scanPage3(
   bases: usize,
   baseStride: i32,
 ): void {
-  const fifteen = maskOf(codeQuery, rows, D);
+  const fifteen = maskOf(quantizedQuery, rows, D);
   const groupBytes = <usize>D << 1;
   const tableBytes = <usize>D << 2;
   const codeBytes = <usize>D << 1;
-  const tables = queryTables(codeQuery, rows, D) + (<usize>(r * D) << 2);
-  const numbers = queryNumbers(codeQuery, rows, D) + <usize>(r << 6);
-  const codes = orderedCodes(codeQuery, rows, D) + (<usize>(r * D) << 1);
+  const tables = queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2);
+  const numbers = queryNumbers(quantizedQuery, rows, D) + <usize>(r << 6);
+  const codes = orderedCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1);
   const centre = signs + centreOffset(D);
   const base = bases + (<usize>(r * baseStride) << 2);
   const baseBytes = <usize>baseStride << 2;
@@ -360,18 +360,18 @@ function scanPage3(
   store<f32>(base, s0);
   store<f32>(base + baseBytes, s1);
   store<f32>(base + (baseBytes << 1), s2);
-  const middle0 = i16x8.splat(<i16>inUnits(s0 * unit));
-  const middle1 = i16x8.splat(<i16>inUnits(s1 * unit));
-  const middle2 = i16x8.splat(<i16>inUnits(s2 * unit));
+  const middle0 = i16x8.splat(<i16>toScanUnits(s0 * unit));
+  const middle1 = i16x8.splat(<i16>toScanUnits(s1 * unit));
+  const middle2 = i16x8.splat(<i16>toScanUnits(s2 * unit));
   setScale(centre, numbers, D, unit);
-  const times0 = i16x8.splat(<i16>fraction);
-  const double0 = doublings;
+  const times0 = i16x8.splat(<i16>scaleQ15);
+  const double0 = scaleShift;
   setScale(centre, numbers + 64, D, unit);
-  const times1 = i16x8.splat(<i16>fraction);
-  const double1 = doublings;
+  const times1 = i16x8.splat(<i16>scaleQ15);
+  const double1 = scaleShift;
   setScale(centre, numbers + 128, D, unit);
-  const times2 = i16x8.splat(<i16>fraction);
-  const double2 = doublings;
+  const times2 = i16x8.splat(<i16>scaleQ15);
+  const double2 = scaleShift;
   const shift = shiftOf(D);
   const offset = i16x8.splat(<i16>((D >> 2) * ENTRY_OFFSET));
   let factors = signs + factorsOffset(D);

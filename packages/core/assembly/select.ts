@@ -16,29 +16,29 @@ function order(address: usize): u32 {
  */
 export function selectLargest(scores: usize, n: i32, k: i32, base: i32, indices: usize, histogram: usize): void {
   let prefix: u32 = 0;
-  let known: u32 = 0;
-  let wanted = k;
+  let prefixMask: u32 = 0;
+  let remaining = k;
   let shift = 20;
-  // After each round `prefix` holds the upper bits of the k-th largest, and `wanted` of those with just these bits
+  // After each round `prefix` holds the upper bits of the k-th largest, and `remaining` of those with just these bits
   // are to be taken.
   while (true) {
     const bins = shift == 0 ? 256 : 4096;
     memory.fill(histogram, 0, bins << 2);
     for (let i = 0; i < n; i++) {
       const u = order(scores + (<usize>i << 2));
-      if ((u & known) != prefix) continue;
+      if ((u & prefixMask) != prefix) continue;
       const bin = histogram + (<usize>((u >> shift) & (bins - 1)) << 2);
       store<i32>(bin, load<i32>(bin) + 1);
     }
     let bin = bins - 1;
     while (true) {
       const count = load<i32>(histogram + (<usize>bin << 2));
-      if (count >= wanted) break;
-      wanted -= count;
+      if (count >= remaining) break;
+      remaining -= count;
       bin--;
     }
     prefix |= <u32>bin << shift;
-    known |= <u32>(bins - 1) << shift;
+    prefixMask |= <u32>(bins - 1) << shift;
     if (shift == 0) break;
     shift = shift == 20 ? 8 : 0;
   }
@@ -46,8 +46,8 @@ export function selectLargest(scores: usize, n: i32, k: i32, base: i32, indices:
     const u = order(scores + (<usize>i << 2));
     if (u < prefix) continue;
     if (u == prefix) {
-      if (wanted == 0) continue;
-      wanted--;
+      if (remaining == 0) continue;
+      remaining--;
     }
     store<i32>(indices, base + i);
     indices += 4;

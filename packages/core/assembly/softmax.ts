@@ -27,24 +27,24 @@ export function scaleRow(row: usize, d: i32, factor: f32): void {
  * weights e^(score - largest) in their place, and rescales the row's output where the largest score has grown.
  */
 @inline
-export function absorbScores(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
-  const before = load<f32>(statistics);
-  let best = f32x4.splat(before);
+export function updateSoftmax(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
+  const previousMax = load<f32>(statistics);
+  let best = f32x4.splat(previousMax);
   for (let i = 0; i < count; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
-  const largest = maxLanes(best);
-  if (largest == -Infinity) {
+  const maxScore = maxLanes(best);
+  if (maxScore == -Infinity) {
     // Every key so far is masked: no weight, and no difference of infinities.
     for (let i = 0; i < count; i += 4) v128.store(scores + (<usize>i << 2), f32x4.splat(0.0));
     return;
   }
   let sum = load<f32>(statistics, 4);
-  if (largest > before) {
-    const shrink = exponential1(before - largest);
+  if (maxScore > previousMax) {
+    const shrink = exponential1(previousMax - maxScore);
     sum *= shrink;
     scaleRow(output, d, shrink);
-    store<f32>(statistics, largest);
+    store<f32>(statistics, maxScore);
   }
-  const shift = f32x4.splat(largest);
+  const shift = f32x4.splat(maxScore);
   let total = f32x4.splat(0.0);
   for (let i = 0; i < count; i += 4) {
     const address = scores + (<usize>i << 2);
@@ -58,7 +58,7 @@ export function absorbScores(scores: usize, count: i32, statistics: usize, outpu
 /** See `Kernels.scaleQueries`. */
 export function scaleQueries(queries: usize, rows: i32, d: i32): f32 {
   const scale = f32x4.splat(<f32>(1.0 / Math.sqrt(<f64>d)));
-  let largest: f32 = 0.0;
+  let maxSquare: f32 = 0.0;
   for (let r = 0; r < rows; r++) {
     let squares = f32x4.splat(0.0);
     const end = queries + (<usize>d << 2);
@@ -67,13 +67,13 @@ export function scaleQueries(queries: usize, rows: i32, d: i32): f32 {
       v128.store(queries, x);
       squares = f32x4.add(squares, f32x4.mul(x, x));
     }
-    largest = max(largest, sumLanes(squares));
+    maxSquare = max(maxSquare, sumLanes(squares));
   }
-  return <f32>Math.sqrt(<f64>largest);
+  return <f32>Math.sqrt(<f64>maxSquare);
 }
 
 /** Sets the state of `rows` rows to that of no keys at all. */
-export function startState(state: usize, rows: i32, d: i32): void {
+export function initSoftmaxState(state: usize, rows: i32, d: i32): void {
   for (let r = 0; r < rows; r++) {
     store<f32>(state + (<usize>r << 3), -Infinity);
     store<f32>(state + (<usize>r << 3), 0.0, 4);
@@ -88,10 +88,10 @@ export function mergeState(state: usize, other: usize, rows: i32, d: i32): void 
   for (let r = 0; r < rows; r++) {
     const mine = load<f32>(state);
     const theirs = load<f32>(other);
-    const largest = max(mine, theirs);
-    const keep = largest == -Infinity ? <f32>0.0 : exponential1(mine - largest);
-    const take = largest == -Infinity ? <f32>0.0 : exponential1(theirs - largest);
-    store<f32>(state, largest);
+    const maxScore = max(mine, theirs);
+    const keep = maxScore == -Infinity ? <f32>0.0 : exponential1(mine - maxScore);
+    const take = maxScore == -Infinity ? <f32>0.0 : exponential1(theirs - maxScore);
+    store<f32>(state, maxScore);
     store<f32>(state, load<f32>(state, 4) * keep + load<f32>(other, 4) * take, 4);
     for (let i = 0; i < d; i += 4) {
       const sum = f32x4.add(
@@ -108,7 +108,7 @@ export function mergeState(state: usize, other: usize, rows: i32, d: i32): void 
 }
 
 /** Divides the output rows by their sums, into `destination`, whose rows lie `stride` bytes apart. */
-export function finishState(state: usize, rows: i32, d: i32, destination: usize, stride: usize): void {
+export function normalize(state: usize, rows: i32, d: i32, destination: usize, stride: usize): void {
   let output = stateOutput(state, rows);
   for (let r = 0; r < rows; r++) {
     const sum = f32x4.splat(load<f32>(state + (<usize>r << 3), 4));

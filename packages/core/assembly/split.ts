@@ -3,7 +3,7 @@
 /** Marks of the keys: a part of the coded list, 0 to 2, or this. */
 const EXACT: i32 = 3;
 
-/** See `CodeKernels.splitSample`. */
+/** See `QuantizedKernels.splitSample`. */
 export function splitSample(
   indices: usize,
   logProbabilities: usize,
@@ -12,32 +12,32 @@ export function splitSample(
   rows: i32,
   count: i32,
   shares: usize,
-  chosen: usize,
-  chosenCount: i32,
-  least: f32,
-  codedIndices: usize,
-  codedScores: usize,
-  codedStride: i32,
+  selected: usize,
+  selectedCount: i32,
+  minShare: f32,
+  quantizedIndices: usize,
+  quantizedScores: usize,
+  quantizedStride: i32,
   parts: usize,
 ): i32 {
   // The marks take the place of the shares.
   let next = 0;
-  let half = 1;
+  let nextHalf = 1;
   let certain = 0;
   let first = 0;
   let second = 0;
   for (let j = 0; j < count; j++) {
     const at = <usize>j << 2;
     let mark = EXACT;
-    const heavy = next < chosenCount && load<i32>(chosen + (<usize>next << 2)) == j;
+    const heavy = next < selectedCount && load<i32>(selected + (<usize>next << 2)) == j;
     if (heavy) next++;
-    if (!heavy || load<f32>(shares + at) < least) {
+    if (!heavy || load<f32>(shares + at) < minShare) {
       if (load<f32>(logProbabilities + at) == 0) {
         mark = 0;
         certain++;
       } else {
-        mark = half;
-        half = 3 - half;
+        mark = nextHalf;
+        nextHalf = 3 - nextHalf;
         if (mark == 1) first++;
         else second++;
       }
@@ -62,10 +62,10 @@ export function splitSample(
       continue;
     }
     const to = <usize>(mark == 0 ? certain++ : mark == 1 ? first++ : second++) << 2;
-    store<i32>(codedIndices + to, load<i32>(indices + at));
+    store<i32>(quantizedIndices + to, load<i32>(indices + at));
     for (let r = 0; r < rows; r++) {
       const score = load<f32>(scores + (<usize>(r * stride) << 2) + at);
-      store<f32>(codedScores + (<usize>(r * codedStride) << 2) + to, score);
+      store<f32>(quantizedScores + (<usize>(r * quantizedStride) << 2) + to, score);
     }
   }
   return exact;

@@ -2,14 +2,14 @@
 import { gather, mask } from './decode';
 import { PAGE_KEYS, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
-import { absorbScores, stateOutput } from './softmax';
+import { updateSoftmax, stateOutput } from './softmax';
 
-/** See `CodeKernels.scoreSelected`. `scratch` holds keys (64, d) and 64 scores. */
+/** See `QuantizedKernels.scoreSelected`. `scratch` holds keys (64, d) and 64 scores. */
 export function scoreSelected(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   indices: usize,
   count: i32,
   queries: usize,
@@ -18,20 +18,20 @@ export function scoreSelected(
   stride: i32,
   scratch: usize,
 ): void {
-  const bytes = rowBytes(d, half);
-  const own = scratch + (<usize>(PAGE_KEYS * d) << 2);
+  const bytes = rowBytes(d, isFloat16);
+  const chunkScores = scratch + (<usize>(PAGE_KEYS * d) << 2);
   for (let done = 0; done < count; done += PAGE_KEYS) {
-    const some = min(count - done, PAGE_KEYS);
-    gather(table, headOffset, bytes, d, half, indices + (<usize>done << 2), some, scratch);
+    const chunk = min(count - done, PAGE_KEYS);
+    gather(table, headOffset, bytes, d, isFloat16, indices + (<usize>done << 2), chunk, scratch);
     for (let r = 0; r < rows; r++) {
-      scoreRows(queries + (<usize>(r * d) << 2), scratch, (some + 3) & ~3, d, own);
-      memory.copy(scores + (<usize>(r * stride + done) << 2), own, <usize>some << 2);
+      scoreRows(queries + (<usize>(r * d) << 2), scratch, (chunk + 3) & ~3, d, chunkScores);
+      memory.copy(scores + (<usize>(r * stride + done) << 2), chunkScores, <usize>chunk << 2);
     }
   }
 }
 
-/** See `CodeKernels.weighScores`. */
-export function weighScores(
+/** See `QuantizedKernels.applyImportanceWeights`. */
+export function applyImportanceWeights(
   scores: usize,
   stride: i32,
   rows: i32,
@@ -45,8 +45,8 @@ export function weighScores(
     const cap = load<f32>(caps + (<usize>r << 2));
     for (let i: usize = 0; i < whole; i += 16) {
       const s = v128.load(row + i);
-      const weighed = f32x4.min(f32x4.sub(s, v128.load(logProbabilities + i)), f32x4.splat(cap));
-      v128.store(row + i, f32x4.max(s, weighed));
+      const weighted = f32x4.min(f32x4.sub(s, v128.load(logProbabilities + i)), f32x4.splat(cap));
+      v128.store(row + i, f32x4.max(s, weighted));
     }
     for (let i = whole; i < <usize>count << 2; i += 4) {
       const s = load<f32>(row + i);
@@ -55,12 +55,12 @@ export function weighScores(
   }
 }
 
-/** See `CodeKernels.addValues`. `scratch` holds values (64, d) and 64 weights. */
+/** See `QuantizedKernels.addValues`. `scratch` holds values (64, d) and 64 weights. */
 export function addValues(
   table: usize,
   headOffset: usize,
   d: i32,
-  half: bool,
+  isFloat16: bool,
   indices: usize,
   count: i32,
   scores: usize,
@@ -69,18 +69,18 @@ export function addValues(
   state: usize,
   scratch: usize,
 ): void {
-  const bytes = rowBytes(d, half);
+  const bytes = rowBytes(d, isFloat16);
   const weights = scratch + (<usize>(PAGE_KEYS * d) << 2);
   for (let done = 0; done < count; done += PAGE_KEYS) {
-    const some = min(count - done, PAGE_KEYS);
-    const end = (some + 3) & ~3;
-    gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, half, indices + (<usize>done << 2), some, scratch);
+    const chunk = min(count - done, PAGE_KEYS);
+    const end = (chunk + 3) & ~3;
+    gather(table, headOffset + bytes * PAGE_KEYS, bytes, d, isFloat16, indices + (<usize>done << 2), chunk, scratch);
     for (let r = 0; r < rows; r++) {
-      memory.copy(weights, scores + (<usize>(r * stride + done) << 2), <usize>some << 2);
-      mask(weights, some, end);
+      memory.copy(weights, scores + (<usize>(r * stride + done) << 2), <usize>chunk << 2);
+      mask(weights, chunk, end);
       const output = stateOutput(state, rows) + (<usize>(r * d) << 2);
-      absorbScores(weights, end, state + (<usize>r << 3), output, d);
-      addWeightedRows(weights, scratch, some, d, output);
+      updateSoftmax(weights, end, state + (<usize>r << 3), output, d);
+      addWeightedRows(weights, scratch, chunk, d, output);
     }
   }
 }

@@ -7,12 +7,12 @@ export {
   createAttention,
   type ObserveRequest,
 } from './attention/attention.ts';
-export { measureStepCosts, type StepShape } from './attention/guard.ts';
 export type { LayerQueries } from './attention/layer-queries.ts';
+export type { MeasureRequest } from './attention/measure.ts';
+export { measureStepCosts, type StepShape } from './attention/measure-step-costs.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
-export type { SampleRequest } from './attention/sampling.ts';
-export { denseBelow, type StepCosts } from './attention/step-costs.ts';
+export { fullAttentionBelow, type StepCosts } from './attention/step-costs.ts';
 export {
   BUDGETS,
   type Budget,
@@ -26,27 +26,27 @@ export type { CacheShape } from './cache/shape.ts';
 export type { Region, Segment } from './cache/slabs.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
 export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } from './errors.ts';
-export { halfToFloat } from './kernels/half.ts';
+export { float16ToFloat32 } from './kernels/float16.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
-export { exactPageBytes, PAGE_KEYS, PLANES, type Plane, PRECISIONS, type Precision } from './kernels/layout.ts';
+export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';
-export { type LawMaterial, makeLaw } from './law/make-law.ts';
-export { meanKeysOf, type PlannedBudget, planBudget } from './law/plan.ts';
+export { type LawInput, makeLaw } from './law/make-law.ts';
+export { meanKeysFor, type PlannedBudget, planBudget } from './law/plan.ts';
 export { samplePositions } from './law/positions.ts';
 export { createRandom, type Random } from './law/random.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
-export type { QuerySample, SamplePlan } from './law/sample.ts';
-export { keysOf, line } from './law/shapes.ts';
+export type { MeasurePlan, QueryMeasurement } from './law/sample.ts';
+export { fitLine, keysFromFit } from './law/shapes.ts';
 export { LawTally, type TallyDesign, type Trial } from './law/tally.ts';
-export { isTotal, LAW_TOTALS, type LawTotal, parseTotal } from './law/total.ts';
+export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/total.ts';
 export {
   createPolicy,
   DEFAULT_BUDGET,
   POLICY_NAMES,
   type Policy,
   type PolicySpec,
-  policyPlanes,
+  policyEncodings,
 } from './policies/policy.ts';

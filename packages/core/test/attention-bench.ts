@@ -1,19 +1,19 @@
 /** An attention over random keys, and the truth about what it should give. */
 import type { Attention } from '../src/attention/attention.ts';
-import { joined } from './cache-model.ts';
-import { roundedToHalves } from './halves.ts';
+import { concatenate } from './cache-model.ts';
+import { roundToFloat16 } from './float16.ts';
 import { type AttentionProblem, attention32, attention64, distance, positionsBelow } from './plain-attention.ts';
 import type { Random } from './random.ts';
 
 /** Keys and values of every layer as the cache holds them: (n, keyValueHeads, headDim) each. */
-export interface Held {
+export interface LayerRows {
   keys: Float32Array;
   values: Float32Array;
 }
 
 export interface AttentionBench {
   readonly attention: Attention;
-  readonly held: readonly Held[];
+  readonly stored: readonly LayerRows[];
   /** Appends random keys and commits them; `shape` makes another number of each. */
   append(count: number, shape?: (x: number, i: number) => number): void;
   /** (count, heads, headDim) of scores spread by `spread` nats. */
@@ -25,16 +25,19 @@ export interface AttentionBench {
 export function createBench(attention: Attention, random: Random): AttentionBench {
   const { cache, heads } = attention;
   const { layers, keyValueHeads, headDim, precision } = cache.shape;
-  const held = Array.from({ length: layers }, (): Held => ({ keys: new Float32Array(), values: new Float32Array() }));
-  const rounded = (numbers: Float32Array) => (precision === 'f16' ? roundedToHalves(numbers) : numbers);
+  const stored = Array.from(
+    { length: layers },
+    (): LayerRows => ({ keys: new Float32Array(), values: new Float32Array() }),
+  );
+  const round = (numbers: Float32Array) => (precision === 'f16' ? roundToFloat16(numbers) : numbers);
   /** What the cache holds of a layer, where that is not what was written, rounded. */
-  const readBack = (layer: number): Held => {
+  const readLayer = (layer: number): LayerRows => {
     const rows = (what: 'keys' | 'values') => {
       const all = new Float32Array(cache.length * keyValueHeads * headDim);
       for (let head = 0; head < keyValueHeads; head++) {
-        const own = cache.read(layer, head, what, 0, cache.length);
+        const rowsOfHead = cache.read(layer, head, what, 0, cache.length);
         for (let j = 0; j < cache.length; j++) {
-          all.set(own.subarray(j * headDim, (j + 1) * headDim), (j * keyValueHeads + head) * headDim);
+          all.set(rowsOfHead.subarray(j * headDim, (j + 1) * headDim), (j * keyValueHeads + head) * headDim);
         }
       }
       return all;
@@ -43,26 +46,26 @@ export function createBench(attention: Attention, random: Random): AttentionBenc
   };
   return {
     attention,
-    held,
+    stored,
     append(count, shape = (x) => x) {
       const position = cache.length;
       cache.reserve(count);
-      for (const [layer, rows] of held.entries()) {
+      for (const [layer, rows] of stored.entries()) {
         const numbers = () => random.normals(count * keyValueHeads * headDim).map(shape);
         const [keys, values] = [numbers(), numbers()];
         cache.write(layer, position, keys, values);
-        rows.keys = joined(rows.keys, rounded(keys));
-        rows.values = joined(rows.values, rounded(values));
+        rows.keys = concatenate(rows.keys, round(keys));
+        rows.values = concatenate(rows.values, round(values));
       }
       cache.commit(position + count);
       if (precision !== 'int8') return;
-      for (const [layer, rows] of held.entries()) Object.assign(rows, readBack(layer));
+      for (const [layer, rows] of stored.entries()) Object.assign(rows, readLayer(layer));
     },
     queries: (count, spread = 1) => random.normals(count * heads * headDim, spread),
     problem(layer, head, position, queries, seen) {
       const count = queries.length / (heads * headDim);
       const keyValueHead = Math.floor(head / (heads / keyValueHeads));
-      const { keys, values } = held[layer] as Held;
+      const { keys, values } = stored[layer] as LayerRows;
       const rowsOf = (numbers: Float32Array, rowCount: number, rowHeads: number, at: number) => {
         const rows = new Float64Array(rowCount * headDim);
         for (let row = 0; row < rowCount; row++) {
@@ -77,7 +80,7 @@ export function createBench(attention: Attention, random: Random): AttentionBenc
         queries: rowsOf(queries, count, heads, head).map((x) => x / Math.sqrt(headDim)),
         keys: rowsOf(keys, n, keyValueHeads, keyValueHead),
         values: rowsOf(values, n, keyValueHeads, keyValueHead),
-        seen: seen ?? Array.from({ length: count }, (_, i) => positionsBelow(position + i + 1)),
+        visible: seen ?? Array.from({ length: count }, (_, i) => positionsBelow(position + i + 1)),
       };
     },
   };
@@ -107,15 +110,15 @@ export function errorRatio(
   seen?: Int32Array[],
 ): number {
   const { heads, cache } = bench.attention;
-  let [found, plain] = [0, 0];
+  let [actual, plain] = [0, 0];
   for (let head = 0; head < heads; head++) {
     const problem = bench.problem(layer, head, position, queries, seen);
     const truth = attention64(problem).outputs;
     const scaled = { ...problem, queries: Float32Array.from(problem.queries) };
-    found += distance(headRows(outputs, heads, cache.shape.headDim, head), truth).norm ** 2;
+    actual += distance(headRows(outputs, heads, cache.shape.headDim, head), truth).norm ** 2;
     plain += distance(attention32(scaled), truth).norm ** 2;
   }
   // With few keys the plain error may be zero by luck; this is one rounding of the outputs.
   const floor = 2 ** -24 * Math.sqrt(outputs.reduce((sum, x) => sum + x * x, 0));
-  return Math.sqrt(found) / Math.max(Math.sqrt(plain), floor);
+  return Math.sqrt(actual) / Math.max(Math.sqrt(plain), floor);
 }

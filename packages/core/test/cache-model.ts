@@ -1,7 +1,7 @@
 /** A cache and, beside it, what it should hold: plain arrays that grow by concatenation. */
 import { expect } from 'vitest';
 import { KvCache, type KvCacheOptions } from '../src/cache/kv-cache.ts';
-import { roundedToHalves } from './halves.ts';
+import { roundToFloat16 } from './float16.ts';
 import type { Random } from './random.ts';
 
 /** What the cache should hold of a layer, rounded as it rounds: (n, keyValueHeads, headDim) each. */
@@ -33,26 +33,26 @@ export function createModel(random: Random, options: Partial<KvCacheOptions> = {
     { length: layers },
     (): LayerRows => ({ keys: new Float32Array(), values: new Float32Array() }),
   );
-  const kept = (numbers: Float32Array) => (precision === 'f16' ? roundedToHalves(numbers) : numbers);
+  const round = (numbers: Float32Array) => (precision === 'f16' ? roundToFloat16(numbers) : numbers);
   return {
     cache,
     layers: rows,
     append(count) {
       const position = cache.length;
       cache.reserve(count);
-      for (const [layer, held] of rows.entries()) {
+      for (const [layer, stored] of rows.entries()) {
         const [keys, values] = [random.normals(count * width), random.normals(count * width)];
         cache.write(layer, position, keys, values);
-        held.keys = joined(held.keys, kept(keys));
-        held.values = joined(held.values, kept(values));
+        stored.keys = concatenate(stored.keys, round(keys));
+        stored.values = concatenate(stored.values, round(values));
       }
       cache.commit(position + count);
     },
     truncate(length) {
       cache.truncate(length);
-      for (const held of rows) {
-        held.keys = held.keys.slice(0, length * width);
-        held.values = held.values.slice(0, length * width);
+      for (const stored of rows) {
+        stored.keys = stored.keys.slice(0, length * width);
+        stored.values = stored.values.slice(0, length * width);
       }
     },
     rows(layer, head, what, from, to) {
@@ -67,7 +67,7 @@ export function createModel(random: Random, options: Partial<KvCacheOptions> = {
   };
 }
 
-export function joined(a: Float32Array, b: Float32Array): Float32Array {
+export function concatenate(a: Float32Array, b: Float32Array): Float32Array {
   const both = new Float32Array(a.length + b.length);
   both.set(a);
   both.set(b, a.length);
@@ -80,8 +80,8 @@ export function expectContents({ cache, rows }: CacheModel): void {
   for (let layer = 0; layer < layers; layer++) {
     for (let head = 0; head < keyValueHeads; head++) {
       for (const what of ['keys', 'values'] as const) {
-        const found = cache.read(layer, head, what, 0, cache.length);
-        expect(found, `layer ${layer}, head ${head}, ${what}`).toEqual(rows(layer, head, what, 0, cache.length));
+        const actual = cache.read(layer, head, what, 0, cache.length);
+        expect(actual, `layer ${layer}, head ${head}, ${what}`).toEqual(rows(layer, head, what, 0, cache.length));
       }
     }
   }

@@ -11,8 +11,8 @@ export interface CountingSetup {
   thread: number;
 }
 
-export const MOST_TASKS = 4095;
-const MOST_THREADS = 8;
+export const MAX_TASKS = 4095;
+const MAX_THREADS = 8;
 
 /** Numbers that the arguments of a job hold: what its tasks do, then the number of the job again and again. */
 export const COUNTING_ARGUMENTS = 64;
@@ -28,16 +28,16 @@ export interface Counts {
   /** Tasks that found the arguments of two jobs. */
   readonly torn: Int32Array;
   /** Not zero while helpers keep the task that they have in hand. */
-  readonly held: Int32Array;
+  readonly paused: Int32Array;
 }
 
-export const createCounts = (): SharedArrayBuffer => new SharedArrayBuffer(4 * (MOST_TASKS + MOST_THREADS + 2));
+export const createCounts = (): SharedArrayBuffer => new SharedArrayBuffer(4 * (MAX_TASKS + MAX_THREADS + 2));
 
 export const openCounts = (buffer: SharedArrayBuffer): Counts => ({
-  tasks: new Int32Array(buffer, 0, MOST_TASKS),
-  threads: new Int32Array(buffer, 4 * MOST_TASKS, MOST_THREADS),
-  torn: new Int32Array(buffer, 4 * (MOST_TASKS + MOST_THREADS), 1),
-  held: new Int32Array(buffer, 4 * (MOST_TASKS + MOST_THREADS + 1), 1),
+  tasks: new Int32Array(buffer, 0, MAX_TASKS),
+  threads: new Int32Array(buffer, 4 * MAX_TASKS, MAX_THREADS),
+  torn: new Int32Array(buffer, 4 * (MAX_TASKS + MAX_THREADS), 1),
+  paused: new Int32Array(buffer, 4 * (MAX_TASKS + MAX_THREADS + 1), 1),
 });
 
 export function writeCountingJob(control: Control, job: number, behaviour: number): void {
@@ -51,7 +51,7 @@ export function countTask(control: Control, counts: Counts, task: number, thread
   Atomics.add(counts.tasks, task, 1);
   Atomics.add(counts.threads, thread, 1);
   if (thread === 0) return;
-  while (Atomics.load(counts.held, 0) !== 0) Atomics.wait(counts.held, 0, 1);
+  while (Atomics.load(counts.paused, 0) !== 0) Atomics.wait(counts.paused, 0, 1);
   if (behaviour === BEHAVIOUR.throw) throw new Error(`task ${task} of thread ${thread} cannot be done`);
   if (behaviour === BEHAVIOUR.hang) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (behaviour === BEHAVIOUR.die) process.exit(1);

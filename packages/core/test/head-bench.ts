@@ -1,10 +1,10 @@
 /** One head of a cache as a selector meets it, made with the parts that the attention itself is made of. */
 import { headSegments, openThread, type ThreadContext } from '../src/attention/thread.ts';
-import { type HeadQuery, placeQueries, positionsBuffer } from '../src/cache/head-query.ts';
 import { KvCache } from '../src/cache/kv-cache.ts';
 import type { Region } from '../src/cache/slabs.ts';
-import { allocateWorkspace, type Workspace } from '../src/cache/workspace.ts';
-import { completePlanes, type Plane, type Precision } from '../src/kernels/layout.ts';
+import { type GroupWork, loadQueries, selectedPositions } from '../src/group/group-work.ts';
+import { allocateWorkspace, type Workspace } from '../src/group/workspace.ts';
+import { completeEncodings, type Encoding, type Precision } from '../src/kernels/layout.ts';
 import { createControlBuffer } from '../src/threads/control.ts';
 import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
 
@@ -14,7 +14,7 @@ export interface HeadBenchOptions {
   keys: Float32Array;
   values: Float32Array;
   precision?: Precision;
-  planes?: readonly Plane[];
+  encodings?: readonly Encoding[];
   arenaBytes?: number;
 }
 
@@ -22,9 +22,9 @@ export interface HeadBench {
   /** Keys. */
   readonly n: number;
   /** Query rows (rows, d), not scaled, over the first n keys, or all. */
-  query(rows: Float32Array, n?: number): HeadQuery;
+  query(rows: Float32Array, n?: number): GroupWork;
   /** The positions that a selector has chosen. */
-  chosen(query: HeadQuery, count: number): Int32Array;
+  selectedPositions(query: GroupWork, count: number): Int32Array;
   /** The same queries in plain numbers: each sees `seen`, or all of the first n keys. */
   problem(rows: Float32Array, n?: number, seen?: Int32Array): AttentionProblem;
 }
@@ -33,14 +33,14 @@ export interface HeadBench {
 export const SMALL_ARENA_BYTES = 5 * 2 ** 16;
 
 /** Most query rows of a bench. */
-const MOST_ROWS = 4;
+const MAX_ROWS = 4;
 
 export function createHeadBench({ headDim, keys, values, ...options }: HeadBenchOptions): HeadBench {
   const n = keys.length / headDim;
   const workspaces = new Map<Region, Workspace>();
   const { precision = 'f16' } = options;
-  const planes = completePlanes(options.planes ?? [], precision);
-  const size = { rows: MOST_ROWS, group: MOST_ROWS, headDim, capacity: n, planes };
+  const encodings = completeEncodings(options.encodings ?? [], precision);
+  const size = { rows: MAX_ROWS, groupSize: MAX_ROWS, headDim, capacity: n, encodings };
   const cache = new KvCache({
     ...options,
     layers: 1,
@@ -54,8 +54,8 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
   cache.reserve(n);
   cache.write(0, 0, keys, values);
   cache.commit(n);
-  const kept = (what: 'keys' | 'values') => cache.read(0, 0, what, 0, n);
-  const [keptKeys, keptValues] = [kept('keys'), kept('values')];
+  const readRows = (what: 'keys' | 'values') => cache.read(0, 0, what, 0, n);
+  const [storedKeys, storedValues] = [readRows('keys'), readRows('values')];
 
   const thread: ThreadContext = openThread({
     configuration: 1,
@@ -63,7 +63,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
     shape: cache.shape,
     heads: 1,
     kernels: 'wasm',
-    exchange: (cache.regions[0] as Region).arena.memory,
+    jobMemory: (cache.regions[0] as Region).arena.memory,
     regions: cache.regions.map((region) => ({
       memory: region.arena.memory,
       table: region.table,
@@ -84,19 +84,19 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
         rows: rows.length / headDim,
         n: visible,
         segments: headSegments(thread, cache.segments(visible), 0, 0, 0, visible),
-        norms: placeQueries(thread.regions, rows, headDim, 0),
-        keyNorm: norms.keys,
-        valueNorm: norms.values,
-        typicalValueNorm: norms.typicalValue,
+        queryNorms: loadQueries(thread.regions, rows, headDim, 0),
+        maxKeyNorm: norms.keys,
+        maxValueNorm: norms.values,
+        rmsValueNorm: norms.rmsValue,
       };
     },
-    chosen: (query, count) => positionsBuffer(query).slice(0, count),
+    selectedPositions: (query, count) => selectedPositions(query).slice(0, count),
     problem: (rows, visible = n, seen = positionsBelow(visible)) => ({
       headDim,
       queries: Float64Array.from(rows, (x) => x / Math.sqrt(headDim)),
-      keys: keptKeys,
-      values: keptValues,
-      seen: Array.from({ length: rows.length / headDim }, () => seen),
+      keys: storedKeys,
+      values: storedValues,
+      visible: Array.from({ length: rows.length / headDim }, () => seen),
     }),
   };
 }

@@ -5,9 +5,16 @@
 import { type Arena, createArena, type KernelsFactory } from '../src/cache/arena.ts';
 import type { Kernels, Pages } from '../src/kernels/kernels.ts';
 import { paddedRows, scratchBytes, stateBytes, stateOutputs } from '../src/kernels/kernels.ts';
-import { type ExactPrecision, PAGE_KEYS, type Plane, pageLayout, pagesFor, rowBytes } from '../src/kernels/layout.ts';
+import {
+  type Encoding,
+  type ExactPrecision,
+  PAGE_KEYS,
+  pageLayout,
+  pagesFor,
+  rowBytes,
+} from '../src/kernels/layout.ts';
 import type { Views } from '../src/kernels/views.ts';
-import { HALVES, nearestHalf } from './halves.ts';
+import { FLOAT16_VALUES, nearestFloat16 } from './float16.ts';
 import type { Random } from './random.ts';
 
 export interface KernelsUnderTest {
@@ -25,7 +32,7 @@ export interface HeadNumbers {
   keys: Float32Array;
   values: Float32Array;
   /** In f16, the same as halves. */
-  halves?: { keys: Uint16Array; values: Uint16Array };
+  float16?: { keys: Uint16Array; values: Uint16Array };
 }
 
 /** The head that keeps of `keys` and `values` what the precision can. */
@@ -37,9 +44,9 @@ export function headOf(
 ): HeadNumbers {
   const n = keys.length / headDim;
   if (precision === 'f32') return { headDim, precision, n, keys, values };
-  const halves = { keys: Uint16Array.from(keys, nearestHalf), values: Uint16Array.from(values, nearestHalf) };
-  const widen = (bits: Uint16Array) => Float32Array.from(bits, (half) => HALVES[half] as number);
-  return { headDim, precision, n, keys: widen(halves.keys), values: widen(halves.values), halves };
+  const float16 = { keys: Uint16Array.from(keys, nearestFloat16), values: Uint16Array.from(values, nearestFloat16) };
+  const widen = (bits: Uint16Array) => Float32Array.from(bits, (half) => FLOAT16_VALUES[half] as number);
+  return { headDim, precision, n, keys: widen(float16.keys), values: widen(float16.values), float16 };
 }
 
 /** A head of normal numbers. */
@@ -48,14 +55,14 @@ export const randomHead = (random: Random, n: number, headDim: number, precision
 
 /** The first n keys of a head. */
 export function firstKeys(head: HeadNumbers, n: number): HeadNumbers {
-  const cut = <T extends Float32Array | Uint16Array>(rows: T) => rows.subarray(0, n * head.headDim) as T;
-  const { halves } = head;
+  const take = <T extends Float32Array | Uint16Array>(rows: T) => rows.subarray(0, n * head.headDim) as T;
+  const { float16 } = head;
   return {
     ...head,
     n,
-    keys: cut(head.keys),
-    values: cut(head.values),
-    ...(halves && { halves: { keys: cut(halves.keys), values: cut(halves.values) } }),
+    keys: take(head.keys),
+    values: take(head.values),
+    ...(float16 && { float16: { keys: take(float16.keys), values: take(float16.values) } }),
   };
 }
 
@@ -78,7 +85,7 @@ export interface KernelRig {
   floats(address: number, count: number): Float32Array;
   ints(address: number, count: number): Int32Array;
   /** Lays a head out in pages, as the second of two heads, with room for `planes`, which are not written. */
-  layOut(head: HeadNumbers, planes?: readonly Plane[]): Pages;
+  layOut(head: HeadNumbers, encodings?: readonly Encoding[]): Pages;
   /** A state of no keys. */
   start(rows: number, headDim: number): number;
   /** Takes keys [from, to) into a state. */
@@ -88,9 +95,10 @@ export interface KernelRig {
 }
 
 /** A rig on an arena of `limit` bytes, the first `skip` of which it leaves alone. */
-export function createRig({ createKernels, shared }: KernelsUnderTest, limit = 2 ** 28, skip = 0): KernelRig {
+export function createRig({ createKernels, shared }: KernelsUnderTest, limit = 2 ** 28, skippedBytes = 0): KernelRig {
   const arena = createArena({ limit, shared, createKernels });
-  if (skip > 0 && arena.allocate(skip) === undefined) throw new Error(`the rig has no ${skip} bytes to skip`);
+  if (skippedBytes > 0 && arena.allocate(skippedBytes) === undefined)
+    throw new Error(`the rig has no ${skippedBytes} bytes to skip`);
   const { kernels, views } = arena;
   const allocate = (bytes: number) => allocateFilled(arena, bytes);
   return {
@@ -105,21 +113,21 @@ export function createRig({ createKernels, shared }: KernelsUnderTest, limit = 2
     },
     floats: (address, count) => views().f32.slice(address / 4, address / 4 + count),
     ints: (address, count) => views().i32.slice(address / 4, address / 4 + count),
-    layOut: (head, planes = []) => layOut(arena, head, planes),
+    layOut: (head, encodings = []) => layOut(arena, head, encodings),
     start(rows, headDim) {
       const state = allocate(stateBytes(rows, headDim));
-      kernels.startState(state, rows, headDim);
+      kernels.initSoftmaxState(state, rows, headDim);
       return state;
     },
     attend(pages, from, to, { queries, rows, group, limit }, state) {
       const address = allocate(paddedRows(rows) * pages.headDim * 4);
       views().f32.set(queries, address / 4);
       const scratch = allocate(scratchBytes(rows, pages.headDim));
-      kernels.attendDense(pages, from, to, { address, rows, group, limit }, state, scratch);
+      kernels.attendFull(pages, from, to, { address, rows, group, limit }, state, scratch);
     },
     finish(state, rows, headDim) {
       const outputs = allocate(rows * headDim * 4);
-      kernels.finishState(state, rows, headDim, outputs, headDim * 4);
+      kernels.normalize(state, rows, headDim, outputs, headDim * 4);
       return views().f32.slice(outputs / 4, outputs / 4 + rows * headDim);
     },
   };
@@ -141,10 +149,10 @@ function allocateFilled(arena: Arena, bytes: number): number {
 
 function layOut(
   arena: Arena,
-  { headDim, precision, n, keys, values, halves }: HeadNumbers,
-  planes: readonly Plane[],
+  { headDim, precision, n, keys, values, float16 }: HeadNumbers,
+  encodings: readonly Encoding[],
 ): Pages {
-  const layout = pageLayout(headDim, precision, planes);
+  const layout = pageLayout(headDim, precision, encodings);
   const headOffset = layout.bytes;
   const table = allocateFilled(arena, Math.max(1, pagesFor(n)) * 4);
   const pageNumbers = PAGE_KEYS * headDim;
@@ -156,9 +164,9 @@ function layOut(
     for (const [plane, floats] of [keys, values].entries()) {
       const address = slab + headOffset + plane * PAGE_KEYS * rowBytes(headDim, precision);
       const [from, to] = [page * pageNumbers, Math.min((page + 1) * pageNumbers, n * headDim)];
-      if (halves === undefined) f32.set(floats.subarray(from, to), address / 4);
-      else u16.set((plane === 0 ? halves.keys : halves.values).subarray(from, to), address / 2);
+      if (float16 === undefined) f32.set(floats.subarray(from, to), address / 4);
+      else u16.set((plane === 0 ? float16.keys : float16.values).subarray(from, to), address / 2);
     }
   }
-  return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, kept: precision };
+  return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, storedPrecision: precision };
 }

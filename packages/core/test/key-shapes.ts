@@ -8,11 +8,11 @@ export interface KeyShape {
   query: Float32Array;
 }
 
-type Make = (random: Random, n: number, headDim: number) => KeyShape;
+type MakeShape = (random: Random, n: number, headDim: number) => KeyShape;
 
 /** Normal keys under a query whose scores are spread by `spread` nats. */
 const normal =
-  (spread: number): Make =>
+  (spread: number): MakeShape =>
   (random, n, headDim) => ({
     keys: random.normals(n * headDim),
     values: random.normals(n * headDim),
@@ -20,16 +20,16 @@ const normal =
   });
 
 /** Normal keys, each changed by its position. */
-const changed =
-  (change: (x: number, position: number, random: Random) => number, spread = 3): Make =>
+const modified =
+  (modify: (x: number, position: number, random: Random) => number, spread = 3): MakeShape =>
   (random, n, headDim) => {
     const { keys, values, query } = normal(spread)(random, n, headDim);
-    return { keys: keys.map((x, i) => change(x, Math.floor(i / headDim), random)), values, query };
+    return { keys: keys.map((x, i) => modify(x, Math.floor(i / headDim), random)), values, query };
   };
 
 /** Keys whose score with the query is exactly what `score` says, but for rounding. */
-const scored =
-  (score: (position: number, n: number, random: Random) => number): Make =>
+const withScores =
+  (score: (position: number, n: number, random: Random) => number): MakeShape =>
   (random, n, headDim) => {
     const values = random.normals(n * headDim);
     const query = new Float32Array(headDim);
@@ -43,19 +43,19 @@ const KEY_SHAPES = {
   normal: normal(1),
   flat: normal(0.01),
   peaked: normal(10),
-  'all equal': changed(() => 0.5),
-  'all zero': changed(() => 0),
-  'few different': scored((position) => position % 3),
-  'one huge': changed((x, position) => (position === 5 ? 300 * x : x)),
+  'all equal': modified(() => 0.5),
+  'all zero': modified(() => 0),
+  'few different': withScores((position) => position % 3),
+  'one huge': modified((x, position) => (position === 5 ? 300 * x : x)),
   'the last huge': (random, n, headDim) =>
-    changed((x, position) => (position === n - 1 ? 300 * x : x))(random, n, headDim),
+    modified((x, position) => (position === n - 1 ? 300 * x : x))(random, n, headDim),
   'over six decades': (random, n, headDim) => {
     const decades = Array.from({ length: n }, () => 10 ** (6 * random.uniform() - 3));
-    return changed((x, position) => x * (decades[position] as number), 1)(random, n, headDim);
+    return modified((x, position) => x * (decades[position] as number), 1)(random, n, headDim);
   },
-  'rising by little': scored((position, n) => (4 * position) / n),
-  'falling by much': scored((position, n) => 60 - (80 * position) / n),
-  'away from the query': scored((_position, _n, random) => -50 - random.uniform()),
+  'rising by little': withScores((position, n) => (4 * position) / n),
+  'falling by much': withScores((position, n) => 60 - (80 * position) / n),
+  'away from the query': withScores((_position, _n, random) => -50 - random.uniform()),
   'values that cancel': (random, n, headDim) => {
     const shape = normal(0.5)(random, n, headDim);
     return { ...shape, values: shape.values.map((x, i) => (Math.floor(i / headDim) % 2 === 0 ? 1 : -1) + 1e-3 * x) };
@@ -67,7 +67,7 @@ const KEY_SHAPES = {
       values: shape.values.map((x, i) => (Math.floor(i / headDim) === Math.floor(n / 2) ? 1e4 * x : x)),
     };
   },
-} satisfies Record<string, Make>;
+} satisfies Record<string, MakeShape>;
 
 export type KeyShapeName = keyof typeof KEY_SHAPES;
 export const KEY_SHAPE_NAMES = Object.keys(KEY_SHAPES) as KeyShapeName[];

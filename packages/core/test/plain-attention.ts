@@ -14,7 +14,7 @@ export interface AttentionProblem {
   /** (n, d) */
   values: ArrayLike<number>;
   /** Positions of the keys that each row attends to. */
-  seen: readonly ArrayLike<number>[];
+  visible: readonly ArrayLike<number>[];
 }
 
 export interface AttentionTruth {
@@ -37,33 +37,33 @@ export function score64({ headDim, queries, keys }: AttentionProblem, row: numbe
 }
 
 export function attention64(problem: AttentionProblem): AttentionTruth {
-  const { headDim, values, seen } = problem;
-  const outputs = new Float64Array(seen.length * headDim);
-  const logSumExp = new Float64Array(seen.length);
-  for (const [row, positions] of seen.entries()) {
+  const { headDim, values, visible } = problem;
+  const outputs = new Float64Array(visible.length * headDim);
+  const logSumExp = new Float64Array(visible.length);
+  for (const [row, positions] of visible.entries()) {
     const scores = Float64Array.from(positions, (position) => score64(problem, row, position));
-    const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
     let sum = 0;
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     for (let j = 0; j < positions.length; j++) {
-      const weight = Math.exp((scores[j] as number) - largest);
+      const weight = Math.exp((scores[j] as number) - max);
       const value = (positions[j] as number) * headDim;
       sum += weight;
       for (let i = 0; i < headDim; i++) output[i] = (output[i] as number) + weight * (values[value + i] as number);
     }
     for (let i = 0; i < headDim; i++) output[i] = (output[i] as number) / sum;
-    logSumExp[row] = largest + Math.log(sum);
+    logSumExp[row] = max + Math.log(sum);
   }
   return { outputs, logSumExp };
 }
 
 /** The same in float32, term after term, with the largest score taken off first. */
-export function attention32({ headDim, queries, keys, values, seen }: AttentionProblem): Float32Array {
+export function attention32({ headDim, queries, keys, values, visible }: AttentionProblem): Float32Array {
   const { fround } = Math;
-  const outputs = new Float32Array(seen.length * headDim);
-  for (const [row, positions] of seen.entries()) {
+  const outputs = new Float32Array(visible.length * headDim);
+  for (const [row, positions] of visible.entries()) {
     const scores = new Float32Array(positions.length);
-    let largest = Number.NEGATIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
     for (let j = 0; j < positions.length; j++) {
       const key = (positions[j] as number) * headDim;
       let sum = 0;
@@ -71,12 +71,12 @@ export function attention32({ headDim, queries, keys, values, seen }: AttentionP
         sum = fround(sum + fround((queries[row * headDim + i] as number) * (keys[key + i] as number)));
       }
       scores[j] = sum;
-      largest = Math.max(largest, sum);
+      max = Math.max(max, sum);
     }
     let sum = 0;
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     for (let j = 0; j < positions.length; j++) {
-      const weight = fround(Math.exp(fround((scores[j] as number) - largest)));
+      const weight = fround(Math.exp(fround((scores[j] as number) - max)));
       const value = (positions[j] as number) * headDim;
       sum = fround(sum + weight);
       for (let i = 0; i < headDim; i++) {
@@ -90,18 +90,18 @@ export function attention32({ headDim, queries, keys, values, seen }: AttentionP
 
 /** How far numbers are from the truth: the largest difference, and the norm of all. */
 export interface Distance {
-  largest: number;
+  max: number;
   norm: number;
 }
 
 export function distance(numbers: ArrayLike<number>, truth: ArrayLike<number>): Distance {
-  let largest = 0;
+  let max = 0;
   let squared = 0;
   for (let i = 0; i < truth.length; i++) {
     const difference = Math.abs((numbers[i] as number) - (truth[i] as number));
     // A NaN must not slip through a comparison.
-    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
+    if (!(difference <= max)) max = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
     squared += difference ** 2;
   }
-  return { largest, norm: Number.isNaN(squared) ? Number.POSITIVE_INFINITY : Math.sqrt(squared) };
+  return { max, norm: Number.isNaN(squared) ? Number.POSITIVE_INFINITY : Math.sqrt(squared) };
 }

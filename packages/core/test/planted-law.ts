@@ -1,6 +1,6 @@
 /** Tallies of heads whose laws are known, for tests of what is made from tallies. */
 import type { LawFile } from '../src/law/law-file.ts';
-import { type LawMaterial, makeLaw } from '../src/law/make-law.ts';
+import { type LawInput, makeLaw } from '../src/law/make-law.ts';
 import { samplePositions } from '../src/law/positions.ts';
 import { createRandom as createSeededRandom } from '../src/law/random.ts';
 import { LawTally } from '../src/law/tally.ts';
@@ -55,7 +55,7 @@ export function plantedMaterial({
   seed = 1,
   texts = 1,
   fittedTo = 8192,
-}: PlantedOptions = {}): LawMaterial {
+}: PlantedOptions = {}): LawInput {
   const random = createRandom(seed);
   const { layers, heads, keyValueHeads, lengths, shares, ladder, budgets } = PLANTED;
   const positionsOf = (text: number) => {
@@ -63,7 +63,7 @@ export function plantedMaterial({
     return lengths.map((length) => samplePositions(length, samples, seeded));
   };
   const counts = positionsOf(0).map((positions) => positions.length);
-  const design = { ...PLANTED, samples: counts, trials: counts.map((count) => Math.min(count, trials)) };
+  const design = { ...PLANTED, queryCounts: counts, trialCounts: counts.map((count) => Math.min(count, trials)) };
   const tallies = Array.from({ length: texts }, (_, text) => {
     const tally = new LawTally(design);
     for (const [length, positions] of positionsOf(text).entries()) {
@@ -72,30 +72,39 @@ export function plantedMaterial({
         for (let row = 0; row < layers * heads; row++) {
           const { alpha, C } = headTruth(row);
           const keys = alpha * n ** C * Math.exp(noise * random.normal());
-          const needed = (share: number) => Math.max(1, Math.min(n, keys * shareFactor(share)));
+          const requiredKeys = (share: number) => Math.max(1, Math.min(n, keys * shareFactor(share)));
           // The error is a tenth at `keys`, and falls with the square root of the keys.
           const errorAt = (rung: number) => (2 * rung > n ? Number.NaN : 0.1 * (keys / rung) ** 2);
           tally.add(length, index, Math.floor(row / heads), row % heads, n, {
-            ...{ sinkMass: 0.1, localMass: 0.2, effectiveKeys: 0.3 * keys, scoreSpread: 1.5 },
-            mass: Float32Array.from(shares, needed),
-            dropped: Float32Array.from(ladder, errorAt),
-            returned: Float32Array.from(ladder, (rung) => errorAt(rung) / 2),
+            sinkMass: 0.1,
+            localMass: 0.2,
+            effectiveKeys: 0.3 * keys,
+            scoreSpread: 1.5,
+            mass: Float32Array.from(shares, requiredKeys),
+            errorWithoutTail: Float32Array.from(ladder, errorAt),
+            errorWithTail: Float32Array.from(ladder, (rung) => errorAt(rung) / 2),
           });
         }
         if (index >= trials) continue;
         for (let group = 0; group < layers * keyValueHeads; group++) {
           const truth = groupTruth(group);
-          const own = noise * random.normal();
+          const groupNoise = noise * random.normal();
           for (const [budget, k] of budgets.entries()) {
             if (2 * k > n) break;
             const logSquare =
               truth.level +
               truth.keys * (Math.log(k) - TRUE_CENTRE.keys) +
               truth.length * (Math.log(n) - TRUE_CENTRE.length) +
-              own;
+              groupNoise;
             tally.addTrial({
-              ...{ length, index, n, budget, squaredError: Math.exp(logSquare), bytes: 10 * n + 300 * k },
-              ...{ layer: Math.floor(group / keyValueHeads), keyValueHead: group % keyValueHeads },
+              length,
+              index,
+              n,
+              budget,
+              squaredError: Math.exp(logSquare),
+              bytes: 10 * n + 300 * k,
+              layer: Math.floor(group / keyValueHeads),
+              keyValueHead: group % keyValueHeads,
             });
           }
         }
@@ -107,9 +116,17 @@ export function plantedMaterial({
     model: { name: 'planted', hash: 'ab'.repeat(32), layers, heads, keyValueHeads, headDim: 64 },
     texts: tallies.map((_, i) => ({ name: `text ${i}`, hash: 'cd'.repeat(32), tokens: 8192 })),
     settings: {
-      ...{ tokens: 8192, samples, seed, precision: 'exact', cachePrecision: 'f32', context: 8192, policy: 'sieve' },
+      tokens: 8192,
+      samples,
+      seed,
+      precision: 'fp32',
+      cachePrecision: 'f32',
+      context: 8192,
+      policy: 'sieve',
     },
-    headline: { need: 'mass', share: 0.05 },
-    ...{ tallies, fittedTo, rowBytes: 256 },
+    headline: { criterion: 'mass', share: 0.05 },
+    tallies,
+    fittedTo,
+    rowBytes: 256,
   };
 }

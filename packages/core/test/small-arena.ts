@@ -1,9 +1,9 @@
 /** Arenas so small that a cache needs several. */
-import { largestBlock } from '../src/attention/grain.ts';
+import { maxBlockQueries } from '../src/attention/block-size.ts';
 import { openBytesOf, slabBytesOf } from '../src/cache/shape.ts';
-import { workspaceSizes } from '../src/cache/workspace.ts';
-import { sealScratchBytes } from '../src/kernels/code-kernels.ts';
-import { completePlanes, PAGE_KEYS, type Plane, type Precision, pagesFor } from '../src/kernels/layout.ts';
+import { workspaceSizes } from '../src/group/workspace.ts';
+import { completeEncodings, type Encoding, PAGE_KEYS, type Precision, pagesFor } from '../src/kernels/layout.ts';
+import { quantizeScratchBytes } from '../src/kernels/quantized-kernels.ts';
 
 interface SmallArena {
   layers: number;
@@ -12,19 +12,19 @@ interface SmallArena {
   headDim: number;
   capacity: number;
   precision?: Precision;
-  planes?: readonly Plane[];
+  encodings?: readonly Encoding[];
   threads?: number;
 }
 
 /** Bytes of an arena that holds `slabs` slabs, to a fraction, beside the tables and the buffers of the threads. */
 export function arenaBytesFor(slabs: number, attention: SmallArena): number {
   const { heads, keyValueHeads, headDim, capacity, precision = 'f16', threads = 1 } = attention;
-  const planes = completePlanes(attention.planes ?? [], precision);
-  const shape = { layers: attention.layers, keyValueHeads, headDim, precision, planes };
-  const group = heads / keyValueHeads;
-  const rows = largestBlock(group) * group;
-  const buffers = Object.values(workspaceSizes({ rows, group, headDim, capacity, planes })).flat();
-  const staging = Math.max(PAGE_KEYS * headDim * 4, planes.length > 0 ? sealScratchBytes(headDim) : 0);
+  const encodings = completeEncodings(attention.encodings ?? [], precision);
+  const shape = { layers: attention.layers, keyValueHeads, headDim, precision, encodings };
+  const groupSize = heads / keyValueHeads;
+  const rows = maxBlockQueries(groupSize) * groupSize;
+  const buffers = Object.values(workspaceSizes({ rows, groupSize, headDim, capacity, encodings })).flat();
+  const staging = Math.max(PAGE_KEYS * headDim * 4, encodings.length > 0 ? quantizeScratchBytes(headDim) : 0);
   const thread = buffers.reduce((sum, bytes) => sum + bytes + 64, 0);
   const tables = 2 * (pagesFor(capacity) * 4 + 64);
   const bytes = slabs * (slabBytesOf(shape) + openBytesOf(shape)) + tables + staging + threads * thread;

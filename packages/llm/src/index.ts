@@ -5,10 +5,10 @@ export * from './gguf/index.ts';
 export * from './hub/index.ts';
 export * from './model/index.ts';
 export {
-  DENSE_OPERATORS,
-  type DenseOperator,
-  type DenseOperatorName,
-  type DenseOperatorOptions,
+  FULL_ATTENTION_OPERATORS,
+  type FullAttentionOperator,
+  type FullAttentionOperatorName,
+  type FullAttentionOperatorOptions,
 } from './onnx/index.ts';
 export * from './sampling/index.ts';
 export * from './session/index.ts';

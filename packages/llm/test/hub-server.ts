@@ -128,15 +128,15 @@ function content(
 ): Reply {
   const whole = files.get(name) as Uint8Array;
   const { range } = request.headers;
-  const isLookUp = range === 'bytes=0-0';
-  if (!isLookUp) requests.push({ at, range, token: tokenOf(request) });
+  const isMetadataRequest = range === 'bytes=0-0';
+  if (!isMetadataRequest) requests.push({ at, range, token: tokenOf(request) });
   const ETag = faults.plainEtags ? `"${sha256(whole).slice(0, 32)}"` : `"${sha256(whole)}"`;
-  const isPart = range !== undefined && (isLookUp || !faults.ignoreRanges);
+  const isPart = range !== undefined && (isMetadataRequest || !faults.ignoreRanges);
   const start = isPart ? Number(/^bytes=(\d+)-/.exec(range)?.[1]) : 0;
-  const end = isLookUp ? 1 : whole.length;
+  const end = isMetadataRequest ? 1 : whole.length;
   const headers = isPart ? { ETag, 'Content-Range': `bytes ${start}-${end - 1}/${whole.length}` } : { ETag };
   const body = Buffer.from(whole.slice(start, end));
-  if (isLookUp) return { status: 206, headers, body };
+  if (isMetadataRequest) return { status: 206, headers, body };
   if (faults.corrupt) body[0] = (body[0] as number) ^ 1;
   const longer = Buffer.concat([body, Buffer.alloc(faults.extra ?? 0)]).subarray(0, faults.endAfter);
   return { status: isPart ? 206 : 200, headers, body: longer, breakAfter: faults.breakAfter };

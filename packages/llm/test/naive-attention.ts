@@ -47,17 +47,17 @@ function scores(
 }
 
 function softmax(values: Float64Array): Float64Array {
-  const largest = values.reduce((a, b) => Math.max(a, b));
-  const weights = values.map((value) => Math.exp(value - largest));
+  const max = values.reduce((a, b) => Math.max(a, b));
+  const weights = values.map((value) => Math.exp(value - max));
   const sum = weights.reduce((a, b) => a + b);
   return weights.map((weight) => weight / sum);
 }
 
 function append(rows: Map<number, Float32Array>, layer: number, more: Float32Array): Float32Array {
-  const known = rows.get(layer) ?? new Float32Array(0);
-  const all = new Float32Array(known.length + more.length);
-  all.set(known);
-  all.set(more, known.length);
+  const existing = rows.get(layer) ?? new Float32Array(0);
+  const all = new Float32Array(existing.length + more.length);
+  all.set(existing);
+  all.set(more, existing.length);
   rows.set(layer, all);
   return all;
 }

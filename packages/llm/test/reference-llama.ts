@@ -73,8 +73,8 @@ function attend(
       for (let i = 0; i < headDim; i++) score += (q[head * headDim + i] as number) * (key[group + i] as number);
       return score / Math.sqrt(headDim);
     });
-    const largest = Math.max(...scores);
-    const weights = scores.map((score) => Math.exp(score - largest));
+    const max = Math.max(...scores);
+    const weights = scores.map((score) => Math.exp(score - max));
     const sum = weights.reduce((a, b) => a + b);
     weights.forEach((weight, j) => {
       for (let i = 0; i < headDim; i++) {

@@ -8,24 +8,24 @@ import { benchAttention } from './attention.ts';
 const captureOf = (name: string) =>
   fileURLToPath(new URL(`../../../../../shared/captures/${name}.safetensors`, import.meta.url));
 
-const measure = async (name: string, every: number, budgets: readonly string[]) =>
+const measure = async (name: string, stride: number, budgets: readonly string[]) =>
   benchAttention({
     heads: await readCapture(captureOf(name)),
     policies: budgets.map((budget) => ({ policy: 'sieve', budget })),
-    last: 128,
-    every,
+    lastQueries: 128,
+    stride,
     signal: new AbortController().signal,
     onProgress: () => {},
   });
 
 describe.skipIf(!existsSync(captureOf('smollm2-8k')))('the sieve on captured heads', () => {
   it.each([
-    { capture: 'smollm2-8k', every: 4, errors: { 'fixed:256': 0.083, 'fixed:512': 0.05 } },
-    { capture: 'smollm2-32k', every: 16, errors: { 'fixed:1024': 0.02 } },
+    { capture: 'smollm2-8k', stride: 4, errors: { 'fixed:256': 0.083, 'fixed:512': 0.05 } },
+    { capture: 'smollm2-32k', stride: 16, errors: { 'fixed:1024': 0.02 } },
   ])(
     'is within three quarters of the error of page means, at an eighth of the bytes: $capture',
-    async ({ capture, every, errors }) => {
-      const results = await measure(capture, every, Object.keys(errors));
+    async ({ capture, stride, errors }) => {
+      const results = await measure(capture, stride, Object.keys(errors));
       for (const [i, most] of Object.values(errors).entries()) {
         const { outputError, bytesPerKey, denseBytesPerKey, violations } =
           results[i]?.summary ?? expect.fail('no result');

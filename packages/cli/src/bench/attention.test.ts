@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CapturedHead } from '../captures/capture.ts';
-import { benchAttention, benchQuantised } from './attention.ts';
+import { benchAttention, benchQuantizedCaches } from './attention.ts';
 
 /** A head of repeatable numbers, spread like normal ones. */
 function headOf(n: number): CapturedHead {
@@ -17,14 +17,14 @@ function headOf(n: number): CapturedHead {
     headDim: 32,
     n,
     group: 2,
-    last: 4,
+    lastQueries: 4,
     keys: halves(n * 32),
     values: halves(n * 32),
     queries: numbers(2 * 4 * 32),
   };
 }
 
-const options = { last: 4, every: 2, signal: new AbortController().signal, onProgress: () => {} };
+const options = { lastQueries: 4, stride: 2, signal: new AbortController().signal, onProgress: () => {} };
 
 describe('bench attention', () => {
   it('measures dense attention as exact, and a policy by what it leaves out', async () => {
@@ -36,18 +36,18 @@ describe('bench attention', () => {
     ];
     const [dense, window, whole] = await benchAttention({ ...options, heads, policies });
     expect(dense?.summary.outputError.mean).toBeLessThan(1e-5);
-    expect(dense?.summary).toMatchObject({ bytesPerKey: 128, denseBytesPerKey: 128, violations: 0, dense: 1 });
+    expect(dense?.summary).toMatchObject({ bytesPerKey: 128, denseBytesPerKey: 128, violations: 0, fullAttention: 1 });
     expect(dense?.heads.map(({ name, head }) => [name, head])).toEqual([
       ['a', 0],
       ['a', 1],
     ]);
     expect(window?.summary.outputError.mean).toBeGreaterThan(0.1);
-    expect(window?.summary).toMatchObject({ keysRead: 50, violations: 0, calibration: null });
+    expect(window?.summary).toMatchObject({ keysExact: 50, violations: 0, calibration: null });
     expect(whole?.summary.outputError.mean).toBeLessThan(1e-5);
   });
 
   it('knows what a cache of fewer bits costs', () => {
-    const [eight, four] = benchQuantised({ ...options, heads: [headOf(600)] });
+    const [eight, four] = benchQuantizedCaches({ ...options, heads: [headOf(600)] });
     expect(eight).toMatchObject({ bytesPerKey: 68 });
     expect(four).toMatchObject({ bytesPerKey: 36 });
     expect(eight?.outputError).toBeLessThan((four?.outputError ?? 0) / 8);

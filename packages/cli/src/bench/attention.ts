@@ -2,10 +2,10 @@
  * Policies over captured heads: the error of what they return, against float64, what they read, whether their
  * certificates hold, and their time against dense attention in the same run.
  */
-import { type Attention, createAttention, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
+import { type Attention, createAttention, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import type { CapturedHead } from '../captures/capture.ts';
 import { mean, quantile } from '../eval/divergence.ts';
-import { type DenseRow, denseRow, oracleKeys, quantised, relativeError } from './dense64.ts';
+import { type DenseRow, denseRow, oracleKeys, quantizeRows, relativeError } from './dense64.ts';
 import { type Spread, spreadOf } from './spread.ts';
 
 export interface HeadResult {
@@ -15,8 +15,8 @@ export interface HeadResult {
   outputError: { mean: number; p95: number };
   /** Mean, as the reports have it: a bound or an estimate of the share that was not read exactly. */
   tailMass: number;
-  keysRead: number;
-  keysCoded: number;
+  keysExact: number;
+  keysQuantized: number;
   /** Bytes read for each key of the context, by all query heads of the group together. */
   bytesPerKey: number;
   /** Rows whose certified bound on the output error was below the error, in float64, against the cache's contents. */
@@ -29,8 +29,8 @@ export interface PolicyResult {
   heads: HeadResult[];
   summary: {
     outputError: { mean: number; p95: number };
-    keysRead: number;
-    keysCoded: number;
+    keysExact: number;
+    keysQuantized: number;
     bytesPerKey: number;
     denseBytesPerKey: number;
     violations: number;
@@ -39,8 +39,8 @@ export interface PolicyResult {
     /** Of estimated errors: root mean square of the true ones over that of the estimates; share within twice. */
     calibration: { ratio: number; withinTwice: number } | null;
     /** Rows that read more keys for the sake of a certificate, and rows that were dense. */
-    extended: number;
-    dense: number;
+    certificateFallbacks: number;
+    fullAttention: number;
     certify: CertifyResult | null;
   };
 }
@@ -49,9 +49,9 @@ export interface PolicyResult {
 export interface CertifyResult {
   share: number;
   /** Share of the rows whose policy's own choice was enough. */
-  heldAtOnce: number;
+  certifiedWithoutExtension: number;
   /** Keys that a row read exactly at last, and those that an oracle needs for the same, in float64. */
-  keysRead: number;
+  keysExact: number;
   oracleKeys: number;
   ratio: number;
   /** Median of the certified bound on the output error over the error: how loose it is; null where no row has an error. */
@@ -59,7 +59,7 @@ export interface CertifyResult {
 }
 
 /** A cache of fewer bits, read whole: a point to compare policies with. */
-export interface QuantisedResult {
+export interface QuantizedResult {
   name: string;
   bytesPerKey: number;
   outputError: number;
@@ -69,8 +69,8 @@ export interface BenchOptions {
   heads: readonly CapturedHead[];
   policies: readonly PolicySpec[];
   /** Queries of each head, from the last one back, and every how many-th of them. */
-  last: number;
-  every: number;
+  lastQueries: number;
+  stride: number;
   /** How the policies' cache keeps keys and values. Default: `f16`. */
   precision?: Precision;
   signal: AbortSignal;
@@ -91,7 +91,7 @@ export async function benchAttention(options: BenchOptions): Promise<PolicyResul
     });
     for (const [i, measurement] of measured.entries()) collected[i]?.push(measurement);
   }
-  return policies.map((spec, i) => summarise(spec, collected[i] as HeadMeasurement[]));
+  return policies.map((spec, i) => summarize(spec, collected[i] as HeadMeasurement[]));
 }
 
 /** The truth of every row at the queries that are measured. */
@@ -103,18 +103,18 @@ interface Step {
 }
 
 /** The same, and what dense attention over the contents of the policies' cache gives: what certificates speak of. */
-interface HeldStep extends Step {
-  held: DenseRow[];
+interface CachedStep extends Step {
+  cachedTruth: DenseRow[];
 }
 
-function stepsOf(head: CapturedHead, { last, every }: Pick<BenchOptions, 'last' | 'every'>): Step[] {
+function stepsOf(head: CapturedHead, { lastQueries, stride }: Pick<BenchOptions, 'lastQueries' | 'stride'>): Step[] {
   const { n, group, headDim, queries } = head;
   const steps: Step[] = [];
-  for (let i = head.last - 1; i >= Math.max(0, head.last - last); i -= every) {
-    const position = n - head.last + i;
+  for (let i = head.lastQueries - 1; i >= Math.max(0, head.lastQueries - lastQueries); i -= stride) {
+    const position = n - head.lastQueries + i;
     const rows = new Float32Array(group * headDim);
     for (let row = 0; row < group; row++) {
-      const from = (row * head.last + i) * headDim;
+      const from = (row * head.lastQueries + i) * headDim;
       rows.set(queries.subarray(from, from + headDim), row * headDim);
     }
     const truth = Array.from({ length: group }, (_, row) =>
@@ -131,15 +131,15 @@ interface HeadMeasurement {
   errors: number[][];
   reported: number[][];
   tailMass: number;
-  keysRead: number;
-  keysCoded: number;
+  keysExact: number;
+  keysQuantized: number;
   bytesPerKey: number;
   certified: boolean;
   violations: number[];
   speedups: { f32: number[]; f16: number[] };
-  extended: number;
-  dense: number;
-  heldAtOnce: number;
+  certificateFallbacks: number;
+  fullAttention: number;
+  certifiedWithoutExtension: number;
   oracleKeys: number;
 }
 
@@ -149,12 +149,12 @@ async function measureHead(
   { policies, signal, precision = 'f16' }: BenchOptions,
   onDone: (policies: number) => void,
 ): Promise<HeadMeasurement[]> {
-  const planes = [...new Set(policies.flatMap(policyPlanes))];
-  await using kept = await filled(head, precision, planes);
-  await using half = await filled(head, 'f16', []);
-  await using single = await filled(head, 'f32', []);
-  const steps = heldSteps(head, found, kept);
-  const caches = { kept, half, single };
+  const planes = [...new Set(policies.flatMap(policyEncodings))];
+  await using policyCache = await createFilled(head, precision, planes);
+  await using f16Cache = await createFilled(head, 'f16', []);
+  await using f32Cache = await createFilled(head, 'f32', []);
+  const steps = withCachedTruth(head, found, policyCache);
+  const caches = { kept: policyCache, half: f16Cache, single: f32Cache };
   const measured: HeadMeasurement[] = [];
   for (const policy of policies) {
     signal.throwIfAborted();
@@ -167,26 +167,26 @@ async function measureHead(
 }
 
 /** Adds the truth about what a cache holds; in float16 that is what was captured. */
-function heldSteps(head: CapturedHead, steps: readonly Step[], { cache }: Attention): HeldStep[] {
-  if (cache.shape.precision !== 'int8') return steps.map((step) => ({ ...step, held: step.truth }));
+function withCachedTruth(head: CapturedHead, steps: readonly Step[], { cache }: Attention): CachedStep[] {
+  if (cache.shape.precision !== 'int8') return steps.map((step) => ({ ...step, cachedTruth: step.truth }));
   const [keys, values] = (['keys', 'values'] as const).map((what) => cache.read(0, 0, what, 0, cache.length));
   const { headDim } = head;
   return steps.map((step) => {
-    const held = step.truth.map((_, row) => {
+    const cachedTruth = step.truth.map((_, row) => {
       const query = step.queries.subarray(row * headDim, (row + 1) * headDim);
       return denseRow(query, keys as Float32Array, values as Float32Array, step.position + 1);
     });
-    return { ...step, held };
+    return { ...step, cachedTruth: cachedTruth };
   });
 }
 
-async function filled(
+async function createFilled(
   { n, group, headDim, keys, values }: CapturedHead,
   precision: Precision,
-  planes: ReturnType<typeof policyPlanes>,
+  encodings: ReturnType<typeof policyEncodings>,
 ): Promise<Attention> {
   const shape = { layers: 1, keyValueHeads: 1, heads: group, headDim, capacity: n, threads: 1 };
-  const attention = await createAttention({ ...shape, precision, planes });
+  const attention = await createAttention({ ...shape, precision, encodings });
   attention.cache.reserve(n);
   attention.cache.write(0, 0, keys, values);
   attention.cache.commit(n);
@@ -195,71 +195,92 @@ async function filled(
 
 function measurePolicy(
   head: CapturedHead,
-  steps: readonly HeldStep[],
+  steps: readonly CachedStep[],
   { kept, half, single }: Record<'kept' | 'half' | 'single', Attention>,
   policy: PolicySpec,
 ): HeadMeasurement {
   const { group, headDim } = head;
-  const found: HeadMeasurement = {
-    ...{ head, errors: [], reported: [], tailMass: 0, keysRead: 0, keysCoded: 0, bytesPerKey: 0, certified: true },
-    ...{ violations: new Array(group).fill(0), speedups: { f32: [], f16: [] }, extended: 0, dense: 0 },
-    ...{ heldAtOnce: 0, oracleKeys: 0 },
+  const measurement: HeadMeasurement = {
+    head,
+    errors: [],
+    reported: [],
+    tailMass: 0,
+    keysExact: 0,
+    keysQuantized: 0,
+    bytesPerKey: 0,
+    certified: true,
+    violations: new Array(group).fill(0),
+    speedups: { f32: [], f16: [] },
+    certificateFallbacks: 0,
+    fullAttention: 0,
+    certifiedWithoutExtension: 0,
+    oracleKeys: 0,
   };
   const dense: PolicySpec = { policy: 'dense' };
-  for (const { position, queries, truth, held } of steps) {
+  for (const { position, queries, truth, cachedTruth } of steps) {
     const request = { layer: 0, position, queries };
     const { outputs, report } = kept.attend({ ...request, policy });
     const errorsTo = (rows: readonly DenseRow[]) =>
       rows.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output));
     const errors = errorsTo(truth);
-    found.errors.push(errors);
-    found.reported.push(errors.map(() => report.outputError.sum / report.rows));
-    found.certified &&= report.certificate === 'certified';
-    for (const [row, error] of errorsTo(held).entries()) {
+    measurement.errors.push(errors);
+    measurement.reported.push(errors.map(() => report.outputError.sum / report.rows));
+    measurement.certified &&= report.certificate === 'certified';
+    for (const [row, error] of errorsTo(cachedTruth).entries()) {
       // Float32 comes on top, as in dense attention: 1e-4 is ten times what it has here.
       if (report.certificate === 'certified' && error > report.outputError.max + 1e-4)
-        (found.violations[row] as number)++;
+        (measurement.violations[row] as number)++;
     }
-    found.tailMass += report.tailMass.sum / report.rows / steps.length;
-    found.keysRead += report.keysRead / report.rows / steps.length;
-    found.keysCoded += report.keysCoded / report.rows / steps.length;
-    found.bytesPerKey += report.bytesRead / (position + 1) / steps.length;
-    found.extended += report.rowsExtended / report.rows / steps.length;
-    found.dense += report.rowsDense / report.rows / steps.length;
+    measurement.tailMass += report.tailMass.sum / report.rows / steps.length;
+    measurement.keysExact += report.keysExact / report.rows / steps.length;
+    measurement.keysQuantized += report.keysQuantized / report.rows / steps.length;
+    measurement.bytesPerKey += report.bytesRead / (position + 1) / steps.length;
+    measurement.certificateFallbacks += report.rowsCertificateFallback / report.rows / steps.length;
+    measurement.fullAttention += report.rowsFull / report.rows / steps.length;
     if (policy.certify !== undefined) {
       const share = policy.certify;
-      found.heldAtOnce += 1 / steps.length - report.readOn.rows / report.rows / steps.length;
-      found.oracleKeys += mean(held.map((row) => oracleKeys(row, share))) / steps.length;
+      measurement.certifiedWithoutExtension +=
+        1 / steps.length - report.certificateFallbacks.rows / report.rows / steps.length;
+      measurement.oracleKeys += mean(cachedTruth.map((row) => oracleKeys(row, share))) / steps.length;
     }
     for (let round = 0; round < ROUNDS; round++) {
-      const time = timed(() => kept.attend({ ...request, policy }));
-      found.speedups.f16.push(timed(() => half.attend({ ...request, policy: dense })) / time);
-      found.speedups.f32.push(timed(() => single.attend({ ...request, policy: dense })) / time);
+      const time = timeMs(() => kept.attend({ ...request, policy }));
+      measurement.speedups.f16.push(timeMs(() => half.attend({ ...request, policy: dense })) / time);
+      measurement.speedups.f32.push(timeMs(() => single.attend({ ...request, policy: dense })) / time);
     }
   }
-  return found;
+  return measurement;
 }
 
-function timed(work: () => void): number {
+function timeMs(work: () => void): number {
   const started = performance.now();
   work();
   return performance.now() - started;
 }
 
-function summarise({ policy, budget, certify }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
-  const heads = measured.flatMap((found) =>
-    Array.from({ length: found.head.group }, (_, row): HeadResult => {
-      const errors = found.errors.map((step) => step[row] as number);
-      const { tailMass, keysRead, keysCoded, bytesPerKey } = found;
+function summarize({ policy, budget, certify }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
+  const heads = measured.flatMap((measurement) =>
+    Array.from({ length: measurement.head.group }, (_, row): HeadResult => {
+      const errors = measurement.errors.map((step) => step[row] as number);
+      const { tailMass, keysExact, keysQuantized, bytesPerKey } = measurement;
       const outputError = { mean: mean(errors), p95: quantile(errors, 0.95) };
-      const violations = found.violations[row] as number;
-      return { name: found.head.name, head: row, outputError, tailMass, keysRead, keysCoded, bytesPerKey, violations };
+      const violations = measurement.violations[row] as number;
+      return {
+        name: measurement.head.name,
+        head: row,
+        outputError,
+        tailMass,
+        keysExact,
+        keysQuantized,
+        bytesPerKey,
+        violations,
+      };
     }),
   );
-  const errors = measured.flatMap((found) => found.errors.flat());
-  const reported = measured.flatMap((found) => found.reported.flat());
-  const of = (pick: (found: HeadMeasurement) => number) => mean(measured.map(pick));
-  const spread = (which: 'f32' | 'f16') => spreadOf(measured.flatMap((found) => found.speedups[which]));
+  const errors = measured.flatMap((measurement) => measurement.errors.flat());
+  const reported = measured.flatMap((measurement) => measurement.reported.flat());
+  const meanOver = (pick: (measurement: HeadMeasurement) => number) => mean(measured.map(pick));
+  const spread = (which: 'f32' | 'f16') => spreadOf(measured.flatMap((measurement) => measurement.speedups[which]));
   const square = (numbers: readonly number[]) => mean(numbers.map((x) => x * x));
   const first = measured[0] as HeadMeasurement;
   return {
@@ -268,9 +289,9 @@ function summarise({ policy, budget, certify }: PolicySpec, measured: readonly H
     heads,
     summary: {
       outputError: { mean: mean(errors), p95: quantile(errors, 0.95) },
-      keysRead: of(({ keysRead }) => keysRead),
-      keysCoded: of(({ keysCoded }) => keysCoded),
-      bytesPerKey: of(({ bytesPerKey }) => bytesPerKey),
+      keysExact: meanOver(({ keysExact }) => keysExact),
+      keysQuantized: meanOver(({ keysQuantized }) => keysQuantized),
+      bytesPerKey: meanOver(({ bytesPerKey }) => bytesPerKey),
       denseBytesPerKey: 4 * first.head.headDim,
       violations: heads.reduce((sum, { violations }) => sum + violations, 0),
       speedup: { f32: spread('f32'), f16: spread('f16') },
@@ -280,17 +301,17 @@ function summarise({ policy, budget, certify }: PolicySpec, measured: readonly H
             ratio: Math.sqrt(square(errors) / square(reported)),
             withinTwice: mean(errors.map((error, i) => (error <= 2 * (reported[i] as number) ? 1 : 0))),
           },
-      extended: of(({ extended }) => extended),
-      dense: of((found) => found.dense),
+      certificateFallbacks: meanOver(({ certificateFallbacks }) => certificateFallbacks),
+      fullAttention: meanOver((measurement) => measurement.fullAttention),
       certify:
         certify === undefined
           ? null
           : {
               share: certify,
-              heldAtOnce: of(({ heldAtOnce }) => heldAtOnce),
-              keysRead: of(({ keysRead }) => keysRead),
-              oracleKeys: of(({ oracleKeys }) => oracleKeys),
-              ratio: of(({ keysRead }) => keysRead) / of(({ oracleKeys }) => oracleKeys),
+              certifiedWithoutExtension: meanOver(({ certifiedWithoutExtension }) => certifiedWithoutExtension),
+              keysExact: meanOver(({ keysExact }) => keysExact),
+              oracleKeys: meanOver(({ oracleKeys }) => oracleKeys),
+              ratio: meanOver(({ keysExact }) => keysExact) / meanOver(({ oracleKeys }) => oracleKeys),
               looseness: loosenessOf(reported, errors),
             },
     },
@@ -304,15 +325,17 @@ function loosenessOf(bounds: readonly number[], errors: readonly number[]): numb
 }
 
 /** Dense attention over caches of 8 and of 4 bits, simulated in float64: keys and values with one step a row. */
-export function benchQuantised(options: Pick<BenchOptions, 'heads' | 'last' | 'every'>): QuantisedResult[] {
+export function benchQuantizedCaches(
+  options: Pick<BenchOptions, 'heads' | 'lastQueries' | 'stride'>,
+): QuantizedResult[] {
   return [8, 4].map((bits) => {
     const errors = options.heads.flatMap((head) => {
-      const [keys, values] = [head.keys, head.values].map((rows) => quantised(rows, head.headDim, bits));
+      const [keys, values] = [head.keys, head.values].map((rows) => quantizeRows(rows, head.headDim, bits));
       return stepsOf(head, options).flatMap(({ position, queries, truth }) =>
         truth.map(({ output }, row) => {
           const query = queries.subarray(row * head.headDim, (row + 1) * head.headDim);
-          const found = denseRow(query, keys as Float32Array, values as Float32Array, position + 1);
-          return relativeError(found.output, output);
+          const attended = denseRow(query, keys as Float32Array, values as Float32Array, position + 1);
+          return relativeError(attended.output, output);
         }),
       );
     });

@@ -76,14 +76,14 @@ export async function loadLlamaCpp({ model: modelPath, threads, contextSize, cac
     experimentalKvCacheValueType: type,
   });
   const sequence = context.getSequence();
-  const wanted = library.GgmlType[type];
-  const given = [context.kvCacheKeyType, context.kvCacheValueType];
-  if (!context.flashAttention || given.some((x) => x !== wanted) || context.idealThreads !== threads) {
+  const requestedType = library.GgmlType[type];
+  const actualTypes = [context.kvCacheKeyType, context.kvCacheValueType];
+  if (!context.flashAttention || actualTypes.some((x) => x !== requestedType) || context.idealThreads !== threads) {
     await llama.dispose();
     throw new KeysieveError({
       code: 'invalid-argument',
       problem: `llama.cpp would not run with flash attention, a cache of ${cache} and ${threads} threads.`,
-      found: `flash attention ${context.flashAttention}, types ${given}, ${context.idealThreads} threads`,
+      found: `flash attention ${context.flashAttention}, types ${actualTypes}, ${context.idealThreads} threads`,
       remedy: 'Give as many threads as there are cores.',
     });
   }
@@ -135,10 +135,10 @@ export async function loadLlamaCpp({ model: modelPath, threads, contextSize, cac
 }
 
 /** Without room the library would silently drop the beginning of the sequence, and the two sides would differ. */
-function checkRoom(sequence: LlamaSequence, used: number, more: number): void {
+function checkRoom(sequence: LlamaSequence, used: number, added: number): void {
   // The token after the last one must fit too, although it is not evaluated.
-  if (more >= 1 && used + more < sequence.contextSize) return;
-  throw new RangeError(`${used} + ${more} tokens do not fit a context of ${sequence.contextSize}.`);
+  if (added >= 1 && used + added < sequence.contextSize) return;
+  throw new RangeError(`${used} + ${added} tokens do not fit a context of ${sequence.contextSize}.`);
 }
 
 async function importLibrary(): Promise<{ library: NodeLlamaCpp; version: string }> {

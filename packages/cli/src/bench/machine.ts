@@ -18,10 +18,10 @@ export interface Versions {
 }
 
 export function machineOf(): Machine {
-  const all = cpus();
+  const processors = cpus();
   return {
-    processor: all[0]?.model.trim() ?? 'unknown',
-    cores: all.length,
+    processor: processors[0]?.model.trim() ?? 'unknown',
+    cores: processors.length,
     memoryBytes: totalmem(),
     system: `${type()} ${release()}`,
     load: Math.round((loadavg()[0] as number) * 10) / 10,

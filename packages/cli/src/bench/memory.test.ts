@@ -5,14 +5,20 @@ describe('bench memory', () => {
   it('fills a cache, and finds it as large as was predicted', async () => {
     const attention = { policy: 'sieve', budget: 'fixed:32' };
     const filling: number[] = [];
-    const { planeSets, filled, ...rest } = await benchMemory({
-      ...{ model: 'nano', precision: 'exact', threads: 1, attention, precisions: ['f16', 'int8'], tokens: 1000 },
-      ...{ signal: new AbortController().signal, onFill: (done: number) => filling.push(done) },
+    const { encodingSets, filled, ...rest } = await benchMemory({
+      model: 'nano',
+      precision: 'fp32',
+      threads: 1,
+      attention,
+      precisions: ['f16', 'int8'],
+      tokens: 1000,
+      signal: new AbortController().signal,
+      onFill: (done: number) => filling.push(done),
     });
     expect(rest).toMatchObject({ threads: 1, tokens: 1000 });
     expect(filling).toEqual([512, 1000, 1512, 2000]);
     const bytesOf = (precision: string, policy: string) =>
-      planeSets.find((set) => set.precision === precision && set.policy === policy)?.bytesPerToken as number;
+      encodingSets.find((set) => set.precision === precision && set.policy === policy)?.bytesPerToken as number;
     expect(bytesOf('int8', 'sieve')).toBeLessThan(bytesOf('f16', 'sieve'));
     expect(bytesOf('f16', 'dense')).toBeLessThan(bytesOf('f16', 'sieve'));
     expect(bytesOf('f16', 'sieve')).toBeLessThan(bytesOf('f16', 'sieve, certified'));
@@ -30,8 +36,14 @@ describe('bench memory', () => {
   it('is aborted while it fills', async () => {
     const aborted = new AbortController();
     const filling = benchMemory({
-      ...{ model: 'nano', precision: 'exact', threads: 1, attention: { policy: 'dense' }, precisions: ['f16'] },
-      ...{ tokens: 4096, signal: aborted.signal, onFill: () => aborted.abort() },
+      model: 'nano',
+      precision: 'fp32',
+      threads: 1,
+      attention: { policy: 'dense' },
+      precisions: ['f16'],
+      tokens: 4096,
+      signal: aborted.signal,
+      onFill: () => aborted.abort(),
     });
     await expect(filling).rejects.toThrow();
   });

@@ -11,7 +11,7 @@ import {
   type PolicySpec,
   PRECISIONS,
   type Precision,
-  policyPlanes,
+  policyEncodings,
 } from 'keysieve';
 import { type Spread, spreadOf } from './spread.ts';
 
@@ -30,16 +30,16 @@ export interface MemoryResult {
   model: string;
   threads: number;
   tokens: number;
-  planeSets: PlaneSet[];
+  encodingSets: EncodingSet[];
   filled: FilledCache[];
 }
 
 /** Bytes of a token in a cache that a policy reads. */
-export interface PlaneSet {
+export interface EncodingSet {
   precision: Precision;
   policy: string;
   /** Beside the exact rows; of an int8 cache all there is. */
-  planes: readonly string[];
+  encodings: readonly string[];
   bytesPerToken: number;
 }
 
@@ -77,28 +77,31 @@ export async function benchMemory(options: MemoryOptions): Promise<MemoryResult>
     const inspected = await inspectModel(options.model, { ...load, threads, attention, cachePrecision: precision });
     await using session = await model.createSession({ attention, prefill: attention, cachePrecision: precision });
     const chunk = Int32Array.from({ length: Math.min(CHUNK, tokens) }, (_, j) => j % config.vocabularySize);
-    for await (const _ of session.evaluate(chunk, { attention, chunkTokens: CHUNK, sharing: true, signal }));
+    for await (const _ of session.evaluate(chunk, { attention, chunkTokens: CHUNK, shareSamples: true, signal }));
     await session.dispose();
-    await using full = await createAttention({ ...sizes, precision, planes: policyPlanes(attention) });
+    await using full = await createAttention({ ...sizes, precision, encodings: policyEncodings(attention) });
     const noise = createNoise();
     await fill(full, noise, signal, (done) => onFill(i * tokens + done, precisions.length * tokens));
-    const stepMs = spreadOf(Array.from({ length: STEPS }, () => stepOf(full, noise, attention)));
+    const stepMs = spreadOf(Array.from({ length: STEPS }, () => timeStep(full, noise, attention)));
     filled.push({
-      ...{ attention, precision, bytes: full.bytes, predictedBytes: inspected.memory.total },
+      attention,
+      precision,
+      bytes: full.bytes,
+      predictedBytes: inspected.memory.total,
       residentBytes: process.memoryUsage.rss(),
       peakBytes: process.resourceUsage().maxRSS * 1024,
       stepMs,
     });
   }
-  const planeSets = PRECISIONS.flatMap((precision) =>
-    POLICIES.map((spec): PlaneSet => {
-      const planes = policyPlanes(spec);
-      const bytesPerToken = attentionBytes({ ...sizes, precision, planes }, CHUNK).cachePerToken;
+  const encodingSets = PRECISIONS.flatMap((precision) =>
+    POLICIES.map((spec): EncodingSet => {
+      const encodings = policyEncodings(spec);
+      const bytesPerToken = attentionBytes({ ...sizes, precision, encodings }, CHUNK).cachePerToken;
       const policy = spec.certify === undefined ? spec.policy : `${spec.policy}, certified`;
-      return { precision, policy, planes, bytesPerToken };
+      return { precision, policy, encodings, bytesPerToken };
     }),
   );
-  return { model: model.name, threads, tokens, planeSets, filled };
+  return { model: model.name, threads, tokens, encodingSets, filled };
 }
 
 type Noise = (count: number) => Float32Array;
@@ -111,11 +114,11 @@ async function fill(
 ): Promise<void> {
   const { layers, keyValueHeads, headDim } = cache.shape;
   for (let done = 0; done < cache.capacity; ) {
-    const some = Math.min(CHUNK, cache.capacity - done);
-    const [keys, values] = [noise(some * keyValueHeads * headDim), noise(some * keyValueHeads * headDim)];
-    cache.reserve(some);
+    const count = Math.min(CHUNK, cache.capacity - done);
+    const [keys, values] = [noise(count * keyValueHeads * headDim), noise(count * keyValueHeads * headDim)];
+    cache.reserve(count);
     for (let layer = 0; layer < layers; layer++) cache.write(layer, done, keys, values);
-    done += some;
+    done += count;
     cache.commit(done);
     onFill(done);
     // Otherwise neither an interrupt nor the progress would come through.
@@ -124,7 +127,7 @@ async function fill(
   }
 }
 
-function stepOf(attention: Attention, noise: Noise, policy: PolicySpec): number {
+function timeStep(attention: Attention, noise: Noise, policy: PolicySpec): number {
   const { cache, heads } = attention;
   const queries = noise(heads * cache.shape.headDim);
   const started = performance.now();

@@ -8,7 +8,7 @@ import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
 import { speedTable } from './speed-table.ts';
 import { formatSpread } from './spread.ts';
-import { describeLargest, stepsTable } from './steps-table.ts';
+import { describeLargestJump, stepsTable } from './steps-table.ts';
 
 export type BenchReport = SpeedReport | ScalingReport | StepsReport | MemoryReport;
 
@@ -42,8 +42,11 @@ export function performancePage(reports: readonly BenchReport[]): string {
 }
 
 const SECTIONS = {
-  ...{ decode: speedSection, prefill: speedSection },
-  ...{ scaling: scalingSection, steps: stepsSection, memory: memorySection },
+  decode: speedSection,
+  prefill: speedSection,
+  scaling: scalingSection,
+  steps: stepsSection,
+  memory: memorySection,
 };
 
 function sectionOf(report: BenchReport): string {
@@ -53,10 +56,10 @@ function sectionOf(report: BenchReport): string {
 
 function speedSection({ model, text, threads, precision, ...report }: SpeedReport): string {
   const { names, rows } = speedTable(report, {
-    between: ' ',
-    shares: {
+    separator: ' ',
+    timeShares: {
       name: 'attention / rest',
-      of: ({ attention, dense }) => `${formatShare(attention)} / ${formatShare(dense)}`,
+      of: ({ attention, rest }) => `${formatShare(attention)} / ${formatShare(rest)}`,
     },
   });
   return [
@@ -68,7 +71,7 @@ function speedSection({ model, text, threads, precision, ...report }: SpeedRepor
   ].join('\n');
 }
 
-function scalingSection({ policy, budget, headDim, group, lengths, exponents, ...made }: ScalingReport): string {
+function scalingSection({ policy, budget, headDim, group, lengths, exponents, ...environment }: ScalingReport): string {
   const rows = lengths.map(({ n, ms, operators, speedup, outputError, bytesPerKey }) => [
     formatCount(n),
     ...[ms.policy, ms.f16, ms.f32, ...Object.values(operators)].map(({ median }) => median.toFixed(3)),
@@ -77,8 +80,16 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
     outputError.policy.toPrecision(2),
   ]);
   const names = [
-    ...['keys', `${policy} ${budget ?? ''}`, 'dense f16', 'dense f32', ...Object.keys(lengths[0]?.operators ?? {})],
-    ...['f16 / ours', 'f32 / ours', 'ONNX / ours', 'bytes/key', 'error'],
+    'keys',
+    `${policy} ${budget ?? ''}`,
+    'dense f16',
+    'dense f32',
+    ...Object.keys(lengths[0]?.operators ?? {}),
+    'f16 / ours',
+    'f32 / ours',
+    'ONNX / ours',
+    'bytes/key',
+    'error',
   ];
   const fits = Object.entries(exponents ?? {}).map(([name, c]) => `${name} ${c.toFixed(2)}`);
   return [
@@ -86,7 +97,7 @@ function scalingSection({ policy, budget, headDim, group, lengths, exponents, ..
     '',
     `Milliseconds of the processor for one step of one layer, ${group} query heads on a key-value head, on one thread, over`,
     "random keys that no processor cache holds. ONNX is the faster one of ONNX Runtime's",
-    `operators, over floats. ${madeWith(made)}`,
+    `operators, over floats. ${madeWith(environment)}`,
     '',
     table(names, rows),
     '',
@@ -102,19 +113,22 @@ function stepsSection(report: StepsReport): string {
     '',
     `${model}, ${threads} threads. Each bin is timed in turns with the one before it. ${madeWith(report)}`,
     '',
-    describeLargest(report),
+    describeLargestJump(report),
     '',
     table(names, rows),
   ].join('\n');
 }
 
-function memorySection({ model, threads, tokens, planeSets, filled, ...made }: MemoryReport): string {
-  const sets = planeSets.map(({ precision, policy, planes, bytesPerToken }) => [
-    ...[precision, policy, planes.join(', ')],
+function memorySection({ model, threads, tokens, encodingSets, filled, ...environment }: MemoryReport): string {
+  const encodingRows = encodingSets.map(({ precision, policy, encodings, bytesPerToken }) => [
+    precision,
+    policy,
+    encodings.join(', '),
     formatCount(bytesPerToken),
   ]);
-  const full = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, peakBytes, stepMs }) => [
-    ...[attention.policy, precision],
+  const filledRows = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, peakBytes, stepMs }) => [
+    attention.policy,
+    precision,
     ...[bytes, predictedBytes, residentBytes, peakBytes].map(formatBytes),
     formatSpread(stepMs, 1),
   ]);
@@ -123,12 +137,12 @@ function memorySection({ model, threads, tokens, planeSets, filled, ...made }: M
     '',
     `${model}: bytes of a token in a cache, by how its rows are kept and what a policy reads beside them.`,
     '',
-    table(['cache', 'policy', 'planes', 'bytes a token'], sets),
+    table(['cache', 'policy', 'planes', 'bytes a token'], encodingRows),
     '',
     `With ${formatCount(tokens)} tokens of random rows, ${threads} threads: the cache with the buffers of the attention,`,
-    `and the whole process, as \`inspect\` predicts it, as it is and at its peak. ${madeWith(made)}`,
+    `and the whole process, as \`inspect\` predicts it, as it is and at its peak. ${madeWith(environment)}`,
     '',
-    table(['policy', 'cache', 'its bytes', 'predicted', 'process', 'peak', 'ms of attention'], full),
+    table(['policy', 'cache', 'its bytes', 'predicted', 'process', 'peak', 'ms of attention'], filledRows),
   ].join('\n');
 }
 

@@ -15,15 +15,15 @@ describe('bench scaling', () => {
     expect(result.lengths.map(({ n }) => n)).toEqual([1024, 2048]);
     expect(result.exponents).toBeNull();
     expect(seen).toEqual([0, 1, 2]);
-    for (const { ms, operators, speedup, keysRead, keysCoded, bytesPerKey, outputError } of result.lengths) {
+    for (const { ms, operators, speedup, keysExact, keysQuantized, bytesPerKey, outputError } of result.lengths) {
       expect(ms.onnx.median).toBe(Math.min(...Object.values(operators).map(({ median }) => median)));
       for (const { low, median, high } of [ms.policy, ms.f16, ms.f32, speedup.f16, speedup.f32]) {
         expect(low).toBeGreaterThan(0);
         expect(low).toBeLessThanOrEqual(median);
         expect(median).toBeLessThanOrEqual(high);
       }
-      expect(keysRead).toBeLessThanOrEqual(64);
-      expect(keysRead + keysCoded).toBeLessThanOrEqual(256);
+      expect(keysExact).toBeLessThanOrEqual(64);
+      expect(keysExact + keysQuantized).toBeLessThanOrEqual(256);
       expect(bytesPerKey).toBeLessThan(2 * 32 * 2);
       // Roundings of float32 and of float16; and of a sample of 256 keys the part of the values that is not common.
       expect(outputError.f32).toBeLessThan(1e-5);

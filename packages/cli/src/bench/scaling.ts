@@ -3,8 +3,8 @@
  * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are. Beside it, too,
  * ONNX Runtime's operators over the same numbers as floats.
  */
-import { DENSE_OPERATORS, type DenseOperator, type DenseOperatorName } from '@keysieve/llm';
-import { type Attention, createAttention, type PolicySpec, policyPlanes } from 'keysieve';
+import { FULL_ATTENTION_OPERATORS, type FullAttentionOperator, type FullAttentionOperatorName } from '@keysieve/llm';
+import { type Attention, createAttention, type PolicySpec, policyEncodings } from 'keysieve';
 import { mean, quantile } from '../eval/divergence.ts';
 import { processorTime } from './clock.ts';
 import { denseRow, relativeError } from './dense64.ts';
@@ -37,12 +37,12 @@ export interface LengthResult {
    * Runtime's operators.
    */
   ms: { policy: Spread; f16: Spread; f32: Spread; onnx: Spread };
-  operators: Record<DenseOperatorName, Spread>;
+  operators: Record<FullAttentionOperatorName, Spread>;
   /** Dense time over the policy's, round by round. */
   speedup: { f16: Spread; f32: Spread; onnx: Spread };
   /** Of the policy: mean keys of a head, and bytes of the step for each key. */
-  keysRead: number;
-  keysCoded: number;
+  keysExact: number;
+  keysQuantized: number;
   bytesPerKey: number;
   /** ||o' - o|| / ||o|| against float64, mean over the heads: of the policy, and of dense f32 and f16. */
   outputError: { policy: number; f16: number; f32: number };
@@ -54,10 +54,10 @@ const SPREAD = 2;
 const VALUE_MEAN = 1;
 /** A layer's keys are met again when at least so many bytes have gone by. */
 const COLD_BYTES = 64 * 2 ** 20;
-const MOST_LAYERS = 48;
+const MAX_LAYERS = 48;
 const WARM_UP = 60;
-const ROUNDS = { least: 40, most: 120, keys: 3e6 };
-const FIRST_OF_FIT = 8192;
+const ROUNDS = { min: 40, max: 120, keys: 3e6 };
+const MIN_FIT_LENGTH = 8192;
 
 export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
   const { policy, lengths, headDim, group, signal, onProgress } = options;
@@ -68,8 +68,9 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
     results.push(await measureLength(n, options));
   }
   onProgress(lengths.length, lengths.length);
-  const long = results.filter(({ n }) => n >= FIRST_OF_FIT);
-  const slope = (of: (result: LengthResult) => number) => slopeOf(long.map((result) => [result.n, of(result)]));
+  const longLengths = results.filter(({ n }) => n >= MIN_FIT_LENGTH);
+  const slope = (select: (result: LengthResult) => number) =>
+    slopeOf(longLengths.map((result) => [result.n, select(result)]));
   return {
     policy: policy.policy,
     budget: policy.budget ?? null,
@@ -77,30 +78,30 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
     group,
     lengths: results,
     exponents:
-      long.length < 2
+      longLengths.length < 2
         ? null
         : {
             policy: slope(({ ms }) => ms.policy.median),
             f16: slope(({ ms }) => ms.f16.median),
             f32: slope(({ ms }) => ms.f32.median),
             onnx: slope(({ ms }) => ms.onnx.median),
-            exactKeys: slope(({ keysRead }) => keysRead),
+            exactKeys: slope(({ keysExact }) => keysExact),
           },
   };
 }
 
-async function measureLength(n: number, { policy, headDim, group }: ScalingOptions): Promise<LengthResult> {
+async function measureLength(n: number, { policy, headDim, group: groupSize }: ScalingOptions): Promise<LengthResult> {
   const random = normals(n);
   const keys = random(n * headDim);
   const values = random(n * headDim).map((x) => x + VALUE_MEAN);
-  const queries = random(group * headDim).map((x) => x * SPREAD);
-  const layers = Math.max(2, Math.min(MOST_LAYERS, Math.ceil(COLD_BYTES / (n * 4 * headDim))));
-  const shape = { layers, keyValueHeads: 1, heads: group, headDim, capacity: n, threads: 1 };
-  await using half = await createAttention({ ...shape, precision: 'f16', planes: policyPlanes(policy) });
+  const queries = random(groupSize * headDim).map((x) => x * SPREAD);
+  const layers = Math.max(2, Math.min(MAX_LAYERS, Math.ceil(COLD_BYTES / (n * 4 * headDim))));
+  const shape = { layers, keyValueHeads: 1, heads: groupSize, headDim, capacity: n, threads: 1 };
+  await using half = await createAttention({ ...shape, precision: 'f16', encodings: policyEncodings(policy) });
   await using single = await createAttention({ ...shape, precision: 'f32' });
   for (const attention of [half, single]) fill(attention, n, keys, values);
 
-  const operators = await createOperators(layers, { keyValueHeads: 1, group, headDim, keys, values, threads: 1 });
+  const operators = await loadOperators(layers, { keyValueHeads: 1, groupSize, headDim, keys, values, threads: 1 });
   const scaled = queries.map((x) => x / Math.sqrt(headDim));
 
   const step = (attention: Attention, spec: PolicySpec, round: number) => {
@@ -116,7 +117,7 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   };
   const names = ['policy', 'f16', 'f32'] as const;
   const times: Record<(typeof names)[number], number[]> = { policy: [], f16: [], f32: [] };
-  const rounds = Math.max(ROUNDS.least, Math.min(ROUNDS.most, Math.floor(ROUNDS.keys / n)));
+  const rounds = Math.max(ROUNDS.min, Math.min(ROUNDS.max, Math.floor(ROUNDS.keys / n)));
   for (let round = 0; round < WARM_UP; round++) sides.policy(round);
   for (let round = 0; round < rounds; round++) {
     for (const name of names) times[name].push(sides[name](round).ms);
@@ -131,7 +132,7 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   for (const { ofLayers } of operators) for (const operator of ofLayers) await operator.release();
   const timesOfOperators = operators.map(({ name, ms }) => [name, spreadOf(ms)] as const);
   const [fastest] = [...operators].sort((a, b) => quantile(a.ms, 0.5) - quantile(b.ms, 0.5)) as [Timed];
-  const truth = Array.from({ length: group }, (_, row) =>
+  const truth = Array.from({ length: groupSize }, (_, row) =>
     denseRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
   );
   const error = (outputs: Float32Array) =>
@@ -141,13 +142,15 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
   return {
     n,
     ms: {
-      ...{ policy: spreadOf(times.policy), f16: spreadOf(times.f16) },
-      ...{ f32: spreadOf(times.f32), onnx: spreadOf(fastest.ms) },
+      policy: spreadOf(times.policy),
+      f16: spreadOf(times.f16),
+      f32: spreadOf(times.f32),
+      onnx: spreadOf(fastest.ms),
     },
     operators: Object.fromEntries(timesOfOperators) as LengthResult['operators'],
     speedup: { f16: speedup(times.f16), f32: speedup(times.f32), onnx: speedup(fastest.ms) },
-    keysRead: report.keysRead / report.rows,
-    keysCoded: report.keysCoded / report.rows,
+    keysExact: report.keysExact / report.rows,
+    keysQuantized: report.keysQuantized / report.rows,
     bytesPerKey: report.bytesRead / n,
     outputError: {
       policy: error(outputs),
@@ -159,20 +162,20 @@ async function measureLength(n: number, { policy, headDim, group }: ScalingOptio
 
 /** One of ONNX Runtime's operators: for every layer one with numbers of its own to read, and the times of its steps. */
 interface Timed {
-  name: DenseOperatorName;
-  ofLayers: DenseOperator[];
+  name: FullAttentionOperatorName;
+  ofLayers: FullAttentionOperator[];
   ms: number[];
 }
 
-async function createOperators(
+async function loadOperators(
   layers: number,
-  { keys, values, ...sizes }: Parameters<(typeof DENSE_OPERATORS)[DenseOperatorName]>[0],
+  { keys, values, ...sizes }: Parameters<(typeof FULL_ATTENTION_OPERATORS)[FullAttentionOperatorName]>[0],
 ): Promise<Timed[]> {
   const timed: Timed[] = [];
-  for (const name of Object.keys(DENSE_OPERATORS) as DenseOperatorName[]) {
-    const ofLayers: DenseOperator[] = [];
+  for (const name of Object.keys(FULL_ATTENTION_OPERATORS) as FullAttentionOperatorName[]) {
+    const ofLayers: FullAttentionOperator[] = [];
     for (let layer = 0; layer < layers; layer++) {
-      ofLayers.push(await DENSE_OPERATORS[name]({ ...sizes, keys: keys.slice(), values: values.slice() }));
+      ofLayers.push(await FULL_ATTENTION_OPERATORS[name]({ ...sizes, keys: keys.slice(), values: values.slice() }));
     }
     timed.push({ name, ofLayers, ms: [] });
   }

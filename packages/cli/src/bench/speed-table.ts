@@ -6,9 +6,9 @@ import { formatSpread } from './spread.ts';
 
 export interface SpeedTableForm {
   /** What stands between a policy and its budget. */
-  between: string;
+  separator: string;
   /** The column of what the time goes to: its name, and what it says. */
-  shares: { name: string; of(shares: OurTimes['shares']): string };
+  timeShares: { name: string; of(timeShares: OurTimes['timeShares']): string };
 }
 
 export interface SpeedTable {
@@ -20,8 +20,16 @@ export interface SpeedTable {
 export function speedTable({ bench, runs }: Pick<SpeedReport, 'bench' | 'runs'>, form: SpeedTableForm): SpeedTable {
   const unit = bench === 'decode' ? 'ms a token' : 'ms';
   const names = [
-    ...['context', 'who', unit, 'its time / ours', 'processor ms', 'its / ours', form.shares.name, 'heads dense'],
-    ...['KL to dense', 'cache'],
+    'context',
+    'who',
+    unit,
+    'its time / ours',
+    'processor ms',
+    'its / ours',
+    form.timeShares.name,
+    'heads dense',
+    'KL to dense',
+    'cache',
     ...(bench === 'decode' ? [`first ${FIRST_TOKENS} tokens, ms each`, 'its / ours', 'context read once in, ms'] : []),
   ];
   return { names, rows: runs.flatMap((run) => rowsOf(run, form)) };
@@ -32,35 +40,38 @@ function rowsOf(
   form: SpeedTableForm,
 ): string[][] {
   const { policy, budget } = attention;
-  const own = [
-    budget === undefined ? policy : `${policy}${form.between}${budget}`,
+  const ourCells = [
+    budget === undefined ? policy : `${policy}${form.separator}${budget}`,
     formatSpread(ours, 1),
     '',
     ours.cpu.median.toFixed(1),
     '',
-    form.shares.of(ours.shares),
-    formatShare(ours.denseShare),
+    form.timeShares.of(ours.timeShares),
+    formatShare(ours.fullAttentionShare),
     kl === null ? '' : kl.toPrecision(2),
     formatBytes(ours.cacheBytes),
     ...(first === null ? [] : [formatSpread(first.ours, 1), '']),
     ...(reading === null ? [] : [formatCount(reading.ours)]),
   ];
-  const others = peers.map((peer) => [
+  const peerCells = peers.map((peer) => [
     peer.name,
     formatSpread(peer, 1),
     formatSpread(peer.ratio, 2),
     peer.cpu.median.toFixed(1),
     formatSpread(peer.cpuRatio, 2),
-    ...['', '', '', ''],
+    '',
+    '',
+    '',
+    '',
     ...(first === null ? [] : firstOf(peer.name, first)),
     ...(reading === null ? [] : [readingOf(peer.name, reading)]),
   ]);
-  return [own, ...others].map((cells) => [formatCount(context), ...cells]);
+  return [ourCells, ...peerCells].map((cells) => [formatCount(context), ...cells]);
 }
 
 function firstOf(peer: string, { peers }: FirstTimes): string[] {
-  const found = peers[peer];
-  return found === undefined ? ['', ''] : [formatSpread(found.ms, 1), formatSpread(found.ratio, 2)];
+  const peerFirst = peers[peer];
+  return peerFirst === undefined ? ['', ''] : [formatSpread(peerFirst.ms, 1), formatSpread(peerFirst.ratio, 2)];
 }
 
 /** How long a peer took to read the context, and how many times as long as we did that is. */

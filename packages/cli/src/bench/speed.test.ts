@@ -7,14 +7,14 @@ import { loadPeer, type Peer } from './peer.ts';
 import { performancePage, readReport } from './performance.ts';
 import { benchScaling } from './scaling.ts';
 import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions } from './speed.ts';
-import { benchSteps, largestStepOf } from './steps.ts';
+import { benchSteps, findLargestJump } from './steps.ts';
 
 const { signal } = new AbortController();
 const onProgress = () => {};
 let model: Awaited<ReturnType<typeof loadModel>>;
 
 beforeAll(async () => {
-  model = await loadModel('nano', { threads: 1, precision: 'exact' });
+  model = await loadModel('nano', { threads: 1, precision: 'fp32' });
 });
 afterAll(() => model.dispose());
 
@@ -23,7 +23,9 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
   const read: number[][] = [];
   const decoded: number[] = [];
   return {
-    ...{ read, decoded, versions: { clock: '1' } },
+    read,
+    decoded,
+    versions: { clock: '1' },
     tokenize: () => [],
     async prefill(tokens) {
       read.push([...tokens]);
@@ -42,7 +44,14 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
 function optionsWith(peer: Peer, given: Partial<SpeedOptions> = {}): SpeedOptions {
   const tokens = Int32Array.from({ length: 400 }, (_, i) => 40 + ((i * 37) % 80));
   return {
-    ...{ model, tokens, context: 300, steps: 9, rounds: 2, divergence: true, signal, onProgress },
+    model,
+    tokens,
+    context: 300,
+    steps: 9,
+    rounds: 2,
+    divergence: true,
+    signal,
+    onProgress,
     peers: new Map([['clock', peer]]),
     attention: { policy: 'dense' },
     prefill: { policy: 'dense' },
@@ -65,8 +74,8 @@ describe('bench decode', () => {
     expect(first?.peers.clock?.ratio.median).toBeGreaterThan(0);
     // Dense attention is as near to itself as two orders of the same sums.
     expect(kl).toBeLessThan(1e-6);
-    expect(ours.shares.attention + ours.shares.dense).toBeCloseTo(1, 10);
-    expect(ours.keysRead).toBeGreaterThan(300);
+    expect(ours.timeShares.attention + ours.timeShares.rest).toBeCloseTo(1, 10);
+    expect(ours.keysExact).toBeGreaterThan(300);
   });
 
   it('leaves the divergence out where it is not asked for', async () => {
@@ -77,7 +86,7 @@ describe('bench decode', () => {
     const window = { policy: 'window', budget: 'fixed:16' };
     const { kl, ours } = await benchDecode(optionsWith(createPeer(), { attention: window }));
     expect(kl).toBeGreaterThan(1e-4);
-    expect(ours.keysRead).toBeLessThan(20);
+    expect(ours.keysExact).toBeLessThan(20);
   });
 });
 
@@ -95,19 +104,23 @@ describe('bench steps', () => {
   it('times each bin in turns with the one before', async () => {
     const tokens = Int32Array.from({ length: 800 }, (_, i) => 40 + (i % 80));
     const done: number[] = [];
-    const { bins, largestStep } = await benchSteps({
-      ...{ model, attention: { policy: 'dense' }, tokens, turns: 2, signal },
+    const { bins, largestJump } = await benchSteps({
+      model,
+      attention: { policy: 'dense' },
+      tokens,
+      turns: 2,
+      signal,
       onProgress: (tokensRead) => done.push(tokensRead),
     });
     expect(done).toEqual([256, 512, 768]);
-    expect(bins.map(({ from, denseShare }) => [from, denseShare])).toEqual([
+    expect(bins.map(({ from, fullAttentionShare }) => [from, fullAttentionShare])).toEqual([
       [0, 1],
       [256, 1],
       [512, 1],
     ]);
     expect(bins[0]?.growth).toBeNull();
     const growths = bins.slice(1).map(({ growth }) => growth?.median as number);
-    expect(largestStep?.growth).toBe(Math.max(...growths));
+    expect(largestJump?.growth).toBe(Math.max(...growths));
     for (const { ms } of bins) expect(ms.low).toBeGreaterThan(0);
   });
 
@@ -116,8 +129,8 @@ describe('bench steps', () => {
       from: i * 256,
       growth: growth === null ? null : { median: growth, low: growth, high: growth },
     }));
-    expect(largestStepOf(bins)).toEqual({ growth: 1.5, at: 512 });
-    expect(largestStepOf(bins.slice(0, 1))).toBeNull();
+    expect(findLargestJump(bins)).toEqual({ growth: 1.5, at: 512 });
+    expect(findLargestJump(bins.slice(0, 1))).toBeNull();
   });
 });
 
@@ -134,15 +147,26 @@ describe('the page on performance', () => {
     const about = { versions: versionsOf({ clock: '1' }), machine: machineOf() };
     const tokens = Int32Array.from({ length: 512 }, (_, i) => 40 + (i % 80));
     const policy = { policy: 'sieve', budget: 'fixed:64' };
-    const named = { model: 'nano', text: 'text', threads: 1, precision: 'exact' };
+    const named = { model: 'nano', text: 'text', threads: 1, precision: 'fp32' };
     const decode = { bench: 'decode', ...about, ...named, runs: [await benchDecode(optionsWith(createPeer()))] };
     const scaling = await benchScaling({
-      ...{ policy, headDim: 64, group: 3, lengths: [512, 1024], signal, onProgress },
+      policy,
+      headDim: 64,
+      group: 3,
+      lengths: [512, 1024],
+      signal,
+      onProgress,
     });
     const steps = await benchSteps({ model, attention: policy, tokens, turns: 2, signal, onProgress });
     const memory = await benchMemory({
-      ...{ model: 'nano', precision: 'exact', threads: 1, tokens: 600, attention: policy, precisions: ['int8'] },
-      ...{ signal, onFill: () => {} },
+      model: 'nano',
+      precision: 'fp32',
+      threads: 1,
+      tokens: 600,
+      attention: policy,
+      precisions: ['int8'],
+      signal,
+      onFill: () => {},
     });
     const reports = [
       { bench: 'memory', ...about, ...memory },

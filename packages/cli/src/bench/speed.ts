@@ -5,7 +5,7 @@
  */
 import type { Evaluation, Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
-import { klDivergence, logProbabilities, mean } from '../eval/divergence.ts';
+import { klDivergence, logSoftmax, mean } from '../eval/divergence.ts';
 import { startClock, type Time } from './clock.ts';
 import type { Peer } from './peer.ts';
 import { ratioOf, type Spread, spreadOf } from './spread.ts';
@@ -50,11 +50,11 @@ export interface OurTimes extends Spread {
   /** Processor milliseconds of all threads: other work on the machine disturbs them less. */
   cpu: Spread;
   /** Shares of the time: attention, the cache and waiting for threads included; and the rest of the model. */
-  shares: { attention: number; dense: number };
+  timeShares: { attention: number; rest: number };
   /** Mean keys that a head read exactly and by codes, and share of the heads that were attended densely. */
-  keysRead: number;
-  keysCoded: number;
-  denseShare: number;
+  keysExact: number;
+  keysQuantized: number;
+  fullAttentionShare: number;
   bytesPerToken: number;
   /** Memory of the cache and the attention's buffers. */
   cacheBytes: number;
@@ -199,18 +199,18 @@ async function readTokens(
   session: Session,
   tokens: Int32Array,
 ): Promise<{ time: Time; attentionMs: number; report: AttentionReport }> {
-  const options = { attention: prefill, chunkTokens: READ_TOKENS, sharing: true, signal };
+  const options = { attention: prefill, chunkTokens: READ_TOKENS, shareSamples: true, signal };
   const report = emptyReport();
   let attentionMs = 0;
   const clock = startClock();
   // The logits of the last token alone are wanted, as of a prompt.
-  const before = tokens.length - 1;
-  for await (const pass of session.evaluate(tokens.subarray(0, before), { ...options, logits: false })) {
+  const prefixLength = tokens.length - 1;
+  for await (const pass of session.evaluate(tokens.subarray(0, prefixLength), { ...options, logits: false })) {
     attentionMs += pass.attentionMs;
     addReport(report, pass.attention);
-    onProgress('reading', Math.min(before, pass.position + READ_TOKENS), before);
+    onProgress('reading', Math.min(prefixLength, pass.position + READ_TOKENS), prefixLength);
   }
-  for await (const pass of session.evaluate(tokens.subarray(before), options)) attentionMs += pass.attentionMs;
+  for await (const pass of session.evaluate(tokens.subarray(prefixLength), options)) attentionMs += pass.attentionMs;
   return { time: clock(), attentionMs, report };
 }
 
@@ -219,19 +219,17 @@ async function divergenceOf(
   options: SpeedOptions,
   session: Session,
   count: number,
-  known: readonly Float32Array[] = [],
+  knownLogits: readonly Float32Array[] = [],
 ): Promise<number | null> {
   const { model, tokens, context, attention, signal, divergence } = options;
   if (!divergence) return null;
   const next = tokens.subarray(context, context + count);
-  const found = known.length > 0 ? known : await predictions(session, next, attention, signal);
-  await using dense = await model.createSession();
+  const ourLogits = knownLogits.length > 0 ? knownLogits : await predictions(session, next, attention, signal);
+  await using denseSession = await model.createSession();
   const reading = { ...options, prefill: DENSE };
-  await readTokens(reading, dense, tokens.subarray(0, context));
-  const truth = await predictions(dense, next, DENSE, signal);
-  return mean(
-    found.map((logits, i) => klDivergence(logProbabilities(truth[i] as Float32Array), logProbabilities(logits))),
-  );
+  await readTokens(reading, denseSession, tokens.subarray(0, context));
+  const truth = await predictions(denseSession, next, DENSE, signal);
+  return mean(ourLogits.map((logits, i) => klDivergence(logSoftmax(truth[i] as Float32Array), logSoftmax(logits))));
 }
 
 async function predictions(
@@ -240,16 +238,17 @@ async function predictions(
   attention: PolicySpec,
   signal: AbortSignal,
 ): Promise<Float32Array[]> {
-  const found: Float32Array[] = [];
-  for await (const { logits } of session.evaluate(tokens, { attention, chunkTokens: 1, signal })) found.push(logits);
-  return found;
+  const logitRows: Float32Array[] = [];
+  for await (const { logits } of session.evaluate(tokens, { attention, chunkTokens: 1, signal }))
+    logitRows.push(logits);
+  return logitRows;
 }
 
 function resultOf(
   { context, attention, prefill }: SpeedOptions,
   { times, attentionMs, report }: Tally,
   theirs: ReadonlyMap<string, readonly Time[]>,
-  tokensARound: number,
+  tokensPerRound: number,
   session: Session,
 ): Omit<SpeedResult, 'reading' | 'first' | 'kl'> {
   const total = times.reduce((sum, { wall }) => sum + wall, 0);
@@ -263,15 +262,15 @@ function resultOf(
     ours: {
       ...spreadOf(wall),
       cpu: spreadOf(cpu),
-      shares: { attention: share, dense: 1 - share },
-      keysRead: report.keysRead / rows,
-      keysCoded: report.keysCoded / rows,
-      denseShare: report.rowsDense / rows,
-      bytesPerToken: report.bytesRead / (times.length * tokensARound),
+      timeShares: { attention: share, rest: 1 - share },
+      keysExact: report.keysExact / rows,
+      keysQuantized: report.keysQuantized / rows,
+      fullAttentionShare: report.rowsFull / rows,
+      bytesPerToken: report.bytesRead / (times.length * tokensPerRound),
       cacheBytes: session.cacheBytes,
     },
-    peers: [...theirs].map(([name, all]) => {
-      const [theirWall, theirCpu] = [wallOf(all), all.map((time) => time.cpu)];
+    peers: [...theirs].map(([name, peerTimes]) => {
+      const [theirWall, theirCpu] = [wallOf(peerTimes), peerTimes.map((time) => time.cpu)];
       const ratios = { ratio: ratioOf(theirWall, wall), cpuRatio: ratioOf(theirCpu, cpu) };
       return { name, ...spreadOf(theirWall), cpu: spreadOf(theirCpu), ...ratios };
     }),

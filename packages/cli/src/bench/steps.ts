@@ -28,20 +28,20 @@ export interface StepsResult {
    * Positions from `from` to `from + bin`, milliseconds of a token there, and how many times as long it takes as one of
    * the bin before; null for the first.
    */
-  bins: { from: number; ms: Spread; growth: Spread | null; denseShare: number }[];
+  bins: { from: number; ms: Spread; growth: Spread | null; fullAttentionShare: number }[];
   /** The largest median of the growth, and where: 1.2 is a fifth more. Null where there is one bin. */
-  largestStep: { growth: number; at: number } | null;
+  largestJump: { growth: number; at: number } | null;
 }
 
 const BIN = 256;
 /** Tokens at the end of a bin that are decoded in a turn. */
-const TURN = 8;
+const TURN_TOKENS = 8;
 /** Tokens that are decoded before anything is timed: the runtime compiles meanwhile. */
 const WARM_UP = 64;
 
 interface BinTimes {
   ms: number[];
-  rowsDense: number;
+  rowsFull: number;
   rows: number;
 }
 
@@ -51,30 +51,30 @@ export async function benchSteps(options: StepsOptions): Promise<StepsResult> {
   await using even = await model.createSession({ attention, prefill: attention });
   await using odd = await model.createSession({ attention, prefill: attention });
   const count = Math.floor(tokens.length / BIN);
-  const times = Array.from({ length: count }, (): BinTimes => ({ ms: [], rowsDense: 0, rows: 0 }));
+  const times = Array.from({ length: count }, (): BinTimes => ({ ms: [], rowsFull: 0, rows: 0 }));
   const growths: Spread[] = [];
   if (count > 0) await warmUp(options, even);
   for (let bin = 0; bin < count; bin++) {
-    const [session, before] = bin % 2 === 0 ? ([even, odd] as const) : ([odd, even] as const);
-    await readUpTo(options, session, (bin + 1) * BIN - TURN);
-    const found = times[bin] as BinTimes;
-    const earlier = times[bin - 1];
-    const timedBefore = earlier?.ms.length ?? 0;
+    const [session, previousSession] = bin % 2 === 0 ? ([even, odd] as const) : ([odd, even] as const);
+    await readUpTo(options, session, (bin + 1) * BIN - TURN_TOKENS);
+    const binTimes = times[bin] as BinTimes;
+    const previousTimes = times[bin - 1];
+    const timedBefore = previousTimes?.ms.length ?? 0;
     for (let turn = 0; turn < turns; turn++) {
-      if (earlier !== undefined) await timeTurn(options, before, bin - 1, earlier);
-      await timeTurn(options, session, bin, found);
+      if (previousTimes !== undefined) await timeTurn(options, previousSession, bin - 1, previousTimes);
+      await timeTurn(options, session, bin, binTimes);
     }
-    if (earlier !== undefined) growths.push(ratioOf(found.ms, earlier.ms.slice(timedBefore)));
+    if (previousTimes !== undefined) growths.push(ratioOf(binTimes.ms, previousTimes.ms.slice(timedBefore)));
     onProgress((bin + 1) * BIN, count * BIN);
   }
-  const bins = times.map(({ ms, rows, rowsDense }, bin) => {
-    return { from: bin * BIN, ms: spreadOf(ms), growth: growths[bin - 1] ?? null, denseShare: rowsDense / rows };
+  const bins = times.map(({ ms, rows, rowsFull }, bin) => {
+    return { from: bin * BIN, ms: spreadOf(ms), growth: growths[bin - 1] ?? null, fullAttentionShare: rowsFull / rows };
   });
-  return { attention, bin: BIN, bins, largestStep: largestStepOf(bins) };
+  return { attention, bin: BIN, bins, largestJump: findLargestJump(bins) };
 }
 
-export function largestStepOf(bins: readonly { from: number; growth: Spread | null }[]): StepsResult['largestStep'] {
-  let largest: StepsResult['largestStep'] = null;
+export function findLargestJump(bins: readonly { from: number; growth: Spread | null }[]): StepsResult['largestJump'] {
+  let largest: StepsResult['largestJump'] = null;
   for (const { from, growth } of bins) {
     if (growth !== null && growth.median > (largest?.growth ?? 0)) largest = { growth: growth.median, at: from };
   }
@@ -82,7 +82,7 @@ export function largestStepOf(bins: readonly { from: number; growth: Spread | nu
 }
 
 async function readUpTo({ attention, tokens, signal }: StepsOptions, session: Session, end: number): Promise<void> {
-  const options = { attention, chunkTokens: 2 * BIN, sharing: true, logits: false, signal };
+  const options = { attention, chunkTokens: 2 * BIN, shareSamples: true, logits: false, signal };
   for await (const _ of session.evaluate(tokens.subarray(session.tokens.length, end), options));
 }
 
@@ -91,18 +91,18 @@ async function timeTurn(
   { attention, tokens, signal }: StepsOptions,
   session: Session,
   bin: number,
-  found: BinTimes,
+  binTimes: BinTimes,
 ): Promise<void> {
   const end = (bin + 1) * BIN;
-  const next = tokens.subarray(end - TURN, end);
+  const next = tokens.subarray(end - TURN_TOKENS, end);
   let started = performance.now();
   for await (const { attention: report } of session.evaluate(next, { attention, chunkTokens: 1, signal })) {
-    found.ms.push(performance.now() - started);
-    found.rowsDense += report.rowsDense;
-    found.rows += report.rows;
+    binTimes.ms.push(performance.now() - started);
+    binTimes.rowsFull += report.rowsFull;
+    binTimes.rows += report.rows;
     started = performance.now();
   }
-  session.truncate(end - TURN);
+  session.truncate(end - TURN_TOKENS);
 }
 
 async function warmUp({ attention, tokens, signal }: StepsOptions, session: Session): Promise<void> {

@@ -39,7 +39,7 @@ describe('captures', () => {
   it('are read as they were written', async () => {
     const [head, ...others] = await readCapture(await fileOf(whole()));
     expect(others).toEqual([]);
-    expect(head).toMatchObject({ name: 'a', n: 5, headDim: 8, group: 3, last: 2 });
+    expect(head).toMatchObject({ name: 'a', n: 5, headDim: 8, group: 3, lastQueries: 2 });
     expect(head?.queries).toEqual(Float32Array.from(range(48)));
     expect(head?.values).toEqual(Float32Array.from(range(40)));
   });

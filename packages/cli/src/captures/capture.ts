@@ -14,7 +14,7 @@ export interface CapturedHead {
   /** Query heads that share the key-value head. */
   group: number;
   /** Last positions that there are queries of. */
-  last: number;
+  lastQueries: number;
   /** (n, d) each */
   keys: Float32Array;
   values: Float32Array;
@@ -26,27 +26,28 @@ export interface CapturedHead {
 export async function readCapture(path: string): Promise<CapturedHead[]> {
   const file = await openTensors(path);
   const names = file.names.filter((name) => name.endsWith('.k')).map((name) => name.slice(0, -2));
-  const wrong = (problem: string, found: string) =>
+  const invalidCapture = (problem: string, found: string) =>
     new KeysieveError({
       code: 'invalid-file',
       problem: `${path} ${problem}`,
       found,
       remedy: 'A capture has NAME.k and NAME.v (n, d) and NAME.q (heads, last, d) for each key-value head.',
     });
-  if (names.length === 0) throw wrong('has no captured heads.', file.names.join(', ') || 'no tensors');
+  if (names.length === 0) throw invalidCapture('has no captured heads.', file.names.join(', ') || 'no tensors');
   return names.map((name) => {
     const [k, v, q] = [file.tensor(`${name}.k`), file.tensor(`${name}.v`), file.tensor(`${name}.q`)];
     const [n = 0, headDim = 0] = k.shape;
-    const [group = 0, last = 0, width = 0] = q.shape;
-    const right =
+    const [group = 0, lastQueries = 0, width = 0] = q.shape;
+    const isValid =
       k.shape.length === 2 &&
       q.shape.length === 3 &&
       k.shape.join() === v.shape.join() &&
       width === headDim &&
-      last <= n &&
+      lastQueries <= n &&
       headDim % 8 === 0 &&
       k.numbers.length * q.numbers.length > 0;
-    if (!right) throw wrong(`has shapes that do not fit for ${name}.`, `${k.shape} / ${v.shape} / ${q.shape}`);
-    return { name, headDim, n, group, last, keys: k.numbers, values: v.numbers, queries: q.numbers };
+    if (!isValid)
+      throw invalidCapture(`has shapes that do not fit for ${name}.`, `${k.shape} / ${v.shape} / ${q.shape}`);
+    return { name, headDim, n, group, lastQueries, keys: k.numbers, values: v.numbers, queries: q.numbers };
   });
 }

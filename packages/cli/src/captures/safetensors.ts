@@ -3,7 +3,7 @@
  * bytes. Strict: what the header says must be there.
  */
 import { readFile } from 'node:fs/promises';
-import { halfToFloat, KeysieveError } from 'keysieve';
+import { float16ToFloat32, KeysieveError } from 'keysieve';
 
 export interface Tensor {
   shape: readonly number[];
@@ -62,9 +62,10 @@ export async function openTensors(path: string): Promise<TensorFile> {
       // A copy of its own: offsets need not be aligned.
       const bytes = new Uint8Array(data.subarray(from, to)).buffer;
       const numbers =
-        dtype === 'F32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), halfToFloat);
-      const bad = numbers.findIndex((x) => !Number.isFinite(x));
-      if (bad !== -1) throw invalid(path, `has a number that is not finite in ${name}.`, numbers[bad] as number);
+        dtype === 'F32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), float16ToFloat32);
+      const nonFiniteIndex = numbers.findIndex((x) => !Number.isFinite(x));
+      if (nonFiniteIndex !== -1)
+        throw invalid(path, `has a number that is not finite in ${name}.`, numbers[nonFiniteIndex] as number);
       return { shape, numbers };
     },
   };
@@ -82,9 +83,9 @@ function readHeader(path: string, file: Buffer): Record<string, Entry> {
   }
   const entries = Object.entries(parsed as Record<string, Entry>).filter(([name]) => name !== '__metadata__');
   for (const [name, { shape, data_offsets: offsets }] of entries) {
-    const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
-    const right = Array.isArray(shape) && shape.every(whole) && Array.isArray(offsets) && offsets.every(whole);
-    if (!right || offsets.length !== 2 || (offsets[0] as number) > (offsets[1] as number)) {
+    const isCount = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+    const isValid = Array.isArray(shape) && shape.every(isCount) && Array.isArray(offsets) && offsets.every(isCount);
+    if (!isValid || offsets.length !== 2 || (offsets[0] as number) > (offsets[1] as number)) {
       throw invalid(path, `has a broken entry for ${name}.`, JSON.stringify({ shape, offsets }));
     }
   }

@@ -1,9 +1,9 @@
 /** Budgets over a mix of context lengths: what each costs for one error, and what each errs for one cost. */
-import { line } from 'keysieve';
+import { fitLine } from 'keysieve';
 import type { Measurement, Quantity } from './row.ts';
 
 /** Errors below it are rounding. */
-export const NOTHING = 1e-12;
+export const ROUNDING_ERROR = 1e-12;
 
 /**
  * The keys at one length that leave at most `error`: between the steps of the ladder, on logarithmic scales, but for the
@@ -12,14 +12,15 @@ export const NOTHING = 1e-12;
 export function keysForError({ n, ks, curves }: Measurement, quantity: Quantity, error: number): number {
   const curve = curves[quantity];
   for (let at = 0; at < ks.length; at++) {
-    const [k, found] = [ks[at] as number, curve[at] as number];
-    if (found > error) continue;
+    const [k, currentError] = [ks[at] as number, curve[at] as number];
+    if (currentError > error) continue;
     if (at === 0) return k;
-    const [before, worse] = [ks[at - 1] as number, curve[at - 1] as number];
+    const [previousKeys, previousError] = [ks[at - 1] as number, curve[at - 1] as number];
     // The last step, to all keys and no error, is straight.
-    if (found <= NOTHING) return before + ((k - before) * (worse - error)) / worse;
-    const share = Math.log(worse / error) / Math.log(worse / found);
-    return before * (k / before) ** share;
+    if (currentError <= ROUNDING_ERROR)
+      return previousKeys + ((k - previousKeys) * (previousError - error)) / previousError;
+    const share = Math.log(previousError / error) / Math.log(previousError / currentError);
+    return previousKeys * (k / previousKeys) ** share;
   }
   return n;
 }
@@ -35,7 +36,7 @@ export function errorAt({ n, ks, curves }: Measurement, quantity: Quantity, keys
   const [k0, k1] = [ks[above - 1] as number, ks[above] as number];
   const [e0, e1] = [curve[above - 1] as number, curve[above] as number];
   const share = Math.log(k / k0) / Math.log(k1 / k0);
-  if (e1 <= NOTHING) return e0 + ((k - k0) / (k1 - k0)) * (e1 - e0);
+  if (e1 <= ROUNDING_ERROR) return e0 + ((k - k0) / (k1 - k0)) * (e1 - e0);
   return e0 * (e1 / e0) ** share;
 }
 
@@ -49,7 +50,7 @@ export const keysOfLaw = ({ alpha, C }: PowerLaw, n: number): number => Math.min
 /** alpha n^C by least squares, alpha then raised until it is enough at every length. */
 export function sufficientLaw(lengths: readonly number[], needed: readonly number[]): PowerLaw {
   const logs = lengths.map(Math.log);
-  const { slope: C } = line(logs, needed.map(Math.log));
+  const { slope: C } = fitLine(logs, needed.map(Math.log));
   const alpha = Math.max(...lengths.map((n, at) => (needed[at] as number) / n ** C));
   return { alpha, C };
 }
@@ -78,8 +79,10 @@ export function compareBudgets(means: readonly Measurement[], quantity: Quantity
   const law = sufficientLaw(lengths, needed);
   const fixed = Math.max(...needed);
   const rows = lengths.map((n, at) => ({
-    ...{ n, needed: needed[at] as number },
-    ...{ law: keysOfLaw(law, n), fixed: Math.min(n, fixed) },
+    n,
+    needed: needed[at] as number,
+    law: keysOfLaw(law, n),
+    fixed: Math.min(n, fixed),
   }));
   const meanOf = (pick: (row: (typeof rows)[number]) => number) =>
     rows.reduce((sum, row) => sum + pick(row), 0) / rows.length;
@@ -90,14 +93,18 @@ export function compareBudgets(means: readonly Measurement[], quantity: Quantity
     law: errorAt(each, quantity, rows[at]?.law as number),
     fixed: errorAt(each, quantity, equal),
   }));
-  const over = (which: keyof Pair) => errors.map((each) => each[which]);
-  const meanError = (which: keyof Pair) => over(which).reduce((sum, x) => sum + x, 0) / errors.length;
+  const errorsOf = (which: keyof Pair) => errors.map((each) => each[which]);
+  const meanError = (which: keyof Pair) => errorsOf(which).reduce((sum, x) => sum + x, 0) / errors.length;
   return {
-    ...{ law, fixed, lengths: rows, costRatio: meanOf((row) => row.fixed) / keys },
+    law,
+    fixed,
+    lengths: rows,
+    costRatio: meanOf((row) => row.fixed) / keys,
     equalCost: {
-      ...{ keys, errors },
+      keys,
+      errors,
       mean: { law: meanError('law'), fixed: meanError('fixed') },
-      worst: { law: Math.max(...over('law')), fixed: Math.max(...over('fixed')) },
+      worst: { law: Math.max(...errorsOf('law')), fixed: Math.max(...errorsOf('fixed')) },
     },
   };
 }
@@ -107,8 +114,8 @@ function sameMean(lengths: readonly number[], mean: number): number {
   let [low, high] = [0, Math.max(...lengths)];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    const found = lengths.reduce((sum, n) => sum + Math.min(n, middle), 0) / lengths.length;
-    if (found < mean) low = middle;
+    const mixMean = lengths.reduce((sum, n) => sum + Math.min(n, middle), 0) / lengths.length;
+    if (mixMean < mean) low = middle;
     else high = middle;
   }
   return (low + high) / 2;

@@ -7,26 +7,26 @@
 import type { CapturedHead } from '../captures/capture.ts';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
-import { breathe, type Source, type WorkOptions } from './source.ts';
+import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
 
 /** First keys that every context keeps. */
 export const SINKS = 4;
 /** Repetitions that the queries of a head are divided into: blocks of neighbours, which resemble each other. */
-const BLOCKS = 8;
+const MAX_REPETITIONS = 8;
 
 export interface CaptureOptions extends WorkOptions {
   heads: readonly CapturedHead[];
   /** At least as many keys has the shortest context; others are twice and twice as long, up to the whole. */
-  shortest: number;
+  minLength: number;
   /** Takes every so many-th query. */
-  every: number;
+  stride: number;
 }
 
 /** A source for each query head. */
 export async function captureSources({
   heads,
-  shortest,
-  every,
+  minLength,
+  stride,
   signal,
   onProgress,
 }: CaptureOptions): Promise<Source[]> {
@@ -34,20 +34,25 @@ export async function captureSources({
   const total = heads.reduce((sum, { group }) => sum + group, 0);
   for (const head of heads) {
     // Keys that every one of the queries has before it.
-    const lengths = halvesOf(head.n - head.last + 1, shortest);
+    const lengths = halvesOf(head.n - head.lastQueries + 1, minLength);
     for (let row = 0; row < head.group; row++) {
-      const taken = Array.from({ length: Math.ceil(head.last / every) }, (_, i) => head.last - 1 - i * every).reverse();
-      const count = Math.min(BLOCKS, taken.length);
+      const queryIndices = Array.from(
+        { length: Math.ceil(head.lastQueries / stride) },
+        (_, i) => head.lastQueries - 1 - i * stride,
+      ).reverse();
+      const count = Math.min(MAX_REPETITIONS, queryIndices.length);
       const blocks = Array.from({ length: count }, (_, block) =>
-        taken.filter((_, i) => Math.floor((i * count) / taken.length) === block),
+        queryIndices.filter((_, i) => Math.floor((i * count) / queryIndices.length) === block),
       );
-      const samples: Measurement[][] = [];
+      const repetitions: Measurement[][] = [];
       for (const block of blocks) {
-        await breathe(signal);
+        await yieldToEventLoop(signal);
         const rows = block.map((query) => measureQuery(head, row, query, lengths));
-        samples.push(lengths.map((_, at) => meanMeasurement(rows.map((lengthRows) => lengthRows[at] as Measurement))));
+        repetitions.push(
+          lengths.map((_, at) => meanMeasurement(rows.map((lengthRows) => lengthRows[at] as Measurement))),
+        );
       }
-      sources.push({ family: 'capture', name: `${head.name} head ${row}, ${head.n} keys`, lengths, samples });
+      sources.push({ family: 'capture', name: `${head.name} head ${row}, ${head.n} keys`, lengths, repetitions });
       onProgress(sources.length, total);
     }
   }
@@ -55,20 +60,20 @@ export async function captureSources({
 }
 
 /** n, and halves of it down to the shortest, ascending. */
-function halvesOf(n: number, shortest: number): number[] {
+function halvesOf(n: number, minLength: number): number[] {
   const lengths = [n];
-  while (Math.floor((lengths[0] as number) / 2) >= shortest) lengths.unshift(Math.floor((lengths[0] as number) / 2));
+  while (Math.floor((lengths[0] as number) / 2) >= minLength) lengths.unshift(Math.floor((lengths[0] as number) / 2));
   return lengths;
 }
 
 function measureQuery(
-  { n, headDim: d, last, keys, values, queries }: CapturedHead,
+  { n, headDim: d, lastQueries, keys, values, queries }: CapturedHead,
   row: number,
   query: number,
   lengths: readonly number[],
 ): Measurement[] {
-  const position = n - last + query;
-  const from = (row * last + query) * d;
+  const position = n - lastQueries + query;
+  const from = (row * lastQueries + query) * d;
   const scores = new Float64Array(position + 1);
   for (let key = 0; key <= position; key++) {
     let sum = 0;
@@ -78,7 +83,7 @@ function measureQuery(
   const order = descending(scores);
   return lengths.map((length) => {
     const oldest = position - (length - SINKS);
-    const kept = order.filter((key) => key < SINKS || key > oldest);
-    return measureRow({ scores, scale: 1, order: kept, values, d }, ladder(length));
+    const contextOrder = order.filter((key) => key < SINKS || key > oldest);
+    return measureRow({ scores, scale: 1, order: contextOrder, values, d }, ladder(length));
   });
 }

@@ -2,17 +2,25 @@
 import { normalQuantile, upperTail } from 'keysieve';
 import type { Curve } from '../plot/curves.ts';
 import { EXPONENTS, powerKeys } from './budgets.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
-import { groupsOf, pointsOf } from './curves.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
+import { headsByCapture, pointsOf } from './curves.ts';
 import { meansOf, type Source, type Study, valueAt } from './source.ts';
-import { ERRORS, type Estimate, exponentOf, formatEstimate, medianOf, slopeOf, trendOf } from './statistics.ts';
+import {
+  type Estimate,
+  exponentOf,
+  formatEstimate,
+  MIN_STANDARD_ERRORS,
+  medianOf,
+  slopeOf,
+  trendOf,
+} from './statistics.ts';
 
 export const capturedMass: Claim = {
   name: 'captured-mass',
   title: 'Do n^C keys hold more and more of the softmax?',
   statement:
     'Few entries hold nearly all of the softmax, and more nearly so the longer the context: what one may take the first claim to say, and what most methods that select keys rely on.',
-  criterion: `The share that the largest n^C keys leave out falls with n for each C in ${EXPONENTS.join(', ')}, by ${ERRORS} standard errors. On captures: in at least ${MOST_HEADS * 100} % of the heads.`,
+  criterion: `The share that the largest n^C keys leave out falls with n for each C in ${EXPONENTS.join(', ')}, by ${MIN_STANDARD_ERRORS} standard errors. On captures: in at least ${MIN_HEAD_SHARE * 100} % of the heads.`,
   judge,
 };
 
@@ -27,7 +35,7 @@ export const gaussianShare = (n: number, C: number, spread: number): number =>
   1 - upperTail(-normalQuantile(n ** (C - 1)) - spread);
 
 /** How far the curves of theory are drawn. */
-const THEORY_TO = 2 ** 22;
+const MAX_THEORY_N = 2 ** 22;
 
 function judge(study: Study): Outcome {
   const spreads = study.gaussian.filter(({ name }) => name.endsWith('independent'));
@@ -44,24 +52,31 @@ function judge(study: Study): Outcome {
     const holds = exponents.every((each) => trendOf(each) === 'falls');
     return { on: nameOf(source), quantity: 'tailMass', figures, holds };
   });
-  const groups = groupsOf(study.captures);
+  const groups = headsByCapture(study.captures);
   const captured = groups.map(({ label, heads }): Result => {
     const exponents = EXPONENTS.map((C) => {
-      const own = heads.map((head) => exponent(head, C));
-      const count = (trend: string) => own.filter((each) => trendOf(each) === trend).length;
-      return { C, median: medianOf(own.map(({ value }) => value)), falls: count('falls'), rises: count('rises') };
+      const headExponents = heads.map((head) => exponent(head, C));
+      const count = (trend: string) => headExponents.filter((each) => trendOf(each) === trend).length;
+      return {
+        C,
+        median: medianOf(headExponents.map(({ value }) => value)),
+        falls: count('falls'),
+        rises: count('rises'),
+      };
     });
     const growth = heads.map((head) => slopeOf(head, ({ spread }) => spread));
     const figures = {
-      ...{ heads: heads.length, exponents, spreadRises: growth.filter((each) => trendOf(each) === 'rises').length },
+      heads: heads.length,
+      exponents,
+      spreadRises: growth.filter((each) => trendOf(each) === 'rises').length,
       spread: [0, -1].map((at) => medianOf(heads.map((head) => meansOf(head).at(at)?.spread ?? Number.NaN))),
     };
-    const holds = EXPONENTS.every((C) => ofMost(heads, (head) => trendOf(exponent(head, C)) === 'falls'));
+    const holds = EXPONENTS.every((C) => holdsForMostHeads(heads, (head) => trendOf(exponent(head, C)) === 'falls'));
     return { on: label, quantity: 'tailMass', figures, holds };
   });
   const results = [...gaussian, ...captured];
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: [
       ...gaussian.map(({ on, figures }) => {
         const { exponents, farthestFromTheory } = figures as {
@@ -95,13 +110,15 @@ function judge(study: Study): Outcome {
         name: 'captured-mass',
         title:
           'The share of the softmax that n^0.5 and n^0.7 keys leave out: points measured, dashed from the closed form',
-        ...{ x: 'keys in the context, n', y: 'discarded share', yLinear: true },
+        x: 'keys in the context, n',
+        y: 'discarded share',
+        yLinear: true,
         curves: [0.5, 0.7].flatMap((C) => [
           ...spreads.flatMap((source, color): Curve[] => {
             const panel = `Gaussian inputs, n^${C} keys`;
             const { spread } = meansOf(source).at(-1) ?? { spread: Number.NaN };
             const theory = [];
-            for (let n = source.lengths[0] as number; n <= THEORY_TO; n *= 2) {
+            for (let n = source.lengths[0] as number; n <= MAX_THEORY_N; n *= 2) {
               theory.push({ x: n, y: gaussianShare(n, C, spread) });
             }
             const points = pointsOf(source, 'tailMass', { name: '', keys: (n) => powerKeys(n, C) });

@@ -3,7 +3,7 @@ import type { CurvesFigure } from '../plot/curves.ts';
 import type { Study } from './source.ts';
 
 /** `in part`: in some of the readings, or on some of the inputs, that its results list. */
-export type Answer = 'yes' | 'no' | 'in part';
+export type Verdict = 'yes' | 'no' | 'in part';
 
 /** One reading of a claim, tried on one kind of input. */
 export interface Result {
@@ -22,7 +22,7 @@ export interface Table {
 }
 
 export interface Outcome {
-  holds: Answer;
+  holds: Verdict;
   /** What was found, in sentences made from the figures. */
   findings: string[];
   results: Result[];
@@ -41,14 +41,14 @@ export interface Claim {
   judge(study: Study): Outcome;
 }
 
-export const answerOf = (results: readonly Result[]): Answer => {
+export const verdictOf = (results: readonly Result[]): Verdict => {
   if (results.every(({ holds }) => holds)) return 'yes';
   return results.some(({ holds }) => holds) ? 'in part' : 'no';
 };
 
 /** Share of captured heads that a statement about heads must hold for. */
-export const MOST_HEADS = 0.9;
+export const MIN_HEAD_SHARE = 0.9;
 
 /** Whether a statement is true of most heads. */
-export const ofMost = <T>(heads: readonly T[], holds: (head: T) => boolean): boolean =>
-  heads.filter(holds).length >= MOST_HEADS * heads.length;
+export const holdsForMostHeads = <T>(heads: readonly T[], holds: (head: T) => boolean): boolean =>
+  heads.filter(holds).length >= MIN_HEAD_SHARE * heads.length;

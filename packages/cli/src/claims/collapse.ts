@@ -1,16 +1,16 @@
 /** Theorem 5.1 of arXiv 2404.02690 as others sum it up: the entries that count fall to a few as n grows. */
 import type { Curve } from '../plot/curves.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
-import { groupsOf } from './curves.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
+import { headsByCapture } from './curves.ts';
 import { THRESHOLD } from './row.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { ERRORS, type Estimate, estimate, formatEstimate, slopeOf, trendOf } from './statistics.ts';
+import { type Estimate, estimate, formatEstimate, MIN_STANDARD_ERRORS, slopeOf, trendOf } from './statistics.ts';
 
 export const collapse: Claim = {
   name: 'collapse',
   title: 'Entries above an absolute threshold: do they stay few?',
   statement: `With bounded weights the effective entries of a row, those above an absolute threshold, fall to O(1) as n grows ("attention collapse", arXiv 2404.02690, theorem 5.1 as summaries give it). The threshold here is ${THRESHOLD}.`,
-  criterion: `The mean number of entries above ${THRESHOLD} does not rise with n: its slope over ln n is not above 0 by ${ERRORS} standard errors. On captures: in at least ${MOST_HEADS * 100} % of the heads. What share of the softmax those entries hold is another matter, and stands beside it.`,
+  criterion: `The mean number of entries above ${THRESHOLD} does not rise with n: its slope over ln n is not above 0 by ${MIN_STANDARD_ERRORS} standard errors. On captures: in at least ${MIN_HEAD_SHARE * 100} % of the heads. What share of the softmax those entries hold is another matter, and stands beside it.`,
   judge,
 };
 
@@ -25,11 +25,11 @@ function judge(study: Study): Outcome {
     const ends = [means[0], means.at(-1)].map((each) => ({ above: each?.above ?? 0, mass: each?.aboveMass ?? 0 }));
     return { on: nameOf(source), slope: slope(source), ends };
   });
-  const gaussian = rows.map(({ on, slope: found, ends }): Result => {
-    const figures = { slope: found, ends };
-    return { on, quantity: 'entries above the threshold', figures, holds: doesNotRise(found) };
+  const gaussian = rows.map(({ on, slope: measuredSlope, ends }): Result => {
+    const figures = { slope: measuredSlope, ends };
+    return { on, quantity: 'entries above the threshold', figures, holds: doesNotRise(measuredSlope) };
   });
-  const groups = groupsOf(study.captures);
+  const groups = headsByCapture(study.captures);
   const captured = groups.map(({ label, heads }): Result => {
     const rising = heads.filter((head) => !doesNotRise(slope(head))).length;
     const at = (which: 0 | -1) => {
@@ -45,7 +45,7 @@ function judge(study: Study): Outcome {
       on: label,
       quantity: 'entries above the threshold',
       figures,
-      holds: ofMost(heads, (head) => doesNotRise(slope(head))),
+      holds: holdsForMostHeads(heads, (head) => doesNotRise(slope(head))),
     };
   });
   const results = [...gaussian, ...captured];
@@ -54,7 +54,7 @@ function judge(study: Study): Outcome {
     ...groups.flatMap(({ label, heads }) => curvesOf('A real model', label.replace(/ keys$/, ''), heads)),
   ];
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: [
       ...rows.map(
         ({ on, ends: [first, last] }) =>
@@ -78,15 +78,14 @@ function judge(study: Study): Outcome {
       {
         caption: `Gaussian inputs: entries above ${THRESHOLD}, and the share of the softmax that they hold`,
         columns: ['inputs', 'shortest', 'share', 'longest', 'share', 'slope over ln n', 'stay few'],
-        rows: rows.map(({ on, slope: found, ends: [first, last] }) => [
-          ...[
-            on,
-            first?.above.toFixed(1) ?? '',
-            percent(first?.mass),
-            last?.above.toFixed(1) ?? '',
-            percent(last?.mass),
-          ],
-          ...[formatEstimate(found), doesNotRise(found) ? 'yes' : 'no'],
+        rows: rows.map(({ on, slope: measuredSlope, ends: [first, last] }) => [
+          on,
+          first?.above.toFixed(1) ?? '',
+          percent(first?.mass),
+          last?.above.toFixed(1) ?? '',
+          percent(last?.mass),
+          formatEstimate(measuredSlope),
+          doesNotRise(measuredSlope) ? 'yes' : 'no',
         ]),
       },
     ],
@@ -94,7 +93,10 @@ function judge(study: Study): Outcome {
       {
         name: 'collapse',
         title: `Entries of a row above ${THRESHOLD}`,
-        ...{ x: 'keys in the context, n', y: 'mean number of entries', yLinear: true, curves },
+        x: 'keys in the context, n',
+        y: 'mean number of entries',
+        yLinear: true,
+        curves,
       },
     ],
   };
@@ -109,7 +111,7 @@ function curvesOf(panel: string, name: string, sources: readonly Source[]): Curv
   const points = first.lengths.map((n, at) => {
     const parts =
       sources.length === 1
-        ? first.samples.map((sample) => sample[at]?.above ?? 0)
+        ? first.repetitions.map((repetition) => repetition[at]?.above ?? 0)
         : sources.map((source) => meansOf(source)[at]?.above ?? 0);
     const { value, error } = estimate(parts);
     return { x: n, y: value, error };

@@ -1,18 +1,18 @@
 /** A claim of others: that a fixed number of keys is enough, however long the context. */
 import type { Curve } from '../plot/curves.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
-import { groupsOf } from './curves.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
+import { headsByCapture } from './curves.ts';
 import { neededExponent, neededKeys } from './needed-keys.ts';
 import { SHARES } from './row.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { ERRORS, estimate, medianOf, trendOf } from './statistics.ts';
+import { estimate, MIN_STANDARD_ERRORS, medianOf, trendOf } from './statistics.ts';
 
 export const constantSupport: Claim = {
   name: 'constant-support',
   title: 'Is the number of keys that are needed constant in n?',
   statement:
     'The support of attention is constant in n: 352 keys keep a model of 135M parameters in agreement with dense attention for 99 % of tokens (zenodo 20582700). That is about whole predictions; what is tested here is the keys that a head needs for a share of its softmax.',
-  criterion: `The keys that leave out at most a share of the softmax do not rise with n: their exponent is not above 0 by ${ERRORS} standard errors. Holds where that is so in at least ${MOST_HEADS * 100} % of the heads.`,
+  criterion: `The keys that leave out at most a share of the softmax do not rise with n: their exponent is not above 0 by ${MIN_STANDARD_ERRORS} standard errors. Holds where that is so in at least ${MIN_HEAD_SHARE * 100} % of the heads.`,
   judge,
 };
 
@@ -28,7 +28,7 @@ function judge({ gaussian, captures }: Study): Outcome {
       return { on: nameOf(source), quantity: `keys for ${share}`, figures, holds: constant(source, share) };
     }),
   );
-  const groups = groupsOf(captures);
+  const groups = headsByCapture(captures);
   const captured = groups.flatMap(({ label, heads }) =>
     SHARES.map((share): Result => {
       const exponents = heads.map((head) => neededExponent(head, share));
@@ -36,10 +36,12 @@ function judge({ gaussian, captures }: Study): Outcome {
       const meanAt = (at: number) =>
         estimate(heads.map((head) => neededKeys(share)(meansOf(head).at(at) as never))).value;
       const figures = {
-        ...{ heads: heads.length, rising, median: medianOf(exponents.map(({ value }) => value)) },
+        heads: heads.length,
+        rising,
+        median: medianOf(exponents.map(({ value }) => value)),
         keys: { shortest: meanAt(0), longest: meanAt(-1) },
       };
-      const holds = ofMost(heads, (head) => constant(head, share));
+      const holds = holdsForMostHeads(heads, (head) => constant(head, share));
       return { on: label, quantity: `keys for ${share}`, figures, holds };
     }),
   );
@@ -48,7 +50,7 @@ function judge({ gaussian, captures }: Study): Outcome {
   const figuresOf = ({ figures }: Result) =>
     figures as { heads: number; rising: number; median: number; keys: { shortest: number; longest: number } };
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: captured.map((result) => {
       const { heads, rising, median, keys: ends } = figuresOf(result);
       return `${result.on}, ${result.quantity} of the softmax left out: they rise in ${rising} of ${heads} heads, from ${keys(ends.shortest)} to ${keys(ends.longest)} in the mean; the median exponent is ${median.toFixed(2)}.`;
@@ -61,8 +63,13 @@ function judge({ gaussian, captures }: Study): Outcome {
         rows: captured.map((result) => {
           const { heads, rising, median, keys: ends } = figuresOf(result);
           return [
-            ...[result.on, result.quantity.replace('keys for ', ''), keys(ends.shortest), keys(ends.longest)],
-            ...[median.toFixed(2), `${rising} of ${heads}`, result.holds ? 'yes' : 'no'],
+            result.on,
+            result.quantity.replace('keys for ', ''),
+            keys(ends.shortest),
+            keys(ends.longest),
+            median.toFixed(2),
+            `${rising} of ${heads}`,
+            result.holds ? 'yes' : 'no',
           ];
         }),
       },
@@ -71,7 +78,9 @@ function judge({ gaussian, captures }: Study): Outcome {
       {
         name: 'constant-support',
         title: 'Mean keys that leave out at most 10 %, 5 % and 1 % of the softmax; the dotted line is 352',
-        ...{ x: 'keys in the context, n', y: 'keys needed, mean over heads', rule: 352 },
+        x: 'keys in the context, n',
+        y: 'keys needed, mean over heads',
+        rule: 352,
         curves: groups.flatMap(({ label, heads }) =>
           SHARES.map((share): Curve => {
             const points = (heads[0]?.lengths ?? []).map((n, at) => {

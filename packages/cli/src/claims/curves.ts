@@ -35,10 +35,10 @@ export function gaussianCurves(
 }
 
 /** A point for each length: mean of the repetitions, and its standard error. */
-export function pointsOf({ lengths, samples }: Source, quantity: Quantity, { keys }: BudgetCurve): Curve['points'] {
+export function pointsOf({ lengths, repetitions }: Source, quantity: Quantity, { keys }: BudgetCurve): Curve['points'] {
   return lengths.map((n, at) => {
     const { value, error } = estimate(
-      samples.map((sample) => valueAt(sample[at] as (typeof sample)[number], quantity, keys(n))),
+      repetitions.map((repetition) => valueAt(repetition[at] as (typeof repetition)[number], quantity, keys(n))),
     );
     return { x: n, y: value, error };
   });
@@ -51,14 +51,14 @@ export function headCurves(
 ): CurvesFigure {
   const { name, title, quantities, budgets } = options;
   const curves = quantities.flatMap((quantity) =>
-    groupsOf(captures).flatMap(({ label, heads }) =>
+    headsByCapture(captures).flatMap(({ label, heads }) =>
       budgets.map((budget): Curve => {
         const points = heads.map((head) => pointsOf(head, quantity, budget));
         return {
           panel: `${quantity === 'output' ? 'Relative error of the output' : 'Discarded share'}, ${label}`,
           name: budget.name,
           points: (points[0] ?? []).map(({ x }, at) => {
-            const { value, error } = estimate(points.map((own) => own[at]?.y ?? Number.NaN));
+            const { value, error } = estimate(points.map((headPoints) => headPoints[at]?.y ?? Number.NaN));
             return { x, y: value, error };
           }),
         };
@@ -69,7 +69,7 @@ export function headCurves(
 }
 
 /** Captured heads by their lengths: those of one capture. */
-export function groupsOf(captures: readonly Source[]): { label: string; heads: Source[] }[] {
+export function headsByCapture(captures: readonly Source[]): { label: string; heads: Source[] }[] {
   const longest = [...new Set(captures.map(({ lengths }) => lengths.at(-1) as number))].sort((a, b) => a - b);
   return longest.map((n) => {
     const heads = captures.filter(({ lengths }) => lengths.at(-1) === n);

@@ -1,55 +1,58 @@
 /** A claim of others: that the entropy of attention grows as .31 log n. */
 import type { Curve } from '../plot/curves.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
-import { groupsOf } from './curves.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
+import { headsByCapture } from './curves.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { ERRORS, type Estimate, estimate, formatEstimate, slopeOf } from './statistics.ts';
+import { type Estimate, estimate, formatEstimate, MIN_STANDARD_ERRORS, slopeOf } from './statistics.ts';
 
 /** The slope that is claimed, and how near to it a head must be. */
 const SLOPE = 0.31;
-const NEAR = 0.1;
+const TOLERANCE = 0.1;
 
 export const entropyGrowth: Claim = {
   name: 'entropy',
   title: `Does the entropy grow as ${SLOPE} log n?`,
   statement: `The entropy of attention is alpha log n + beta with alpha about ${SLOPE}, so that the support, e to the entropy, grows as n^${SLOPE} (Seqev/qaxis-exact-scaling).`,
-  criterion: `On captures: the mean over heads of the slope of the entropy over ln n is within ${ERRORS} standard errors of ${SLOPE}, and at least ${MOST_HEADS * 100} % of the heads are within ${NEAR} of it. On Gaussian inputs: the slope is within ${ERRORS} standard errors of ${SLOPE}.`,
+  criterion: `On captures: the mean over heads of the slope of the entropy over ln n is within ${MIN_STANDARD_ERRORS} standard errors of ${SLOPE}, and at least ${MIN_HEAD_SHARE * 100} % of the heads are within ${TOLERANCE} of it. On Gaussian inputs: the slope is within ${MIN_STANDARD_ERRORS} standard errors of ${SLOPE}.`,
   judge,
 };
 
 const slope = (source: Source): Estimate => slopeOf(source, ({ entropy }) => entropy);
-const near = ({ value, error }: Estimate): boolean => Math.abs(value - SLOPE) <= ERRORS * error;
+const isNear = ({ value, error }: Estimate): boolean => Math.abs(value - SLOPE) <= MIN_STANDARD_ERRORS * error;
 
 function judge({ gaussian, captures }: Study): Outcome {
   const inputs = gaussian.filter(({ name }) => name.endsWith('independent'));
   const nameOf = ({ name }: Source) => name.replace(/, values.*/, '');
   const ideal = inputs.map((source): Result => {
-    const found = slope(source);
-    return { on: nameOf(source), quantity: 'entropy', figures: { slope: found }, holds: near(found) };
+    const measuredSlope = slope(source);
+    return { on: nameOf(source), quantity: 'entropy', figures: { slope: measuredSlope }, holds: isNear(measuredSlope) };
   });
-  const groups = groupsOf(captures);
+  const groups = headsByCapture(captures);
   const captured = groups.map(({ label, heads }): Result => {
     const slopes = heads.map((head) => slope(head).value);
-    const found = estimate(slopes);
+    const meanSlope = estimate(slopes);
     const figures = {
-      ...{ heads: heads.length, slope: found, least: Math.min(...slopes), most: Math.max(...slopes) },
-      near: slopes.filter((value) => Math.abs(value - SLOPE) <= NEAR).length,
+      heads: heads.length,
+      slope: meanSlope,
+      min: Math.min(...slopes),
+      max: Math.max(...slopes),
+      near: slopes.filter((value) => Math.abs(value - SLOPE) <= TOLERANCE).length,
     };
-    const holds = near(found) && ofMost(slopes, (value) => Math.abs(value - SLOPE) <= NEAR);
+    const holds = isNear(meanSlope) && holdsForMostHeads(slopes, (value) => Math.abs(value - SLOPE) <= TOLERANCE);
     return { on: label, quantity: 'entropy', figures, holds };
   });
   const results = [...ideal, ...captured];
   const signed = (x: number) => x.toFixed(2).replace('-', '−');
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: [
       ...ideal.map(
         ({ on, figures }) =>
           `Gaussian inputs, ${on}: the slope is ${formatEstimate(figures.slope as Estimate)}; with infinitely many keys it would be 1, for the entropy is ln n − spread² / 2.`,
       ),
       ...captured.map(({ on, figures }) => {
-        const found = figures as { heads: number; slope: Estimate; least: number; most: number; near: number };
-        return `${on}: the mean slope is ${formatEstimate(found.slope)}; heads range from ${signed(found.least)} to ${signed(found.most)}, and ${found.near} of ${found.heads} are within ${NEAR} of ${SLOPE}.`;
+        const captureFigures = figures as { heads: number; slope: Estimate; min: number; max: number; near: number };
+        return `${on}: the mean slope is ${formatEstimate(captureFigures.slope)}; heads range from ${signed(captureFigures.min)} to ${signed(captureFigures.max)}, and ${captureFigures.near} of ${captureFigures.heads} are within ${TOLERANCE} of ${SLOPE}.`;
       }),
     ],
     results,
@@ -58,7 +61,9 @@ function judge({ gaussian, captures }: Study): Outcome {
       {
         name: 'entropy',
         title: `Entropy of attention; the dashed line has the slope ${SLOPE}`,
-        ...{ x: 'keys in the context, n', y: 'entropy, nats', yLinear: true },
+        x: 'keys in the context, n',
+        y: 'entropy, nats',
+        yLinear: true,
         curves: [
           ...groups.flatMap(({ label, heads }): Curve[] => {
             const lengths = heads[0]?.lengths ?? [];
@@ -74,7 +79,10 @@ function judge({ gaussian, captures }: Study): Outcome {
               }),
               { panel: label, name: 'mean', color: 0, points: means },
               {
-                ...{ panel: label, name: `${SLOPE} ln n`, style: 'theory', color: 1 },
+                panel: label,
+                name: `${SLOPE} ln n`,
+                style: 'theory',
+                color: 1,
                 points: means.map(({ x }) => ({ x, y: (first?.y ?? 0) + SLOPE * Math.log(x / (first?.x ?? 1)) })),
               },
             ];

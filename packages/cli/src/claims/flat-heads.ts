@@ -1,11 +1,11 @@
 /** Where the first claim fails on a model: heads whose keys grow as fast as the context, or are a large part of it. */
 import { gaussianKeys } from 'keysieve';
 import type { Curve } from '../plot/curves.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
-import { groupsOf } from './curves.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
+import { headsByCapture } from './curves.ts';
 import { neededExponent, neededKeys } from './needed-keys.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { ERRORS, type Estimate, formatEstimate, medianOf } from './statistics.ts';
+import { type Estimate, formatEstimate, MIN_STANDARD_ERRORS, medianOf } from './statistics.ts';
 
 /** Share of the softmax that may be left out, and share of the context above which a head is flat. */
 const SHARE = 0.1;
@@ -16,7 +16,7 @@ export const flatHeads: Claim = {
   title: 'Is every head n^C-sparse with C below 1?',
   statement:
     'Attention is sparse by nature, in every row: a number of keys that grows more slowly than the context is enough in each head.',
-  criterion: `The keys that leave out at most ${SHARE * 100} % of the softmax grow with an exponent below 1 by ${ERRORS} standard errors, and at the longest context they are less than ${FLAT * 100} % of it. Holds where both are so in at least ${MOST_HEADS * 100} % of the heads.`,
+  criterion: `The keys that leave out at most ${SHARE * 100} % of the softmax grow with an exponent below 1 by ${MIN_STANDARD_ERRORS} standard errors, and at the longest context they are less than ${FLAT * 100} % of it. Holds where both are so in at least ${MIN_HEAD_SHARE * 100} % of the heads.`,
   judge,
 };
 
@@ -40,7 +40,7 @@ function headFigures(source: Source): HeadFigures {
   const last = meansOf(source).at(-1);
   const [n, spread] = [last?.n ?? 1, last?.spread ?? 0];
   const keys = last === undefined ? 0 : neededKeys(SHARE)(last);
-  const [below, flat] = [C.value + ERRORS * C.error < 1, keys >= FLAT * n];
+  const [below, flat] = [C.value + MIN_STANDARD_ERRORS * C.error < 1, keys >= FLAT * n];
   const gaussian = gaussianKeys(n, spread, SHARE);
   return { name: source.name, C, keys, share: keys / n, spread, gaussian, below, flat, sparse: below && !flat };
 }
@@ -52,23 +52,23 @@ function judge({ gaussian, captures }: Study): Outcome {
     const on = source.name.replace(/, values.*/, '');
     return { on, quantity: 'keys needed', figures: { ...figures, name: on }, holds: figures.sparse };
   });
-  const groups = groupsOf(captures).map(({ label, heads }) => ({
+  const groups = headsByCapture(captures).map(({ label, heads }) => ({
     label,
     heads: heads.map(headFigures),
     sources: heads,
   }));
   const captured = groups.map(({ label, heads }): Result => {
-    const others = heads.filter((head) => !head.sparse).map(({ name }) => name);
+    const otherHeads = heads.filter((head) => !head.sparse).map(({ name }) => name);
     return {
       on: label,
       quantity: 'keys needed',
-      figures: { others, heads },
-      holds: ofMost(heads, ({ sparse }) => sparse),
+      figures: { others: otherHeads, heads },
+      holds: holdsForMostHeads(heads, ({ sparse }) => sparse),
     };
   });
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return {
-    holds: answerOf([...ideal, ...captured]),
+    holds: verdictOf([...ideal, ...captured]),
     findings: [
       ...ideal.map(({ on, figures, holds }) => {
         const { C, share } = figures as unknown as HeadFigures;
@@ -86,8 +86,12 @@ function judge({ gaussian, captures }: Study): Outcome {
       caption: `${label}: keys that leave out at most ${SHARE * 100} % of the softmax, at the longest context`,
       columns: ['head', 'C', 'C below 1', 'keys', 'of the context', 'spread', 'keys if Gaussian'],
       rows: heads.map(({ name, C, keys, share, spread, gaussian: predicted, below }) => [
-        ...[name.replace(/, .*/, ''), formatEstimate(C), below ? 'yes' : 'not for certain'],
-        ...[Math.round(keys).toLocaleString('en-US'), percent(share), spread.toFixed(2)],
+        name.replace(/, .*/, ''),
+        formatEstimate(C),
+        below ? 'yes' : 'not for certain',
+        Math.round(keys).toLocaleString('en-US'),
+        percent(share),
+        spread.toFixed(2),
         Math.round(predicted).toLocaleString('en-US'),
       ]),
     })),
@@ -95,7 +99,8 @@ function judge({ gaussian, captures }: Study): Outcome {
       {
         name: 'flat-heads',
         title: `Keys that leave out at most ${SHARE * 100} % of the softmax: one line a head, in orange where the claim does not hold`,
-        ...{ x: 'keys in the context, n', y: 'keys needed' },
+        x: 'keys in the context, n',
+        y: 'keys needed',
         curves: [
           ...groups.flatMap(({ label, heads, sources }) =>
             sources.map((source, i): Curve => {

@@ -9,7 +9,7 @@
 import { createRandom, type Random } from 'keysieve';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
-import { breathe, type Source, type WorkOptions } from './source.ts';
+import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
 
 export interface GaussianOptions extends WorkOptions {
   seed: number;
@@ -36,8 +36,9 @@ export async function gaussianSources(options: GaussianOptions): Promise<Source[
   const random = createRandom(seed);
   const sources = spreads.flatMap((spread) =>
     VALUE_KINDS.map((kind) => ({
-      ...{ spread, kind },
-      source: { family: 'gaussian', name: gaussianName(spread, kind), lengths, samples: [] } as Source,
+      spread,
+      kind,
+      source: { family: 'gaussian', name: gaussianName(spread, kind), lengths, repetitions: [] } as Source,
     })),
   );
   const n = lengths.at(-1) as number;
@@ -47,7 +48,7 @@ export async function gaussianSources(options: GaussianOptions): Promise<Source[
     const [queryWeights, keyWeights] = [weights(random), weights(random)];
     const rows = sources.map(() => lengths.map((): Measurement[] => []));
     for (let query = 0; query < queries; query++) {
-      await breathe(signal);
+      await yieldToEventLoop(signal);
       const direction = times(transposed(keyWeights), times(queryWeights, normals(random, D)));
       const scores = scoresOf(tokens, direction);
       const order = descending(scores);
@@ -61,7 +62,7 @@ export async function gaussianSources(options: GaussianOptions): Promise<Source[
       }
       onProgress(context * queries + query + 1, contexts * queries);
     }
-    for (const [i, { source }] of sources.entries()) source.samples.push((rows[i] ?? []).map(meanMeasurement));
+    for (const [i, { source }] of sources.entries()) source.repetitions.push((rows[i] ?? []).map(meanMeasurement));
   }
   return sources.map(({ source }) => source);
 }

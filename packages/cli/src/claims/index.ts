@@ -10,6 +10,12 @@ import { logError } from './log-error.ts';
 import { powerError } from './power-error.ts';
 
 export const CLAIMS: readonly Claim[] = [
-  ...[powerError, logError, adaptiveBudget],
-  ...[collapse, capturedMass, flatHeads, constantSupport, entropyGrowth],
+  powerError,
+  logError,
+  adaptiveBudget,
+  collapse,
+  capturedMass,
+  flatHeads,
+  constantSupport,
+  entropyGrowth,
 ];

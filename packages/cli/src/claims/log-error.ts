@@ -1,18 +1,18 @@
 /** Claim 2 of arXiv 2404.02690: with log n keys an error remains, however long the context. */
 import { logKeys, powerKeys } from './budgets.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result } from './claim.ts';
+import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { gaussianCurves, headCurves } from './curves.ts';
 import { readingsOf } from './readings.ts';
 import { QUANTITIES, type Quantity } from './row.ts';
 import { meansOf, type Source, type Study, valueAt } from './source.ts';
-import { ERRORS, type Estimate, exponentOf, formatEstimate, medianOf, trendOf } from './statistics.ts';
+import { type Estimate, exponentOf, formatEstimate, MIN_STANDARD_ERRORS, medianOf, trendOf } from './statistics.ts';
 
 export const logError: Claim = {
   name: 'log-error',
   title: 'log n entries: does an error remain?',
   statement:
     'With o(log n) entries, or about as few, stable approximation is not possible: an error of order 1 remains however long the context is (arXiv 2404.02690, second claim).',
-  criterion: `With log2 n keys the error falls more slowly than 1 / ln n, if it falls at all: its exponent is above −1 / ln of the middle length by at least ${ERRORS} standard errors. On captures: in at least ${MOST_HEADS * 100} % of the heads.`,
+  criterion: `With log2 n keys the error falls more slowly than 1 / ln n, if it falls at all: its exponent is above −1 / ln of the middle length by at least ${MIN_STANDARD_ERRORS} standard errors. On captures: in at least ${MIN_HEAD_SHARE * 100} % of the heads.`,
   judge,
 };
 
@@ -20,7 +20,8 @@ export const logError: Claim = {
 export const slowest = ({ lengths }: Source): number =>
   -1 / (0.5 * (Math.log(lengths[0] as number) + Math.log(lengths.at(-1) as number)));
 
-export const persists = ({ value, error }: Estimate, bound: number): boolean => value - ERRORS * error > bound;
+export const persists = ({ value, error }: Estimate, bound: number): boolean =>
+  value - MIN_STANDARD_ERRORS * error > bound;
 
 const exponent = (source: Source, quantity: Quantity): Estimate =>
   exponentOf(source, (measurement) => valueAt(measurement, quantity, logKeys(measurement.n)));
@@ -33,10 +34,10 @@ function ends(source: Source, quantity: Quantity): [number, number] {
 
 function judge(study: Study): Outcome {
   const gaussian = readingsOf(study).map(({ source, quantity, on }): Result => {
-    const found = exponent(source, quantity);
+    const measuredExponent = exponent(source, quantity);
     const bound = slowest(source);
-    const figures = { exponent: found, bound, ends: ends(source, quantity) };
-    return { on, quantity, figures, holds: persists(found, bound) };
+    const figures = { exponent: measuredExponent, bound, ends: ends(source, quantity) };
+    return { on, quantity, figures, holds: persists(measuredExponent, bound) };
   });
   const captured =
     study.captures.length === 0
@@ -47,13 +48,13 @@ function judge(study: Study): Outcome {
             bound: slowest(source),
             ends: ends(source, quantity),
           }));
-          const holding = heads.filter((head) => persists(head.exponent, head.bound)).length;
+          const persistingHeads = heads.filter((head) => persists(head.exponent, head.bound)).length;
           const medians = {
             exponent: medianOf(heads.map((head) => head.exponent.value)),
             ends: [0, 1].map((at) => medianOf(heads.map((head) => head.ends[at] as number))),
           };
-          const figures = { heads: heads.length, holding, medians };
-          const holds = ofMost(heads, (head) => persists(head.exponent, head.bound));
+          const figures = { heads: heads.length, holding: persistingHeads, medians };
+          const holds = holdsForMostHeads(heads, (head) => persists(head.exponent, head.bound));
           return { on: `${heads.length} captured heads`, quantity, figures, holds };
         });
   const results = [...gaussian, ...captured];
@@ -62,20 +63,20 @@ function judge(study: Study): Outcome {
     { name: 'n^0.5', keys: (n: number) => powerKeys(n, 0.5) },
     { name: 'n^0.7', keys: (n: number) => powerKeys(n, 0.7) },
   ];
-  const lasting = gaussian.filter(({ holds }) => holds).length;
-  const rising = gaussian.filter(({ figures }) => trendOf(figures.exponent as Estimate) === 'rises').length;
+  const persistingCount = gaussian.filter(({ holds }) => holds).length;
+  const risingCount = gaussian.filter(({ figures }) => trendOf(figures.exponent as Estimate) === 'rises').length;
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: [
-      `Gaussian inputs: an error remains in ${lasting} of ${gaussian.length} readings, and rises with n in ${rising}.`,
+      `Gaussian inputs: an error remains in ${persistingCount} of ${gaussian.length} readings, and rises with n in ${risingCount}.`,
       ...captured.map(({ quantity, figures }) => {
-        const { heads, holding, medians } = figures as {
+        const { heads, persistingHeads, medians } = figures as {
           heads: number;
-          holding: number;
+          persistingHeads: number;
           medians: { exponent: number; ends: number[] };
         };
         const [first = 0, last = 0] = medians.ends;
-        return `Captured heads, ${QUANTITIES[quantity as Quantity]}: it remains in ${holding} of ${heads}; the median is ${first.toFixed(2)} at the shortest length and ${last.toFixed(2)} at the longest.`;
+        return `Captured heads, ${QUANTITIES[quantity as Quantity]}: it remains in ${persistingHeads} of ${heads}; the median is ${first.toFixed(2)} at the shortest length and ${last.toFixed(2)} at the longest.`;
       }),
     ],
     results,
@@ -85,7 +86,7 @@ function judge(study: Study): Outcome {
         columns: ['inputs', 'quantity', 'shortest', 'longest', 'exponent', 'bound', 'remains'],
         rows: gaussian.map(({ on, quantity, figures, holds }) => {
           const {
-            exponent: found,
+            exponent: measuredExponent,
             bound,
             ends: [first, last],
           } = figures as {
@@ -94,8 +95,13 @@ function judge(study: Study): Outcome {
             ends: [number, number];
           };
           return [
-            ...[on, QUANTITIES[quantity as Quantity], first.toPrecision(3), last.toPrecision(3)],
-            ...[formatEstimate(found), bound.toFixed(3).replace('-', '−'), holds ? 'yes' : 'no'],
+            on,
+            QUANTITIES[quantity as Quantity],
+            first.toPrecision(3),
+            last.toPrecision(3),
+            formatEstimate(measuredExponent),
+            bound.toFixed(3).replace('-', '−'),
+            holds ? 'yes' : 'no',
           ];
         }),
       },

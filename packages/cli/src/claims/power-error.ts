@@ -1,18 +1,34 @@
 /** Claim 1 of arXiv 2404.02690: the largest n^C entries approximate attention with an error that falls as n grows. */
 import { EXPONENTS, powerKeys } from './budgets.ts';
-import { answerOf, type Claim, MOST_HEADS, type Outcome, ofMost, type Result, type Table } from './claim.ts';
+import {
+  type Claim,
+  holdsForMostHeads,
+  MIN_HEAD_SHARE,
+  type Outcome,
+  type Result,
+  type Table,
+  verdictOf,
+} from './claim.ts';
 import { gaussianCurves, headCurves } from './curves.ts';
 import { readingsOf } from './readings.ts';
 import { QUANTITIES, type Quantity } from './row.ts';
 import { type Source, type Study, valueAt } from './source.ts';
-import { ERRORS, type Estimate, exponentOf, formatEstimate, medianOf, type Trend, trendOf } from './statistics.ts';
+import {
+  type Estimate,
+  exponentOf,
+  formatEstimate,
+  MIN_STANDARD_ERRORS,
+  medianOf,
+  type Trend,
+  trendOf,
+} from './statistics.ts';
 
 export const powerError: Claim = {
   name: 'power-error',
   title: 'The largest n^C entries: does the error fall?',
   statement:
     'Attention is n^C-sparse: for any constant C in (0, 1), the largest n^C of n entries approximate exact attention with an error that decreases as n grows (arXiv 2404.02690, first claim).',
-  criterion: `For each C in ${EXPONENTS.join(', ')}, the exponent of the error's growth with n (least squares of ln error on ln n, in each repetition) is below 0 by at least ${ERRORS} standard errors. On captures: in at least ${MOST_HEADS * 100} % of the heads.`,
+  criterion: `For each C in ${EXPONENTS.join(', ')}, the exponent of the error's growth with n (least squares of ln error on ln n, in each repetition) is below 0 by at least ${MIN_STANDARD_ERRORS} standard errors. On captures: in at least ${MIN_HEAD_SHARE * 100} % of the heads.`,
   judge,
 };
 
@@ -35,13 +51,13 @@ function judge(study: Study): Outcome {
             const median = medianOf(heads.map(({ value }) => value));
             return { C, median, falls: count('falls'), unclear: count('unclear'), rises: count('rises'), heads };
           });
-          const holds = exponents.every(({ heads }) => ofMost(heads, (head) => trendOf(head) === 'falls'));
+          const holds = exponents.every(({ heads }) => holdsForMostHeads(heads, (head) => trendOf(head) === 'falls'));
           const figures = { exponents: exponents.map(({ heads, ...rest }) => rest) };
           return { on: `${study.captures.length} captured heads`, quantity, figures, holds };
         });
   const results = [...gaussian, ...captured];
   return {
-    holds: answerOf(results),
+    holds: verdictOf(results),
     findings: findingsOf(gaussian, captured),
     results,
     tables: [gaussianTable(gaussian), ...(captured.length > 0 ? [captureTable(captured)] : [])],
@@ -78,17 +94,17 @@ const headsOf = (result: Result) => result.figures.exponents as HeadExponent[];
 
 function findingsOf(gaussian: readonly Result[], captured: readonly Result[]): string[] {
   const byQuantity = Object.entries(QUANTITIES).flatMap(([quantity, name]) => {
-    const own = gaussian.filter((result) => result.quantity === quantity);
-    if (own.length === 0) return [];
-    const values = own.flatMap(estimatesOf).map(({ value }) => value);
+    const quantityResults = gaussian.filter((result) => result.quantity === quantity);
+    if (quantityResults.length === 0) return [];
+    const values = quantityResults.flatMap(estimatesOf).map(({ value }) => value);
     const [low, high] = [Math.min(...values), Math.max(...values)].map((x) => x.toFixed(2).replace('-', '−'));
-    const yes = own.filter(({ holds }) => holds).map(({ on }) => on);
+    const yes = quantityResults.filter(({ holds }) => holds).map(({ on }) => on);
     const where =
-      yes.length === own.length
+      yes.length === quantityResults.length
         ? 'on all of them'
         : yes.length === 0
           ? 'on none of them'
-          : `on ${yes.length} of ${own.length} (${yes.join('; ')})`;
+          : `on ${yes.length} of ${quantityResults.length} (${yes.join('; ')})`;
     return [`Gaussian inputs, ${name}: it falls for every C ${where} (exponents ${low} to ${high}).`];
   });
   const heads = captured.map((result) => {
@@ -103,7 +119,8 @@ function gaussianTable(results: readonly Result[]): Table {
     caption: 'Gaussian inputs: exponent of the growth with n of what n^C keys leave, ± standard error',
     columns: ['inputs', 'quantity', ...EXPONENTS.map((C) => `C = ${C}`), 'falls'],
     rows: results.map((result) => [
-      ...[result.on, QUANTITIES[result.quantity as Quantity]],
+      result.on,
+      QUANTITIES[result.quantity as Quantity],
       ...estimatesOf(result).map(formatEstimate),
       result.holds ? 'yes' : 'no',
     ]),

@@ -49,11 +49,11 @@ export interface Measurement {
 /** Measures a row at each of `ks`, of which the last is the number of its keys. */
 export function measureRow({ scores, scale, order, values, d }: Row, ks: number[]): Measurement {
   const n = order.length;
-  const largest = scale * (scores[order[0] as number] as number);
+  const max = scale * (scores[order[0] as number] as number);
   const weights = new Float64Array(n);
   let [total, moment, sum, squares] = [0, 0, 0, 0];
   for (let i = 0; i < n; i++) {
-    const below = scale * (scores[order[i] as number] as number) - largest;
+    const below = scale * (scores[order[i] as number] as number) - max;
     const weight = Math.exp(below);
     weights[i] = weight;
     total += weight;
@@ -62,7 +62,9 @@ export function measureRow({ scores, scale, order, values, d }: Row, ks: number[
     squares += below * below;
   }
   return {
-    ...{ n, ks, curves: curvesOf(weights, total, order, values, d, ks) },
+    n,
+    ks,
+    curves: curvesOf(weights, total, order, values, d, ks),
     needed: SHARES.map((share) => keysFor(weights, (1 - share) * total)),
     entropy: Math.log(total) - moment / total,
     spread: Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2)),
@@ -98,15 +100,15 @@ function curvesOf(
   const curves = emptyCurves(ks.length);
   for (let at = 0; at < ks.length; at++) {
     const k = ks[at] as number;
-    const kept = masses[at] as number;
+    const keptMass = masses[at] as number;
     let [error, norm] = [0, 0];
     for (let j = 0; j < d; j++) {
       const exact = (running[j] as number) / mass;
-      error += ((sums[at * d + j] as number) / kept - exact) ** 2;
+      error += ((sums[at * d + j] as number) / keptMass - exact) ** 2;
       norm += exact * exact;
     }
-    curves.tailMass[at] = Math.max(0, 1 - kept / mass);
-    curves.matrix[at] = Math.max(1 / kept - 1 / total, k < n ? (weights[k] as number) / total : 0);
+    curves.tailMass[at] = Math.max(0, 1 - keptMass / mass);
+    curves.matrix[at] = Math.max(1 / keptMass - 1 / total, k < n ? (weights[k] as number) / total : 0);
     curves.output[at] = Math.sqrt(error / norm);
     curves.outputAbsolute[at] = Math.sqrt(error / d);
   }
@@ -147,7 +149,9 @@ export function meanMeasurement(rows: readonly Measurement[]): Measurement {
     }
   }
   return {
-    ...{ n: first.n, ks: first.ks, curves },
+    n: first.n,
+    ks: first.ks,
+    curves,
     needed: SHARES.map((_, i) => meanOf(({ needed }) => needed[i] as number)),
     entropy: meanOf(({ entropy }) => entropy),
     spread: meanOf(({ spread }) => spread),

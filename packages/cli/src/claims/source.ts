@@ -7,7 +7,7 @@ export interface Source {
   /** Keys of a row, ascending. */
   lengths: number[];
   /** Repetitions, each of which has the mean of its rows at every length. */
-  samples: Measurement[][];
+  repetitions: Measurement[][];
 }
 
 /** What a claim is tried on. */
@@ -24,8 +24,8 @@ export interface WorkOptions {
 }
 
 /** The mean over the repetitions, of each length. */
-export const meansOf = ({ lengths, samples }: Source): Measurement[] =>
-  lengths.map((_, at) => meanMeasurement(samples.map((sample) => sample[at] as Measurement)));
+export const meansOf = ({ lengths, repetitions }: Source): Measurement[] =>
+  lengths.map((_, at) => meanMeasurement(repetitions.map((repetition) => repetition[at] as Measurement)));
 
 /** A quantity at a number of keys that was measured. */
 export function valueAt({ n, ks, curves }: Measurement, quantity: Quantity, k: number): number {
@@ -35,7 +35,7 @@ export function valueAt({ n, ks, curves }: Measurement, quantity: Quantity, k: n
 }
 
 /** Lets an interrupt be heard. Throws where the work was aborted. */
-export async function breathe(signal: AbortSignal): Promise<void> {
+export async function yieldToEventLoop(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   signal.throwIfAborted();
 }

@@ -13,11 +13,11 @@ import { jsonOf } from './study.ts';
 const quiet = { signal: new AbortController().signal, onProgress: () => {} };
 const small = { seed: 5, lengths: [64, 256, 1024, 4096], spreads: [1, 2], contexts: 4, queries: 3, ...quiet };
 
-function headOf(n: number, last: number): CapturedHead {
+function headOf(n: number, lastQueries: number): CapturedHead {
   const random = createRandom(9);
   const numbers = (count: number) => Float32Array.from({ length: count }, () => 2 * random.uniform() - 1);
-  const [keys, values, queries] = [numbers(n * 8), numbers(n * 8), numbers(2 * last * 8)];
-  return { name: 'l1.g0', headDim: 8, n, group: 2, last, keys, values, queries };
+  const [keys, values, queries] = [numbers(n * 8), numbers(n * 8), numbers(2 * lastQueries * 8)];
+  return { name: 'l1.g0', headDim: 8, n, group: 2, lastQueries, keys, values, queries };
 }
 
 describe('Gaussian inputs', () => {
@@ -32,8 +32,10 @@ describe('Gaussian inputs', () => {
   it('have the spread that is asked for, and need the keys that theory says', async () => {
     const sources = await gaussianSources(small);
     expect(sources.map(({ name }) => name)).toEqual([
-      ...['spread 1, values independent', 'spread 1, values of the tokens'],
-      ...['spread 2, values independent', 'spread 2, values of the tokens'],
+      'spread 1, values independent',
+      'spread 1, values of the tokens',
+      'spread 2, values independent',
+      'spread 2, values of the tokens',
     ]);
     const last = meansOf(sources[0] as (typeof sources)[number]).at(-1);
     expect(last?.n).toBe(4096);
@@ -58,11 +60,11 @@ describe('captured heads', () => {
     // The first keys are those that all queries attend to.
     for (let key = 0; key < 4; key++) head.keys.fill(20, key * 8, key * 8 + 8);
     head.queries.fill(1);
-    const sources = await captureSources({ heads: [head], shortest: 40, every: 1, ...quiet });
+    const sources = await captureSources({ heads: [head], minLength: 40, stride: 1, ...quiet });
     expect(sources.map(({ name }) => name)).toEqual(['l1.g0 head 0, 200 keys', 'l1.g0 head 1, 200 keys']);
     const [source] = sources;
     expect(source?.lengths).toEqual([48, 96, 193]);
-    expect(source?.samples).toHaveLength(8);
+    expect(source?.repetitions).toHaveLength(8);
     for (const { n, needed, ks } of meansOf(source as (typeof sources)[number])) {
       expect(ks.at(-1)).toBe(n);
       expect(needed).toEqual([4, 4, 4]);
@@ -70,8 +72,8 @@ describe('captured heads', () => {
   });
 
   it('count fewer queries as fewer repetitions', async () => {
-    const [source] = await captureSources({ heads: [headOf(100, 6)], shortest: 40, every: 2, ...quiet });
-    expect(source?.samples).toHaveLength(3);
+    const [source] = await captureSources({ heads: [headOf(100, 6)], minLength: 40, stride: 2, ...quiet });
+    expect(source?.repetitions).toHaveLength(3);
   });
 });
 
@@ -79,7 +81,7 @@ describe('the claims', () => {
   it('are all judged, in JSON and in a document whose figures are there', async () => {
     const gaussian = await gaussianSources(small);
     const heads = [headOf(300, 8), { ...headOf(600, 8), name: 'l2.g0' }];
-    const captures = await captureSources({ heads, shortest: 60, every: 1, ...quiet });
+    const captures = await captureSources({ heads, minLength: 60, stride: 1, ...quiet });
     for (const study of [
       { gaussian, captures },
       { gaussian, captures: [] },
@@ -91,11 +93,9 @@ describe('the claims', () => {
         for (const figure of outcome.figures) expect(plotCurves(figure), figure.name).toMatch(/^<svg[\s\S]*<\/svg>\n$/);
       }
       const setting = {
-        ...{
-          seed: 5,
-          gaussian: small,
-          captures: { files: ['a/b.safetensors'], every: 1, heads: study.captures.length },
-        },
+        seed: 5,
+        gaussian: small,
+        captures: { files: ['a/b.safetensors'], stride: 1, heads: study.captures.length },
       };
       const text = documentOf(setting, judged, 'claims');
       expect(text).not.toMatch(/NaN|undefined|Infinity/);

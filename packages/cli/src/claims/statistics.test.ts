@@ -5,15 +5,21 @@ import { estimate, exponentOf, formatEstimate, jackknife, medianOf, slopeOf, tre
 
 /** Repetitions whose entropy is given for each n. */
 function sourceOf(lengths: number[], entropies: ((n: number) => number)[]): Source {
-  const samples = entropies.map((entropy) =>
+  const repetitions = entropies.map((entropy) =>
     lengths.map(
       (n): Measurement => ({
-        ...{ n, ks: [n], curves: emptyCurves(1), needed: [], spread: 0, above: 0, aboveMass: 0 },
+        n,
+        ks: [n],
+        curves: emptyCurves(1),
+        needed: [],
+        spread: 0,
+        above: 0,
+        aboveMass: 0,
         entropy: entropy(n),
       }),
     ),
   );
-  return { family: 'gaussian', name: 'planted', lengths, samples };
+  return { family: 'gaussian', name: 'planted', lengths, repetitions };
 }
 
 describe('figures with their uncertainty', () => {

@@ -1,5 +1,5 @@
 /** Figures with their uncertainty, and what may be concluded from them. */
-import { line } from 'keysieve';
+import { fitLine } from 'keysieve';
 import type { Measurement } from './row.ts';
 import type { Source } from './source.ts';
 
@@ -10,7 +10,7 @@ export interface Estimate {
 }
 
 /** Standard errors that a figure must be away from a bound to be on one side of it. */
-export const ERRORS = 3;
+export const MIN_STANDARD_ERRORS = 3;
 
 export type Trend = 'falls' | 'rises' | 'unclear';
 
@@ -24,18 +24,18 @@ export function estimate(repetitions: readonly number[]): Estimate {
 
 /** Whether a slope is below or above 0 by ERRORS standard errors. */
 export function trendOf({ value, error }: Estimate): Trend {
-  if (value + ERRORS * error < 0) return 'falls';
-  return value - ERRORS * error > 0 ? 'rises' : 'unclear';
+  if (value + MIN_STANDARD_ERRORS * error < 0) return 'falls';
+  return value - MIN_STANDARD_ERRORS * error > 0 ? 'rises' : 'unclear';
 }
 
 /** Slope of a number over ln n, by least squares in each repetition. */
-export const slopeOf = ({ samples }: Source, pick: (measurement: Measurement) => number): Estimate =>
+export const slopeOf = ({ repetitions }: Source, pick: (measurement: Measurement) => number): Estimate =>
   estimate(
-    samples.map(
-      (sample) =>
-        line(
-          sample.map(({ n }) => Math.log(n)),
-          sample.map(pick),
+    repetitions.map(
+      (repetition) =>
+        fitLine(
+          repetition.map(({ n }) => Math.log(n)),
+          repetition.map(pick),
         ).slope,
     ),
   );
@@ -47,9 +47,9 @@ export const exponentOf = (source: Source, pick: (measurement: Measurement) => n
 /** A figure of all parts, and its standard error by leaving out one part at a time (the jackknife). */
 export function jackknife<Part>(parts: readonly Part[], figure: (parts: readonly Part[]) => number): Estimate {
   const value = figure(parts);
-  const without = parts.map((_, out) => figure(parts.filter((_, i) => i !== out)));
-  const centre = without.reduce((sum, x) => sum + x, 0) / without.length;
-  const squares = without.reduce((sum, x) => sum + (x - centre) ** 2, 0);
+  const leaveOneOut = parts.map((_, omitted) => figure(parts.filter((_, i) => i !== omitted)));
+  const centre = leaveOneOut.reduce((sum, x) => sum + x, 0) / leaveOneOut.length;
+  const squares = leaveOneOut.reduce((sum, x) => sum + (x - centre) ** 2, 0);
   return { value, error: Math.sqrt(((parts.length - 1) / parts.length) * squares) };
 }
 

@@ -5,17 +5,17 @@ import { type Machine, machineOf, type Versions, versionsOf } from '../bench/mac
 import { benchMemory, type MemoryResult } from '../bench/memory.ts';
 import { formatSpread } from '../bench/spread.ts';
 import {
-  type AttentionOptions,
+  type AttentionFlags,
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
   attentionSpec,
-  type ModelOptions,
+  type ModelFlags,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../terminal.ts';
 
-interface MemoryCommandOptions extends ModelOptions, AttentionOptions {
+interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision[];
   json?: boolean;
 }
@@ -36,7 +36,7 @@ export function memoryCommand(): Command {
       `of a cache that is filled: ${PRECISIONS.join(', ')}; may be given again (default: int8)`,
     )
       .choices(PRECISIONS)
-      .argParser(precisionOf),
+      .argParser(parsePrecision),
   );
   addAttentionOptions(command);
   addModelOptions(command);
@@ -44,10 +44,10 @@ export function memoryCommand(): Command {
   return command.action(runMemory);
 }
 
-function precisionOf(text: string, before: Precision[] = []): Precision[] {
+function parsePrecision(text: string, previous: Precision[] = []): Precision[] {
   const precision = PRECISIONS.find((name) => name === text);
   if (precision === undefined) throw new InvalidArgumentError(`It must be ${PRECISIONS.join(', ')}.`);
-  return [...before, precision];
+  return [...previous, precision];
 }
 
 /** Keys of a full cache, where --context does not say. */
@@ -59,7 +59,11 @@ async function runMemory(options: MemoryCommandOptions): Promise<void> {
   const progress = createProgress('filling', 'tokens');
   try {
     const result = await benchMemory({
-      ...{ model, tokens, attention: attentionSpec(options), precisions: cachePrecision, signal },
+      model,
+      tokens,
+      attention: attentionSpec(options),
+      precisions: cachePrecision,
+      signal,
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       onFill: (done, total) => progress.update(done, total),
@@ -73,23 +77,23 @@ async function runMemory(options: MemoryCommandOptions): Promise<void> {
   }
 }
 
-function describeMemory({ model, threads, tokens, planeSets, filled }: MemoryReport): string {
-  const sets = planeSets.map(({ precision, policy, planes, bytesPerToken }) => [
+function describeMemory({ model, threads, tokens, encodingSets, filled }: MemoryReport): string {
+  const encodingRows = encodingSets.map(({ precision, policy, encodings, bytesPerToken }) => [
     precision,
     policy,
-    planes.join(', '),
+    encodings.join(', '),
     formatCount(bytesPerToken),
   ]);
-  const full = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, stepMs }) => [
+  const filledRows = filled.map(({ attention, precision, bytes, predictedBytes, residentBytes, stepMs }) => [
     attention.policy,
     precision,
     ...[bytes, predictedBytes, residentBytes].map(formatBytes),
     formatSpread(stepMs, 1),
   ]);
   return [
-    formatTable(['cache', 'policy', 'planes', 'bytes a token'], sets),
+    formatTable(['cache', 'policy', 'planes', 'bytes a token'], encodingRows),
     '',
     `${model}, ${threads} threads, ${formatCount(tokens)} tokens`,
-    formatTable(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], full),
+    formatTable(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], filledRows),
   ].join('\n');
 }

@@ -15,12 +15,12 @@ export function reportCommand(): Command {
 
 async function run(files: string[], { out }: { out: string }): Promise<void> {
   const reports = [];
-  for (const file of files) reports.push(readReport(await read(file), file));
+  for (const file of files) reports.push(readReport(await readFileText(file), file));
   await writeFile(out, performancePage(reports));
   note(`The page is in ${out}.`);
 }
 
-async function read(path: string): Promise<string> {
+async function readFileText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {

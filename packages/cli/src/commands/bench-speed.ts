@@ -9,21 +9,21 @@ import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions, type SpeedR
 import { speedTable } from '../bench/speed-table.ts';
 import { showLoading } from '../loading.ts';
 import {
-  type AttentionOptions,
+  type AttentionFlags,
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
   attentionSpec,
   collect,
-  type ModelOptions,
-  positiveInteger,
-  positiveIntegers,
-  wholeNumber,
+  type ModelFlags,
+  parsePositiveInteger,
+  parsePositiveIntegers,
+  parseWholeNumber,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, type Progress } from '../terminal.ts';
 
-interface Options extends ModelOptions, AttentionOptions {
+interface Options extends ModelFlags, AttentionFlags {
   text: string;
   tokens: number[];
   offset: number;
@@ -61,16 +61,16 @@ function speedCommand(bench: Bench, description: string): Command {
     .option(
       '--tokens <counts>',
       'tokens of context; several, as 2048,8192, one after the other',
-      positiveIntegers,
+      parsePositiveIntegers,
       [2048],
     )
-    .option('--offset <count>', 'tokens of the text to leave out at its beginning', wholeNumber, 0)
+    .option('--offset <count>', 'tokens of the text to leave out at its beginning', parseWholeNumber, 0)
     .option(
       '--steps <count>',
       bench === 'decode'
         ? `tokens that are timed, behind ${FIRST_TOKENS} that are timed on their own`
         : 'tokens behind the context that are compared with dense attention',
-      positiveInteger,
+      parsePositiveInteger,
       bench === 'decode' ? 128 : 32,
     )
     .addOption(
@@ -80,7 +80,7 @@ function speedCommand(bench: Bench, description: string): Command {
     )
     .option('--no-divergence', 'leave out the KL to dense attention, which has to read the context, too');
   if (bench === 'prefill')
-    command.option('--rounds <count>', 'times that each side reads the context', positiveInteger, 3);
+    command.option('--rounds <count>', 'times that each side reads the context', parsePositiveInteger, 3);
   addAttentionOptions(command);
   addModelOptions(command);
   addJsonOption(command);
@@ -89,15 +89,15 @@ function speedCommand(bench: Bench, description: string): Command {
 
 async function run(bench: Bench, options: Options): Promise<void> {
   const { tokens: lengths, steps } = options;
-  const decoded = (bench === 'decode' ? FIRST_TOKENS : 0) + steps;
-  const room = Math.max(...lengths) + decoded + 1;
+  const decodedTokens = (bench === 'decode' ? FIRST_TOKENS : 0) + steps;
+  const tokensNeeded = Math.max(...lengths) + decodedTokens + 1;
   const { signal, release } = abortOnInterrupt();
   const peers = new Map<string, Peer>();
   try {
-    const { model, text } = await loadForBench(options, room, signal);
+    const { model, text } = await loadForBench(options, tokensNeeded, signal);
     await using _ = model;
-    const tokens = takeTokens(model.tokenizer.encode(text), options, room);
-    const load = { model: model.path, threads: model.threads, contextSize: room + 1 };
+    const tokens = takeTokens(model.tokenizer.encode(text), options, tokensNeeded);
+    const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
     for (const name of options.peer) peers.set(name, await loadPeer(name, load));
     const attention = attentionSpec(options);
     const runs: SpeedResult[] = [];
@@ -123,34 +123,36 @@ async function run(bench: Bench, options: Options): Promise<void> {
 
 /** The model with room for so many tokens, and the text. */
 export async function loadForBench(
-  { model, text, context, precision, threads }: ModelOptions & { text: string },
-  room: number,
+  { model, text, context, precision, threads }: ModelFlags & { text: string },
+  tokensNeeded: number,
   signal: AbortSignal,
 ): Promise<{ model: Model; text: string }> {
-  const read = await readPromptFile(text);
+  const content = await readPromptFile(text);
   const loaded = await loadModel(model, {
-    context: context ?? room,
+    context: context ?? tokensNeeded,
     ...(precision === undefined ? {} : { precision }),
     ...(threads === undefined ? {} : { threads }),
     ...showLoading(),
     signal,
   });
-  return { model: loaded, text: read };
+  return { model: loaded, text: content };
 }
 
 interface Measurement extends Pick<SpeedOptions, 'model' | 'peers' | 'tokens' | 'context' | 'attention' | 'signal'> {
   options: Options;
 }
 
-async function measure(bench: Bench, { options, ...given }: Measurement): Promise<SpeedResult> {
+async function measure(bench: Bench, { options, ...rest }: Measurement): Promise<SpeedResult> {
   const bars = new Map<string, Progress>();
   const { steps, rounds, divergence } = options;
   return (bench === 'decode' ? benchDecode : benchPrefill)({
-    ...given,
-    ...{ steps, rounds, divergence },
-    prefill: prefillSpec(given.attention),
+    ...rest,
+    steps,
+    rounds,
+    divergence,
+    prefill: prefillSpec(rest.attention),
     onProgress(what, done, total) {
-      const bar = bars.get(what) ?? createProgress(`${what} at ${formatCount(given.context)}`, 'steps');
+      const bar = bars.get(what) ?? createProgress(`${what} at ${formatCount(rest.context)}`, 'steps');
       bars.set(what, bar);
       bar.update(done, total);
       if (done < total) return;
@@ -165,15 +167,15 @@ const prefillSpec = ({ certify: _, ...spec }: PolicySpec): PolicySpec => spec;
 
 /** The tokens of the text that are used. Throws `invalid-argument` where there are fewer. */
 export function takeTokens(
-  all: ArrayLike<number>,
+  allTokens: ArrayLike<number>,
   { text, offset }: { text: string; offset: number },
   count: number,
 ): Int32Array {
-  if (offset + count <= all.length) return Int32Array.from(all).subarray(offset, offset + count);
+  if (offset + count <= allTokens.length) return Int32Array.from(allTokens).subarray(offset, offset + count);
   throw llmError({
     code: 'invalid-argument',
     problem: `${text} is too short.`,
-    found: `${all.length} tokens, of which ${offset + count} are needed`,
+    found: `${allTokens.length} tokens, of which ${offset + count} are needed`,
     remedy: 'Lower --tokens or --offset, or give a longer text.',
   });
 }
@@ -189,8 +191,8 @@ function jsonOf(report: SpeedReport): object {
 export function describeSpeed(report: SpeedReport): string {
   const { model, threads, precision, versions, machine } = report;
   const { names, rows } = speedTable(report, {
-    between: '@',
-    shares: { name: 'attention', of: ({ attention }) => formatShare(attention) },
+    separator: '@',
+    timeShares: { name: 'attention', of: ({ attention }) => formatShare(attention) },
   });
   const about = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [

@@ -2,21 +2,21 @@
 import { Command } from 'commander';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { benchSteps, type StepsResult } from '../bench/steps.ts';
-import { describeLargest, stepsTable } from '../bench/steps-table.ts';
+import { describeLargestJump, stepsTable } from '../bench/steps-table.ts';
 import {
-  type AttentionOptions,
+  type AttentionFlags,
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
   attentionSpec,
-  type ModelOptions,
-  positiveInteger,
+  type ModelFlags,
+  parsePositiveInteger,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress } from '../terminal.ts';
 import { loadForBench, takeTokens } from './bench-speed.ts';
 
-interface StepsCommandOptions extends ModelOptions, AttentionOptions {
+interface StepsCommandOptions extends ModelFlags, AttentionFlags {
   text: string;
   tokens: number;
   turns: number;
@@ -35,8 +35,13 @@ export function stepsCommand(): Command {
   const command = new Command('steps').description('time of a token against its position, in bins of 256');
   command
     .requiredOption('--text <file>', 'the text')
-    .option('--tokens <count>', 'the last position', positiveInteger, 16_384)
-    .option('--turns <count>', 'times that neighbouring bins are timed in turn, 8 tokens each', positiveInteger, 6);
+    .option('--tokens <count>', 'the last position', parsePositiveInteger, 16_384)
+    .option(
+      '--turns <count>',
+      'times that neighbouring bins are timed in turn, 8 tokens each',
+      parsePositiveInteger,
+      6,
+    );
   addAttentionOptions(command);
   addModelOptions(command);
   addJsonOption(command);
@@ -51,7 +56,11 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
     await using _ = model;
     const tokens = takeTokens(model.tokenizer.encode(text), { text: options.text, offset: 0 }, options.tokens);
     const result = await benchSteps({
-      ...{ model, attention: attentionSpec(options), tokens, turns: options.turns, signal },
+      model,
+      attention: attentionSpec(options),
+      tokens,
+      turns: options.turns,
+      signal,
       onProgress: (done, total) => progress.update(done, total),
     });
     progress.stop();
@@ -66,5 +75,5 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
 
 function describeSteps(result: StepsResult): string {
   const { names, rows } = stepsTable(result);
-  return `${formatTable(names, rows)}\n${describeLargest(result)}`;
+  return `${formatTable(names, rows)}\n${describeLargestJump(result)}`;
 }

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import { benchAttention, benchQuantised, type PolicyResult, type QuantisedResult } from '../bench/attention.ts';
+import { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from '../bench/attention.ts';
 import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
 import { benchScaling, type ScalingResult } from '../bench/scaling.ts';
 import { formatSpread } from '../bench/spread.ts';
@@ -11,13 +11,13 @@ import {
   addJsonOption,
   addPolicyOptions,
   cachePrecisionOption,
-  certifiedShare,
-  type PolicyOptions,
+  type PolicyFlags,
+  parseMassShare,
+  parsePositiveInteger,
+  parsePositiveIntegers,
   policySpec,
   policySpecs,
-  positiveInteger,
-  positiveIntegers,
-  withoutPrompt,
+  rejectEvictingPolicies,
 } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
@@ -26,10 +26,10 @@ import { reportCommand } from './bench-report.ts';
 import { decodeCommand, prefillCommand } from './bench-speed.ts';
 import { stepsCommand } from './bench-steps.ts';
 
-interface Options extends PolicyOptions {
+interface Options extends PolicyFlags {
   captures: string;
-  last: number;
-  every: number;
+  lastQueries: number;
+  stride: number;
   certify?: number;
   cachePrecision?: Precision;
   ladder?: boolean;
@@ -41,13 +41,13 @@ export function benchCommand(): Command {
   const command = new Command('bench').description(
     'measures attention, alone and in a model, against other ways and other engines',
   );
-  const measuring = [attentionCommand, decodeCommand, prefillCommand, scalingCommand, stepsCommand, memoryCommand];
-  for (const subcommand of [...measuring, reportCommand]) command.addCommand(subcommand());
+  const benchCommands = [attentionCommand, decodeCommand, prefillCommand, scalingCommand, stepsCommand, memoryCommand];
+  for (const subcommand of [...benchCommands, reportCommand]) command.addCommand(subcommand());
   return command;
 }
 
 /** Policies and budgets of the plot. */
-const LADDER: PolicyOptions = {
+const LADDER: PolicyFlags = {
   policy: ['sieve', 'int8-means', 'topk-means', 'topk', 'sign', 'quest', 'window'],
   budget: ['fixed:64', 'fixed:128', 'fixed:256', 'fixed:512', 'fixed:1024'],
 };
@@ -56,9 +56,9 @@ function attentionCommand(): Command {
   const command = new Command('attention').description('error, bytes and time of policies on captured heads');
   command
     .requiredOption('--captures <file>', 'safetensors file of queries, keys and values of real heads')
-    .option('--last <count>', 'queries of each head, from the last one back', positiveInteger, 128)
-    .option('--every <count>', 'take every so many-th of them', positiveInteger, 1)
-    .option('--certify <share>', 'certify that at most this share of the softmax stays unread', certifiedShare)
+    .option('--last-queries <count>', 'queries of each head, counted back from the last one', parsePositiveInteger, 128)
+    .option('--stride <count>', 'use every Nth query', parsePositiveInteger, 1)
+    .option('--certify <share>', 'certify that at most this share of the softmax stays unread', parseMassShare)
     .addOption(cachePrecisionOption())
     .option('--ladder', 'all policies over a ladder of budgets, for the plot')
     .option('--plot <file>', 'draw error against bytes into this SVG file');
@@ -68,8 +68,8 @@ function attentionCommand(): Command {
 }
 
 async function run(options: Options): Promise<void> {
-  const { captures, last, every, certify, cachePrecision, plot, json } = options;
-  const specs = withoutPrompt(policySpecs(options.ladder ? { ...LADDER, ...options } : options)).map(
+  const { captures, lastQueries, stride, certify, cachePrecision, plot, json } = options;
+  const specs = rejectEvictingPolicies(policySpecs(options.ladder ? { ...LADDER, ...options } : options)).map(
     (spec): PolicySpec => (certify === undefined || spec.policy === 'dense' ? spec : { ...spec, certify }),
   );
   const { signal, release } = abortOnInterrupt();
@@ -77,12 +77,16 @@ async function run(options: Options): Promise<void> {
   try {
     const heads = await readCapture(captures);
     const results = await benchAttention({
-      ...{ heads, policies: specs, last, every, signal },
+      heads,
+      policies: specs,
+      lastQueries,
+      stride,
+      signal,
       ...(cachePrecision !== undefined && { precision: cachePrecision }),
       onProgress: (_head, done, total) => progress.update(done, total),
     });
     progress.stop();
-    const caches = plot === undefined ? [] : benchQuantised({ heads, last, every: Math.max(every, 8) });
+    const caches = plot === undefined ? [] : benchQuantizedCaches({ heads, lastQueries, stride: Math.max(stride, 8) });
     if (plot !== undefined) {
       // Plots are a large import, which only this needs.
       const { plotErrorAgainstBytes } = await import('../plot/error-against-bytes.ts');
@@ -98,19 +102,19 @@ async function run(options: Options): Promise<void> {
 }
 
 /** One policy as DESIGN has it, several as a list. */
-function jsonOf(results: readonly PolicyResult[], caches: readonly QuantisedResult[]): object {
+function jsonOf(results: readonly PolicyResult[], caches: readonly QuantizedResult[]): object {
   const [first] = results;
   return results.length === 1 ? { ...first, caches } : { policies: results, caches };
 }
 
-function describe(results: readonly PolicyResult[], caches: readonly QuantisedResult[]): string {
+function describe(results: readonly PolicyResult[], caches: readonly QuantizedResult[]): string {
   const rows = results.map(({ policy, budget, summary }) => [
     policy,
     budget ?? '',
     summary.outputError.mean.toPrecision(3),
     summary.outputError.p95.toPrecision(3),
-    formatCount(summary.keysRead),
-    formatCount(summary.keysCoded),
+    formatCount(summary.keysExact),
+    formatCount(summary.keysQuantized),
     summary.bytesPerKey.toFixed(1),
     String(summary.violations),
     formatSpread(summary.speedup.f32, 2),
@@ -142,10 +146,10 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantisedRe
 
 function describeCertify(policy: string, { certify }: PolicyResult['summary']): string[] {
   if (certify === null) return [];
-  const { share, heldAtOnce, keysRead, oracleKeys, ratio, looseness } = certify;
+  const { share, certifiedWithoutExtension, keysExact, oracleKeys, ratio, looseness } = certify;
   const bound = looseness === null ? '' : `; the bound on the output error is ${looseness.toFixed(1)}x the error`;
   return [
-    `${policy}, certified to ${share}: ${formatShare(heldAtOnce)} held at once; ${formatCount(keysRead)} keys read, ` +
+    `${policy}, certified to ${share}: ${formatShare(certifiedWithoutExtension)} held at once; ${formatCount(keysExact)} keys read, ` +
       `the oracle needs ${formatCount(oracleKeys)} (${ratio.toFixed(3)}x)${bound}`,
   ];
 }
@@ -169,20 +173,27 @@ function scalingCommand(): Command {
   const command = new Command('scaling').description('time of a step against the number of keys, on one thread');
   command
     .option('-a, --policy <policy>', 'POLICY or POLICY@BUDGET', 'sieve@fixed:256')
-    .option('--lengths <counts>', 'keys', positiveIntegers, [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072])
-    .option('--head-dim <count>', 'dimension of a head, a multiple of 8', positiveInteger, 64)
-    .option('--group <count>', 'query heads that share the key-value head', positiveInteger, 3);
+    .option(
+      '--lengths <counts>',
+      'keys',
+      parsePositiveIntegers,
+      [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072],
+    )
+    .option('--head-dim <count>', 'dimension of a head, a multiple of 8', parsePositiveInteger, 64)
+    .option('--group <count>', 'query heads that share the key-value head', parsePositiveInteger, 3);
   addJsonOption(command);
   return command.action((options: ScalingCommandOptions) => runScaling(options));
 }
 
 async function runScaling({ policy, json, ...options }: ScalingCommandOptions): Promise<void> {
-  const [spec] = withoutPrompt([policySpec(policy)]) as [PolicySpec];
+  const [spec] = rejectEvictingPolicies([policySpec(policy)]) as [PolicySpec];
   const { signal, release } = abortOnInterrupt();
   const progress = createProgress('measuring', 'lengths');
   try {
     const result = await benchScaling({
-      ...{ ...options, policy: spec, signal },
+      ...options,
+      policy: spec,
+      signal,
       onProgress: (done, total) => progress.update(done, total),
     });
     progress.stop();
@@ -196,8 +207,8 @@ async function runScaling({ policy, json, ...options }: ScalingCommandOptions): 
 
 function describeScaling(report: ScalingReport): string {
   const { policy, budget, headDim, group, machine, versions, lengths, exponents } = report;
-  const what = `${policy}${budget === null ? '' : ` ${budget}`}, ${group} query heads on a key-value head of ${headDim}`;
-  const where = `one thread of ${machine.processor}, ${machine.cores} cores, Node ${versions.node}`;
+  const title = `${policy}${budget === null ? '' : ` ${budget}`}, ${group} query heads on a key-value head of ${headDim}`;
+  const machineText = `one thread of ${machine.processor}, ${machine.cores} cores, Node ${versions.node}`;
   const names = [
     'keys',
     'ms',
@@ -218,17 +229,17 @@ function describeScaling(report: ScalingReport): string {
     formatSpread(speedup.f16, 2),
     formatSpread(speedup.f32, 2),
     formatSpread(speedup.onnx, 2),
-    formatCount(row.keysRead),
-    formatCount(row.keysCoded),
+    formatCount(row.keysExact),
+    formatCount(row.keysQuantized),
     row.bytesPerKey.toFixed(1),
     row.outputError.policy.toPrecision(2),
   ]);
-  const fitted =
+  const fittedLines =
     exponents === null
       ? []
       : [
           `time grows as n^${exponents.policy.toFixed(2)} from 8,192 keys on, dense as n^${exponents.f16.toFixed(2)} (f16) ` +
             `and n^${exponents.f32.toFixed(2)} (f32); keys read exactly as n^${exponents.exactKeys.toFixed(2)}`,
         ];
-  return [`${what}; ${where}`, formatTable(names, rows), ...fitted].join('\n');
+  return [`${title}; ${machineText}`, formatTable(names, rows), ...fittedLines].join('\n');
 }

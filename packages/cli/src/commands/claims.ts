@@ -2,14 +2,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Command } from 'commander';
-import { ANSWERS, jsonOf, runStudy } from '../claims/study.ts';
-import { addJsonOption, collect, positiveInteger, wholeNumber } from '../options.ts';
+import { jsonOf, runStudy, VERDICT_TEXT } from '../claims/study.ts';
+import { addJsonOption, collect, parsePositiveInteger, parseWholeNumber } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, note, type Progress } from '../terminal.ts';
 
 interface Options {
   captures?: string[];
-  every: number;
+  stride: number;
   seed: number;
   out?: string;
   json?: boolean;
@@ -21,19 +21,22 @@ export function claimsCommand(): Command {
   );
   command
     .option('--captures <file>', 'safetensors file of heads of a real model; may be given again', collect)
-    .option('--every <count>', 'take every so many-th captured query', positiveInteger, 4)
-    .option('--seed <number>', 'another seed draws other Gaussian inputs', wholeNumber, 1)
+    .option('--stride <count>', 'use every Nth captured query', parsePositiveInteger, 4)
+    .option('--seed <number>', 'another seed draws other Gaussian inputs', parseWholeNumber, 1)
     .option('--out <file>', 'write a Markdown document, and its figures into a folder beside it');
   addJsonOption(command);
   return command.action((options: Options) => run(options));
 }
 
-async function run({ captures = [], every, seed, out, json }: Options): Promise<void> {
+async function run({ captures = [], stride, seed, out, json }: Options): Promise<void> {
   const { signal, release } = abortOnInterrupt();
   const bars = new Map<string, Progress>();
   try {
     const { setting, judged } = await runStudy({
-      ...{ captures, every, seed, signal },
+      captures,
+      stride,
+      seed,
+      signal,
       onProgress(what, done, total) {
         const bar = bars.get(what) ?? createProgress(what, '');
         bars.set(what, bar);
@@ -58,7 +61,9 @@ async function run({ captures = [], every, seed, out, json }: Options): Promise<
     if (json) process.stdout.write(`${JSON.stringify(jsonOf(setting, judged))}\n`);
     else {
       const rows = judged.map(({ claim, outcome: { holds, results } }) => [
-        ...[claim.title, ANSWERS[holds], `${results.filter((result) => result.holds).length} of ${results.length}`],
+        claim.title,
+        VERDICT_TEXT[holds],
+        `${results.filter((result) => result.holds).length} of ${results.length}`,
       ]);
       process.stdout.write(`${formatTable(['claim', 'answer', 'results that hold'], rows)}\n`);
       if (captures.length === 0) note('Only Gaussian inputs were tried: give --captures FILE to try a real model too.');

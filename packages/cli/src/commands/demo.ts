@@ -4,16 +4,16 @@
  */
 import { loadModel } from '@keysieve/llm';
 import { Command } from 'commander';
-import { type PolicySpec, policyPlanes } from 'keysieve';
+import { type PolicySpec, policyEncodings } from 'keysieve';
 import { answerTask, makePrompt, readPrompt, type TaskAnswer } from '../eval/answer-task.ts';
 import { defaultFiller } from '../eval/run-tasks.ts';
 import recall from '../eval/tasks/recall.ts';
 import { showLoading } from '../loading.ts';
-import { addJsonOption, addModelOptions, type ModelOptions, positiveInteger, wholeNumber } from '../options.ts';
+import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
 
-interface Options extends ModelOptions {
+interface Options extends ModelFlags {
   tokens: number;
   seed: number;
   json?: boolean;
@@ -29,15 +29,15 @@ const PREFILL: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
 /** Where the fact stands: far from the question. */
 const DEPTH = 0.2;
 /** Facts that are stated too, and not asked for. */
-const OTHERS = 3;
+const DISTRACTORS = 3;
 
 export function demoCommand(): Command {
   const command = new Command('demo').description(
     'a fact in a long text, asked for by dense, sieve and window attention',
   );
   command
-    .option('--tokens <count>', 'tokens of the text', positiveInteger, 16_384)
-    .option('--seed <number>', 'another seed hides other facts', wholeNumber, 3);
+    .option('--tokens <count>', 'tokens of the text', parsePositiveInteger, 16_384)
+    .option('--seed <number>', 'another seed hides other facts', parseWholeNumber, 3);
   addModelOptions(command);
   addJsonOption(command);
   return command.action((options: Options) => run(options));
@@ -54,8 +54,8 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
       ...showLoading(),
       signal,
     });
-    const planes = [...POLICIES, PREFILL].flatMap(policyPlanes);
-    await using session = await model.createSession({ planes, guard: false });
+    const encodings = [...POLICIES, PREFILL].flatMap(policyEncodings);
+    await using session = await model.createSession({ encodings, denseFallback: false });
     const filler = await defaultFiller();
     const started = performance.now();
     let readMs = 0;
@@ -63,8 +63,8 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
       progress.update(done, total);
       readMs = performance.now() - started;
     };
-    const item = { task: recall.name, length: tokens, depth: DEPTH, sample: 0 };
-    const prompt = makePrompt(recall, item, { filler, seed, others: OTHERS, chat: false }, model);
+    const item = { task: recall.name, length: tokens, depth: DEPTH, repetition: 0 };
+    const prompt = makePrompt(recall, item, { filler, seed, distractors: DISTRACTORS, chat: false }, model);
     const answering = { model, session, prefill: PREFILL, policies: POLICIES, signal, onRead };
     await readPrompt(answering, prompt);
     const answers: TaskAnswer[] = [];
@@ -80,12 +80,12 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
 
 function describe(answers: readonly TaskAnswer[], tokens: number, readMs: number): string {
   const code = answers[0]?.references[0] ?? '';
-  const rows = answers.map(({ policy, budget, answer, right, keysRead, tailMass, outputError, msPerToken }) => [
+  const rows = answers.map(({ policy, budget, answer, right, keysExact, tailMass, outputError, msPerToken }) => [
     policy,
     budget ?? '',
     answer.trim().slice(0, code.length),
     right ? 'right' : 'wrong',
-    `${formatCount(keysRead.mean)} (${formatShare(keysRead.share)})`,
+    `${formatCount(keysExact.mean)} (${formatShare(keysExact.share)})`,
     formatShare(tailMass),
     outputError === null ? 'unknown' : formatShare(outputError),
     msPerToken.toFixed(1),

@@ -9,7 +9,7 @@ import { keysieve } from '../../test/keysieve.ts';
 const timeless = (json: string): string =>
   JSON.stringify(JSON.parse(json), (key, value) => (/^ms|Ms/.test(key) ? 0 : value));
 
-const RECALL = ['eval', '--task', 'recall', '--lengths', '300,420', '--depths', '2', '--others', '1', '--json'];
+const RECALL = ['eval', '--task', 'recall', '--lengths', '300,420', '--depths', '2', '--distractors', '1', '--json'];
 const POLICIES = ['--policy', 'dense', '--policy', 'sieve', '--policy', 'window', '--budget', 'fixed:32'];
 
 describe('keysieve eval', () => {
@@ -44,7 +44,18 @@ describe('keysieve eval', () => {
   });
 
   it('suggests a setting for a text, on a ladder of its own', async () => {
-    const args = ['--text', file('text.txt'), '--tokens', '400', '--last', '12', '--audit', '4', '--timed', '1'];
+    const args = [
+      '--text',
+      file('text.txt'),
+      '--tokens',
+      '400',
+      '--eval-tokens',
+      '12',
+      '--audit-tokens',
+      '4',
+      '--timed-steps',
+      '1',
+    ];
     const { code, stdout } = await keysieve(['eval', ...args, '--suggest', 'kl=0.05', '--policy', 'topk']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/Of the settings that hold a KL of at most 0.05|None of these settings holds/);
@@ -55,7 +66,7 @@ describe('keysieve eval', () => {
     ['a limit of nothing', ['--suggest', '0.01']],
     ['no such task', ['--task', 'sing']],
     ['no such task among others', ['--task', 'text,sing']],
-    ['too many facts', ['--task', 'recall', '--others', '12']],
+    ['too many facts', ['--task', 'recall', '--distractors', '12']],
   ])('exits with 2 for %s', async (_, args) => {
     const { code, stdout, stderr } = await keysieve(['eval', '--text', file('text.txt'), ...args]);
     expect([code, stdout]).toEqual([2, '']);

@@ -12,25 +12,25 @@ import {
 } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import { checkLaw, divided, openLaw } from '../law-budgets.ts';
+import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { showLoading } from '../loading.ts';
 import {
-  type AttentionOptions,
+  type AttentionFlags,
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
   attentionSpec,
   cachePrecisionOption,
   collect,
-  finiteNumber,
-  type ModelOptions,
+  type ModelFlags,
+  parseFiniteNumber,
+  parsePositiveInteger,
+  parseWholeNumber,
   policySpec,
-  positiveInteger,
-  wholeNumber,
 } from '../options.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
 
-interface Options extends ModelOptions, AttentionOptions {
+interface Options extends ModelFlags, AttentionFlags {
   prompt?: string;
   promptFile?: string;
   chat?: boolean;
@@ -55,13 +55,13 @@ export function generateCommand(): Command {
     .option('-f, --prompt-file <file>', 'a file with the prompt, - for standard input')
     .option('--chat', "wrap the prompt in the model's chat template")
     .option('--system <text>', 'system message of the chat')
-    .option('-n, --max-tokens <count>', 'most tokens to generate', wholeNumber, 256)
-    .option('-t, --temperature <number>', '0 takes the likeliest token', finiteNumber, 0)
-    .option('--top-p <share>', 'sample from the likeliest tokens that hold this share', finiteNumber)
-    .option('--top-k <count>', 'sample from so many tokens', positiveInteger)
-    .option('--min-p <share>', 'sample from tokens at least this likely, relative to the likeliest', finiteNumber)
-    .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', finiteNumber)
-    .option('--seed <number>', 'the same seed gives the same text', wholeNumber)
+    .option('-n, --max-tokens <count>', 'most tokens to generate', parseWholeNumber, 256)
+    .option('-t, --temperature <number>', '0 takes the likeliest token', parseFiniteNumber, 0)
+    .option('--top-p <share>', 'sample from the likeliest tokens that hold this share', parseFiniteNumber)
+    .option('--top-k <count>', 'sample from so many tokens', parsePositiveInteger)
+    .option('--min-p <share>', 'sample from tokens at least this likely, relative to the likeliest', parseFiniteNumber)
+    .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', parseFiniteNumber)
+    .option('--seed <number>', 'the same seed gives the same text', parseWholeNumber)
     .option('--stop <text>', 'end at this text; may be given again', collect)
     .option(
       '--prefill <policy>',
@@ -76,12 +76,12 @@ export function generateCommand(): Command {
 
 async function generate(options: Options): Promise<void> {
   const prompt = await readPrompt(options);
-  const [asked, read] = [attentionSpec(options), prefillSpec(options)];
-  const law = await openLaw(options.law, [asked, read]);
+  const [answerSpec, promptSpec] = [attentionSpec(options), prefillSpec(options)];
+  const law = await loadLaw(options.law, [answerSpec, promptSpec]);
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, { ...loadOptions(options), ...showLoading(), signal });
-    if (model.stretched) {
+    if (model.ropeExtended) {
       note(
         `warning: RoPE is stretched from ${formatCount(model.config.contextLength)} to ` +
           `${formatCount(model.contextLength)} tokens; the model was not trained on this.`,
@@ -92,12 +92,12 @@ async function generate(options: Options): Promise<void> {
     }
     await checkLaw(law, model, signal);
     await using session = await model.createSession({
-      attention: divided(asked, law),
-      prefill: divided(read, law),
+      attention: withLawBudget(answerSpec, law),
+      prefill: withLawBudget(promptSpec, law),
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');
-    const generation = session.generate(options.chat ? chatOf(options, prompt) : prompt, {
+    const generation = session.generate(options.chat ? chatMessages(options, prompt) : prompt, {
       ...samplingOptions(options),
       maxTokens: options.maxTokens,
       ...(options.stop === undefined ? {} : { stop: options.stop }),
@@ -113,11 +113,11 @@ async function generate(options: Options): Promise<void> {
     progress.stop();
     const result = await generation.result;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
-    const attention = { ...result.attention, denseBelow: session.denseBelow ?? null };
+    const attention = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
     if (options.json) process.stdout.write(`${JSON.stringify({ ...result, attention, memory })}\n`);
     else {
       process.stdout.write('\n');
-      note(summaryOf(result, model));
+      note(describeResult(result, model));
     }
   } finally {
     release();
@@ -133,41 +133,41 @@ function prefillSpec({ prefill, ...options }: Options): PolicySpec {
 }
 
 async function readPrompt({ prompt, promptFile, chat, system }: Options): Promise<string> {
-  if (system !== undefined && !chat) throw wrongCall('--system goes with --chat.', 'Add --chat, or leave it out.');
+  if (system !== undefined && !chat) throw usageError('--system goes with --chat.', 'Add --chat, or leave it out.');
   if (prompt !== undefined && promptFile !== undefined) {
-    throw wrongCall('There are two prompts.', 'Give --prompt or --prompt-file, not both.');
+    throw usageError('There are two prompts.', 'Give --prompt or --prompt-file, not both.');
   }
   if (prompt !== undefined) return prompt;
   if (promptFile !== undefined && promptFile !== '-') return readPromptFile(promptFile);
   if (promptFile === undefined && process.stdin.isTTY) {
-    throw wrongCall('There is no prompt.', 'Give --prompt TEXT or --prompt-file FILE, or pipe a text in.');
+    throw usageError('There is no prompt.', 'Give --prompt TEXT or --prompt-file FILE, or pipe a text in.');
   }
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   return decodePrompt(Buffer.concat(chunks), 'standard input');
 }
 
-const wrongCall = (problem: string, remedy: string) => llmError({ code: 'invalid-argument', problem, remedy });
+const usageError = (problem: string, remedy: string) => llmError({ code: 'invalid-argument', problem, remedy });
 
-const chatOf = ({ system }: Options, content: string): ChatMessage[] => [
+const chatMessages = ({ system }: Options, content: string): ChatMessage[] => [
   ...(system === undefined ? [] : [{ role: 'system', content: system }]),
   { role: 'user', content },
 ];
 
 /** The options that were given, without those that were not. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function definedOnly<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
-const loadOptions = ({ context, precision, threads }: Options) => given({ context, precision, threads });
+const loadOptions = ({ context, precision, threads }: Options) => definedOnly({ context, precision, threads });
 
 const samplingOptions = (options: Options): GenerateOptions => {
   const { temperature, topP, topK, minP, repetitionPenalty, seed } = options;
-  return given({ temperature, topP, topK, minP, repetitionPenalty, seed });
+  return definedOnly({ temperature, topP, topK, minP, repetitionPenalty, seed });
 };
 
-function summaryOf(result: GenerationResult, model: Model): string {
+function describeResult(result: GenerationResult, model: Model): string {
   const { promptTokens, prefillMs, decodeMs, tokens, attention, prefillAttention } = result;
   const perToken = decodeMs.reduce((sum, ms) => sum + ms, 0) / Math.max(1, decodeMs.length);
   return [
@@ -181,23 +181,23 @@ function summaryOf(result: GenerationResult, model: Model): string {
 function describeAttention({
   policy,
   budget,
-  keysRead,
-  keysCoded,
-  denseShare,
+  keysExact,
+  keysQuantized,
+  fullAttentionShare,
   tailMass,
   outputError,
   certificate,
 }: AttentionSummary): string {
   const name = `${policy}${budget === null ? '' : ` ${budget}`} attention`;
-  if (keysRead.share === 1) return `${name}, every key read`;
-  const sure = certificate === 'certified' ? 'at most' : 'about';
-  const known = (value: number | null) => (value === null ? 'not bounded' : `${sure} ${formatShare(value)}`);
+  if (keysExact.share === 1) return `${name}, every key read`;
+  const qualifier = certificate === 'certified' ? 'at most' : 'about';
+  const bound = (value: number | null) => (value === null ? 'not bounded' : `${qualifier} ${formatShare(value)}`);
   const parts = [
-    `${formatShare(keysRead.share)} of the keys read`,
-    ...(keysCoded.mean > 0 ? [`${formatCount(keysCoded.mean)} more a head by 4-bit codes`] : []),
-    ...(denseShare > 0 ? [`${formatShare(denseShare)} of the heads densely`] : []),
-    `not read exactly ${known(tailMass.mean)} of the softmax`,
-    `error of the outputs ${known(outputError.mean)} (means, ${certificate})`,
+    `${formatShare(keysExact.share)} of the keys read`,
+    ...(keysQuantized.mean > 0 ? [`${formatCount(keysQuantized.mean)} more a head by 4-bit codes`] : []),
+    ...(fullAttentionShare > 0 ? [`${formatShare(fullAttentionShare)} of the heads densely`] : []),
+    `not read exactly ${bound(tailMass.mean)} of the softmax`,
+    `error of the outputs ${bound(outputError.mean)} (means, ${certificate})`,
   ];
   return `${name}: ${parts.join(', ')}`;
 }

@@ -1,21 +1,21 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
 import { type Inspection, inspectModel } from '@keysieve/llm';
 import { Command } from 'commander';
-import { isTotal, meanKeysOf, type PolicySpec, type Precision } from 'keysieve';
-import { checkLaw, divided, type OpenedLaw, openLaw } from '../law-budgets.ts';
+import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
+import { checkLaw, type LoadedLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { showLoading } from '../loading.ts';
 import {
-  type AttentionOptions,
+  type AttentionFlags,
   addAttentionOptions,
   addJsonOption,
   addModelOptions,
   attentionSpec,
   cachePrecisionOption,
-  type ModelOptions,
+  type ModelFlags,
 } from '../options.ts';
 import { abortOnInterrupt, formatBytes, formatCount } from '../terminal.ts';
 
-interface Options extends ModelOptions, AttentionOptions {
+interface Options extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision;
   json?: boolean;
 }
@@ -30,11 +30,11 @@ export function inspectCommand(): Command {
 }
 
 /** Lengths that the keys of a law's budget are shown for. */
-const SHOWN_LENGTHS = [1024, 4096, 16_384, 65_536, 262_144];
+const DISPLAYED_LENGTHS = [1024, 4096, 16_384, 65_536, 262_144];
 
 async function inspect({ model, context, precision, threads, json, ...attention }: Options): Promise<void> {
-  const asked = attentionSpec(attention);
-  const law = await openLaw(attention.law, [asked]);
+  const spec = attentionSpec(attention);
+  const law = await loadLaw(attention.law, [spec]);
   const { signal, release } = abortOnInterrupt();
   try {
     const inspection = await inspectModel(model, {
@@ -42,14 +42,14 @@ async function inspect({ model, context, precision, threads, json, ...attention 
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       cachePrecision: attention.cachePrecision,
-      attention: divided(asked, law),
+      attention: withLawBudget(spec, law),
       ...showLoading(),
       signal,
     });
     await checkLaw(law, inspection, signal);
-    const budget = lawBudget(law, asked);
-    const shown = { ...inspection, ...(budget && { law: budget }) };
-    process.stdout.write(json ? `${JSON.stringify(shown)}\n` : `${describe(shown)}\n`);
+    const budget = lawBudget(law, spec);
+    const output = { ...inspection, ...(budget && { law: budget }) };
+    process.stdout.write(json ? `${JSON.stringify(output)}\n` : `${describe(output)}\n`);
   } finally {
     release();
   }
@@ -58,15 +58,15 @@ async function inspect({ model, context, precision, threads, json, ...attention 
 /** What a law makes of a total. */
 interface LawBudget {
   file: string;
-  total: string;
+  target: string;
   /** Mean keys a head by length: `{ "4096": 256 }`. */
   keys: Record<string, number>;
 }
 
-function lawBudget(opened: OpenedLaw | undefined, { budget }: PolicySpec): LawBudget | undefined {
-  if (opened === undefined || budget === undefined || !isTotal(budget)) return undefined;
-  const keys = SHOWN_LENGTHS.map((n) => [n, Math.round(meanKeysOf(opened.law, budget, n))]);
-  return { file: opened.path, total: budget, keys: Object.fromEntries(keys) };
+function lawBudget(opened: LoadedLaw | undefined, { budget }: PolicySpec): LawBudget | undefined {
+  if (opened === undefined || budget === undefined || !isBudgetTarget(budget)) return undefined;
+  const keys = DISPLAYED_LENGTHS.map((n) => [n, Math.round(meanKeysFor(opened.law, budget, n))]);
+  return { file: opened.path, target: budget, keys: Object.fromEntries(keys) };
 }
 
 function describeLaw({ file, keys }: LawBudget): string {
@@ -74,14 +74,27 @@ function describeLaw({ file, keys }: LawBudget): string {
   return `${file}: mean keys a head are ${means.join(', ')}`;
 }
 
-function describeAttention({ policy, budget, denseBelow }: Inspection['attention']): string {
-  const guarded = denseBelow === null ? '' : `, dense below ${formatCount(denseBelow)} keys, where that is faster here`;
-  return `${policy}${budget === null ? '' : `, ${budget}`}${guarded}`;
+function describeAttention({ policy, budget, fullAttentionBelow }: Inspection['attention']): string {
+  const fallback =
+    fullAttentionBelow === null
+      ? ''
+      : `, dense below ${formatCount(fullAttentionBelow)} keys, where that is faster here`;
+  return `${policy}${budget === null ? '' : `, ${budget}`}${fallback}`;
 }
 
-type Shown = Inspection & { law?: LawBudget };
+type InspectionOutput = Inspection & { law?: LawBudget };
 
-function describe({ name, path, config, context, weights, memory, precision, attention, law }: Shown): string {
+function describe({
+  name,
+  path,
+  config,
+  context,
+  weights,
+  memory,
+  precision,
+  attention,
+  law,
+}: InspectionOutput): string {
   const rows: [string, string][] = [
     ['model', `${name} (${path})`],
     ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],
@@ -99,13 +112,13 @@ function describe({ name, path, config, context, weights, memory, precision, att
     [
       'context',
       `${formatCount(context.tokens)} tokens` +
-        (context.stretched ? `, stretched from ${formatCount(context.trained)}` : ''),
+        (context.ropeExtended ? `, stretched from ${formatCount(context.trained)}` : ''),
     ],
     [
       'precision',
-      precision.reason === 'asked for'
+      precision.reason === 'requested'
         ? `${precision.chosen}, as asked for`
-        : `${precision.chosen}: the KL of ${precision.chosen === 'exact' ? 'fast' : precision.chosen} to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
+        : `${precision.chosen}: the KL of ${precision.chosen === 'fp32' ? 'a8' : precision.chosen} to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
     ],
     ['attention', describeAttention(attention)],
     ...(law === undefined ? [] : [['law', describeLaw(law)] as [string, string]]),

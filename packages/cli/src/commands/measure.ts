@@ -7,21 +7,21 @@ import { Command } from 'commander';
 import { exactPageBytes, type LawFile, makeLaw, PAGE_KEYS } from 'keysieve';
 import { showLoading } from '../loading.ts';
 import { describeLaw } from '../measure/describe.ts';
-import { designOf } from '../measure/design.ts';
+import { createDesign } from '../measure/design.ts';
 import { measureText, planesToMeasure } from '../measure/measure-text.ts';
 import { openRun } from '../measure/saved-run.ts';
 import {
   addJsonOption,
   addModelOptions,
   collect,
-  type ModelOptions,
-  positiveInteger,
-  positiveIntegers,
-  wholeNumber,
+  type ModelFlags,
+  parsePositiveInteger,
+  parsePositiveIntegers,
+  parseWholeNumber,
 } from '../options.ts';
 import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
 
-interface Options extends ModelOptions {
+interface Options extends ModelFlags {
   text?: string[];
   tokens: number;
   offset: number;
@@ -37,18 +37,22 @@ interface Options extends ModelOptions {
 
 /** The policy whose returned error groups of heads have laws of. */
 const POLICY = 'sieve';
-const HEADLINE: LawFile['headline'] = { need: 'mass', share: 0.05 };
+const HEADLINE: LawFile['headline'] = { criterion: 'mass', share: 0.05 };
 
 export function measureCommand(): Command {
   const command = new Command('measure').description('the law alpha * n^C of each head of a model, on a text');
   command
     .option('--text <file>', 'the text; may be given again, for a law of all of them', collect)
-    .option('--tokens <count>', 'tokens of each text that are read', positiveInteger, 8192)
-    .option('--offset <count>', 'tokens of each text to leave out at its beginning', wholeNumber, 0)
-    .option('--lengths <counts>', 'lengths of context (default: half powers of two, from 512 up)', positiveIntegers)
-    .option('--samples <count>', 'positions that are sampled for each length and text', positiveInteger, 32)
-    .option('--seed <number>', 'another seed samples other positions', wholeNumber, 1)
-    .option('--fit-to <count>', 'fit laws to lengths up to this only, to try how they carry', positiveInteger)
+    .option('--tokens <count>', 'tokens of each text that are read', parsePositiveInteger, 8192)
+    .option('--offset <count>', 'tokens of each text to leave out at its beginning', parseWholeNumber, 0)
+    .option(
+      '--lengths <counts>',
+      'lengths of context (default: half powers of two, from 512 up)',
+      parsePositiveIntegers,
+    )
+    .option('--samples <count>', 'positions that are sampled for each length and text', parsePositiveInteger, 32)
+    .option('--seed <number>', 'another seed samples other positions', parseWholeNumber, 1)
+    .option('--fit-to <count>', 'fit laws to lengths up to this only, to try how they carry', parsePositiveInteger)
     .option('--law <file>', 'write the law into this file')
     .option('--out <file>', 'write a report into this HTML file')
     .option(
@@ -66,7 +70,10 @@ async function run(options: Options): Promise<void> {
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, {
-      ...{ context, precision, threads, signal },
+      context,
+      precision,
+      threads,
+      signal,
       ...showLoading(),
     });
     const { law, cost } = await measure(model, texts, options, signal);
@@ -86,17 +93,17 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-interface Text {
+interface TextInput {
   name: string;
   content: string;
   hash: string;
 }
 
-async function readTexts({ text: paths = [] }: Options): Promise<Text[]> {
+async function readTexts({ text: paths = [] }: Options): Promise<TextInput[]> {
   if (paths.length === 0) {
     throw llmError({ code: 'invalid-argument', problem: 'There is no text.', remedy: 'Give --text FILE.' });
   }
-  const texts: Text[] = [];
+  const texts: TextInput[] = [];
   for (const path of paths) {
     const content = await readPromptFile(path);
     texts.push({ name: basename(path), content, hash: createHash('sha256').update(content).digest('hex') });
@@ -114,31 +121,40 @@ interface Cost {
 
 async function measure(
   model: Model,
-  texts: readonly Text[],
+  texts: readonly TextInput[],
   { tokens, offset, lengths, samples, seed, fitTo, law, out, state }: Options,
   signal: AbortSignal,
 ): Promise<{ law: LawFile; cost: Cost }> {
   const { config, precision, contextLength: context, name } = model;
   const { layers, heads, keyValueHeads, headDim } = config;
   const encoded = texts.map((text) => takeTokens(model, text, offset, tokens));
-  const { tally: design, queries } = designOf({ config, tokens, lengths, samples, seed, texts: texts.length });
+  const { tally: design, queries } = createDesign({ config, tokens, lengths, samples, seed, texts: texts.length });
   const hash = await model.hash(signal);
   const cachePrecision = defaultCachePrecision(precision);
-  await using session = await model.createSession({ planes: planesToMeasure(POLICY), guard: false, cachePrecision });
+  await using session = await model.createSession({
+    encodings: planesToMeasure(POLICY),
+    denseFallback: false,
+    cachePrecision,
+  });
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
   const hashes = texts.map((text) => text.hash);
-  const kept = law ?? out;
-  const path = state ?? (kept && `${kept}.partial`);
+  const outputPath = law ?? out;
+  const path = state ?? (outputPath && `${outputPath}.partial`);
   const saved = await openRun(path, { hash, offset, ...settings }, design, hashes);
 
   for (const [i, { tally, progress }] of saved.texts.entries()) {
     if (progress.done >= tokens) continue;
-    const bar = createProgress(`measuring ${(texts[i] as Text).name}`, 'tokens');
+    const bar = createProgress(`measuring ${(texts[i] as TextInput).name}`, 'tokens');
     bar.update(progress.done, tokens);
     try {
       await measureText({
-        ...{ session, tokens: encoded[i] as Int32Array, queries: queries[i] ?? [], tally, policy: POLICY },
-        ...{ from: progress, signal },
+        session,
+        tokens: encoded[i] as Int32Array,
+        queries: queries[i] ?? [],
+        tally,
+        policy: POLICY,
+        resumeFrom: progress,
+        signal,
         async onProgress(reached) {
           Object.assign(progress, reached);
           bar.update(reached.done, tokens);
@@ -156,35 +172,46 @@ async function measure(
 
   note('Fitting the laws.');
   const started = performance.now();
-  const made = makeLaw({
+  const fitted = makeLaw({
     model: { name, hash, layers, heads, keyValueHeads, headDim },
     texts: texts.map(({ name, hash }) => ({ name, hash, tokens })),
-    ...{ settings, headline: HEADLINE, tallies: saved.texts.map(({ tally }) => tally), fittedTo: fitTo ?? tokens },
+    settings,
+    headline: HEADLINE,
+    tallies: saved.texts.map(({ tally }) => tally),
+    fittedTo: fitTo ?? tokens,
     rowBytes: exactPageBytes(headDim, cachePrecision) / PAGE_KEYS,
   });
   const fitMs = performance.now() - started;
   if (state === undefined) await saved.remove();
-  const sum = (of: 'prefillMs' | 'measureMs') => saved.texts.reduce((total, { progress }) => total + progress[of], 0);
+  const sum = (field: 'prefillMs' | 'measureMs') =>
+    saved.texts.reduce((total, { progress }) => total + progress[field], 0);
   const [prefillMs, measureMs] = [sum('prefillMs'), sum('measureMs') + fitMs];
-  return { law: made, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
+  return { law: fitted, cost: { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs } };
 }
 
 /** Tokens of a text from `offset` on. Throws `invalid-argument` where it has fewer. */
-function takeTokens({ tokenizer }: Model, { name, content }: Text, offset: number, tokens: number): Int32Array {
-  const all = Int32Array.from(tokenizer.encode(content));
-  if (all.length >= offset + tokens) return all.subarray(offset, offset + tokens);
+function takeTokens({ tokenizer }: Model, { name, content }: TextInput, offset: number, tokens: number): Int32Array {
+  const allTokens = Int32Array.from(tokenizer.encode(content));
+  if (allTokens.length >= offset + tokens) return allTokens.subarray(offset, offset + tokens);
   throw llmError({
     code: 'invalid-argument',
     problem: `${name} is too short.`,
-    found: `${all.length} tokens, of which ${offset + tokens} were asked for`,
+    found: `${allTokens.length} tokens, of which ${offset + tokens} were asked for`,
     remedy: 'Lower --tokens or --offset, or give a longer text.',
   });
 }
 
 /** What --json prints: the file has more of each head. */
 function jsonOf({ model, texts, settings, lengths, headline, heads, extrapolation, summary }: LawFile, cost: Cost) {
-  const brief = heads.map(({ layer, head, kind, alpha, C, r2, interval, keys }) => ({
-    ...{ layer, head, kind, alpha, C, r2, interval, keys },
+  const briefHeads = heads.map(({ layer, head, kind, alpha, C, r2, interval, keys }) => ({
+    layer,
+    head,
+    kind,
+    alpha,
+    C,
+    r2,
+    interval,
+    keys,
   }));
-  return { model, texts, settings, lengths, headline, heads: brief, extrapolation, summary, cost };
+  return { model, texts, settings, lengths, headline, heads: briefHeads, extrapolation, summary, cost };
 }

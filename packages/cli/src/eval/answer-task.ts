@@ -1,7 +1,7 @@
 /** Answers of policies to the question of a task: the prompt is read once, and every policy goes on from the same cache. */
 import type { Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, createRandom, emptyReport, type PolicySpec } from 'keysieve';
-import { indexOfLargest } from './divergence.ts';
+import { argmax } from './divergence.ts';
 import { readContext } from './reading.ts';
 import { fitPrompt, type Question, scoreOf, type Task } from './tasks/index.ts';
 
@@ -13,7 +13,7 @@ export interface TaskItem {
   /** Where the fact stands: 0 at the beginning, 1 just before the question; null where the task does not place it. */
   depth: number | null;
   /** Number of the question, of those that are alike. */
-  sample: number;
+  repetition: number;
 }
 
 export interface TaskAnswer extends TaskItem {
@@ -27,7 +27,7 @@ export interface TaskAnswer extends TaskItem {
   answer: string;
   references: readonly string[];
   /** Keys that a head read exactly for a token: mean number, and share of those there were. */
-  keysRead: { mean: number; share: number };
+  keysExact: { mean: number; share: number };
   /** As the policy has them: bounds or estimates. Null: nothing is known. */
   tailMass: number;
   outputError: number | null;
@@ -37,7 +37,7 @@ export interface TaskAnswer extends TaskItem {
 export interface TaskSettings {
   filler: string;
   seed: number;
-  others: number;
+  distractors: number;
   /** Whether questions are put into the model's chat template. */
   chat: boolean;
 }
@@ -50,32 +50,32 @@ export interface TaskPrompt {
 }
 
 /** The prompt of an item, exactly as long as it says. The same for the same seed. Throws `invalid-argument`. */
-export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, model: Prompter): TaskPrompt {
-  const { length, depth, sample } = item;
-  const { filler, others, chat } = settings;
-  const random = createRandom(seedOf(settings.seed, task.name, length, Math.round((depth ?? 0) * 1000), sample));
-  const question = task.draw({ random, depth: depth ?? 0, filler, length, others });
+export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, model: PromptModel): TaskPrompt {
+  const { length, depth, repetition } = item;
+  const { filler, distractors, chat } = settings;
+  const random = createRandom(hashSeed(settings.seed, task.name, length, Math.round((depth ?? 0) * 1000), repetition));
+  const question = task.draw({ random, depth: depth ?? 0, filler, length, distractors });
   const asPrompt = (text: string) =>
     chat ? model.renderChat([{ role: 'user', content: text }]) + question.begin : `${text}\n${question.begin}`;
   const { text, tokens } = fitPrompt(question, length, (prompt) => model.encode(asPrompt(prompt)));
   return { text: asPrompt(text), tokens, references: question.references, answerTokens: answerTokens(question, model) };
 }
 
-type Prompter = Pick<Model, 'encode' | 'renderChat'>;
+type PromptModel = Pick<Model, 'encode' | 'renderChat'>;
 
 /** What an answer of references alone takes, as much again for numbers and marks between them, and a few words. */
-function answerTokens({ references, answerTokens: own }: Question, model: Prompter): number {
-  return own ?? 2 * model.encode(references.join(', ')).length + 8;
+function answerTokens({ references, answerTokens: fixedTokens }: Question, model: PromptModel): number {
+  return fixedTokens ?? 2 * model.encode(references.join(', ')).length + 8;
 }
 
 /** A number for each combination (FNV-1a). */
-function seedOf(...parts: readonly (string | number)[]): number {
+function hashSeed(...parts: readonly (string | number)[]): number {
   let hash = 0x811c9dc5;
   for (const character of parts.join(' ')) hash = Math.imul(hash ^ (character.codePointAt(0) as number), 0x01000193);
   return hash >>> 0;
 }
 
-export interface Answering {
+export interface AnswerContext {
   model: Pick<Model, 'tokenizer'>;
   session: Session;
   /** How the prompt is read. */
@@ -87,13 +87,13 @@ export interface Answering {
 }
 
 /** Reads a prompt but for its last token: every answer begins with that one. */
-export async function readPrompt(answering: Answering, { tokens, answerTokens }: TaskPrompt): Promise<void> {
+export async function readPrompt(answering: AnswerContext, { tokens, answerTokens }: TaskPrompt): Promise<void> {
   await readContext({ ...answering, attention: answering.prefill }, tokens.subarray(0, -1), answerTokens);
 }
 
 /** The answer of a policy to a prompt that has been read, and is still in the cache afterwards. */
 export async function answerTask(
-  answering: Answering,
+  answering: AnswerContext,
   item: TaskItem,
   prompt: TaskPrompt,
   attention: PolicySpec,
@@ -104,10 +104,14 @@ export async function answerTask(
   const error = report.outputError.sum / report.rows;
   return {
     ...item,
-    ...{ policy: attention.policy, budget: attention.budget ?? null },
+    policy: attention.policy,
+    budget: attention.budget ?? null,
     prefill: { policy: prefill.policy, budget: prefill.budget ?? null },
-    ...{ score, right: score === 1, answer: text, references: prompt.references },
-    keysRead: { mean: report.keysRead / report.rows, share: report.keysRead / report.keys },
+    score,
+    right: score === 1,
+    answer: text,
+    references: prompt.references,
+    keysExact: { mean: report.keysExact / report.rows, share: report.keysExact / report.keys },
     tailMass: report.tailMass.sum / report.rows,
     outputError: Number.isFinite(error) ? error : null,
     msPerToken,
@@ -116,7 +120,7 @@ export async function answerTask(
 
 /** The likeliest tokens behind the prompt, up to the end of the answer. */
 async function decode(
-  { model, session, signal }: Answering,
+  { model, session, signal }: AnswerContext,
   { tokens, answerTokens }: TaskPrompt,
   attention: PolicySpec,
 ): Promise<{ text: string; report: AttentionReport; msPerToken: number }> {
@@ -130,7 +134,7 @@ async function decode(
   while (written.length < answerTokens) {
     for await (const step of session.evaluate(Int32Array.of(next), { attention, signal })) {
       addReport(report, step.attention);
-      next = indexOfLargest(step.logits);
+      next = argmax(step.logits);
     }
     passes++;
     if (tokenizer.endOfGeneration.has(next)) break;

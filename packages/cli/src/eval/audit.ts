@@ -17,12 +17,12 @@ export interface AttentionFigures {
   tailMass: { mean: number; max: number };
   certificate: CertificateKind;
   /** Keys that a head read exactly for a token, and by their codes. */
-  keysRead: number;
-  keysCoded: number;
+  keysExact: number;
+  keysQuantized: number;
   /** Bytes read for each key of the context and key-value head. */
   bytesPerKey: number;
   /** Share of the heads that were attended densely. */
-  denseShare: number;
+  fullAttentionShare: number;
 }
 
 export interface LayerFigures extends AttentionFigures {
@@ -53,13 +53,16 @@ export function createAudit(
   const width = heads * headDim;
   const figuresOf = (report: AttentionReport, measured: readonly number[]): AttentionFigures => ({
     outputError: { mean: mean(measured), p95: quantile(measured, 0.95) },
-    estimatedError: { mean: finite(report.outputError.sum / report.rows), max: finite(report.outputError.max) },
+    estimatedError: {
+      mean: finiteOrNull(report.outputError.sum / report.rows),
+      max: finiteOrNull(report.outputError.max),
+    },
     tailMass: { mean: report.tailMass.sum / report.rows, max: report.tailMass.max },
     certificate: report.certificate,
-    keysRead: report.keysRead / report.rows,
-    keysCoded: report.keysCoded / report.rows,
+    keysExact: report.keysExact / report.rows,
+    keysQuantized: report.keysQuantized / report.rows,
     bytesPerKey: report.bytesRead / ((report.keys * keyValueHeads) / heads),
-    denseShare: report.rowsDense / report.rows,
+    fullAttentionShare: report.rowsFull / report.rows,
   });
   return {
     onAttention({ layer, position, queries, outputs, report, attention }) {
@@ -71,24 +74,24 @@ export function createAudit(
         const truth = attention.attend(request).outputs;
         for (let head = 0; head < heads; head++) {
           const from = token * width + head * headDim;
-          const found = outputs.subarray(from, from + headDim);
-          errors[layer]?.push(relativeError(found, truth.subarray(head * headDim, (head + 1) * headDim)));
+          const output = outputs.subarray(from, from + headDim);
+          errors[layer]?.push(relativeError(output, truth.subarray(head * headDim, (head + 1) * headDim)));
         }
       }
     },
     figures() {
-      const all = emptyReport();
-      for (const report of reports) addReport(all, report);
-      return figuresOf(all, errors.flat());
+      const total = emptyReport();
+      for (const report of reports) addReport(total, report);
+      return figuresOf(total, errors.flat());
     },
     layers: () => reports.map((report, layer) => ({ layer, ...figuresOf(report, errors[layer] ?? []) })),
   };
 }
 
-const finite = (x: number): number | null => (Number.isFinite(x) ? x : null);
+const finiteOrNull = (x: number): number | null => (Number.isFinite(x) ? x : null);
 
 /** `count` of the numbers from `from` to before `to`, evenly apart. */
-export function spread(from: number, to: number, count: number): Set<number> {
-  const most = Math.min(count, to - from);
-  return new Set(Array.from({ length: most }, (_, i) => from + Math.floor(((i + 0.5) * (to - from)) / most)));
+export function evenlySpaced(from: number, to: number, count: number): Set<number> {
+  const size = Math.min(count, to - from);
+  return new Set(Array.from({ length: size }, (_, i) => from + Math.floor(((i + 0.5) * (to - from)) / size)));
 }

@@ -1,12 +1,12 @@
 /** How far predictions are from those of dense attention, in float64. */
 
 /** Logarithms of the probabilities that logits stand for. */
-export function logProbabilities(logits: Float32Array): Float64Array {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) largest = Math.max(largest, logit);
+export function logSoftmax(logits: Float32Array): Float64Array {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) max = Math.max(max, logit);
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
-  const logSum = largest + Math.log(sum);
+  for (const logit of logits) sum += Math.exp(logit - max);
+  const logSum = max + Math.log(sum);
   return Float64Array.from(logits, (logit) => logit - logSum);
 }
 
@@ -21,7 +21,7 @@ export function klDivergence(reference: Float64Array, other: Float64Array): numb
   return Math.max(0, sum);
 }
 
-export function indexOfLargest(numbers: ArrayLike<number>): number {
+export function argmax(numbers: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < numbers.length; i++) if ((numbers[i] as number) > (numbers[best] as number)) best = i;
   return best;

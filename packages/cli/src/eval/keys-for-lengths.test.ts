@@ -5,10 +5,10 @@ import { loadModel, type Model } from '@keysieve/llm';
 import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evalCommand } from '../commands/eval.ts';
-import { lawModelOf } from '../law-model.ts';
+import { describeLawModel } from '../law-model.ts';
 import { lawFixture } from '../report/law-fixture.ts';
 import { type KeysForOptions, measureKeysFor } from './keys-for-lengths.ts';
-import { measurePolicy, predictDensely } from './predictions.ts';
+import { measurePolicy, predictWithFullAttention } from './predictions.ts';
 import { readContext } from './reading.ts';
 import { defaultFiller } from './run-tasks.ts';
 import { openSavedResults } from './saved-results.ts';
@@ -25,10 +25,10 @@ describe('keys for a divergence', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-keys-for-'));
-    model = await loadModel('nano', { precision: 'exact', threads: 1, context: 1024 });
+    model = await loadModel('nano', { precision: 'fp32', threads: 1, context: 1024 });
     tokens = Int32Array.from(model.tokenizer.encode(await defaultFiller())).subarray(0, 700);
     const fixture = lawFixture({ layers: 6, heads: 3 });
-    law = { ...fixture, model: await lawModelOf(model, signal), calibration: { factor: 1, points: [] } };
+    law = { ...fixture, model: await describeLawModel(model, signal), calibration: { factor: 1, points: [] } };
     await writeFile(file('law.json'), JSON.stringify(law));
     await writeFile(file('text.txt'), await defaultFiller());
   });
@@ -38,8 +38,15 @@ describe('keys for a divergence', () => {
   });
 
   const optionsOf = async (change: Partial<KeysForOptions> = {}): Promise<KeysForOptions> => ({
-    ...{ model, tokens, last: 12, lengths: [200, 400, 700], policy: 'sieve', limit: LIMIT, law, signal },
-    session: await model.createSession({ planes: ['int4'] }),
+    model,
+    tokens,
+    evalTokens: 12,
+    lengths: [200, 400, 700],
+    policy: 'sieve',
+    maxKl: LIMIT,
+    law,
+    signal,
+    session: await model.createSession({ encodings: ['int4'] }),
     saved: await openSavedResults(undefined, {}),
     onProgress() {},
     ...change,
@@ -59,9 +66,9 @@ describe('keys for a divergence', () => {
     // With 352 of 200 keys, all are read.
     for (const { top1 } of constantSupport.policies) expect(top1[0]).toBe(1);
 
-    const text = { ...options, audited: 0, policies: [] };
+    const text = { ...options, auditTokens: 0, policies: [] };
     await readContext({ session, attention: { policy: 'dense' }, policies: [], signal }, tokens.subarray(0, 687), 12);
-    const reference = await predictDensely(text);
+    const reference = await predictWithFullAttention(text);
     const klOf = async (keys: number) => {
       const { kl } = await measurePolicy(text, { policy: 'sieve', budget: `fixed:${keys}` }, reference);
       return kl.reduce((a, b) => a + b, 0) / kl.length;
@@ -75,7 +82,7 @@ describe('keys for a divergence', () => {
 
   const parse = (...args: string[]) =>
     evalCommand().parseAsync(
-      [...args, '--text', file('text.txt'), '--keys-for', 'kl=0.001', '--precision', 'exact', '--threads', '1'],
+      [...args, '--text', file('text.txt'), '--keys-for', 'kl=0.001', '--precision', 'fp32', '--threads', '1'],
       { from: 'user' },
     );
 

@@ -1,18 +1,24 @@
 /** Keys that a divergence takes at several lengths of one text, by fixed budgets and by a law. */
 import type { Model, Session } from '@keysieve/llm';
-import { type LawFile, meanKeysOf, type PolicySpec, planBudget } from 'keysieve';
+import { type LawFile, meanKeysFor, type PolicySpec, planBudget } from 'keysieve';
 import { formatCount } from '../format.ts';
 import { mean } from './divergence.ts';
-import { costOfFixed, findKeys, growthOf, type KeysByLength, powerFor } from './keys-for.ts';
-import { type ComparedText, contextOf, measurePolicy, predictDensely, type Reference } from './predictions.ts';
+import { costOfFixed, findKeys, fitGrowth, fitSufficientPower, type KeysByLength } from './keys-for.ts';
+import {
+  type ComparedText,
+  contextOf,
+  measurePolicy,
+  predictWithFullAttention,
+  type Reference,
+} from './predictions.ts';
 import { readContext } from './reading.ts';
-import { type SavedResults, told } from './saved-results.ts';
+import { policyKey, type SavedResults } from './saved-results.ts';
 
 /** What zenodo 20582700 claims: so many keys, at any length, keep so large a share of the likeliest tokens. */
 const CLAIMED = { keys: 352, top1: 0.99 } as const;
 
 /** Fewest keys that are tried. */
-const LEAST = 16;
+const MIN_KEYS = 16;
 
 export interface KeysForOptions {
   model: Pick<Model, 'config'>;
@@ -20,12 +26,12 @@ export interface KeysForOptions {
   /** As many as the longest length has. */
   tokens: Int32Array;
   /** Tokens at the end that are compared, at every length the same. */
-  last: number;
+  evalTokens: number;
   /** Ascending. */
   lengths: readonly number[];
   policy: string;
   /** Most KL divergence from dense attention, in nats. */
-  limit: number;
+  maxKl: number;
   law?: LawFile;
   saved: SavedResults;
   signal: AbortSignal;
@@ -36,7 +42,7 @@ export interface KeysForLengths {
   policy: string;
   /** Most KL divergence from dense attention, in nats: mean over the last tokens. */
   kl: number;
-  last: number;
+  evalTokens: number;
   lengths: number[];
   /** Fewest keys a head that hold at each length. */
   fixed: KeysByLength;
@@ -59,14 +65,14 @@ interface Cost {
 }
 
 export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLengths> {
-  const { lengths, policy, limit, law, last } = options;
+  const { lengths, policy, maxKl, law, evalTokens } = options;
   const calibrated = law !== undefined && law.calibration !== null && law.groups.every(({ weight }) => weight !== null);
   const [fixed, byLaw]: [number[], number[]] = [[], []];
   const predicted = { keys: [] as number[], kl: [] as number[] };
   const claimed = [...new Set(['topk', policy])].map((name) => ({ policy: name, top1: [] as number[] }));
   for (const n of lengths) {
-    const costOf = createLength(options, n);
-    const search = (guess: number | undefined) => ({ limit, least: LEAST, most: n, guess: guess ?? n / 4 });
+    const costOf = createCostMeasure(options, n);
+    const search = (guess: number | undefined) => ({ maxKl: maxKl, min: MIN_KEYS, max: n, guess: guess ?? n / 4 });
     const needed = async (spec: (keys: number) => PolicySpec, guess: number | undefined) =>
       findKeys(async (keys) => (await costOf(spec(keys))).kl, search(guess));
     fixed.push(await needed((keys) => ({ policy, budget: `fixed:${keys}` }), fixed.at(-1)));
@@ -75,22 +81,25 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
       byLaw.push(await needed(mean, fixed.at(-1)));
     }
     if (calibrated) {
-      const total = `kl:${limit}`;
+      const total = `kl:${maxKl}`;
       const { kl } = await costOf({ policy, ...planBudget(law, total) });
-      predicted.keys.push(Math.round(meanKeysOf(law, total, n)));
+      predicted.keys.push(Math.round(meanKeysFor(law, total, n)));
       predicted.kl.push(kl);
     }
-    for (const each of claimed) {
-      each.top1.push((await costOf({ policy: each.policy, budget: `fixed:${CLAIMED.keys}` })).top1);
+    for (const entry of claimed) {
+      entry.top1.push((await costOf({ policy: entry.policy, budget: `fixed:${CLAIMED.keys}` })).top1);
     }
   }
-  const power = powerFor(lengths, fixed);
+  const power = fitSufficientPower(lengths, fixed);
   return {
-    ...{ policy, kl: limit, last, lengths: [...lengths] },
-    fixed: growthOf(lengths, fixed),
+    policy,
+    kl: maxKl,
+    evalTokens,
+    lengths: [...lengths],
+    fixed: fitGrowth(lengths, fixed),
     power,
-    law: law === undefined ? null : growthOf(lengths, byLaw),
-    predicted: calibrated ? { ...predicted, ...growthOf(lengths, predicted.keys) } : null,
+    law: law === undefined ? null : fitGrowth(lengths, byLaw),
+    predicted: calibrated ? { ...predicted, ...fitGrowth(lengths, predicted.keys) } : null,
     cost: {
       fixed: Math.max(...fixed),
       overPower: costOfFixed(fixed, power.keys),
@@ -104,26 +113,26 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
 }
 
 /** Tells what policies cost at one length: as it was saved, or measured now, the context being read for the first. */
-function createLength({ saved, policy, lengths: _, ...options }: KeysForOptions, n: number) {
+function createCostMeasure({ saved, policy, lengths: _, ...options }: KeysForOptions, n: number) {
   const policies: PolicySpec[] = [{ policy }, { policy: 'topk' }];
   const onProgress: KeysForOptions['onProgress'] = (what, done, total) =>
     options.onProgress(`${formatCount(n)} tokens, ${what}`, done, total);
-  const text: ComparedText = { ...options, tokens: options.tokens.subarray(-n), audited: 0, policies, onProgress };
+  const text: ComparedText = { ...options, tokens: options.tokens.subarray(-n), auditTokens: 0, policies, onProgress };
   let reference: Reference | undefined;
 
-  async function read(): Promise<Reference> {
-    const { session, signal, last } = options;
+  async function readReference(): Promise<Reference> {
+    const { session, signal, evalTokens } = options;
     const onRead = (done: number, total: number) => onProgress('reading', done, total);
     const reading = { session, attention: { policy: 'dense' }, policies, signal, onRead };
-    await readContext(reading, text.tokens.subarray(0, contextOf(text)), last);
-    return predictDensely(text);
+    await readContext(reading, text.tokens.subarray(0, contextOf(text)), evalTokens);
+    return predictWithFullAttention(text);
   }
 
   return async (spec: PolicySpec): Promise<Cost> => {
-    const key = { keysFor: told(spec), n };
-    const before = saved.find<Cost>(key);
-    if (before !== undefined) return before;
-    reference ??= await read();
+    const key = { keysFor: policyKey(spec), n };
+    const cached = saved.find<Cost>(key);
+    if (cached !== undefined) return cached;
+    reference ??= await readReference();
     const { kl, agrees } = await measurePolicy(text, spec, reference);
     const cost = { kl: mean(kl), top1: mean(agrees.map((same) => (same ? 1 : 0))) };
     await saved.keep(key, cost);

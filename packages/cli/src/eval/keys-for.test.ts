@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { costOfFixed, findKeys, growthOf, powerFor } from './keys-for.ts';
+import { costOfFixed, findKeys, fitGrowth, fitSufficientPower } from './keys-for.ts';
 
 /** A divergence that falls as a power of the keys, counted. */
 function counted(divergence: (keys: number) => number) {
@@ -22,7 +22,7 @@ describe('the search for the fewest keys', () => {
     await fc.assert(
       fc.asyncProperty(search, async ({ power, needed, guess }) => {
         const { tried, evaluate } = counted((keys) => 0.01 * (needed / keys) ** power);
-        const keys = await findKeys(evaluate, { limit: 0.01, least: 16, most: 8192, guess });
+        const keys = await findKeys(evaluate, { maxKl: 0.01, min: 16, max: 8192, guess });
         expect(keys).toBeGreaterThanOrEqual(needed - 1e-9);
         expect(keys).toBeLessThanOrEqual(Math.ceil(needed * 1.061) + 1);
         expect(tried).toContain(keys);
@@ -35,19 +35,19 @@ describe('the search for the fewest keys', () => {
 
   it('takes a handful of evaluations for the power that is usual', async () => {
     const { tried, evaluate } = counted((keys) => 0.01 * (700 / keys) ** 2);
-    await findKeys(evaluate, { limit: 0.01, least: 16, most: 8192, guess: 256 });
+    await findKeys(evaluate, { maxKl: 0.01, min: 16, max: 8192, guess: 256 });
     expect(tried.length).toBeLessThanOrEqual(5);
   });
 
   it('ends with the least where that is enough, and with all where nothing less is', async () => {
-    const search = { limit: 0.01, least: 16, most: 512, guess: 100 };
+    const search = { maxKl: 0.01, min: 16, max: 512, guess: 100 };
     expect(await findKeys(async () => 0.001, search)).toBe(16);
     expect(await findKeys(async () => 1, search)).toBe(512);
   });
 
   it('ends where a divergence does not fall steadily', async () => {
     const { evaluate } = counted((keys) => (0.01 * 300 ** 2 * (1 + 0.5 * Math.sin(keys))) / keys ** 2);
-    const keys = await findKeys(evaluate, { limit: 0.01, least: 16, most: 8192, guess: 1000 });
+    const keys = await findKeys(evaluate, { maxKl: 0.01, min: 16, max: 8192, guess: 1000 });
     expect(keys).toBeGreaterThan(200);
     expect(keys).toBeLessThan(400);
   });
@@ -58,12 +58,12 @@ describe('the growth of the keys', () => {
   const needed = lengths.map((n) => 3 * n ** 0.5);
 
   it('is the exponent of a power law', () => {
-    expect(growthOf(lengths, needed).C).toBeCloseTo(0.5, 9);
+    expect(fitGrowth(lengths, needed).C).toBeCloseTo(0.5, 9);
   });
 
   it('gives a law for all heads that is enough at every length, and no more than it has to be at one', () => {
     const rough = needed.map((keys, i) => keys * ([1, 1.2, 0.9, 1][i] as number));
-    const { alpha, C, keys } = powerFor(lengths, rough);
+    const { alpha, C, keys } = fitSufficientPower(lengths, rough);
     const spare = keys.map((each, i) => each - (rough[i] as number));
     expect(Math.min(...spare)).toBeGreaterThanOrEqual(-1e-6);
     expect(Math.min(...spare)).toBeLessThan(1);

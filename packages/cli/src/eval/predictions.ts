@@ -2,8 +2,8 @@
 import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { medianOf } from '../claims/statistics.ts';
-import { type AttentionFigures, createAudit, type LayerFigures, spread } from './audit.ts';
-import { indexOfLargest, klDivergence, logProbabilities, mean } from './divergence.ts';
+import { type AttentionFigures, createAudit, evenlySpaced, type LayerFigures } from './audit.ts';
+import { argmax, klDivergence, logSoftmax, mean } from './divergence.ts';
 
 /** A text whose context is in the cache, or will be. */
 export interface ComparedText {
@@ -11,9 +11,9 @@ export interface ComparedText {
   session: Session;
   tokens: Int32Array;
   /** Tokens at the end that are compared. */
-  last: number;
+  evalTokens: number;
   /** Of these, those whose outputs are compared with dense attention, head by head. */
-  audited: number;
+  auditTokens: number;
   /** Those that go on from the context: some have to see what it pays attention to. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
@@ -42,23 +42,24 @@ export interface PolicyMeasurement extends AttentionFigures {
 const COMPARED_TOKENS = 64;
 
 /** Tokens before those that are compared. The prediction of a token is made by the one before it. */
-export const contextOf = ({ tokens, last }: Pick<ComparedText, 'tokens' | 'last'>): number => tokens.length - last - 1;
+export const contextOf = ({ tokens, evalTokens }: Pick<ComparedText, 'tokens' | 'evalTokens'>): number =>
+  tokens.length - evalTokens - 1;
 
 /** Policies as people read them: `sieve fixed:256`. */
 export const specName = ({ policy, budget }: PolicySpec): string =>
   budget === undefined ? policy : `${policy} ${budget}`;
 
 /** The predictions of dense attention. */
-export async function predictDensely(text: ComparedText): Promise<Reference> {
-  const found: Reference = { nll: [], best: [], logits: [] };
+export async function predictWithFullAttention(text: ComparedText): Promise<Reference> {
+  const reference: Reference = { nll: [], best: [], logits: [] };
   await predict(text, { policy: 'dense' }, {}, (logits, next) => {
-    const distribution = logProbabilities(logits);
-    found.nll.push(-(distribution[next] as number));
-    found.best.push(indexOfLargest(distribution));
+    const distribution = logSoftmax(logits);
+    reference.nll.push(-(distribution[next] as number));
+    reference.best.push(argmax(distribution));
     // The pass's own array holds the logits of all its tokens; a copy is kept for as long as the reference is.
-    found.logits.push(logits.slice());
+    reference.logits.push(logits.slice());
   });
-  return found;
+  return reference;
 }
 
 /** Sends the last tokens through a policy, and forgets them again. */
@@ -67,15 +68,18 @@ export async function measurePolicy(
   attention: PolicySpec,
   reference: Reference,
 ): Promise<PolicyMeasurement> {
-  const audit = createAudit(text.model.config, spread(contextOf(text), text.tokens.length - 1, text.audited));
+  const layerAudit = createAudit(
+    text.model.config,
+    evenlySpaced(contextOf(text), text.tokens.length - 1, text.auditTokens),
+  );
   const [nll, kl, agrees]: [number[], number[], boolean[]] = [[], [], []];
-  await predict(text, attention, { onAttention: audit.onAttention }, (logits, next, index) => {
-    const distribution = logProbabilities(logits);
+  await predict(text, attention, { onAttention: layerAudit.onAttention }, (logits, next, index) => {
+    const distribution = logSoftmax(logits);
     nll.push(-(distribution[next] as number));
-    kl.push(klDivergence(logProbabilities(reference.logits[index] as Float32Array), distribution));
-    agrees.push(indexOfLargest(distribution) === reference.best[index]);
+    kl.push(klDivergence(logSoftmax(reference.logits[index] as Float32Array), distribution));
+    agrees.push(argmax(distribution) === reference.best[index]);
   });
-  return { nll, kl, agrees, ...audit.figures(), layers: audit.layers() };
+  return { nll, kl, agrees, ...layerAudit.figures(), layers: layerAudit.layers() };
 }
 
 async function predict(
@@ -84,18 +88,18 @@ async function predict(
   watch: Pick<EvaluateOptions, 'onAttention'>,
   onToken: (logits: Float32Array, next: number, index: number) => void,
 ): Promise<void> {
-  const { model, session, tokens, last, signal, onProgress } = text;
+  const { model, session, tokens, evalTokens, signal, onProgress } = text;
   const { vocabularySize } = model.config;
   const context = contextOf(text);
   const options = { attention, chunkTokens: COMPARED_TOKENS, ...watch, signal };
   let index = 0;
-  onProgress(specName(attention), 0, last);
+  onProgress(specName(attention), 0, evalTokens);
   for await (const { logits } of session.evaluate(tokens.subarray(context, -1), options)) {
     for (let row = 0; row < logits.length; row += vocabularySize) {
       onToken(logits.subarray(row, row + vocabularySize), tokens[context + index + 1] as number, index);
       index++;
     }
-    onProgress(specName(attention), index, last);
+    onProgress(specName(attention), index, evalTokens);
   }
   session.truncate(context);
 }
@@ -118,13 +122,13 @@ export async function timeSteps(
   policies: readonly PolicySpec[],
   rounds: number,
 ): Promise<StepFigures[]> {
-  const { model, session, tokens, last, signal, onProgress } = text;
+  const { model, session, tokens, evalTokens, signal, onProgress } = text;
   const context = contextOf(text);
   const group = model.config.heads / model.config.keyValueHeads;
   const steps = policies.map((): StepFigures[] => []);
   for (let round = 0; round <= rounds; round++) {
     onProgress('timing', round, rounds);
-    const from = context + (round % last);
+    const from = context + (round % evalTokens);
     for (const [i, attention] of policies.entries()) {
       const started = performance.now();
       const options = { attention, signal };
@@ -136,9 +140,9 @@ export async function timeSteps(
       session.truncate(context);
     }
   }
-  return steps.map((own) => ({
-    milliseconds: medianOf(own.map(({ milliseconds }) => milliseconds)),
-    attentionMs: medianOf(own.map(({ attentionMs }) => attentionMs)),
-    bytesPerKey: mean(own.map(({ bytesPerKey }) => bytesPerKey)),
+  return steps.map((policySteps) => ({
+    milliseconds: medianOf(policySteps.map(({ milliseconds }) => milliseconds)),
+    attentionMs: medianOf(policySteps.map(({ attentionMs }) => attentionMs)),
+    bytesPerKey: mean(policySteps.map(({ bytesPerKey }) => bytesPerKey)),
   }));
 }

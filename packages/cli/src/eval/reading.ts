@@ -2,7 +2,7 @@
 import type { AttentionEvent, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 
-export interface Reading {
+export interface ContextReading {
   session: Session;
   /** How the context is read. */
   attention: PolicySpec;
@@ -21,21 +21,22 @@ const READ_TOKENS = 512;
  * that is cut open again may hold other roundings. Gives the milliseconds of reading.
  */
 export async function readContext(
-  { session, attention, policies, signal, onRead }: Reading,
+  { session, attention, policies: policySpecs, signal, onRead }: ContextReading,
   context: Int32Array,
-  ahead: number,
+  lookaheadTokens: number,
 ): Promise<number> {
   session.truncate(0);
-  const onAttention = ({ attention: seen, ...event }: AttentionEvent) => seen.observe({ ...event, policies });
-  const options = { attention, chunkTokens: READ_TOKENS, sharing: true, logits: false, onAttention, signal };
+  const onAttention = ({ attention: layerAttention, ...event }: AttentionEvent) =>
+    layerAttention.observe({ ...event, policySpecs });
+  const options = { attention, chunkTokens: READ_TOKENS, shareSamples: true, logits: false, onAttention, signal };
   const started = performance.now();
   onRead?.(0, context.length);
   for await (const { position } of session.evaluate(context, options)) {
     onRead?.(Math.min(context.length, position + READ_TOKENS), context.length);
   }
   const milliseconds = performance.now() - started;
-  const tried = new Int32Array(ahead).fill(context[0] as number);
-  for await (const _ of session.evaluate(tried, { logits: false, signal }));
+  const lookahead = new Int32Array(lookaheadTokens).fill(context[0] as number);
+  for await (const _ of session.evaluate(lookahead, { logits: false, signal }));
   session.truncate(context.length);
   return milliseconds;
 }

@@ -5,10 +5,10 @@
  */
 import { basename } from 'node:path';
 import { llmError, type Model, readPromptFile } from '@keysieve/llm';
-import { POLICY_NAMES, policyPlanes } from 'keysieve';
+import { POLICY_NAMES, policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
 import { textHash } from '../file-hash.ts';
-import { checkLaw, openLaw } from '../law-budgets.ts';
+import { checkLaw, loadLaw } from '../law-budgets.ts';
 import { formatTable } from '../table.ts';
 import { formatCount, formatShare, note } from '../terminal.ts';
 import { type KeysForLengths, measureKeysFor } from './keys-for-lengths.ts';
@@ -30,38 +30,52 @@ export async function evaluateKeysFor(
   options: EvalOptions & { keysFor: number },
   signal: AbortSignal,
 ): Promise<KeysForResult> {
-  const { keysFor: limit, last, offset, save, cachePrecision, policy: policies = ['sieve'] } = options;
-  const policy = onePolicy(policies);
+  const { keysFor: maxKl, evalTokens, offset, save, cachePrecision, policy: policies = ['sieve'] } = options;
+  const policy = requireOnePolicy(policies);
   const lengths = [...new Set(options.lengths)].sort((a, b) => a - b);
   const path = requireText(options);
   const content = await readPromptFile(path);
-  const all = model.tokenizer.encode(content);
-  checkLengths(lengths, last, all.length - offset, path);
-  const opened = options.law === undefined ? undefined : await openLaw(options.law, [{ policy, budget: 'mean:1' }]);
+  const allTokens = model.tokenizer.encode(content);
+  checkLengths(lengths, evalTokens, allTokens.length - offset, path);
+  const opened = options.law === undefined ? undefined : await loadLaw(options.law, [{ policy, budget: 'mean:1' }]);
   await checkLaw(opened, model, signal);
   const text = { name: basename(path), hash: textHash(content), offset };
   const settings = await modelSettings(model, cachePrecision, signal);
-  const tokens = Int32Array.from(all).subarray(offset, offset + (lengths.at(-1) as number));
-  const saved = await openSavedResults(save, { ...settings, text: text.hash, offset, tokens: tokens.length, last });
-  if (saved.cutOff > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
-  const planes = [...policyPlanes({ policy }), ...policyPlanes({ policy: 'topk' })];
-  await using session = await model.createSession({ planes, cachePrecision });
+  const tokens = Int32Array.from(allTokens).subarray(offset, offset + (lengths.at(-1) as number));
+  const saved = await openSavedResults(save, {
+    ...settings,
+    text: text.hash,
+    offset,
+    tokens: tokens.length,
+    last: evalTokens,
+  });
+  if (saved.truncatedCharacters > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
+  const encodings = [...policyEncodings({ policy }), ...policyEncodings({ policy: 'topk' })];
+  await using session = await model.createSession({ encodings, cachePrecision });
   const progress = createProgressBars();
   try {
-    const found = await measureKeysFor({
-      ...{ model, session, tokens, last, lengths, policy, limit, saved, signal },
+    const measured = await measureKeysFor({
+      model,
+      session,
+      tokens,
+      evalTokens,
+      lengths,
+      policy,
+      maxKl,
+      saved,
+      signal,
       ...(opened && { law: opened.law }),
       onProgress: progress.update,
     });
-    return { model: settings, text, lawFile: opened?.path ?? null, ...found };
+    return { model: settings, text, lawFile: opened?.path ?? null, ...measured };
   } finally {
     progress.stop();
   }
 }
 
-function onePolicy(policies: readonly string[]): string {
-  const [policy = '', ...others] = policies;
-  if (others.length === 0 && policy !== 'dense' && POLICY_NAMES.includes(policy)) return policy;
+function requireOnePolicy(policies: readonly string[]): string {
+  const [policy = '', ...rest] = policies;
+  if (rest.length === 0 && policy !== 'dense' && POLICY_NAMES.includes(policy)) return policy;
   throw llmError({
     code: 'invalid-argument',
     problem: 'Keys are counted for one policy, whose budgets are tried.',
@@ -70,20 +84,20 @@ function onePolicy(policies: readonly string[]): string {
   });
 }
 
-function checkLengths(lengths: readonly number[], last: number, tokens: number, path: string): void {
+function checkLengths(lengths: readonly number[], evalTokens: number, tokens: number, path: string): void {
   const [shortest = 0] = lengths;
-  if (shortest > 2 * last && lengths.length > 1 && (lengths.at(-1) as number) <= tokens) return;
+  if (shortest > 2 * evalTokens && lengths.length > 1 && (lengths.at(-1) as number) <= tokens) return;
   throw llmError({
     code: 'invalid-argument',
-    problem: `The growth of the keys needs two lengths or more, over twice --last each, that ${path} has.`,
-    found: `lengths ${lengths.join(', ')}, --last ${last}, a text of ${tokens} tokens`,
-    remedy: 'Change --lengths, lower --last, or give a longer text.',
+    problem: `The growth of the keys needs two lengths or more, over twice --eval-tokens each, that ${path} has.`,
+    found: `lengths ${lengths.join(', ')}, --eval-tokens ${evalTokens}, a text of ${tokens} tokens`,
+    remedy: 'Change --lengths, lower --eval-tokens, or give a longer text.',
   });
 }
 
 /** The result as a table, and what follows from it in sentences. */
 export function describeKeysFor(result: KeysForResult): string {
-  const { kl, last, policy, text, lengths, fixed, power, law, predicted, cost, constantSupport } = result;
+  const { kl, evalTokens, policy, text, lengths, fixed, power, law, predicted, cost, constantSupport } = result;
   const rows = [
     ['fixed', ...fixed.keys.map(formatCount), fixed.C.toFixed(2)],
     [`${power.alpha.toPrecision(3)} n^${power.C.toFixed(2)}`, ...power.keys.map(formatCount), power.C.toFixed(2)],
@@ -107,7 +121,7 @@ export function describeKeysFor(result: KeysForResult): string {
     `The keys for the same divergence grow as n^${fixed.C.toFixed(2)}${law === null ? '' : `, by the law as n^${law.C.toFixed(2)}`}.`,
   ];
   return [
-    `Keys a head for a KL of at most ${kl}, ${policy} on ${text.name}, the last ${last} tokens:`,
+    `Keys a head for a KL of at most ${kl}, ${policy} on ${text.name}, the last ${evalTokens} tokens:`,
     formatTable(['budget', ...lengths.map(formatCount), 'exponent'], rows),
     ...sentences,
   ].join('\n');

@@ -1,11 +1,11 @@
 /** `keysieve eval --task`: every policy on the same prompts, of tasks whose answers are known. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { type Model, readPromptFile } from '@keysieve/llm';
-import { type PolicySpec, policyPlanes } from 'keysieve';
+import { type PolicySpec, policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
 import { textHash } from '../file-hash.ts';
 import { formatLength } from '../format.ts';
-import { checkLaw, divided, openLaw } from '../law-budgets.ts';
+import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
 import { packageFile } from '../package-file.ts';
 import { formatTable } from '../table.ts';
@@ -41,7 +41,7 @@ export interface PolicyScores {
   /** The score by length, and by task and length. */
   byLength: Record<number, number>;
   byTask: Record<string, Record<number, number>>;
-  keysRead: { mean: number; share: number };
+  keysExact: { mean: number; share: number };
   tailMass: number;
   msPerToken: number;
 }
@@ -51,26 +51,32 @@ export const defaultFiller = (): Promise<string> => readFile(packageFile('LICENS
 
 /** Asks a loaded model. */
 export async function evaluateTasks(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TasksResult> {
-  const { text, lengths, seed, others, chat = false, save, plot, cachePrecision } = options;
-  const asked = policySpecs(options);
-  const read = (options.prefill ?? ['dense']).map(policySpec);
-  const law = await openLaw(options.law, [...asked, ...read]);
+  const { text, lengths, seed, distractors, chat = false, save, plot, cachePrecision } = options;
+  const policySpecList = policySpecs(options);
+  const prefillSpecs = (options.prefill ?? ['dense']).map(policySpec);
+  const law = await loadLaw(options.law, [...policySpecList, ...prefillSpecs]);
   await checkLaw(law, model, signal);
-  const policies = asked.map((spec) => divided(spec, law));
-  const prefills = read.map((spec) => divided(spec, law));
+  const policies = policySpecList.map((spec) => withLawBudget(spec, law));
+  const prefills = prefillSpecs.map((spec) => withLawBudget(spec, law));
   const tasks = options.task.map(taskOf);
   const filler = text === undefined ? await defaultFiller() : await readPromptFile(text);
-  const settings = { filler, seed, others, chat };
+  const settings = { filler, seed, distractors, chat };
   const name = text?.replace(/.*[\\/]/, '') ?? 'licence';
-  const run = { name, hash: textHash(filler) };
-  const made = await modelSettings(model, cachePrecision, signal);
-  const saved = await openSavedResults(save, { ...made, filler: run.hash, chat, seed, others });
-  if (saved.cutOff > 0) note(`The last line of ${save} was cut off: that answer is given again.`);
-  const planes = [...policies, ...prefills].flatMap(policyPlanes);
-  await using session = await model.createSession({ planes, cachePrecision, guard: false });
+  const fillerInfo = { name, hash: textHash(filler) };
+  const modelInfo = await modelSettings(model, cachePrecision, signal);
+  const saved = await openSavedResults(save, {
+    ...modelInfo,
+    filler: fillerInfo.hash,
+    chat,
+    seed,
+    others: distractors,
+  });
+  if (saved.truncatedCharacters > 0) note(`The last line of ${save} was cut off: that answer is given again.`);
+  const encodings = [...policies, ...prefills].flatMap(policyEncodings);
+  await using session = await model.createSession({ encodings, cachePrecision, denseFallback: false });
   const answers: TaskAnswer[] = [];
-  const items = tasks.flatMap((task) => itemsOf(task, options).map((item) => ({ task, item })));
-  const all = items.length * prefills.length * policies.length;
+  const items = tasks.flatMap((task) => taskItems(task, options).map((item) => ({ task, item })));
+  const total = items.length * prefills.length * policies.length;
   const progress = createProgress('answering', 'questions');
   try {
     for (const { task, item } of items) {
@@ -78,7 +84,7 @@ export async function evaluateTasks(model: Model, options: EvalOptions, signal: 
         const answering = { model, session, prefill, policies, signal };
         let prompt: ReturnType<typeof makePrompt> | undefined;
         for (const spec of policies) {
-          progress.update(answers.length, all);
+          progress.update(answers.length, total);
           const key = { ...item, spec, prefill };
           let answer = saved.find<TaskAnswer>(key);
           if (answer === undefined) {
@@ -96,15 +102,21 @@ export async function evaluateTasks(model: Model, options: EvalOptions, signal: 
   } finally {
     progress.stop();
   }
-  if (plot !== undefined) await draw(plot, answers);
-  const scores = prefills.flatMap((prefill) => policies.map((spec) => scoresOf(spec, prefill, answers)));
+  if (plot !== undefined) await writePlot(plot, answers);
+  const scores = prefills.flatMap((prefill) => policies.map((spec) => scorePolicy(spec, prefill, answers)));
   return {
-    ...{ model: made, filler: run, chat, seed, tasks: options.task, lengths },
-    ...{ policies: scores, answers },
+    model: modelInfo,
+    filler: fillerInfo,
+    chat,
+    seed,
+    tasks: options.task,
+    lengths,
+    policies: scores,
+    answers,
   };
 }
 
-async function draw(path: string, answers: readonly TaskAnswer[]): Promise<void> {
+async function writePlot(path: string, answers: readonly TaskAnswer[]): Promise<void> {
   // Plots are a large import, which only this needs.
   const { plotRecall } = await import('../plot/recall-heat-map.ts');
   await writeFile(path, plotRecall(answers));
@@ -112,19 +124,24 @@ async function draw(path: string, answers: readonly TaskAnswer[]): Promise<void>
 }
 
 /** Questions of a length where a task does not place its fact, unless `--samples` says otherwise. */
-const SAMPLES = 10;
+const DEFAULT_REPETITIONS = 10;
 
-function itemsOf({ name, placed }: Task, { lengths, depths, samples }: EvalOptions): TaskItem[] {
-  const places = Array.from({ length: depths }, (_, i) => (depths === 1 ? 0.5 : i / (depths - 1)));
+function taskItems({ name, hasDepth }: Task, { lengths, depths, samples }: EvalOptions): TaskItem[] {
+  const depthValues = Array.from({ length: depths }, (_, i) => (depths === 1 ? 0.5 : i / (depths - 1)));
   return lengths.flatMap((length) =>
-    (placed ? places : [null]).flatMap((depth) =>
-      Array.from({ length: samples ?? (placed ? 1 : SAMPLES) }, (_, sample) => ({ task: name, length, depth, sample })),
+    (hasDepth ? depthValues : [null]).flatMap((depth) =>
+      Array.from({ length: samples ?? (hasDepth ? 1 : DEFAULT_REPETITIONS) }, (_, repetition) => ({
+        task: name,
+        length,
+        depth,
+        repetition: repetition,
+      })),
     ),
   );
 }
 
-function scoresOf(spec: PolicySpec, prefill: PolicySpec, answers: readonly TaskAnswer[]): PolicyScores {
-  const own = answers.filter(
+function scorePolicy(spec: PolicySpec, prefill: PolicySpec, answers: readonly TaskAnswer[]): PolicyScores {
+  const matching = answers.filter(
     (answer) =>
       answer.policy === spec.policy &&
       answer.budget === (spec.budget ?? null) &&
@@ -132,23 +149,24 @@ function scoresOf(spec: PolicySpec, prefill: PolicySpec, answers: readonly TaskA
       answer.prefill.budget === (prefill.budget ?? null),
   );
   const byTask: Record<string, Record<number, number>> = {};
-  for (const task of new Set(own.map((answer) => answer.task))) {
-    byTask[task] = byLength(own.filter((answer) => answer.task === task));
+  for (const task of new Set(matching.map((answer) => answer.task))) {
+    byTask[task] = byLength(matching.filter((answer) => answer.task === task));
   }
   return {
-    ...{ policy: spec.policy, budget: spec.budget ?? null },
+    policy: spec.policy,
+    budget: spec.budget ?? null,
     prefill: { policy: prefill.policy, budget: prefill.budget ?? null },
-    score: mean(own.map(({ score }) => score)),
-    right: own.filter(({ right }) => right).length,
-    prompts: own.length,
-    byLength: byLength(own),
+    score: mean(matching.map(({ score }) => score)),
+    right: matching.filter(({ right }) => right).length,
+    prompts: matching.length,
+    byLength: byLength(matching),
     byTask,
-    keysRead: {
-      mean: mean(own.map(({ keysRead }) => keysRead.mean)),
-      share: mean(own.map(({ keysRead }) => keysRead.share)),
+    keysExact: {
+      mean: mean(matching.map(({ keysExact }) => keysExact.mean)),
+      share: mean(matching.map(({ keysExact }) => keysExact.share)),
     },
-    tailMass: mean(own.map(({ tailMass }) => tailMass)),
-    msPerToken: mean(own.map(({ msPerToken }) => msPerToken)),
+    tailMass: mean(matching.map(({ tailMass }) => tailMass)),
+    msPerToken: mean(matching.map(({ msPerToken }) => msPerToken)),
   };
 }
 
@@ -171,8 +189,8 @@ export function describeTasks({ policies, tasks, lengths }: TasksResult): string
     ...(tasks.length === 1
       ? lengths.map((length) => formatShare(row.byLength[length] ?? 0))
       : tasks.map((task) => formatShare(mean(Object.values(row.byTask[task] ?? {}))))),
-    formatCount(row.keysRead.mean),
-    formatShare(row.keysRead.share),
+    formatCount(row.keysExact.mean),
+    formatShare(row.keysExact.share),
     row.msPerToken.toFixed(1),
   ]);
   const names = ['policy', 'budget', 'prefill', 'all right', 'score', ...columns, 'keys', 'share', 'ms'];

@@ -1,16 +1,16 @@
 /** `keysieve eval` on a text: divergence from dense attention, errors, what is read and how long it takes. */
 import { basename } from 'node:path';
 import { llmError, type Model, readPromptFile } from '@keysieve/llm';
-import { policyPlanes } from 'keysieve';
+import { policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
 import { textHash } from '../file-hash.ts';
-import { checkLaw, divided, openLaw } from '../law-budgets.ts';
+import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { createProgress, formatCount, formatShare, note, type Progress } from '../terminal.ts';
 import { type ModelSettings, modelSettings } from './model-settings.ts';
 import { openSavedResults } from './saved-results.ts';
-import { describeSuggestion, holds, ladderSpecs, type Suggestion, suggest } from './suggest.ts';
+import { describeSuggestion, ladderSpecs, meetsTarget, type Suggestion, suggest } from './suggest.ts';
 import { evaluateText, type PolicyEvaluation, type TextEvaluation } from './text.ts';
 
 /** What `eval --json` prints of a text. */
@@ -23,33 +23,43 @@ export interface TextResult extends TextEvaluation {
 
 /** Evaluates with a loaded model. */
 export async function evaluateTextFile(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TextResult> {
-  const { last, audit: audited, timed, seed, save, offset, cachePrecision } = options;
+  const { evalTokens, auditTokens, timedSteps, seed, save, offset, cachePrecision } = options;
   const path = requireText(options);
   const content = await readPromptFile(path);
   const tokens = takeTokens(model.tokenizer.encode(content), options);
-  const read = (options.prefill ?? ['dense']).map(policySpec);
-  const wish = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
-  const climbs = wish !== undefined && options.budget === undefined;
-  const asked = climbs ? ladderSpecs(tokens.length - last, options.policy) : policySpecs(options);
-  const law = await openLaw(options.law, [...asked, ...read]);
+  const prefillSpecs = (options.prefill ?? ['dense']).map(policySpec);
+  const target = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
+  const climbsLadder = target !== undefined && options.budget === undefined;
+  const specs = climbsLadder ? ladderSpecs(tokens.length - evalTokens, options.policy) : policySpecs(options);
+  const law = await loadLaw(options.law, [...specs, ...prefillSpecs]);
   await checkLaw(law, model, signal);
-  const policies = asked.map((spec) => divided(spec, law));
-  const prefills = read.map((spec) => divided(spec, law));
+  const policies = specs.map((spec) => withLawBudget(spec, law));
+  const prefills = prefillSpecs.map((spec) => withLawBudget(spec, law));
   const text = { name: basename(path), hash: textHash(content), offset };
   const settings = await modelSettings(model, cachePrecision, signal);
-  const compared = { tokens: tokens.length, last, audited };
+  const compared = { tokens: tokens.length, evalTokens, auditTokens };
   const saved = await openSavedResults(save, { ...settings, text: text.hash, offset, ...compared });
-  if (saved.cutOff > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
-  const planes = [...policies, ...prefills].flatMap(policyPlanes);
-  await using session = await model.createSession({ planes, cachePrecision });
+  if (saved.truncatedCharacters > 0) note(`The last line of ${save} was cut off: that result is computed again.`);
+  const encodings = [...policies, ...prefills].flatMap(policyEncodings);
+  await using session = await model.createSession({ encodings, cachePrecision });
   const progress = createProgressBars();
   try {
     const evaluation = await evaluateText({
-      ...{ model, session, tokens, last, audited, timed, seed, policies, prefills, saved, signal },
+      model,
+      session,
+      tokens,
+      evalTokens,
+      auditTokens,
+      timedSteps,
+      seed,
+      policies,
+      prefills,
+      saved,
+      signal,
       onProgress: progress.update,
-      ...(climbs && { goOn: (result) => !holds(result, wish) }),
+      ...(climbsLadder && { shouldContinue: (result) => !meetsTarget(result, target) }),
     });
-    const suggestion = wish && suggest(evaluation, wish);
+    const suggestion = target && suggest(evaluation, target);
     return { model: settings, text, seed, ...evaluation, ...(suggestion && { suggestion }) };
   } finally {
     progress.stop();
@@ -86,30 +96,30 @@ export function requireText({ text }: EvalOptions): string {
 }
 
 /** The tokens that were asked for. Throws `invalid-argument` where the text has fewer. */
-function takeTokens(all: ArrayLike<number>, { text, tokens, last, offset }: EvalOptions): Int32Array {
-  if (last + 1 >= tokens) {
+function takeTokens(allTokens: ArrayLike<number>, { text, tokens, evalTokens, offset }: EvalOptions): Int32Array {
+  if (evalTokens + 1 >= tokens) {
     throw llmError({
       code: 'invalid-argument',
       problem: 'There must be context before the tokens that are compared.',
-      found: `--last ${last} of --tokens ${tokens}`,
+      found: `--eval-tokens ${evalTokens} of --tokens ${tokens}`,
       remedy: 'Compare fewer tokens, or take more of the text.',
     });
   }
-  if (offset + tokens > all.length) {
+  if (offset + tokens > allTokens.length) {
     throw llmError({
       code: 'invalid-argument',
       problem: `${text ?? 'The text'} is too short.`,
-      found: `${all.length} tokens, of which ${offset + tokens} were asked for`,
+      found: `${allTokens.length} tokens, of which ${offset + tokens} were asked for`,
       remedy: 'Lower --tokens or --offset, or give a longer text.',
     });
   }
-  return Int32Array.from(all).subarray(offset, offset + tokens);
+  return Int32Array.from(allTokens).subarray(offset, offset + tokens);
 }
 
 /** The result as a table, and the suggestion in sentences. */
-export function describeText({ tokens, last, dense, policies, suggestion }: TextResult): string {
-  const head =
-    `${formatCount(tokens)} tokens, the last ${formatCount(last)} compared; dense: nll ${dense.nll.toFixed(4)}, ` +
+export function describeText({ tokens, evalTokens, dense, policies, suggestion }: TextResult): string {
+  const heading =
+    `${formatCount(tokens)} tokens, the last ${formatCount(evalTokens)} compared; dense: nll ${dense.nll.toFixed(4)}, ` +
     `${dense.bytesPerKey.toFixed(0)} bytes a key, ${dense.msPerToken.toFixed(1)} ms a token`;
   const rows = policies.map((row) => [
     row.policy,
@@ -119,19 +129,19 @@ export function describeText({ tokens, last, dense, policies, suggestion }: Text
     row.top1.toFixed(3),
     row.deltaNll.toFixed(4),
     formatShare(row.outputError.mean),
-    estimateOf(row),
-    formatCount(row.keysRead),
-    formatCount(row.keysCoded),
+    formatEstimatedError(row),
+    formatCount(row.keysExact),
+    formatCount(row.keysQuantized),
     row.bytesPerKey.toFixed(1),
     row.msPerToken.toFixed(1),
   ]);
   const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'by itself', 'keys', 'by codes'];
   const table = formatTable([...names, 'bytes/key', 'ms'], rows);
-  return [head, table, ...(suggestion ? [describeSuggestion(suggestion, dense.msPerToken)] : [])].join('\n');
+  return [heading, table, ...(suggestion ? [describeSuggestion(suggestion, dense.msPerToken)] : [])].join('\n');
 }
 
 /** The error as the policy itself has it. */
-const estimateOf = ({ estimatedError, certificate }: PolicyEvaluation): string =>
+const formatEstimatedError = ({ estimatedError, certificate }: PolicyEvaluation): string =>
   estimatedError.mean === null
     ? 'unknown'
     : `${certificate === 'certified' ? '<= ' : '~ '}${formatShare(estimatedError.mean)}`;

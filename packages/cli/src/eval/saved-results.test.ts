@@ -37,7 +37,7 @@ describe('saved results', () => {
     const before = await readFile(path, 'utf8');
     await appendFile(path, before.split('\n')[1]?.slice(0, 30) ?? '');
     const again = await openSavedResults(path, RUN);
-    expect(again.cutOff).toBe(30);
+    expect(again.truncatedCharacters).toBe(30);
     expect(again.find(KEY)).toBe(1);
     expect(await readFile(path, 'utf8')).toBe(before);
     await again.keep({ second: true }, 2);

@@ -9,7 +9,7 @@ import { KeysieveError, type PolicySpec } from 'keysieve';
 import { textHash } from '../file-hash.ts';
 
 /** A policy as results are kept under it: plans are long, and told apart by their hash. */
-export const told = ({ plan, ...spec }: PolicySpec) =>
+export const policyKey = ({ plan, ...spec }: PolicySpec) =>
   plan === undefined ? spec : { ...spec, plan: textHash(JSON.stringify(plan)) };
 
 /** What a result depends on beside its key: two runs of which all of this is the same give the same results. */
@@ -21,10 +21,10 @@ export interface SavedResults {
   /** Keeps a result under its key; a later one takes the place of an earlier. */
   keep(key: object, value: unknown): Promise<void>;
   /** Characters of a line that was being written when an earlier run ended; they are gone. */
-  readonly cutOff: number;
+  readonly truncatedCharacters: number;
 }
 
-const HEAD = { format: 'keysieve-eval', version: 1 };
+const HEADER = { format: 'keysieve-eval', version: 1 };
 
 interface Line {
   run: string;
@@ -39,30 +39,30 @@ interface Line {
  */
 export async function openSavedResults(path: string | undefined, settings: RunSettings): Promise<SavedResults> {
   const run = digest(JSON.stringify(settings));
-  const kept = new Map<string, unknown>();
-  const text = path === undefined ? '' : await readOrNothing(path);
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  const lines = whole.split('\n').slice(0, -1);
+  const results = new Map<string, unknown>();
+  const text = path === undefined ? '' : await readOrEmpty(path);
+  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
+  const lines = complete.split('\n').slice(0, -1);
   if (path !== undefined && text !== '') {
-    checkHead(path, lines[0] ?? text);
+    checkHeader(path, lines[0] ?? text);
     for (const [index, line] of lines.entries()) {
       if (index === 0) continue;
-      const { run: of, key, value } = parse(path, index + 1, line);
-      if (of === run) kept.set(key, value);
+      const { run: lineRun, key, value } = parse(path, index + 1, line);
+      if (lineRun === run) results.set(key, value);
     }
-    if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole));
+    if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete));
   }
-  if (path !== undefined && text === '') await writeFile(path, `${JSON.stringify(HEAD)}\n`);
+  if (path !== undefined && text === '') await writeFile(path, `${JSON.stringify(HEADER)}\n`);
   return {
-    find: <T>(key: object) => kept.get(JSON.stringify(key)) as T | undefined,
+    find: <T>(key: object) => results.get(JSON.stringify(key)) as T | undefined,
     async keep(key, value) {
       const name = JSON.stringify(key);
-      kept.set(name, value);
+      results.set(name, value);
       if (path === undefined) return;
       const line: Line = { run, key: name, value, sum: checksum(run, name, value) };
       await appendFile(path, `${JSON.stringify(line)}\n`);
     },
-    cutOff: text.length - whole.length,
+    truncatedCharacters: text.length - complete.length,
   };
 }
 
@@ -70,32 +70,32 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
 
 const checksum = (run: string, key: string, value: unknown): string => digest(`${run} ${key} ${JSON.stringify(value)}`);
 
-async function readOrNothing(path: string): Promise<string> {
+async function readOrEmpty(path: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
 }
 
-function checkHead(path: string, line: string): void {
-  const head = attempt(() => JSON.parse(line) as Partial<typeof HEAD>);
-  if (head?.format !== HEAD.format) throw broken(path, 1, line);
-  if (head.version === HEAD.version) return;
+function checkHeader(path: string, line: string): void {
+  const header = tryOrUndefined(() => JSON.parse(line) as Partial<typeof HEADER>);
+  if (header?.format !== HEADER.format) throw broken(path, 1, line);
+  if (header.version === HEADER.version) return;
   throw new KeysieveError({
     code: 'results-version',
     problem: `${path} was written by another version of keysieve.`,
-    found: `version ${head.version} of the file, not ${HEAD.version}`,
+    found: `version ${header.version} of the file, not ${HEADER.version}`,
     remedy: 'Give another file, or use the version that wrote it.',
   });
 }
 
 function parse(path: string, number: number, text: string): Line {
-  const line = attempt(() => JSON.parse(text) as Line);
+  const line = tryOrUndefined(() => JSON.parse(text) as Line);
   if (line && line.sum === checksum(line.run, line.key, line.value)) return line;
   throw broken(path, number, text);
 }
 
-function attempt<T>(what: () => T): T | undefined {
+function tryOrUndefined<T>(what: () => T): T | undefined {
   try {
     return what() ?? undefined;
   } catch {

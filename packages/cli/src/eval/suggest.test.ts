@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { describeSuggestion, ladderSpecs, type Setting, suggest, type Wish } from './suggest.ts';
+import { describeSuggestion, ladderSpecs, type QualityTarget, type Setting, suggest } from './suggest.ts';
 import type { TextEvaluation } from './text.ts';
 
 const setting = (policy: string, kl: number, high: number, bytesPerKey: number, msPerToken: number): Setting => ({
-  ...{ policy, budget: 'fixed:64', prefill: { policy: 'dense', budget: null }, bytesPerKey, msPerToken },
+  policy,
+  budget: 'fixed:64',
+  prefill: { policy: 'dense', budget: null },
+  bytesPerKey,
+  msPerToken,
   kl: { mean: kl, p95: 3 * kl, interval: [kl / 2, high] },
 });
 
@@ -17,22 +21,22 @@ const SETTINGS = [
   setting('int8', 0.001, 0.002, 20, 40),
   setting('dense', 0, 0, 1, 1),
 ];
-const WISH: Wish = { kl: 0.01, by: 'bytes' };
+const WISH: QualityTarget = { kl: 0.01, by: 'bytes' };
 
 describe('the suggestion', () => {
   it('is the cheapest setting whose whole interval holds, and tells of a cheaper one whose mean does', () => {
     const byBytes = suggest(evaluationOf(SETTINGS), WISH);
     expect(byBytes.setting?.policy).toBe('int8');
-    expect(byBytes.likely?.policy).toBe('sieve');
+    expect(byBytes.probable?.policy).toBe('sieve');
     expect(byBytes.denseIsCheaper).toBe(false);
     const byTime = suggest(evaluationOf(SETTINGS), { ...WISH, by: 'time' });
     expect(byTime.setting?.policy).toBe('quest');
-    expect(byTime.likely).toBeNull();
+    expect(byTime.probable).toBeNull();
   });
 
   it('says that none holds, and where dense attention costs less', () => {
     const none = suggest(evaluationOf(SETTINGS), { ...WISH, kl: 1e-4 });
-    expect(none).toMatchObject({ setting: null, likely: null, denseIsCheaper: false });
+    expect(none).toMatchObject({ setting: null, probable: null, denseIsCheaper: false });
     expect(describeSuggestion(none, 30)).toContain('None of these settings holds a KL of at most 0.0001');
     const slow = suggest(evaluationOf([setting('int8', 0.001, 0.002, 20, 40)]), { ...WISH, by: 'time' });
     expect(slow.denseIsCheaper).toBe(true);

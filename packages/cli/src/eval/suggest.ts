@@ -4,7 +4,7 @@ import { formatNumber } from '../format.ts';
 import type { PolicyEvaluation, TextEvaluation } from './text.ts';
 
 /** What a setting must hold, and what counts as cheap. */
-export interface Wish {
+export interface QualityTarget {
   /** Most KL divergence from dense attention, in nats. */
   kl: number;
   by: 'bytes' | 'time';
@@ -13,14 +13,14 @@ export interface Wish {
 export type Setting = Pick<PolicyEvaluation, 'policy' | 'budget' | 'prefill' | 'kl' | 'bytesPerKey' | 'msPerToken'>;
 
 export interface Suggestion {
-  wish: Wish;
+  target: QualityTarget;
   /** The cheapest setting that holds: the whole interval of its KL is within the limit. Null where none does. */
   setting: Setting | null;
   /**
    * A cheaper one whose mean KL is within the limit while its interval reaches past it: with more tokens it may turn out
    * to hold. Null where there is none.
    */
-  likely: Setting | null;
+  probable: Setting | null;
   /** Whether dense attention costs less than the setting. */
   denseIsCheaper: boolean;
 }
@@ -38,46 +38,52 @@ export const ladderSpecs = (tokens: number, policies: readonly string[] = LADDER
   );
 
 /** Whether a setting holds for certain, as far as the compared tokens tell. */
-export const holds = ({ kl }: Pick<PolicyEvaluation, 'kl'>, { kl: limit }: Wish): boolean => kl.interval[1] <= limit;
+export const meetsTarget = ({ kl }: Pick<PolicyEvaluation, 'kl'>, { kl: limit }: QualityTarget): boolean =>
+  kl.interval[1] <= limit;
 
 /** Chooses among the policies of an evaluation. */
-export function suggest({ dense, policies }: TextEvaluation, wish: Wish): Suggestion {
+export function suggest({ dense, policies }: TextEvaluation, target: QualityTarget): Suggestion {
   const costOf = ({ bytesPerKey, msPerToken }: Pick<Setting, 'bytesPerKey' | 'msPerToken'>) =>
-    wish.by === 'bytes' ? bytesPerKey : msPerToken;
+    target.by === 'bytes' ? bytesPerKey : msPerToken;
   const ordered = policies.filter(({ policy }) => policy !== 'dense').sort((a, b) => costOf(a) - costOf(b));
-  const setting = ordered.find((candidate) => holds(candidate, wish));
-  const likely = ordered.find((candidate) => candidate.kl.mean <= wish.kl);
+  const setting = ordered.find((candidate) => meetsTarget(candidate, target));
+  const probable = ordered.find((candidate) => candidate.kl.mean <= target.kl);
   return {
-    wish,
-    setting: setting === undefined ? null : settingOf(setting),
-    likely: likely === undefined || likely === setting ? null : settingOf(likely),
+    target,
+    setting: setting === undefined ? null : pickSetting(setting),
+    probable: probable === undefined || probable === setting ? null : pickSetting(probable),
     denseIsCheaper: setting !== undefined && costOf(dense) < costOf(setting),
   };
 }
 
-const settingOf = ({ policy, budget, prefill, kl, bytesPerKey, msPerToken }: Setting): Setting => ({
-  ...{ policy, budget, prefill, kl, bytesPerKey, msPerToken },
+const pickSetting = ({ policy, budget, prefill, kl, bytesPerKey, msPerToken }: Setting): Setting => ({
+  policy,
+  budget,
+  prefill,
+  kl,
+  bytesPerKey,
+  msPerToken,
 });
 
 /** A suggestion in sentences. */
 export function describeSuggestion(
-  { wish, setting, likely, denseIsCheaper }: Suggestion,
-  dense: Setting['msPerToken'],
+  { target, setting, probable, denseIsCheaper }: Suggestion,
+  denseMs: Setting['msPerToken'],
 ) {
-  const limit = `a KL of at most ${formatNumber(wish.kl)}`;
-  const by = wish.by === 'bytes' ? 'that reads the fewest bytes' : 'that is fastest';
+  const limit = `a KL of at most ${formatNumber(target.kl)}`;
+  const by = target.by === 'bytes' ? 'that reads the fewest bytes' : 'that is fastest';
   const lines = [
     setting === null
       ? `None of these settings holds ${limit}: read more keys, or stay with dense attention.`
-      : `Of the settings that hold ${limit}, the one ${by}: ${nameOf(setting)}: ${figuresOf(setting)}.`,
+      : `Of the settings that hold ${limit}, the one ${by}: ${nameOf(setting)}: ${describeFigures(setting)}.`,
   ];
-  if (likely !== null) {
+  if (probable !== null) {
     lines.push(
-      `${nameOf(likely)} is cheaper and may hold: ${figuresOf(likely)}. Compare more tokens (--last) to be sure.`,
+      `${nameOf(probable)} is cheaper and may hold: ${describeFigures(probable)}. Compare more tokens (--eval-tokens) to be sure.`,
     );
   }
   if (denseIsCheaper) {
-    const what = wish.by === 'time' ? `is faster: ${dense.toFixed(1)} ms a token` : 'reads fewer bytes';
+    const what = target.by === 'time' ? `is faster: ${denseMs.toFixed(1)} ms a token` : 'reads fewer bytes';
     lines.push(`But at this length dense attention ${what}.`);
   }
   return lines.join('\n');
@@ -91,6 +97,6 @@ const nameOf = ({ policy, budget, prefill }: Setting): string =>
     ...(prefill.policy === 'dense' ? [] : [`--prefill ${prefill.policy}@${prefill.budget}`]),
   ].join(' ');
 
-const figuresOf = ({ kl, bytesPerKey, msPerToken }: Setting): string =>
+const describeFigures = ({ kl, bytesPerKey, msPerToken }: Setting): string =>
   `KL ${formatNumber(kl.mean)} (95 % interval ${formatNumber(kl.interval[0])} to ${formatNumber(kl.interval[1])}), ` +
   `${bytesPerKey.toFixed(1)} bytes a key, ${msPerToken.toFixed(1)} ms a token`;

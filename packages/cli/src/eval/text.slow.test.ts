@@ -1,7 +1,7 @@
 /** The evaluation of a real model, against reference figures of the same GGUF file (../shared/goldens). */
 import { readFile } from 'node:fs/promises';
 import { loadModel } from '@keysieve/llm';
-import { type PolicySpec, policyPlanes } from 'keysieve';
+import { type PolicySpec, policyEncodings } from 'keysieve';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../llm/test/safetensors.ts';
 import { sharedFile } from '../../../llm/test/shared.ts';
@@ -20,18 +20,27 @@ const LAST = 128;
 
 describe.skipIf(!MODEL || !LOGITS || !TEXT)('SmolLM2-135M', () => {
   it('has the nll of the reference by dense attention, and by policies that read all keys', async () => {
-    await using model = await loadModel(MODEL as string, { precision: 'exact', threads: 2 });
+    await using model = await loadModel(MODEL as string, { precision: 'fp32', threads: 2 });
     const goldens = await openSafetensors(LOGITS as string);
     const text = (await readFile(TEXT as string, 'utf8')).slice(BEGIN, BEGIN + 8 * TOKENS);
     const tokens = model.tokenizer.encode(text);
     expect([...tokens.subarray(0, TOKENS)]).toEqual([...goldens.i32('ids').subarray(0, TOKENS)]);
     const whole = ['sieve', 'quest', 'snapkv'].map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
     const policies: PolicySpec[] = [...whole, { policy: 'sieve', budget: 'fixed:256' }];
-    await using session = await model.createSession({ planes: policies.flatMap(policyPlanes) });
+    await using session = await model.createSession({ encodings: policies.flatMap(policyEncodings) });
     const result = await evaluateText({
-      ...{ model, session, tokens: tokens.subarray(0, TOKENS), last: LAST, audited: 4, timed: 1, seed: 1, policies },
-      ...{ prefills: [{ policy: 'dense' }], saved: await openSavedResults(undefined, {}) },
-      ...{ signal: new AbortController().signal, onProgress() {} },
+      model,
+      session,
+      tokens: tokens.subarray(0, TOKENS),
+      evalTokens: LAST,
+      auditTokens: 4,
+      timedSteps: 1,
+      seed: 1,
+      policies,
+      prefills: [{ policy: 'dense' }],
+      saved: await openSavedResults(undefined, {}),
+      signal: new AbortController().signal,
+      onProgress() {},
     });
     // The prediction of a token is made by the one before it.
     const wanted = mean([...goldens.f32('nll').subarray(TOKENS - LAST - 1, TOKENS - 1)]);

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadModel, type Model, type Session } from '@keysieve/llm';
-import { POLICY_NAMES, type PolicySpec, policyPlanes } from 'keysieve';
+import { POLICY_NAMES, type PolicySpec, policyEncodings } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultFiller } from './run-tasks.ts';
 import { openSavedResults, type SavedResults } from './saved-results.ts';
@@ -28,8 +28,8 @@ describe('the evaluation of a text', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-eval-'));
-    model = await loadModel('nano', { precision: 'exact', threads: 2, context: 1024 });
-    session = await model.createSession({ planes: [...SPECS, ...WHOLE].flatMap(policyPlanes) });
+    model = await loadModel('nano', { precision: 'fp32', threads: 2, context: 1024 });
+    session = await model.createSession({ encodings: [...SPECS, ...WHOLE].flatMap(policyEncodings) });
     tokens = model.tokenizer.encode(await defaultFiller()).subarray(0, 600);
   });
   afterAll(async () => {
@@ -40,21 +40,31 @@ describe('the evaluation of a text', () => {
 
   const evaluate = (saved: SavedResults, change: Partial<TextOptions> = {}) =>
     evaluateText({
-      ...{ model, session, tokens, last: 24, audited: 6, timed: 1, seed: 1, policies: SPECS, saved },
-      ...{ prefills: [{ policy: 'dense' }], signal: new AbortController().signal, onProgress() {} },
+      model,
+      session,
+      tokens,
+      evalTokens: 24,
+      auditTokens: 6,
+      timedSteps: 1,
+      seed: 1,
+      policies: SPECS,
+      saved,
+      prefills: [{ policy: 'dense' }],
+      signal: new AbortController().signal,
+      onProgress() {},
       ...change,
     });
   const inMemory = () => openSavedResults(undefined, {});
 
   it('is no divergence, and no error, where a policy reads all keys, whichever it is', async () => {
     const { policies, dense } = await evaluate(await inMemory(), { policies: WHOLE });
-    for (const { policy, kl, top1, nll, outputError, keysRead } of policies) {
+    for (const { policy, kl, top1, nll, outputError, keysExact } of policies) {
       expect(kl.mean, policy).toBeLessThanOrEqual(1e-6);
       expect(kl.p95, policy).toBeLessThanOrEqual(1e-6);
       expect(top1).toBe(1);
       expect(Math.abs(nll - dense.nll)).toBeLessThan(1e-4);
       expect(outputError.p95, policy).toBeLessThan(1e-4);
-      expect(keysRead).toBeGreaterThan(500);
+      expect(keysExact).toBeGreaterThan(500);
     }
   });
 
@@ -63,7 +73,7 @@ describe('the evaluation of a text', () => {
     const [sieve, window, topk] = policies as [(typeof policies)[0], (typeof policies)[0], (typeof policies)[0]];
     expect(window.kl.mean).toBeGreaterThan(topk.kl.mean);
     expect(window.outputError.mean).toBeGreaterThan(sieve.outputError.mean);
-    expect(topk.keysRead).toBe(48);
+    expect(topk.keysExact).toBe(48);
     expect(sieve.bytesPerKey).toBeGreaterThan(0);
     // Float32 keys and values of 64 numbers.
     expect(dense.bytesPerKey).toBeCloseTo(2 * 64 * 4, 0);
@@ -103,7 +113,7 @@ describe('the evaluation of a text', () => {
     const ladder = [32, 64, 128].map((keys) => ({ policy: 'window', budget: `fixed:${keys}` }));
     const { policies } = await evaluate(await inMemory(), {
       policies: [...ladder, SIEVE],
-      goOn: () => false,
+      shouldContinue: () => false,
     });
     expect(policies.map(({ policy, budget }) => `${policy} ${budget}`)).toEqual(['window fixed:32', 'sieve fixed:256']);
   });

@@ -11,20 +11,20 @@ import {
   contextOf,
   measurePolicy,
   type PolicyMeasurement,
-  predictDensely,
+  predictWithFullAttention,
   type Reference,
   type StepFigures,
   specName,
   timeSteps,
 } from './predictions.ts';
 import { readContext } from './reading.ts';
-import { type SavedResults, told } from './saved-results.ts';
+import { policyKey, type SavedResults } from './saved-results.ts';
 
 export interface TextEvaluation {
   /** Tokens of the context, those that are compared among them. */
   tokens: number;
-  last: number;
-  audited: number;
+  evalTokens: number;
+  auditTokens: number;
   dense: {
     /** Mean negative log-likelihood of the last tokens, in nats. */
     nll: number;
@@ -63,41 +63,45 @@ export interface TextOptions extends ComparedText {
   /** What the context is read with, before every policy. */
   prefills: readonly PolicySpec[];
   /** Decoding steps that are timed. */
-  timed: number;
+  timedSteps: number;
   /** Of the resampling that intervals come from. */
   seed: number;
   saved: SavedResults;
   /** Looks at each result as it comes; false leaves out the remaining budgets of that policy. Default: none are. */
-  goOn?(result: Pick<PolicyEvaluation, 'kl'>): boolean;
+  shouldContinue?(result: Pick<PolicyEvaluation, 'kl'>): boolean;
 }
 
 const DENSE: PolicySpec = { policy: 'dense' };
 
 /** Evaluates what is not saved already. */
 export async function evaluateText(options: TextOptions): Promise<TextEvaluation> {
-  const { tokens, last, audited, policies, prefills, seed } = options;
+  const { tokens, evalTokens, auditTokens, policies, prefills, seed } = options;
   const steps = createSteps(options);
   const reference = await steps.reference();
   const measured: Measured[] = [];
   for (const prefill of prefills) {
-    const ended = new Set<string>();
+    const finishedPolicies = new Set<string>();
     for (const spec of policies) {
-      if (ended.has(spec.policy)) continue;
+      if (finishedPolicies.has(spec.policy)) continue;
       const measurement = await steps.measure(spec, prefill);
       measured.push({ spec, prefill, measurement });
-      if (options.goOn?.(summarise(measurement, reference, seed)) === false) ended.add(spec.policy);
+      if (options.shouldContinue?.(summarize(measurement, reference, seed)) === false)
+        finishedPolicies.add(spec.policy);
     }
   }
   const times = await steps.time([DENSE, ...measured.map(({ spec }) => spec)]);
-  const ways: TextEvaluation['prefills'] = [];
-  for (const prefill of prefills) ways.push({ ...named(prefill), ms: await steps.readMs(prefill) });
+  const prefillResults: TextEvaluation['prefills'] = [];
+  for (const prefill of prefills) prefillResults.push({ ...policyAndBudget(prefill), ms: await steps.readMs(prefill) });
   return {
-    ...{ tokens: tokens.length, last, audited: Math.min(audited, last) },
+    tokens: tokens.length,
+    evalTokens,
+    auditTokens: Math.min(auditTokens, evalTokens),
     dense: { nll: mean(reference.nll), ...stepOf(times, DENSE) },
-    prefills: ways,
+    prefills: prefillResults,
     policies: measured.map(({ spec, prefill, measurement }) => ({
-      ...{ ...named(spec), prefill: named(prefill) },
-      ...summarise(measurement, reference, seed),
+      ...policyAndBudget(spec),
+      prefill: policyAndBudget(prefill),
+      ...summarize(measurement, reference, seed),
       // A pass of many tokens counts a key that dense attention reads for several of them once.
       ...(spec.policy === 'dense' ? stepOf(times, spec) : timeOf(times, spec)),
       layers: measurement.layers,
@@ -115,63 +119,63 @@ type DenseFigures = Pick<Reference, 'nll'>;
 
 /** The steps of an evaluation: each gives what is saved, or does its work, and saves what comes of it. */
 function createSteps(options: TextOptions) {
-  const { saved, timed } = options;
+  const { saved, timedSteps } = options;
   let context: string | undefined;
   let reference: Reference | undefined;
 
-  async function kept<T>(key: object, work: () => Promise<T>): Promise<T> {
-    const before = saved.find<T>(key);
-    if (before !== undefined) return before;
+  async function savedOr<T>(key: object, work: () => Promise<T>): Promise<T> {
+    const cached = saved.find<T>(key);
+    if (cached !== undefined) return cached;
     const result = await work();
     await saved.keep(key, result);
     return result;
   }
 
   /** Sees to it that the context is in the cache, read with a policy. */
-  async function read(spec: PolicySpec): Promise<void> {
+  async function ensureContext(spec: PolicySpec): Promise<void> {
     if (context === specName(spec)) return;
-    const { session, tokens, last, policies, signal, onProgress } = options;
+    const { session, tokens, evalTokens, policies, signal, onProgress } = options;
     const what = spec.policy === 'dense' ? 'reading' : `reading with ${specName(spec)}`;
     const onRead = (done: number, total: number) => onProgress(what, done, total);
     const reading = { session, attention: spec, policies, signal, onRead };
-    const milliseconds = await readContext(reading, tokens.subarray(0, contextOf(options)), last);
+    const milliseconds = await readContext(reading, tokens.subarray(0, contextOf(options)), evalTokens);
     context = specName(spec);
-    await saved.keep({ read: told(spec) }, milliseconds);
+    await saved.keep({ read: policyKey(spec) }, milliseconds);
   }
 
   /** The dense predictions with their logits, which are not saved: they are as large as the model's vocabulary. */
   async function predictions(): Promise<Reference> {
     if (reference !== undefined) return reference;
-    await read(DENSE);
-    reference = await predictDensely(options);
+    await ensureContext(DENSE);
+    reference = await predictWithFullAttention(options);
     return reference;
   }
 
   return {
     reference: () =>
-      kept<DenseFigures>({ reference: DENSE }, async () => {
+      savedOr<DenseFigures>({ reference: DENSE }, async () => {
         const { nll } = await predictions();
         return { nll };
       }),
     measure: (spec: PolicySpec, prefill: PolicySpec) =>
-      kept<PolicyMeasurement>({ measured: told(spec), prefill: told(prefill) }, async () => {
+      savedOr<PolicyMeasurement>({ measured: policyKey(spec), prefill: policyKey(prefill) }, async () => {
         const dense = await predictions();
-        await read(prefill);
+        await ensureContext(prefill);
         return measurePolicy(options, spec, dense);
       }),
     time(specs: readonly PolicySpec[]) {
       const distinct = [...new Map(specs.map((spec) => [specName(spec), spec])).values()];
-      return kept<Times>({ timed: distinct.map(told), rounds: timed }, async () => {
-        await read(DENSE);
-        const times = await timeSteps(options, distinct, timed);
+      return savedOr<Times>({ timed: distinct.map(policyKey), rounds: timedSteps }, async () => {
+        await ensureContext(DENSE);
+        const times = await timeSteps(options, distinct, timedSteps);
         return Object.fromEntries(distinct.map((spec, i) => [specName(spec), times[i] as StepFigures]));
       });
     },
     async readMs(spec: PolicySpec) {
-      const before = saved.find<number>({ read: told(spec) });
-      if (before !== undefined) return before;
-      await read(spec);
-      return saved.find<number>({ read: told(spec) }) as number;
+      const cached = saved.find<number>({ read: policyKey(spec) });
+      if (cached !== undefined) return cached;
+      await ensureContext(spec);
+      return saved.find<number>({ read: policyKey(spec) }) as number;
     },
   };
 }
@@ -188,9 +192,9 @@ const stepOf = (times: Times, spec: PolicySpec) => ({
   ...timeOf(times, spec),
 });
 
-const named = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
+const policyAndBudget = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
 
-function summarise(measurement: PolicyMeasurement, dense: DenseFigures, seed: number) {
+function summarize(measurement: PolicyMeasurement, dense: DenseFigures, seed: number) {
   const { nll, kl, agrees, layers: _, ...figures } = measurement;
   return {
     nll: mean(nll),

@@ -4,14 +4,14 @@ import { createRandom, samplePositions, type TallyDesign } from 'keysieve';
 
 /** Shares of mass, and relative errors, for which keys are counted. */
 const SHARES = [0.1, 0.05, 0.01];
-const SHORTEST = 512;
-const FEWEST_KEYS = 4;
+const MIN_LENGTH = 512;
+const MIN_KEYS = 4;
 /** Numbers of keys go up by factors of two to here, then by half of that, as lengths do. */
-const COARSE_TO = 128;
+const MAX_COARSE_KEYS = 128;
 /** Budgets at which the policy is tried. */
 const BUDGETS = [32, 64, 128, 256, 512, 1024, 2048];
 /** Of so many samples one is a trial of the policy, too. */
-const SAMPLES_A_TRIAL = 4;
+const QUERIES_PER_TRIAL = 4;
 
 /** One query that is sampled. */
 export interface SampledQuery {
@@ -39,13 +39,20 @@ export interface DesignOptions {
   texts: number;
 }
 
-export function designOf({ config, tokens, lengths: wanted, samples, seed, texts }: DesignOptions): Design {
-  const lengths = wanted ?? lengthsUpTo(tokens);
-  const fits = lengths.every((length, i) => length <= tokens && length > (lengths[i - 1] ?? FEWEST_KEYS));
-  if (!fits) {
+export function createDesign({
+  config,
+  tokens,
+  lengths: requestedLengths,
+  samples,
+  seed,
+  texts,
+}: DesignOptions): Design {
+  const lengths = requestedLengths ?? lengthsUpTo(tokens);
+  const areValid = lengths.every((length, i) => length <= tokens && length > (lengths[i - 1] ?? MIN_KEYS));
+  if (!areValid) {
     throw llmError({
       code: 'invalid-argument',
-      problem: `Lengths ascend, from more than ${FEWEST_KEYS} up to the tokens that are read.`,
+      problem: `Lengths ascend, from more than ${MIN_KEYS} up to the tokens that are read.`,
       found: `${lengths.join(', ')}, of ${tokens} tokens`,
       remedy: 'Correct --lengths, or raise --tokens.',
     });
@@ -54,20 +61,25 @@ export function designOf({ config, tokens, lengths: wanted, samples, seed, texts
     const random = createRandom(seed + text);
     return lengths.map((length) => samplePositions(length, samples, random));
   });
-  const counts = (positions[0] as number[][]).map((own) => own.length);
+  const counts = (positions[0] as number[][]).map((lengthPositions) => lengthPositions.length);
   const { layers, heads, keyValueHeads } = config;
   return {
     tally: {
-      ...{ layers, heads, keyValueHeads, lengths, shares: SHARES, budgets: BUDGETS },
+      layers,
+      heads,
+      keyValueHeads,
+      lengths,
+      shares: SHARES,
+      budgets: BUDGETS,
       ladder: ladderUpTo(tokens / 2),
-      samples: counts,
-      trials: counts.map((count) => Math.ceil(count / SAMPLES_A_TRIAL)),
+      queryCounts: counts,
+      trialCounts: counts.map((count) => Math.ceil(count / QUERIES_PER_TRIAL)),
     },
     queries: positions.map((byLength) =>
       byLength
-        .flatMap((own, length) =>
-          own.map((position, index): SampledQuery => {
-            const trial = index % SAMPLES_A_TRIAL === 0 ? index / SAMPLES_A_TRIAL : undefined;
+        .flatMap((lengthPositions, length) =>
+          lengthPositions.map((position, index): SampledQuery => {
+            const trial = index % QUERIES_PER_TRIAL === 0 ? index / QUERIES_PER_TRIAL : undefined;
             return { position, length, index, trial };
           }),
         )
@@ -79,15 +91,15 @@ export function designOf({ config, tokens, lengths: wanted, samples, seed, texts
 /** tokens / 2^(i/2), rounded, down to 512, or to a quarter of the tokens; ascending. */
 export function lengthsUpTo(tokens: number): number[] {
   const lengths: number[] = [];
-  const shortest = Math.min(SHORTEST, tokens / 4);
+  const shortest = Math.min(MIN_LENGTH, tokens / 4);
   for (let i = 0; tokens / 2 ** (i / 2) >= shortest * 0.99; i++) lengths.unshift(Math.round(tokens / 2 ** (i / 2)));
   return lengths;
 }
 
 /** Numbers of keys, ascending; at least two. */
-function ladderUpTo(most: number): number[] {
+function ladderUpTo(maxKeys: number): number[] {
   const ladder: number[] = [];
-  for (let keys = FEWEST_KEYS; keys <= Math.max(2 * FEWEST_KEYS, most); keys *= keys < COARSE_TO ? 2 : Math.SQRT2) {
+  for (let keys = MIN_KEYS; keys <= Math.max(2 * MIN_KEYS, maxKeys); keys *= keys < MAX_COARSE_KEYS ? 2 : Math.SQRT2) {
     ladder.push(Math.round(keys));
   }
   return ladder;

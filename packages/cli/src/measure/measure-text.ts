@@ -1,6 +1,6 @@
 /** Reads one text and samples its queries on the way: every layer is measured right after it has attended. */
 import type { AttentionEvent, Session } from '@keysieve/llm';
-import { type LawTally, type Plane, type PolicySpec, policyPlanes } from 'keysieve';
+import { type Encoding, type LawTally, type PolicySpec, policyEncodings } from 'keysieve';
 import type { SampledQuery } from './design.ts';
 
 /** Tokens of a pass. */
@@ -22,31 +22,31 @@ export interface MeasureTextOptions {
   /** Name of the policy that is tried. */
   policy: string;
   /** Where an earlier run came to. */
-  from: TextProgress;
+  resumeFrom: TextProgress;
   signal: AbortSignal;
   /** After each chunk. */
   onProgress(progress: TextProgress): Promise<void>;
 }
 
 /** Planes that the cache of the session must have: those of the policy, and page means. */
-export const planesToMeasure = (policy: string): Plane[] =>
-  [policy, 'topk-means'].flatMap((each) => policyPlanes({ policy: each }));
+export const planesToMeasure = (policy: string): Encoding[] =>
+  [policy, 'topk-means'].flatMap((each) => policyEncodings({ policy: each }));
 
 /** Measures the text from where an earlier run came to; what that run had read is read again, without sampling it. */
 export async function measureText(options: MeasureTextOptions): Promise<TextProgress> {
-  const { session, tokens, from, signal, onProgress } = options;
+  const { session, tokens, resumeFrom, signal, onProgress } = options;
   session.truncate(0);
-  const reading = { chunkTokens: CHUNK_TOKENS, sharing: true, logits: false, signal };
-  for await (const _ of session.evaluate(tokens.subarray(0, from.done), reading));
-  const progress = { ...from };
+  const reading = { chunkTokens: CHUNK_TOKENS, shareSamples: true, logits: false, signal };
+  for await (const _ of session.evaluate(tokens.subarray(0, resumeFrom.done), reading));
+  const progress = { ...resumeFrom };
   let sampling = 0;
   const onAttention = (event: AttentionEvent) => {
     const started = performance.now();
-    sampleLayer(options, event);
+    measureLayer(options, event);
     sampling += performance.now() - started;
   };
   let started = performance.now();
-  for await (const _ of session.evaluate(tokens.subarray(from.done), { ...reading, onAttention })) {
+  for await (const _ of session.evaluate(tokens.subarray(resumeFrom.done), { ...reading, onAttention })) {
     progress.prefillMs += performance.now() - started - sampling;
     progress.measureMs += sampling;
     progress.done = session.tokens.length;
@@ -57,40 +57,40 @@ export async function measureText(options: MeasureTextOptions): Promise<TextProg
   return progress;
 }
 
-function sampleLayer({ queries, tally, policy }: MeasureTextOptions, event: AttentionEvent): void {
+function measureLayer({ queries, tally, policy }: MeasureTextOptions, event: AttentionEvent): void {
   const { layer, position, attention } = event;
   const { headDim, keyValueHeads } = attention.cache.shape;
   const width = attention.heads * headDim;
   const count = event.queries.length / width;
-  const due = queries.filter((query) => query.position >= position && query.position < position + count);
-  if (due.length === 0) return;
-  const [asked, exact] = [event.queries, event.outputs].map((rows) => {
-    const gathered = new Float32Array(due.length * width);
-    for (const [i, query] of due.entries()) {
+  const dueQueries = queries.filter((query) => query.position >= position && query.position < position + count);
+  if (dueQueries.length === 0) return;
+  const [queryRows, exact] = [event.queries, event.outputs].map((rows) => {
+    const gathered = new Float32Array(dueQueries.length * width);
+    for (const [i, query] of dueQueries.entries()) {
       const at = (query.position - position) * width;
       gathered.set(rows.subarray(at, at + width), i * width);
     }
     return gathered;
   }) as [Float32Array, Float32Array];
-  const positions = due.map((query) => query.position);
-  const samples = attention.sample({ layer, positions, queries: asked, outputs: exact, plan: tally.design });
-  for (const [i, { position, length, index, trial }] of due.entries()) {
+  const positions = dueQueries.map((query) => query.position);
+  const measurements = attention.measure({ layer, positions, queries: queryRows, outputs: exact, plan: tally.design });
+  for (const [i, { position, length, index, trial }] of dueQueries.entries()) {
     const n = position + 1;
     for (let head = 0; head < attention.heads; head++) {
-      const sample = samples[i * attention.heads + head];
-      if (sample !== undefined) tally.add(length, index, layer, head, n, sample);
+      const measurement = measurements[i * attention.heads + head];
+      if (measurement !== undefined) tally.add(length, index, layer, head, n, measurement);
     }
     if (trial === undefined) continue;
     const row = (rows: Float32Array) => rows.subarray(i * width, (i + 1) * width);
     for (const [budget, keys] of tally.design.budgets.entries()) {
       if (2 * keys > n) break;
       const spec: PolicySpec = { policy, budget: `fixed:${keys}` };
-      const { outputs, report } = attention.attend({ layer, position, queries: row(asked), policy: spec });
+      const { outputs, report } = attention.attend({ layer, position, queries: row(queryRows), policy: spec });
       const squares = squaredErrors(outputs, row(exact), headDim);
       const group = squares.length / keyValueHeads;
       for (let keyValueHead = 0; keyValueHead < keyValueHeads; keyValueHead++) {
-        const own = squares.slice(keyValueHead * group, (keyValueHead + 1) * group);
-        const squaredError = own.reduce((sum, x) => sum + x, 0) / group;
+        const groupSquares = squares.slice(keyValueHead * group, (keyValueHead + 1) * group);
+        const squaredError = groupSquares.reduce((sum, x) => sum + x, 0) / group;
         const bytes = report.bytesRead / keyValueHeads;
         tally.addTrial({ length, index: trial, layer, keyValueHead, n, budget, squaredError, bytes });
       }

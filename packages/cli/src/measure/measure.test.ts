@@ -5,7 +5,7 @@ import { loadModel, type Model } from '@keysieve/llm';
 import { LawTally } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultFiller } from '../eval/run-tasks.ts';
-import { type Design, designOf, lengthsUpTo } from './design.ts';
+import { createDesign, type Design, lengthsUpTo } from './design.ts';
 import { measureText, planesToMeasure, type TextProgress } from './measure-text.ts';
 import { openRun } from './saved-run.ts';
 
@@ -22,9 +22,9 @@ describe('a measurement', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-measure-'));
-    model = await loadModel('nano', { precision: 'exact', threads: 2 });
+    model = await loadModel('nano', { precision: 'fp32', threads: 2 });
     const { config } = model;
-    design = designOf({ config, tokens: TOKENS, lengths: undefined, samples: 6, seed: 1, texts: 1 });
+    design = createDesign({ config, tokens: TOKENS, lengths: undefined, samples: 6, seed: 1, texts: 1 });
     tokens = Int32Array.from(model.tokenizer.encode(await defaultFiller())).subarray(0, TOKENS);
   });
   afterAll(async () => {
@@ -33,13 +33,19 @@ describe('a measurement', () => {
   });
 
   /** Measures into a tally from where it is; `stopAt` interrupts it once so many tokens are done. */
-  async function measureInto(tally: LawTally, from: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
-    await using session = await model.createSession({ planes: planesToMeasure('sieve'), guard: false });
+  async function measureInto(tally: LawTally, resumeFrom: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
+    await using session = await model.createSession({ encodings: planesToMeasure('sieve'), denseFallback: false });
     const stop = new AbortController();
     return await measureText({
-      ...{ session, tokens, queries: design.queries[0] ?? [], tally, policy: 'sieve', from, signal: stop.signal },
+      session,
+      tokens,
+      queries: design.queries[0] ?? [],
+      tally,
+      policy: 'sieve',
+      resumeFrom,
+      signal: stop.signal,
       async onProgress(progress) {
-        Object.assign(from, progress);
+        Object.assign(resumeFrom, progress);
         await save();
         if (progress.done >= stopAt) stop.abort();
       },
@@ -65,7 +71,7 @@ describe('a measurement', () => {
           expect(many[i]).toBeGreaterThanOrEqual(few[i] as number);
           expect(many[i]).toBeLessThanOrEqual(tally.n[from + i] as number);
         }
-        const shares = tally.fact(row, length, 'sinkMass') + tally.fact(row, length, 'localMass');
+        const shares = tally.scalar(row, length, 'sinkMass') + tally.scalar(row, length, 'localMass');
         expect(shares).toBeLessThanOrEqual(1 + 1e-5);
       }
     }
@@ -113,17 +119,17 @@ describe('a measurement', () => {
     const saved = await readFile(path, 'utf8');
     await broken(saved.slice(0, -9));
     await broken('{"some": "other file"}');
-    await broken(saved.replace(/"facts":"[^"]{8}/, '"facts":"'));
+    await broken(saved.replace(/"scalars":"[^"]{8}/, '"scalars":"'));
     await broken(saved.replace('"done":512', '"done":"all"'));
   });
 });
 
 describe('designOf', () => {
-  const config = { layers: 2, heads: 4, keyValueHeads: 2 } as Parameters<typeof designOf>[0]['config'];
+  const config = { layers: 2, heads: 4, keyValueHeads: 2 } as Parameters<typeof createDesign>[0]['config'];
   const base = { config, tokens: 8192, lengths: undefined, samples: 32, seed: 1, texts: 1 };
 
   it('takes half powers of two of the tokens down to 512, and queries of the last tenth before each', () => {
-    const { tally, queries } = designOf(base);
+    const { tally, queries } = createDesign(base);
     expect(tally.lengths).toEqual([512, 724, 1024, 1448, 2048, 2896, 4096, 5793, 8192]);
     expect(queries[0]).toHaveLength(9 * 32);
     for (const { position, length } of queries[0] ?? []) {
@@ -133,21 +139,21 @@ describe('designOf', () => {
     }
     const places = new Set(queries[0]?.map(({ position }) => position));
     expect(places.size).toBe(9 * 32);
-    expect(tally.trials).toEqual(tally.lengths.map(() => 8));
+    expect(tally.trialCounts).toEqual(tally.lengths.map(() => 8));
     expect(lengthsUpTo(1000)[0]).toBeGreaterThanOrEqual(250);
   });
 
   it('is the same for a seed, another for another, and of a text whatever comes after it', () => {
-    const [first] = designOf(base).queries;
-    expect(designOf(base).queries[0]).toEqual(first);
-    expect(designOf({ ...base, seed: 9 }).queries[0]).not.toEqual(first);
-    const two = designOf({ ...base, texts: 2 }).queries;
+    const [first] = createDesign(base).queries;
+    expect(createDesign(base).queries[0]).toEqual(first);
+    expect(createDesign({ ...base, seed: 9 }).queries[0]).not.toEqual(first);
+    const two = createDesign({ ...base, texts: 2 }).queries;
     expect(two[0]).toEqual(first);
     expect(two[1]).not.toEqual(first);
   });
 
   it.for([[[9000]], [[512, 512]], [[2]]])('refuses lengths %j', ([lengths]) => {
     const code = expect.objectContaining({ code: 'invalid-argument' });
-    expect(() => designOf({ ...base, lengths: lengths as number[] })).toThrow(code);
+    expect(() => createDesign({ ...base, lengths: lengths as number[] })).toThrow(code);
   });
 });

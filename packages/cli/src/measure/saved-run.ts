@@ -48,15 +48,16 @@ export async function openRun(
   const key = { run, design };
   const measured = textHashes.map(
     (hash): MeasuredText => ({
-      ...{ hash, tally: new LawTally(design) },
+      hash,
+      tally: new LawTally(design),
       progress: { done: 0, prefillMs: 0, measureMs: 0 },
     }),
   );
   const saved = path === undefined ? undefined : await readSaved(path);
   if (path !== undefined && saved !== undefined && JSON.stringify(saved.key) === JSON.stringify(key)) {
     for (const [i, text] of measured.entries()) {
-      const own = saved.texts[i];
-      if (own?.hash === text.hash) fill(text, own, path);
+      const savedText = saved.texts[i];
+      if (savedText?.hash === text.hash) fill(text, savedText, path);
     }
   }
   return {
@@ -64,8 +65,10 @@ export async function openRun(
     async save() {
       if (path === undefined) return;
       const content: Saved = {
-        ...{ format: FORMAT, version: VERSION, key },
-        texts: measured.map(({ hash, tally, progress }) => ({ hash, progress, arrays: encoded(tally) })),
+        format: FORMAT,
+        version: VERSION,
+        key,
+        texts: measured.map(({ hash, tally, progress }) => ({ hash, progress, arrays: encodeTally(tally) })),
       };
       // Written beside it and renamed: an interruption leaves one whole file.
       await writeFile(`${path}.new`, JSON.stringify(content));
@@ -90,10 +93,10 @@ async function readSaved(path: string): Promise<Saved | undefined> {
   } catch {
     // Said below.
   }
-  throw broken(path, text.slice(0, 60));
+  throw invalidFile(path, text.slice(0, 60));
 }
 
-const encoded = (tally: LawTally): Record<string, string> =>
+const encodeTally = (tally: LawTally): Record<string, string> =>
   Object.fromEntries(
     Object.entries(tally.arrays()).map(([name, { buffer, byteOffset, byteLength }]) => [
       name,
@@ -105,15 +108,15 @@ const encoded = (tally: LawTally): Record<string, string> =>
 function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number], path: string): void {
   for (const [name, array] of Object.entries(tally.arrays())) {
     const bytes = Buffer.from(saved.arrays?.[name] ?? '', 'base64');
-    if (bytes.length !== array.byteLength) throw broken(path, `${bytes.length} bytes of ${name}`);
+    if (bytes.length !== array.byteLength) throw invalidFile(path, `${bytes.length} bytes of ${name}`);
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes);
   }
   const numbers = [saved.progress?.done, saved.progress?.prefillMs, saved.progress?.measureMs];
-  if (!numbers.every(Number.isFinite)) throw broken(path, `progress ${JSON.stringify(saved.progress)}`);
+  if (!numbers.every(Number.isFinite)) throw invalidFile(path, `progress ${JSON.stringify(saved.progress)}`);
   Object.assign(progress, saved.progress);
 }
 
-function broken(path: string, found: string): KeysieveError {
+function invalidFile(path: string, found: string): KeysieveError {
   return new KeysieveError({
     code: 'invalid-file',
     problem: `${path} is not the measurement that keysieve measure saves, or it was damaged.`,

@@ -59,18 +59,21 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
   const names = [...new Set(curves.filter(({ style }) => style !== 'thin').map(({ name }) => name))];
   const drawn = curves.map(({ panel, name, points, color }, curve): Drawn[] =>
     points.map((point) => ({
-      ...{ ...point, ...place(panel), curve, name },
+      ...point,
+      ...place(panel),
+      curve,
+      name,
       stroke: COLORS[(color ?? Math.max(0, names.indexOf(name))) % COLORS.length] as string,
     })),
   );
-  const withStyle = (wanted: Curve['style']) =>
-    drawn.filter((_, i) => (curves[i]?.style ?? 'measured') === wanted).flat();
+  const withStyle = (style: Curve['style']) =>
+    drawn.filter((_, i) => (curves[i]?.style ?? 'measured') === style).flat();
   const facets = { fx: 'fx', fy: 'fy' } as const;
   const measured = withStyle('measured');
   const bars = measured.filter(({ error }) => error !== undefined);
-  const all = drawn.flat();
-  const [from, to] = [Math.min(...all.map(({ x }) => x)), Math.max(...all.map(({ x }) => x))];
-  const yAxis = yLinear ? {} : { ticks: decadeTicks(all.map(({ y }) => y)) };
+  const allPoints = drawn.flat();
+  const [from, to] = [Math.min(...allPoints.map(({ x }) => x)), Math.max(...allPoints.map(({ x }) => x))];
+  const yAxis = yLinear ? {} : { ticks: decadeTicks(allPoints.map(({ y }) => y)) };
   return renderSvg({
     width: PANEL.left + columns * PANEL.width + PANEL.right,
     height: PANEL.top + rows * PANEL.height,
@@ -88,16 +91,28 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
       Plot.axisX({ ticks: octaveTicks(from, to), text: formatLength, facetAnchor: null }),
       ...(rule === undefined ? [] : [Plot.ruleY([rule], { stroke: '#888', strokeDasharray: '2,3' })]),
       Plot.line(withStyle('thin'), {
-        ...{ x: 'x', y: 'y', z: 'curve', stroke: 'stroke', ...facets },
-        ...{ strokeWidth: 1, strokeOpacity: 0.55 },
+        x: 'x',
+        y: 'y',
+        z: 'curve',
+        stroke: 'stroke',
+        ...facets,
+        strokeWidth: 1,
+        strokeOpacity: 0.55,
       }),
       Plot.line(withStyle('theory'), {
-        ...{ x: 'x', y: 'y', z: 'curve', stroke: 'stroke', ...facets },
-        ...{ strokeWidth: 1.5, strokeDasharray: '5,4' },
+        x: 'x',
+        y: 'y',
+        z: 'curve',
+        stroke: 'stroke',
+        ...facets,
+        strokeWidth: 1.5,
+        strokeDasharray: '5,4',
       }),
       Plot.line(measured, { x: 'x', y: 'y', z: 'curve', stroke: 'stroke', strokeWidth: 2, ...facets }),
       Plot.ruleX(bars, {
-        ...{ x: 'x', stroke: 'stroke', ...facets },
+        x: 'x',
+        stroke: 'stroke',
+        ...facets,
         y1: ({ y: value, error = 0 }: Drawn) => value - error,
         y2: ({ y: value, error = 0 }: Drawn) => value + error,
       }),
@@ -108,21 +123,45 @@ export function plotCurves({ x, y, yLinear = false, rule, curves }: CurvesFigure
           yLinear,
         ),
         {
-          ...{ x: 'x', y: 'at', text: 'name', fill: 'stroke', ...facets },
-          ...{ dx: 7, textAnchor: 'start', fontSize: 11, stroke: '#fff', strokeWidth: 3 },
+          x: 'x',
+          y: 'at',
+          text: 'name',
+          fill: 'stroke',
+          ...facets,
+          dx: 7,
+          textAnchor: 'start',
+          fontSize: 11,
+          stroke: '#fff',
+          strokeWidth: 3,
         },
       ),
       Plot.text(panels, {
-        ...{ fx: (panel: string) => place(panel).fx, fy: (panel: string) => place(panel).fy },
-        ...{ frameAnchor: 'top-left', text: (panel: string) => panel, dy: -24, fontWeight: 600, fontSize: 13 },
+        fx: (panel: string) => place(panel).fx,
+        fy: (panel: string) => place(panel).fy,
+        frameAnchor: 'top-left',
+        text: (panel: string) => panel,
+        dy: -24,
+        fontWeight: 600,
+        fontSize: 13,
       }),
       Plot.text(first, {
-        ...{ fx: (panel: string) => place(panel).fx, fy: (panel: string) => place(panel).fy },
-        ...{ frameAnchor: 'top-left', text: () => `↑ ${y}`, dx: -46, dy: -9, fill: '#555', fontSize: 11 },
+        fx: (panel: string) => place(panel).fx,
+        fy: (panel: string) => place(panel).fy,
+        frameAnchor: 'top-left',
+        text: () => `↑ ${y}`,
+        dx: -46,
+        dy: -9,
+        fill: '#555',
+        fontSize: 11,
       }),
       Plot.text(panels, {
-        ...{ fx: (panel: string) => place(panel).fx, fy: (panel: string) => place(panel).fy },
-        ...{ frameAnchor: 'bottom-right', text: () => `${x} →`, dy: 36, fill: '#555', fontSize: 11 },
+        fx: (panel: string) => place(panel).fx,
+        fy: (panel: string) => place(panel).fy,
+        frameAnchor: 'bottom-right',
+        text: () => `${x} →`,
+        dy: 36,
+        fill: '#555',
+        fontSize: 11,
       }),
     ],
   });
@@ -133,16 +172,16 @@ const decimal = (value: number): string => value.toLocaleString('en-US', { maxim
 /** Where the names of the curves stand: at their last points, moved apart where they would overlap. */
 function endLabels(curves: readonly Drawn[][], yLinear: boolean): (Drawn & { at: number })[] {
   const scale = (value: number) => (yLinear ? value : Math.log(value));
-  const back = (value: number) => (yLinear ? value : Math.exp(value));
-  const all = curves.flat().map(({ y }) => scale(y));
-  const least = ((Math.max(...all) - Math.min(...all)) * 15) / (PANEL.height - 60);
+  const unscale = (value: number) => (yLinear ? value : Math.exp(value));
+  const scaledValues = curves.flat().map(({ y }) => scale(y));
+  const minGap = ((Math.max(...scaledValues) - Math.min(...scaledValues)) * 15) / (PANEL.height - 60);
   const ends = curves.flatMap((points) => points.slice(-1)).map((end) => ({ ...end, at: scale(end.y) }));
   for (const panel of new Set(ends.map(({ fx, fy }) => `${fx} ${fy}`))) {
-    const here = ends.filter(({ fx, fy }) => `${fx} ${fy}` === panel).sort((a, b) => a.at - b.at);
-    for (let i = 1; i < here.length; i++) {
-      const [below, end] = [here[i - 1] as { at: number }, here[i] as { at: number }];
-      end.at = Math.max(end.at, below.at + least);
+    const panelEnds = ends.filter(({ fx, fy }) => `${fx} ${fy}` === panel).sort((a, b) => a.at - b.at);
+    for (let i = 1; i < panelEnds.length; i++) {
+      const [below, end] = [panelEnds[i - 1] as { at: number }, panelEnds[i] as { at: number }];
+      end.at = Math.max(end.at, below.at + minGap);
     }
   }
-  return ends.map((end) => ({ ...end, at: back(end.at) }));
+  return ends.map((end) => ({ ...end, at: unscale(end.at) }));
 }

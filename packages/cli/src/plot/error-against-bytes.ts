@@ -1,6 +1,6 @@
 /** The picture of `bench attention`: what each policy reads and how far it is off, one line a policy. */
 import * as Plot from '@observablehq/plot';
-import type { PolicyResult, QuantisedResult } from '../bench/attention.ts';
+import type { PolicyResult, QuantizedResult } from '../bench/attention.ts';
 import { renderSvg } from './svg.ts';
 
 interface Point {
@@ -13,7 +13,7 @@ interface Point {
 /** The plot as SVG text. */
 export function plotErrorAgainstBytes(
   results: readonly PolicyResult[],
-  caches: readonly QuantisedResult[],
+  caches: readonly QuantizedResult[],
   what: string,
 ): string {
   const points = results
@@ -24,7 +24,11 @@ export function plotErrorAgainstBytes(
     });
   const names = [...new Set(points.map(({ name }) => name))];
   const first = names.map((name) => points.find((point) => point.name === name) as Point);
-  const whole = caches.map(({ name, bytesPerKey, outputError }) => ({ name, bytes: bytesPerKey, error: outputError }));
+  const cachePoints = caches.map(({ name, bytesPerKey, outputError }) => ({
+    name,
+    bytes: bytesPerKey,
+    error: outputError,
+  }));
   return renderSvg({
     width: 860,
     height: 540,
@@ -49,11 +53,17 @@ export function plotErrorAgainstBytes(
         textAnchor: 'start',
       }),
       Plot.text(first, {
-        ...{ x: 'bytes', y: 'error', text: 'name', fill: 'name' },
-        ...{ dy: -24, fontWeight: 600, stroke: '#fff', strokeWidth: 4 },
+        x: 'bytes',
+        y: 'error',
+        text: 'name',
+        fill: 'name',
+        dy: -24,
+        fontWeight: 600,
+        stroke: '#fff',
+        strokeWidth: 4,
       }),
-      Plot.dot(whole, { x: 'bytes', y: 'error', symbol: 'square', fill: '#222', r: 4 }),
-      Plot.text(whole, {
+      Plot.dot(cachePoints, { x: 'bytes', y: 'error', symbol: 'square', fill: '#222', r: 4 }),
+      Plot.text(cachePoints, {
         x: 'bytes',
         y: 'error',
         text: 'name',

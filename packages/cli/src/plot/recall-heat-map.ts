@@ -11,9 +11,9 @@ interface Cell {
 }
 
 /** The heat map as SVG text. */
-export function plotRecall(all: readonly TaskAnswer[]): string {
-  const answers = all.filter(({ depth }) => depth !== null);
-  const cells = new Map<string, { cell: Cell; scores: number; all: number }>();
+export function plotRecall(allAnswers: readonly TaskAnswer[]): string {
+  const answers = allAnswers.filter(({ depth }) => depth !== null);
+  const cells = new Map<string, { cell: Cell; scores: number; count: number }>();
   for (const { policy, budget, length, depth: place, score } of answers) {
     const depth = place as number;
     const panel = budget === null ? policy : `${policy} ${budget}`;
@@ -21,11 +21,11 @@ export function plotRecall(all: readonly TaskAnswer[]): string {
     const cell = cells.get(key) ?? {
       cell: { panel, length: length.toLocaleString('en-US'), depth, share: 0 },
       scores: 0,
-      all: 0,
+      count: 0,
     };
     cell.scores += score;
-    cell.all += 1;
-    cell.cell.share = cell.scores / cell.all;
+    cell.count += 1;
+    cell.cell.share = cell.scores / cell.count;
     cells.set(key, cell);
   }
   const data = [...cells.values()].map(({ cell }) => cell);
@@ -52,7 +52,10 @@ export function plotRecall(all: readonly TaskAnswer[]): string {
     marks: [
       Plot.cell(data, { fx: 'panel', x: 'length', y: 'depth', fill: 'share', inset: 0.5 }),
       Plot.text(data, {
-        ...{ fx: 'panel', x: 'length', y: 'depth', fontSize: 11 },
+        fx: 'panel',
+        x: 'length',
+        y: 'depth',
+        fontSize: 11,
         text: ({ share }: Cell) => `${Math.round(share * 100)} %`,
         fill: ({ share }: Cell) => (share > 0.55 ? '#fff' : '#333'),
       }),

@@ -1,9 +1,9 @@
 /** Ticks of logarithmic axes. */
 
 /** Powers of two from the first to the last number, at most `most` of them: every second one, or third, is left out. */
-export function octaveTicks(from: number, to: number, most = 6): number[] {
+export function octaveTicks(from: number, to: number, maxTicks = 6): number[] {
   const [first, last] = [Math.ceil(Math.log2(from) - 0.1), Math.floor(Math.log2(to) + 0.1)];
-  const step = Math.max(1, Math.ceil((last - first + 1) / most));
+  const step = Math.max(1, Math.ceil((last - first + 1) / maxTicks));
   // From the end, whose number is the one that is looked for.
   const count = Math.floor((last - first) / step) + 1;
   return Array.from({ length: count }, (_, i) => 2 ** (last - (count - 1 - i) * step));

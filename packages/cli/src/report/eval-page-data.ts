@@ -2,11 +2,11 @@
 import type { LayerFigures } from '../eval/audit.ts';
 import type { PolicyScores, TasksResult } from '../eval/run-tasks.ts';
 import type { TextResult } from '../eval/run-text.ts';
-import type { Wish } from '../eval/suggest.ts';
+import type { QualityTarget } from '../eval/suggest.ts';
 import type { PolicyEvaluation } from '../eval/text.ts';
-import { rounded } from './rounded.ts';
+import { roundNumbers } from './rounded.ts';
 
-export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysRead' | 'certificate'>;
+export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysExact' | 'certificate'>;
 
 export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
   layers: PageLayer[];
@@ -16,7 +16,7 @@ export interface EvalPageData {
   model: TextResult['model'];
   text: (Omit<TextResult, 'policies' | 'suggestion' | 'model'> & { policies: PagePolicy[] }) | null;
   tasks: (Omit<TasksResult, 'policies' | 'answers' | 'model'> & { policies: PolicyScores[]; prompts: number }) | null;
-  wish: Wish;
+  target: QualityTarget;
 }
 
 /** The results of a run: of a text, of tasks, or both. */
@@ -26,7 +26,7 @@ export interface EvalResults {
 }
 
 /** What a setting should hold where nothing was asked for. */
-const WISH: Wish = { kl: 0.01, by: 'bytes' };
+const DEFAULT_TARGET: QualityTarget = { kl: 0.01, by: 'bytes' };
 
 /** So many that the page chooses the setting that the command suggests. */
 const DIGITS = 6;
@@ -38,20 +38,26 @@ export function evalPageData({ text, tasks }: EvalResults): EvalPageData {
     model,
     text: text === undefined ? null : textData(text),
     tasks: tasks === undefined ? null : tasksData(tasks),
-    wish: text?.suggestion?.wish ?? WISH,
+    target: text?.suggestion?.target ?? DEFAULT_TARGET,
   };
-  return rounded(data, DIGITS);
+  return roundNumbers(data, DIGITS);
 }
 
 function textData({ suggestion: _, model: _model, policies, ...text }: TextResult): EvalPageData['text'] {
   return { ...text, policies: policies.map((policy) => ({ ...policy, layers: policy.layers.map(pageLayer) })) };
 }
 
-const pageLayer = ({ outputError, estimatedError, tailMass, keysRead, certificate }: LayerFigures): PageLayer => ({
-  ...{ outputError, estimatedError, tailMass, keysRead, certificate },
+const pageLayer = ({ outputError, estimatedError, tailMass, keysExact, certificate }: LayerFigures): PageLayer => ({
+  outputError,
+  estimatedError,
+  tailMass,
+  keysExact,
+  certificate,
 });
 
 function tasksData({ answers, model: _, ...tasks }: TasksResult): EvalPageData['tasks'] {
-  const prompts = new Set(answers.map(({ task, length, depth, sample }) => `${task} ${length} ${depth} ${sample}`));
+  const prompts = new Set(
+    answers.map(({ task, length, depth, repetition }) => `${task} ${length} ${depth} ${repetition}`),
+  );
   return { ...tasks, prompts: prompts.size };
 }

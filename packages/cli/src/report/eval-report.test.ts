@@ -23,10 +23,10 @@ describe('the report of an evaluation', () => {
 
   it('takes a text, tasks, or both', () => {
     const { text, tasks } = evalFixture();
-    expect(evalPageData({ text })).toMatchObject({ tasks: null, wish: { kl: 0.01, by: 'bytes' } });
+    expect(evalPageData({ text })).toMatchObject({ tasks: null, target: { kl: 0.01, by: 'bytes' } });
     expect(evalPageData({ tasks })).toMatchObject({ text: null, model: { model: 'invented' } });
     const suggestion = suggest(text, { kl: 0.03, by: 'time' });
-    expect(evalPageData({ text: { ...text, suggestion }, tasks }).wish).toEqual({ kl: 0.03, by: 'time' });
+    expect(evalPageData({ text: { ...text, suggestion }, tasks }).target).toEqual({ kl: 0.03, by: 'time' });
   });
 });
 

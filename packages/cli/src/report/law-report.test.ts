@@ -29,8 +29,8 @@ describe('the report of a law', () => {
     expect(head?.laws).toHaveLength(9);
     const [original] = law.heads;
     expect((head?.laws[0]?.keys.at(-1)?.mean ?? 0) / (original?.laws[0]?.keys.at(-1)?.mean ?? 1)).toBeCloseTo(1, 2);
-    expect(head?.dropped).toHaveLength(lengths.length);
-    expect(head?.dropped[0]?.at(-1)).toBeNull();
+    expect(head?.errorWithoutTail).toHaveLength(lengths.length);
+    expect(head?.errorWithoutTail[0]?.at(-1)).toBeNull();
   });
 });
 

@@ -1,12 +1,12 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { escapeHtml, packed } from './page.ts';
+import { escapeHtml, packData } from './page.ts';
 
 describe('the page of a report', () => {
   it('carries data that cannot end its script element', () => {
     const data = { text: '</script><script>alert(1)</script><!--', n: [1, 2.5] };
-    expect(packed(data)).not.toContain('<');
-    expect(JSON.parse(inflateSync(Buffer.from(packed(data), 'base64')).toString())).toEqual(data);
+    expect(packData(data)).not.toContain('<');
+    expect(JSON.parse(inflateSync(Buffer.from(packData(data), 'base64')).toString())).toEqual(data);
   });
 
   it('escapes texts', () => {

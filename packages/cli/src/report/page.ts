@@ -33,7 +33,7 @@ export async function renderPage({ name, title, description, data }: Page): Prom
 </head>
 <body>
 <div id="page"><noscript><p>This report draws itself with the script that is inside this file: allow scripts to see it.</p></noscript></div>
-<script type="text/plain" id="data">${packed(data)}</script>
+<script type="text/plain" id="data">${packData(data)}</script>
 <script>${script.replaceAll('</script', '<\\/script')}</script>
 </body>
 </html>
@@ -41,7 +41,7 @@ export async function renderPage({ name, title, description, data }: Page): Prom
 }
 
 /** JSON, compressed, in base64: a third of its size, and nothing in it can end the script element. */
-export const packed = (data: unknown): string => deflateSync(JSON.stringify(data), { level: 9 }).toString('base64');
+export const packData = (data: unknown): string => deflateSync(JSON.stringify(data), { level: 9 }).toString('base64');
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 

@@ -94,7 +94,7 @@ describe('a prompt', () => {
     const { outputs } = whole.attention.attend({ layer: 1, position: 0, queries, policy: DENSE });
     expect(errorRatio(whole, 1, 0, queries, outputs)).toBeLessThan(2);
     const width = SHAPE.heads * SHAPE.headDim;
-    const { keys, values } = whole.held[1] as NonNullable<(typeof whole.held)[1]>;
+    const { keys, values } = whole.stored[1] as NonNullable<(typeof whole.stored)[1]>;
     for (const chunks of [[1, 63, 64, 65, 107], Array.from({ length }, () => 1)]) {
       const attention = await createAttention({ ...SHAPE, threads: 2 });
       open.push(attention);
@@ -114,9 +114,9 @@ describe('a prompt', () => {
   });
 
   it('writes its outputs where they are wanted', async () => {
-    const planes = ['sign', 'int4'] as const;
+    const encodings = ['sign', 'int4'] as const;
     const shape = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 16, capacity: 300 };
-    const attention = await createAttention({ ...shape, planes });
+    const attention = await createAttention({ ...shape, encodings });
     const bench = createBench(attention, createRandom(5));
     bench.append(200);
     for (const policy of [{ policy: 'dense' }, { policy: 'sieve', budget: 'fixed:16' }]) {
@@ -199,7 +199,7 @@ describe('threads', () => {
     // The first jobs come while the helpers still read their first messages, so this is a matter of luck each time.
     for (let i = 0; i < 8; i++) {
       for (const [at, outputs] of (await results(3)).entries()) {
-        expect(distance(outputs, expected[at] as Float32Array).largest).toBeLessThan(1e-6);
+        expect(distance(outputs, expected[at] as Float32Array).max).toBeLessThan(1e-6);
       }
     }
   });
@@ -214,7 +214,7 @@ describe('threads', () => {
       [0, 200],
     ] as const) {
       attention.cache.truncate(length);
-      for (const rows of bench.held) {
+      for (const rows of bench.stored) {
         rows.keys = rows.keys.slice(0, length * 64);
         rows.values = rows.values.slice(0, length * 64);
       }
@@ -256,8 +256,8 @@ describe('threads', () => {
     // Where a region ends, another list of selected keys begins: sums are added up in another order.
     for (const [i, { outputs, report }] of (one ?? []).entries()) {
       const other = regions?.[i];
-      expect(distance(other?.outputs ?? [], outputs).largest).toBeLessThan(1e-6);
-      expect(other?.report?.keysRead).toBe(report?.keysRead);
+      expect(distance(other?.outputs ?? [], outputs).max).toBeLessThan(1e-6);
+      expect(other?.report?.keysExact).toBe(report?.keysExact);
       expect(other?.report?.tailMass.sum ?? 0).toBeCloseTo(report?.tailMass.sum ?? 0, 3);
     }
   });

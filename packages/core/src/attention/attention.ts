@@ -4,31 +4,31 @@
  */
 import { KvCache, type KvCacheOptions } from '../cache/kv-cache.ts';
 import { checkPositiveInteger, checkShape } from '../cache/shape.ts';
-import { MOST_REGIONS, type Region } from '../cache/slabs.ts';
-import { allocateWorkspace, type Workspace } from '../cache/workspace.ts';
+import { MAX_REGIONS, type Region } from '../cache/slabs.ts';
 import { invariant, KeysieveError } from '../errors.ts';
+import { allocateWorkspace, type Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
-import { completePlanes } from '../kernels/layout.ts';
-import { type QuerySample, readSample, recordLength } from '../law/sample.ts';
-import { createPolicy, type Policy, type PolicySpec, policyPlanes, type SparsePolicy } from '../policies/policy.ts';
-import { createControlBuffer, LARGEST_JOB, openControl } from '../threads/control.ts';
+import { completeEncodings } from '../kernels/layout.ts';
+import { type QueryMeasurement, readMeasurement, recordLength } from '../law/sample.ts';
+import { createPolicy, type Policy, type PolicySpec, policyEncodings, type SparsePolicy } from '../policies/policy.ts';
+import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
+import { createControlBuffer, MAX_JOB_TASKS, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
-import { mergeRanges } from './dense.ts';
-import { Evicting } from './evicting.ts';
-import { createExchange, type Exchange } from './exchange.ts';
-import { grainOf, largestBlock, mostQueries } from './grain.ts';
-import { type Job, type JobKind, jobNumbers, taskCount, writeJob } from './job.ts';
-import { reportDense, reportRows } from './job-report.ts';
+import { blockSizeOf, maxBlockQueries, maxJobQueries } from './block-size.ts';
+import { EvictionRunner } from './eviction-runner.ts';
+import { mergeRanges } from './full.ts';
+import { type Job, type JobKind, maxJobNumbers, taskCount, writeJob } from './job.ts';
+import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
+import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
+import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './measure.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
-import { ROW_RESULTS } from './row-result.ts';
-import { checkSampleRequest, type SampleRequest, writePlan } from './sampling.ts';
-import { BLOCK_SUMS, Shares } from './shares.ts';
-import { cutGroups, mergeParts } from './sparse-parts.ts';
-import { isGuarded, type StepCosts } from './step-costs.ts';
+import { ROW_RESULT_NUMBERS } from './row-result.ts';
+import { mergeParts, planSplitJob } from './split-decode.ts';
+import { fullAttentionIsFaster, type StepCosts } from './step-costs.ts';
 import { runTask } from './tasks.ts';
-import { openThread, placeGroup, type ThreadContext, type ThreadSetup } from './thread.ts';
+import { loadGroup, openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 
 export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' | 'onRegion' | 'onTruncate'> {
   /** Query heads in a layer: a multiple of the key-value heads. */
@@ -50,14 +50,14 @@ export interface AttendRequest extends LayerQueries {
    * Whether consecutive queries may share what they read, as the queries of a prompt should: a selector that draws
    * samples then draws one for a block of them. Default: every query chooses for itself.
    */
-  sharing?: boolean;
+  shareSamples?: boolean;
   /** Where the outputs are written, as many numbers as the queries are. Default: an array of their own. */
   outputs?: Float32Array;
 }
 
 export interface ObserveRequest extends LayerQueries {
   /** The policies that will be used; those that evict no keys look at nothing. */
-  policies: readonly PolicySpec[];
+  policySpecs: readonly PolicySpec[];
 }
 
 export interface AttendResult {
@@ -66,18 +66,21 @@ export interface AttendResult {
   report: AttentionReport;
 }
 
+/** Whether tasks of this kind write a result for each row. */
+const hasRowResults = (kind: JobKind): boolean => kind !== 'full-blocks' && kind !== 'full-ranges';
+
 /** Kinds of jobs whose groups are done whole. */
-type WholeKind = Exclude<JobKind, 'sparse-parts'>;
+type UnsplitJobKind = Exclude<JobKind, 'decode-split'>;
 
 /** Queries that are worth a sample of their own. */
-const SMALLEST_BLOCK = 16;
+const MIN_QUERIES_TO_SHARE_SAMPLE = 16;
 
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
   const { heads, threads = 1, keyValueHeads } = options;
   checkPositiveInteger('heads', heads);
   checkPositiveInteger('threads', threads);
-  checkShape({ ...options, precision: options.precision ?? 'f16', planes: options.planes ?? [] });
+  checkShape({ ...options, precision: options.precision ?? 'f16', encodings: options.encodings ?? [] });
   invariant(heads % keyValueHeads === 0, () => ({
     code: 'invalid-argument',
     problem: `The ${heads} query heads cannot be shared out over the key-value heads.`,
@@ -85,7 +88,7 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
     remedy: 'Give a number of query heads that is a multiple of the number of key-value heads.',
   }));
   const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-  const control = createControlBuffer(shared, jobNumbers(keyValueHeads, MOST_REGIONS));
+  const control = createControlBuffer(shared, maxJobNumbers(keyValueHeads, MAX_REGIONS));
   const pool = await createThreadPool({ control: openControl(control), threads: shared ? threads : 1 });
   try {
     return new Attention({ ...options, shared }, control, pool);
@@ -103,17 +106,17 @@ export class Attention {
   readonly #pool: ThreadPool;
   readonly #control: ThreadSetup['control'];
   readonly #arguments: Float64Array;
-  readonly #exchange: Exchange;
+  readonly #jobBuffers: JobBuffers;
   /** Of each region, of each thread. */
   readonly #workspaces = new WeakMap<Region, Workspace[]>();
-  readonly #policies: PolicySpec[] = [];
+  readonly #policySpecs: PolicySpec[] = [];
   /** The same, opened. */
-  readonly #opened: Policy[] = [];
-  readonly #evicting: Evicting;
-  readonly #shares: Shares;
-  #thread: ThreadContext | undefined;
+  readonly #policies: Policy[] = [];
+  readonly #evictionRunner: EvictionRunner;
+  readonly #headBudgets: HeadBudgetAllocator;
+  #context: ThreadContext | undefined;
   #jobs = 0;
-  #configuration = 0;
+  #configurationNumber = 0;
   #configuredRegions = 0;
 
   /** Use `createAttention`. */
@@ -125,26 +128,26 @@ export class Attention {
     this.#pool = pool;
     this.#control = control;
     this.#arguments = openControl(control).arguments;
-    const kernelsOn = (memory: WebAssembly.Memory) => createKernels(kernels, memory);
-    this.#exchange = createExchange(options.shared, kernelsOn);
+    const createKernelsOn = (memory: WebAssembly.Memory) => createKernels(kernels, memory);
+    this.#jobBuffers = createJobBuffers(options.shared, createKernelsOn);
     this.cache = new KvCache({
       ...cacheOptions,
-      createKernels: kernelsOn,
+      createKernels: createKernelsOn,
       onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
       onTruncate: (length) => {
-        this.#evicting.truncate(length);
-        this.#shares.forget();
+        this.#evictionRunner.truncate(length);
+        this.#headBudgets.reset();
       },
     });
     const { shape } = this.cache;
-    const group = heads / shape.keyValueHeads;
-    this.#shares = new Shares(shape.layers, shape.keyValueHeads);
-    this.#evicting = new Evicting({
+    const groupSize = heads / shape.keyValueHeads;
+    this.#headBudgets = new HeadBudgetAllocator(shape.layers, shape.keyValueHeads);
+    this.#evictionRunner = new EvictionRunner({
       shape,
       heads,
-      place: (layer, position, head, queries) => {
+      loadGroup: (layer, position, head, queries) => {
         const keys = { layer, segments: this.cache.segments(position + 1), norms: this.#norms(layer) };
-        return placeGroup(this.#configured(), keys, head, head * group, position + 1, queries);
+        return loadGroup(this.#configuredContext(), keys, head, head * groupSize, position + 1, queries);
       },
     });
   }
@@ -156,15 +159,15 @@ export class Attention {
 
   /** Bytes that have been taken, those of the cache among them. */
   get bytes(): number {
-    return this.cache.bytes + this.#exchange.arena.usedBytes;
+    return this.cache.bytes + this.#jobBuffers.arena.usedBytes;
   }
 
   /**
    * Wakes the threads for a call of `attend` that will come in a moment, and so hides the time that this takes behind
    * `cache.write`. Calling it is never needed.
    */
-  announce(): void {
-    this.#pool.announce();
+  prewakeThreads(): void {
+    this.#pool.prewake();
   }
 
   /**
@@ -173,23 +176,23 @@ export class Attention {
    * `thread-failed`. The cache stays as it is.
    */
   attend(request: AttendRequest): AttendResult {
-    const { layer, position, queries, policy, sharing = false } = request;
+    const { layer, position, queries, policy, shareSamples = false } = request;
     checkQueries(request, this.cache, this.heads);
     const { outputs = new Float32Array(queries.length) } = request;
     checkOutputs(outputs, queries);
     const policyIndex = this.#policyIndex(policy);
-    const opened = this.#opened[policyIndex] as Policy;
-    if (opened.kind === 'evicting') {
-      return { outputs, report: this.#evicting.attend(opened, { layer, position, queries }, outputs) };
+    const policies = this.#policies[policyIndex] as Policy;
+    if (policies.kind === 'evicting') {
+      return { outputs, report: this.#evictionRunner.attend(policies, { layer, position, queries }, outputs) };
     }
-    const kindOf = (count: number) => this.#jobKind(opened, count, sharing, layer, position);
+    const kindOf = (count: number) => this.#jobKind(policies, count, shareSamples, layer, position);
 
     const width = this.heads * this.cache.shape.headDim;
     const report = emptyReport();
-    const most = mostQueries(this.heads, this.cache.shape.keyValueHeads);
-    for (let done = 0; done < queries.length / width; done += most) {
-      const part = queries.subarray(done * width, (done + most) * width);
-      const target = outputs.subarray(done * width, (done + most) * width);
+    const maxQueries = maxJobQueries(this.heads, this.cache.shape.keyValueHeads);
+    for (let done = 0; done < queries.length / width; done += maxQueries) {
+      const part = queries.subarray(done * width, (done + maxQueries) * width);
+      const target = outputs.subarray(done * width, (done + maxQueries) * width);
       addReport(
         report,
         this.#attendPart(layer, position + done, part, policyIndex, kindOf(part.length / width), target),
@@ -202,14 +205,14 @@ export class Attention {
    * Shows the queries of a prompt to policies that evict keys by what it pays attention to: all of them, in order, after
    * their keys were written. What is shown is forgotten when the cache is cut. Throws as `attend` does.
    */
-  observe({ policies, ...request }: ObserveRequest): void {
-    const evictions = policies
-      .map((spec) => this.#opened[this.#policyIndex(spec)] as Policy)
+  observe({ policySpecs, ...request }: ObserveRequest): void {
+    const evictions = policySpecs
+      .map((spec) => this.#policies[this.#policyIndex(spec)] as Policy)
       .flatMap((policy) => (policy.kind === 'evicting' ? [policy.eviction] : []));
     if (evictions.length === 0) return;
     checkQueries(request, this.cache, this.heads);
     for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
-      this.#evicting.observe(eviction, request);
+      this.#evictionRunner.observe(eviction, request);
     }
   }
 
@@ -219,32 +222,42 @@ export class Attention {
     position: number,
     queries: Float32Array,
     policy: number,
-    kind: WholeKind,
+    kind: UnsplitJobKind,
     outputs: Float32Array,
   ): AttentionReport {
     const { heads } = this;
     const { headDim } = this.cache.shape;
     const count = queries.length / (heads * headDim);
-    const thread = this.#configured();
-    const { partialBytes, ...cut } = this.#cutOf(kind, { policy, layer, position, count });
-    this.#exchange.makeRoom({
-      ...{ queries: queries.length * 4, outputs: queries.length * 4, partials: partialBytes },
-      ...(kind.startsWith('sparse') && { results: count * heads * ROW_RESULTS * 4 }),
-      ...(kind === 'sparse-blocks' && { sums: LARGEST_JOB * BLOCK_SUMS * 4 }),
+    const context = this.#configuredContext();
+    const { partialBytes, ...taskPlan } = this.#planTasks(kind, { policy, layer, position, count });
+    this.#jobBuffers.ensureCapacity({
+      queries: queries.length * 4,
+      outputs: queries.length * 4,
+      partials: partialBytes,
+      ...(hasRowResults(kind) && { results: count * heads * ROW_RESULT_NUMBERS * 4 }),
+      ...(kind === 'prefill-blocks' && { blockErrors: MAX_JOB_TASKS * BLOCK_ERROR_NUMBERS * 4 }),
     });
-    const { views } = this.#exchange.arena;
-    views().f32.set(queries, this.#exchange.addresses.queries / 4);
-    const blocks = kind === 'sparse-blocks';
-    const shares = blocks ? this.#shares.of(layer) : [];
-    const job = this.#runJob({ ...cut, layer, position, count, policy, shares, n: position + count });
-    if (job.kind === 'dense-ranges') mergeRanges(thread, job);
-    if (job.kind === 'sparse-parts') mergeParts(thread, job);
-    if (blocks) this.#shares.learn(job, taskCount(job, this.cache.shape.keyValueHeads), views().f32);
+    const { views } = this.#jobBuffers.arena;
+    views().f32.set(queries, this.#jobBuffers.addresses.queries / 4);
+    const blocks = kind === 'prefill-blocks';
+    const headBudgets = blocks ? this.#headBudgets.allocate(layer) : [];
+    const job = this.#runJob({
+      ...taskPlan,
+      layer,
+      position,
+      count,
+      policy,
+      budgetFactors: headBudgets,
+      n: position + count,
+    });
+    if (job.kind === 'full-ranges') mergeRanges(context, job);
+    if (job.kind === 'decode-split') mergeParts(context, job);
+    if (blocks) this.#headBudgets.update(job, taskCount(job, this.cache.shape.keyValueHeads), views().f32);
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
-    if (!kind.startsWith('sparse')) return reportDense(job, this.cache.shape, heads);
+    if (!hasRowResults(kind)) return reportFull(job, this.cache.shape, heads);
     const results = job.results / 4;
-    const rows = views().f32.subarray(results, results + count * heads * ROW_RESULTS);
+    const rows = views().f32.subarray(results, results + count * heads * ROW_RESULT_NUMBERS);
     return reportRows(job, heads, rows);
   }
 
@@ -252,48 +265,50 @@ export class Attention {
    * Measures what the heads of one layer need, for queries at any positions: how many keys, and with what errors. Throws
    * as `attend` does. Page means must be among the planes of the cache.
    */
-  sample(request: SampleRequest): QuerySample[] {
+  measure(request: MeasureRequest): QueryMeasurement[] {
     const { layer, positions, queries, outputs, plan } = request;
     this.cache.assertAlive();
     const { cache, heads } = this;
-    checkSampleRequest(request, cache, heads);
+    checkMeasureRequest(request, cache, heads);
     const n = Math.max(...positions) + 1;
     checkRange(layer, n, queries, cache);
     const count = positions.length;
-    const numbers = recordLength(plan);
+    const recordSize = recordLength(plan);
     const sizes = { heads, keyValueHeads: cache.shape.keyValueHeads, threads: this.threads, position: n - 1, count };
-    const planNumbers = writePlan(plan, positions);
-    this.#exchange.makeRoom({
-      ...{ queries: queries.length * 4, outputs: queries.length * 4 },
-      ...{ results: count * heads * numbers * 4, plan: planNumbers.length * 4 },
+    const planNumbers = encodeMeasurePlan(plan, positions);
+    this.#jobBuffers.ensureCapacity({
+      queries: queries.length * 4,
+      outputs: queries.length * 4,
+      results: count * heads * recordSize * 4,
+      measurePlan: planNumbers.length * 4,
     });
-    const { addresses, arena } = this.#exchange;
+    const { addresses, arena } = this.#jobBuffers;
     const { f32 } = arena.views();
     f32.set(queries, addresses.queries / 4);
     f32.set(outputs, addresses.outputs / 4);
-    f32.set(planNumbers, addresses.plan / 4);
-    const kind = 'samples';
+    f32.set(planNumbers, addresses.measurePlan / 4);
+    const kind = 'measure';
     this.#runJob({
       kind,
       layer,
       position: n - 1,
       count,
       policy: 0,
-      grain: grainOf(kind, sizes),
-      whole: 0,
-      shares: [],
+      blockSize: blockSizeOf(kind, sizes),
+      unsplitGroups: 0,
+      budgetFactors: [],
       n,
     });
-    const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * numbers);
+    const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * recordSize);
     return Array.from({ length: count * heads }, (_, row) =>
-      readSample(records.subarray(row * numbers, (row + 1) * numbers), plan),
+      readMeasurement(records.subarray(row * recordSize, (row + 1) * recordSize), plan),
     );
   }
 
   /** Ends the threads and frees the cache. Disposing again does nothing. */
   async dispose(): Promise<void> {
     this.cache.dispose();
-    this.#thread = undefined;
+    this.#context = undefined;
     await this.#pool.dispose();
   }
 
@@ -305,31 +320,31 @@ export class Attention {
   #runJob({
     n,
     ...rest
-  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'grain' | 'whole' | 'shares'> & {
+  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'blockSize' | 'unsplitGroups' | 'budgetFactors'> & {
     n: number;
   }): Job {
     const { cache } = this;
     const { keyValueHeads } = cache.shape;
-    const thread = this.#configured();
+    const context = this.#configuredContext();
     const job: Job = {
       number: ++this.#jobs,
       ...rest,
-      ...this.#exchange.addresses,
+      ...this.#jobBuffers.addresses,
       norms: this.#norms(rest.layer),
       segments: cache.segments(n),
-      memoryBytes: [this.#exchange, ...cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
+      memoryBytes: [this.#jobBuffers, ...cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
     };
     writeJob(this.#arguments, job);
-    this.#pool.run(this.#configuration, taskCount(job, keyValueHeads), (task) => runTask(thread, job, task));
+    this.#pool.run(this.#configurationNumber, taskCount(job, keyValueHeads), (task) => runTask(context, job, task));
     return job;
   }
 
   #policyIndex(spec: PolicySpec): number {
     const { policy, budget, plan, certify } = spec;
-    const known = this.#policies.findIndex(
+    const existing = this.#policySpecs.findIndex(
       (other) => other.policy === policy && other.budget === budget && other.plan === plan && other.certify === certify,
     );
-    if (known !== -1) return known;
+    if (existing !== -1) return existing;
     const { layers } = this.cache.shape;
     invariant(plan === undefined || (plan.layers === layers && plan.heads === this.heads), () => ({
       code: 'invalid-argument',
@@ -337,119 +352,130 @@ export class Attention {
       found: `${plan?.layers} layers of ${plan?.heads} heads, where there are ${layers} of ${this.heads}`,
       remedy: 'Make one from a law of this model.',
     }));
-    const missing = policyPlanes(spec).filter((plane) => !this.cache.shape.planes.includes(plane));
-    invariant(missing.length === 0, () => ({
+    const missingEncodings = policyEncodings(spec).filter((plane) => !this.cache.shape.encodings.includes(plane));
+    invariant(missingEncodings.length === 0, () => ({
       code: 'invalid-argument',
       problem: `The policy ${policy} reads planes that the cache does not keep.`,
-      found: this.cache.shape.planes.join(', ') || 'none but the exact one',
-      remedy: `Create it with the planes ${missing.join(', ')}: see policyPlanes.`,
+      found: this.cache.shape.encodings.join(', ') || 'none but the exact one',
+      remedy: `Create it with the planes ${missingEncodings.join(', ')}: see policyEncodings.`,
     }));
-    this.#policies.push({
+    this.#policySpecs.push({
       policy,
       ...(budget !== undefined && { budget }),
       ...(plan !== undefined && { plan }),
       ...(certify !== undefined && { certify }),
     });
-    this.#opened.push(createPolicy(spec));
-    this.#thread = undefined;
-    return this.#policies.length - 1;
+    this.#policies.push(createPolicy(spec));
+    this.#context = undefined;
+    return this.#policySpecs.length - 1;
   }
 
   /** Norms of each key-value head: see `Job`. */
   #norms(layer: number): number[] {
     const norms: number[] = [];
     for (let head = 0; head < this.cache.shape.keyValueHeads; head++) {
-      const { keys, values, typicalValue } = this.cache.norms(layer, head);
-      norms.push(keys, values, typicalValue);
+      const { keys, values, rmsValue } = this.cache.norms(layer, head);
+      norms.push(keys, values, rmsValue);
     }
     return norms;
   }
 
   /** How a job is cut into tasks, and the bytes of what must be added up when they are done. */
-  #cutOf(
-    kind: WholeKind,
+  #planTasks(
+    kind: UnsplitJobKind,
     { policy: index, layer, position, count }: Pick<Job, 'policy' | 'layer' | 'position' | 'count'>,
-  ): Pick<Job, 'kind' | 'grain' | 'whole'> & { partialBytes: number } {
+  ): Pick<Job, 'kind' | 'blockSize' | 'unsplitGroups'> & { partialBytes: number } {
     const { heads, threads, cache } = this;
     const { keyValueHeads, headDim } = cache.shape;
     const n = position + count;
-    if (kind === 'sparse-groups' && count === 1 && threads > 1) {
-      const thread = this.#configured();
-      const cut = cutGroups(thread, this.#opened[index] as SparsePolicy, { layer, n, threads }, cache.segments(n));
-      if (cut !== undefined) return cut;
+    if (kind === 'decode-groups' && count === 1 && threads > 1) {
+      const context = this.#configuredContext();
+      const splitPlan = planSplitJob(
+        context,
+        this.#policies[index] as SparsePolicy,
+        { layer, n, threads },
+        cache.segments(n),
+      );
+      if (splitPlan !== undefined) return splitPlan;
     }
-    const grain = grainOf(kind, { heads, keyValueHeads, threads, position, count });
-    const ranges = kind === 'dense-ranges' ? keyValueHeads * Math.ceil(n / grain) : 0;
-    return { kind, grain, whole: 0, partialBytes: ranges * stateBytes(heads / keyValueHeads, headDim) };
+    const blockSize = blockSizeOf(kind, { heads, keyValueHeads, threads, position, count });
+    const ranges = kind === 'full-ranges' ? keyValueHeads * Math.ceil(n / blockSize) : 0;
+    return { kind, blockSize, unsplitGroups: 0, partialBytes: ranges * stateBytes(heads / keyValueHeads, headDim) };
   }
 
-  #jobKind(policy: Policy, count: number, sharing: boolean, layer: number, position: number): WholeKind {
-    if (policy.kind === 'sparse' && !this.#isGuarded(policy, layer, position, count)) {
-      return sharing && count >= SMALLEST_BLOCK && policy.selector.blocks ? 'sparse-blocks' : 'sparse-groups';
+  #jobKind(policy: Policy, count: number, shareSamples: boolean, layer: number, position: number): UnsplitJobKind {
+    if (policy.kind === 'sparse' && !this.#fullAttentionIsFaster(policy, layer, position, count)) {
+      return shareSamples && count >= MIN_QUERIES_TO_SHARE_SAMPLE && policy.selector.blockSampling
+        ? 'prefill-blocks'
+        : 'decode-groups';
     }
-    return count === 1 && this.threads > 1 ? 'dense-ranges' : 'dense-blocks';
+    return count === 1 && this.threads > 1 ? 'full-ranges' : 'full-blocks';
   }
 
   /**
    * Whether all heads of a layer are faster without the policy: then they are done together. The queries of a prompt are
    * asked where each of them is certified by itself; else blocks of them decide for themselves.
    */
-  #isGuarded(policy: SparsePolicy, layer: number, position: number, count: number): boolean {
+  #fullAttentionIsFaster(policy: SparsePolicy, layer: number, position: number, count: number): boolean {
     if (this.#costs === undefined || (count > 1 && policy.certifier === undefined)) return false;
     const rows = this.heads / this.cache.shape.keyValueHeads;
     const n = position + count;
     for (let head = 0; head < this.heads; head += rows) {
-      if (!isGuarded({ n, layer, head, rows }, policy, this.#costs)) return false;
+      if (!fullAttentionIsFaster({ n, layer, head, rows }, policy, this.#costs)) return false;
     }
     return true;
   }
 
   #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {
-    const { headDim, capacity, keyValueHeads, precision = 'f16', planes = [] } = options;
-    const group = this.heads / keyValueHeads;
-    const sizes = { group, headDim, capacity };
-    const size = { ...sizes, rows: largestBlock(group) * group, planes: completePlanes(planes, precision) };
+    const { headDim, capacity, keyValueHeads, precision = 'f16', encodings = [] } = options;
+    const groupSize = this.heads / keyValueHeads;
+    const sizes = { groupSize, headDim, capacity };
+    const size = {
+      ...sizes,
+      rows: maxBlockQueries(groupSize) * groupSize,
+      encodings: completeEncodings(encodings, precision),
+    };
     const workspaces: Workspace[] = [];
     for (let i = 0; i < this.threads; i++) {
       const workspace = allocateWorkspace(region.arena, size);
-      if (workspace === undefined) throw noRoom();
+      if (workspace === undefined) throw outOfMemory();
       workspaces.push(workspace);
     }
     this.#workspaces.set(region, workspaces);
   }
 
   /** The calling thread's context, once all threads know of every region and policy. */
-  #configured(): ThreadContext {
+  #configuredContext(): ThreadContext {
     const { regions } = this.cache;
-    if (this.#thread !== undefined && this.#configuredRegions === regions.length) return this.#thread;
-    this.#configuration++;
+    if (this.#context !== undefined && this.#configuredRegions === regions.length) return this.#context;
+    this.#configurationNumber++;
     this.#configuredRegions = regions.length;
-    const setupOf = (thread: number): ThreadSetup => ({
-      configuration: this.#configuration,
+    const setupOf = (context: number): ThreadSetup => ({
+      configuration: this.#configurationNumber,
       control: this.#control,
       shape: this.cache.shape,
       heads: this.heads,
       kernels: this.#kernels,
-      exchange: this.#exchange.arena.memory,
+      jobMemory: this.#jobBuffers.arena.memory,
       regions: regions.map((region) => {
         const { arena, table, openTable } = region;
         return {
           memory: arena.memory,
           table,
           openTable,
-          workspace: this.#workspaces.get(region)?.[thread] as Workspace,
+          workspace: this.#workspaces.get(region)?.[context] as Workspace,
         };
       }),
-      policies: this.#policies,
+      policies: this.#policySpecs,
       costs: this.#costs,
     });
-    this.#pool.configure(this.#configuration, setupOf);
-    this.#thread = openThread(setupOf(0), this.#thread);
-    return this.#thread;
+    this.#pool.configure(this.#configurationNumber, setupOf);
+    this.#context = openThread(setupOf(0), this.#context);
+    return this.#context;
   }
 }
 
-function noRoom(): KeysieveError {
+function outOfMemory(): KeysieveError {
   return new KeysieveError({
     code: 'cache-out-of-memory',
     problem: 'There is no memory for the buffers of the threads.',

@@ -4,10 +4,10 @@ import { hasCapture, readCapture } from '../../test/captures.ts';
 import { createHeadBench, type HeadBench } from '../../test/head-bench.ts';
 import { attention64, distance, score64 } from '../../test/plain-attention.ts';
 import { parseBudget } from '../budgets/index.ts';
-import { PLANES } from '../kernels/layout.ts';
+import { ENCODINGS } from '../kernels/layout.ts';
 import { createPolicy, POLICY_NAMES, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
-import { attendQuery } from './sparse.ts';
+import { attendByPolicy } from './decode.ts';
 
 const CAPTURE = 'smollm2-8k';
 /** Every so many of the captured positions. */
@@ -31,12 +31,12 @@ interface Row {
 
 /** Every row that is tried, head after head. */
 function* capturedRows(): Generator<Row> {
-  for (const { headDim, keys, values, queries, heads, last } of readCapture(CAPTURE)) {
-    const bench = createHeadBench({ headDim, keys, values, planes: PLANES });
+  for (const { headDim, keys, values, queries, heads, lastPositions } of readCapture(CAPTURE)) {
+    const bench = createHeadBench({ headDim, keys, values, encodings: ENCODINGS });
     for (let head = 0; head < heads; head++) {
-      for (let i = last - 1; i >= 0; i -= EVERY) {
-        const n = bench.n - last + i + 1;
-        const query = queries.slice((head * last + i) * headDim, (head * last + i + 1) * headDim);
+      for (let i = lastPositions - 1; i >= 0; i -= EVERY) {
+        const n = bench.n - lastPositions + i + 1;
+        const query = queries.slice((head * lastPositions + i) * headDim, (head * lastPositions + i + 1) * headDim);
         yield { bench, n, query, shares: sharesOf(bench, query, n) };
       }
     }
@@ -78,14 +78,14 @@ describe.skipIf(!hasCapture(CAPTURE))('on the heads of a real model', () => {
       for (const spec of SPECS) {
         const what = `${spec.policy}, ${spec.certify ?? 'not certified'}, row ${rows}`;
         const asked = bench.query(query, n);
-        const { outputs, results } = attendQuery(asked, createPolicy(spec) as SparsePolicy);
-        const { kind, tailMass, outputError, keysRead, outcome } = results[0] as (typeof results)[0];
+        const { outputs, results } = attendByPolicy(asked, createPolicy(spec) as SparsePolicy);
+        const { kind, tailMass, outputError, keysExact, outcome } = results[0] as (typeof results)[0];
         if (spec.certify !== undefined) {
           expect(kind, what).toBe('certified');
           expect(tailMass, what).toBeLessThanOrEqual(spec.certify);
         }
         if (kind !== 'certified') continue;
-        const unread = outcome === 'dense' ? 0 : massWithout(shares, bench.chosen(asked, keysRead));
+        const unread = outcome === 'full' ? 0 : massWithout(shares, bench.selectedPositions(asked, keysExact));
         expect(tailMass, what).toBeGreaterThanOrEqual(unread);
         // Float32 comes on top, as it does in dense attention.
         expect(distance(outputs, exact).norm, what).toBeLessThanOrEqual((outputError + 1e-4) * norm(exact));
@@ -102,7 +102,7 @@ describe.skipIf(!hasCapture(CAPTURE))('on the heads of a real model', () => {
       for (const total of totals) {
         const asked = bench.query(query, n);
         const { count } = selector.select(asked, total.budget);
-        expect(massWithout(shares, bench.chosen(asked, count))).toBeLessThanOrEqual(total.mass);
+        expect(massWithout(shares, bench.selectedPositions(asked, count))).toBeLessThanOrEqual(total.mass);
         total.taken += count;
         total.needed += oracleKeys(shares, total.mass);
       }

@@ -6,12 +6,12 @@ import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance, positionsBelow, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
-import type { HeadQuery } from '../cache/head-query.ts';
-import { PLANES, PRECISIONS } from '../kernels/layout.ts';
+import type { GroupWork } from '../group/group-work.ts';
+import { ENCODINGS, PRECISIONS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/reference/rounding.ts';
 import { createPolicy, POLICY_NAMES, type SparsePolicy } from '../policies/policy.ts';
 import { type AttentionOptions, createAttention } from './attention.ts';
-import { attendQuery } from './sparse.ts';
+import { attendByPolicy } from './decode.ts';
 
 const MASSES = [0.1, 0.05, 0.01, 0.001];
 const LENGTHS = [1, 2, 63, 64, 65, 200, 700];
@@ -25,17 +25,17 @@ const open = (policy: string, certify?: number) =>
 const norm = (row: ArrayLike<number>): number => Math.sqrt(Array.from(row).reduce((sum, x) => sum + x * x, 0));
 
 /** What float32 may add to an error, as it does in dense attention; rotations of int8 rows add some more. */
-function roundingOf({ norms, keyNorm, valueNorm, n, shape }: HeadQuery, row = 0): number {
+function roundingOf({ queryNorms, maxKeyNorm, maxValueNorm, n, shape }: GroupWork, row = 0): number {
   const terms = shape.precision === 'int8' ? 3.3 * (HEAD_DIM + 40) : HEAD_DIM + 4;
-  const score = terms * 2 ** -24 * (norms[row] as number) * keyNorm;
-  return (Math.expm1(2 * score) + (100 + n) * 2 ** -24) * valueNorm;
+  const score = terms * 2 ** -24 * (queryNorms[row] as number) * maxKeyNorm;
+  return (Math.expm1(2 * score) + (100 + n) * 2 ** -24) * maxValueNorm;
 }
 
 describe('certify', () => {
   it.for(KEY_SHAPE_NAMES)('holds in float64 for keys that are %s, by every policy', (shape) => {
     for (const precision of PRECISIONS) {
       const { keys, values, query: row } = keysOfShape(shape, createRandom(3), 700, HEAD_DIM);
-      const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, precision, planes: PLANES });
+      const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, precision, encodings: ENCODINGS });
       // The keys as they were written, and the values as they are held.
       const written = { ...bench.problem(row), keys };
       for (const n of LENGTHS) {
@@ -44,15 +44,15 @@ describe('certify', () => {
           for (const mass of MASSES) {
             const what = `${policy}, ${mass} of ${n}, ${precision}`;
             const query = bench.query(row, n);
-            const { outputs, results } = attendQuery(query, open(policy, mass));
-            const [{ kind, tailMass, outputError, keysRead, outcome }] = results as [(typeof results)[0]];
+            const { outputs, results } = attendByPolicy(query, open(policy, mass));
+            const [{ kind, tailMass, outputError, keysExact, outcome }] = results as [(typeof results)[0]];
             expect(kind, what).toBe('certified');
             expect(tailMass, what).toBeLessThanOrEqual(mass);
-            if (keysRead === n) expect(outcome, what).toBe('dense');
-            const read = outcome === 'dense' ? positionsBelow(n) : bench.chosen(query, keysRead);
+            if (keysExact === n) expect(outcome, what).toBe('full');
+            const read = outcome === 'full' ? positionsBelow(n) : bench.selectedPositions(query, keysExact);
             expect(unreadMass(bench.problem(row, n), n, read), what).toBeLessThanOrEqual(tailMass);
             // Where the last page is not full it lies there as it came, but for queries further back.
-            if (precision === 'int8' && outcome === 'extended' && (n === 64 || n === 700)) {
+            if (precision === 'int8' && outcome === 'certificateFallback' && (n === 64 || n === 700)) {
               expect(unreadMass(written, n, read), `${what}, as written`).toBeLessThanOrEqual(mass);
             }
             const error = distance(outputs, exact).norm;
@@ -66,17 +66,17 @@ describe('certify', () => {
   it('extends the rows of a group one by one, and counts the bytes of every attempt', () => {
     const random = createRandom(4);
     const [keys, values] = [random.normals(600 * HEAD_DIM), random.normals(600 * HEAD_DIM)];
-    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, planes: PLANES });
+    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
     // A flat head, and two that are not.
     const rows = Float32Array.from(
       random.normals(3 * HEAD_DIM),
       (x, i) => x * ([0.01, 12, 3][Math.floor(i / HEAD_DIM)] ?? 0),
     );
-    const { outputs, results } = attendQuery(bench.query(rows), open('sieve', 0.05));
-    expect(results.map(({ outcome }) => outcome)).toEqual(['dense', 'extended', 'extended']);
+    const { outputs, results } = attendByPolicy(bench.query(rows), open('sieve', 0.05));
+    expect(results.map(({ outcome }) => outcome)).toEqual(['full', 'certificateFallback', 'certificateFallback']);
     expect(results.every(({ kind, tailMass }) => kind === 'certified' && tailMass <= 0.05)).toBe(true);
     const truth = attention64(bench.problem(rows)).outputs;
-    let bytes = attendQuery(bench.query(rows), open('sieve')).results[0]?.bytesRead ?? 0;
+    let bytes = attendByPolicy(bench.query(rows), open('sieve')).results[0]?.bytesRead ?? 0;
     expect(bytes).toBeGreaterThan(0);
     for (const [row, { outputError, keysNeeded }] of results.entries()) {
       const range = [row * HEAD_DIM, (row + 1) * HEAD_DIM] as const;
@@ -85,7 +85,7 @@ describe('certify', () => {
       expect(keysNeeded).toBeGreaterThan(0);
       // This row's own second attempt, after another first one.
       const alone = bench.query(rows.subarray(...range));
-      const [before, after] = [attendQuery(alone, open('window')), attendQuery(alone, open('window', 0.05))];
+      const [before, after] = [attendByPolicy(alone, open('window')), attendByPolicy(alone, open('window', 0.05))];
       bytes += (after.results[0]?.bytesRead ?? 0) - (before.results[0]?.bytesRead ?? 0);
     }
     // Those of all attempts stand with the first row.
@@ -94,10 +94,10 @@ describe('certify', () => {
 
   it('leaves alone what is certified already', () => {
     const { keys, values, query } = keysOfShape('peaked', createRandom(5), 500, HEAD_DIM);
-    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, planes: PLANES });
+    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
     const policy = createPolicy({ policy: 'topk', budget: 'fixed:400', certify: 0.5 }) as SparsePolicy;
-    const { results } = attendQuery(bench.query(query), policy);
-    expect(results[0]).toMatchObject({ outcome: 'chosen', keysRead: 400, keysNeeded: 0 });
+    const { results } = attendByPolicy(bench.query(query), policy);
+    expect(results[0]).toMatchObject({ outcome: 'asSelected', keysExact: 400, keysNeeded: 0 });
   });
 
   it('is asked for a share that is not more than it was in float32, in which certificates travel', () => {
@@ -115,7 +115,7 @@ describe('certify', () => {
   it('knows how many keys any choice needs at least: never more than the oracle takes, and nearly as many', () => {
     for (const shape of KEY_SHAPE_NAMES) {
       const { keys, values, query: row } = keysOfShape(shape, createRandom(6), 700, HEAD_DIM);
-      const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, planes: PLANES });
+      const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
       const problem = bench.problem(row);
       const scores = Float64Array.from({ length: 700 }, (_, j) => score64(problem, 0, j));
       const largest = Math.max(...scores);
@@ -124,7 +124,7 @@ describe('certify', () => {
       for (const mass of MASSES) {
         let [left, dropped] = [0, 0];
         while (dropped < 700 && left + (weights[dropped] as number) <= mass * all) left += weights[dropped++] as number;
-        const result = attendQuery(bench.query(row), open('window', mass)).results[0];
+        const result = attendByPolicy(bench.query(row), open('window', mass)).results[0];
         if (result?.keysNeeded === 0) continue;
         const what = `${shape}, ${mass}`;
         expect(result?.keysNeeded, what).toBeLessThanOrEqual(700 - dropped);
@@ -136,7 +136,7 @@ describe('certify', () => {
 
 const KEYS = 320;
 const HEADS = 3;
-const SIZES = { layers: 1, keyValueHeads: 1, heads: HEADS, headDim: HEAD_DIM, capacity: KEYS, planes: PLANES };
+const SIZES = { layers: 1, keyValueHeads: 1, heads: HEADS, headDim: HEAD_DIM, capacity: KEYS, encodings: ENCODINGS };
 
 /** An attention over keys of a shape, and queries (HEADS, d): the one of the shape, its opposite, and another. */
 async function prepare(options: Partial<AttentionOptions> = {}) {
@@ -157,15 +157,19 @@ describe('the report of certificates', () => {
     const plain = attention.attend({ ...request, policy: { policy: 'window', budget: 'fixed:40' } }).report;
     const policy = { policy: 'window', budget: 'fixed:40', certify: 0.001 };
     const certified = attention.attend({ ...request, policy }).report;
-    expect(plain).toMatchObject({ rowsExtended: 0, rowsDense: 0, readOn: { rows: 0, keysRead: 0, keysNeeded: 0 } });
+    expect(plain).toMatchObject({
+      rowsCertificateFallback: 0,
+      rowsFull: 0,
+      certificateFallbacks: { rows: 0, keysExact: 0, keysNeeded: 0 },
+    });
     expect(certified.certificate).toBe('certified');
     expect(certified.tailMass.max).toBeLessThanOrEqual(0.001);
-    expect(certified.rowsExtended + certified.rowsDense).toBe(3);
-    expect(certified.readOn).toMatchObject({ rows: 3, keysRead: certified.keysRead });
-    expect(certified.readOn.keysNeeded).toBeLessThanOrEqual(certified.keysRead);
-    expect(certified.keysRead).toBeGreaterThan(plain.keysRead);
+    expect(certified.rowsCertificateFallback + certified.rowsFull).toBe(3);
+    expect(certified.certificateFallbacks).toMatchObject({ rows: 3, keysExact: certified.keysExact });
+    expect(certified.certificateFallbacks.keysNeeded).toBeLessThanOrEqual(certified.keysExact);
+    expect(certified.keysExact).toBeGreaterThan(plain.keysExact);
     // The bytes of the first attempt, of a scan of the codes, and of the keys that were read at last.
-    const rows = certified.keysRead * 2 * HEAD_DIM * 2;
+    const rows = certified.keysExact * 2 * HEAD_DIM * 2;
     expect(certified.bytesRead).toBeGreaterThan(plain.bytesRead + rows);
   });
 
@@ -173,7 +177,7 @@ describe('the report of certificates', () => {
     const { attention: opened } = await prepare();
     await using attention = opened;
     const queries = createRandom(12).normals(40 * HEADS * HEAD_DIM);
-    const request = { layer: 0, position: KEYS - 40, queries, sharing: true };
+    const request = { layer: 0, position: KEYS - 40, queries, shareSamples: true };
     const policy = { policy: 'sieve', budget: 'fixed:4' };
     expect(attention.attend({ ...request, policy: { ...policy, certify: 0.05 } }).report.certificate).toBe('certified');
   });
@@ -193,7 +197,7 @@ describe('the report of certificates', () => {
     }
     const [one, threads, regions] = reports;
     expect(threads).toEqual(one);
-    expect(regions?.keysRead).toBe(one?.keysRead);
+    expect(regions?.keysExact).toBe(one?.keysExact);
     expect(regions?.tailMass.max).toBeCloseTo(one?.tailMass.max ?? 0, 4);
   });
 });

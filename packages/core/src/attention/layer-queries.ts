@@ -12,15 +12,15 @@ export interface LayerQueries {
 }
 
 /** Scores and sums stay below this, half the range of float32. */
-const LARGEST_SUM = 2 ** 127;
+const MAX_FINITE_SUM = 2 ** 127;
 
 /** Throws `invalid-argument` where queries of `heads` heads do not fit the cache, and as `checkRange` does. */
 export function checkQueries({ layer, position, queries }: LayerQueries, cache: KvCache, heads: number): void {
   cache.assertAlive();
   const { headDim, layers } = cache.shape;
   const count = queries.length / (heads * headDim);
-  const whole = [count, layer, position].every(Number.isSafeInteger);
-  invariant(whole && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
+  const areIntegers = [count, layer, position].every(Number.isSafeInteger);
+  invariant(areIntegers && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
     code: 'invalid-argument',
     problem: `Queries are (count, ${heads}, ${headDim}), of one of ${layers} layers.`,
     found: `layer ${layer}, position ${position}, ${queries.length} numbers`,
@@ -48,27 +48,27 @@ export function checkOutputs(outputs: Float32Array, queries: Float32Array): void
 
 /** Throws `not-a-number` unless all scores of keys before n, and all sums of their values, are finite in float32. */
 export function checkRange(layer: number, n: number, queries: Float32Array, cache: KvCache): void {
-  const query = largestMagnitude(queries);
+  const maxQuery = maxMagnitude(queries);
   for (let head = 0; head < cache.shape.keyValueHeads; head++) {
     const { keys, values } = cache.norms(layer, head);
     // Scores are divided by sqrt(d), so ||q|| <= sqrt(d) max |q| makes them at most max |q| ||k||.
-    invariant(query * keys < LARGEST_SUM && n * values < LARGEST_SUM, () => ({
+    invariant(maxQuery * keys < MAX_FINITE_SUM && n * values < MAX_FINITE_SUM, () => ({
       code: 'not-a-number',
       problem: `The attention of layer ${layer} has numbers that are not finite in float32, or would give such.`,
-      found: `queries up to ${query}, keys of norm ${keys}, values of norm ${values}`,
+      found: `queries up to ${maxQuery}, keys of norm ${keys}, values of norm ${values}`,
       remedy: 'Look for the fault in the model.',
     }));
   }
 }
 
 /** Largest |x|; NaN where there is one. By index: this runs over every query, and an iterator is several times slower. */
-function largestMagnitude(numbers: Float32Array): number {
-  let largest = 0;
+function maxMagnitude(numbers: Float32Array): number {
+  let max = 0;
   for (let i = 0; i < numbers.length; i++) {
     const magnitude = Math.abs(numbers[i] as number);
     // So that a NaN is taken too.
-    if (!(magnitude <= largest)) largest = magnitude;
+    if (!(magnitude <= max)) max = magnitude;
     if (Number.isNaN(magnitude)) break;
   }
-  return largest;
+  return max;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sealScratchBytes } from '../kernels/code-kernels.ts';
+import { quantizeScratchBytes } from '../kernels/quantized-kernels.ts';
 import { createAttention } from './attention.ts';
 import { attentionBytes } from './memory.ts';
 
@@ -11,15 +11,15 @@ describe('attentionBytes', () => {
   ] as const)('is what an attention of this size takes: %o', async (size) => {
     const { capacity, layers, keyValueHeads, heads, headDim } = size;
     await using attention = await createAttention(size);
-    const { cache, cachePerToken, open, work } = attentionBytes(size, capacity);
+    const { cache, cachePerToken, open, buffers: work } = attentionBytes(size, capacity);
     const without = attention.cache.bytes;
     attention.cache.reserve(capacity);
     expect(attention.cache.bytes - without).toBe(cache + open);
     expect(cache / cachePerToken).toBe(Math.ceil(capacity / 64) * 64);
     // Page tables, the room for a page on its way into the planes, and what the ends of blocks are rounded up to.
-    const buffers = attentionBytes(size, 0).work;
+    const buffers = attentionBytes(size, 0).buffers;
     expect(without).toBeGreaterThanOrEqual(buffers);
-    expect(without).toBeLessThan(buffers + sealScratchBytes(headDim) + capacity + 64 * 30);
+    expect(without).toBeLessThan(buffers + quantizeScratchBytes(headDim) + capacity + 64 * 30);
 
     const rows = new Float32Array(capacity * keyValueHeads * headDim);
     for (let layer = 0; layer < layers; layer++) attention.cache.write(layer, 0, rows, rows);

@@ -1,10 +1,10 @@
 /** What an attention will take in memory, before there is one. */
 
 import { openBytesOf, slabBytesOf } from '../cache/shape.ts';
-import { workspaceSizes } from '../cache/workspace.ts';
-import { completePlanes, PAGE_KEYS, type Plane, type Precision, pagesFor } from '../kernels/layout.ts';
-import { largestBlock } from './grain.ts';
-import { ROW_RESULTS } from './row-result.ts';
+import { workspaceSizes } from '../group/workspace.ts';
+import { completeEncodings, type Encoding, PAGE_KEYS, type Precision, pagesFor } from '../kernels/layout.ts';
+import { maxBlockQueries } from './block-size.ts';
+import { ROW_RESULT_NUMBERS } from './row-result.ts';
 
 /** The sizes that say what memory an attention takes. */
 export interface AttentionSize {
@@ -14,7 +14,7 @@ export interface AttentionSize {
   headDim: number;
   precision: Precision;
   /** Planes beside the exact one. Default: none. */
-  planes?: readonly Plane[];
+  encodings?: readonly Encoding[];
   /** Keys. */
   capacity: number;
   threads: number;
@@ -28,24 +28,24 @@ export interface AttentionBytes {
   /** Rows of the pages that are open while the largest chunk is read, where they do not lie in the cache's pages. */
   open: number;
   /** Buffers of the threads, and the queries and outputs of the largest chunk. */
-  work: number;
+  buffers: number;
 }
 
 /** Bytes for a cache that is full and chunks of `chunk` queries. */
 export function attentionBytes(size: AttentionSize, chunk: number): AttentionBytes {
-  const { layers, keyValueHeads, heads, headDim, precision, planes = [], capacity, threads } = size;
-  const shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes, precision) };
-  const slab = slabBytesOf(shape);
-  const group = heads / keyValueHeads;
-  const workspaceSize = { ...shape, rows: largestBlock(group) * group, group, capacity };
+  const { layers, keyValueHeads, heads, headDim, precision, encodings = [], capacity, threads } = size;
+  const shape = { layers, keyValueHeads, headDim, precision, encodings: completeEncodings(encodings, precision) };
+  const slabBytes = slabBytesOf(shape);
+  const groupSize = heads / keyValueHeads;
+  const workspaceSize = { ...shape, rows: maxBlockQueries(groupSize) * groupSize, groupSize, capacity };
   const workspace = Object.values(workspaceSizes(workspaceSize)).flat();
   // The pages of a chunk are open until it is committed, and so is the one before it, in part.
   const open = Math.min(pagesFor(capacity), pagesFor(chunk) + 1) * openBytesOf(shape);
-  const exchange = chunk * heads * (2 * headDim + ROW_RESULTS) * 4;
+  const jobBufferBytes = chunk * heads * (2 * headDim + ROW_RESULT_NUMBERS) * 4;
   return {
-    cache: pagesFor(capacity) * slab,
-    cachePerToken: slab / PAGE_KEYS,
+    cache: pagesFor(capacity) * slabBytes,
+    cachePerToken: slabBytes / PAGE_KEYS,
     open,
-    work: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + exchange,
+    buffers: threads * workspace.reduce((sum, bytes) => sum + bytes, 0) + jobBufferBytes,
   };
 }

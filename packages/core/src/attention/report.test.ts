@@ -6,28 +6,28 @@ describe('reports', () => {
     const first: AttentionReport = {
       rows: 2,
       keys: 30,
-      keysRead: 20,
-      keysCoded: 7,
+      keysExact: 20,
+      keysQuantized: 7,
       bytesRead: 500,
       tailMass: { sum: 0.3, max: 0.2 },
       outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
       certificate: 'probable',
-      rowsExtended: 1,
-      rowsDense: 0,
-      readOn: { rows: 1, keysRead: 9, keysNeeded: 8 },
+      rowsCertificateFallback: 1,
+      rowsFull: 0,
+      certificateFallbacks: { rows: 1, keysExact: 9, keysNeeded: 8 },
     };
     const second: AttentionReport = {
       rows: 1,
       keys: 10,
-      keysRead: 10,
-      keysCoded: 0,
+      keysExact: 10,
+      keysQuantized: 0,
       bytesRead: 50,
       tailMass: { sum: 0.5, max: 0.5 },
       outputError: { sum: 0.25, max: 0.25 },
       certificate: 'certified',
-      rowsExtended: 0,
-      rowsDense: 1,
-      readOn: { rows: 2, keysRead: 5, keysNeeded: 3 },
+      rowsCertificateFallback: 0,
+      rowsFull: 1,
+      certificateFallbacks: { rows: 2, keysExact: 5, keysNeeded: 3 },
     };
     const total = emptyReport();
     addReport(total, first);
@@ -35,15 +35,15 @@ describe('reports', () => {
     expect(total).toEqual({
       rows: 3,
       keys: 40,
-      keysRead: 30,
-      keysCoded: 7,
+      keysExact: 30,
+      keysQuantized: 7,
       bytesRead: 550,
       tailMass: { sum: 0.8, max: 0.5 },
       outputError: { sum: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY },
       certificate: 'probable',
-      rowsExtended: 1,
-      rowsDense: 1,
-      readOn: { rows: 3, keysRead: 14, keysNeeded: 11 },
+      rowsCertificateFallback: 1,
+      rowsFull: 1,
+      certificateFallbacks: { rows: 3, keysExact: 14, keysNeeded: 11 },
     });
     expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
   });

@@ -8,9 +8,9 @@ export interface AttentionReport {
   /** Keys that these rows might have read. */
   keys: number;
   /** Keys that they read exactly. */
-  keysRead: number;
+  keysExact: number;
   /** Keys that they read by their codes alone, beside the scan. */
-  keysCoded: number;
+  keysQuantized: number;
   /** Bytes of the cache that were read. */
   bytesRead: number;
   /**
@@ -23,40 +23,41 @@ export interface AttentionReport {
   /** The weakest of the rows' certificates. */
   certificate: CertificateKind;
   /** Rows that read more keys than the policy chose, because their certificate asked for it. */
-  rowsExtended: number;
+  rowsCertificateFallback: number;
   /** Rows that read all keys. */
-  rowsDense: number;
+  rowsFull: number;
   /**
    * Rows that read on for the sake of a certificate, in the end all keys; the keys that they read exactly; and how many
    * any choice of keys would have needed at least, as far as bounds tell.
    */
-  readOn: { rows: number; keysRead: number; keysNeeded: number };
+  certificateFallbacks: { rows: number; keysExact: number; keysNeeded: number };
 }
 
 export const emptyReport = (): AttentionReport => ({
   rows: 0,
   keys: 0,
-  keysRead: 0,
-  keysCoded: 0,
+  keysExact: 0,
+  keysQuantized: 0,
   bytesRead: 0,
   tailMass: { sum: 0, max: 0 },
   outputError: { sum: 0, max: 0 },
   certificate: 'certified',
-  rowsExtended: 0,
-  rowsDense: 0,
-  readOn: { rows: 0, keysRead: 0, keysNeeded: 0 },
+  rowsCertificateFallback: 0,
+  rowsFull: 0,
+  certificateFallbacks: { rows: 0, keysExact: 0, keysNeeded: 0 },
 });
 
 /** Adds `other` to `report`. */
 export function addReport(report: AttentionReport, other: AttentionReport): void {
   report.rows += other.rows;
   report.keys += other.keys;
-  report.keysRead += other.keysRead;
-  report.keysCoded += other.keysCoded;
-  report.rowsExtended += other.rowsExtended;
-  report.rowsDense += other.rowsDense;
+  report.keysExact += other.keysExact;
+  report.keysQuantized += other.keysQuantized;
+  report.rowsCertificateFallback += other.rowsCertificateFallback;
+  report.rowsFull += other.rowsFull;
   report.bytesRead += other.bytesRead;
-  for (const what of ['rows', 'keysRead', 'keysNeeded'] as const) report.readOn[what] += other.readOn[what];
+  for (const field of ['rows', 'keysExact', 'keysNeeded'] as const)
+    report.certificateFallbacks[field] += other.certificateFallbacks[field];
   for (const bound of ['tailMass', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;
     report[bound].max = Math.max(report[bound].max, other[bound].max);

@@ -1,16 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { viewsOf } from '../kernels/views.ts';
-import { noteResult, ROW_RESULTS, type RowResult, readResult } from './row-result.ts';
+import { ROW_RESULT_NUMBERS, type RowResult, readRowResult, writeRowResult } from './row-result.ts';
 
 const RESULT: RowResult = {
-  keysRead: 300,
-  keysCoded: 900,
+  keysExact: 300,
+  keysQuantized: 900,
   bytesRead: 40_000,
   tailMass: 0.25,
   outputError: 0.5,
   kind: 'estimated',
-  outcome: 'extended',
+  outcome: 'certificateFallback',
   keysNeeded: 250,
 };
 
@@ -18,8 +18,8 @@ const RESULT: RowResult = {
 function travelled(result: RowResult): RowResult {
   const memory = new WebAssembly.Memory({ initial: 1 });
   const views = viewsOf(memory)();
-  noteResult(views, { results: 256 }, 2, result);
-  return readResult(views.f32.subarray(64, 64 + 3 * ROW_RESULTS), 2);
+  writeRowResult(views, { results: 256 }, 2, result);
+  return readRowResult(views.f32.subarray(64, 64 + 3 * ROW_RESULT_NUMBERS), 2);
 }
 
 describe('the result of a row', () => {

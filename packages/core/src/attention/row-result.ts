@@ -5,15 +5,15 @@ import type { Views } from '../kernels/views.ts';
 import type { Job } from './job.ts';
 
 /** As the policy chose; with more keys, for the sake of a certificate; with all keys. */
-export const ROW_OUTCOMES = ['chosen', 'extended', 'dense'] as const;
+export const ROW_OUTCOMES = ['asSelected', 'certificateFallback', 'full'] as const;
 export type RowOutcome = (typeof ROW_OUTCOMES)[number];
 
 /** What one row read, and how exact its output is. */
 export interface RowResult extends Certificate {
   /** Keys read exactly. */
-  keysRead: number;
+  keysExact: number;
   /** Keys read by their codes. */
-  keysCoded: number;
+  keysQuantized: number;
   /** Bytes of all rows that read together, with the first of them. */
   bytesRead: number;
   outcome: RowOutcome;
@@ -24,14 +24,19 @@ export interface RowResult extends Certificate {
 }
 
 /** Numbers of a row's result. */
-export const ROW_RESULTS = 8;
+export const ROW_RESULT_NUMBERS = 8;
 
 /** Notes the result of row number `row` of the job: (count * heads, ROW_RESULTS) at its `results`. */
-export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, row: number, result: RowResult): void {
+export function writeRowResult(
+  { f32 }: Views,
+  { results }: Pick<Job, 'results'>,
+  row: number,
+  result: RowResult,
+): void {
   // By index: a prompt notes hundreds of thousands of rows.
-  const at = results / 4 + row * ROW_RESULTS;
-  f32[at] = result.keysRead;
-  f32[at + 1] = result.keysCoded;
+  const at = results / 4 + row * ROW_RESULT_NUMBERS;
+  f32[at] = result.keysExact;
+  f32[at + 1] = result.keysQuantized;
   f32[at + 2] = result.bytesRead;
   // Results travel as float32, and a bound may only grow on the way.
   f32[at + 3] = floatAbove(result.tailMass);
@@ -42,12 +47,12 @@ export function noteResult({ f32 }: Views, { results }: Pick<Job, 'results'>, ro
 }
 
 /** The result of row number `row`, from the results of a job. */
-export function readResult(results: Float32Array, row: number): RowResult {
+export function readRowResult(results: Float32Array, row: number): RowResult {
   // By index: there are thousands of rows in a chunk of a prompt, and a view of each would be garbage.
-  const at = (i: number) => results[row * ROW_RESULTS + i] as number;
+  const at = (i: number) => results[row * ROW_RESULT_NUMBERS + i] as number;
   return {
-    keysRead: at(0),
-    keysCoded: at(1),
+    keysExact: at(0),
+    keysQuantized: at(1),
     bytesRead: at(2),
     tailMass: at(3),
     outputError: at(4),

@@ -1,7 +1,7 @@
 /** What steps cost on a machine, and which is faster: the rule of the guard, see `guard.ts`. */
 import { PAGE_KEYS } from '../kernels/layout.ts';
 import type { Policy, SparsePolicy } from '../policies/policy.ts';
-import { type GroupContext, keysOfGroup } from '../selectors/selector.ts';
+import { type GroupPosition, groupBudget } from '../selectors/selector.ts';
 
 /** What a step of one layer takes, all its heads and all threads together, in milliseconds: constants and rates. */
 export interface StepCosts {
@@ -13,20 +13,20 @@ export interface StepCosts {
 }
 
 /** Whether reading all n keys is faster than a scan of them and a sample. */
-export const denseIsFaster = ({ dense, sieve }: StepCosts, n: number, sample: number): boolean =>
-  dense.fixed + dense.perKey * n <= sieve.fixed + sieve.perKey * n + sieve.perSampled * Math.min(sample, n);
+export const fullIsFasterThanSieve = ({ dense, sieve }: StepCosts, n: number, sampleKeys: number): boolean =>
+  dense.fixed + dense.perKey * n <= sieve.fixed + sieve.perKey * n + sieve.perSampled * Math.min(sampleKeys, n);
 
 /**
  * Whether a group would take longer by the policy than reading every key. Where a certificate was asked for, reading
  * every key gives the best there is.
  */
-export function isGuarded(group: GroupContext, policy: SparsePolicy, costs: StepCosts): boolean {
+export function fullAttentionIsFaster(group: GroupPosition, policy: SparsePolicy, costs: StepCosts): boolean {
   const { selector, budget, certifier } = policy;
   const { dense, certified } = costs;
   if (certifier !== undefined)
     return dense.fixed + dense.perKey * group.n <= certified.fixed + certified.perKey * group.n;
   if (selector.sampleSize === undefined || budget.tailMass !== undefined) return false;
-  return denseIsFaster(costs, group.n, selector.sampleSize(keysOfGroup(group, budget), group.n));
+  return fullIsFasterThanSieve(costs, group.n, selector.sampleSize(groupBudget(group, budget), group.n));
 }
 
 /** The heads of a model. */
@@ -37,18 +37,18 @@ export interface ModelHeads {
 }
 
 /** The fewest keys, in whole pages up to `most`, that any head does not attend to densely; undefined if none. */
-export function denseBelow(
+export function fullAttentionBelow(
   policy: Policy,
   costs: StepCosts,
-  most: number,
+  maxKeys: number,
   { layers, heads, keyValueHeads }: ModelHeads,
 ): number | undefined {
   if (policy.kind !== 'sparse') return undefined;
   const rows = heads / keyValueHeads;
-  for (let n = PAGE_KEYS; n <= most; n += PAGE_KEYS) {
+  for (let n = PAGE_KEYS; n <= maxKeys; n += PAGE_KEYS) {
     for (let layer = 0; layer < layers; layer++) {
       for (let head = 0; head < heads; head += rows) {
-        if (!isGuarded({ n, layer, head, rows }, policy, costs)) return n;
+        if (!fullAttentionIsFaster({ n, layer, head, rows }, policy, costs)) return n;
       }
     }
   }

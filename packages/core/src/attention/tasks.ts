@@ -1,19 +1,20 @@
 /** Every kind of task, by the kind of its job. */
-import { denseBlockTask, denseRangeTask } from './dense.ts';
+
+import { decodeGroupsTask } from './decode.ts';
+import { fullBlockTask, fullRangeTask } from './full.ts';
 import { type Job, type JobKind, jobNumber, readJob } from './job.ts';
-import { samplesTask } from './sampling.ts';
-import { sparseGroupsTask } from './sparse.ts';
-import { sparseBlocksTask } from './sparse-blocks.ts';
-import { sparsePartsTask } from './sparse-parts.ts';
-import { catchUpWith, type ThreadContext } from './thread.ts';
+import { measureTask } from './measure.ts';
+import { sampledBlockTask } from './prefill.ts';
+import { splitGroupsTask } from './split-decode.ts';
+import { growMemories, type ThreadContext } from './thread.ts';
 
 const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: number) => void>> = {
-  'dense-blocks': denseBlockTask,
-  'dense-ranges': denseRangeTask,
-  'sparse-groups': sparseGroupsTask,
-  'sparse-parts': sparsePartsTask,
-  'sparse-blocks': sparseBlocksTask,
-  samples: samplesTask,
+  'full-blocks': fullBlockTask,
+  'full-ranges': fullRangeTask,
+  'decode-groups': decodeGroupsTask,
+  'decode-split': splitGroupsTask,
+  'prefill-blocks': sampledBlockTask,
+  measure: measureTask,
 };
 
 /** Does one task of a job. */
@@ -27,7 +28,7 @@ export function createTaskRunner(thread: ThreadContext, jobArguments: Float64Arr
   return (task) => {
     if (job?.number !== jobNumber(jobArguments)) {
       job = readJob(jobArguments);
-      catchUpWith(job, thread);
+      growMemories(job, thread);
     }
     runTask(thread, job, task);
   };

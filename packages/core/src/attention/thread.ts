@@ -2,11 +2,12 @@
  * What one thread needs to do attention: the cache's regions as it sees them, its own buffers in each, and the
  * policies. The owner of the cache describes it in a message that can be posted; every thread opens it for itself.
  */
-import { type HeadQuery, type HeadSegment, placeQueries, type ThreadRegion } from '../cache/head-query.ts';
-import { pagesOfHead } from '../cache/kv-cache.ts';
+
+import { headPages } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
 import type { Segment } from '../cache/slabs.ts';
-import type { Workspace } from '../cache/workspace.ts';
+import { type GroupWork, type HeadSegment, loadQueries, type ThreadRegion } from '../group/group-work.ts';
+import type { Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
@@ -24,7 +25,7 @@ export interface ThreadSetup {
   /** Query heads in a layer. */
   heads: number;
   kernels: KernelsName;
-  exchange: WebAssembly.Memory;
+  jobMemory: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; table: number; openTable: number; workspace: Workspace }[];
   policies: PolicySpec[];
   /** What steps cost on this machine, where the guard shall choose. */
@@ -32,13 +33,13 @@ export interface ThreadSetup {
 }
 
 /** A memory and what works on it. */
-interface Opened {
+interface MappedMemory {
   readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
 }
 
-const openMemory = (memory: WebAssembly.Memory, kernels: KernelsName): Opened => ({
+const mapMemory = (memory: WebAssembly.Memory, kernels: KernelsName): MappedMemory => ({
   memory,
   views: viewsOf(memory),
   kernels: createKernels(kernels, memory),
@@ -49,9 +50,9 @@ export interface ThreadContext {
   readonly shape: CacheShape;
   readonly heads: number;
   /** Query heads that share a key-value head. */
-  readonly group: number;
+  readonly groupSize: number;
   /** Where the queries of a job come from and its results go. */
-  readonly exchange: Opened;
+  readonly jobMemory: MappedMemory;
   readonly regions: readonly ThreadRegion[];
   /** Of each region, where the pages of every head lie, once that was asked for: (layers, keyValueHeads, closed or open). */
   readonly pages: readonly Pages[][];
@@ -60,25 +61,25 @@ export interface ThreadContext {
 }
 
 /** Opens a setup; regions that `before` had open already stay as they are. */
-export function openThread(setup: ThreadSetup, before?: ThreadContext): ThreadContext {
-  const { shape, heads, kernels, exchange } = setup;
+export function openThread(setup: ThreadSetup, previous?: ThreadContext): ThreadContext {
+  const { shape, heads, kernels, jobMemory } = setup;
   return {
     shape,
     heads,
-    group: heads / shape.keyValueHeads,
-    exchange: before?.exchange ?? openMemory(exchange, kernels),
+    groupSize: heads / shape.keyValueHeads,
+    jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, kernels),
     regions: setup.regions.map(
-      ({ memory, ...rest }, i) => before?.regions[i] ?? { ...openMemory(memory, kernels), ...rest },
+      ({ memory, ...rest }, i) => previous?.regions[i] ?? { ...mapMemory(memory, kernels), ...rest },
     ),
-    pages: setup.regions.map((_, i) => before?.pages[i] ?? []),
-    policies: setup.policies.map((spec, i) => before?.policies[i] ?? createPolicy(spec)),
+    pages: setup.regions.map((_, i) => previous?.pages[i] ?? []),
+    policies: setup.policies.map((spec, i) => previous?.policies[i] ?? createPolicy(spec)),
     costs: setup.costs,
   };
 }
 
 /** Brings the memories to the sizes that they had when the job was written. */
-export function catchUpWith({ memoryBytes }: Job, { exchange, regions }: ThreadContext): void {
-  for (const [i, { memory }] of [exchange, ...regions].entries()) catchUp(memory, memoryBytes[i] as number);
+export function growMemories({ memoryBytes }: Job, { jobMemory, regions }: ThreadContext): void {
+  for (const [i, { memory }] of [jobMemory, ...regions].entries()) catchUp(memory, memoryBytes[i] as number);
 }
 
 /** Where the keys at positions [from, to) of a head lie, given the segments of the whole cache. */
@@ -90,18 +91,18 @@ export function headSegments(
   from: number,
   to: number,
 ): HeadSegment[] {
-  const found: HeadSegment[] = [];
+  const result: HeadSegment[] = [];
   for (const segment of segments) {
     const start = Math.max(segment.from, from);
     const end = Math.min(segment.to, to);
     if (start >= end) continue;
     const region = thread.regions[segment.region] as ThreadRegion;
     const pages = pagesOf(thread, segment, layer, keyValueHead);
-    const earlier = found.findLast((other) => other.region === region);
-    const before = earlier === undefined ? 0 : earlier.before + earlier.to - earlier.from;
-    found.push({ region, pages, from: start, to: end, before });
+    const earlier = result.findLast((other) => other.region === region);
+    const earlierKeys = earlier === undefined ? 0 : earlier.earlierKeys + earlier.to - earlier.from;
+    result.push({ region, pages, from: start, to: end, earlierKeys });
   }
-  return found;
+  return result;
 }
 
 function pagesOf(
@@ -110,23 +111,23 @@ function pagesOf(
   layer: number,
   head: number,
 ): Pages {
-  const known = pages[region] as Pages[];
+  const headPagesCache = pages[region] as Pages[];
   const at = (layer * shape.keyValueHeads + head) * 2 + (open ? 1 : 0);
-  known[at] ??= pagesOfHead(shape, layer, head, regions[region] as ThreadRegion, open);
-  return known[at];
+  headPagesCache[at] ??= headPages(shape, layer, head, regions[region] as ThreadRegion, open);
+  return headPagesCache[at];
 }
 
 /** The query heads from `head` on (rows, d), of a key-value head, placed in the workspaces, over the first n keys. */
-export function placeGroup(
+export function loadGroup(
   thread: ThreadContext,
   { layer, segments, norms }: Pick<Job, 'layer' | 'segments' | 'norms'>,
   keyValueHead: number,
   head: number,
   n: number,
   queries: Float32Array,
-): HeadQuery {
+): GroupWork {
   const { shape, regions } = thread;
-  const [keyNorm, valueNorm, typicalValueNorm] = norms.slice(3 * keyValueHead) as [number, number, number];
+  const [maxKeyNorm, maxValueNorm, rmsValueNorm] = norms.slice(3 * keyValueHead) as [number, number, number];
   return {
     shape,
     layer,
@@ -134,9 +135,9 @@ export function placeGroup(
     rows: queries.length / shape.headDim,
     n,
     segments: headSegments(thread, segments, layer, keyValueHead, 0, n),
-    norms: placeQueries(regions, queries, shape.headDim, 0),
-    keyNorm,
-    valueNorm,
-    typicalValueNorm,
+    queryNorms: loadQueries(regions, queries, shape.headDim, 0),
+    maxKeyNorm,
+    maxValueNorm,
+    rmsValueNorm,
   };
 }

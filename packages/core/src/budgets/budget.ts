@@ -44,17 +44,19 @@ export function checkParameters(
   parameters: readonly number[],
   ranges: readonly { name: string; from: number; to: number; whole?: boolean }[],
 ): void {
-  const right =
+  const valid =
     parameters.length === ranges.length &&
     ranges.every(({ from, to, whole }, i) => {
       const value = parameters[i] as number;
       return Number.isFinite(value) && value >= from && value <= to && (!whole || Number.isInteger(value));
     });
-  if (right) return;
-  const wanted = ranges.map(({ name, from, to, whole }) => `${whole ? 'a whole' : 'a'} ${name} from ${from} to ${to}`);
+  if (valid) return;
+  const expected = ranges.map(
+    ({ name, from, to, whole }) => `${whole ? 'a whole' : 'a'} ${name} from ${from} to ${to}`,
+  );
   throw new KeysieveError({
     code: 'invalid-argument',
-    problem: `The budget ${usage} takes ${wanted.join(' and ')}.`,
+    problem: `The budget ${usage} takes ${expected.join(' and ')}.`,
     found: parameters.length === 0 ? 'nothing' : parameters.join(', '),
     remedy: `Write it as ${usage}.`,
   });

@@ -8,7 +8,7 @@ import mass from './mass.ts';
 import power from './power.ts';
 
 export type { Budget, BudgetContext, BudgetKind } from './budget.ts';
-export { type BudgetPlan, openPlan } from './plan.ts';
+export { type BudgetPlan, createPlanBudget } from './plan.ts';
 
 /** A new kind of budget is a file beside this one and an entry here. */
 export const BUDGETS: readonly BudgetKind[] = [fixed, fraction, power, log, mass];
@@ -16,8 +16,8 @@ export const BUDGETS: readonly BudgetKind[] = [fixed, fraction, power, log, mass
 /** The budget that `text` names: `fixed:256`, `power:2,0.6`, `mass:0.05`. Throws `invalid-argument`. */
 export function parseBudget(text: string): Budget {
   const [, kind = '', rest = ''] = /^([a-z]+)(?::(.*))?$/.exec(text.trim()) ?? [];
-  const found = BUDGETS.find((budget) => budget.kind === kind);
-  if (found === undefined) {
+  const budgetKind = BUDGETS.find((budget) => budget.kind === kind);
+  if (budgetKind === undefined) {
     throw new KeysieveError({
       code: 'invalid-argument',
       problem: 'There is no such budget.',
@@ -26,5 +26,5 @@ export function parseBudget(text: string): Budget {
     });
   }
   const parameters = rest === '' ? [] : rest.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
-  return found.create(parameters);
+  return budgetKind.create(parameters);
 }

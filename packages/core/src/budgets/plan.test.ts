@@ -4,11 +4,11 @@ import { createBench } from '../../test/attention-bench.ts';
 import { expectError } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
 import { createAttention } from '../attention/attention.ts';
-import { isGuarded } from '../attention/step-costs.ts';
-import { PLANES } from '../kernels/layout.ts';
+import { fullAttentionIsFaster } from '../attention/step-costs.ts';
+import { ENCODINGS } from '../kernels/layout.ts';
 import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
 import { expectKeys } from './budget.conformance.ts';
-import { type BudgetPlan, openPlan } from './plan.ts';
+import { type BudgetPlan, createPlanBudget } from './plan.ts';
 
 /** Two layers of four heads at three lengths; head h of layer l has 100 l + 10 h + 1 keys, twice and four times that. */
 const PLAN: BudgetPlan = {
@@ -31,7 +31,7 @@ const anyPlan = fc
 
 describe('a plan', () => {
   it('gives every head its own keys, between two lengths on a line, and stays where it ends', () => {
-    const budget = openPlan('mean:100', PLAN);
+    const budget = createPlanBudget('mean:100', PLAN);
     expect(budget.name).toBe('mean:100');
     const keys = (n: number, layer = 1, head = 2) => budget.keys({ n, layer, head });
     expect([keys(150), keys(200), keys(600), keys(1000), keys(9000)]).toEqual([150, 200, 363, 484, 484]);
@@ -43,7 +43,7 @@ describe('a plan', () => {
   it('is a whole number of keys from 1 to n at every length, the same wherever it is opened', () => {
     fc.assert(
       fc.property(anyPlan, (plan) => {
-        const [here, there] = [openPlan('mean:9', plan), openPlan('mean:9', structuredClone(plan))];
+        const [here, there] = [createPlanBudget('mean:9', plan), createPlanBudget('mean:9', structuredClone(plan))];
         const lengths = [1, 2, 77, 3000, 2 ** 31 - 1, ...plan.lengths, ...plan.lengths.map((n) => n + 1)];
         const head = { layer: plan.layers - 1, head: plan.heads - 1 };
         expect(expectKeys(here, head, lengths)).toEqual(expectKeys(there, head, lengths));
@@ -67,7 +67,7 @@ describe('a plan', () => {
     { keys: PLAN.keys.map((k, i) => (i === 3 ? 0 : k)) },
     { keys: PLAN.keys.map((k, i) => (i === 3 ? Number.NaN : k)) },
   ])('is refused with %o', (wrong) => {
-    expectError('invalid-argument', () => openPlan('mean:9', { ...PLAN, ...wrong }));
+    expectError('invalid-argument', () => createPlanBudget('mean:9', { ...PLAN, ...wrong }));
     expectError('invalid-argument', () =>
       createPolicy({ policy: 'sieve', budget: 'mean:9', plan: { ...PLAN, ...wrong } }),
     );
@@ -75,7 +75,7 @@ describe('a plan', () => {
 });
 
 describe('an attention with a plan', () => {
-  const shape = { layers: 2, heads: 4, keyValueHeads: 2, headDim: 16, capacity: 1000, planes: PLANES } as const;
+  const shape = { layers: 2, heads: 4, keyValueHeads: 2, headDim: 16, capacity: 1000, encodings: ENCODINGS } as const;
   const spec = (policy: string, plan = PLAN) => ({ policy, budget: 'mean:100', plan });
 
   it('reads as many keys of each head as it says, and the same on one thread as on three', async () => {
@@ -87,7 +87,7 @@ describe('an attention with a plan', () => {
       const found = ['topk', 'sieve'].flatMap((policy) =>
         [0, 1].map((layer) => {
           const step = attention.attend({ layer, position: 599, queries: bench.queries(1), policy: spec(policy) });
-          if (policy === 'topk') expect(step.report.keysRead).toBe(3 * (400 * layer + 60 + 4));
+          if (policy === 'topk') expect(step.report.keysExact).toBe(3 * (400 * layer + 60 + 4));
           return step.outputs;
         }),
       );
@@ -100,11 +100,11 @@ describe('an attention with a plan', () => {
     const bench = createBench(await createAttention(shape), createRandom(1));
     await using attention = bench.attention;
     bench.append(300);
-    const keysOf = (plan: BudgetPlan) =>
+    const keysFromFit = (plan: BudgetPlan) =>
       attention.attend({ layer: 0, position: 299, queries: bench.queries(1), policy: spec('topk', plan) }).report
-        .keysRead;
-    expect(keysOf({ ...PLAN, keys: PLAN.keys.map(() => 50) })).toBe(200);
-    expect(keysOf({ ...PLAN, keys: PLAN.keys.map(() => 60) })).toBe(240);
+        .keysExact;
+    expect(keysFromFit({ ...PLAN, keys: PLAN.keys.map(() => 50) })).toBe(200);
+    expect(keysFromFit({ ...PLAN, keys: PLAN.keys.map(() => 60) })).toBe(240);
   });
 
   it('refuses that of another model', async () => {
@@ -125,7 +125,7 @@ describe('an attention with a plan', () => {
       certified: { fixed: 0, perKey: 9 },
     };
     const policy = createPolicy(spec('sieve')) as SparsePolicy;
-    expect(isGuarded({ n: 3000, layer: 0, head: 0, rows: 2 }, policy, costs)).toBe(false);
-    expect(isGuarded({ n: 3000, layer: 1, head: 2, rows: 2 }, policy, costs)).toBe(true);
+    expect(fullAttentionIsFaster({ n: 3000, layer: 0, head: 0, rows: 2 }, policy, costs)).toBe(false);
+    expect(fullAttentionIsFaster({ n: 3000, layer: 1, head: 2, rows: 2 }, policy, costs)).toBe(true);
   });
 });

@@ -16,7 +16,7 @@ export interface BudgetPlan {
 }
 
 /** The budget of a plan, under the name that it was asked for by. Throws `invalid-argument`. */
-export function openPlan(name: string, plan: BudgetPlan): Budget {
+export function createPlanBudget(name: string, plan: BudgetPlan): Budget {
   checkPlan(plan);
   const { layers, heads } = plan;
   const lengths = Float64Array.from(plan.lengths);
@@ -24,28 +24,28 @@ export function openPlan(name: string, plan: BudgetPlan): Budget {
   const columns = layers * heads;
   const last = lengths.length - 1;
   // All heads of a token ask for the same n, so that it is looked up once.
-  const at = { n: 0, row: 0, part: 0 };
+  const lookup = { n: 0, row: 0, part: 0 };
 
-  const lookUp = (n: number) => {
+  const embeddingLookup = (n: number) => {
     let row = 0;
     for (let step = 1 << Math.floor(Math.log2(last + 1)); step > 0; step >>= 1) {
       if (row + step <= last && (lengths[row + step] as number) <= n) row += step;
     }
     const from = lengths[row] as number;
     const to = lengths[Math.min(last, row + 1)] as number;
-    at.row = row;
-    at.part = n > from && to > from ? (n - from) / (to - from) : 0;
-    at.n = n;
+    lookup.row = row;
+    lookup.part = n > from && to > from ? (n - from) / (to - from) : 0;
+    lookup.n = n;
   };
 
   return {
     name,
     keys({ n, layer, head }) {
-      if (at.n !== n) lookUp(n);
-      const index = at.row * columns + layer * heads + head;
+      if (lookup.n !== n) embeddingLookup(n);
+      const index = lookup.row * columns + layer * heads + head;
       const from = keys[index] as number;
-      if (at.part === 0) return clampKeys(from, n);
-      return clampKeys(from + at.part * ((keys[index + columns] as number) - from), n);
+      if (lookup.part === 0) return clampKeys(from, n);
+      return clampKeys(from + lookup.part * ((keys[index + columns] as number) - from), n);
     },
   };
 }

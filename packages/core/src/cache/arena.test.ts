@@ -6,7 +6,7 @@ import { expectAccurate, problemOf } from '../kernels/conformance/accuracy.ts';
 import { KERNELS } from '../kernels/index.ts';
 import { scratchBytes } from '../kernels/kernels.ts';
 import { EXACT_PRECISIONS } from '../kernels/layout.ts';
-import { type Arena, createArena, LARGEST_ARENA_BYTES } from './arena.ts';
+import { type Arena, createArena, MAX_ARENA_BYTES } from './arena.ts';
 
 const WASM_PAGE_BYTES = 65_536;
 const { wasm } = KERNELS;
@@ -72,18 +72,18 @@ describe('an arena', () => {
 describe('the upper half of 4 GiB', () => {
   it('ends before the last address, so that the end of a block is an address', () => {
     const arena = arenaOf(2 ** 32);
-    expect(arena.allocate(LARGEST_ARENA_BYTES - 64)).toBe(64);
+    expect(arena.allocate(MAX_ARENA_BYTES - 64)).toBe(64);
     expect(arena.allocate(1)).toBeUndefined();
     expect(arena.memory.buffer.byteLength).toBeLessThan(2 ** 32);
   });
 
   it.for([
     ['beyond 2 GiB', 2 ** 31 + 12_345 * 64],
-    ['at the end', LARGEST_ARENA_BYTES - 2 ** 22],
+    ['at the end', MAX_ARENA_BYTES - 2 ** 22],
   ] as const)('works like the lower half: %s', ([, skip]) => {
     const kernels: KernelsUnderTest = { name: 'wasm', createKernels: wasm, shared: true };
     for (const precision of EXACT_PRECISIONS) {
-      const rig = createRig(kernels, LARGEST_ARENA_BYTES, skip);
+      const rig = createRig(kernels, MAX_ARENA_BYTES, skip);
       const random = createRandom(2);
       const head = randomHead(random, 300, 64, precision);
       const pages = rig.layOut(head);
@@ -127,7 +127,7 @@ describe('the upper half of 4 GiB', () => {
     const problem = problemOf(head, { queries, rows: 1, group: 1, limit: 300 }, [chosen]);
     expectAccurate(rig.finish(state, 1, 64), problem, 'selected keys');
     const statistics = rig.place(Float32Array.of(Number.NEGATIVE_INFINITY, 0));
-    rig.kernels.absorbMass(scores, 300, statistics);
+    rig.kernels.updateLogSumExp(scores, 300, statistics);
     const [largest = 0, sum = 0] = rig.floats(statistics, 2);
     expect(sum).toBeCloseTo(
       found.reduce((total, score) => total + Math.exp(score - largest), 0),
@@ -148,7 +148,7 @@ describe('the upper half of 4 GiB', () => {
       model.append(500);
       return { model, regions };
     };
-    const far = fill(LARGEST_ARENA_BYTES - 5 * 24_576);
+    const far = fill(MAX_ARENA_BYTES - 5 * 24_576);
     const near = fill(0);
     expect(near.regions).toHaveLength(1);
     expect(far.regions).toHaveLength(2);

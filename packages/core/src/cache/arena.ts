@@ -11,7 +11,7 @@ const WASM_PAGE_BYTES = 65_536;
  * What 32-bit addresses reach, less one page of WebAssembly: the address behind a block, where a kernel's loop ends,
  * must be an address too, and not wrap to 0.
  */
-export const LARGEST_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
+export const MAX_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
 
 /** Blocks begin on cache lines, and address 0 is given to nobody. */
 const ALIGNMENT = 64;
@@ -41,10 +41,10 @@ export interface ArenaOptions {
 }
 
 export function createArena({ limit, shared, createKernels }: ArenaOptions): Arena {
-  const maximum = Math.max(1, Math.floor(Math.min(limit, LARGEST_ARENA_BYTES) / WASM_PAGE_BYTES));
-  const memory = createMemory(maximum, shared);
+  const maxWasmPages = Math.max(1, Math.floor(Math.min(limit, MAX_ARENA_BYTES) / WASM_PAGE_BYTES));
+  const memory = createMemory(maxWasmPages, shared);
   const views = viewsOf(memory);
-  const freed = new Map<number, number[]>();
+  const freeBlocks = new Map<number, number[]>();
   let end = ALIGNMENT;
   let usedBytes = 0;
 
@@ -57,13 +57,13 @@ export function createArena({ limit, shared, createKernels }: ArenaOptions): Are
     },
     allocate(bytes) {
       const size = roundUp(bytes);
-      const again = freed.get(size)?.pop();
-      if (again !== undefined) {
+      const recycled = freeBlocks.get(size)?.pop();
+      if (recycled !== undefined) {
         usedBytes += size;
-        return again;
+        return recycled;
       }
-      const missing = end + size - memory.buffer.byteLength;
-      if (missing > 0 && !grow(memory, missing, maximum)) return undefined;
+      const missingBytes = end + size - memory.buffer.byteLength;
+      if (missingBytes > 0 && !grow(memory, missingBytes, maxWasmPages)) return undefined;
       const address = end;
       end += size;
       usedBytes += size;
@@ -71,22 +71,22 @@ export function createArena({ limit, shared, createKernels }: ArenaOptions): Are
     },
     free(address, bytes) {
       const size = roundUp(bytes);
-      const list = freed.get(size);
+      const list = freeBlocks.get(size);
       if (list) list.push(address);
-      else freed.set(size, [address]);
+      else freeBlocks.set(size, [address]);
       usedBytes -= size;
     },
   };
 }
 
-function createMemory(maximum: number, shared: boolean): WebAssembly.Memory {
+function createMemory(maxWasmPages: number, shared: boolean): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: 1, maximum, shared });
+    return new WebAssembly.Memory({ initial: 1, maximum: maxWasmPages, shared });
   } catch (cause) {
     throw new KeysieveError({
       code: 'cache-out-of-memory',
       problem: 'The platform gives no address space for another WebAssembly memory.',
-      found: `${maximum * WASM_PAGE_BYTES} bytes asked for`,
+      found: `${maxWasmPages * WASM_PAGE_BYTES} bytes asked for`,
       remedy: 'Dispose of caches that are no longer used, or lower arenaBytes.',
       cause,
     });
@@ -94,9 +94,9 @@ function createMemory(maximum: number, shared: boolean): WebAssembly.Memory {
 }
 
 /** Grows by what is missing. Untouched pages cost no resident memory, but the platform may still say no. */
-function grow(memory: WebAssembly.Memory, missing: number, maximum: number): boolean {
-  const pages = Math.ceil(missing / WASM_PAGE_BYTES);
-  if (memory.buffer.byteLength / WASM_PAGE_BYTES + pages > maximum) return false;
+function grow(memory: WebAssembly.Memory, missingBytes: number, maxWasmPages: number): boolean {
+  const pages = Math.ceil(missingBytes / WASM_PAGE_BYTES);
+  if (memory.buffer.byteLength / WASM_PAGE_BYTES + pages > maxWasmPages) return false;
   try {
     memory.grow(pages);
     return true;

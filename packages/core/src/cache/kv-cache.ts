@@ -7,22 +7,22 @@
  * it layer by layer, `commit` makes it part of the cache. Without a commit the cache is what it was.
  */
 import { invariant } from '../errors.ts';
-import { sealScratchBytes } from '../kernels/code-kernels.ts';
 import type { Pages } from '../kernels/kernels.ts';
 import {
-  codeDim,
-  completePlanes,
+  completeEncodings,
+  type Encoding,
   exactPageBytes,
   PAGE_KEYS,
-  type Plane,
   type Precision,
   pagesFor,
+  rotatedDim,
   rowBytes,
 } from '../kernels/layout.ts';
+import { quantizeScratchBytes } from '../kernels/quantized-kernels.ts';
 import { exactRow } from '../kernels/reference/exact-rows.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
-import { type KernelsFactory, LARGEST_ARENA_BYTES } from './arena.ts';
-import { writeExact } from './planes/exact.ts';
+import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
+import { writeExactRows } from './exact-rows.ts';
 import {
   type CacheShape,
   checkPositiveInteger,
@@ -45,7 +45,7 @@ export interface KvCacheOptions {
   /** How keys and values are kept: see `Precision`. Default: `f16`. */
   precision?: Precision;
   /** Planes that are kept beside the exact one, for selectors and tails that read them. Default: none. */
-  planes?: readonly Plane[];
+  encodings?: readonly Encoding[];
   /** Bytes at which the cache is full, all arenas together. Default: no limit but the machine's. */
   memoryLimit?: number;
   /** Most bytes of one arena, at most 4 GiB. Default: 4 GiB. */
@@ -65,11 +65,11 @@ export interface HeadNorms {
   keys: number;
   values: number;
   /** Root mean square of the norms of all values that were written since the cache was empty: for estimates. */
-  typicalValue: number;
+  rmsValue: number;
 }
 
 /** Positions are 32-bit integers. */
-const LARGEST_CAPACITY = 2 ** 31 - 1;
+const MAX_CAPACITY = 2 ** 31 - 1;
 
 /** Rounding to float16 may lengthen a row by a factor of 1 + 2^-11; subnormals by 2^-25 a number. */
 const ROUNDING_MARGIN = 1 + 2 ** -10;
@@ -90,23 +90,23 @@ export class KvCache {
   readonly #squaredNorms: Float64Array;
   readonly #writtenNorms: Float64Array;
   /** What rounding may lengthen rows by: factors of their norms. */
-  readonly #margins: { keys: number; values: number };
+  readonly #roundingMargins: { keys: number; values: number };
   /** The norms as they were when the cache was last cut, to this length. */
-  #cut: { length: number; norms: Float64Array } | undefined;
+  #normsAtTruncation: { length: number; norms: Float64Array } | undefined;
   #length = 0;
   #reserved = 0;
   #disposed = false;
 
   /** Throws `invalid-argument` or `cache-out-of-memory`. */
   constructor(options: KvCacheOptions) {
-    const { layers, keyValueHeads, headDim, capacity, precision = 'f16', planes = [] } = options;
-    const { memoryLimit = Number.POSITIVE_INFINITY, arenaBytes = LARGEST_ARENA_BYTES } = options;
-    checkShape({ layers, keyValueHeads, headDim, precision, planes });
-    this.shape = { layers, keyValueHeads, headDim, precision, planes: completePlanes(planes, precision) };
+    const { layers, keyValueHeads, headDim, capacity, precision = 'f16', encodings = [] } = options;
+    const { memoryLimit = Number.POSITIVE_INFINITY, arenaBytes = MAX_ARENA_BYTES } = options;
+    checkShape({ layers, keyValueHeads, headDim, precision, encodings });
+    this.shape = { layers, keyValueHeads, headDim, precision, encodings: completeEncodings(encodings, precision) };
     checkPositiveInteger('capacity', capacity);
-    invariant(capacity <= LARGEST_CAPACITY, () => ({
+    invariant(capacity <= MAX_CAPACITY, () => ({
       code: 'invalid-argument',
-      problem: `A cache holds at most ${LARGEST_CAPACITY} keys.`,
+      problem: `A cache holds at most ${MAX_CAPACITY} keys.`,
       found: capacity,
       remedy: 'Give the longest context that will be used.',
     }));
@@ -118,7 +118,10 @@ export class KvCache {
       slabBytes: slabBytesOf(this.shape),
       openBytes: openBytesOf(this.shape),
       capacity: pagesFor(capacity),
-      stagingBytes: Math.max(PAGE_KEYS * headDim * 4, this.shape.planes.length > 0 ? sealScratchBytes(headDim) : 0),
+      stagingBytes: Math.max(
+        PAGE_KEYS * headDim * 4,
+        this.shape.encodings.length > 0 ? quantizeScratchBytes(headDim) : 0,
+      ),
       arenaBytes,
       memoryLimit,
       shared: this.shared,
@@ -126,7 +129,7 @@ export class KvCache {
       onRegion: options.onRegion,
     });
     this.#onTruncate = options.onTruncate;
-    this.#margins = roundingMargins(this.shape);
+    this.#roundingMargins = roundingMargins(this.shape);
     this.#squaredNorms = new Float64Array(layers * keyValueHeads * 4);
     this.#writtenNorms = new Float64Array(layers * keyValueHeads * 4);
   }
@@ -160,15 +163,15 @@ export class KvCache {
       found: count,
       remedy: 'Give the number of tokens that come next.',
     }));
-    const wanted = this.#length + count;
-    invariant(wanted <= this.capacity, () => ({
+    const requested = this.#length + count;
+    invariant(requested <= this.capacity, () => ({
       code: 'cache-full',
       problem: `The cache holds at most ${this.capacity} keys.`,
-      found: wanted,
+      found: requested,
       remedy: 'Create it with a larger capacity, or truncate it first.',
     }));
-    this.#slabs.grow(pagesFor(wanted));
-    this.#reserved = Math.max(this.#reserved, wanted);
+    this.#slabs.grow(pagesFor(requested));
+    this.#reserved = Math.max(this.#reserved, requested);
   }
 
   /**
@@ -193,8 +196,8 @@ export class KvCache {
         remedy: 'Pass both arrays whole and of the same length.',
       }),
     );
-    const there = Number.isSafeInteger(position) && position >= this.#length && position + count <= this.#reserved;
-    invariant(there, () => ({
+    const isReserved = Number.isSafeInteger(position) && position >= this.#length && position + count <= this.#reserved;
+    invariant(isReserved, () => ({
       code: 'invalid-argument',
       problem: 'Keys are written behind the cache, where room was reserved.',
       found: `positions ${position} to ${position + count}, of ${this.#length} to ${this.#reserved}`,
@@ -202,11 +205,11 @@ export class KvCache {
     }));
     for (let head = 0; head < keyValueHeads; head++) {
       for (let done = 0; done < count; ) {
-        const some = Math.min(count - done, PAGE_KEYS - ((position + done) % PAGE_KEYS));
-        this.#writeRows('keys', layer, head, position + done, keys, done, some);
-        this.#writeRows('values', layer, head, position + done, values, done, some);
-        done += some;
-        if ((position + done) % PAGE_KEYS === 0) this.#seal(layer, head, (position + done) / PAGE_KEYS - 1);
+        const rowsInPage = Math.min(count - done, PAGE_KEYS - ((position + done) % PAGE_KEYS));
+        this.#writeRows('keys', layer, head, position + done, keys, done, rowsInPage);
+        this.#writeRows('values', layer, head, position + done, values, done, rowsInPage);
+        done += rowsInPage;
+        if ((position + done) % PAGE_KEYS === 0) this.#quantizePage(layer, head, (position + done) / PAGE_KEYS - 1);
       }
     }
   }
@@ -239,10 +242,10 @@ export class KvCache {
     }));
     this.#length = length;
     this.#reserved = length;
-    const cutsClosed = length % PAGE_KEYS > 0 && length < this.#slabs.closed * PAGE_KEYS;
-    if (cutsClosed) this.#reopen(Math.floor(length / PAGE_KEYS));
+    const truncatesQuantizedPage = length % PAGE_KEYS > 0 && length < this.#slabs.closed * PAGE_KEYS;
+    if (truncatesQuantizedPage) this.#reopen(Math.floor(length / PAGE_KEYS));
     else this.#slabs.shrink(pagesFor(length));
-    this.#cutNorms(length);
+    this.#truncateNorms(length);
   }
 
   /**
@@ -250,10 +253,10 @@ export class KvCache {
    * is cut to the same length again and again, they are what they were the first time: what was tried behind it in
    * between leaves nothing.
    */
-  #cutNorms(length: number): void {
+  #truncateNorms(length: number): void {
     if (length === 0) this.#squaredNorms.fill(0);
-    if (this.#cut?.length === length) this.#squaredNorms.set(this.#cut.norms);
-    else this.#cut = { length, norms: this.#squaredNorms.slice() };
+    if (this.#normsAtTruncation?.length === length) this.#squaredNorms.set(this.#normsAtTruncation.norms);
+    else this.#normsAtTruncation = { length, norms: this.#squaredNorms.slice() };
     this.#writtenNorms.set(this.#squaredNorms);
     this.#onTruncate?.(length);
   }
@@ -262,9 +265,9 @@ export class KvCache {
   read(layer: number, head: number, what: 'keys' | 'values', from: number, to: number): Float32Array {
     this.assertAlive();
     const { headDim, keyValueHeads, layers } = this.shape;
-    const there =
+    const inRange =
       [layer, head, from, to].every(Number.isSafeInteger) && from >= 0 && from <= to && to <= this.#reserved;
-    invariant(there && layer >= 0 && layer < layers && head >= 0 && head < keyValueHeads, () => ({
+    invariant(inRange && layer >= 0 && layer < layers && head >= 0 && head < keyValueHeads, () => ({
       code: 'invalid-argument',
       problem: `The cache has ${this.#reserved} positions in ${keyValueHeads} key-value heads of ${layers} layers.`,
       found: `positions ${from} to ${to}, head ${head}, layer ${layer}`,
@@ -273,7 +276,7 @@ export class KvCache {
     const rows = new Float32Array((to - from) * headDim);
     for (const segment of this.#slabs.segments(to)) {
       const { arena, ...tables } = this.#slabs.regions[segment.region] as Region;
-      const pages = pagesOfHead(this.shape, layer, head, tables, segment.open);
+      const pages = headPages(this.shape, layer, head, tables, segment.open);
       for (let position = Math.max(from, segment.from); position < segment.to; position++) {
         rows.set(exactRow(arena.views(), pages, what, position), (position - from) * headDim);
       }
@@ -294,9 +297,9 @@ export class KvCache {
     const at = (layer * this.shape.keyValueHeads + head) * 4;
     const norms = this.#writtenNorms;
     return {
-      keys: Math.sqrt(norms[at] as number) * this.#margins.keys + SUBNORMAL_MARGIN,
-      values: Math.sqrt(norms[at + 1] as number) * this.#margins.values + SUBNORMAL_MARGIN,
-      typicalValue: Math.sqrt((norms[at + 2] as number) / Math.max(1, norms[at + 3] as number)),
+      keys: Math.sqrt(norms[at] as number) * this.#roundingMargins.keys + SUBNORMAL_MARGIN,
+      values: Math.sqrt(norms[at + 1] as number) * this.#roundingMargins.values + SUBNORMAL_MARGIN,
+      rmsValue: Math.sqrt((norms[at + 2] as number) / Math.max(1, norms[at + 3] as number)),
     };
   }
 
@@ -347,22 +350,28 @@ export class KvCache {
     const { keyValueHeads: heads, headDim } = this.shape;
     const { region, address } = this.#rowAddress(layer, head, what, position);
     const rows = { numbers, heads, head, headDim, first, count };
-    const { largest, sum } = writeExact(region.arena, region.staging, address, rows, openPrecision(this.shape));
+    const { maxSquaredNorm, squaredNormSum } = writeExactRows(
+      region.arena,
+      region.staging,
+      address,
+      rows,
+      openPrecision(this.shape),
+    );
     const norms = this.#writtenNorms.subarray((layer * heads + head) * 4);
-    const which = what === 'values' ? 1 : 0;
-    norms[which] = Math.max(norms[which] as number, largest);
+    const normIndex = what === 'values' ? 1 : 0;
+    norms[normIndex] = Math.max(norms[normIndex] as number, maxSquaredNorm);
     if (what === 'keys') return;
-    norms[2] = (norms[2] as number) + sum;
+    norms[2] = (norms[2] as number) + squaredNormSum;
     norms[3] = (norms[3] as number) + count;
   }
 
   /** Writes the planes of a page whose rows are all there. */
-  #seal(layer: number, head: number, page: number): void {
-    if (this.shape.planes.length === 0) return;
+  #quantizePage(layer: number, head: number, page: number): void {
+    if (this.shape.encodings.length === 0) return;
     const { region } = this.#slabs.find(page) as { region: Region };
-    const pages = pagesOfHead(this.shape, layer, head, region, this.shape.precision === 'int8');
-    const sealed = region.arena.kernels.seal(pages, page, region.staging);
-    invariant(sealed, () => ({
+    const pages = headPages(this.shape, layer, head, region, this.shape.precision === 'int8');
+    const quantized = region.arena.kernels.quantizePage(pages, page, region.staging);
+    invariant(quantized, () => ({
       code: 'not-a-number',
       problem: `Among the keys and values of head ${head} are numbers too large for the planes of its page.`,
       found: `norms up to ${this.norms(layer, head).keys} and ${this.norms(layer, head).values}`,
@@ -377,16 +386,16 @@ export class KvCache {
     const { region, address } = this.#slabs.findOpen(page);
     const { kernels, views } = region.arena;
     const indices = region.staging;
-    const widened = indices + PAGE_KEYS * 4;
-    const scratch = widened + PAGE_KEYS * codeDim(headDim) * 4;
+    const dequantized = indices + PAGE_KEYS * 4;
+    const scratch = dequantized + PAGE_KEYS * rotatedDim(headDim) * 4;
     for (let layer = 0; layer < layers; layer++) {
       for (let head = 0; head < keyValueHeads; head++) {
-        const pages = pagesOfHead(this.shape, layer, head, region, true);
+        const pages = headPages(this.shape, layer, head, region, true);
         for (const [i, what] of (['keys', 'values'] as const).entries()) {
           for (let j = 0; j < PAGE_KEYS; j++) views().i32[indices / 4 + j] = page * PAGE_KEYS + j;
-          kernels.widenRows(pages, what, indices, PAGE_KEYS, widened, scratch);
+          kernels.dequantizeRows(pages, what, indices, PAGE_KEYS, dequantized, scratch);
           const rows = address + pages.exactOffset + i * PAGE_KEYS * rowBytes(headDim, 'f32');
-          kernels.rotateBack(widened, PAGE_KEYS, headDim, rows, scratch);
+          kernels.inverseRotate(dequantized, PAGE_KEYS, headDim, rows, scratch);
         }
       }
     }
@@ -397,7 +406,7 @@ export class KvCache {
  * Where one head's pages lie in a region: those whose rows are kept as the cache keeps them, or the `open` ones of an
  * int8 cache.
  */
-export function pagesOfHead(
+export function headPages(
   shape: CacheShape,
   layer: number,
   head: number,
@@ -407,15 +416,15 @@ export function pagesOfHead(
   const layout = layoutOf(shape);
   const headOffset = (layer * shape.keyValueHeads + head) * layout.bytes;
   const exactOffset = exactOffsetOf(shape, layer, head, open);
-  const kept = shape.precision;
-  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset, kept };
-  return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, kept };
+  const storedPrecision = shape.precision;
+  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset, storedPrecision };
+  return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, storedPrecision };
 }
 
 /** Where one head's rows lie in a slab, or in the block of an open page of an int8 cache. */
 function exactOffsetOf(shape: CacheShape, layer: number, head: number, open: boolean): number {
-  const number = layer * shape.keyValueHeads + head;
-  return number * (open ? exactPageBytes(shape.headDim, 'f32') : layoutOf(shape).bytes);
+  const headIndex = layer * shape.keyValueHeads + head;
+  return headIndex * (open ? exactPageBytes(shape.headDim, 'f32') : layoutOf(shape).bytes);
 }
 
 /**
@@ -425,8 +434,11 @@ function exactOffsetOf(shape: CacheShape, layer: number, head: number, open: boo
  */
 function roundingMargins({ headDim, precision }: CacheShape): { keys: number; values: number } {
   if (precision !== 'int8') return { keys: ROUNDING_MARGIN, values: ROUNDING_MARGIN };
-  const root = Math.sqrt(codeDim(headDim));
-  const code = ((1 + 2 ** -7) * root) / 256;
-  const centre = root / 254;
-  return { keys: (1 + code * (2 + centre)) * ROUNDING_MARGIN, values: (1 + code) * ROUNDING_MARGIN };
+  const sqrtDim = Math.sqrt(rotatedDim(headDim));
+  const quantizationError = ((1 + 2 ** -7) * sqrtDim) / 256;
+  const centerError = sqrtDim / 254;
+  return {
+    keys: (1 + quantizationError * (2 + centerError)) * ROUNDING_MARGIN,
+    values: (1 + quantizationError) * ROUNDING_MARGIN,
+  };
 }

@@ -1,18 +1,18 @@
 /** The sizes of a cache, and the checks on them. */
 import { invariant } from '../errors.ts';
 import {
+  ENCODINGS,
+  type Encoding,
   type ExactPrecision,
   exactPageBytes,
   type PageLayout,
-  PLANES,
-  type Plane,
   PRECISIONS,
   type Precision,
   pageLayout,
 } from '../kernels/layout.ts';
-import { LARGEST_ARENA_BYTES } from './arena.ts';
+import { MAX_ARENA_BYTES } from './arena.ts';
 
-export const LARGEST_HEAD_DIM = 256;
+export const MAX_HEAD_DIM = 256;
 
 /** The sizes of a cache. */
 export interface CacheShape {
@@ -22,16 +22,16 @@ export interface CacheShape {
   readonly headDim: number;
   readonly precision: Precision;
   /** The planes beside the exact one, with those that they stand on. */
-  readonly planes: readonly Plane[];
+  readonly encodings: readonly Encoding[];
 }
 
 const layouts = new WeakMap<CacheShape, PageLayout>();
 
 /** The record of one head's page. Worked out once for a shape: every task asks for it. */
 export function layoutOf(shape: CacheShape): PageLayout {
-  const known = layouts.get(shape);
-  if (known !== undefined) return known;
-  const layout = pageLayout(shape.headDim, shape.precision, shape.planes);
+  const cached = layouts.get(shape);
+  if (cached !== undefined) return cached;
+  const layout = pageLayout(shape.headDim, shape.precision, shape.encodings);
   layouts.set(shape, layout);
   return layout;
 }
@@ -62,9 +62,9 @@ export function checkShape(shape: CacheShape): void {
   checkPositiveInteger('layers', shape.layers);
   checkPositiveInteger('keyValueHeads', shape.keyValueHeads);
   checkPositiveInteger('headDim', shape.headDim);
-  invariant(shape.headDim % 8 === 0 && shape.headDim <= LARGEST_HEAD_DIM, () => ({
+  invariant(shape.headDim % 8 === 0 && shape.headDim <= MAX_HEAD_DIM, () => ({
     code: 'invalid-argument',
-    problem: `The dimension of a head must be a multiple of 8 and at most ${LARGEST_HEAD_DIM}.`,
+    problem: `The dimension of a head must be a multiple of 8 and at most ${MAX_HEAD_DIM}.`,
     found: shape.headDim,
     remedy: 'Pad the heads with zeros to the next multiple of 8.',
   }));
@@ -74,15 +74,15 @@ export function checkShape(shape: CacheShape): void {
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
   }));
-  const unknown = shape.planes.find((plane) => !PLANES.includes(plane));
-  invariant(unknown === undefined, () => ({
+  const unknownEncoding = shape.encodings.find((plane) => !ENCODINGS.includes(plane));
+  invariant(unknownEncoding === undefined, () => ({
     code: 'invalid-argument',
     problem: 'A cache has no such plane.',
-    found: unknown,
-    remedy: `Choose from ${PLANES.join(', ')}.`,
+    found: unknownEncoding,
+    remedy: `Choose from ${ENCODINGS.join(', ')}.`,
   }));
   const slabBytes = slabBytesOf(shape);
-  invariant(slabBytes <= LARGEST_ARENA_BYTES, () => ({
+  invariant(slabBytes <= MAX_ARENA_BYTES, () => ({
     code: 'invalid-argument',
     problem: 'A page of keys and values of all layers and heads must fit into 4 GiB.',
     found: `${slabBytes} bytes for ${shape.layers} layers of ${shape.keyValueHeads} key-value heads`,

@@ -76,7 +76,7 @@ export interface Slabs {
 }
 
 /** Regions that a cache may have: more would only say that its arenas are far too small. */
-export const MOST_REGIONS = 64;
+export const MAX_REGIONS = 64;
 
 interface GrowingRegion extends Region {
   firstPage: number;
@@ -105,18 +105,18 @@ export function createSlabs(options: SlabsOptions): Slabs {
 
   const bytes = () => regions.reduce((sum, { arena }) => sum + arena.usedBytes, 0);
   /** Index of the region that grows: the last one with slabs in it. */
-  const growing = () =>
+  const growingRegionIndex = () =>
     Math.max(
       regions.findLastIndex(({ slabs }) => slabs.length > 0),
       0,
     );
   const count = () => {
-    const { firstPage, slabs } = regions[growing()] as GrowingRegion;
+    const { firstPage, slabs } = regions[growingRegionIndex()] as GrowingRegion;
     return firstPage + slabs.length;
   };
 
   const addRegion = (): GrowingRegion => {
-    if (regions.length === MOST_REGIONS) throw outOfMemory(`${MOST_REGIONS} arenas of at most ${arenaBytes} bytes`);
+    if (regions.length === MAX_REGIONS) throw outOfMemory(`${MAX_REGIONS} arenas of at most ${arenaBytes} bytes`);
     const arena = createArena({ limit: arenaBytes, shared, createKernels });
     const table = arena.allocate(capacity * 4);
     const openTable = openBytes === 0 ? table : arena.allocate(capacity * 4);
@@ -163,15 +163,15 @@ export function createSlabs(options: SlabsOptions): Slabs {
 
   const add = (): void => {
     const page = count();
-    const last = growing();
+    const last = growingRegionIndex();
     if (place(regions[last] as GrowingRegion, page)) return;
     if (place(regions[last + 1] ?? addRegion(), page)) return;
     throw outOfMemory(`${bytes()} bytes in arenas of at most ${arenaBytes}`);
   };
 
-  const shrink = (wanted: number): void => {
-    while (count() > wanted) {
-      const region = regions[growing()] as GrowingRegion;
+  const shrink = (target: number): void => {
+    while (count() > target) {
+      const region = regions[growingRegionIndex()] as GrowingRegion;
       closePage(region, count() - 1);
       region.arena.free(region.slabs.pop() as number, slabBytes);
     }
@@ -189,10 +189,10 @@ export function createSlabs(options: SlabsOptions): Slabs {
     get bytes() {
       return bytes();
     },
-    grow(wanted) {
+    grow(target) {
       const [slabsBefore, regionsBefore] = [count(), regions.length];
       try {
-        while (count() < wanted) add();
+        while (count() < target) add();
       } catch (error) {
         shrink(slabsBefore);
         regions.length = regionsBefore;

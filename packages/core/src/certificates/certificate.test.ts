@@ -4,13 +4,13 @@ import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
-import { attendQuery } from '../attention/sparse.ts';
+import { attendByPolicy } from '../attention/decode.ts';
 import { parseBudget } from '../budgets/index.ts';
-import { attendPositions, readSum } from '../cache/head-query.ts';
-import { PLANES, PRECISIONS, type Precision } from '../kernels/layout.ts';
+import { attendPositions, readLogSumExp } from '../group/group-work.ts';
+import { ENCODINGS, PRECISIONS, type Precision } from '../kernels/layout.ts';
 import { createPolicy, POLICY_NAMES, type SparsePolicy } from '../policies/policy.ts';
-import { SELECTORS, type Selector } from '../selectors/index.ts';
-import { CERTIFICATE_KINDS, type Certificate, certify, EXACT, weakerKind } from './certificate.ts';
+import { SELECTORS, type Selector } from '../policies/selectors.ts';
+import { CERTIFICATE_KINDS, type Certificate, certify, EXACT_CERTIFICATE, weakerKind } from './certificate.ts';
 
 const LENGTHS = [1, 2, 5, 64, 65, 300, 1500];
 const BUDGETS = [
@@ -50,7 +50,7 @@ function measure(
 ): Measured[] {
   const most = Math.max(...LENGTHS);
   const { keys, values, query: row } = keysOfShape(shape, createRandom(seed), most, headDim);
-  const bench = createHeadBench({ headDim, keys, values, precision, planes: PLANES });
+  const bench = createHeadBench({ headDim, keys, values, precision, encodings: ENCODINGS });
   const found: Measured[] = [];
   for (const n of LENGTHS) {
     const exact = attention64(bench.problem(row, n)).outputs;
@@ -61,18 +61,18 @@ function measure(
         const selection = create().select(query, parseBudget(text));
         const region = attendPositions(query, selection.count);
         const { state, outputs } = region.workspace;
-        const head = readSum(region.views(), state);
-        region.kernels.finishState(state, 1, headDim, outputs, headDim * 4);
+        const selectedSum = readLogSumExp(region.views(), state);
+        region.kernels.normalize(state, 1, headDim, outputs, headDim * 4);
         const output = region.views().f32.slice(outputs / 4, outputs / 4 + headDim);
-        const { bytesScanned: _, totals = [], ...known } = selection;
-        const [total] = totals;
-        const certificate = certify(query, 0, { head, output, ...known, ...(total && { total }) });
+        const { bytesScanned: _, totalSums = [], ...known } = selection;
+        const [totalSum] = totalSums;
+        const certificate = certify(query, 0, { selectedSum, output, ...known, ...(totalSum && { totalSum }) });
 
-        const chosen = bench.chosen(query, selection.count);
+        const chosen = bench.selectedPositions(query, selection.count);
         const problem = bench.problem(row, n, chosen);
         const truth = attention64(problem).outputs;
         // Scores of d roundings each move the weights, which add up in `count` roundings more.
-        const score = (headDim + 4) * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
+        const score = (headDim + 4) * 2 ** -24 * (query.queryNorms[0] as number) * query.maxKeyNorm;
         const weights = Math.expm1(2 * score) + (100 + chosen.length) * 2 ** -24;
         found.push({
           ...certificate,
@@ -81,7 +81,7 @@ function measure(
           trueMass: unreadMass(bench.problem(row, n), n, chosen),
           trueError: distance(truth, exact).norm / norm(exact),
           returnedError: distance(output, exact).norm / norm(exact),
-          rounding: (weights * query.valueNorm) / norm(exact),
+          rounding: (weights * query.maxValueNorm) / norm(exact),
         });
       }
     }
@@ -124,13 +124,17 @@ describe('certificates of keys that are dropped', () => {
     ['quest', 'falling by much'],
   ] as const)('are of use: the bounds of %s with keys %s say more than the norms do', ([selector, shape]) => {
     const { keys, values, query: row } = keysOfShape(shape, createRandom(7), 1500, 64);
-    const bench = createHeadBench({ headDim: 64, keys, values, planes: PLANES });
+    const bench = createHeadBench({ headDim: 64, keys, values, encodings: ENCODINGS });
     const query = bench.query(row);
     const create = SELECTORS[selector] as () => Selector;
     const { count, bytesScanned: _, ...known } = create().select(query, parseBudget('fixed:1000'));
     const region = attendPositions(query, count);
-    const findings = { count, head: readSum(region.views(), region.workspace.state), output: new Float32Array(64) };
-    const trueMass = unreadMass(bench.problem(row), 1500, bench.chosen(query, count));
+    const findings = {
+      count,
+      selectedSum: readLogSumExp(region.views(), region.workspace.state),
+      output: new Float32Array(64),
+    };
+    const trueMass = unreadMass(bench.problem(row), 1500, bench.selectedPositions(query, count));
     expect(certify(query, 0, findings).tailMass).toBeGreaterThan(0.9);
     expect(certify(query, 0, { ...findings, ...known }).tailMass).toBeLessThan(1.5 * trueMass + 1e-3);
   });
@@ -150,7 +154,7 @@ describe('kinds', () => {
     expect(weakerKind('certified', 'probable')).toBe('probable');
     expect(weakerKind('estimated', 'probable')).toBe('estimated');
     expect(weakerKind('certified', 'certified')).toBe('certified');
-    expect(EXACT).toEqual({ kind: 'certified', tailMass: 0, outputError: 0 });
+    expect(EXACT_CERTIFICATE).toEqual({ kind: 'certified', tailMass: 0, outputError: 0 });
   });
 });
 
@@ -160,7 +164,7 @@ describe('certificates of outputs with a tail estimate', () => {
   it.for(KEY_SHAPE_NAMES)('hold for keys that are %s, where they say that they do', (shape) => {
     const headDim = 64;
     const { keys, values, query: row } = keysOfShape(shape, createRandom(9), 700, headDim);
-    const bench = createHeadBench({ headDim, keys, values, planes: PLANES });
+    const bench = createHeadBench({ headDim, keys, values, encodings: ENCODINGS });
     for (const n of [1, 5, 64, 65, 200, 700]) {
       const exact = attention64(bench.problem(row, n)).outputs;
       for (const name of policies) {
@@ -168,13 +172,13 @@ describe('certificates of outputs with a tail estimate', () => {
           const what = `${name}, ${budget} of ${n}`;
           const policy = createPolicy({ policy: name, budget }) as SparsePolicy;
           const query = bench.query(row, n);
-          const { outputs, results } = attendQuery(query, policy);
+          const { outputs, results } = attendByPolicy(query, policy);
           const { kind, tailMass, outputError } = results[0] as (typeof results)[0];
           expect(tailMass >= 0 && tailMass <= 1 && outputError >= 0, what).toBe(true);
-          if (!policy.tail.readsSample) expect(kind, what).toBe('certified');
+          if (!policy.tail.requiresSample) expect(kind, what).toBe('certified');
           if (kind !== 'certified') continue;
-          const score = (headDim + 4) * 2 ** -24 * (query.norms[0] as number) * query.keyNorm;
-          const rounding = (Math.expm1(2 * score) + (100 + n) * 2 ** -24) * query.valueNorm;
+          const score = (headDim + 4) * 2 ** -24 * (query.queryNorms[0] as number) * query.maxKeyNorm;
+          const rounding = (Math.expm1(2 * score) + (100 + n) * 2 ** -24) * query.maxValueNorm;
           expect(distance(outputs, exact).norm, what).toBeLessThanOrEqual(outputError * norm(exact) + rounding);
         }
       }

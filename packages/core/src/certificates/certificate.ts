@@ -10,8 +10,8 @@
  * for: how far that is from the keys and values as they were written, certificates do not say, but for one thing: the
  * share that `certify` asks for is kept for the keys as written as well, since int8 bounds count the codes' error.
  */
-import { type HeadQuery, logOf, type SoftmaxSum } from '../cache/head-query.ts';
-import { codeDim } from '../kernels/layout.ts';
+import { type GroupWork, logSumExp, type RunningLogSumExp } from '../group/group-work.ts';
+import { rotatedDim } from '../kernels/layout.ts';
 
 /** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
 export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
@@ -28,32 +28,32 @@ export interface Certificate {
 }
 
 /** Nothing was left out. */
-export const EXACT: Certificate = { kind: 'certified', tailMass: 0, outputError: 0 };
+export const EXACT_CERTIFICATE: Certificate = { kind: 'certified', tailMass: 0, outputError: 0 };
 
 /** The weaker of two kinds. */
 export const weakerKind = (a: CertificateKind, b: CertificateKind): CertificateKind =>
   CERTIFICATE_KINDS.indexOf(a) > CERTIFICATE_KINDS.indexOf(b) ? a : b;
 
 /** What is known of one row once it has its output. */
-export interface Findings {
+export interface RowFindings {
   /** Keys that were read exactly. */
   count: number;
   /** Their sum. */
-  head: SoftmaxSum;
+  selectedSum: RunningLogSumExp;
   /** The sum over all keys, where all were scored exactly (to rounding). */
-  total?: SoftmaxSum;
+  totalSum?: RunningLogSumExp;
   /** A bound on the sum over the keys that were not read, where one is known. */
-  tailBound?: SoftmaxSum;
+  tailBound?: RunningLogSumExp;
   /** A bound on their share of the softmax, rounding included, where one is known. */
   tailShare?: number;
   /** The output (d). */
   output: Float32Array;
   /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
-  headMean?: Float32Array;
+  selectedMean?: Float32Array;
   /** A bound on ||output - exact||, where the tail estimate knows one. */
   errorBound?: number;
   /** Where the tail estimate knows of its own error: an estimate of it, ||output - exact||, and the whole sum with it. */
-  estimate?: { error: number; total: SoftmaxSum };
+  estimate?: { error: number; totalSum: RunningLogSumExp };
 }
 
 /**
@@ -62,26 +62,26 @@ export interface Findings {
  * (1 - tau) ||h - o|| + tau (||o|| + the largest norm of a value), which grows with tau, so that a bound on tau will do.
  * It holds for any o, however it was made.
  */
-export function certify(query: HeadQuery, row: number, findings: Findings): Certificate {
-  const { count, head, total, tailBound, output, headMean, estimate } = findings;
-  if (count >= query.n) return EXACT;
+export function certify(work: GroupWork, row: number, findings: RowFindings): Certificate {
+  const { count, selectedSum, totalSum, tailBound, output, selectedMean, estimate } = findings;
+  if (count >= work.n) return EXACT_CERTIFICATE;
   const outputNorm = normOf(output);
-  if (total === undefined && tailBound === undefined && estimate !== undefined)
-    return estimated(head, estimate, outputNorm);
-  const tailMass = boundMass(query, row, findings);
-  const moved = headMean === undefined ? 0 : (1 - tailMass) * distanceOf(headMean, output);
-  const dropped = moved + tailMass * (outputNorm + query.valueNorm);
-  const error = Math.min(dropped, findings.errorBound ?? Number.POSITIVE_INFINITY) * (1 + FLOAT_SLACK);
+  if (totalSum === undefined && tailBound === undefined && estimate !== undefined)
+    return estimated(selectedSum, estimate, outputNorm);
+  const tailMass = boundTailMass(work, row, findings);
+  const meanShift = selectedMean === undefined ? 0 : (1 - tailMass) * distanceOf(selectedMean, output);
+  const tailError = meanShift + tailMass * (outputNorm + work.maxValueNorm);
+  const error = Math.min(tailError, findings.errorBound ?? Number.POSITIVE_INFINITY) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
   return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
 }
 
 function estimated(
-  head: SoftmaxSum,
-  { error, total }: { error: number; total: SoftmaxSum },
+  selectedSum: RunningLogSumExp,
+  { error, totalSum }: { error: number; totalSum: RunningLogSumExp },
   outputNorm: number,
 ): Certificate {
-  const tailMass = Math.min(1, Math.max(0, 1 - Math.exp(logOf(head) - logOf(total))));
+  const tailMass = Math.min(1, Math.max(0, 1 - Math.exp(logSumExp(selectedSum) - logSumExp(totalSum))));
   return { kind: 'estimated', tailMass, outputError: outputNorm > 0 ? error / outputNorm : Number.POSITIVE_INFINITY };
 }
 
@@ -95,35 +95,54 @@ const distanceOf = (a: Float32Array, b: Float32Array): number =>
   Math.sqrt(a.reduce((sum, x, i) => sum + (x - (b[i] as number)) ** 2, 0));
 
 const FLOAT_SLACK = 1e-5;
-const UNIT = 2 ** -24;
+const UNIT_ROUNDOFF = 2 ** -24;
 
 /** The least of the bounds on the tail mass: each holds. */
-function boundMass(query: HeadQuery, row: number, { count, head, total, tailBound, tailShare }: Findings): number {
+function boundTailMass(
+  work: GroupWork,
+  row: number,
+  { count, selectedSum, totalSum, tailBound, tailShare }: RowFindings,
+): number {
   return Math.min(
-    boundUnscored(query, row, count, head),
-    total === undefined ? 1 : boundScored(query, row, count, head, total),
-    tailBound === undefined ? 1 : boundTail(query, row, count, head, tailBound),
+    boundUnscored(work, row, count, selectedSum),
+    totalSum === undefined ? 1 : boundScored(work, row, count, selectedSum, totalSum),
+    tailBound === undefined ? 1 : boundTail(work, row, count, selectedSum, tailBound),
     tailShare ?? 1,
   );
 }
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
-function boundScored(query: HeadQuery, row: number, count: number, head: SoftmaxSum, total: SoftmaxSum): number {
-  const read = (head.sum / total.sum) * Math.exp(head.largest - total.largest);
-  return Math.min(1, Math.max(0, 1 - read) + roundingOfMass(query, row, count));
+function boundScored(
+  work: GroupWork,
+  row: number,
+  count: number,
+  selectedSum: RunningLogSumExp,
+  totalSum: RunningLogSumExp,
+): number {
+  const selectedShare = (selectedSum.sum / totalSum.sum) * Math.exp(selectedSum.max - totalSum.max);
+  return Math.min(1, Math.max(0, 1 - selectedShare) + roundingOfMass(work, row, count));
 }
 
 /** The keys outside have a sum of at most `tail`: x / (a + x) grows with x. */
-function boundTail(query: HeadQuery, row: number, count: number, head: SoftmaxSum, tail: SoftmaxSum): number {
-  return Math.min(1, 1 / (1 + Math.exp(logOf(head) - logOf(tail))) + roundingOfMass(query, row, count));
+function boundTail(
+  work: GroupWork,
+  row: number,
+  count: number,
+  selectedSum: RunningLogSumExp,
+  tailSum: RunningLogSumExp,
+): number {
+  return Math.min(
+    1,
+    1 / (1 + Math.exp(logSumExp(selectedSum) - logSumExp(tailSum))) + roundingOfMass(work, row, count),
+  );
 }
 
 /** No key outside was scored: by Cauchy and Schwarz each has at most the score ||q|| ||k||. */
-function boundUnscored(query: HeadQuery, row: number, count: number, head: SoftmaxSum): number {
-  const bound = (query.norms[row] as number) * query.keyNorm * (1 + FLOAT_SLACK);
-  const logTail = Math.log(query.n - count) + bound;
-  const logHead = logOf(head);
-  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(query, row, count));
+function boundUnscored(work: GroupWork, row: number, count: number, selectedSum: RunningLogSumExp): number {
+  const bound = (work.queryNorms[row] as number) * work.maxKeyNorm * (1 + FLOAT_SLACK);
+  const logTail = Math.log(work.n - count) + bound;
+  const logHead = logSumExp(selectedSum);
+  return Math.min(1, 1 / (1 + Math.exp(logHead - logTail)) + roundingOfMass(work, row, count));
 }
 
 /**
@@ -141,12 +160,13 @@ function boundUnscored(query: HeadQuery, row: number, count: number, head: Softm
  * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
  *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */
-function roundingOfMass({ shape, norms, keyNorm }: HeadQuery, row: number, count: number): number {
-  const norm = norms[row] as number;
-  const coded = shape.precision === 'int8';
-  const dimensions = coded ? codeDim(shape.headDim) : shape.headDim;
-  const score = (dimensions / 4 + (coded ? 4 + 16 + 4 : 4)) * UNIT * norm * keyNorm * (coded ? 3.3 : 1);
-  const weights = 3 * 79 * UNIT;
-  const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT;
+function roundingOfMass({ shape, queryNorms, maxKeyNorm }: GroupWork, row: number, count: number): number {
+  const queryNorm = queryNorms[row] as number;
+  const quantized = shape.precision === 'int8';
+  const dimensions = quantized ? rotatedDim(shape.headDim) : shape.headDim;
+  const score =
+    (dimensions / 4 + (quantized ? 4 + 16 + 4 : 4)) * UNIT_ROUNDOFF * queryNorm * maxKeyNorm * (quantized ? 3.3 : 1);
+  const weights = 3 * 79 * UNIT_ROUNDOFF;
+  const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT_ROUNDOFF;
   return 1.1 * (Math.expm1(2 * score) + weights + sums);
 }

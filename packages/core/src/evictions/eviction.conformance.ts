@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type AttentionBench, createBench, errorRatio } from '../../test/attention-bench.ts';
 import { expectError } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
-import { createSharesBench } from '../../test/shares.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
+import { createWeightsBench } from '../../test/weights-bench.ts';
 import { type AttentionOptions, createAttention } from '../attention/attention.ts';
 import type { PolicySpec } from '../policies/policy.ts';
 import type { Eviction } from './eviction.ts';
@@ -15,7 +15,7 @@ const PROMPT = 150;
 const LENGTH = 170;
 
 export function describeEviction(create: () => Eviction): void {
-  const { name: policy, worthAfter } = create();
+  const { name: policy, updateScore } = create();
   const specOf = (budget: string): PolicySpec => ({ policy, budget });
 
   /** A cache of LENGTH keys whose first PROMPT were read, and the queries of all. */
@@ -32,7 +32,7 @@ export function describeEviction(create: () => Eviction): void {
       layer: 0,
       position: from,
       queries: queries.subarray(from * WIDTH, to * WIDTH),
-      policies: [specOf('fixed:9'), { policy: 'window' }],
+      policySpecs: [specOf('fixed:9'), { policy: 'window' }],
     });
 
   const attend = ({ attention }: AttentionBench, queries: Float32Array, budget: string, from: number, to: number) =>
@@ -53,8 +53,8 @@ export function describeEviction(create: () => Eviction): void {
           const own = queries.subarray(PROMPT * WIDTH);
           expect(errorRatio(bench, 0, PROMPT, own, outputs), `${budget}, ${precision}`).toBeLessThan(2);
           expect(report).toMatchObject({
-            keysRead: report.keys,
-            rowsDense: report.rows,
+            keysExact: report.keys,
+            rowsFull: report.rows,
             tailMass: { sum: 0 },
             outputError: { sum: 0 },
             certificate: 'certified',
@@ -70,9 +70,9 @@ export function describeEviction(create: () => Eviction): void {
         const { report } = attend(bench, queries, `fixed:${budget}`, PROMPT, LENGTH);
         const count = LENGTH - PROMPT;
         // What comes after the prompt is kept on top, where nothing is dropped any more.
-        const keys = count * budget + (worthAfter ? 0 : (count * (count - 1)) / 2);
-        expect(report.keysRead).toBe(SHAPE.heads * keys);
-        const sums = create().remembers ? 4 : 0;
+        const keys = count * budget + (updateScore ? 0 : (count * (count - 1)) / 2);
+        expect(report.keysExact).toBe(SHAPE.heads * keys);
+        const sums = create().readsScores ? 4 : 0;
         expect(report.bytesRead).toBe(SHAPE.keyValueHeads * keys * (2 * SHAPE.headDim * 2 + sums));
         expect(report.certificate).toBe('certified');
       }
@@ -83,7 +83,7 @@ export function describeEviction(create: () => Eviction): void {
       await using attention = bench.attention;
       const { outputs } = attend(bench, queries, 'fixed:20', PROMPT, LENGTH);
       const cut = () => {
-        const { keys, values } = bench.held[0] as (typeof bench.held)[0];
+        const { keys, values } = bench.stored[0] as (typeof bench.stored)[0];
         attention.cache.truncate(PROMPT);
         attention.cache.reserve(LENGTH - PROMPT);
         const from = PROMPT * SHAPE.keyValueHeads * SHAPE.headDim;
@@ -103,19 +103,19 @@ export function describeEviction(create: () => Eviction): void {
         const { bench: other } = await prepare(options);
         await using opened = other.attention;
         if ('arenaBytes' in options) expect(opened.cache.regions.length).toBeGreaterThan(1);
-        const found = attend(other, queries, 'fixed:20', PROMPT, LENGTH).outputs;
-        for (const [i, x] of found.entries()) expect(x).toBeCloseTo(outputs[i] as number, 5);
+        const result = attend(other, queries, 'fixed:20', PROMPT, LENGTH).outputs;
+        for (const [i, x] of result.entries()) expect(x).toBeCloseTo(outputs[i] as number, 5);
       }
     });
 
     it('never reads again what it has dropped', async () => {
       const random = createRandom(3);
       const weights = Array.from({ length: 8 }, () => Array.from({ length: 80 }, () => random.uniform() ** 4 + 0.01));
-      const bench = await createSharesBench(80, [weights]);
+      const bench = await createWeightsBench(80, [weights]);
       await using attention = bench.attention;
       const queries = bench.queries(...Array.from({ length: 80 }, (_, i) => [i % 8]));
       const spec = specOf('fixed:40');
-      attention.observe({ layer: 0, position: 0, queries: queries.subarray(0, 60 * 8), policies: [spec] });
+      attention.observe({ layer: 0, position: 0, queries: queries.subarray(0, 60 * 8), policySpecs: [spec] });
       let before = new Set(Array.from({ length: 60 }, (_, j) => j));
       for (let position = 60; position < 80; position++) {
         const read = new Set(bench.readBy(position, spec)[0]);
@@ -136,7 +136,7 @@ export function describeEviction(create: () => Eviction): void {
       observe(other, queries, 65, PROMPT);
       expect(attend(other, queries, 'fixed:20', PROMPT, LENGTH).outputs).toEqual(outputs);
       const { report } = attend(other, queries, 'fixed:20', 0, 50);
-      expect(report.keysRead).toBe(SHAPE.heads * (worthAfter ? 30 * 20 + (20 * 21) / 2 : (50 * 51) / 2));
+      expect(report.keysExact).toBe(SHAPE.heads * (updateScore ? 30 * 20 + (20 * 21) / 2 : (50 * 51) / 2));
     });
 
     it('refuses to go on where it was not shown all queries, and to promise anything', async () => {
@@ -146,7 +146,7 @@ export function describeEviction(create: () => Eviction): void {
       expect(error.found).toBe(`queries before ${PROMPT}, of ${PROMPT + 1}`);
       expect(error.remedy).toContain('observe');
       expectError('invalid-argument', () => observe(bench, queries, PROMPT + 1, LENGTH));
-      const part = { layer: 0, position: 0, queries: queries.subarray(1, WIDTH), policies: [specOf('fixed:9')] };
+      const part = { layer: 0, position: 0, queries: queries.subarray(1, WIDTH), policySpecs: [specOf('fixed:9')] };
       expectError('invalid-argument', () => attention.observe(part));
       for (const wrong of [{ budget: 'mass:0.1' }, { budget: 'fixed:9', certify: 0.1 }]) {
         const request = { layer: 0, position: PROMPT, queries: queries.subarray(-WIDTH), policy: { policy, ...wrong } };

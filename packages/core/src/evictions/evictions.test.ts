@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { createSharesBench, type SharesBench } from '../../test/shares.ts';
+import { createWeightsBench, type WeightsBench } from '../../test/weights-bench.ts';
 import type { PolicySpec } from '../policies/policy.ts';
 import { describeEviction } from './eviction.conformance.ts';
-import { dropLeast, type KeptKeys } from './eviction.ts';
+import { evictLowest, type KeptKeys } from './eviction.ts';
 import { EVICTIONS } from './index.ts';
-import createSnapkv, { WINDOW } from './snapkv.ts';
+import createSnapkv, { OBSERVATION_WINDOW } from './snapkv.ts';
 
 for (const create of Object.values(EVICTIONS)) describeEviction(create);
 
@@ -15,7 +15,7 @@ describe('the list of evictions', () => {
 });
 
 describe('dropLeast', () => {
-  const kept = (): KeptKeys => ({ positions: [0, 3, 4, 8, 9], worth: [5, 1, 7, 1, 0] });
+  const kept = (): KeptKeys => ({ positions: [0, 3, 4, 8, 9], scores: [5, 1, 7, 1, 0] });
 
   it('drops what is worth least, but for the last', () => {
     for (const [count, recent, positions] of [
@@ -29,9 +29,9 @@ describe('dropLeast', () => {
       [0, 0, []],
     ] as const) {
       const left = kept();
-      dropLeast(left, count, recent);
+      evictLowest(left, count, recent);
       expect(left.positions, `${count} of 5, ${recent} recent`).toEqual(positions);
-      expect(left.worth).toEqual(positions.map((position) => kept().worth[kept().positions.indexOf(position)]));
+      expect(left.scores).toEqual(positions.map((position) => kept().scores[kept().positions.indexOf(position)]));
     }
   });
 });
@@ -48,14 +48,14 @@ const PAID = [
 ];
 
 /** The prompt has been shown; then the keys that are read by the next query, and by the one after it. */
-async function readAfter(bench: SharesBench, heads: number, policy: PolicySpec): Promise<number[][][]> {
+async function readAfter(bench: WeightsBench, heads: number, policy: PolicySpec): Promise<number[][][]> {
   await using attention = bench.attention;
   const each = (kind: number) => Array.from({ length: heads }, () => kind);
   attention.observe({
     layer: 0,
     position: 0,
     queries: bench.queries(...[0, 1, 2, 3, 4].map(each)),
-    policies: [policy],
+    policySpecs: [policy],
   });
   const next = bench.readBy(5, policy);
   attention.cache.truncate(5);
@@ -67,7 +67,7 @@ async function readAfter(bench: SharesBench, heads: number, policy: PolicySpec):
 describe('H2O', () => {
   it('keeps heavy hitters and recent keys, half and half: a case by hand', async () => {
     // Keys have received 2.8, .6, 1.1, .25 and .25. With the new one there are four: one recent key, two heavy ones.
-    const [next, after] = await readAfter(await createSharesBench(7, [PAID]), 1, { policy: 'h2o', budget: 'fixed:4' });
+    const [next, after] = await readAfter(await createWeightsBench(7, [PAID]), 1, { policy: 'h2o', budget: 'fixed:4' });
     expect(next).toEqual([[0, 2, 4, 5]]);
     // Now 2.82, 1.14, 1.15 and .04, of which the last is recent.
     expect(after).toEqual([[0, 4, 5, 6]]);
@@ -76,7 +76,10 @@ describe('H2O', () => {
 
 describe('TOVA', () => {
   it('drops what the last query has paid the least attention to: a case by hand', async () => {
-    const [next, after] = await readAfter(await createSharesBench(7, [PAID]), 1, { policy: 'tova', budget: 'fixed:4' });
+    const [next, after] = await readAfter(await createWeightsBench(7, [PAID]), 1, {
+      policy: 'tova',
+      budget: 'fixed:4',
+    });
     // Of the last query of the prompt keys 1 and 3 have the least; of the next one key 0.
     expect(next).toEqual([[0, 2, 4, 5]]);
     expect(after).toEqual([[2, 4, 5, 6]]);
@@ -84,7 +87,7 @@ describe('TOVA', () => {
 
   it('keeps the same positions in all heads of a layer, by the mean of their attention', async () => {
     const other = [...PAID.slice(0, 4), [0.05, 0.5, 0.1, 0.3, 0.05], [0.3, 0.3, 0.2, 9, 9, 0.2]];
-    const bench = await createSharesBench(7, [PAID, other]);
+    const bench = await createWeightsBench(7, [PAID, other]);
     // Means of .125, .3, .2, .225 and .15.
     const [next, after] = await readAfter(bench, 2, { policy: 'tova', budget: 'fixed:4' });
     expect(next).toEqual([
@@ -106,24 +109,24 @@ describe('SnapKV', () => {
   const votes = Array.from({ length: KEYS }, (_, j) => (j === 20 ? 4 : j === 50 ? 2 : 1e-3 * (1 + j / 1000)));
 
   it('keeps the window, what it votes for, and what surrounds that; later all that comes: a case by hand', async () => {
-    const bench = await createSharesBench(KEYS, [[votes]]);
+    const bench = await createWeightsBench(KEYS, [[votes]]);
     await using attention = bench.attention;
     const policy = { policy: 'snapkv', budget: 'fixed:50' };
     const queries = bench.queries(...Array.from({ length: PROMPT }, () => [0]));
-    attention.observe({ layer: 0, position: 0, queries, policies: [policy] });
+    attention.observe({ layer: 0, position: 0, queries, policySpecs: [policy] });
     const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
     // 49 keys of the prompt: 32 of the window, 7 round each of the two, and 3 more, which end where the window begins.
-    const kept = [...range(17, 24), ...range(47, 54), ...range(65, 68), ...range(PROMPT - WINDOW, PROMPT)];
+    const kept = [...range(17, 24), ...range(47, 54), ...range(65, 68), ...range(PROMPT - OBSERVATION_WINDOW, PROMPT)];
     expect(bench.readBy(PROMPT, policy)).toEqual([[...kept, PROMPT]]);
     expect(bench.readBy(PROMPT + 1, policy)).toEqual([[...kept, PROMPT, PROMPT + 1]]);
   });
 
   it('pools votes over seven keys', () => {
-    const received = new Float64Array(WINDOW + 20);
+    const received = new Float64Array(OBSERVATION_WINDOW + 20);
     received[10] = 3;
     received[12] = 5;
     received[25] = 9;
-    const worth = createSnapkv().worthOfPrompt(received);
+    const worth = createSnapkv().scorePrompt(received);
     expect([...worth.subarray(0, 20)]).toEqual([0, 0, 0, 0, 0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 0]);
     expect(worth[25]).toBe(9);
   });

@@ -9,10 +9,10 @@ export default function createH2o(): Eviction {
   return {
     name: 'h2o',
     unit: 'head',
-    observed: Number.POSITIVE_INFINITY,
-    remembers: true,
-    recent: (keys) => Math.floor(keys / 2),
-    worthOfPrompt: (received) => received,
-    worthAfter: (before, received) => before + received,
+    observedQueries: Number.POSITIVE_INFINITY,
+    readsScores: true,
+    recentKeys: (keys) => Math.floor(keys / 2),
+    scorePrompt: (received) => received,
+    updateScore: (before, received) => before + received,
   };
 }

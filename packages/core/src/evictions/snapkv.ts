@@ -8,30 +8,30 @@
 import type { Eviction } from './eviction.ts';
 
 /** Queries of the observation window. */
-export const WINDOW = 32;
+export const OBSERVATION_WINDOW = 32;
 /** Neighbouring keys whose largest vote counts for each. */
-const POOLED_KEYS = 7;
+const POOLING_WIDTH = 7;
 
 export default function createSnapkv(): Eviction {
   return {
     name: 'snapkv',
     unit: 'head',
-    observed: WINDOW,
-    remembers: false,
-    recent: (keys) => Math.min(WINDOW, keys),
-    worthOfPrompt: (received) => pooledVotes(received, Math.max(0, received.length - WINDOW)),
+    observedQueries: OBSERVATION_WINDOW,
+    readsScores: false,
+    recentKeys: (keys) => Math.min(OBSERVATION_WINDOW, keys),
+    scorePrompt: (received) => maxPoolVotes(received, Math.max(0, received.length - OBSERVATION_WINDOW)),
   };
 }
 
 /** Of the first `count` votes, the largest within reach of each; the window behind them takes no part. */
-function pooledVotes(votes: Float64Array, count: number): Float64Array {
-  const reach = Math.floor(POOLED_KEYS / 2);
-  return votes.map((own, j) => {
-    if (j >= count) return own;
-    let largest = 0;
-    for (let i = Math.max(0, j - reach); i <= Math.min(count - 1, j + reach); i++) {
-      largest = Math.max(largest, votes[i] as number);
+function maxPoolVotes(votes: Float64Array, count: number): Float64Array {
+  const radius = Math.floor(POOLING_WIDTH / 2);
+  return votes.map((vote, j) => {
+    if (j >= count) return vote;
+    let max = 0;
+    for (let i = Math.max(0, j - radius); i <= Math.min(count - 1, j + radius); i++) {
+      max = Math.max(max, votes[i] as number);
     }
-    return largest;
+    return max;
   });
 }

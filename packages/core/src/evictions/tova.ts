@@ -8,10 +8,10 @@ export default function createTova(): Eviction {
   return {
     name: 'tova',
     unit: 'layer',
-    observed: 1,
-    remembers: false,
-    recent: () => 0,
-    worthOfPrompt: (received) => received,
-    worthAfter: (_, received) => received,
+    observedQueries: 1,
+    readsScores: false,
+    recentKeys: () => 0,
+    scorePrompt: (received) => received,
+    updateScore: (_, received) => received,
   };
 }

@@ -4,7 +4,7 @@
  * orthogonal, so it is the queries that are rotated instead, once, and the outputs that are turned back.
  */
 import { type Kernels, type Pages, stateBytes, stateOutputs } from './kernels.ts';
-import { codeDim, PAGE_KEYS, pageLayout } from './layout.ts';
+import { PAGE_KEYS, pageLayout, rotatedDim } from './layout.ts';
 import type { Views } from './views.ts';
 
 /** What lies in the scratch of a call, and what the kernels underneath are given. */
@@ -20,7 +20,7 @@ interface Int8Call {
   /** The page of floats, as page number `page` of a head. */
   pageAs(page: number): Pages;
   /** Widens rows of a list, at most 64, into the page. */
-  widen(what: 'keys' | 'values', indices: number, count: number): void;
+  dequantize(what: 'keys' | 'values', indices: number, count: number): void;
   /** The positions 0 to 63 in the page. */
   positions: number;
 }
@@ -28,8 +28,8 @@ interface Int8Call {
 /** `kernels`, with those that read exact rows extended to int8 ones. Scratch is that of `scratchBytes` for int8. */
 export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
   /** Lays the scratch out and rotates the queries, where there are any. */
-  function begin(pages: Pages, queries: number, rows: number, scratch: number): Int8Call {
-    const dimensions = codeDim(pages.headDim);
+  function startCall(pages: Pages, queries: number, rows: number, scratch: number): Int8Call {
+    const dimensions = rotatedDim(pages.headDim);
     const rowBytes = dimensions * 4;
     const page = scratch;
     const keys = PAGE_KEYS * rowBytes;
@@ -38,37 +38,37 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
     const list = positions + PAGE_KEYS * 4;
     const rotatedQueries = list + PAGE_KEYS * 4;
     const state = rotatedQueries + stateBytes(rows, dimensions);
-    const inner = state + stateBytes(rows, dimensions);
+    const innerScratch = state + stateBytes(rows, dimensions);
     const { u32, i32 } = views();
     u32[table / 4] = page;
     for (let i = 0; i < PAGE_KEYS; i++) i32[positions / 4 + i] = i;
-    if (queries !== 0) kernels.rotate(queries, rows, pages.headDim, rotatedQueries, inner);
-    kernels.startState(state, rows, dimensions);
+    if (queries !== 0) kernels.rotate(queries, rows, pages.headDim, rotatedQueries, innerScratch);
+    kernels.initSoftmaxState(state, rows, dimensions);
     const floats = pageLayout(dimensions, 'f32');
     return {
       dimensions,
       queries: rotatedQueries,
       state,
-      scratch: inner,
+      scratch: innerScratch,
       positions,
       pageAs(number) {
         const shifted = table - number * 4;
         const at = { table: shifted, headOffset: 0, exactTable: shifted, exactOffset: 0 };
-        return { ...floats, ...at, kept: 'f32' };
+        return { ...floats, ...at, storedPrecision: 'f32' };
       },
-      widen(what, indices, count) {
-        kernels.widenRows(pages, what, indices, count, page + (what === 'keys' ? 0 : keys), inner);
+      dequantize(what, indices, count) {
+        kernels.dequantizeRows(pages, what, indices, count, page + (what === 'keys' ? 0 : keys), innerScratch);
       },
     };
   }
 
   /** Adds what came of a call to a state of rows of d numbers. */
-  function finish(call: Int8Call, state: number, rows: number, headDim: number): void {
-    const turned = call.queries;
-    kernels.rotateBack(stateOutputs(call.state, rows), rows, headDim, turned, call.scratch);
+  function addToState(call: Int8Call, state: number, rows: number, headDim: number): void {
+    const unrotated = call.queries;
+    kernels.inverseRotate(stateOutputs(call.state, rows), rows, headDim, unrotated, call.scratch);
     // As a state of rows of d numbers: its statistics stand already where they belong.
     const { f32 } = views();
-    f32.copyWithin(stateOutputs(call.state, rows) / 4, turned / 4, turned / 4 + rows * headDim);
+    f32.copyWithin(stateOutputs(call.state, rows) / 4, unrotated / 4, unrotated / 4 + rows * headDim);
     kernels.mergeState(state, call.state, rows, headDim);
   }
 
@@ -85,41 +85,41 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
   return {
     ...kernels,
 
-    attendDense(pages, from, to, queries, state, scratch) {
-      if (pages.precision !== 'int8') return kernels.attendDense(pages, from, to, queries, state, scratch);
+    attendFull(pages, from, to, queries, state, scratch) {
+      if (pages.precision !== 'int8') return kernels.attendFull(pages, from, to, queries, state, scratch);
       const { rows, group, limit } = queries;
       const end = Math.min(to, limit + Math.ceil(rows / group) - 1);
       if (end <= from) return;
-      const call = begin(pages, queries.address, rows, scratch);
+      const call = startCall(pages, queries.address, rows, scratch);
       const rotated = { ...queries, address: call.queries };
       eachPage(call, from, end, (page, list) => {
-        call.widen('keys', list, PAGE_KEYS);
-        call.widen('values', list, PAGE_KEYS);
+        call.dequantize('keys', list, PAGE_KEYS);
+        call.dequantize('values', list, PAGE_KEYS);
         const last = Math.min(end, (page + 1) * PAGE_KEYS);
-        kernels.attendDense(call.pageAs(page), page * PAGE_KEYS, last, rotated, call.state, call.scratch);
+        kernels.attendFull(call.pageAs(page), page * PAGE_KEYS, last, rotated, call.state, call.scratch);
       });
-      finish(call, state, rows, pages.headDim);
+      addToState(call, state, rows, pages.headDim);
     },
 
     attendSelected(pages, indices, count, query, state, scratch) {
       if (pages.precision !== 'int8') return kernels.attendSelected(pages, indices, count, query, state, scratch);
-      const call = begin(pages, query, 1, scratch);
+      const call = startCall(pages, query, 1, scratch);
       for (let done = 0; done < count; done += PAGE_KEYS) {
-        const some = Math.min(PAGE_KEYS, count - done);
-        call.widen('keys', indices + done * 4, some);
-        call.widen('values', indices + done * 4, some);
-        kernels.attendSelected(call.pageAs(0), call.positions, some, call.queries, call.state, call.scratch);
+        const chunk = Math.min(PAGE_KEYS, count - done);
+        call.dequantize('keys', indices + done * 4, chunk);
+        call.dequantize('values', indices + done * 4, chunk);
+        kernels.attendSelected(call.pageAs(0), call.positions, chunk, call.queries, call.state, call.scratch);
       }
-      finish(call, state, 1, pages.headDim);
+      addToState(call, state, 1, pages.headDim);
     },
 
     scoreKeys(pages, from, to, queries, rows, scores, stride, scratch) {
       if (pages.precision !== 'int8') {
         return kernels.scoreKeys(pages, from, to, queries, rows, scores, stride, scratch);
       }
-      const call = begin(pages, queries, rows, scratch);
+      const call = startCall(pages, queries, rows, scratch);
       eachPage(call, from, to, (page, list) => {
-        call.widen('keys', list, PAGE_KEYS);
+        call.dequantize('keys', list, PAGE_KEYS);
         const [first, last] = [Math.max(from, page * PAGE_KEYS), Math.min(to, (page + 1) * PAGE_KEYS)];
         const target = scores + (first - from) * 4;
         kernels.scoreKeys(call.pageAs(page), first, last, call.queries, rows, target, stride, call.scratch);
@@ -130,12 +130,12 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
       if (pages.precision !== 'int8') {
         return kernels.scoreSelected(pages, indices, count, queries, rows, scores, stride, scratch);
       }
-      const call = begin(pages, queries, rows, scratch);
+      const call = startCall(pages, queries, rows, scratch);
       for (let done = 0; done < count; done += PAGE_KEYS) {
-        const some = Math.min(PAGE_KEYS, count - done);
-        call.widen('keys', indices + done * 4, some);
+        const chunk = Math.min(PAGE_KEYS, count - done);
+        call.dequantize('keys', indices + done * 4, chunk);
         const target = scores + done * 4;
-        const list = [call.positions, some] as const;
+        const list = [call.positions, chunk] as const;
         kernels.scoreSelected(call.pageAs(0), ...list, call.queries, rows, target, stride, call.scratch);
       }
     },
@@ -144,30 +144,30 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
       if (pages.precision !== 'int8') {
         return kernels.addValues(pages, indices, count, scores, stride, rows, state, scratch);
       }
-      const call = begin(pages, 0, rows, scratch);
+      const call = startCall(pages, 0, rows, scratch);
       for (let done = 0; done < count; done += PAGE_KEYS) {
-        const some = Math.min(PAGE_KEYS, count - done);
-        call.widen('values', indices + done * 4, some);
-        const list = [call.positions, some] as const;
+        const chunk = Math.min(PAGE_KEYS, count - done);
+        call.dequantize('values', indices + done * 4, chunk);
+        const list = [call.positions, chunk] as const;
         kernels.addValues(call.pageAs(0), ...list, scores + done * 4, stride, rows, call.state, call.scratch);
       }
-      finish(call, state, rows, pages.headDim);
+      addToState(call, state, rows, pages.headDim);
     },
 
     attendGathered(pages, indices, count, biases, queries, rows, state, scratch) {
       if (pages.precision !== 'int8') {
         return kernels.attendGathered(pages, indices, count, biases, queries, rows, state, scratch);
       }
-      const call = begin(pages, queries, rows, scratch);
+      const call = startCall(pages, queries, rows, scratch);
       for (let done = 0; done < count; done += PAGE_KEYS) {
-        const some = Math.min(PAGE_KEYS, count - done);
-        call.widen('keys', indices + done * 4, some);
-        call.widen('values', indices + done * 4, some);
+        const chunk = Math.min(PAGE_KEYS, count - done);
+        call.dequantize('keys', indices + done * 4, chunk);
+        call.dequantize('values', indices + done * 4, chunk);
         const bias = biases + done * 4;
         kernels.attendGathered(
           call.pageAs(0),
           call.positions,
-          some,
+          chunk,
           bias,
           call.queries,
           rows,
@@ -175,7 +175,7 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
           call.scratch,
         );
       }
-      finish(call, state, rows, pages.headDim);
+      addToState(call, state, rows, pages.headDim);
     },
   };
 }

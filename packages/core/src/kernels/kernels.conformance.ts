@@ -5,21 +5,21 @@
 import { describe } from 'vitest';
 import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
 import { describeAttention } from './conformance/attention.ts';
-import { describeCodes } from './conformance/codes.ts';
+import { describeFloat16 } from './conformance/float16.ts';
 import { describeGathered } from './conformance/gathered.ts';
-import { describeHalves } from './conformance/halves.ts';
 import { describeInt8Rows } from './conformance/int8-rows.ts';
+import { describeQuantized } from './conformance/quantize.ts';
 import { describeSamples } from './conformance/samples.ts';
 import { describeScores } from './conformance/scores.ts';
 import { describeStates } from './conformance/states.ts';
 
 export function describeKernels(kernels: KernelsUnderTest): void {
   describe(`${kernels.name} kernels, ${kernels.shared ? 'shared' : 'plain'} memory`, () => {
-    describeHalves(kernels);
+    describeFloat16(kernels);
     describeScores(kernels);
     describeStates(kernels);
     describeAttention(kernels);
-    describeCodes(kernels);
+    describeQuantized(kernels);
     describeSamples(kernels);
     describeGathered(kernels);
     describeInt8Rows(kernels);

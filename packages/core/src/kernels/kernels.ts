@@ -6,8 +6,9 @@
  * Shapes: n keys, d the dimension of a head (a multiple of 8), rows the query rows. All numbers are float32 in
  * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
-import type { CodeKernels } from './code-kernels.ts';
-import { codeDim, type ExactPrecision, PAGE_KEYS, type PageLayout, type Precision } from './layout.ts';
+
+import { type ExactPrecision, PAGE_KEYS, type PageLayout, type Precision, rotatedDim } from './layout.ts';
+import type { QuantizedKernels } from './quantized-kernels.ts';
 
 /** The keys of one key-value head, as they lie in one arena. */
 export interface Pages extends PageLayout {
@@ -19,7 +20,7 @@ export interface Pages extends PageLayout {
   readonly exactTable: number;
   readonly exactOffset: number;
   /** How the rows of full pages are kept: as `precision` says, but for pages of an int8 cache that are not full yet. */
-  readonly kept: Precision;
+  readonly storedPrecision: Precision;
 }
 
 /** A block of query rows that attend to the same key-value head. */
@@ -34,7 +35,7 @@ export interface QueryRows {
 }
 
 /** Arithmetic over the memory of one arena. */
-export interface Kernels extends CodeKernels {
+export interface Kernels extends QuantizedKernels {
   readonly name: 'reference' | 'wasm';
 
   /**
@@ -47,10 +48,10 @@ export interface Kernels extends CodeKernels {
    * The running softmax of `rows` rows: statistics (rows, 2), the largest score and the sum of e^(score - largest),
    * then, from the next multiple of 16 bytes, outputs (rows, d), not yet divided by the sum. This one has no keys.
    */
-  startState(state: number, rows: number, headDim: number): void;
+  initSoftmaxState(state: number, rows: number, headDim: number): void;
 
   /** Takes the keys at positions [from, to), as far as each row may see them, into the state. `from` opens a page. */
-  attendDense(pages: Pages, from: number, to: number, queries: QueryRows, state: number, scratch: number): void;
+  attendFull(pages: Pages, from: number, to: number, queries: QueryRows, state: number, scratch: number): void;
 
   /** Takes the keys at the positions `indices` (count) of int32 into the state of one row. */
   attendSelected(pages: Pages, indices: number, count: number, query: number, state: number, scratch: number): void;
@@ -74,7 +75,7 @@ export interface Kernels extends CodeKernels {
   selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
 
   /** Takes `n` scores into `statistics` (2) alone: the largest, and the sum of e^(score - largest). */
-  absorbMass(scores: number, n: number, statistics: number): void;
+  updateLogSumExp(scores: number, n: number, statistics: number): void;
 
   /**
    * Divides query rows (rows, d) by sqrt(d), in place. Returns the largest of their norms then, to a few roundings;
@@ -86,7 +87,7 @@ export interface Kernels extends CodeKernels {
   mergeState(state: number, other: number, rows: number, headDim: number): void;
 
   /** Writes the outputs, divided by their sums, to `destination`, where rows lie `stride` bytes apart. */
-  finishState(state: number, rows: number, headDim: number, destination: number, stride: number): void;
+  normalize(state: number, rows: number, headDim: number, destination: number, stride: number): void;
 }
 
 /** Rows that a buffer must hold for `rows` query rows. */
@@ -101,11 +102,11 @@ export const stateOutputs = (state: number, rows: number): number => state + ali
 
 /** Bytes of scratch that every kernel can do with for `rows` rows of a cache of this precision. */
 export function scratchBytes(rows: number, headDim: number, precision: Precision = 'f16'): number {
-  const d = codeDim(headDim);
+  const d = rotatedDim(headDim);
   const page = 2 * PAGE_KEYS * d * 4;
-  const own = page + paddedRows(rows) * (PAGE_KEYS * 4 + d * 2 + 4) + 16_384;
+  const baseBytes = page + paddedRows(rows) * (PAGE_KEYS * 4 + d * 2 + 4) + 16_384;
   // For `withInt8Rows`: a page as floats, its table and lists, rotated queries and a state.
-  return precision === 'int8' ? own + page + 64 + 2 * PAGE_KEYS * 4 + 2 * stateBytes(rows, d) : own;
+  return precision === 'int8' ? baseBytes + page + 64 + 2 * PAGE_KEYS * 4 + 2 * stateBytes(rows, d) : baseBytes;
 }
 
 const align16 = (bytes: number): number => (bytes + 15) & ~15;

@@ -31,43 +31,44 @@ export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
  * - `int8`: the lower 4 bits that make the codes of y int8, and a bound on their error ||y - y8||.
  * - `values`: the lower 4 bits that make the codes of R v int8.
  * - `summary`: the mean key and the mean value of the page, and the radius of the values round their mean.
- * - `boxes`: the smallest and the largest number of each dimension over 16 keys (Quest, arXiv 2406.10774).
+ * - `minMax`: the smallest and the largest number of each dimension over 16 keys (Quest, arXiv 2406.10774).
  *
  * `int8` and `values` stand on `int4`, and `int4` on `sign`.
  */
-export const PLANES = ['sign', 'int4', 'int8', 'values', 'summary', 'boxes'] as const;
-export type Plane = (typeof PLANES)[number];
+export const ENCODINGS = ['sign', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
+export type Encoding = (typeof ENCODINGS)[number];
 
 /** The planes that each stands on. */
-export const PLANE_BASES: Readonly<Record<Plane, readonly Plane[]>> = {
+export const ENCODING_BASES: Readonly<Record<Encoding, readonly Encoding[]>> = {
   sign: [],
   int4: ['sign'],
   int8: ['sign', 'int4'],
   values: ['sign', 'int4'],
   summary: [],
-  boxes: [],
+  minMax: [],
 };
 
 /** Keys of one box. */
-export const BOX_KEYS = 16;
+export const MIN_MAX_KEYS = 16;
 
 /** Pages that hold n keys. */
 export const pagesFor = (n: number): number => Math.ceil(n / PAGE_KEYS);
 
 /** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
-export const codeDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
+export const rotatedDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
 
 /** Bytes that are read for one row, of a key or of a value: d numbers, or D codes and their step. */
 export function rowBytes(headDim: number, precision: Precision): number {
-  if (precision === 'int8') return codeDim(headDim) + 2;
+  if (precision === 'int8') return rotatedDim(headDim) + 2;
   return headDim * (precision === 'f16' ? 2 : 4);
 }
 
 /** Bytes of a key or of a value of 4 bits, and its step. */
-export const codedBytes = (headDim: number): number => codeDim(headDim) / 2 + 2;
+export const quantizedRowBytes = (headDim: number): number => rotatedDim(headDim) / 2 + 2;
 
 /** Bytes of the centres of the whole pages of n keys, with their steps: what scores by any codes begin with. */
-export const centreBytes = (n: number, headDim: number): number => Math.floor(n / PAGE_KEYS) * (codeDim(headDim) + 4);
+export const centreBytes = (n: number, headDim: number): number =>
+  Math.floor(n / PAGE_KEYS) * (rotatedDim(headDim) + 4);
 
 /** Bytes of the exact rows of one head's page: keys and values. */
 export const exactPageBytes = (headDim: number, precision: Precision): number =>
@@ -85,11 +86,11 @@ export const exactPageBytes = (headDim: number, precision: Precision): number =>
  * - int8: rows (64, D / 2) of uint8, as the keys' halves of int4; then the bounds (64) of `upper16`.
  * - values: rows (64, D / 2) of uint8, as the values' halves of int4.
  * - summary: mean key (d) of float32, mean value (d) of float32, radius of float32, and 12 bytes that are not used.
- * - boxes: (4, 2, d) of float32: of 16 keys each the smallest numbers, then the largest.
+ * - minMax: (4, 2, d) of float32: of 16 keys each the smallest numbers, then the largest.
  */
-export const planeBytes = (plane: Plane, headDim: number): number => {
-  const d = codeDim(headDim);
-  switch (plane) {
+export const encodingBytes = (encoding: Encoding, headDim: number): number => {
+  const d = rotatedDim(headDim);
+  switch (encoding) {
     case 'sign':
       return PAGE_KEYS * (d / 8 + 2) + d + 16;
     case 'int4':
@@ -100,16 +101,16 @@ export const planeBytes = (plane: Plane, headDim: number): number => {
       return (PAGE_KEYS * d) / 2;
     case 'summary':
       return 2 * headDim * 4 + 16;
-    case 'boxes':
-      return (PAGE_KEYS / BOX_KEYS) * 2 * headDim * 4;
+    case 'minMax':
+      return (PAGE_KEYS / MIN_MAX_KEYS) * 2 * headDim * 4;
   }
 };
 
 /** Offsets of the planes from the beginning of a head's page, in bytes; 0 where the cache does not keep the plane. */
-export type PlaneOffsets = Readonly<Record<Plane, number>>;
+export type EncodingOffsets = Readonly<Record<Encoding, number>>;
 
 /** The record of one head's page. */
-export interface PageLayout extends PlaneOffsets {
+export interface PageLayout extends EncodingOffsets {
   /** d */
   readonly headDim: number;
   readonly precision: Precision;
@@ -120,23 +121,25 @@ export interface PageLayout extends PlaneOffsets {
 const CACHE_LINE = 64;
 
 /** The record of a cache that keeps these planes beside the exact one. */
-export function pageLayout(headDim: number, precision: Precision, planes: readonly Plane[] = []): PageLayout {
-  const offsets: Record<Plane, number> = { sign: 0, int4: 0, int8: 0, values: 0, summary: 0, boxes: 0 };
+export function pageLayout(headDim: number, precision: Precision, encodings: readonly Encoding[] = []): PageLayout {
+  const offsets: Record<Encoding, number> = { sign: 0, int4: 0, int8: 0, values: 0, summary: 0, minMax: 0 };
   // An offset of 0 says that there is no plane, so no plane begins there.
   let bytes = exactPageBytes(headDim, precision) || CACHE_LINE;
-  for (const plane of completePlanes(planes, precision)) {
+  for (const encoding of completeEncodings(encodings, precision)) {
     bytes = Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
-    offsets[plane] = bytes;
-    bytes += planeBytes(plane, headDim);
+    offsets[encoding] = bytes;
+    bytes += encodingBytes(encoding, headDim);
   }
   return { headDim, precision, ...offsets, bytes: Math.ceil(bytes / CACHE_LINE) * CACHE_LINE };
 }
 
 /** The planes without which a cache of a precision has no rows. */
-const ROW_PLANES: Readonly<Record<Precision, readonly Plane[]>> = { f16: [], f32: [], int8: ['int8', 'values'] };
+const ROW_ENCODINGS: Readonly<Record<Precision, readonly Encoding[]>> = { f16: [], f32: [], int8: ['int8', 'values'] };
 
-/** `planes` and those that the rows are made of, with those that they stand on: each once, in the order of `PLANES`. */
-export function completePlanes(planes: readonly Plane[], precision: Precision = 'f16'): Plane[] {
-  const all = [...planes, ...ROW_PLANES[precision]];
-  return PLANES.filter((plane) => all.some((wanted) => wanted === plane || PLANE_BASES[wanted].includes(plane)));
+/** `planes` and those that the rows are made of, with those that they stand on: each once, in the order of `ENCODINGS`. */
+export function completeEncodings(encodings: readonly Encoding[], precision: Precision = 'f16'): Encoding[] {
+  const all = [...encodings, ...ROW_ENCODINGS[precision]];
+  return ENCODINGS.filter((encoding) =>
+    all.some((requested) => requested === encoding || ENCODING_BASES[requested].includes(encoding)),
+  );
 }

@@ -1,76 +1,84 @@
 /** What the values of a parsed file must be, as checks that say where one is not. */
 
 /** What a value must be: says what is wrong with it, or undefined. */
-export type Check = (value: unknown, where: string) => string | undefined;
+export type Check = (value: unknown, path: string) => string | undefined;
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export const check =
-  (what: string, holds: (value: unknown) => boolean): Check =>
-  (value, where) =>
-    holds(value) ? undefined : `${where}: ${JSON.stringify(value)?.slice(0, 40) ?? 'nothing'}, which is no ${what}`;
+  (expected: string, isValid: (value: unknown) => boolean): Check =>
+  (value, path) =>
+    isValid(value)
+      ? undefined
+      : `${path}: ${JSON.stringify(value)?.slice(0, 40) ?? 'nothing'}, which is no ${expected}`;
 
 export const text = check('text', (value) => typeof value === 'string');
 export const finite = check('number', Number.isFinite);
 export const positive = check('number above 0', (value) => Number.isFinite(value) && (value as number) > 0);
-export const count = check('whole number', (value) => Number.isSafeInteger(value) && (value as number) >= 0);
-export const size = check('whole number above 0', (value) => Number.isSafeInteger(value) && (value as number) > 0);
-export const oneOf = (choices: readonly string[]) =>
+export const nonNegativeInteger = check(
+  'whole number',
+  (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+);
+export const positiveInteger = check(
+  'whole number above 0',
+  (value) => Number.isSafeInteger(value) && (value as number) > 0,
+);
+export const oneOfValues = (choices: readonly string[]) =>
   check(`one of ${choices}`, (value) => choices.includes(value as string));
-export const nullable =
-  (of: Check): Check =>
-  (value, where) =>
-    value === null ? undefined : of(value, where);
+export const nullableOf =
+  (inner: Check): Check =>
+  (value, path) =>
+    value === null ? undefined : inner(value, path);
 
-export const list =
-  (of: Check, least = 0): Check =>
-  (value, where) => {
-    if (!Array.isArray(value) || value.length < least) return `${where}: no list of at least ${least}`;
+export const listOf =
+  (inner: Check, min = 0): Check =>
+  (value, path) => {
+    if (!Array.isArray(value) || value.length < min) return `${path}: no list of at least ${min}`;
     for (const [i, element] of value.entries()) {
-      const fault = of(element, `${where}[${i}]`);
+      const fault = inner(element, `${path}[${i}]`);
       if (fault !== undefined) return fault;
     }
     return undefined;
   };
 
-export function pair(of: Check): Check {
-  return (value, where) =>
-    Array.isArray(value) && value.length === 2 ? list(of)(value, where) : `${where}: no pair of numbers`;
+export function pairOf(inner: Check): Check {
+  return (value, path) =>
+    Array.isArray(value) && value.length === 2 ? listOf(inner)(value, path) : `${path}: no pair of numbers`;
 }
 
-export const ascending: Check = (value, where) => {
-  const fault = list(size, 1)(value, where);
+export const ascending: Check = (value, path) => {
+  const fault = listOf(positiveInteger, 1)(value, path);
   if (fault !== undefined) return fault;
   const numbers = value as number[];
-  return numbers.every((x, i) => i === 0 || x > (numbers[i - 1] as number)) ? undefined : `${where}: not ascending`;
+  return numbers.every((x, i) => i === 0 || x > (numbers[i - 1] as number)) ? undefined : `${path}: not ascending`;
 };
 
 export type Fields = Readonly<Record<string, Check>>;
 
-export const object =
+export const objectOf =
   (fields: Fields): Check =>
-  (value, where) =>
-    isObject(value) ? faultOf(value, fields, where) : `${where}: no object`;
+  (value, path) =>
+    isObject(value) ? findFault(value, fields, path) : `${path}: no object`;
 
-export function faultOf(value: Record<string, unknown>, fields: Fields, where: string): string | undefined {
-  for (const [name, of] of Object.entries(fields)) {
-    const fault = of(value[name], `${where}, ${name}`);
+export function findFault(value: Record<string, unknown>, fields: Fields, path: string): string | undefined {
+  for (const [name, inner] of Object.entries(fields)) {
+    const fault = inner(value[name], `${path}, ${name}`);
     if (fault !== undefined) return fault;
   }
   return undefined;
 }
 
-export const notNegative = check('number, at least 0', (value) => Number.isFinite(value) && (value as number) >= 0);
+export const nonNegative = check('number, at least 0', (value) => Number.isFinite(value) && (value as number) >= 0);
 
 /** An object that has a value for each of the names. */
-export const each = (names: readonly string[], of: Check) =>
-  object(Object.fromEntries(names.map((name) => [name, of])));
+export const objectWith = (names: readonly string[], inner: Check) =>
+  objectOf(Object.fromEntries(names.map((name) => [name, inner])));
 
 /** Values by names that are not known beforehand. */
-export const record =
-  (of: Check): Check =>
-  (value, where) =>
+export const recordOf =
+  (inner: Check): Check =>
+  (value, path) =>
     isObject(value)
-      ? faultOf(value, Object.fromEntries(Object.keys(value).map((name) => [name, of])), where)
-      : `${where}: no object`;
+      ? findFault(value, Object.fromEntries(Object.keys(value).map((name) => [name, inner])), path)
+      : `${path}: no object`;

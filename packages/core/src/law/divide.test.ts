@@ -1,30 +1,30 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ErrorLine, findPrice, keysAtPrice, logErrorOf } from './divide.ts';
+import { type ErrorLine, findLogPrice, keysAtPrice, logSquaredError } from './divide.ts';
 
 const line = fc.record({
   level: fc.double({ min: -8, max: 4, noNaN: true }),
   slope: fc.double({ min: -3, max: -0.2, noNaN: true }),
 });
-const RANGE = { least: 2, most: 60 };
+const RANGE = { min: 2, max: 60 };
 
 const divide = (lines: readonly ErrorLine[], total: number, range = RANGE): Float64Array => {
   const keys = new Float64Array(lines.length);
   const sumAt = (price: number) => keysAtPrice(lines, price, range, keys).reduce((a, b) => a + b, 0);
-  sumAt(findPrice((price) => sumAt(price) > total));
+  sumAt(findLogPrice((price) => sumAt(price) > total));
   return keys;
 };
 
 const errorOf = (lines: readonly ErrorLine[], keys: ArrayLike<number>): number =>
-  lines.reduce((sum, each, i) => sum + Math.exp(logErrorOf(each, keys[i] as number)), 0);
+  lines.reduce((sum, each, i) => sum + Math.exp(logSquaredError(each, keys[i] as number)), 0);
 
 /** Every way to give `total` keys to `count`, whole numbers within the range. */
-function* ways(count: number, total: number, { least, most } = RANGE): Generator<number[]> {
+function* ways(count: number, total: number, { min, max } = RANGE): Generator<number[]> {
   if (count === 1) {
-    if (total >= least && total <= most) yield [total];
+    if (total >= min && total <= max) yield [total];
     return;
   }
-  for (let first = least; first <= Math.min(most, total); first++) {
+  for (let first = min; first <= Math.min(max, total); first++) {
     for (const rest of ways(count - 1, total - first)) yield [first, ...rest];
   }
 }
@@ -51,8 +51,8 @@ describe('water-filling', () => {
         fc.double({ min: -100, max: 100, noNaN: true }),
         (lines, price) => {
           for (const keys of keysAtPrice(lines, price, RANGE, new Float64Array(lines.length))) {
-            expect(keys).toBeGreaterThanOrEqual(RANGE.least);
-            expect(keys).toBeLessThanOrEqual(RANGE.most);
+            expect(keys).toBeGreaterThanOrEqual(RANGE.min);
+            expect(keys).toBeLessThanOrEqual(RANGE.max);
           }
         },
       ),
@@ -77,7 +77,7 @@ describe('water-filling', () => {
   });
 
   it('takes the highest price where everything is asked for too much, and the lowest where nothing is', () => {
-    expect(findPrice(() => true)).toBe(80);
-    expect(findPrice(() => false)).toBeCloseTo(-80, 6);
+    expect(findLogPrice(() => true)).toBe(80);
+    expect(findLogPrice(() => false)).toBeCloseTo(-80, 6);
   });
 });

@@ -1,5 +1,5 @@
 /** Extrapolation, tried: laws are fitted on short contexts, and what they predict of the longest is compared with it. */
-import { growthOf, type LogKeys, predictLogKeys, shrunkSlopes } from './growth.ts';
+import { fitGrowth, type LogKeys, predictLogKeys, shrinkSlopes } from './growth.ts';
 import { type Extrapolation, HEAD_KINDS, type HeadKind } from './law-file.ts';
 import { meanOf } from './shapes.ts';
 
@@ -10,29 +10,33 @@ export interface ExtrapolatedHead {
   measured: LogKeys;
 }
 
-export function extrapolationOf(
+export function measureExtrapolation(
   heads: readonly ExtrapolatedHead[],
   fittedTo: number,
   predicted: number,
 ): Extrapolation {
-  const growths = heads.map(({ fitted }) => growthOf(fitted));
-  const slopes = shrunkSlopes(growths);
+  const growths = heads.map(({ fitted }) => fitGrowth(fitted));
+  const slopes = shrinkSlopes(growths);
   /** ln(predicted / measured) */
-  const misses = heads.map(({ kind, measured }, i) => {
+  const logErrors = heads.map(({ kind, measured }, i) => {
     const growth = growths[i] as (typeof growths)[number];
     const [n, keys] = [meanOf(measured.logN), meanOf(measured.logKeys)];
     const miss = (slope: number) => predictLogKeys(growth, slope, n) - keys;
     return { kind, shrunk: miss(slopes[i] as number), own: miss(growth.C.value) };
   });
-  const root = (numbers: readonly number[]) => Math.sqrt(meanOf(numbers.map((x) => x * x)));
+  const rootMeanSquare = (numbers: readonly number[]) => Math.sqrt(meanOf(numbers.map((x) => x * x)));
   return {
-    ...{ fittedTo, predicted },
+    fittedTo,
+    predicted,
     kinds: HEAD_KINDS.map((kind) => {
-      const own = misses.filter((miss) => miss.kind === kind);
-      const shrunk = own.map((miss) => miss.shrunk);
+      const ofKind = logErrors.filter((miss) => miss.kind === kind);
+      const shrunk = ofKind.map((miss) => miss.shrunk);
       return {
-        ...{ kind, heads: own.length, bias: meanOf(shrunk), error: root(shrunk) },
-        unshrunkError: root(own.map((miss) => miss.own)),
+        kind,
+        heads: ofKind.length,
+        bias: meanOf(shrunk),
+        error: rootMeanSquare(shrunk),
+        unshrunkError: rootMeanSquare(ofKind.map((miss) => miss.own)),
       };
     }).filter(({ heads }) => heads > 0),
   };

@@ -3,7 +3,7 @@ import { createRandom as createTestRandom } from '../../test/random.ts';
 import { fitLaw } from './fit.ts';
 import { LAW_SHAPES } from './law-file.ts';
 import { createRandom } from './random.ts';
-import { keysOf } from './shapes.ts';
+import { keysFromFit } from './shapes.ts';
 
 /** Lengths of `count` queries, evenly over the logarithm from 512 to 8,192. */
 const lengthsOf = (count: number) => Array.from({ length: count }, (_, i) => 512 * 16 ** (i / (count - 1)));
@@ -60,9 +60,9 @@ describe('fitLaw', () => {
         const keys = n.map((x) => truths[shape](x) * Math.exp(0.1 * random.normal()));
         const law = fitLaw({ n, keys }, createRandom(seed));
         if (law.shape === shape) found++;
-        expect(law.criterion[law.shape]).toBe(0);
-        expect(keysOf(law, 2048)).toBeGreaterThan(0.9 * truths[shape](2048));
-        expect(keysOf(law, 2048)).toBeLessThan(1.1 * truths[shape](2048));
+        expect(law.deltaAicc[law.shape]).toBe(0);
+        expect(keysFromFit(law, 2048)).toBeGreaterThan(0.9 * truths[shape](2048));
+        expect(keysFromFit(law, 2048)).toBeLessThan(1.1 * truths[shape](2048));
       }
       // A parameter more wins by chance now and then.
       expect(found, shape).toBeGreaterThanOrEqual(14);
@@ -82,7 +82,7 @@ describe('fitLaw', () => {
 
   it('gives at least one key, and at most n', () => {
     const law = fitLaw({ n: [512, 1024, 8192], keys: [500, 1000, 8000] }, createRandom(1));
-    expect(keysOf(law, 3)).toBeLessThanOrEqual(3);
-    expect(keysOf({ shape: 'power', parameters: [1e-6, 0.5] }, 100)).toBe(1);
+    expect(keysFromFit(law, 3)).toBeLessThanOrEqual(3);
+    expect(keysFromFit({ shape: 'power', parameters: [1e-6, 0.5] }, 100)).toBe(1);
   });
 });

@@ -4,7 +4,7 @@
  */
 import { LAW_SHAPES, type LawFit, type LawShape } from './law-file.ts';
 import type { Random } from './random.ts';
-import { meanOf, quantileOf, SHAPES, squaresOf } from './shapes.ts';
+import { meanOf, quantileOf, residualSquares, SHAPES } from './shapes.ts';
 
 /** Keys that some queries needed, and how many there were for each. */
 export interface NeededKeys {
@@ -14,7 +14,7 @@ export interface NeededKeys {
 
 const RESAMPLES = 200;
 /** Keys are whole numbers, so residuals below this are nothing: a law without any noise still has a likelihood. */
-const SMALLEST_VARIANCE = 1e-9;
+const MIN_VARIANCE = 1e-9;
 
 /** The law of some queries. Their n must not all be the same. */
 export function fitLaw({ n, keys }: NeededKeys, random: Random): LawFit {
@@ -22,45 +22,47 @@ export function fitLaw({ n, keys }: NeededKeys, random: Random): LawFit {
   const logKeys = Float64Array.from(keys, Math.log);
   const fits = LAW_SHAPES.map((shape) => {
     const parameters = SHAPES[shape].fit(logN, logKeys);
-    return { shape, parameters, aicc: aicc(squaresOf(shape, parameters, logN, logKeys), n.length, shape) };
+    return { shape, parameters, aicc: aicc(residualSquares(shape, parameters, logN, logKeys), n.length, shape) };
   });
   const best = fits.reduce((a, b) => (b.aicc < a.aicc ? b : a));
   const power = fits.find(({ shape }) => shape === 'power') as (typeof fits)[number];
   const [alpha = 1, C = 0] = power.parameters;
-  const criterion = Object.fromEntries(fits.map(({ shape, aicc }) => [shape, aicc - best.aicc]));
+  const deltaAicc = Object.fromEntries(fits.map(({ shape, aicc }) => [shape, aicc - best.aicc]));
   return {
     alpha,
     C,
-    interval: intervalOfSlope(logN, logKeys, random),
-    r2: explained(power.parameters, logN, logKeys),
+    interval: slopeInterval(logN, logKeys, random),
+    r2: explainedVariance(power.parameters, logN, logKeys),
     shape: best.shape,
     parameters: best.parameters,
-    criterion: criterion as Record<LawShape, number>,
+    deltaAicc: deltaAicc as Record<LawShape, number>,
   };
 }
 
 /** Of normal residuals; the variance is a parameter more. */
 function aicc(squares: number, count: number, shape: LawShape): number {
-  const parameters = SHAPES[shape].freedom + 1;
+  const parameters = SHAPES[shape].parameterCount + 1;
   const correction = (2 * parameters * (parameters + 1)) / Math.max(1, count - parameters - 1);
-  return count * Math.log(Math.max(squares / count, SMALLEST_VARIANCE)) + 2 * parameters + correction;
+  return count * Math.log(Math.max(squares / count, MIN_VARIANCE)) + 2 * parameters + correction;
 }
 
-function explained(parameters: readonly number[], logN: Float64Array, logKeys: Float64Array): number {
+function explainedVariance(parameters: readonly number[], logN: Float64Array, logKeys: Float64Array): number {
   const mean = meanOf(logKeys);
-  const all = logKeys.reduce((sum, y) => sum + (y - mean) ** 2, 0);
-  return all > SMALLEST_VARIANCE * logKeys.length ? 1 - squaresOf('power', parameters, logN, logKeys) / all : 1;
+  const totalSquares = logKeys.reduce((sum, y) => sum + (y - mean) ** 2, 0);
+  return totalSquares > MIN_VARIANCE * logKeys.length
+    ? 1 - residualSquares('power', parameters, logN, logKeys) / totalSquares
+    : 1;
 }
 
 /** The slope's 2.5 % and 97.5 % quantiles over resamples of the queries. */
-function intervalOfSlope(logN: Float64Array, logKeys: Float64Array, random: Random): [number, number] {
+function slopeInterval(logN: Float64Array, logKeys: Float64Array, random: Random): [number, number] {
   const slopes = new Float64Array(RESAMPLES);
   const count = logN.length;
   for (let i = 0; i < RESAMPLES; i++) {
     let [x, y, xx, xy] = [0, 0, 0, 0];
     for (let j = 0; j < count; j++) {
-      const drawn = random.below(count);
-      const [atX, atY] = [logN[drawn] as number, logKeys[drawn] as number];
+      const index = random.below(count);
+      const [atX, atY] = [logN[index] as number, logKeys[index] as number];
       x += atX;
       y += atY;
       xx += atX * atX;

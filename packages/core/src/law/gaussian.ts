@@ -15,7 +15,7 @@ export const gaussianExponent = (n: number, spread: number, share: number): numb
 export function upperTail(x: number): number {
   if (x < 0) return 1 - upperTail(-x);
   const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
-  if (x < SERIES_UP_TO) {
+  if (x < MAX_SERIES_X) {
     // Phi(x) - 1/2 = density (x + x^3 / 3 + x^5 / 15 + ...)
     let [term, sum] = [x, x];
     for (let i = 3; Math.abs(term) > 1e-17 * Math.abs(sum) && i < 400; i += 2) {
@@ -30,7 +30,7 @@ export function upperTail(x: number): number {
   return density / fraction;
 }
 
-const SERIES_UP_TO = 3;
+const MAX_SERIES_X = 3;
 
 /** The x below which a standard normal number is with probability `share`; by bisection. */
 export function normalQuantile(share: number): number {

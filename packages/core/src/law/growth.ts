@@ -1,5 +1,5 @@
 /** How the keys of single heads grow with n: slopes with their uncertainty, for carrying laws past what was measured. */
-import { line, meanOf } from './shapes.ts';
+import { fitLine, meanOf } from './shapes.ts';
 import { type Estimate, shrink } from './shrink.ts';
 
 /** Queries of one head: ln n of each, and ln of the keys that it needed. */
@@ -15,8 +15,8 @@ export interface Growth {
   C: Estimate;
 }
 
-export function growthOf({ logN, logKeys }: LogKeys): Growth {
-  const { level, slope } = line(logN, logKeys);
+export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
+  const { level, slope } = fitLine(logN, logKeys);
   const mean = meanOf(logN);
   let [squares, spread] = [0, 0];
   for (let i = 0; i < logN.length; i++) {
@@ -26,13 +26,14 @@ export function growthOf({ logN, logKeys }: LogKeys): Growth {
   }
   const variance = squares / Math.max(1, logN.length - 2);
   return {
-    ...{ logN: mean, logKeys: meanOf(logKeys) },
+    logN: mean,
+    logKeys: meanOf(logKeys),
     C: { value: slope, standardError: spread > 0 ? Math.sqrt(variance / spread) : Number.MAX_VALUE },
   };
 }
 
 /** The slopes of heads, pulled towards that of all. */
-export const shrunkSlopes = (growths: readonly Growth[]): number[] => shrink(growths.map(({ C }) => C)).values;
+export const shrinkSlopes = (growths: readonly Growth[]): number[] => shrink(growths.map(({ C }) => C)).values;
 
 /** ln of the keys that a head is predicted to need of n, with a slope: from 1 key to n. */
 export const predictLogKeys = ({ logN, logKeys }: Growth, slope: number, logLength: number): number =>

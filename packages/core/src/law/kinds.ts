@@ -10,10 +10,10 @@ import type { HeadKind } from './law-file.ts';
 
 export const SINK_POSITIONS = 4;
 export const LOCAL_POSITIONS = 128;
-const MOST = 0.5;
+const MIN_MASS = 0.5;
 const DIFFUSE_SHARE = 0.1;
 
-export interface HeadFacts {
+export interface HeadFeatures {
   n: number;
   /** Shares of the softmax. */
   sinkMass: number;
@@ -22,8 +22,8 @@ export interface HeadFacts {
   keys: number;
 }
 
-export function kindOf({ n, sinkMass, localMass, keys }: HeadFacts): HeadKind {
-  if (sinkMass >= MOST) return 'sink';
-  if (localMass >= MOST) return 'local';
+export function classifyHead({ n, sinkMass, localMass, keys }: HeadFeatures): HeadKind {
+  if (sinkMass >= MIN_MASS) return 'sink';
+  if (localMass >= MIN_MASS) return 'local';
   return keys >= DIFFUSE_SHARE * n ? 'diffuse' : 'retrieval';
 }

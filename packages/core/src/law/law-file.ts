@@ -17,8 +17,8 @@ export const LAW_FORMAT = 'keysieve-law';
 export const LAW_VERSION = 1;
 
 /** What keys are needed for. */
-export const NEEDS = ['mass', 'dropped', 'returned'] as const;
-export type Need = (typeof NEEDS)[number];
+export const CRITERIA = ['mass', 'errorWithoutTail', 'errorWithTail'] as const;
+export type Criterion = (typeof CRITERIA)[number];
 
 /** The shapes that the growth of the keys with n can have. */
 export const LAW_SHAPES = ['constant', 'power', 'linear', 'saturating'] as const;
@@ -47,15 +47,15 @@ export interface LawFit {
   r2: number;
   /** The shape that the criterion chose. */
   shape: LawShape;
-  /** Numbers of that shape: see `keysOf` in `shapes.ts`. */
+  /** Numbers of that shape: see `keysFromFit` in `shapes.ts`. */
   parameters: number[];
   /** AICc of each shape, less the smallest of them: 0 is the one chosen. */
-  criterion: Record<LawShape, number>;
+  deltaAicc: Record<LawShape, number>;
 }
 
 /** Keys needed for one thing. */
 export interface Law {
-  need: Need;
+  criterion: Criterion;
   /** The share of the softmax, or the relative error, that may be left. */
   share: number;
   /** Of each length. */
@@ -64,8 +64,8 @@ export interface Law {
 }
 
 /** The law for a need and a share among those of a head or group. Both must be among what was measured. */
-export const lawOf = (laws: readonly Law[], need: Need, share: number): Law =>
-  laws.find((law) => law.need === need && law.share === share) as Law;
+export const findLaw = (laws: readonly Law[], criterion: Criterion, share: number): Law =>
+  laws.find((law) => law.criterion === criterion && law.share === share) as Law;
 
 /** One query head. `alpha` to `keys` are those of the file's `headline`. */
 export interface HeadLaw {
@@ -91,9 +91,9 @@ export interface HeadLaw {
   /** Keys needed for each share of mass (shares, lengths) if the scores were Gaussian with that spread. */
   gaussian: number[][];
   /** Error with the tail dropped, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
-  dropped: (number | null)[][];
+  errorWithoutTail: (number | null)[][];
   /** Error of `topk-means`, likewise. */
-  returned: (number | null)[][];
+  errorWithTail: (number | null)[][];
 }
 
 /** ln error^2 = level + keys (ln k - ln k0) + length (ln n - ln n0), for the policy that was measured. */
@@ -171,7 +171,7 @@ export interface LawSettings {
   /** Sampled positions for each length and text. */
   samples: number;
   seed: number;
-  precision: 'exact' | 'fast' | 'fastest';
+  precision: 'fp32' | 'a8' | 'w8a8';
   cachePrecision: 'f16' | 'f32';
   /** Tokens of context at which the session was made; past what the model was trained for, RoPE is stretched. */
   context: number;
@@ -199,7 +199,13 @@ export interface LawSummary {
   /** How many heads grow in each shape, for the headline. */
   shapes: Record<LawShape, number>;
   /** Over heads, for every need and share: median C and its 5 % and 95 % quantiles, and mean keys of each length. */
-  laws: { need: Need; share: number; C: { median: number; p5: number; p95: number }; r2: number; keys: number[] }[];
+  laws: {
+    criterion: Criterion;
+    share: number;
+    C: { median: number; p5: number; p95: number };
+    r2: number;
+    keys: number[];
+  }[];
   /** Correlation over heads of C between the first two texts, for the headline; null with a single text. */
   textCorrelation: number | null;
   predictions: LawPrediction[];
@@ -221,7 +227,7 @@ export interface LawFile {
   /** Budgets at which the policy is measured. */
   budgets: number[];
   /** The need and share that `alpha`, `C` and `keys` of the heads are for. */
-  headline: { need: Need; share: number };
+  headline: { criterion: Criterion; share: number };
   /** Layer by layer. */
   heads: HeadLaw[];
   groups: GroupLaw[];

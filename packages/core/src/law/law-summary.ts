@@ -1,6 +1,8 @@
 /** What the laws of all heads come to: medians, kinds, and what a length that was never measured would take. */
-import { growthOf, predictLogKeys, shrunkSlopes } from './growth.ts';
+import { fitGrowth, predictLogKeys, shrinkSlopes } from './growth.ts';
 import {
+  CRITERIA,
+  findLaw,
   type GroupLaw,
   HEAD_KINDS,
   type HeadLaw,
@@ -8,11 +10,9 @@ import {
   type LawFile,
   type LawPrediction,
   type LawSummary,
-  lawOf,
-  NEEDS,
 } from './law-file.ts';
 import type { PooledTallies } from './pooled.ts';
-import { line, meanOf, quantileOf } from './shapes.ts';
+import { fitLine, meanOf, quantileOf } from './shapes.ts';
 
 /** Lengths that are predicted, whether or not they were measured. */
 export const PREDICTED_LENGTHS = [32_768, 131_072, 1_048_576];
@@ -21,7 +21,7 @@ export const PREDICTED_LENGTHS = [32_768, 131_072, 1_048_576];
 export const DEFAULT_KEYS = 256;
 
 /** Past this exponent a group's budget is not carried: nothing grows faster than n. */
-const LARGEST_EXPONENT = 1;
+const MAX_EXPONENT = 1;
 
 export interface SummaryOptions {
   pooled: PooledTallies;
@@ -32,83 +32,90 @@ export interface SummaryOptions {
   rowBytes: number;
 }
 
-export function summaryOf({ pooled, heads, groups, headline, rowBytes }: SummaryOptions): LawSummary {
+export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: SummaryOptions): LawSummary {
   const { shares } = pooled.design;
-  const count = <Name extends string>(names: readonly Name[], of: (head: HeadLaw) => Name) =>
-    Object.fromEntries(names.map((name) => [name, heads.filter((head) => of(head) === name).length])) as Record<
+  const count = <Name extends string>(names: readonly Name[], select: (head: HeadLaw) => Name) =>
+    Object.fromEntries(names.map((name) => [name, heads.filter((head) => select(head) === name).length])) as Record<
       Name,
       number
     >;
   return {
     heads: heads.length,
     kinds: count(HEAD_KINDS, ({ kind }) => kind),
-    shapes: count(LAW_SHAPES, (head) => lawOf(head.laws, headline.need, headline.share).fit.shape),
-    laws: NEEDS.flatMap((need) =>
+    shapes: count(LAW_SHAPES, (head) => findLaw(head.laws, headline.criterion, headline.share).fit.shape),
+    laws: CRITERIA.flatMap((criterion) =>
       shares.map((share) => {
-        const own = heads.map((head) => lawOf(head.laws, need, share));
-        const exponents = own.map(({ fit }) => fit.C);
-        const [p5, median, p95] = [0.05, 0.5, 0.95].map((part) => quantileOf(exponents, part)) as [
+        const matching = heads.map((head) => findLaw(head.laws, criterion, share));
+        const exponents = matching.map(({ fit }) => fit.C);
+        const [p5, median, p95] = [0.05, 0.5, 0.95].map((fraction) => quantileOf(exponents, fraction)) as [
           number,
           number,
           number,
         ];
         return {
-          ...{ need, share, C: { median, p5, p95 } },
+          criterion: criterion,
+          share,
+          C: { median, p5, p95 },
           r2: quantileOf(
-            own.map(({ fit }) => fit.r2),
+            matching.map(({ fit }) => fit.r2),
             0.5,
           ),
-          keys: pooled.lengths.map((_, length) => meanOf(own.map(({ keys }) => keys[length]?.mean as number))),
+          keys: pooled.lengths.map((_, length) => meanOf(matching.map(({ keys }) => keys[length]?.mean as number))),
         };
       }),
     ),
     textCorrelation: textCorrelation(pooled, headline),
-    predictions: predictionsOf(pooled, groups, headline, rowBytes),
+    predictions: predictLengths(pooled, groups, headline, rowBytes),
   };
 }
 
 /** Of C over the heads, between the first two texts. */
 function textCorrelation(pooled: PooledTallies, headline: LawFile['headline']): number | null {
   const [first, second] = pooled.tallies.map((tally) => {
-    const own = pooled.of(tally);
-    return rowsOf(own).map((row) => growthOf(logNeeded(own, row, headline)).C.value);
+    const single = pooled.single(tally);
+    return headRows(single).map((row) => fitGrowth(logKeysNeeded(single, row, headline)).C.value);
   });
   if (first === undefined || second === undefined) return null;
   const spread = (numbers: readonly number[]) => {
     const mean = meanOf(numbers);
     return Math.sqrt(meanOf(numbers.map((x) => (x - mean) ** 2)));
   };
-  return (line(first, second).slope * spread(first)) / spread(second);
+  return (fitLine(first, second).slope * spread(first)) / spread(second);
 }
 
-function predictionsOf(
+function predictLengths(
   pooled: PooledTallies,
   groups: readonly GroupLaw[],
   headline: LawFile['headline'],
   rowBytes: number,
 ): LawPrediction[] {
   const longest = pooled.lengths.at(-1) as number;
-  const growths = rowsOf(pooled).map((row) => growthOf(logNeeded(pooled, row, headline)));
-  const slopes = shrunkSlopes(growths);
-  const bytes = bytesOf(pooled);
+  const growths = headRows(pooled).map((row) => fitGrowth(logKeysNeeded(pooled, row, headline)));
+  const slopes = shrinkSlopes(growths);
+  const bytes = fitBytesRead(pooled);
   return PREDICTED_LENGTHS.map((n) => {
     const keys = meanOf(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
     // What holds the error that the default has at the longest length that was measured.
     const budget = meanOf(
       groups.map(({ surface }) => {
-        const exponent = Math.min(LARGEST_EXPONENT, Math.max(0, -surface.length / surface.keys));
+        const exponent = Math.min(MAX_EXPONENT, Math.max(0, -surface.length / surface.keys));
         return Math.min(n, DEFAULT_KEYS * (n / longest) ** exponent);
       }),
     );
     return {
-      ...{ n, keys, share: keys / n, budget, bytes: groups.length * bytes(n, budget) },
-      ...{ denseBytes: groups.length * n * rowBytes, extrapolated: n > longest },
+      n,
+      keys,
+      share: keys / n,
+      budget,
+      bytes: groups.length * bytes(n, budget),
+      denseBytes: groups.length * n * rowBytes,
+      extrapolated: n > longest,
     };
   });
 }
 
 /** Bytes that a group reads of n keys with a budget, a n + b k, through what was counted when the policy was tried. */
-function bytesOf(pooled: PooledTallies): (n: number, budget: number) => number {
+function fitBytesRead(pooled: PooledTallies): (n: number, budget: number) => number {
   let [nn, nk, kk, ny, ky] = [0, 0, 0, 0, 0];
   for (const length of pooled.lengths.keys()) {
     for (const [budget, k] of pooled.design.budgets.entries()) {
@@ -127,11 +134,16 @@ function bytesOf(pooled: PooledTallies): (n: number, budget: number) => number {
 }
 
 /** Rows of all heads. */
-export const rowsOf = ({ design }: PooledTallies): number[] =>
+export const headRows = ({ design }: PooledTallies): number[] =>
   Array.from({ length: design.layers * design.heads }, (_, row) => row);
 
 /** Keys that a head needed for the headline, as logarithms; of all lengths that are used, or of one. */
-export function logNeeded(pooled: PooledTallies, row: number, { need, share }: LawFile['headline'], length?: number) {
-  const { n, keys } = pooled.needed(row, need, pooled.design.shares.indexOf(share), length);
+export function logKeysNeeded(
+  pooled: PooledTallies,
+  row: number,
+  { criterion, share }: LawFile['headline'],
+  length?: number,
+) {
+  const { n, keys } = pooled.keysNeeded(row, criterion, pooled.design.shares.indexOf(share), length);
   return { logN: Float64Array.from(n, Math.log), logKeys: Float64Array.from(keys, Math.log) };
 }

@@ -8,9 +8,9 @@ import {
   shareFactor,
   TRUE_CENTRE,
 } from '../../test/planted-law.ts';
-import { lawOf } from './law-file.ts';
+import { findLaw } from './law-file.ts';
 import { makeLaw } from './make-law.ts';
-import { keysOf } from './shapes.ts';
+import { keysFromFit } from './shapes.ts';
 
 describe('makeLaw', () => {
   const law = plantedLaw();
@@ -25,12 +25,14 @@ describe('makeLaw', () => {
       const { alpha, C } = headTruth(row);
       for (const share of PLANTED.shares) {
         const keys = alpha * 4000 ** C;
-        const at = (need: 'mass' | 'dropped' | 'returned') => keysOf(lawOf(head.laws, need, share).fit, 4000);
+        const at = (criterion: 'mass' | 'errorWithoutTail' | 'errorWithTail') =>
+          keysFromFit(findLaw(head.laws, criterion, share).fit, 4000);
         expect(at('mass') / Math.max(1, keys * shareFactor(share))).toBeCloseTo(1, 1);
         // What the ladder does not reach is a bound.
-        const [dropped, returned] = [keys * shareFactor(share), keys * shareFactor(2 * share)];
-        if (dropped > 8 && dropped < 100) expect(at('dropped') / dropped).toBeCloseTo(1, 1);
-        if (returned > 8 && returned < 100) expect(at('returned') / returned).toBeCloseTo(1, 1);
+        const [errorWithoutTail, errorWithTail] = [keys * shareFactor(share), keys * shareFactor(2 * share)];
+        if (errorWithoutTail > 8 && errorWithoutTail < 100)
+          expect(at('errorWithoutTail') / errorWithoutTail).toBeCloseTo(1, 1);
+        if (errorWithTail > 8 && errorWithTail < 100) expect(at('errorWithTail') / errorWithTail).toBeCloseTo(1, 1);
       }
     }
   });

@@ -1,15 +1,15 @@
 /** Makes law.json of what has been tallied. */
 import { invariant } from '../errors.ts';
-import { extrapolationOf } from './extrapolation.ts';
-import { groupLaws, headLaw } from './head-laws.ts';
+import { measureExtrapolation } from './extrapolation.ts';
+import { fitGroupLaws, fitHeadLaw } from './head-laws.ts';
 import { type Extrapolation, type HeadLaw, LAW_FORMAT, LAW_VERSION, type LawFile, type LawModel } from './law-file.ts';
-import { logNeeded, rowsOf, summaryOf } from './law-summary.ts';
+import { headRows, logKeysNeeded, summarizeLaws } from './law-summary.ts';
 import { PooledTallies } from './pooled.ts';
 import { createRandom } from './random.ts';
 import { meanOf } from './shapes.ts';
 import type { LawTally } from './tally.ts';
 
-export interface LawMaterial extends Pick<LawFile, 'texts' | 'settings' | 'headline'> {
+export interface LawInput extends Pick<LawFile, 'texts' | 'settings' | 'headline'> {
   model: LawModel;
   /** Of each text. */
   tallies: readonly LawTally[];
@@ -20,61 +20,73 @@ export interface LawMaterial extends Pick<LawFile, 'texts' | 'settings' | 'headl
 }
 
 /** Laws are tried by what those fitted up to these shares of the longest length predict of it. */
-const FITTED_SHARES = [1 / 2, 1 / 4];
-const FEWEST_LENGTHS = 2;
+const FIT_FRACTIONS = [1 / 2, 1 / 4];
+const MIN_LENGTHS = 2;
 /** Errors that fall more slowly than this, of ln error^2 over ln keys, do not fall. */
-const FLATTEST = -0.01;
+const MAX_SLOPE = -0.01;
 
 /** Throws `invalid-argument` where there is too little to fit laws to. */
-export function makeLaw(material: LawMaterial): LawFile {
-  const { model, texts, settings, headline, tallies, fittedTo, rowBytes } = material;
+export function makeLaw(input: LawInput): LawFile {
+  const { model, texts, settings, headline, tallies, fittedTo, rowBytes } = input;
   const pooled = new PooledTallies(tallies, fittedTo);
   const { lengths, design } = pooled;
   const { shares, ladder, budgets } = design;
   checkLengths(lengths);
   const random = createRandom(settings.seed);
-  const heads = rowsOf(pooled).map((row) => headLaw(pooled, row, headline, random));
+  const heads = headRows(pooled).map((row) => fitHeadLaw(pooled, row, headline, random));
   const centre = { keys: meanOf(budgets.map(Math.log)), length: meanOf(lengths.map(Math.log)) };
-  const groups = groupLaws(pooled, centre, random);
-  const rising = groups.find(({ surface }) => !(surface.keys < FLATTEST));
-  invariant(rising === undefined, () => ({
+  const groups = fitGroupLaws(pooled, centre, random);
+  const flatGroup = groups.find(({ surface }) => !(surface.keys < MAX_SLOPE));
+  invariant(flatGroup === undefined, () => ({
     code: 'invalid-argument',
     problem: 'The errors of the policy do not fall with its budget: no budgets can be made of that.',
-    found: `layer ${rising?.layer}, key-value head ${rising?.keyValueHead}`,
+    found: `layer ${flatGroup?.layer}, key-value head ${flatGroup?.keyValueHead}`,
     remedy: 'Measure with more tokens, or more samples.',
   }));
   return {
-    ...{ format: LAW_FORMAT, version: LAW_VERSION, model, texts, settings },
-    ...{ lengths: [...lengths], shares: [...shares], ladder: [...ladder], budgets: [...budgets], headline },
-    ...{ heads, groups, centre, calibration: null, whole: [] },
-    extrapolation: extrapolations(pooled, heads, headline),
-    summary: summaryOf({ pooled, heads, groups, headline, rowBytes }),
+    format: LAW_FORMAT,
+    version: LAW_VERSION,
+    model,
+    texts,
+    settings,
+    lengths: [...lengths],
+    shares: [...shares],
+    ladder: [...ladder],
+    budgets: [...budgets],
+    headline,
+    heads,
+    groups,
+    centre,
+    calibration: null,
+    whole: [],
+    extrapolation: measureExtrapolations(pooled, heads, headline),
+    summary: summarizeLaws({ pooled, heads, groups, headline, rowBytes }),
   };
 }
 
-function extrapolations(
+function measureExtrapolations(
   pooled: PooledTallies,
   heads: readonly HeadLaw[],
   headline: LawFile['headline'],
 ): Extrapolation[] {
   const last = pooled.lengths.length - 1;
   const longest = pooled.lengths[last] as number;
-  return FITTED_SHARES.flatMap((share) => {
+  return FIT_FRACTIONS.flatMap((share) => {
     const shorter = pooled.upTo(share * longest);
-    if (shorter.lengths.length < FEWEST_LENGTHS) return [];
-    const tried = heads.map(({ kind }, row) => ({
+    if (shorter.lengths.length < MIN_LENGTHS) return [];
+    const extrapolatedHeads = heads.map(({ kind }, row) => ({
       kind,
-      fitted: logNeeded(shorter, row, headline),
-      measured: logNeeded(pooled, row, headline, last),
+      fitted: logKeysNeeded(shorter, row, headline),
+      measured: logKeysNeeded(pooled, row, headline, last),
     }));
-    return extrapolationOf(tried, shorter.lengths.at(-1) as number, longest);
+    return measureExtrapolation(extrapolatedHeads, shorter.lengths.at(-1) as number, longest);
   });
 }
 
 function checkLengths(lengths: readonly number[]): void {
-  invariant(lengths.length >= FEWEST_LENGTHS, () => ({
+  invariant(lengths.length >= MIN_LENGTHS, () => ({
     code: 'invalid-argument',
-    problem: `A law needs queries of at least ${FEWEST_LENGTHS} lengths of context.`,
+    problem: `A law needs queries of at least ${MIN_LENGTHS} lengths of context.`,
     found: lengths.join(', ') || 'none',
     remedy: 'Measure more tokens, or name shorter lengths.',
   }));

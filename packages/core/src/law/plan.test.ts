@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { expectError } from '../../test/errors.ts';
 import { expectKeys } from '../budgets/budget.conformance.ts';
-import { openPlan } from '../budgets/plan.ts';
-import { carriedError, drawTogether } from './carried.ts';
+import { createPlanBudget } from '../budgets/plan.ts';
+import { extrapolationError, shrinkToMean } from './carried.ts';
 import type { Extrapolation } from './law-file.ts';
-import { meanKeysOf, type PlannedLaw, planBudget } from './plan.ts';
+import { meanKeysFor, type PlanningLaw, planBudget } from './plan.ts';
 
 /** ln error^2 of 256 keys of 4,096 in each group, and its two slopes. */
 type Surface = [level: number, keys: number, length: number];
@@ -26,14 +26,18 @@ const tried = (fittedTo: number, error: number): Extrapolation => ({
 });
 
 /** Three layers of four heads on two key-value heads, measured to 8,192 tokens. */
-function lawOf(surfaces = SURFACES, rest: Partial<PlannedLaw> = {}): PlannedLaw {
+function lawOf(surfaces = SURFACES, rest: Partial<PlanningLaw> = {}): PlanningLaw {
   return {
     model: { name: 'invented', hash: '00', layers: 3, heads: 4, keyValueHeads: 2, headDim: 64 },
     lengths: [1024, 2048, 4096, 8192],
     budgets: [16, 64, 256],
     centre: { keys: Math.log(256), length: Math.log(4096) },
     groups: surfaces.map(([level, keys, length], i) => ({
-      ...{ layer: Math.floor(i / 2), keyValueHead: i % 2, errors: [], laws: [], weight: 0.1 * (i + 1) },
+      layer: Math.floor(i / 2),
+      keyValueHead: i % 2,
+      errors: [],
+      laws: [],
+      weight: 0.1 * (i + 1),
       surface: { level, keys, length, standardErrors: [0.1, 0.1] },
     })),
     calibration: { factor: 2, points: [] },
@@ -43,9 +47,9 @@ function lawOf(surfaces = SURFACES, rest: Partial<PlannedLaw> = {}): PlannedLaw 
 }
 
 /** Keys of the groups at n. */
-function keysAt(law: PlannedLaw, total: string, n: number): number[] {
+function keysAt(law: PlanningLaw, total: string, n: number): number[] {
   const { budget, plan } = planBudget(law, total);
-  const opened = openPlan(budget, plan);
+  const opened = createPlanBudget(budget, plan);
   return law.groups.map(({ layer, keyValueHead }) => {
     const [one, other] = [0, 1].map((head) => opened.keys({ n, layer, head: 2 * keyValueHead + head }));
     expect(one).toBe(other);
@@ -65,7 +69,7 @@ describe('a plan by a law', () => {
     const wanted = Number(total.slice(5));
     for (const n of [512, 1024, 3000, 4096, 8192, 16_384, 100_000]) {
       expect(Math.abs(mean(keysAt(lawOf(), total, n)) - wanted)).toBeLessThan(1);
-      expect(meanKeysOf(lawOf(), total, n)).toBeCloseTo(wanted, 3);
+      expect(meanKeysFor(lawOf(), total, n)).toBeCloseTo(wanted, 3);
     }
     expect(keysAt(lawOf(), total, 40)).toEqual(new Array(6).fill(40));
   });
@@ -144,7 +148,7 @@ describe('a plan by a law', () => {
           [0, 0],
           [2, 3],
         ] as const) {
-          const keys = expectKeys(openPlan(budget, plan), { layer, head }, lengths);
+          const keys = expectKeys(createPlanBudget(budget, plan), { layer, head }, lengths);
           // Never below the fewest keys that were measured.
           expect(keys.every((each, i) => each >= Math.min(16, lengths[i] as number))).toBe(true);
         }
@@ -171,21 +175,20 @@ describe('past the lengths that were measured', () => {
 
   it('the error of a law grows by the worst rate that was found', () => {
     const law = lawOf();
-    expect(carriedError(law, 8192)).toBe(0);
-    expect(carriedError(law, 16_384)).toBeCloseTo(0.3, 9);
-    expect(carriedError(lawOf(SURFACES, { extrapolation: [tried(4096, 0.2), tried(2048, 0.5)] }), 16_384)).toBeCloseTo(
-      0.25,
-      9,
-    );
+    expect(extrapolationError(law, 8192)).toBe(0);
+    expect(extrapolationError(law, 16_384)).toBeCloseTo(0.3, 9);
+    expect(
+      extrapolationError(lawOf(SURFACES, { extrapolation: [tried(4096, 0.2), tried(2048, 0.5)] }), 16_384),
+    ).toBeCloseTo(0.25, 9);
   });
 
   it('keys are drawn to their mean, which stays, by the share that is no error', () => {
     const keys = () => Float64Array.of(Math.exp(1), Math.exp(3));
-    expect(drawTogether(keys(), 0)).toEqual(keys());
+    expect(shrinkToMean(keys(), 0)).toEqual(keys());
     // The spread has a variance of 1, as the error: half of it is left.
-    const [low = 0, high = 0] = drawTogether(keys(), 1);
+    const [low = 0, high = 0] = shrinkToMean(keys(), 1);
     expect(Math.log(high / low)).toBeCloseTo(1, 9);
     expect(low + high).toBeCloseTo(Math.exp(1) + Math.exp(3), 9);
-    expect(new Set(drawTogether(keys(), Number.POSITIVE_INFINITY)).size).toBe(1);
+    expect(new Set(shrinkToMean(keys(), Number.POSITIVE_INFINITY)).size).toBe(1);
   });
 });

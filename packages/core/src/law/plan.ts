@@ -8,13 +8,13 @@
  */
 import type { BudgetPlan } from '../budgets/plan.ts';
 import { KeysieveError } from '../errors.ts';
-import { carriedError, drawTogether } from './carried.ts';
-import { type ErrorLine, findPrice, keysAtPrice, logErrorOf } from './divide.ts';
+import { extrapolationError, shrinkToMean } from './carried.ts';
+import { type ErrorLine, findLogPrice, keysAtPrice, logSquaredError } from './divide.ts';
 import type { GroupLaw, LawFile } from './law-file.ts';
-import { type LawTotal, parseTotal, type TotalKind } from './total.ts';
+import { type BudgetTarget, type BudgetTargetKind, parseBudgetTarget } from './total.ts';
 
 /** What of a law plans are made of. */
-export type PlannedLaw = Pick<
+export type PlanningLaw = Pick<
   LawFile,
   'model' | 'lengths' | 'budgets' | 'groups' | 'centre' | 'calibration' | 'extrapolation'
 >;
@@ -30,40 +30,42 @@ export interface PlannedBudget {
 const LENGTHS = Array.from({ length: 65 }, (_, i) => Math.round(32 * 2 ** (i / 4)));
 
 /** Divides a total by a law. Throws `invalid-argument`, or `law-uncalibrated` where divergences were not measured. */
-export function planBudget(law: PlannedLaw, total: string): PlannedBudget {
+export function planBudget(law: PlanningLaw, target: string): PlannedBudget {
   const { layers, heads, keyValueHeads } = law.model;
-  const parsed = parseTotal(total);
-  const divide = createDivision(law, parsed);
+  const parsed = parseBudgetTarget(target);
+  const divide = createAllocator(law, parsed);
   const group = heads / keyValueHeads;
   // Groups stand in the order of their heads, each of which has the keys of its group.
-  const keys = LENGTHS.flatMap((n) => Array.from(divide(n)).flatMap((each) => new Array<number>(group).fill(each)));
+  const keys = LENGTHS.flatMap((n) =>
+    Array.from(divide(n)).flatMap((groupKeys) => new Array<number>(group).fill(groupKeys)),
+  );
   return { budget: parsed.name, plan: { layers, heads, lengths: LENGTHS, keys } };
 }
 
 /** Mean keys a head at n, for a total. Throws as `planBudget` does. */
-export function meanKeysOf(law: PlannedLaw, total: string, n: number): number {
-  return mean(createDivision(law, parseTotal(total))(n));
+export function meanKeysFor(law: PlanningLaw, target: string, n: number): number {
+  return mean(createAllocator(law, parseBudgetTarget(target))(n));
 }
 
 /** Gives the keys of every group at n; the next call overwrites them. */
-function createDivision(law: PlannedLaw, total: LawTotal): (n: number) => Float64Array {
-  const exceeds = EXCEEDS[total.kind](law, total.value);
+function createAllocator(law: PlanningLaw, target: BudgetTarget): (n: number) => Float64Array {
+  const exceeds = EXCEEDS[target.kind](law, target.value);
   const keys = new Float64Array(law.groups.length);
   return (n) => {
     const lines = law.groups.map((group) => errorLine(law, group, n));
-    const error = carriedError(law, n);
-    const range = { least: Math.min(law.budgets[0] as number, n), most: n };
+    const error = extrapolationError(law, n);
+    const range = { min: Math.min(law.budgets[0] as number, n), max: n };
     const keysAt = (logPrice: number) => {
-      drawTogether(keysAtPrice(lines, logPrice, range, keys), error);
-      for (let i = 0; i < keys.length; i++) keys[i] = Math.min(range.most, Math.max(range.least, keys[i] as number));
+      shrinkToMean(keysAtPrice(lines, logPrice, range, keys), error);
+      for (let i = 0; i < keys.length; i++) keys[i] = Math.min(range.max, Math.max(range.min, keys[i] as number));
       return keys;
     };
-    return keysAt(findPrice((logPrice) => exceeds(lines, keysAt(logPrice))));
+    return keysAt(findLogPrice((logPrice) => exceeds(lines, keysAt(logPrice))));
   };
 }
 
 /** The mean squared error of a group at n, as a line over ln keys. */
-function errorLine({ centre }: PlannedLaw, { surface }: GroupLaw, n: number): ErrorLine {
+function errorLine({ centre }: PlanningLaw, { surface }: GroupLaw, n: number): ErrorLine {
   const { level, keys, length } = surface;
   return { level: level - keys * centre.keys + length * (Math.log(n) - centre.length), slope: keys };
 }
@@ -71,12 +73,12 @@ function errorLine({ centre }: PlannedLaw, { surface }: GroupLaw, n: number): Er
 /** Whether keys are more than a total asks for, so that they may have a higher price. */
 type Exceeds = (lines: readonly ErrorLine[], keys: Float64Array) => boolean;
 
-const EXCEEDS: Readonly<Record<TotalKind, (law: PlannedLaw, value: number) => Exceeds>> = {
-  mean: (_, most) => (_, keys) => mean(keys) > most,
-  error: (_, most) => (lines, keys) => squaredErrors(lines, keys) / keys.length < most ** 2,
-  kl(law, most) {
+const EXCEEDS: Readonly<Record<BudgetTargetKind, (law: PlanningLaw, value: number) => Exceeds>> = {
+  mean: (_, max) => (_, keys) => mean(keys) > max,
+  error: (_, max) => (lines, keys) => squaredErrors(lines, keys) / keys.length < max ** 2,
+  kl(law, max) {
     const weights = divergenceWeights(law);
-    return (lines, keys) => squaredErrors(lines, keys, weights) < most;
+    return (lines, keys) => squaredErrors(lines, keys, weights) < max;
   },
 };
 
@@ -84,13 +86,13 @@ const EXCEEDS: Readonly<Record<TotalKind, (law: PlannedLaw, value: number) => Ex
 function squaredErrors(lines: readonly ErrorLine[], keys: Float64Array, weights?: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < lines.length; i++) {
-    sum += (weights?.[i] ?? 1) * Math.exp(logErrorOf(lines[i] as ErrorLine, keys[i] as number));
+    sum += (weights?.[i] ?? 1) * Math.exp(logSquaredError(lines[i] as ErrorLine, keys[i] as number));
   }
   return sum;
 }
 
 /** What the squared error of each group adds to the KL divergence from dense attention, in nats. */
-function divergenceWeights({ groups, calibration }: PlannedLaw): Float64Array {
+function divergenceWeights({ groups, calibration }: PlanningLaw): Float64Array {
   const factor = calibration?.factor ?? Number.NaN;
   const weights = Float64Array.from(groups, ({ weight }) => factor * (weight ?? Number.NaN));
   if (weights.every(Number.isFinite)) return weights;

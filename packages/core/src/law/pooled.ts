@@ -1,7 +1,7 @@
 /** The tallies of several texts as one, up to some length: what laws are made from. */
-import type { Need } from './law-file.ts';
+import type { Criterion } from './law-file.ts';
 import { meanOf } from './shapes.ts';
-import type { TriedQuery } from './surfaces.ts';
+import type { TrialQuery } from './surfaces.ts';
 import type { LawTally, TallyDesign } from './tally.ts';
 
 export class PooledTallies {
@@ -18,7 +18,7 @@ export class PooledTallies {
   }
 
   /** One of the texts alone. */
-  of(tally: LawTally): PooledTallies {
+  single(tally: LawTally): PooledTallies {
     return new PooledTallies([tally], this.lengths.at(-1) as number);
   }
 
@@ -28,34 +28,42 @@ export class PooledTallies {
   }
 
   /** Keys that the queries of some lengths see, and those that a head needed; of all lengths that are used, or of one. */
-  needed(row: number, need: Need, share: number, length?: number): { n: Float32Array; keys: Float32Array } {
+  keysNeeded(
+    row: number,
+    criterion: Criterion,
+    share: number,
+    length?: number,
+  ): { n: Float32Array; keys: Float32Array } {
     const parts = this.tallies.map((tally) => {
       const [from, to] = length === undefined ? [0, tally.range(this.lengths.length - 1)[1]] : tally.range(length);
-      return { n: tally.n.subarray(from, to), keys: tally.keys(row, need, share).subarray(from, to) };
+      return { n: tally.n.subarray(from, to), keys: tally.keys(row, criterion, share).subarray(from, to) };
     });
-    return { n: joined(parts.map(({ n }) => n)), keys: joined(parts.map(({ keys }) => keys)) };
+    return { n: concatenate(parts.map(({ n }) => n)), keys: concatenate(parts.map(({ keys }) => keys)) };
   }
 
   /** Of each length. */
-  facts(row: number, fact: Parameters<LawTally['fact']>[2]): number[] {
-    return this.lengths.map((_, length) => meanOf(this.tallies.map((tally) => tally.fact(row, length, fact))));
+  facts(row: number, fact: Parameters<LawTally['scalar']>[2]): number[] {
+    return this.lengths.map((_, length) => meanOf(this.tallies.map((tally) => tally.scalar(row, length, fact))));
   }
 
   /** Root mean squares, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
-  errors(row: number, curve: 'dropped' | 'returned'): (number | null)[][] {
+  errors(row: number, curve: 'errorWithoutTail' | 'errorWithTail'): (number | null)[][] {
     return this.lengths.map((_, length) => {
       const squares = this.tallies.map((tally) => tally.squaredErrors(row, length, curve));
-      return this.design.ladder.map((_, rung) => rootOrNull(meanOf(squares.map((own) => own[rung] as number))));
+      return this.design.ladder.map((_, rung) =>
+        rootOrNull(meanOf(squares.map((textSquares) => textSquares[rung] as number))),
+      );
     });
   }
 
   /** All queries at which the policy was tried for a group. */
-  tried(group: number): TriedQuery[] {
+  trialQueries(group: number): TrialQuery[] {
     return this.tallies.flatMap((tally) =>
       this.lengths.flatMap((_, length) => {
         const [from, to] = tally.trialRange(length);
         return Array.from({ length: to - from }, (_, i) => ({
-          ...{ length, n: tally.trialN[from + i] as number },
+          length,
+          n: tally.trialN[from + i] as number,
           squares: tally.trialSquares(group, from + i),
         }));
       }),
@@ -71,12 +79,12 @@ export class PooledTallies {
 
 export const rootOrNull = (square: number): number | null => (Number.isNaN(square) ? null : Math.sqrt(square));
 
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const joint = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
-    all.set(part, at);
+    joint.set(part, at);
     at += part.length;
   }
-  return all;
+  return joint;
 }

@@ -8,10 +8,10 @@ export interface Random {
 }
 
 /** A half of the state has 24 bits. */
-const HALF = 2 ** 24;
+const HALF_RANGE = 2 ** 24;
 
 /** The lowest 24 bits of a whole number below 2^53: several times faster than the remainder of a division. */
-const below24 = (x: number): number => x - Math.floor(x / HALF) * HALF;
+const lowBits24 = (x: number): number => x - Math.floor(x / HALF_RANGE) * HALF_RANGE;
 
 /** A linear congruential generator of 48 bits, of which the upper 32 are given out (the parameters of drand48). */
 export function createRandom(seed: number): Random {
@@ -25,9 +25,9 @@ export function createRandom(seed: number): Random {
   const [multiplierHigh, multiplierLow] = [0x5de, 0xece66d];
   const next = () => {
     const product = low * multiplierLow + 0xb;
-    const carry = Math.floor(product / HALF);
-    high = below24(low * multiplierHigh + high * multiplierLow + carry);
-    low = product - carry * HALF;
+    const carry = Math.floor(product / HALF_RANGE);
+    high = lowBits24(low * multiplierHigh + high * multiplierLow + carry);
+    low = product - carry * HALF_RANGE;
     return high * 2 ** 8 + Math.floor(low / 2 ** 16);
   };
   for (let i = 0; i < 8; i++) next();

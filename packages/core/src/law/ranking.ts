@@ -3,24 +3,24 @@
  * in bins, from the largest on, and only the keys of bins in which a number ends are put in order. What comes out is
  * exact; of equal scores the earlier key comes first, as selectors have it.
  */
-import { keptKeys } from '../selectors/selector.ts';
+import { sinksAndRecent } from '../selectors/selector.ts';
 
 /** As many as keep bins to a few keys and tables in the first-level cache. */
 const BINS = 2048;
 /** A bin of its own for keys whose tier is looked up one by one. */
-const SINGLED_OUT = BINS;
+const PER_KEY_BIN = BINS;
 /** The tier of keys that no rung has, and of those that are looked up. */
 const NO_TIER = 255;
-const LOOK_UP = 254;
-export const MOST_RUNGS = LOOK_UP;
+const PER_KEY_TIER = 254;
+export const MAX_RUNGS = PER_KEY_TIER;
 /** Members of a bin that are put in order by insertion. */
-const FEW = 48;
+const MAX_INSERTION_SORT = 48;
 
 /** What the scores of a query say about its softmax. */
-export interface SoftmaxFacts {
+export interface SoftmaxStatistics {
   /** Sum of e^(score - largest). */
   total: number;
-  largest: number;
+  max: number;
   /** In nats. */
   entropy: number;
   /** Standard deviation of the scores, in nats. */
@@ -28,7 +28,7 @@ export interface SoftmaxFacts {
 }
 
 /** A bin in which a number of keys ends, and the part of the member list that has its keys. */
-interface Cut {
+interface BinMembers {
   bin: number;
   start: number;
   end: number;
@@ -43,11 +43,11 @@ export class Ranking {
   readonly #counts = new Int32Array(BINS);
   readonly #sums = new Float64Array(BINS);
   readonly #binTiers = new Uint8Array(BINS + 1);
-  readonly #cutOf = new Int16Array(BINS);
-  #facts: SoftmaxFacts = { total: 0, largest: 0, entropy: 0, spread: 0 };
+  readonly #memberListOf = new Int16Array(BINS);
+  #facts: SoftmaxStatistics = { total: 0, max: 0, entropy: 0, spread: 0 };
 
   /** Takes the scores of a query. They must stay as they are until its tiers have been written. */
-  open(scores: Float32Array): SoftmaxFacts {
+  load(scores: Float32Array): SoftmaxStatistics {
     const n = scores.length;
     if (n > this.#bins.length) {
       this.#bins = new Uint16Array(n);
@@ -55,20 +55,20 @@ export class Ranking {
       this.#members = new Int32Array(n);
     }
     this.#scores = scores;
-    let [largest, smallest, sum] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 0];
+    let [max, min, sum] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 0];
     for (let i = 0; i < n; i++) {
       const score = scores[i] as number;
-      if (score > largest) largest = score;
-      if (score < smallest) smallest = score;
+      if (score > max) max = score;
+      if (score < min) min = score;
       sum += score;
     }
     const [bins, counts, sums] = [this.#bins, this.#counts.fill(0), this.#sums.fill(0)];
-    const scale = largest > smallest ? (BINS - 1) / (largest - smallest) : 0;
+    const scale = max > min ? (BINS - 1) / (max - min) : 0;
     const mean = sum / n;
     let [total, weighted, squares] = [0, 0, 0];
     for (let i = 0; i < n; i++) {
       const score = scores[i] as number;
-      const below = largest - score;
+      const below = max - score;
       const weight = Math.exp(-below);
       const bin = (below * scale) | 0;
       bins[i] = bin;
@@ -79,7 +79,8 @@ export class Ranking {
       squares += (score - mean) ** 2;
     }
     this.#facts = {
-      ...{ total, largest },
+      total,
+      max,
       entropy: Math.log(total) + weighted / total,
       spread: Math.sqrt(squares / n),
     };
@@ -88,9 +89,9 @@ export class Ranking {
 
   /** The fewest keys that leave at most each of the shares unread, into `target`. */
   keysForMass(shares: readonly number[], target: Float32Array): void {
-    const { total, largest } = this.#facts;
+    const { total, max } = this.#facts;
     const n = this.#scores.length;
-    const found = shares.map((share) => {
+    const unreadTails = shares.map((share) => {
       const allowed = share * total;
       let [bin, unread, dropped] = [BINS - 1, 0, 0];
       for (; bin > 0 && unread + (this.#sums[bin] as number) <= allowed; bin--) {
@@ -99,12 +100,12 @@ export class Ranking {
       }
       return { allowed, bin, unread, dropped };
     });
-    const cuts = this.#collect(found.map(({ bin }) => bin));
-    for (const [i, { allowed, bin, unread, dropped }] of found.entries()) {
-      const { start, end } = cuts.find((cut) => cut.bin === bin) as Cut;
+    const binMembers = this.#collectMembers(unreadTails.map(({ bin }) => bin));
+    for (const [i, { allowed, bin, unread, dropped }] of unreadTails.entries()) {
+      const { start, end } = binMembers.find((cut) => cut.bin === bin) as BinMembers;
       let [rest, keys] = [unread, n - dropped];
       for (let at = end - 1; at >= start && keys > 1; at--) {
-        rest += Math.exp((this.#scores[this.#members[at] as number] as number) - largest);
+        rest += Math.exp((this.#scores[this.#members[at] as number] as number) - max);
         if (rest > allowed) break;
         keys--;
       }
@@ -120,21 +121,21 @@ export class Ranking {
   writeTiers(ladder: readonly number[], positions: Int32Array): void {
     const n = this.#scores.length;
     const [bins, binTiers] = [this.#bins, this.#binTiers];
-    const rungs = ladder.map((keys) => this.#cutOfRung(keys));
-    const cuts = this.#collect(rungs.map(({ bin }) => bin));
+    const rungs = ladder.map((keys) => this.#rungEnd(keys));
+    const binMembers = this.#collectMembers(rungs.map(({ bin }) => bin));
     // Bins that are wholly above the cut of a rung belong to it, and later ones to the next.
     let rung = 0;
     for (let bin = 0; bin < BINS; bin++) {
       while (rung < rungs.length && (rungs[rung] as Rung).bin <= bin) rung++;
       binTiers[bin] = rung < rungs.length ? rung : NO_TIER;
     }
-    for (const { bin, start, end } of cuts) {
+    for (const { bin, start, end } of binMembers) {
       const below = binTiers[bin] as number;
-      binTiers[bin] = LOOK_UP;
+      binTiers[bin] = PER_KEY_TIER;
       for (let at = start; at < end; at++) this.#tiers[this.#members[at] as number] = below;
       for (let tier = rungs.length - 1; tier >= 0; tier--) {
-        const { bin: own, rest, sinks, recent } = rungs[tier] as Rung;
-        if (own !== bin) continue;
+        const { bin: rungBin, rest, sinks, recent } = rungs[tier] as Rung;
+        if (rungBin !== bin) continue;
         for (let at = start, taken = 0; at < end && taken < rest; at++) {
           const position = this.#members[at] as number;
           if (position < sinks || position >= n - recent) continue;
@@ -143,15 +144,16 @@ export class Ranking {
         }
       }
     }
-    binTiers[SINGLED_OUT] = LOOK_UP;
+    binTiers[PER_KEY_BIN] = PER_KEY_TIER;
     // From the last rung on, so that the first one that keeps a key has the last word.
     for (let tier = rungs.length - 1; tier >= 0; tier--) {
       const { sinks, recent } = rungs[tier] as Rung;
       const keep = (position: number) => {
         const bin = bins[position] as number;
-        const own = binTiers[bin] === LOOK_UP ? (this.#tiers[position] as number) : (binTiers[bin] as number);
-        this.#tiers[position] = Math.min(own, tier);
-        bins[position] = SINGLED_OUT;
+        const currentTier =
+          binTiers[bin] === PER_KEY_TIER ? (this.#tiers[position] as number) : (binTiers[bin] as number);
+        this.#tiers[position] = Math.min(currentTier, tier);
+        bins[position] = PER_KEY_BIN;
       };
       for (let i = 0; i < sinks; i++) keep(i);
       for (let i = 0; i < recent; i++) keep(n - 1 - i);
@@ -160,7 +162,7 @@ export class Ranking {
     const tiers = this.#tiers;
     for (let i = 0; i < n; i++) {
       let tier = binTiers[bins[i] as number] as number;
-      if (tier === LOOK_UP) tier = tiers[i] as number;
+      if (tier === PER_KEY_TIER) tier = tiers[i] as number;
       if (tier === NO_TIER) continue;
       const at = fill[tier] as number;
       positions[at] = i;
@@ -169,10 +171,10 @@ export class Ranking {
   }
 
   /** Where a rung ends: it takes the bins before `bin`, and the first `rest` keys of that, beside the kept ones. */
-  #cutOfRung(keys: number): Rung {
+  #rungEnd(keys: number): Rung {
     const n = this.#scores.length;
     const [bins, counts] = [this.#bins, this.#counts];
-    const { sinks, recent } = keptKeys(keys);
+    const { sinks, recent } = sinksAndRecent(keys);
     const between = keys - sinks - recent;
     for (let i = 0; i < sinks; i++) (counts[bins[i] as number] as number)--;
     for (let i = n - recent; i < n; i++) (counts[bins[i] as number] as number)--;
@@ -184,27 +186,27 @@ export class Ranking {
   }
 
   /** Lists the keys of some bins, each bin in order. */
-  #collect(wanted: readonly number[]): Cut[] {
-    const [bins, cutOf, members] = [this.#bins, this.#cutOf.fill(-1), this.#members];
-    const cuts: Cut[] = [];
+  #collectMembers(requestedBins: readonly number[]): BinMembers[] {
+    const [bins, memberListOf, members] = [this.#bins, this.#memberListOf.fill(-1), this.#members];
+    const binMembers: BinMembers[] = [];
     let end = 0;
-    for (const bin of new Set(wanted)) {
-      cutOf[bin] = cuts.length;
-      cuts.push({ bin, start: end, end });
+    for (const bin of new Set(requestedBins)) {
+      memberListOf[bin] = binMembers.length;
+      binMembers.push({ bin, start: end, end });
       end += this.#counts[bin] as number;
     }
     for (let i = 0; i < this.#scores.length; i++) {
-      const at = cutOf[bins[i] as number] as number;
-      if (at >= 0) members[(cuts[at] as Cut).end++] = i;
+      const at = memberListOf[bins[i] as number] as number;
+      if (at >= 0) members[(binMembers[at] as BinMembers).end++] = i;
     }
-    for (const { start, end } of cuts) this.#sort(start, end);
-    return cuts;
+    for (const { start, end } of binMembers) this.#sort(start, end);
+    return binMembers;
   }
 
   /** Puts members [start, end), which ascend, in descending order of their scores. */
   #sort(start: number, end: number): void {
     const [members, scores] = [this.#members, this.#scores];
-    if (end - start > FEW) {
+    if (end - start > MAX_INSERTION_SORT) {
       const scoreOf = (position: number) => scores[position] as number;
       members.subarray(start, end).sort((a, b) => scoreOf(b) - scoreOf(a) || a - b);
       return;

@@ -69,7 +69,7 @@ describe('readLaw', () => {
       path.reduce((inner: unknown, key) => (inner as Record<string, unknown>)[key], whole);
     const paths = pathsOf(whole).filter((path) => path.length > 0 && valueAt(path) !== null);
     const nullable =
-      /^(heads\.\d+\.(dropped|returned)\.\d+\.\d+|groups\.\d+\.errors\.\d+\.\d+|groups\.\d+\.weight|calibration|summary\.textCorrelation)$/;
+      /^(heads\.\d+\.(errorWithoutTail|errorWithTail)\.\d+\.\d+|groups\.\d+\.errors\.\d+\.\d+|groups\.\d+\.weight|calibration|summary\.textCorrelation)$/;
     fc.assert(
       fc.property(fc.constantFrom(...paths), (path) => {
         const code = codeOf(() =>

@@ -7,24 +7,26 @@ import {
   ascending,
   type Check,
   check,
-  count,
-  each,
   type Fields,
-  faultOf,
+  findFault,
   finite,
   isObject,
-  list,
-  notNegative,
-  nullable,
-  object,
-  oneOf,
-  pair,
+  listOf,
+  nonNegative,
+  nonNegativeInteger,
+  nullableOf,
+  objectOf,
+  objectWith,
+  oneOfValues,
+  pairOf,
   positive,
-  record,
-  size,
+  positiveInteger,
+  recordOf,
   text,
 } from './checks.ts';
 import {
+  CRITERIA,
+  type Criterion,
   HEAD_KINDS,
   LAW_FORMAT,
   LAW_SHAPES,
@@ -33,8 +35,6 @@ import {
   type LawFile,
   type LawFit,
   type LawModel,
-  NEEDS,
-  type Need,
 } from './law-file.ts';
 import { SHAPES } from './shapes.ts';
 
@@ -55,19 +55,19 @@ export function readLaw(text: string, name: string): LawFile {
       remedy: 'Measure the model again with this version: keysieve measure.',
     });
   }
-  const fault = faultOf(parsed, LAW, 'the file') ?? sizesFault(parsed as unknown as LawFile);
+  const fault = findFault(parsed, LAW_FIELDS, 'the file') ?? findSizeFault(parsed as unknown as LawFile);
   if (fault !== undefined) throw invalid(name, fault);
   return parsed as unknown as LawFile;
 }
 
 /** Throws `law-foreign` unless the law was measured on this model. */
-export function checkLawModel({ model }: Pick<LawFile, 'model'>, used: LawModel, name: string): void {
+export function checkLawModel({ model }: Pick<LawFile, 'model'>, actual: LawModel, name: string): void {
   const sizes = ['layers', 'heads', 'keyValueHeads', 'headDim'] as const;
-  if (model.hash === used.hash && sizes.every((size) => model[size] === used[size])) return;
+  if (model.hash === actual.hash && sizes.every((size) => model[size] === actual[size])) return;
   throw new KeysieveError({
     code: 'law-foreign',
     problem: `${name} was measured on another model.`,
-    found: `${model.name} (${model.hash.slice(0, 12)}), where ${used.name} (${used.hash.slice(0, 12)}) is used`,
+    found: `${model.name} (${model.hash.slice(0, 12)}), where ${actual.name} (${actual.hash.slice(0, 12)}) is used`,
     remedy: 'Measure this model: keysieve measure. A law holds for one file of weights.',
   });
 }
@@ -81,96 +81,136 @@ function invalid(name: string, found: string): KeysieveError {
   });
 }
 
-const errors = list(list(nullable(notNegative)));
-const counts = each(['mean', 'p10', 'median', 'p90'], positive);
+const errors = listOf(listOf(nullableOf(nonNegative)));
+const counts = objectWith(['mean', 'p10', 'median', 'p90'], positive);
 
-const fields = object({
-  ...{ alpha: positive, C: finite, interval: pair(finite), r2: finite },
-  ...{ shape: oneOf(LAW_SHAPES), parameters: list(finite), criterion: each(LAW_SHAPES, notNegative) },
+const fitFields = objectOf({
+  alpha: positive,
+  C: finite,
+  interval: pairOf(finite),
+  r2: finite,
+  shape: oneOfValues(LAW_SHAPES),
+  parameters: listOf(finite),
+  deltaAicc: objectWith(LAW_SHAPES, nonNegative),
 });
 
 /** A fit has as many numbers as its shape. */
 const fit: Check = (value, where) => {
-  const fault = fields(value, where);
+  const fault = fitFields(value, where);
   if (fault !== undefined) return fault;
   const { shape, parameters } = value as LawFit;
-  const { freedom } = SHAPES[shape];
-  return parameters.length === freedom ? undefined : `${where}: not ${freedom} numbers of the shape ${shape}`;
+  const { parameterCount } = SHAPES[shape];
+  return parameters.length === parameterCount
+    ? undefined
+    : `${where}: not ${parameterCount} numbers of the shape ${shape}`;
 };
 
-const law = object({ need: oneOf(NEEDS), share: positive, keys: list(counts, 1), fit });
+const law = objectOf({ criterion: oneOfValues(CRITERIA), share: positive, keys: listOf(counts, 1), fit });
 
-const keysByLength = object({ keys: list(positive, 1), C: finite });
-const needAndShare = { need: oneOf(NEEDS), share: positive };
+const keysByLength = objectOf({ keys: listOf(positive, 1), C: finite });
+const criterionAndShare = { criterion: oneOfValues(CRITERIA), share: positive };
 
-const LAW: Fields = {
-  model: object({ name: text, hash: text, layers: size, heads: size, keyValueHeads: size, headDim: size }),
-  texts: list(object({ name: text, hash: text, tokens: size }), 1),
-  settings: object({
-    ...{ tokens: size, samples: size, seed: count, context: size, policy: text },
-    precision: oneOf(['exact', 'fast', 'fastest']),
-    cachePrecision: oneOf(['f16', 'f32']),
+const LAW_FIELDS: Fields = {
+  model: objectOf({
+    name: text,
+    hash: text,
+    layers: positiveInteger,
+    heads: positiveInteger,
+    keyValueHeads: positiveInteger,
+    headDim: positiveInteger,
+  }),
+  texts: listOf(objectOf({ name: text, hash: text, tokens: positiveInteger }), 1),
+  settings: objectOf({
+    tokens: positiveInteger,
+    samples: positiveInteger,
+    seed: nonNegativeInteger,
+    context: positiveInteger,
+    policy: text,
+    precision: oneOfValues(['fp32', 'a8', 'w8a8']),
+    cachePrecision: oneOfValues(['f16', 'f32']),
   }),
   lengths: ascending,
-  shares: list(positive, 1),
+  shares: listOf(positive, 1),
   ladder: ascending,
   budgets: ascending,
-  headline: object(needAndShare),
-  heads: list(
-    object({
-      ...{ layer: count, head: count, kind: oneOf(HEAD_KINDS) },
-      ...{ alpha: positive, C: finite, r2: finite, interval: pair(finite) },
-      keys: record(positive),
-      laws: list(law, 1),
-      ...{ sinkMass: list(notNegative), localMass: list(notNegative) },
-      ...{ effectiveKeys: list(positive), scoreSpread: list(notNegative) },
-      gaussian: list(list(positive)),
-      ...{ dropped: errors, returned: errors },
+  headline: objectOf(criterionAndShare),
+  heads: listOf(
+    objectOf({
+      layer: nonNegativeInteger,
+      head: nonNegativeInteger,
+      kind: oneOfValues(HEAD_KINDS),
+      alpha: positive,
+      C: finite,
+      r2: finite,
+      interval: pairOf(finite),
+      keys: recordOf(positive),
+      laws: listOf(law, 1),
+      sinkMass: listOf(nonNegative),
+      localMass: listOf(nonNegative),
+      effectiveKeys: listOf(positive),
+      scoreSpread: listOf(nonNegative),
+      gaussian: listOf(listOf(positive)),
+      errorWithoutTail: errors,
+      errorWithTail: errors,
     }),
     1,
   ),
-  groups: list(
-    object({
-      ...{ layer: count, keyValueHead: count, errors, laws: list(law, 1) },
-      surface: object({ level: finite, keys: finite, length: finite, standardErrors: pair(notNegative) }),
-      weight: nullable(notNegative),
+  groups: listOf(
+    objectOf({
+      layer: nonNegativeInteger,
+      keyValueHead: nonNegativeInteger,
+      errors,
+      laws: listOf(law, 1),
+      surface: objectOf({ level: finite, keys: finite, length: finite, standardErrors: pairOf(nonNegative) }),
+      weight: nullableOf(nonNegative),
     }),
     1,
   ),
-  centre: object({ keys: finite, length: finite }),
-  calibration: nullable(
-    object({
+  centre: objectOf({ keys: finite, length: finite }),
+  calibration: nullableOf(
+    objectOf({
       factor: positive,
-      points: list(object({ n: size, budget: text, predicted: notNegative, measured: notNegative })),
+      points: listOf(objectOf({ n: positiveInteger, budget: text, predicted: nonNegative, measured: nonNegative })),
     }),
   ),
-  whole: list(object({ kl: positive, fixed: keysByLength, divided: keysByLength })),
-  extrapolation: list(
-    object({
-      ...{ fittedTo: size, predicted: size },
-      kinds: list(
-        object({
-          kind: oneOf(HEAD_KINDS),
-          heads: count,
+  whole: listOf(objectOf({ kl: positive, fixed: keysByLength, divided: keysByLength })),
+  extrapolation: listOf(
+    objectOf({
+      fittedTo: positiveInteger,
+      predicted: positiveInteger,
+      kinds: listOf(
+        objectOf({
+          kind: oneOfValues(HEAD_KINDS),
+          heads: nonNegativeInteger,
           bias: finite,
-          error: notNegative,
-          unshrunkError: notNegative,
+          error: nonNegative,
+          unshrunkError: nonNegative,
         }),
       ),
     }),
   ),
-  summary: object({
-    heads: size,
-    kinds: each(HEAD_KINDS, count),
-    shapes: each(LAW_SHAPES, count),
-    laws: list(
-      object({ ...needAndShare, C: each(['median', 'p5', 'p95'], finite), r2: finite, keys: list(positive, 1) }),
+  summary: objectOf({
+    heads: positiveInteger,
+    kinds: objectWith(HEAD_KINDS, nonNegativeInteger),
+    shapes: objectWith(LAW_SHAPES, nonNegativeInteger),
+    laws: listOf(
+      objectOf({
+        ...criterionAndShare,
+        C: objectWith(['median', 'p5', 'p95'], finite),
+        r2: finite,
+        keys: listOf(positive, 1),
+      }),
       1,
     ),
-    textCorrelation: nullable(finite),
-    predictions: list(
-      object({
-        ...{ n: size, keys: positive, share: positive, budget: positive, bytes: positive, denseBytes: positive },
+    textCorrelation: nullableOf(finite),
+    predictions: listOf(
+      objectOf({
+        n: positiveInteger,
+        keys: positive,
+        share: positive,
+        budget: positive,
+        bytes: positive,
+        denseBytes: positive,
         extrapolated: check('yes or no', (value) => typeof value === 'boolean'),
       }),
     ),
@@ -178,52 +218,54 @@ const LAW: Fields = {
 };
 
 /** Whether the lists have the sizes that the model and the lengths ask for, in their order. */
-function sizesFault(file: LawFile): string | undefined {
+function findSizeFault(file: LawFile): string | undefined {
   const { model, lengths, shares, ladder, budgets, headline, heads, groups, whole, summary } = file;
-  const along = (list: { length: number }) => list.length === lengths.length;
+  const matchesLengths = (list: { length: number }) => list.length === lengths.length;
   const table = (rows: readonly (readonly unknown[])[], columns: number) =>
-    along(rows) && rows.every((row) => row.length === columns);
-  const lawsFor = (
-    laws: readonly (Pick<Law, 'need' | 'share'> & { keys: { length: number } })[],
-    needs: readonly Need[],
+    matchesLengths(rows) && rows.every((row) => row.length === columns);
+  const hasLawsFor = (
+    laws: readonly (Pick<Law, 'criterion' | 'share'> & { keys: { length: number } })[],
+    criteria: readonly Criterion[],
   ) =>
-    laws.length === needs.length * shares.length &&
+    laws.length === criteria.length * shares.length &&
     laws.every(
-      ({ need, share, keys }, i) =>
-        need === needs[Math.floor(i / shares.length)] && share === shares[i % shares.length] && along(keys),
+      ({ criterion, share, keys }, i) =>
+        criterion === criteria[Math.floor(i / shares.length)] &&
+        share === shares[i % shares.length] &&
+        matchesLengths(keys),
     );
-  const headsRight =
+  const headsValid =
     heads.length === model.layers * model.heads &&
     heads.every(
-      ({ layer, head, dropped, returned, laws, keys, gaussian, ...lists }, i) =>
+      ({ layer, head, errorWithoutTail, errorWithTail, laws, keys, gaussian, ...lists }, i) =>
         i === layer * model.heads + head &&
         head < model.heads &&
-        table(dropped, ladder.length) &&
-        table(returned, ladder.length) &&
-        lawsFor(laws, NEEDS) &&
+        table(errorWithoutTail, ladder.length) &&
+        table(errorWithTail, ladder.length) &&
+        hasLawsFor(laws, CRITERIA) &&
         Object.keys(keys).join() === lengths.join() &&
         gaussian.length === shares.length &&
-        gaussian.every(along) &&
-        [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread].every(along),
+        gaussian.every(matchesLengths) &&
+        [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread].every(matchesLengths),
     );
-  if (!headsRight) return `heads that are not those of ${model.layers} layers of ${model.heads}`;
-  const groupsRight =
+  if (!headsValid) return `heads that are not those of ${model.layers} layers of ${model.heads}`;
+  const groupsValid =
     groups.length === model.layers * model.keyValueHeads &&
     groups.every(
       ({ layer, keyValueHead, errors, laws }, i) =>
         i === layer * model.keyValueHeads + keyValueHead &&
         keyValueHead < model.keyValueHeads &&
         table(errors, budgets.length) &&
-        lawsFor(laws, ['returned']),
+        hasLawsFor(laws, ['errorWithTail']),
     );
-  if (!groupsRight) return `groups that are not those of ${model.layers} layers of ${model.keyValueHeads}`;
+  if (!groupsValid) return `groups that are not those of ${model.layers} layers of ${model.keyValueHeads}`;
   if (model.heads % model.keyValueHeads !== 0) return 'heads that cannot be shared out over the key-value heads';
   if (!shares.includes(headline.share)) return `a headline of the share ${headline.share}, which was not measured`;
-  const keysRight =
-    whole.every(({ fixed, divided }) => along(fixed.keys) && along(divided.keys)) &&
-    lawsFor(summary.laws, NEEDS) &&
+  const summaryValid =
+    whole.every(({ fixed, divided }) => matchesLengths(fixed.keys) && matchesLengths(divided.keys)) &&
+    hasLawsFor(summary.laws, CRITERIA) &&
     summary.heads === heads.length;
-  if (!keysRight) return 'a summary that is not of these lengths';
+  if (!summaryValid) return 'a summary that is not of these lengths';
   // A surface that does not fall with the keys divides nothing.
   return groups.every(({ surface }) => surface.keys < 0) ? undefined : 'errors that do not fall with the keys';
 }

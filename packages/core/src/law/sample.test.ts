@@ -5,7 +5,7 @@ import { score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { type Attention, type AttentionOptions, createAttention } from '../attention/attention.ts';
-import { keptKeys } from '../selectors/selector.ts';
+import { sinksAndRecent } from '../selectors/selector.ts';
 import { Ranking } from './ranking.ts';
 import { relativeError } from './sample.ts';
 
@@ -20,22 +20,23 @@ afterEach(async () => {
 
 /** Samples, and the bench that they are of. */
 async function sampled(options: Partial<AttentionOptions> = {}) {
-  const attention = await createAttention({ ...SHAPE, planes: ['summary'], ...options });
+  const attention = await createAttention({ ...SHAPE, encodings: ['summary'], ...options });
   open.push(attention);
   const bench = createBench(attention, createRandom(5));
   bench.append(700);
   const queries = bench.queries(POSITIONS.length, 2);
   const width = SHAPE.heads * SHAPE.headDim;
   const one = (index: number) => ({
-    ...{ layer: 0, position: POSITIONS[index] as number },
+    layer: 0,
+    position: POSITIONS[index] as number,
     queries: queries.subarray(index * width, (index + 1) * width),
   });
   const outputs = new Float32Array(queries.length);
   for (const i of POSITIONS.keys()) {
     outputs.set(attention.attend({ ...one(i), policy: { policy: 'dense' } }).outputs, i * width);
   }
-  const samples = attention.sample({ layer: 0, positions: POSITIONS, queries, outputs, plan: PLAN });
-  return { attention, bench, queries, outputs, one, samples };
+  const measurements = attention.measure({ layer: 0, positions: POSITIONS, queries, outputs, plan: PLAN });
+  return { attention, bench, queries, outputs, one, samples: measurements };
 }
 
 /** Rows of one head: (headDim). */
@@ -46,7 +47,7 @@ describe('sample', () => {
     ['one thread', {}],
     [
       'two threads and several regions',
-      { threads: 2, arenaBytes: arenaBytesFor(2, { ...SHAPE, planes: ['summary'], threads: 2 }) },
+      { threads: 2, arenaBytes: arenaBytesFor(2, { ...SHAPE, encodings: ['summary'], threads: 2 }) },
     ],
     ['reference kernels, in f32', { kernels: 'reference', precision: 'f32' }],
   ] as [string, Partial<AttentionOptions>][])(
@@ -60,18 +61,21 @@ describe('sample', () => {
         if (position > most) continue;
         for (const [rung, keys] of PLAN.ladder.entries()) {
           const spec = (policy: string) => ({ ...one(index), policy: { policy, budget: `fixed:${keys}` } });
-          const dropped = attention.attend(spec('topk')).outputs;
-          const returned = attention.attend(spec('topk-means')).outputs;
+          const errorWithoutTail = attention.attend(spec('topk')).outputs;
+          const errorWithTail = attention.attend(spec('topk-means')).outputs;
           for (let head = 0; head < SHAPE.heads; head++) {
-            const sample = samples[index * SHAPE.heads + head];
+            const measurement = samples[index * SHAPE.heads + head];
             const exact = rowOf(outputs, index * SHAPE.heads + head);
             if (keys > 0.6 * (position + 1)) {
-              expect(sample?.dropped[rung]).toBeNaN();
-              expect(sample?.returned[rung]).toBeNaN();
+              expect(measurement?.errorWithoutTail[rung]).toBeNaN();
+              expect(measurement?.errorWithTail[rung]).toBeNaN();
               continue;
             }
-            expect(sample?.dropped[rung]).toBeCloseTo(relativeError(rowOf(dropped, head), exact), 5);
-            expect(sample?.returned[rung]).toBeCloseTo(relativeError(rowOf(returned, head), exact), 5);
+            expect(measurement?.errorWithoutTail[rung]).toBeCloseTo(
+              relativeError(rowOf(errorWithoutTail, head), exact),
+              5,
+            );
+            expect(measurement?.errorWithTail[rung]).toBeCloseTo(relativeError(rowOf(errorWithTail, head), exact), 5);
           }
         }
       }
@@ -89,14 +93,14 @@ describe('sample', () => {
         const weights = scores.map((score) => Math.exp(score - largest));
         const total = weights.reduce((sum, x) => sum + x, 0);
         const shares = weights.map((x) => x / total);
-        const sample = samples[index * SHAPE.heads + head];
+        const measurement = samples[index * SHAPE.heads + head];
         const sumOf = (numbers: Float64Array) => numbers.reduce((sum, x) => sum + x, 0);
-        expect(sample?.sinkMass).toBeCloseTo(sumOf(shares.subarray(0, 4)), 5);
-        expect(sample?.localMass).toBeCloseTo(sumOf(shares.subarray(-128)), 5);
+        expect(measurement?.sinkMass).toBeCloseTo(sumOf(shares.subarray(0, 4)), 5);
+        expect(measurement?.localMass).toBeCloseTo(sumOf(shares.subarray(-128)), 5);
         const entropy = -sumOf(shares.map((p) => p * Math.log(p)));
-        expect((sample?.effectiveKeys ?? 0) / Math.exp(entropy)).toBeCloseTo(1, 4);
+        expect((measurement?.effectiveKeys ?? 0) / Math.exp(entropy)).toBeCloseTo(1, 4);
         const mean = sumOf(scores) / scores.length;
-        expect(sample?.scoreSpread).toBeCloseTo(
+        expect(measurement?.scoreSpread).toBeCloseTo(
           Math.sqrt(sumOf(scores.map((s) => (s - mean) ** 2)) / scores.length),
           4,
         );
@@ -104,7 +108,7 @@ describe('sample', () => {
         for (const [i, share] of PLAN.shares.entries()) {
           let [keys, unread] = [position + 1, 0];
           while (keys > 1 && unread + (sorted[keys - 1] as number) <= share) unread += sorted[--keys] as number;
-          expect(Math.abs((sample?.mass[i] ?? 0) - keys)).toBeLessThanOrEqual(1);
+          expect(Math.abs((measurement?.mass[i] ?? 0) - keys)).toBeLessThanOrEqual(1);
         }
       }
     }
@@ -115,7 +119,7 @@ describe('sample', () => {
     const request = { layer: 0, positions: POSITIONS, queries, outputs, plan: PLAN };
     const code = { code: 'invalid-argument' };
     const refused = (change: object) =>
-      expect(() => attention.sample({ ...request, ...change })).toThrow(expect.objectContaining(code));
+      expect(() => attention.measure({ ...request, ...change })).toThrow(expect.objectContaining(code));
     refused({ positions: [] });
     refused({ positions: [...POSITIONS.slice(1), 700] });
     refused({ layer: 1 });
@@ -126,7 +130,7 @@ describe('sample', () => {
     open.push(bare);
     const other = createBench(bare, createRandom(5));
     other.append(700);
-    expect(() => bare.sample(request)).toThrow(expect.objectContaining(code));
+    expect(() => bare.measure(request)).toThrow(expect.objectContaining(code));
   });
 });
 
@@ -142,11 +146,11 @@ describe('Ranking', () => {
           const n = scores.length;
           const ladder = [...new Set(cuts.map((cut) => 1 + (cut % (n - 1))))].sort((a, b) => a - b);
           const ranking = new Ranking();
-          ranking.open(scores);
+          ranking.load(scores);
           const positions = new Int32Array(n);
           ranking.writeTiers(ladder, positions);
           for (const [rung, keys] of ladder.entries()) {
-            const { sinks, recent } = keptKeys(keys);
+            const { sinks, recent } = sinksAndRecent(keys);
             const middle = Array.from({ length: n - sinks - recent }, (_, i) => i + sinks);
             middle.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
             const kept = Array.from({ length: n }, (_, i) => i).filter((i) => i < sinks || i >= n - recent);
@@ -166,10 +170,10 @@ describe('Ranking', () => {
       fc.property(spread, fc.double({ min: 0.001, max: 0.9, noNaN: true }), (list, share) => {
         const scores = Float32Array.from(list);
         const ranking = new Ranking();
-        const { total, largest } = ranking.open(scores);
+        const { total, max } = ranking.load(scores);
         const target = new Float32Array(1);
         ranking.keysForMass([share], target);
-        const weights = Array.from(scores, (score) => Math.exp(score - largest)).sort((a, b) => b - a);
+        const weights = Array.from(scores, (score) => Math.exp(score - max)).sort((a, b) => b - a);
         const unread = (keys: number) => weights.slice(keys).reduce((sum, x) => sum + x, 0) / total;
         const [keys = 0] = target;
         expect(unread(keys)).toBeLessThanOrEqual(share * (1 + 1e-9));

@@ -5,21 +5,21 @@
  */
 import {
   copyState,
-  finishedOutputs,
-  type HeadQuery,
-  homeOf,
-  partOf,
-  positionsBuffer,
-  scoresOf,
+  type GroupWork,
+  listPartIn,
+  normalizedOutputs,
+  primaryRegion,
+  rowScores,
+  selectedPositions,
   singleRow,
   type ThreadRegion,
-} from '../cache/head-query.ts';
+} from '../group/group-work.ts';
 import createPageMeans from '../tails/page-means.ts';
 import { LOCAL_POSITIONS, SINK_POSITIONS } from './kinds.ts';
 import { Ranking } from './ranking.ts';
 
 /** What is asked of every query. */
-export interface SamplePlan {
+export interface MeasurePlan {
   /** Shares of the softmax that may be left unread: above 0, below 1. */
   shares: readonly number[];
   /** Numbers of keys, ascending. */
@@ -27,7 +27,7 @@ export interface SamplePlan {
 }
 
 /** What was found of one query: numbers of a record, in this order. */
-export interface QuerySample {
+export interface QueryMeasurement {
   /** Shares of the softmax on the first and on the last keys. */
   sinkMass: number;
   localMass: number;
@@ -38,27 +38,31 @@ export interface QuerySample {
   /** Keys that leave at most each share unread. */
   mass: Float32Array;
   /** Relative output errors at each rung; NaN where it has more keys than 60 % of all. */
-  dropped: Float32Array;
-  returned: Float32Array;
+  errorWithoutTail: Float32Array;
+  errorWithTail: Float32Array;
 }
 
-const FACTS = 4;
+const SCALAR_FIELDS = 4;
 
 /** Rungs above this share of all keys are left out: they cost most of the time, and say little. */
-const LARGEST_SHARE = 0.6;
+const MAX_LADDER_SHARE = 0.6;
 
 /** Numbers of the record of a query. */
-export const recordLength = ({ shares, ladder }: SamplePlan): number => FACTS + shares.length + 2 * ladder.length;
+export const recordLength = ({ shares, ladder }: MeasurePlan): number =>
+  SCALAR_FIELDS + shares.length + 2 * ladder.length;
 
 /** Reads a record; the lists are views of it. */
-export function readSample(record: Float32Array, { shares, ladder }: SamplePlan): QuerySample {
+export function readMeasurement(record: Float32Array, { shares, ladder }: MeasurePlan): QueryMeasurement {
   const [sinkMass = 0, localMass = 0, effectiveKeys = 0, scoreSpread = 0] = record;
-  const dropped = FACTS + shares.length;
+  const errorsOffset = SCALAR_FIELDS + shares.length;
   return {
-    ...{ sinkMass, localMass, effectiveKeys, scoreSpread },
-    mass: record.subarray(FACTS, dropped),
-    dropped: record.subarray(dropped, dropped + ladder.length),
-    returned: record.subarray(dropped + ladder.length, dropped + 2 * ladder.length),
+    sinkMass,
+    localMass,
+    effectiveKeys,
+    scoreSpread,
+    mass: record.subarray(SCALAR_FIELDS, errorsOffset),
+    errorWithoutTail: record.subarray(errorsOffset, errorsOffset + ladder.length),
+    errorWithTail: record.subarray(errorsOffset + ladder.length, errorsOffset + 2 * ladder.length),
   };
 }
 
@@ -67,61 +71,60 @@ const ranking = new Ranking();
 const pageMeans = createPageMeans();
 
 /** Writes the record of one row of a query whose scores have been gathered; `exact` (d) is its dense output. */
-export function sampleRow(
-  query: HeadQuery,
+export function measureRow(
+  query: GroupWork,
   row: number,
-  plan: SamplePlan,
+  plan: MeasurePlan,
   exact: Float32Array,
   record: Float32Array,
 ): void {
   const single = singleRow(query, row);
-  const scores = scoresOf(single);
-  const { total, largest, entropy, spread } = ranking.open(scores);
+  const scores = rowScores(single);
+  const { total, max, entropy, spread } = ranking.load(scores);
   const massOf = (from: number, to: number) => {
     let sum = 0;
-    for (let i = Math.max(0, from); i < Math.min(scores.length, to); i++)
-      sum += Math.exp((scores[i] as number) - largest);
+    for (let i = Math.max(0, from); i < Math.min(scores.length, to); i++) sum += Math.exp((scores[i] as number) - max);
     return sum / total;
   };
   const { n } = query;
   record.set([massOf(0, SINK_POSITIONS), massOf(n - LOCAL_POSITIONS, n), Math.exp(entropy), spread]);
-  const { mass, dropped, returned } = readSample(record, plan);
+  const { mass, errorWithoutTail, errorWithTail } = readMeasurement(record, plan);
   ranking.keysForMass(plan.shares, mass);
-  dropped.fill(Number.NaN);
-  returned.fill(Number.NaN);
-  const ladder = plan.ladder.filter((keys) => keys <= LARGEST_SHARE * n);
-  ranking.writeTiers(ladder, positionsBuffer(single));
-  climb(single, ladder, exact, dropped, returned);
+  errorWithoutTail.fill(Number.NaN);
+  errorWithTail.fill(Number.NaN);
+  const ladder = plan.ladder.filter((keys) => keys <= MAX_LADDER_SHARE * n);
+  ranking.writeTiers(ladder, selectedPositions(single));
+  measureLadder(single, ladder, exact, errorWithoutTail, errorWithTail);
 }
 
 /** Errors of each rung of the ladder. */
-function climb(
-  query: HeadQuery,
+function measureLadder(
+  query: GroupWork,
   ladder: readonly number[],
   exact: Float32Array,
-  dropped: Float32Array,
-  returned: Float32Array,
+  errorWithoutTail: Float32Array,
+  errorWithTail: Float32Array,
 ): void {
   const { headDim } = query.shape;
-  const home = homeOf(query);
-  const { rowState } = home.workspace;
-  const summed: ThreadRegion = { ...home, workspace: { ...home.workspace, state: rowState } };
-  home.kernels.startState(home.workspace.state, 1, headDim);
-  let region = home;
+  const primary = primaryRegion(query);
+  const { rowState } = primary.workspace;
+  const withTail: ThreadRegion = { ...primary, workspace: { ...primary.workspace, state: rowState } };
+  primary.kernels.initSoftmaxState(primary.workspace.state, 1, headDim);
+  let region = primary;
   for (const [rung, keys] of ladder.entries()) {
-    region = takeTier(query, ladder[rung - 1] ?? 0, keys, region);
-    dropped[rung] = relativeError(finishedOutputs(region, 1, headDim), exact);
-    copyState(region, region.workspace.state, home, rowState, 1, headDim);
-    pageMeans.add(query, { count: keys, bytesScanned: 0 }, summed);
-    returned[rung] = relativeError(finishedOutputs(summed, 1, headDim), exact);
+    region = attendTier(query, ladder[rung - 1] ?? 0, keys, region);
+    errorWithoutTail[rung] = relativeError(normalizedOutputs(region, 1, headDim), exact);
+    copyState(region, region.workspace.state, primary, rowState, 1, headDim);
+    pageMeans.add(query, { count: keys, bytesScanned: 0 }, withTail);
+    errorWithTail[rung] = relativeError(normalizedOutputs(withTail, 1, headDim), exact);
   }
 }
 
 /** Takes positions [from, to) of the positions buffer, which ascend, into the state that lies in `region`. */
-function takeTier(query: HeadQuery, from: number, to: number, region: ThreadRegion): ThreadRegion {
+function attendTier(query: GroupWork, from: number, to: number, region: ThreadRegion): ThreadRegion {
   let current = region;
   for (const segment of query.segments) {
-    const { start, end, indices } = partOf(query, segment, (workspace) => workspace.indices, from, to - from);
+    const { start, end, indices } = listPartIn(query, segment, (workspace) => workspace.indices, from, to - from);
     if (end <= start) continue;
     const { workspace, kernels } = segment.region;
     if (segment.region !== current) {

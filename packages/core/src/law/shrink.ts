@@ -10,26 +10,28 @@ export interface Estimate {
 }
 
 /** No estimate is trusted further than this: residuals of whole numbers can vanish. */
-const SMALLEST_ERROR = 0.01;
+const MIN_STANDARD_ERROR = 0.01;
 
 /** The pulled values, and what they are pulled towards. */
 export function shrink(estimates: readonly Estimate[]): { pooled: number; values: number[] } {
-  const variances = estimates.map(({ standardError }) => Math.max(SMALLEST_ERROR, standardError) ** 2);
+  const variances = estimates.map(({ standardError }) => Math.max(MIN_STANDARD_ERROR, standardError) ** 2);
   const weighted = (weights: readonly number[], numbers: readonly number[]) =>
     weights.reduce((sum, w, i) => sum + w * (numbers[i] as number), 0) / weights.reduce((sum, w) => sum + w, 0);
   const values = estimates.map(({ value }) => value);
   const weights = variances.map((variance) => 1 / variance);
-  const fixed = weighted(weights, values);
+  const fixedEffect = weighted(weights, values);
   const total = weights.reduce((sum, w) => sum + w, 0);
-  const q = values.reduce((sum, value, i) => sum + (weights[i] as number) * (value - fixed) ** 2, 0);
+  const heterogeneity = values.reduce((sum, value, i) => sum + (weights[i] as number) * (value - fixedEffect) ** 2, 0);
   const scale = total - weights.reduce((sum, w) => sum + w * w, 0) / total;
-  const between = scale > 0 ? Math.max(0, (q - (values.length - 1)) / scale) : 0;
+  const varianceBetween = scale > 0 ? Math.max(0, (heterogeneity - (values.length - 1)) / scale) : 0;
   const pooled = weighted(
-    variances.map((variance) => 1 / (variance + between)),
+    variances.map((variance) => 1 / (variance + varianceBetween)),
     values,
   );
   return {
     pooled,
-    values: values.map((value, i) => pooled + (between / (between + (variances[i] as number))) * (value - pooled)),
+    values: values.map(
+      (value, i) => pooled + (varianceBetween / (varianceBetween + (variances[i] as number))) * (value - pooled),
+    ),
   };
 }

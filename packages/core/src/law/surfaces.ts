@@ -2,13 +2,13 @@
  * The errors of groups as planes over the logarithms of keys and length, ln error^2 = level + keys (ln k - ln k0) +
  * length (ln n - ln n0), with slopes that are pulled towards those of all groups by their uncertainty.
  */
-import { RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
+import { KEPT_RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
 import type { ErrorSurface } from './law-file.ts';
 import { meanOf } from './shapes.ts';
 import { shrink } from './shrink.ts';
 
 /** Squared errors of one query of a group: NaN where a budget was not tried. */
-export interface TriedQuery {
+export interface TrialQuery {
   /** Index of its length. */
   length: number;
   /** Keys that it sees. */
@@ -29,84 +29,90 @@ interface Cell {
 }
 
 /** With more of the keys than this share the slope over keys bends down: such cells are left out. */
-const LARGEST_SHARE = 1 / 4;
+const MAX_KEY_SHARE = 1 / 4;
 /** Budgets that the keys which are always kept use up choose nothing, and say nothing of more. */
-const KEPT_KEYS = SINK_KEYS + RECENT_KEYS;
+const ALWAYS_INCLUDED_KEYS = SINK_KEYS + KEPT_RECENT_KEYS;
 /** Cells that a plane needs to have slopes of its own. */
-const FEWEST_CELLS = 6;
+const MIN_CELLS = 6;
 const RESAMPLES = 60;
 /** What stands for a standard error that cannot be told: larger than any between groups. */
-const UNKNOWN_ERROR = 10;
+const FALLBACK_STANDARD_ERROR = 10;
 /** Errors must fall with the keys, or nothing can be divided by them: at least by this share of what all have. */
-const LEAST_FALL = 1 / 4;
+const MIN_SLOPE_RATIO = 1 / 4;
 
 /** Surfaces of groups, given the queries of each that were tried. */
-export function surfacesOf(
-  groups: readonly (readonly TriedQuery[])[],
+export function fitSurfaces(
+  groups: readonly (readonly TrialQuery[])[],
   lengths: number,
   budgets: readonly number[],
   centre: Centre,
-  below: (n: number) => number,
+  randomIndex: (n: number) => number,
 ): ErrorSurface[] {
-  const planes = groups.map((queries) => planeOf(queries, lengths, budgets, centre, below));
+  const planes = groups.map((queries) => fitPlane(queries, lengths, budgets, centre, randomIndex));
   const slopesOf = (slope: 'keys' | 'length') => shrink(planes.map((plane) => plane[slope]));
   const [keys, length] = [slopesOf('keys'), slopesOf('length')];
-  return planes.map(({ cells, ...own }, i) => {
+  return planes.map(({ cells, ...estimates }, i) => {
     const slopes = {
-      keys: Math.min(LEAST_FALL * keys.pooled, keys.values[i] as number),
+      keys: Math.min(MIN_SLOPE_RATIO * keys.pooled, keys.values[i] as number),
       length: length.values[i] as number,
     };
     return {
       level: meanOf(cells.map(({ x, z, y }) => y - slopes.keys * x - slopes.length * z)),
       ...slopes,
-      standardErrors: [own.keys.standardError, own.length.standardError],
+      standardErrors: [estimates.keys.standardError, estimates.length.standardError],
     };
   });
 }
 
-function planeOf(
-  queries: readonly TriedQuery[],
+function fitPlane(
+  queries: readonly TrialQuery[],
   lengths: number,
   budgets: readonly number[],
   centre: Centre,
-  below: (n: number) => number,
+  randomIndex: (n: number) => number,
 ) {
   const byLength = Array.from({ length: lengths }, (_, at) => queries.filter(({ length }) => length === at));
-  const cellsOf = (drawn: readonly (readonly TriedQuery[])[]): Cell[] =>
-    drawn.flatMap((own) => {
-      const n = meanOf(own.map((query) => query.n));
+  const cellsOf = (drawn: readonly (readonly TrialQuery[])[]): Cell[] =>
+    drawn.flatMap((lengthQueries) => {
+      const n = meanOf(lengthQueries.map((query) => query.n));
       return budgets.flatMap((k, budget) => {
-        const squares = meanOf(own.map((query) => query.squares[budget] as number));
-        if (k <= KEPT_KEYS || k > LARGEST_SHARE * n || !(squares > 0)) return [];
+        const squares = meanOf(lengthQueries.map((query) => query.squares[budget] as number));
+        if (k <= ALWAYS_INCLUDED_KEYS || k > MAX_KEY_SHARE * n || !(squares > 0)) return [];
         return [{ x: Math.log(k) - centre.keys, z: Math.log(n) - centre.length, y: Math.log(squares) }];
       });
     });
   const cells = cellsOf(byLength);
-  const own = cells.length >= FEWEST_CELLS ? planeThrough(cells) : undefined;
-  if (own === undefined) {
-    const unknown = { value: 0, standardError: UNKNOWN_ERROR };
+  const fitted = cells.length >= MIN_CELLS ? leastSquaresPlane(cells) : undefined;
+  if (fitted === undefined) {
+    const unknown = { value: 0, standardError: FALLBACK_STANDARD_ERROR };
     return { cells, keys: unknown, length: unknown };
   }
   // Queries are drawn anew, and with each all of its budgets: these err together.
   const resampled = Array.from({ length: RESAMPLES }, () =>
-    planeThrough(cellsOf(byLength.map((all) => all.map(() => all[below(all.length)] as TriedQuery)))),
+    leastSquaresPlane(
+      cellsOf(
+        byLength.map((lengthQueries) =>
+          lengthQueries.map(() => lengthQueries[randomIndex(lengthQueries.length)] as TrialQuery),
+        ),
+      ),
+    ),
   ).filter((plane) => plane !== undefined);
   const errorOf = (slope: 'keys' | 'length') => {
     const values = resampled.map((plane) => plane[slope]);
     const mean = meanOf(values);
     const error = Math.sqrt(meanOf(values.map((value) => (value - mean) ** 2)));
-    return values.length > 1 ? error : UNKNOWN_ERROR;
+    return values.length > 1 ? error : FALLBACK_STANDARD_ERROR;
   };
   return {
     cells,
-    keys: { value: own.keys, standardError: errorOf('keys') },
-    length: { value: own.length, standardError: errorOf('length') },
+    keys: { value: fitted.keys, standardError: errorOf('keys') },
+    length: { value: fitted.length, standardError: errorOf('length') },
   };
 }
 
 /** The least squares plane; undefined where the cells lie on a line. */
-function planeThrough(cells: readonly Cell[]): { keys: number; length: number } | undefined {
-  const [mx, mz, my] = (['x', 'z', 'y'] as const).map((of) => meanOf(cells.map((cell) => cell[of]))) as [
+function leastSquaresPlane(cells: readonly Cell[]): { keys: number; length: number } | undefined {
+  const [mx, mz, my] = (['x', 'z', 'y'] as const).map((axis) => meanOf(cells.map((cell) => cell[axis]))) as [
     number,
     number,
     number,

@@ -2,19 +2,19 @@
  * What a measurement keeps of the queries it has sampled: for each of them the keys that it needed, so that laws can be
  * fitted to single queries, and sums of everything else. It does not grow while it is filled, and can be saved.
  */
-import { NEEDS, type Need } from './law-file.ts';
+import { CRITERIA, type Criterion } from './law-file.ts';
 import { keysForError } from './needed-keys.ts';
-import type { QuerySample, SamplePlan } from './sample.ts';
+import type { MeasurePlan, QueryMeasurement } from './sample.ts';
 
 /** What is measured of which heads; all of it must be the same for what is added up. */
-export interface TallyDesign extends SamplePlan {
+export interface TallyDesign extends MeasurePlan {
   layers: number;
   heads: number;
   keyValueHeads: number;
   lengths: readonly number[];
   /** Queries of each length that are sampled, and those at which the policy is tried. */
-  samples: readonly number[];
-  trials: readonly number[];
+  queryCounts: readonly number[];
+  trialCounts: readonly number[];
   /** Budgets at which it is tried. */
   budgets: readonly number[];
 }
@@ -36,10 +36,10 @@ export interface Trial {
   bytes: number;
 }
 
-const FACTS = ['sinkMass', 'localMass', 'effectiveKeys', 'scoreSpread'] as const;
+const SCALARS = ['sinkMass', 'localMass', 'effectiveKeys', 'scoreSpread'] as const;
 /** Sums over the trials of a length and budget. */
-const READINGS = 3;
-const CURVES = ['dropped', 'returned'] as const;
+const READ_TOTALS = 3;
+const CURVES = ['errorWithoutTail', 'errorWithTail'] as const;
 
 export class LawTally {
   readonly design: TallyDesign;
@@ -48,7 +48,7 @@ export class LawTally {
   /** Keys that it needed: (heads of all layers, needs, shares, queries). */
   readonly #keys: Float32Array;
   /** Sums over the queries of a length: (heads, lengths, facts). */
-  readonly #facts: Float64Array;
+  readonly #scalars: Float64Array;
   /** Of squared errors: (heads, lengths, curves, ladder). */
   readonly #squares: Float64Array;
   /** Keys that each query of a trial sees: (trials); and its squared errors: (groups, trials, budgets). */
@@ -58,82 +58,82 @@ export class LawTally {
   readonly #bytes: Float64Array;
 
   constructor(design: TallyDesign) {
-    const { layers, heads, keyValueHeads, lengths, shares, ladder, budgets, samples, trials } = design;
+    const { layers, heads, keyValueHeads, lengths, shares, ladder, budgets, queryCounts, trialCounts } = design;
     this.design = design;
-    const [queries, tried] = [sum(samples), sum(trials)];
+    const [queries, trialTotal] = [sum(queryCounts), sum(trialCounts)];
     this.n = new Float32Array(queries);
-    this.#keys = new Float32Array(layers * heads * NEEDS.length * shares.length * queries);
-    this.#facts = new Float64Array(layers * heads * lengths.length * FACTS.length);
+    this.#keys = new Float32Array(layers * heads * CRITERIA.length * shares.length * queries);
+    this.#scalars = new Float64Array(layers * heads * lengths.length * SCALARS.length);
     this.#squares = new Float64Array(layers * heads * lengths.length * CURVES.length * ladder.length);
-    this.trialN = new Float32Array(tried);
-    this.#trialSquares = new Float32Array(layers * keyValueHeads * tried * budgets.length).fill(Number.NaN);
-    this.#bytes = new Float64Array(lengths.length * budgets.length * READINGS);
+    this.trialN = new Float32Array(trialTotal);
+    this.#trialSquares = new Float32Array(layers * keyValueHeads * trialTotal * budgets.length).fill(Number.NaN);
+    this.#bytes = new Float64Array(lengths.length * budgets.length * READ_TOTALS);
   }
 
   /** Takes what was found of sample number `index` of a length, at a query that sees n keys. */
-  add(length: number, index: number, layer: number, head: number, n: number, sample: QuerySample): void {
+  add(length: number, index: number, layer: number, head: number, n: number, measurement: QueryMeasurement): void {
     const { heads, shares, ladder, lengths } = this.design;
-    const query = this.#queryOf(this.design.samples, length, index);
+    const query = this.#queryIndex(this.design.queryCounts, length, index);
     const row = layer * heads + head;
     this.n[query] = n;
     for (const [i, share] of shares.entries()) {
-      this.#keys[this.#keyAt(row, 'mass', i) + query] = sample.mass[i] as number;
+      this.#keys[this.#keyOffset(row, 'mass', i) + query] = measurement.mass[i] as number;
       for (const curve of CURVES) {
-        this.#keys[this.#keyAt(row, curve, i) + query] = keysForError(sample[curve], ladder, n, share);
+        this.#keys[this.#keyOffset(row, curve, i) + query] = keysForError(measurement[curve], ladder, n, share);
       }
     }
-    const facts = this.#facts.subarray((row * lengths.length + length) * FACTS.length);
-    for (const [i, fact] of FACTS.entries()) facts[i] = (facts[i] as number) + sample[fact];
+    const scalars = this.#scalars.subarray((row * lengths.length + length) * SCALARS.length);
+    for (const [i, scalar] of SCALARS.entries()) scalars[i] = (scalars[i] as number) + measurement[scalar];
     for (const [i, curve] of CURVES.entries()) {
       const at = ((row * lengths.length + length) * CURVES.length + i) * ladder.length;
       for (const rung of ladder.keys()) {
-        const error = sample[curve][rung] as number;
+        const error = measurement[curve][rung] as number;
         this.#squares[at + rung] = (this.#squares[at + rung] as number) + error * error;
       }
     }
   }
 
   addTrial(trial: Trial): void {
-    const { keyValueHeads, budgets, trials } = this.design;
+    const { keyValueHeads, budgets, trialCounts } = this.design;
     const { length, index, layer, keyValueHead, n, budget, squaredError, bytes } = trial;
-    const query = this.#queryOf(trials, length, index);
+    const query = this.#queryIndex(trialCounts, length, index);
     this.trialN[query] = n;
     const group = layer * keyValueHeads + keyValueHead;
     this.#trialSquares[(group * this.trialN.length + query) * budgets.length + budget] = squaredError;
-    const at = (length * budgets.length + budget) * READINGS;
+    const at = (length * budgets.length + budget) * READ_TOTALS;
     for (const [i, number] of [bytes, n, 1].entries()) this.#bytes[at + i] = (this.#bytes[at + i] as number) + number;
   }
 
   /** Keys that the queries of a head needed, along `n`. */
-  keys(row: number, need: Need, share: number): Float32Array {
-    const at = this.#keyAt(row, need, share);
+  keys(row: number, criterion: Criterion, share: number): Float32Array {
+    const at = this.#keyOffset(row, criterion, share);
     return this.#keys.subarray(at, at + this.n.length);
   }
 
   /** Where the queries of a length lie in `n`: [from, to). */
   range(length: number): [number, number] {
-    const from = this.#queryOf(this.design.samples, length, 0);
-    return [from, from + (this.design.samples[length] as number)];
+    const from = this.#queryIndex(this.design.queryCounts, length, 0);
+    return [from, from + (this.design.queryCounts[length] as number)];
   }
 
   /** Mean over the queries of a length. */
-  fact(row: number, length: number, fact: (typeof FACTS)[number]): number {
-    const { lengths, samples } = this.design;
-    const at = (row * lengths.length + length) * FACTS.length + FACTS.indexOf(fact);
-    return (this.#facts[at] as number) / (samples[length] as number);
+  scalar(row: number, length: number, scalar: (typeof SCALARS)[number]): number {
+    const { lengths, queryCounts } = this.design;
+    const at = (row * lengths.length + length) * SCALARS.length + SCALARS.indexOf(scalar);
+    return (this.#scalars[at] as number) / (queryCounts[length] as number);
   }
 
   /** Mean squared errors along the ladder; NaN where the ladder has more keys than 60 % of those of some query. */
   squaredErrors(row: number, length: number, curve: (typeof CURVES)[number]): Float64Array {
-    const { lengths, ladder, samples } = this.design;
+    const { lengths, ladder, queryCounts } = this.design;
     const at = ((row * lengths.length + length) * CURVES.length + CURVES.indexOf(curve)) * ladder.length;
-    return this.#squares.slice(at, at + ladder.length).map((squares) => squares / (samples[length] as number));
+    return this.#squares.slice(at, at + ladder.length).map((squares) => squares / (queryCounts[length] as number));
   }
 
   /** Where the trials of a length lie in `trialN`: [from, to). */
   trialRange(length: number): [number, number] {
-    const from = this.#queryOf(this.design.trials, length, 0);
-    return [from, from + (this.design.trials[length] as number)];
+    const from = this.#queryIndex(this.design.trialCounts, length, 0);
+    return [from, from + (this.design.trialCounts[length] as number)];
   }
 
   /** Squared errors of a group in one trial, along the budgets; NaN where it was not tried. */
@@ -145,25 +145,30 @@ export class LawTally {
 
   /** Mean bytes that a group reads for a query of a length, and mean keys that it sees; NaN where it was not tried. */
   reading(length: number, budget: number): { bytes: number; n: number } {
-    const at = (length * this.design.budgets.length + budget) * READINGS;
-    const [bytes = 0, n = 0, count = 0] = this.#bytes.subarray(at, at + READINGS);
+    const at = (length * this.design.budgets.length + budget) * READ_TOTALS;
+    const [bytes = 0, n = 0, count = 0] = this.#bytes.subarray(at, at + READ_TOTALS);
     return { bytes: bytes / count, n: n / count };
   }
 
   /** All that has been gathered, by name: to be saved, and to be filled with what was saved. */
   arrays(): Record<string, Float32Array | Float64Array> {
     return {
-      ...{ n: this.n, keys: this.#keys, facts: this.#facts, squares: this.#squares },
-      ...{ trialN: this.trialN, trialSquares: this.#trialSquares, bytes: this.#bytes },
+      n: this.n,
+      keys: this.#keys,
+      scalars: this.#scalars,
+      squares: this.#squares,
+      trialN: this.trialN,
+      trialSquares: this.#trialSquares,
+      bytes: this.#bytes,
     };
   }
 
-  #keyAt(row: number, need: Need, share: number): number {
+  #keyOffset(row: number, criterion: Criterion, share: number): number {
     const { shares } = this.design;
-    return ((row * NEEDS.length + NEEDS.indexOf(need)) * shares.length + share) * this.n.length;
+    return ((row * CRITERIA.length + CRITERIA.indexOf(criterion)) * shares.length + share) * this.n.length;
   }
 
-  #queryOf(counts: readonly number[], length: number, index: number): number {
+  #queryIndex(counts: readonly number[], length: number, index: number): number {
     return sum(counts.slice(0, length)) + index;
   }
 }

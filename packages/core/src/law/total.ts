@@ -2,25 +2,25 @@
 import { checkParameters } from '../budgets/budget.ts';
 import { KeysieveError } from '../errors.ts';
 
-export type TotalKind = 'mean' | 'error' | 'kl';
+export type BudgetTargetKind = 'mean' | 'error' | 'kl';
 
 /** A total, as it is written: `mean:256`. */
-export interface LawTotal {
-  readonly kind: TotalKind;
+export interface BudgetTarget {
+  readonly kind: BudgetTargetKind;
   readonly value: number;
   /** As it is written, in one form. */
   readonly name: string;
 }
 
-interface TotalOption {
-  readonly kind: TotalKind;
+interface BudgetTargetOption {
+  readonly kind: BudgetTargetKind;
   readonly usage: string;
   readonly meaning: string;
   readonly parameter: { name: string; from: number; to: number };
 }
 
 /** Every kind of total. */
-export const LAW_TOTALS: readonly TotalOption[] = [
+export const BUDGET_TARGETS: readonly BudgetTargetOption[] = [
   {
     kind: 'mean',
     usage: 'mean:K',
@@ -42,21 +42,22 @@ export const LAW_TOTALS: readonly TotalOption[] = [
 ];
 
 /** Whether a text is meant as a total, and not as a budget that needs no law. */
-export const isTotal = (text: string): boolean => LAW_TOTALS.some(({ kind }) => text.trim().startsWith(`${kind}:`));
+export const isBudgetTarget = (text: string): boolean =>
+  BUDGET_TARGETS.some(({ kind }) => text.trim().startsWith(`${kind}:`));
 
 /** The total that a text names. Throws `invalid-argument`. */
-export function parseTotal(text: string): LawTotal {
+export function parseBudgetTarget(text: string): BudgetTarget {
   const [, kind = '', rest = ''] = /^([a-z]+):(.*)$/.exec(text.trim()) ?? [];
-  const found = LAW_TOTALS.find((total) => total.kind === kind);
-  if (found === undefined) {
+  const option = BUDGET_TARGETS.find((total) => total.kind === kind);
+  if (option === undefined) {
     throw new KeysieveError({
       code: 'invalid-argument',
       problem: 'A law does not divide this.',
       found: text,
-      remedy: `Write one of ${LAW_TOTALS.map(({ usage }) => usage).join(', ')}.`,
+      remedy: `Write one of ${BUDGET_TARGETS.map(({ usage }) => usage).join(', ')}.`,
     });
   }
   const value = rest.trim() === '' ? Number.NaN : Number(rest);
-  checkParameters(found.usage, [value], [found.parameter]);
-  return { kind: found.kind, value, name: `${found.kind}:${value}` };
+  checkParameters(option.usage, [value], [option.parameter]);
+  return { kind: option.kind, value, name: `${option.kind}:${value}` };
 }

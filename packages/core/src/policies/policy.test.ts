@@ -7,19 +7,19 @@ import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createAttention } from '../attention/attention.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { EVICTIONS } from '../evictions/index.ts';
-import { PLANES } from '../kernels/layout.ts';
-import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyPlanes } from './policy.ts';
+import { ENCODINGS } from '../kernels/layout.ts';
+import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyEncodings } from './policy.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
 const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
 /** Seven slabs of the eleven in a region. */
-const TWO_REGIONS = { arenaBytes: arenaBytesFor(7, { ...SHAPE, planes: PLANES, threads: 2 }), threads: 2 };
+const TWO_REGIONS = { arenaBytes: arenaBytesFor(7, { ...SHAPE, encodings: ENCODINGS, threads: 2 }), threads: 2 };
 /** Budgets of all keys. */
 const WHOLE = ['fixed:700', 'fraction:1', 'power:1,1', 'log:1e6'];
 
 async function benchOf(seed: number, options = {}) {
-  const bench = createBench(await createAttention({ ...SHAPE, planes: PLANES, ...options }), createRandom(seed));
+  const bench = createBench(await createAttention({ ...SHAPE, encodings: ENCODINGS, ...options }), createRandom(seed));
   bench.append(700);
   return bench;
 }
@@ -51,17 +51,17 @@ describe('createPolicy', () => {
   it('certifies by the plane int8, position by position', () => {
     const policy = createPolicy({ policy: 'sieve', certify: 0.1 });
     expect(policy).toMatchObject({ certifier: { selector: { name: 'int8-scan' } } });
-    expect(policy).not.toHaveProperty('selector.blocks');
-    expect(createPolicy({ policy: 'sieve' })).toHaveProperty('selector.blocks');
-    expect(policyPlanes({ policy: 'window' })).toEqual([]);
-    expect(policyPlanes({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
-    expect(policyPlanes({ policy: 'quest', certify: 1 })).toEqual(['sign', 'int4', 'int8', 'boxes']);
+    expect(policy).not.toHaveProperty('selector.blockSampling');
+    expect(createPolicy({ policy: 'sieve' })).toHaveProperty('selector.blockSampling');
+    expect(policyEncodings({ policy: 'window' })).toEqual([]);
+    expect(policyEncodings({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
+    expect(policyEncodings({ policy: 'quest', certify: 1 })).toEqual(['sign', 'int4', 'int8', 'minMax']);
   });
 
   it('keeps a number of keys by evictions, which promise nothing', () => {
     for (const policy of Object.keys(EVICTIONS)) {
       expect(createPolicy({ policy })).toMatchObject({ kind: 'evicting', eviction: { name: policy } });
-      expect(policyPlanes({ policy })).toEqual([]);
+      expect(policyEncodings({ policy })).toEqual([]);
       expectError('invalid-argument', () => createPolicy({ policy, budget: 'mass:0.1' }));
       expectError('invalid-argument', () => createPolicy({ policy, certify: 0.1 }));
     }
@@ -82,7 +82,7 @@ describe.for(SPARSE)('the policy %s', (policy) => {
         const { outputs, report } = attention.attend({ layer: 0, position: 680, queries, policy: { policy, budget } });
         expect(errorRatio(bench, 0, 680, queries, outputs), budget).toBeLessThan(2);
         expect(report, budget).toMatchObject({
-          keysRead: report.keys,
+          keysExact: report.keys,
           tailMass: { sum: 0, max: 0 },
           outputError: { sum: 0, max: 0 },
           certificate: 'certified',
@@ -102,10 +102,10 @@ describe.for(SPARSE)('the policy %s', (policy) => {
       const most = Array.from({ length: count }, (_, i) => 4 * keys({ n: position + i + 1, layer: 0, head: 0 }));
       const allowed = most.reduce((a, b) => a + b, 0);
       // Of a page that is not full yet there are no codes: its keys, and the sinks, may come on top.
-      const codes = policyPlanes({ policy, budget }).length > 0;
-      if (codes) expect(report.keysRead, budget).toBeLessThanOrEqual(allowed + 4 * count * 68);
-      else if (tailMass === undefined) expect(report.keysRead, budget).toBe(allowed);
-      else expect(report.keysRead, budget).toBeLessThanOrEqual(allowed);
+      const codes = policyEncodings({ policy, budget }).length > 0;
+      if (codes) expect(report.keysExact, budget).toBeLessThanOrEqual(allowed + 4 * count * 68);
+      else if (tailMass === undefined) expect(report.keysExact, budget).toBe(allowed);
+      else expect(report.keysExact, budget).toBeLessThanOrEqual(allowed);
       expect(report.rows).toBe(4 * count);
       expect(report.tailMass.max).toBeLessThanOrEqual(1);
       if (tailMass !== undefined && policy === 'topk') expect(report.tailMass.max).toBeLessThanOrEqual(tailMass + 1e-3);
@@ -156,12 +156,12 @@ describe('reports', () => {
     const request = { layer: 0, position: 599, queries: bench.queries(1) };
     const dense = attention.attend({ ...request, policy: { policy: 'dense' } }).report;
     // One pass over the keys and values of each key-value head.
-    expect(dense).toMatchObject({ rows: 4, keys: 2400, keysRead: 2400, bytesRead: 600 * 2 * 2 * 64 });
+    expect(dense).toMatchObject({ rows: 4, keys: 2400, keysExact: 2400, bytesRead: 600 * 2 * 2 * 64 });
     const window = attention.attend({ ...request, policy: { policy: 'window', budget: 'fixed:50' } }).report;
     // The two heads of a group read the same keys, once.
-    expect(window).toMatchObject({ rows: 4, keys: 2400, keysRead: 200, bytesRead: 2 * 50 * 2 * 64 });
+    expect(window).toMatchObject({ rows: 4, keys: 2400, keysExact: 200, bytesRead: 2 * 50 * 2 * 64 });
     const topk = attention.attend({ ...request, policy: { policy: 'topk', budget: 'fixed:50' } }).report;
-    expect(topk).toMatchObject({ rows: 4, keys: 2400, keysRead: 200, bytesRead: 4 * (50 * 2 * 64 + 600 * 64) });
+    expect(topk).toMatchObject({ rows: 4, keys: 2400, keysExact: 200, bytesRead: 4 * (50 * 2 * 64 + 600 * 64) });
     expect(topk.tailMass.sum).toBeGreaterThan(topk.tailMass.max);
     expect(topk.tailMass.max).toBeLessThan(window.tailMass.max);
   });

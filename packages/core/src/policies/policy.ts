@@ -1,20 +1,20 @@
 /**
  * A policy: budget, selector and tail estimate, under one name. `dense` has none of them and reads every key.
  */
-import { type Budget, type BudgetPlan, openPlan, parseBudget } from '../budgets/index.ts';
-import type { HeadQuery } from '../cache/head-query.ts';
+import { type Budget, type BudgetPlan, createPlanBudget, parseBudget } from '../budgets/index.ts';
 import { invariant, KeysieveError } from '../errors.ts';
 import { EVICTIONS, type Eviction } from '../evictions/index.ts';
+import type { GroupWork } from '../group/group-work.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import { completePlanes, type Plane } from '../kernels/layout.ts';
+import { completeEncodings, type Encoding } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/reference/rounding.ts';
 import type { Views } from '../kernels/views.ts';
-import { SELECTORS, type Selector } from '../selectors/index.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
-import createCoded from '../tails/coded.ts';
-import { TAILS, type Tail } from '../tails/index.ts';
-import { attendSievePart, mergeSieveParts, type Part, partBytes } from './sieve-parts.ts';
-import { type Attended, attendSieve } from './sieve-step.ts';
+import { attendSievePart, mergeSieveParts, type Part, partBytes } from '../sieve/split-step.ts';
+import { attendSieve, type SieveStepResult } from '../sieve/step.ts';
+import createQuantized from '../tails/quantized.ts';
+import { SELECTORS, type Selector } from './selectors.ts';
+import { TAILS, type Tail } from './tails.ts';
 
 /** A policy as it is written, and as it travels between threads. */
 export interface PolicySpec {
@@ -39,7 +39,7 @@ export interface SparsePolicy {
   readonly selector: Selector;
   readonly tail: Tail;
   /** Selector and tail at once, where that can be: undefined where it cannot. */
-  readonly attend?: (query: HeadQuery, budget: Budget) => Attended | undefined;
+  readonly attend?: (work: GroupWork, budget: Budget) => SieveStepResult | undefined;
   /** The same in parts that several threads can take. */
   readonly split?: SplitStep;
   /** How rows are certified whose own certificate will not do, where that was asked for. */
@@ -49,8 +49,8 @@ export interface SparsePolicy {
 /** A step in parts: see `sieve-parts.ts`. It is only taken where `attend` could be. */
 export interface SplitStep {
   bytes(rows: number, headDim: number): number;
-  attend(query: HeadQuery, budget: Budget, part: Part, views: () => Views, address: number): void;
-  merge(query: HeadQuery, parts: number, kernels: Kernels, views: () => Views, address: number): Attended;
+  attend(work: GroupWork, budget: Budget, part: Part, views: () => Views, address: number): void;
+  merge(work: GroupWork, parts: number, kernels: Kernels, views: () => Views, address: number): SieveStepResult;
 }
 
 /** Chooses as many keys as leave at most `budget.tailMass` unread for certain. */
@@ -84,7 +84,7 @@ export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
  */
 export const DEFAULT_BUDGET = 'power:3.5,0.5';
 
-const splitSieve: SplitStep = { bytes: partBytes, attend: attendSievePart, merge: mergeSieveParts };
+const splitSieveStep: SplitStep = { bytes: partBytes, attend: attendSievePart, merge: mergeSieveParts };
 
 /**
  * The selector and the tail of each sparse policy.
@@ -102,18 +102,18 @@ const splitSieve: SplitStep = { bytes: partBytes, attend: attendSievePart, merge
  *   first and the last (KIVI, arXiv 2402.02750).
  */
 const SPARSE_POLICIES: Readonly<Record<string, PolicyParts>> = {
-  sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve, split: splitSieve },
+  sieve: { selector: 'sieve', tail: 'sampled', attend: attendSieve, split: splitSieveStep },
   int8: { selector: 'int8-scan', tail: 'none' },
   'int8-means': { selector: 'int8-scan', tail: 'page-means' },
-  'int8-tail': { selector: 'int8-scan', tail: 'coded' },
+  'int8-tail': { selector: 'int8-scan', tail: 'quantized' },
   sign: { selector: 'sign-scan', tail: 'none' },
   topk: { selector: 'oracle', tail: 'none' },
   'topk-means': { selector: 'oracle', tail: 'page-means' },
   quest: { selector: 'quest', tail: 'none' },
   twilight: { selector: 'twilight', tail: 'none' },
   window: { selector: 'window', tail: 'none' },
-  'dense-int8': { selector: 'window', tail: 'int8-codes' },
-  'dense-int4': { selector: 'window', tail: 'int4-codes' },
+  'dense-int8': { selector: 'window', tail: 'int8' },
+  'dense-int4': { selector: 'window', tail: 'int4' },
 };
 
 interface PolicyParts {
@@ -134,7 +134,7 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, cert
   const certifier = certify === undefined ? undefined : createCertifier(certify);
   if (name === 'dense') return { kind: 'dense', name };
   const eviction = Object.hasOwn(EVICTIONS, name) ? EVICTIONS[name] : undefined;
-  if (eviction !== undefined) return createEvicting(name, eviction(), budgetOf(budget, plan), certifier);
+  if (eviction !== undefined) return createEvictingPolicy(name, eviction(), budgetOf(budget, plan), certifier);
   const parts = SPARSE_POLICIES[name];
   const selector = parts && SELECTORS[parts.selector];
   const tail = parts && TAILS[parts.tail];
@@ -157,14 +157,14 @@ export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, cert
   } as const;
   if (certifier === undefined) return { ...policy, selector: selector() };
   // A sample that a block of queries shares has no certificate of its own: every position is asked.
-  const { blocks: _, ...single } = selector();
+  const { blockSampling: _, ...single } = selector();
   return { ...policy, selector: single, certifier };
 }
 
 const budgetOf = (budget: string, plan: BudgetPlan | undefined): Budget =>
-  plan === undefined ? parseBudget(budget) : openPlan(budget, plan);
+  plan === undefined ? parseBudget(budget) : createPlanBudget(budget, plan);
 
-function createEvicting(
+function createEvictingPolicy(
   name: string,
   eviction: Eviction,
   budget: Budget,
@@ -189,19 +189,24 @@ function createCertifier(tailMass: number): Certifier {
     });
   }
   // Certificates travel as float32, rounded up, and must not pass what was asked for on the way.
-  const most = floatBelow(tailMass);
-  return { selector: createInt8Scan(), tail: createCoded(), budget: parseBudget(`mass:${most}`), tailMass: most };
+  const roundedTailMass = floatBelow(tailMass);
+  return {
+    selector: createInt8Scan(),
+    tail: createQuantized(),
+    budget: parseBudget(`mass:${roundedTailMass}`),
+    tailMass: roundedTailMass,
+  };
 }
 
 /** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
-export function policyPlanes(spec: PolicySpec): Plane[] {
+export function policyEncodings(spec: PolicySpec): Encoding[] {
   const policy = createPolicy(spec);
   if (policy.kind !== 'sparse') return [];
   const { selector, tail, certifier } = policy;
-  return completePlanes([
-    ...selector.planes,
-    ...tail.planes,
-    ...(certifier?.selector.planes ?? []),
-    ...(certifier?.tail.planes ?? []),
+  return completeEncodings([
+    ...selector.encodings,
+    ...tail.encodings,
+    ...(certifier?.selector.encodings ?? []),
+    ...(certifier?.tail.encodings ?? []),
   ]);
 }

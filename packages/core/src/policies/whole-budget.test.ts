@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createBench, errorRatio } from '../../test/attention-bench.ts';
 import { createRandom } from '../../test/random.ts';
 import { createAttention } from '../attention/attention.ts';
-import { PLANES, PRECISIONS } from '../kernels/layout.ts';
+import { ENCODINGS, PRECISIONS } from '../kernels/layout.ts';
 import { createPolicy, POLICY_NAMES } from './policy.ts';
 
 /** Single keys, a page and its edges, several pages with an open one. */
@@ -17,7 +17,7 @@ const CASES = (['wasm', 'reference'] as const).flatMap((kernels) =>
 
 describe('a budget of all keys', () => {
   it.for(CASES)('is dense attention with $kernels kernels, $precision, d = $headDim', async (options) => {
-    const shape = { layers: 1, keyValueHeads: 1, heads: 3, capacity: 1500, planes: PLANES };
+    const shape = { layers: 1, keyValueHeads: 1, heads: 3, capacity: 1500, encodings: ENCODINGS };
     const bench = createBench(await createAttention({ ...shape, ...options }), createRandom(options.headDim));
     await using attention = bench.attention;
     for (const n of LENGTHS) {
@@ -34,13 +34,13 @@ describe('a budget of all keys', () => {
           expect(errorRatio(bench, 0, n - 1, queries, outputs), what).toBeLessThan(2);
           expect(report, what).toMatchObject({
             rows: 3,
-            keysRead: 3 * n,
-            keysCoded: 0,
+            keysExact: 3 * n,
+            keysQuantized: 0,
             tailMass: { sum: 0, max: 0 },
             outputError: { sum: 0, max: 0 },
             certificate: 'certified',
-            rowsExtended: 0,
-            rowsDense: 3,
+            rowsCertificateFallback: 0,
+            rowsFull: 3,
           });
         }
       }

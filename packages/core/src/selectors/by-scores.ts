@@ -1,22 +1,22 @@
 /** Choosing by scores, exact or estimated, that stand in the home region's workspace: what several selectors share. */
-import { type HeadQuery, homeOf, positionsBuffer } from '../cache/head-query.ts';
-import { keptKeys, selectAll, writeKept } from './selector.ts';
+import { type GroupWork, primaryRegion, selectedPositions } from '../group/group-work.ts';
+import { selectAllKeys, sinksAndRecent, writeSinksAndRecent } from './selector.ts';
 
 /** Chooses `count` keys: sinks, recent keys, and of those between the ones with the largest scores of row 0. */
-export function selectByScores(query: HeadQuery, count: number): void {
-  const { kernels, workspace } = homeOf(query);
-  const positions = positionsBuffer(query);
-  if (count >= query.n) {
-    selectAll(positions, query.n);
+export function selectByScores(work: GroupWork, count: number): void {
+  const { kernels, workspace } = primaryRegion(work);
+  const positions = selectedPositions(work);
+  if (count >= work.n) {
+    selectAllKeys(positions, work.n);
     return;
   }
-  const { sinks, recent } = keptKeys(count);
-  const between = count - sinks - recent;
-  writeKept(positions, query.n, sinks, recent, between);
-  if (between === 0) return;
-  const middle = query.n - sinks - recent;
+  const { sinks, recent } = sinksAndRecent(count);
+  const scoredKeys = count - sinks - recent;
+  writeSinksAndRecent(positions, work.n, sinks, recent, scoredKeys);
+  if (scoredKeys === 0) return;
+  const middle = work.n - sinks - recent;
   const { scores, indices, scratch } = workspace;
-  kernels.selectLargest(scores + sinks * 4, middle, between, sinks, indices + sinks * 4, scratch);
+  kernels.selectLargest(scores + sinks * 4, middle, scoredKeys, sinks, indices + sinks * 4, scratch);
 }
 
 /**
@@ -25,32 +25,32 @@ export function selectByScores(query: HeadQuery, count: number): void {
  * their place, and less is left unread.
  */
 export function keysForMass(scores: Float32Array, tailMass: number, limit: number): number {
-  return Math.min(limit, scores.length - leaveUnread(scores, tailMass, limit).dropped);
+  return Math.min(limit, scores.length - splitByMass(scores, tailMass, limit).dropped);
 }
 
 /**
  * The least score of a key between sinks and recent keys that must be read, so that at most `tailMass` is left; infinite
  * where none must.
  */
-export function leastScore(scores: Float32Array, tailMass: number): number {
-  const { middle, dropped } = leaveUnread(scores, tailMass, scores.length);
+export function minReadScore(scores: Float32Array, tailMass: number): number {
+  const { middle, dropped } = splitByMass(scores, tailMass, scores.length);
   return middle[dropped] ?? Number.POSITIVE_INFINITY;
 }
 
 /** The scores between sinks and recent keys, ascending, and how many of them come to at most `tailMass`. */
-function leaveUnread(scores: Float32Array, tailMass: number, limit: number): { middle: Float32Array; dropped: number } {
+function splitByMass(scores: Float32Array, tailMass: number, limit: number): { middle: Float32Array; dropped: number } {
   const n = scores.length;
-  const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const kept = keptKeys(limit);
-  const weight = (score: number) => Math.exp(score - largest);
+  const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const included = sinksAndRecent(limit);
+  const weight = (score: number) => Math.exp(score - max);
   // The kept keys come first whatever their scores, the others by score.
-  const middle = scores.slice(kept.sinks, n - kept.recent).sort();
-  const allowed = tailMass * scores.reduce((sum, score) => sum + weight(score), 0);
-  let unread = 0;
+  const middle = scores.slice(included.sinks, n - included.recent).sort();
+  const allowedMass = tailMass * scores.reduce((sum, score) => sum + weight(score), 0);
+  let unreadMass = 0;
   let dropped = 0;
   for (const score of middle) {
-    unread += weight(score);
-    if (unread > allowed) break;
+    unreadMass += weight(score);
+    if (unreadMass > allowedMass) break;
     dropped++;
   }
   return { middle, dropped };

@@ -5,9 +5,9 @@ import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../../test/key-
 import { attention64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { type BudgetContext, parseBudget } from '../budgets/index.ts';
-import type { SoftmaxSum } from '../cache/head-query.ts';
-import { PAGE_KEYS, PLANES, PRECISIONS } from '../kernels/layout.ts';
-import { keptKeys, type Selector, SINK_KEYS } from './selector.ts';
+import type { RunningLogSumExp } from '../group/group-work.ts';
+import { ENCODINGS, PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
+import { type Selector, SINK_KEYS, sinksAndRecent } from './selector.ts';
 
 const HEAD_DIM = 16;
 /** Single keys, parts of a page, its edges, several pages. */
@@ -16,7 +16,7 @@ const BUDGETS = ['fixed:1', 'fixed:2', 'fixed:5', 'fixed:40', 'fixed:100', 'frac
 const MASSES = [0, 0.01, 0.1, 0.5, 1];
 
 export function describeSelector(create: () => Selector): void {
-  const { name, certain, unit } = create();
+  const { name, certain: guaranteesMass, unit } = create();
   describe(`the selector ${name}`, () => {
     it.for(KEY_SHAPE_NAMES)(
       'with keys %s: chooses within the budget, in order, and keeps sinks and recent',
@@ -29,7 +29,7 @@ export function describeSelector(create: () => Selector): void {
             expect(selection.count, what).toBe(chosen.length);
             expect(chosen.length, what).toBeGreaterThanOrEqual(1);
             // Keys of the page that is not full yet have no codes and no boxes: they are read, whatever the budget.
-            const open = create().planes.length > 0 ? (n % PAGE_KEYS) + SINK_KEYS : 0;
+            const open = create().encodings.length > 0 ? (n % PAGE_KEYS) + SINK_KEYS : 0;
             expect(chosen.length, what).toBeLessThanOrEqual(Math.max(budget.keys({ n, layer: 0, head: 0 }), open));
             expectPositions(chosen, n, what);
             expectKept(chosen, n, what);
@@ -48,7 +48,7 @@ export function describeSelector(create: () => Selector): void {
           'fraction:1',
           'power:1,1',
           'log:1e9',
-          ...(certain ? ['mass:0'] : []),
+          ...(guaranteesMass ? ['mass:0'] : []),
         ]) {
           const { chosen } = select(create(), bench, n, text);
           // A mass of 0 may be had without keys whose weight is 0 in float64.
@@ -58,30 +58,33 @@ export function describeSelector(create: () => Selector): void {
       }
     });
 
-    it.for(certain ? KEY_SHAPE_NAMES : [])('with keys %s: leaves no more mass unread than the budget says', (shape) => {
-      const bench = benchOf(shape, 500);
-      for (const n of LENGTHS) {
-        for (const mass of MASSES) {
-          const { chosen } = select(create(), bench, n, `mass:${mass}`);
-          expectPositions(chosen, n, `mass:${mass} of ${n}`);
-          expectKept(chosen, n, `mass:${mass} of ${n}`);
-          // Scores are float32: so much may a share be off, above all where scores go into the hundreds.
-          const slack = 1e-6 + Math.expm1(2 * (HEAD_DIM + 2) * 2 ** -24 * largestScore(bench, n));
-          expect(unread(bench, n, chosen), `mass:${mass} of ${n}`).toBeLessThanOrEqual(mass + slack);
+    it.for(guaranteesMass ? KEY_SHAPE_NAMES : [])(
+      'with keys %s: leaves no more mass unread than the budget says',
+      (shape) => {
+        const bench = benchOf(shape, 500);
+        for (const n of LENGTHS) {
+          for (const mass of MASSES) {
+            const { chosen } = select(create(), bench, n, `mass:${mass}`);
+            expectPositions(chosen, n, `mass:${mass} of ${n}`);
+            expectKept(chosen, n, `mass:${mass} of ${n}`);
+            // Scores are float32: so much may a share be off, above all where scores go into the hundreds.
+            const slack = 1e-6 + Math.expm1(2 * (HEAD_DIM + 2) * 2 ** -24 * maxScore(bench, n));
+            expect(unread(bench, n, chosen), `mass:${mass} of ${n}`).toBeLessThanOrEqual(mass + slack);
+          }
         }
-      }
-    });
+      },
+    );
 
     it.for(KEY_SHAPE_NAMES)('with keys %s: gives the sum over all keys, or none', (shape) => {
       const bench = benchOf(shape, 500);
       for (const n of LENGTHS) {
         for (const text of ['fixed:40', 'mass:0.1']) {
-          const { totals } = select(create(), bench, n, text).selection;
-          if (totals === undefined) continue;
-          const [total] = totals as [SoftmaxSum];
+          const { totalSums } = select(create(), bench, n, text).selection;
+          if (totalSums === undefined) continue;
+          const [total] = totalSums as [RunningLogSumExp];
           const [truth = 0] = attention64(bench.problem(bench.row, n)).logSumExp;
-          const slack = 1e-5 + (HEAD_DIM + 2) * 2 ** -24 * largestScore(bench, n);
-          expect(Math.abs(total.largest + Math.log(total.sum) - truth), `${text} of ${n}`).toBeLessThanOrEqual(slack);
+          const slack = 1e-5 + (HEAD_DIM + 2) * 2 ** -24 * maxScore(bench, n);
+          expect(Math.abs(total.max + Math.log(total.sum) - truth), `${text} of ${n}`).toBeLessThanOrEqual(slack);
         }
       }
     });
@@ -95,7 +98,7 @@ export function describeSelector(create: () => Selector): void {
         const budget = { ...parseBudget('fixed:40'), keys: ({ head }: BudgetContext) => [5, 40, 10][head] as number };
         for (const n of LENGTHS.filter((length) => length >= 40)) {
           const { count } = create().select(bench.query(rows, n), budget);
-          const chosen = bench.chosen(bench.query(rows, n), count);
+          const chosen = bench.selectedPositions(bench.query(rows, n), count);
           expectPositions(chosen, n, `three rows of ${n}`);
           expectKept(chosen, n, `three rows of ${n}`);
           expect(chosen.length, `three rows of ${n}`).toBeLessThanOrEqual(Math.max(40, (n % PAGE_KEYS) + SINK_KEYS));
@@ -127,21 +130,21 @@ type Bench = ReturnType<typeof benchOf>;
 
 function benchOf(shape: KeyShapeName, n: number, options: Partial<HeadBenchOptions> = {}) {
   const { keys, values, query } = keysOfShape(shape, createRandom(1), n, HEAD_DIM);
-  return { ...createHeadBench({ headDim: HEAD_DIM, keys, values, planes: PLANES, ...options }), row: query };
+  return { ...createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS, ...options }), row: query };
 }
 
 function select(selector: Selector, bench: Bench, n: number, text: string) {
   const budget = parseBudget(text);
   const query = bench.query(bench.row, n);
   const selection = selector.select(query, budget);
-  return { budget, selection, chosen: bench.chosen(query, selection.count) };
+  return { budget, selection, chosen: bench.selectedPositions(query, selection.count) };
 }
 
 const unread = (bench: Bench, n: number, chosen: Int32Array) => unreadMass(bench.problem(bench.row, n), n, chosen);
 
-function largestScore(bench: Bench, n: number): number {
-  const { norms, keyNorm } = bench.query(bench.row, n);
-  return (norms[0] as number) * keyNorm;
+function maxScore(bench: Bench, n: number): number {
+  const { queryNorms, maxKeyNorm } = bench.query(bench.row, n);
+  return (queryNorms[0] as number) * maxKeyNorm;
 }
 
 /** Ascending, each once, all of them visible. */
@@ -155,7 +158,7 @@ function expectPositions(chosen: Int32Array, n: number, what: string): void {
 }
 
 function expectKept(chosen: Int32Array, n: number, what: string): void {
-  const { sinks, recent } = keptKeys(chosen.length);
+  const { sinks, recent } = sinksAndRecent(chosen.length);
   const has = new Set(chosen);
   for (let i = 0; i < sinks; i++) expect(has.has(i), `${what}: sink ${i}`).toBe(true);
   for (let i = 1; i <= recent; i++) expect(has.has(n - i), `${what}: recent ${i}`).toBe(true);

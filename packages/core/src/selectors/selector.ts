@@ -3,8 +3,8 @@
  * the positions buffer of the query, and says what it learned of the others on the way.
  */
 import type { Budget } from '../budgets/budget.ts';
-import type { HeadQuery, SoftmaxSum } from '../cache/head-query.ts';
-import type { Plane } from '../kernels/layout.ts';
+import type { GroupWork, RunningLogSumExp } from '../group/group-work.ts';
+import type { Encoding } from '../kernels/layout.ts';
 
 export interface Selection {
   /** Keys chosen: so many positions stand in the positions buffer. */
@@ -13,17 +13,17 @@ export interface Selection {
    * The sum over all keys that the query may see, for each row, where the selector has scored them all exactly (to
    * rounding); undefined where it has not.
    */
-  totals?: readonly SoftmaxSum[];
+  totalSums?: readonly RunningLogSumExp[];
   /** A bound on the sum over the keys that were not chosen, where the selector knows one. Of single rows only. */
-  tailBound?: SoftmaxSum;
+  tailBound?: RunningLogSumExp;
   /** A bound on their share of the softmax, rounding included, where the selector knows one. Of single rows only. */
   tailShare?: number;
   /** Keys that any choice would need at least for the budget's tail mass, where the selector can tell. */
   keysNeeded?: number;
   /** Whether bounds on all scores stand in the workspace, as `boundAll` leaves them. Of single rows only. */
-  bounded?: boolean;
+  hasScoreBounds?: boolean;
   /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
-  sample?: Sample;
+  sample?: SieveSample;
   /** Bytes of the cache that were read to choose. */
   bytesScanned: number;
 }
@@ -32,7 +32,7 @@ export interface Selection {
  * Keys to be attended by their codes, in the coded list of the home region's workspace, with their log-weights. Where
  * there is a sample, the chosen keys have weights too: their probabilities and the caps stand in the workspace.
  */
-export interface Sample {
+export interface SieveSample {
   /**
    * Keys of the three parts of the list, one behind the other: those drawn for certain, and the others dealt out over
    * two halves, so that the difference of the halves tells how far the sample can be trusted.
@@ -43,7 +43,7 @@ export interface Sample {
 export interface Selector {
   readonly name: string;
   /** The planes that it reads beside the exact one. */
-  readonly planes: readonly Plane[];
+  readonly encodings: readonly Encoding[];
   /** Whether it chooses for each query head on its own, or the same keys for all heads of a group. */
   readonly unit: 'head' | 'group';
   /** Whether the keys that it leaves under a budget of tail mass have at most that mass for certain. */
@@ -51,22 +51,22 @@ export interface Selector {
   /** Keys of the sample for a budget of `keys` of n, where the selector draws one: what tells how long it takes. */
   sampleSize?(keys: number, n: number): number;
   /** How a block of consecutive queries shares a sample; undefined where every position is asked on its own. */
-  readonly blocks?: BlockSampling;
-  select(query: HeadQuery, budget: Budget): Selection;
+  readonly blockSampling?: BlockSampling;
+  select(query: GroupWork, budget: Budget): Selection;
 }
 
 export interface BlockSampling {
   /** Keys of the sample for a budget of `keys` a position. */
   sampleSize(keys: number): number;
   /** The share of a key counts to this power in its probability. */
-  readonly temper: number;
+  readonly proposalExponent: number;
 }
 
 /** The query heads of one position that choose together: `rows` of them from `head` on. */
-export type GroupContext = Pick<HeadQuery, 'n' | 'layer' | 'head' | 'rows'>;
+export type GroupPosition = Pick<GroupWork, 'n' | 'layer' | 'head' | 'rows'>;
 
 /** The budget of the group: the largest of its heads'. */
-export function keysOfGroup({ n, layer, head, rows }: GroupContext, budget: Budget): number {
+export function groupBudget({ n, layer, head, rows }: GroupPosition, budget: Budget): number {
   let keys = 0;
   for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
   return keys;
@@ -74,21 +74,27 @@ export function keysOfGroup({ n, layer, head, rows }: GroupContext, budget: Budg
 
 /** Keys that every selector keeps, as attention sinks (arXiv 2309.17453) and nearest neighbours. */
 export const SINK_KEYS = 4;
-export const RECENT_KEYS = 32;
+export const KEPT_RECENT_KEYS = 32;
 
 /** Of `count` keys, how many go to the first positions and to the last: with few keys, the last come first. */
-export function keptKeys(count: number): { sinks: number; recent: number } {
-  const recent = Math.min(RECENT_KEYS, Math.ceil(count / 2));
+export function sinksAndRecent(count: number): { sinks: number; recent: number } {
+  const recent = Math.min(KEPT_RECENT_KEYS, Math.ceil(count / 2));
   return { sinks: Math.min(SINK_KEYS, count - recent), recent };
 }
 
 /** Writes the positions of `sinks` first keys and `recent` last keys of n, `between` of them left free in the middle. */
-export function writeKept(positions: Int32Array, n: number, sinks: number, recent: number, between: number): void {
+export function writeSinksAndRecent(
+  positions: Int32Array,
+  n: number,
+  sinks: number,
+  recent: number,
+  scoredKeys: number,
+): void {
   for (let i = 0; i < sinks; i++) positions[i] = i;
-  for (let i = 0; i < recent; i++) positions[sinks + between + i] = n - recent + i;
+  for (let i = 0; i < recent; i++) positions[sinks + scoredKeys + i] = n - recent + i;
 }
 
 /** Chooses all n keys. */
-export function selectAll(positions: Int32Array, n: number): void {
+export function selectAllKeys(positions: Int32Array, n: number): void {
   for (let i = 0; i < n; i++) positions[i] = i;
 }

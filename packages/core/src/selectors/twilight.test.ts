@@ -15,13 +15,13 @@ function benchOf(shares: readonly Readonly<Record<number, number>>[]) {
     const left = 1 - Object.values(given).reduce((a, b) => a + b, 0);
     for (let j = 0; j < KEYS; j++) keys[j * HEAD_DIM + head] = Math.log(given[j] ?? left / KEYS) + Math.log(KEYS);
   }
-  const bench = createHeadBench({ headDim: HEAD_DIM, keys, values: keys, planes: ['int4'] });
+  const bench = createHeadBench({ headDim: HEAD_DIM, keys, values: keys, encodings: ['int4'] });
   const rows = new Float32Array(shares.length * HEAD_DIM);
   for (let head = 0; head < shares.length; head++) rows[head * HEAD_DIM + head] = Math.sqrt(HEAD_DIM);
   return (budget: string, n = KEYS) => {
     const query = bench.query(rows, n);
     const selection = createTwilight().select(query, parseBudget(budget));
-    const between = [...bench.chosen(query, selection.count)].filter((j) => j >= 4 && j < n - 32);
+    const between = [...bench.selectedPositions(query, selection.count)].filter((j) => j >= 4 && j < n - 32);
     return { ...selection, between };
   };
 }

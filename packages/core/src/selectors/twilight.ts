@@ -7,60 +7,67 @@
  * The paper prunes what another selector has found; here that is every key. A baseline, with its top-p in plain
  * TypeScript.
  */
-import { openFrom, prepareCodes, scanAll, scanBitsOf, scoreListed } from '../cache/code-query.ts';
+
 import {
-  type HeadQuery,
-  homeOf,
-  logOf,
-  positionsBuffer,
-  scoresOf,
-  strideOf,
-  sumOfScores,
-} from '../cache/head-query.ts';
-import { centreBytes, codedBytes, rowBytes } from '../kernels/layout.ts';
-import { leastScore, selectByScores } from './by-scores.ts';
-import { keptKeys, keysOfGroup, type Selector, selectAll } from './selector.ts';
+  type GroupWork,
+  logSumExp,
+  primaryRegion,
+  rowLogSumExp,
+  rowScores,
+  scoreStrideOf,
+  selectedPositions,
+} from '../group/group-work.ts';
+import {
+  firstUnquantizedKey,
+  prepareQuantizedQueries,
+  scanAllKeys,
+  scoreQuantizedKeys,
+  workScanFractionBits,
+} from '../group/quantized-work.ts';
+import { centreBytes, quantizedRowBytes, rowBytes } from '../kernels/layout.ts';
+import { minReadScore, selectByScores } from './by-scores.ts';
+import { groupBudget, type Selector, selectAllKeys, sinksAndRecent } from './selector.ts';
 
 export default function createTwilight(): Selector {
   return {
     name: 'twilight',
-    planes: ['int4'],
+    encodings: ['int4'],
     unit: 'group',
     certain: false,
-    select(query, budget) {
-      const { n, shape } = query;
+    select(work, budget) {
+      const { n, shape } = work;
       const { tailMass } = budget;
-      const limit = keysOfGroup(query, budget);
+      const limit = groupBudget(work, budget);
       if (tailMass === undefined && limit >= n) {
-        selectAll(positionsBuffer(query), n);
+        selectAllKeys(selectedPositions(work), n);
         return { count: n, bytesScanned: 0 };
       }
-      scoreByCodes(query);
-      const codes = openFrom(n) * codedBytes(shape.headDim) + centreBytes(n, shape.headDim);
-      const bytesScanned = codes + (n - openFrom(n)) * rowBytes(shape.headDim, shape.precision);
-      if (tailMass !== undefined) return { count: takeShare(query, tailMass), bytesScanned };
-      poolShares(query, (row) => logOf(sumOfScores(query, row)));
-      selectByScores(query, limit);
+      scoreByInt4(work);
+      const quantizedBytes = firstUnquantizedKey(n) * quantizedRowBytes(shape.headDim) + centreBytes(n, shape.headDim);
+      const bytesScanned = quantizedBytes + (n - firstUnquantizedKey(n)) * rowBytes(shape.headDim, shape.precision);
+      if (tailMass !== undefined) return { count: selectTopMass(work, tailMass), bytesScanned };
+      maxOverRows(work, (row) => logSumExp(rowLogSumExp(work, row)));
+      selectByScores(work, limit);
       return { count: Math.min(limit, n), bytesScanned };
     },
   };
 }
 
 /** Scores of all keys by their 4-bit codes, for all rows; those of the open page are exact. */
-function scoreByCodes(query: HeadQuery): void {
-  prepareCodes(query);
-  scanAll(query, scanBitsOf(query));
-  selectAll(positionsBuffer(query), query.n);
-  scoreListed(query, openFrom(query.n));
+function scoreByInt4(work: GroupWork): void {
+  prepareQuantizedQueries(work);
+  scanAllKeys(work, workScanFractionBits(work));
+  selectAllKeys(selectedPositions(work), work.n);
+  scoreQuantizedKeys(work, firstUnquantizedKey(work.n));
 }
 
 /** The sinks, the recent keys and those that any row needs for its share 1 - `tailMass`; returns how many they are. */
-function takeShare(query: HeadQuery, tailMass: number): number {
-  const { n } = query;
-  const { sinks, recent } = keptKeys(n);
-  poolShares(query, (row) => leastScore(scoresOf(query, row), tailMass));
-  const margins = scoresOf(query);
-  const positions = positionsBuffer(query);
+function selectTopMass(work: GroupWork, tailMass: number): number {
+  const { n } = work;
+  const { sinks, recent } = sinksAndRecent(n);
+  maxOverRows(work, (row) => minReadScore(rowScores(work, row), tailMass));
+  const margins = rowScores(work);
+  const positions = selectedPositions(work);
   let count = 0;
   for (let j = 0; j < n; j++) {
     if (j < sinks || j >= n - recent || (margins[j] as number) >= 0) positions[count++] = j;
@@ -69,11 +76,11 @@ function takeShare(query: HeadQuery, tailMass: number): number {
 }
 
 /** Takes `offset` off the scores of each row, and leaves in row 0 the largest that each key has. */
-function poolShares(query: HeadQuery, offset: (row: number) => number): void {
-  const { kernels, views, workspace } = homeOf(query);
-  const { n, rows } = query;
+function maxOverRows(work: GroupWork, offset: (row: number) => number): void {
+  const { kernels, views, workspace } = primaryRegion(work);
+  const { n, rows } = work;
   const offsets = Array.from({ length: rows }, (_, row) => offset(row));
   views().f32.set(offsets, workspace.offsets / 4);
-  kernels.poolScores(workspace.scores, strideOf(query), rows, n, workspace.offsets, workspace.pooled);
-  scoresOf(query).set(views().f32.subarray(workspace.pooled / 4, workspace.pooled / 4 + n));
+  kernels.maxScoresOverHeads(workspace.scores, scoreStrideOf(work), rows, n, workspace.offsets, workspace.pooled);
+  rowScores(work).set(views().f32.subarray(workspace.pooled / 4, workspace.pooled / 4 + n));
 }

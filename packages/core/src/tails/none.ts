@@ -4,9 +4,9 @@ import type { Tail } from './tail.ts';
 export default function createNone(): Tail {
   return {
     name: 'none',
-    planes: [],
-    drops: true,
-    readsSample: false,
-    add: () => ({ bytesRead: 0, keysCoded: 0 }),
+    encodings: [],
+    dropsTail: true,
+    requiresSample: false,
+    add: () => ({ bytesRead: 0, keysQuantized: 0 }),
   };
 }

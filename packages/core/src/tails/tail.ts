@@ -2,15 +2,15 @@
  * A tail estimate stands in for the keys that were not selected: it adds to the softmax state what they would have
  * added, as well as it can tell.
  */
-import type { HeadQuery, ThreadRegion } from '../cache/head-query.ts';
-import type { Plane } from '../kernels/layout.ts';
+import type { GroupWork, ThreadRegion } from '../group/group-work.ts';
+import type { Encoding } from '../kernels/layout.ts';
 import type { Selection } from '../selectors/selector.ts';
 
 export interface TailEstimate {
   /** Bytes of the cache that were read for it. */
   bytesRead: number;
   /** Keys that were read by their codes. */
-  keysCoded: number;
+  keysQuantized: number;
   /**
    * Estimates of ||output - exact output|| (rows), where the tail can tell; undefined where it has none. They promise
    * nothing: their certificate is `estimated`.
@@ -23,11 +23,11 @@ export interface TailEstimate {
 export interface Tail {
   readonly name: string;
   /** The planes that it reads beside the exact one. */
-  readonly planes: readonly Plane[];
+  readonly encodings: readonly Encoding[];
   /** Whether it leaves the state alone, so that the output is that of the selected keys. */
-  readonly drops: boolean;
+  readonly dropsTail: boolean;
   /** Whether it reads the sample of the selection, and goes with selectors that draw one only. */
-  readonly readsSample: boolean;
+  readonly requiresSample: boolean;
   /** Adds the keys that are not in `selection` to the state of the query's rows, which lies in `region`. */
-  add(query: HeadQuery, selection: Selection, region: ThreadRegion): TailEstimate;
+  add(work: GroupWork, selection: Selection, region: ThreadRegion): TailEstimate;
 }

@@ -10,7 +10,7 @@ import {
   finishTask,
   isConfiguration,
   isStopped,
-  LARGEST_JOB,
+  MAX_JOB_TASKS,
   openControl,
   publishConfiguration,
   publishJob,
@@ -36,8 +36,8 @@ describe('claims', () => {
 
   it('go up to the largest job', () => {
     const control = controlWith(1);
-    publishJob(control, LARGEST_JOB);
-    for (let task = 0; task < LARGEST_JOB; task++) expect(claimTask(control, 1)).toBe(task);
+    publishJob(control, MAX_JOB_TASKS);
+    for (let task = 0; task < MAX_JOB_TASKS; task++) expect(claimTask(control, 1)).toBe(task);
     expect(claimTask(control, 1)).toBeUndefined();
   });
 

@@ -19,7 +19,7 @@ const TASK_BITS = 12;
 const TASK_MASK = 2 ** TASK_BITS - 1;
 
 /** Most tasks of one job. */
-export const LARGEST_JOB = TASK_MASK;
+export const MAX_JOB_TASKS = TASK_MASK;
 
 const WORDS = 16;
 const REASON_OFFSET = WORDS * 4;
@@ -40,8 +40,8 @@ export interface Control {
  * A block for threads to share, or for one thread where memory cannot be shared, with room for jobs of at most
  * `mostArguments` numbers.
  */
-export function createControlBuffer(shared: boolean, mostArguments: number): ControlBuffer {
-  const bytes = ARGUMENTS_OFFSET + mostArguments * 8;
+export function createControlBuffer(shared: boolean, maxArguments: number): ControlBuffer {
+  const bytes = ARGUMENTS_OFFSET + maxArguments * 8;
   return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
 }
 
@@ -101,30 +101,30 @@ const SPINS = 2000;
 const WAIT_MS = 100;
 
 /** Waits until all tasks of the job are done; false when there was no progress for `patienceMs`. */
-export function awaitJob({ words }: Control, tasks: number, patienceMs: number): boolean {
+export function awaitJob({ words }: Control, tasks: number, stallTimeoutMs: number): boolean {
   for (let i = 0; i < SPINS; i++) if (Atomics.load(words, DONE) === tasks) return true;
   let waited = 0;
   for (;;) {
     const done = Atomics.load(words, DONE);
     if (done === tasks) return true;
-    if (waited >= patienceMs) return false;
+    if (waited >= stallTimeoutMs) return false;
     const outcome = waitOn(words, DONE, done, WAIT_MS);
     waited = outcome === 'timed-out' && Atomics.load(words, DONE) === done ? waited + WAIT_MS : 0;
   }
 }
 
 /** Longest busy wait for a job that was announced: writing the keys of a token takes a tenth of it. */
-const ANNOUNCED_MS = 0.5;
+const PREWAKE_SPIN_MS = 0.5;
 
 /** Says that a job will be published in a moment: a thread that sleeps takes some time to wake, and may begin with it. */
-export function announceJob({ words }: Control): void {
+export function prewakeHelpers({ words }: Control): void {
   Atomics.notify(words, JOB);
 }
 
 /** Sleeps until a job other than `job` is published; once one is announced, it waits awake for some time. */
 export function awaitNextJob({ words }: Control, job: number): void {
   while (waitOn(words, JOB, job, Number.POSITIVE_INFINITY) === 'ok') {
-    const end = performance.now() + ANNOUNCED_MS;
+    const end = performance.now() + PREWAKE_SPIN_MS;
     do {
       for (let i = 0; i < SPINS; i++) if (Atomics.load(words, JOB) !== job) return;
     } while (performance.now() < end);

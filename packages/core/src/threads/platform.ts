@@ -30,7 +30,7 @@ export async function spawnThread({ onMessage, onError }: SpawnOptions): Promise
   }
   const { Worker: NodeWorker } = await import('node:worker_threads');
   // From the sources, in tests, the worker is TypeScript, which Node reads only with some help.
-  const file = import.meta.url.endsWith('.ts') ? './worker.dev.mjs' : './worker.mjs';
+  const file = import.meta.url.endsWith('.ts') ? '../attention/worker.dev.mjs' : './worker.mjs';
   const worker: NodeWorker = new NodeWorker(new URL(file, import.meta.url));
   worker.on('message', (message) => {
     worker.unref();

@@ -10,7 +10,7 @@ import {
 } from '../../test/counting.ts';
 import { expectError, expectRejection } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
-import { createControlBuffer, LARGEST_JOB, openControl } from './control.ts';
+import { createControlBuffer, MAX_JOB_TASKS, openControl } from './control.ts';
 import { createThreadPool, type ThreadPool } from './pool.ts';
 
 let pools: ThreadPool[] = [];
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 /** A pool of counting threads, and a function that runs a job on it. */
-async function createCounting(threads: number, options: { patienceMs?: number } = {}) {
+async function createCounting(threads: number, options: { stallTimeoutMs?: number } = {}) {
   const buffer = createControlBuffer(true, COUNTING_ARGUMENTS);
   const control = openControl(buffer);
   const countsBuffer = createCounts();
@@ -48,10 +48,10 @@ async function createCounting(threads: number, options: { patienceMs?: number } 
     const taken = () => counts.threads.subarray(1).reduce((sum, n) => sum + n, 0);
     const already = taken();
     const release = () => {
-      Atomics.store(counts.held, 0, 0);
-      Atomics.notify(counts.held, 0);
+      Atomics.store(counts.paused, 0, 0);
+      Atomics.notify(counts.paused, 0);
     };
-    Atomics.store(counts.held, 0, 1);
+    Atomics.store(counts.paused, 0, 1);
     run(50, behaviour, () => {
       // The message with the setup may be on its way.
       for (let waited = 0; taken() === already && waited < 20_000; waited += 5) sleep(5);
@@ -94,21 +94,21 @@ describe('a job', () => {
   it('may be announced, also when none comes for longer than the helpers stay awake', async () => {
     const { pool, counts, run, runWithHelper } = await createCounting(2);
     for (let round = 0; round < 20; round++) {
-      pool.announce();
+      pool.prewake();
       sleep(round % 4);
       run(5);
     }
     expect(counts.tasks.subarray(0, 5)).toEqual(new Int32Array(5).fill(20));
-    pool.announce();
+    pool.prewake();
     sleep(5);
     runWithHelper(BEHAVIOUR.count);
   });
 
   it('may have as many tasks as there are claims, and none at all, but not more', async () => {
     const { counts, run } = await createCounting(2);
-    for (const tasks of [LARGEST_JOB, 0, LARGEST_JOB]) run(tasks);
-    expect(counts.tasks).toEqual(new Int32Array(LARGEST_JOB).fill(2));
-    expect(() => run(LARGEST_JOB + 1)).toThrow(RangeError);
+    for (const tasks of [MAX_JOB_TASKS, 0, MAX_JOB_TASKS]) run(tasks);
+    expect(counts.tasks).toEqual(new Int32Array(MAX_JOB_TASKS).fill(2));
+    expect(() => run(MAX_JOB_TASKS + 1)).toThrow(RangeError);
   });
 
   it('is done by one thread alone, on memory that is not shared', async () => {
@@ -165,13 +165,13 @@ describe('a task that throws', () => {
 
 describe('a helper that', () => {
   it('hangs, is given up after a while, and the pool with it', async () => {
-    const { run, runWithHelper } = await createCounting(2, { patienceMs: 300 });
+    const { run, runWithHelper } = await createCounting(2, { stallTimeoutMs: 300 });
     expect(expectError('thread-failed', () => runWithHelper(BEHAVIOUR.hang)).found).toBe('no progress for 300 ms');
     expectError('thread-failed', () => run(1));
   });
 
   it('dies, is given up too', async () => {
-    const { run, runWithHelper } = await createCounting(2, { patienceMs: 300 });
+    const { run, runWithHelper } = await createCounting(2, { stallTimeoutMs: 300 });
     expectError('thread-failed', () => runWithHelper(BEHAVIOUR.die));
     expectError('thread-failed', () => run(1));
   });

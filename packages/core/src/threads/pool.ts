@@ -1,12 +1,12 @@
 /** The threads that help the one that owns a cache. Without shared memory there are none, and the owner works alone. */
 import { KeysieveError } from '../errors.ts';
 import {
-  announceJob,
   awaitJob,
   type Control,
   claimTask,
   finishTask,
-  LARGEST_JOB,
+  MAX_JOB_TASKS,
+  prewakeHelpers,
   publishConfiguration,
   publishJob,
   stop,
@@ -15,7 +15,7 @@ import {
 import { spawnThread, type Thread } from './platform.ts';
 
 /** Longest time without a finished task before the threads are given up. */
-const PATIENCE_MS = 60_000;
+const STALL_TIMEOUT_MS = 60_000;
 
 export interface ThreadPool {
   /** Threads that work, the owner included. */
@@ -23,7 +23,7 @@ export interface ThreadPool {
   /** Sends each helper its setup; `setupOf` is given the thread's number, from 1. */
   configure(configuration: number, setupOf: (thread: number) => unknown): void;
   /** Wakes the helpers for a job that will be run in a moment. */
-  announce(): void;
+  prewake(): void;
   /**
    * Does tasks 0 to `tasks` - 1 of the job whose arguments stand in the control block. Throws what `runTask` throws
    * here, and `thread-failed` where it throws in a helper. Either leaves the pool ready for the next job; only a
@@ -40,12 +40,12 @@ export interface PoolOptions {
   /** Starts a helper. Default: a worker of the platform that does attention. */
   spawn?: typeof spawnThread;
   /** Longest time without a finished task before the threads are given up. Default: a minute. */
-  patienceMs?: number;
+  stallTimeoutMs?: number;
 }
 
 /** Starts the helpers. Throws `thread-failed` when one does not start, and then leaves none running. */
 export async function createThreadPool(options: PoolOptions): Promise<ThreadPool> {
-  const { control, threads, spawn = spawnThread, patienceMs = PATIENCE_MS } = options;
+  const { control, threads, spawn = spawnThread, stallTimeoutMs = STALL_TIMEOUT_MS } = options;
   /** Why the helpers can no longer be relied on. */
   let broken: string | undefined;
 
@@ -79,11 +79,11 @@ export async function createThreadPool(options: PoolOptions): Promise<ThreadPool
       publishConfiguration(control, configuration);
       for (const [i, helper] of helpers.entries()) helper.post(setupOf(i + 1));
     },
-    announce() {
-      if (helpers.length > 0) announceJob(control);
+    prewake() {
+      if (helpers.length > 0) prewakeHelpers(control);
     },
     run(configuration, tasks, runTask) {
-      if (tasks > LARGEST_JOB) throw new RangeError(`a job has at most ${LARGEST_JOB} tasks, not ${tasks}`);
+      if (tasks > MAX_JOB_TASKS) throw new RangeError(`a job has at most ${MAX_JOB_TASKS} tasks, not ${tasks}`);
       if (helpers.length === 0) {
         for (let task = 0; task < tasks; task++) runTask(task);
         return;
@@ -99,9 +99,9 @@ export async function createThreadPool(options: PoolOptions): Promise<ThreadPool
         }
         finishTask(control);
       }
-      if (!awaitJob(control, tasks, patienceMs)) {
+      if (!awaitJob(control, tasks, stallTimeoutMs)) {
         // The task in hand may still end, and would then be counted to another job: there must be no other.
-        broken = `no progress for ${patienceMs} ms`;
+        broken = `no progress for ${stallTimeoutMs} ms`;
         throw threadFailed(broken);
       }
       const failure = takeFailure(control);

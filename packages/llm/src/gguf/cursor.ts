@@ -8,7 +8,7 @@ import { invalid, truncated } from './errors.ts';
 
 const windowBytes = 1 << 18;
 /** Longer strings are refused: the longest in use, an embedded tokenizer.json, has about 20 MB. */
-const longestString = 1 << 26;
+const MAX_STRING_BYTES = 1 << 26;
 
 export interface Cursor {
   /** Absolute offset of the next byte. */
@@ -20,13 +20,13 @@ export interface Cursor {
   /** Resolves when the next `bytes` bytes are in the window; use only for small numbers of bytes. */
   fill(bytes: number, what: string): Promise<void>;
   /** Whether the next `bytes` bytes are in the window. */
-  holds(bytes: number): boolean;
+  isBuffered(bytes: number): boolean;
   /** Takes a value of the window; `fill` or `holds` comes first. */
   take<T>(bytes: number, read: (view: DataView, offset: number) => T): T;
   /** Takes a string: a length (8 bytes) and that many bytes of UTF-8. */
-  takeString(what: string, longest?: number): Promise<string>;
+  takeString(what: string, maxBytes?: number): Promise<string>;
   /** The same for a string that the window holds whole, else undefined: arrays of 10^5 strings need no waiting. */
-  takeHeldString(what: string): string | undefined;
+  takeBufferedString(what: string): string | undefined;
   /** Takes `bytes` bytes in a buffer of their own. */
   takeBytes(bytes: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -39,7 +39,7 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
 
   const position = () => windowStart + at;
   const remaining = () => fileBytes - position();
-  const holds = (bytes: number) => window.length - at >= bytes;
+  const isBuffered = (bytes: number) => window.length - at >= bytes;
 
   function expect(count: number, bytesEach: number, what: string): void {
     if (count > remaining() / bytesEach) {
@@ -51,7 +51,7 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
   }
 
   async function fill(bytes: number, what: string): Promise<void> {
-    if (holds(bytes)) return;
+    if (isBuffered(bytes)) return;
     expect(1, bytes, what);
     const start = position();
     const next = Buffer.allocUnsafe(Math.min(Math.max(bytes, windowBytes), fileBytes - start));
@@ -68,20 +68,20 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
     return value;
   }
 
-  async function takeString(what: string, longest = longestString): Promise<string> {
+  async function takeString(what: string, maxBytes = MAX_STRING_BYTES): Promise<string> {
     await fill(8, what);
     const length = Number(view.getBigUint64(at, true));
     expect(length, 1, what);
-    if (length > longest) throw invalid(`The length of ${what} is past the limit of ${longest} bytes.`, length);
+    if (length > maxBytes) throw invalid(`The length of ${what} is past the limit of ${maxBytes} bytes.`, length);
     await fill(8 + length, what);
-    return takeHeldString(what) as string;
+    return takeBufferedString(what) as string;
   }
 
-  function takeHeldString(what: string): string | undefined {
-    if (!holds(8)) return undefined;
+  function takeBufferedString(what: string): string | undefined {
+    if (!isBuffered(8)) return undefined;
     // A string that the window holds is shorter than 2^32 bytes; a longer one fails in takeString.
     const length = view.getUint32(at + 4, true) === 0 ? view.getUint32(at, true) : Number.POSITIVE_INFINITY;
-    if (!holds(8 + length)) return undefined;
+    if (!isBuffered(8 + length)) return undefined;
     const bytes = window.subarray(at + 8, at + 8 + length);
     if (!isUtf8(bytes)) throw invalid(`The text of ${what} is not UTF-8.`, `bytes at offset ${position() + 8}`);
     at += 8 + length;
@@ -92,7 +92,7 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
     expect(bytes, 1, what);
     const target = new Uint8Array(bytes);
     const start = position();
-    if (holds(bytes)) {
+    if (isBuffered(bytes)) {
       target.set(window.subarray(at, at + bytes));
       at += bytes;
       return target;
@@ -113,22 +113,22 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
     },
     expect,
     fill,
-    holds,
+    isBuffered,
     take,
     takeString,
-    takeHeldString,
+    takeBufferedString,
     takeBytes,
   };
 }
 
 /** One call of the system reads at most 2^31 - 1 bytes. */
-const longestRead = 1 << 30;
+const MAX_READ_BYTES = 1 << 30;
 
 /** Fills `target` from `position` of the file; a file that has become shorter is a `gguf-truncated` error. */
 export async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < target.length) {
-    const length = Math.min(target.length - done, longestRead);
+    const length = Math.min(target.length - done, MAX_READ_BYTES);
     const { bytesRead } = await file.read(target, done, length, position + done);
     if (bytesRead === 0) {
       throw truncated(

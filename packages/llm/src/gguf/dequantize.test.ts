@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { sharedFile } from '../../test/shared.ts';
 import { dequantizableTypes, dequantize } from './dequantize.ts';
-import { halfTable, halfToFloat } from './float16.ts';
+import { float16Table, float16ToFloat32 } from './float16.ts';
 import { openGguf } from './open.ts';
 import type { GgmlType } from './types.ts';
 import { ggmlBlock } from './types.ts';
@@ -60,8 +60,8 @@ describe('halfToFloat', () => {
     [0xfc00, Number.NEGATIVE_INFINITY],
     [0x7e00, Number.NaN],
   ])('reads %i as %f', (bits, value) => {
-    expect(halfToFloat(bits)).toBe(value);
-    expect(halfTable()[bits]).toBe(value);
+    expect(float16ToFloat32(bits)).toBe(value);
+    expect(float16Table()[bits]).toBe(value);
   });
 });
 

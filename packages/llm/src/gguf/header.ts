@@ -29,13 +29,13 @@ export interface GgufHeader {
 }
 
 /** Limits of the format: a key has at most 2^16 - 1 bytes, a tensor at most four dimensions. */
-const longestKey = 65_535;
-const mostDimensions = 4;
+const MAX_KEY_BYTES = 65_535;
+const MAX_DIMENSIONS = 4;
 /** Fewest bytes of a key with its value, and of a tensor info: empty name, smallest value, one dimension. */
-const leastMetadataBytes = 8 + 4 + 1;
-const leastTensorBytes = 8 + 4 + 8 + 4 + 8;
+const MIN_METADATA_BYTES = 8 + 4 + 1;
+const MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8;
 /** Far more than any model has; keeps the tables of a damaged file small. */
-const mostEntries = 1 << 20;
+const MAX_ENTRIES = 1 << 20;
 const defaultAlignment = 32;
 
 export async function readHeader(cursor: Cursor): Promise<GgufHeader> {
@@ -44,8 +44,8 @@ export async function readHeader(cursor: Cursor): Promise<GgufHeader> {
   await cursor.fill(16, 'the counts of tensors and metadata');
   const tensorCount = Number(cursor.take(8, (view, at) => view.getBigUint64(at, true)));
   const metadataCount = Number(cursor.take(8, (view, at) => view.getBigUint64(at, true)));
-  checkCount(cursor, metadataCount, leastMetadataBytes, 'metadata keys');
-  checkCount(cursor, tensorCount, leastTensorBytes, 'tensors');
+  checkCount(cursor, metadataCount, MIN_METADATA_BYTES, 'metadata keys');
+  checkCount(cursor, tensorCount, MIN_TENSOR_BYTES, 'tensors');
   const metadata = createMetadata(await readMetadata(cursor, metadataCount));
   refuseSplit(metadata);
   const alignment = readAlignment(metadata);
@@ -84,15 +84,15 @@ async function readVersion(cursor: Cursor): Promise<number> {
   });
 }
 
-function checkCount(cursor: Cursor, count: number, leastBytes: number, what: string): void {
-  cursor.expect(count, leastBytes, `its ${what}`);
-  if (count > mostEntries) throw invalid(`The file announces more than ${mostEntries} ${what}.`, count);
+function checkCount(cursor: Cursor, count: number, minBytes: number, what: string): void {
+  cursor.expect(count, minBytes, `its ${what}`);
+  if (count > MAX_ENTRIES) throw invalid(`The file announces more than ${MAX_ENTRIES} ${what}.`, count);
 }
 
 async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, GgufValue>> {
   const values = new Map<string, GgufValue>();
   for (let i = 0; i < count; i++) {
-    const key = await cursor.takeString(`metadata key ${i + 1} of ${count}`, longestKey);
+    const key = await cursor.takeString(`metadata key ${i + 1} of ${count}`, MAX_KEY_BYTES);
     if (key === '') throw invalid('A metadata key is empty.', `key ${i + 1} of ${count}`);
     if (values.has(key)) throw invalid('A metadata key stands twice in the file.', quoted(key));
     values.set(key, await readValue(cursor, `the metadata value ${quoted(key)}`));
@@ -142,12 +142,12 @@ async function readTensorInfos(cursor: Cursor, count: number): Promise<TensorInf
 }
 
 async function readTensorInfo(cursor: Cursor, what: string): Promise<TensorInfo> {
-  const name = await cursor.takeString(what, longestKey);
+  const name = await cursor.takeString(what, MAX_KEY_BYTES);
   if (name === '') throw invalid('A tensor has no name.', what);
   await cursor.fill(4, what);
   const rank = cursor.take(4, (view, at) => view.getUint32(at, true));
-  if (rank < 1 || rank > mostDimensions) {
-    throw invalid(`The tensor ${quoted(name)} does not have 1 to ${mostDimensions} dimensions.`, rank);
+  if (rank < 1 || rank > MAX_DIMENSIONS) {
+    throw invalid(`The tensor ${quoted(name)} does not have 1 to ${MAX_DIMENSIONS} dimensions.`, rank);
   }
   await cursor.fill(rank * 8 + 12, what);
   const dimensions: number[] = [];

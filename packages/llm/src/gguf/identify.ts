@@ -18,8 +18,8 @@ const signatures: readonly (readonly [matches: (text: string) => boolean, what: 
 /** What the file seems to be, for `found` in an error. `bytes` is its beginning. */
 export function identify(bytes: Uint8Array): string {
   const text = Buffer.from(bytes).toString('latin1');
-  const known = signatures.find(([matches]) => matches(text))?.[1];
-  if (known !== undefined) return known;
-  const shown = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  return `a file that begins with the bytes ${shown}`;
+  const description = signatures.find(([matches]) => matches(text))?.[1];
+  if (description !== undefined) return description;
+  const hexBytes = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  return `a file that begins with the bytes ${hexBytes}`;
 }

@@ -35,11 +35,11 @@ export interface GgufMetadata {
    * past 2^53. The forms that end in `Or` give `otherwise` for an absent key, and still refuse another kind.
    */
   string(key: string): string;
-  stringOr<T>(key: string, otherwise: T): string | T;
+  stringOr<T>(key: string, fallback: T): string | T;
   number(key: string): number;
-  numberOr<T>(key: string, otherwise: T): number | T;
+  numberOr<T>(key: string, fallback: T): number | T;
   boolean(key: string): boolean;
-  booleanOr<T>(key: string, otherwise: T): boolean | T;
+  booleanOr<T>(key: string, fallback: T): boolean | T;
   strings(key: string): readonly string[];
   numbers(key: string): ArrayLike<number>;
 }
@@ -97,11 +97,11 @@ export function createMetadata(values: ReadonlyMap<string, GgufValue>): GgufMeta
     get: (key) => values.get(key),
     entries: () => values.entries(),
     string,
-    stringOr: (key, otherwise) => (values.has(key) ? string(key) : otherwise),
+    stringOr: (key, fallback) => (values.has(key) ? string(key) : fallback),
     number,
-    numberOr: (key, otherwise) => (values.has(key) ? number(key) : otherwise),
+    numberOr: (key, fallback) => (values.has(key) ? number(key) : fallback),
     boolean,
-    booleanOr: (key, otherwise) => (values.has(key) ? boolean(key) : otherwise),
+    booleanOr: (key, fallback) => (values.has(key) ? boolean(key) : fallback),
     strings,
     numbers,
   };

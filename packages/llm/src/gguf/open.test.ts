@@ -1,4 +1,4 @@
-import { mkdir, open as openFile, truncate } from 'node:fs/promises';
+import { mkdir, open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -72,7 +72,7 @@ describe('openGguf', () => {
     );
     const start = await dataStartOf(path);
     await truncate(path, start + far + 32);
-    const handle = await openFile(path, 'r+');
+    const handle = await open(path, 'r+');
     await handle.write(float32Bytes([8, 9]), 0, 8, start + far);
     await handle.close();
     await using file = await openGguf(path);

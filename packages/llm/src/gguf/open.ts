@@ -44,12 +44,12 @@ export async function openGguf(path: string): Promise<GgufFile> {
 /** Looks before it opens: opening a pipe or a device could wait for ever. */
 async function openRegular(path: string): Promise<FileHandle> {
   try {
-    const found = await stat(path);
-    if (!found.isFile()) {
+    const stats = await stat(path);
+    if (!stats.isFile()) {
       throw llmError({
         code: 'not-gguf',
         problem: 'The path of the model is not that of a file.',
-        found: `${found.isDirectory() ? 'a folder' : 'a pipe or device'} at ${path}`,
+        found: `${stats.isDirectory() ? 'a folder' : 'a pipe or device'} at ${path}`,
         remedy: 'Give the path of a .gguf file.',
       });
     }

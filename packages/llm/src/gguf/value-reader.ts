@@ -21,7 +21,7 @@ const Int64 = 11;
 const Float64 = 12;
 
 /** The fewest bytes that a value of each type takes; also the list of known types. */
-const leastBytes: ReadonlyMap<number, number> = new Map([
+const MIN_BYTES: ReadonlyMap<number, number> = new Map([
   [Uint8, 1],
   [Int8, 1],
   [Uint16, 2],
@@ -38,8 +38,8 @@ const leastBytes: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** Past both limits lie only damaged files: vocabularies have fewer than 2^20 entries, and nothing nests. */
-const longestArray = 1 << 24;
-const deepestArray = 4;
+const MAX_ARRAY_LENGTH = 1 << 24;
+const MAX_ARRAY_DEPTH = 4;
 
 /** Reads the value's type (4 bytes) and the value. `what` names it in errors. */
 export async function readValue(cursor: Cursor, what: string): Promise<GgufValue> {
@@ -49,14 +49,14 @@ export async function readValue(cursor: Cursor, what: string): Promise<GgufValue
 async function readType(cursor: Cursor, what: string): Promise<number> {
   await cursor.fill(4, what);
   const type = cursor.take(4, (view, at) => view.getUint32(at, true));
-  if (!leastBytes.has(type)) throw invalid(`The type of ${what} is none that GGUF knows (0 to 12).`, type);
+  if (!MIN_BYTES.has(type)) throw invalid(`The type of ${what} is none that GGUF knows (0 to 12).`, type);
   return type;
 }
 
 async function readTyped(cursor: Cursor, type: number, what: string, depth: number): Promise<GgufValue> {
   if (type === Text) return cursor.takeString(what);
   if (type === List) return readArray(cursor, what, depth + 1);
-  const bytes = leastBytes.get(type) as number;
+  const bytes = MIN_BYTES.get(type) as number;
   await cursor.fill(bytes, what);
   return cursor.take(bytes, (view, at) => readScalar(view, at, type, what));
 }
@@ -97,13 +97,13 @@ function numberIfSafe(value: bigint): number | bigint {
 }
 
 async function readArray(cursor: Cursor, what: string, depth: number): Promise<GgufArray> {
-  if (depth > deepestArray) throw invalid(`Arrays in ${what} nest more than ${deepestArray} deep.`, depth);
+  if (depth > MAX_ARRAY_DEPTH) throw invalid(`Arrays in ${what} nest more than ${MAX_ARRAY_DEPTH} deep.`, depth);
   const type = await readType(cursor, what);
   await cursor.fill(8, what);
   const length = Number(cursor.take(8, (view, at) => view.getBigUint64(at, true)));
-  const bytesEach = leastBytes.get(type) as number;
+  const bytesEach = MIN_BYTES.get(type) as number;
   cursor.expect(length, bytesEach, what);
-  if (length > longestArray) throw invalid(`The array in ${what} is longer than ${longestArray}.`, length);
+  if (length > MAX_ARRAY_LENGTH) throw invalid(`The array in ${what} is longer than ${MAX_ARRAY_LENGTH}.`, length);
   if (type === Text) return readStrings(cursor, length, what);
   if (type === List) {
     const items: GgufArray[] = [];
@@ -115,7 +115,7 @@ async function readArray(cursor: Cursor, what: string, depth: number): Promise<G
 
 async function readStrings(cursor: Cursor, length: number, what: string): Promise<string[]> {
   const strings: string[] = [];
-  while (strings.length < length) strings.push(cursor.takeHeldString(what) ?? (await cursor.takeString(what)));
+  while (strings.length < length) strings.push(cursor.takeBufferedString(what) ?? (await cursor.takeString(what)));
   return strings;
 }
 

@@ -20,8 +20,8 @@ export function chooseFile(repo: string, paths: readonly string[]): string {
   const [only, ...others] = models;
   if (only !== undefined && others.length === 0) return only;
   for (const type of preferred) {
-    const found = models.find((path) => hasType(path, type));
-    if (found !== undefined) return found;
+    const match = models.find((path) => hasType(path, type));
+    if (match !== undefined) return match;
   }
   throw llmError({
     code: 'hub-file-not-found',

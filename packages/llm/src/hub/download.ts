@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Asked } from './hub-errors.ts';
+import type { HubRequest } from './hub-errors.ts';
 import { corrupt, hubError, statusError, unreachable, unwritable } from './hub-errors.ts';
 
 export interface RemoteFile {
@@ -28,7 +28,7 @@ export interface DownloadProgress {
   total: number;
 }
 
-export interface DownloadOptions extends Asked {
+export interface DownloadOptions extends HubRequest {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
@@ -36,14 +36,14 @@ export interface DownloadOptions extends Asked {
 export async function download(remote: RemoteFile, path: string, options: DownloadOptions): Promise<void> {
   const partial = `${path}.${versionOf(remote.etag)}.partial`;
   await prepareFolder(path, partial);
-  const file = await writing(partial, () => open(partial, 'a'));
+  const file = await withWriteErrors(partial, () => open(partial, 'a'));
   try {
     await fetchRest(remote, file, partial, options);
   } finally {
     await file.close();
   }
   await verify(remote, partial, options);
-  await writing(path, () => rename(partial, path));
+  await withWriteErrors(path, () => rename(partial, path));
 }
 
 /** A name for a version that every file system takes. */
@@ -54,7 +54,7 @@ function versionOf(etag: string): string {
 /** Makes the folder, and deletes what is left of other versions. */
 async function prepareFolder(path: string, partial: string): Promise<void> {
   const folder = dirname(path);
-  await writing(folder, async () => {
+  await withWriteErrors(folder, async () => {
     await mkdir(folder, { recursive: true });
     for (const name of await readdir(folder)) {
       const isPartial = name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{16}\.partial$/.test(name);
@@ -83,7 +83,7 @@ async function fetchRest(
       await rm(partial, { force: true });
       throw corrupt(options.what, `more than its ${remote.size} bytes`);
     }
-    await writing(partial, () => file.appendFile(bytes));
+    await withWriteErrors(partial, () => file.appendFile(bytes));
     done += bytes.length;
     report();
   }
@@ -91,7 +91,7 @@ async function fetchRest(
 }
 
 async function restart(file: FileHandle, partial: string): Promise<0> {
-  await writing(partial, () => file.truncate(0));
+  await withWriteErrors(partial, () => file.truncate(0));
   return 0;
 }
 
@@ -133,14 +133,14 @@ async function verify({ sha256 }: RemoteFile, partial: string, options: Download
   } catch (error) {
     throw hubError(error, options);
   }
-  const found = hash.digest('hex');
-  if (found === sha256.toLowerCase()) return;
+  const actualSha256 = hash.digest('hex');
+  if (actualSha256 === sha256.toLowerCase()) return;
   await rm(partial, { force: true });
-  throw corrupt(options.what, `the SHA-256 ${found}, where ${sha256} was announced`);
+  throw corrupt(options.what, `the SHA-256 ${actualSha256}, where ${sha256} was announced`);
 }
 
 /** Errors of the file system while something is written. */
-async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function withWriteErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

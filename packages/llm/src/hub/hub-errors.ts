@@ -7,7 +7,7 @@ import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
 
 /** What was asked for, to name it in errors. */
-export interface Asked {
+export interface HubRequest {
   /** `OWNER/REPO` or `OWNER/REPO/FILE`. */
   what: string;
   hubUrl: string;
@@ -15,28 +15,28 @@ export interface Asked {
 }
 
 /** The error of a request that failed: its own where it is one of this package already. */
-export function hubError(cause: unknown, asked: Asked): KeysieveError {
-  if (asked.signal?.aborted) return aborted(asked.what, asked.signal.reason);
-  if (cause instanceof HubApiError) return statusError(cause.statusCode, asked, cause);
+export function hubError(cause: unknown, request: HubRequest): KeysieveError {
+  if (request.signal?.aborted) return aborted(request.what, request.signal.reason);
+  if (cause instanceof HubApiError) return statusError(cause.statusCode, request, cause);
   if (cause instanceof KeysieveError) return cause;
-  return unreachable(cause instanceof Error ? reasonOf(cause) : String(cause), asked, cause);
+  return unreachable(cause instanceof Error ? reasonOf(cause) : String(cause), request, cause);
 }
 
-export function statusError(status: number, asked: Asked, cause?: unknown): LlmError {
+export function statusError(status: number, request: HubRequest, cause?: unknown): LlmError {
   if (status === 401 || status === 403) {
     return llmError({
       code: 'hub-access-denied',
-      problem: `The hub does not give out ${asked.what}: it is private, gated, or not there.`,
+      problem: `The hub does not give out ${request.what}: it is private, gated, or not there.`,
       found: `status ${status}`,
       remedy: 'Check the name; accept the terms on its page; and set HF_TOKEN to a token that may read it.',
       cause,
     });
   }
-  if (status === 404) return notFound(asked, cause);
-  return unreachable(`status ${status}`, asked, cause);
+  if (status === 404) return notFound(request, cause);
+  return unreachable(`status ${status}`, request, cause);
 }
 
-export function notFound({ what, hubUrl }: Asked, cause?: unknown): LlmError {
+export function notFound({ what, hubUrl }: HubRequest, cause?: unknown): LlmError {
   return llmError({
     code: 'hub-file-not-found',
     problem: `There is no ${what} at ${hubUrl}.`,
@@ -46,7 +46,7 @@ export function notFound({ what, hubUrl }: Asked, cause?: unknown): LlmError {
   });
 }
 
-export function unreachable(found: string, { what, hubUrl }: Asked, cause?: unknown): LlmError {
+export function unreachable(found: string, { what, hubUrl }: HubRequest, cause?: unknown): LlmError {
   return llmError({
     code: 'hub-unreachable',
     problem: `${what} cannot be fetched from ${hubUrl}.`,

@@ -9,7 +9,7 @@ import { cacheFolderPath } from '../onnx/cache-folder.ts';
 import { chooseFile } from './choose-file.ts';
 import type { DownloadProgress, RemoteFile } from './download.ts';
 import { download } from './download.ts';
-import type { Asked } from './hub-errors.ts';
+import type { HubRequest } from './hub-errors.ts';
 import { hubError, notFound } from './hub-errors.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
 
@@ -40,13 +40,13 @@ export async function resolveModel(spec: string, options: ResolveModelOptions = 
   const { repo } = parsed;
   const hub = hubOf(options);
   const folder = join(cacheFolderPath(options.cacheFolder), 'hub', ...repo.split('/'));
-  const asked = (what: string): Asked => ({ what, hubUrl: hub.hubUrl, signal: options.signal });
-  const file = parsed.file ?? (await chooseFrom(repo, folder, hub, asked(repo)));
+  const requestFor = (what: string): HubRequest => ({ what, hubUrl: hub.hubUrl, signal: options.signal });
+  const file = parsed.file ?? (await chooseFrom(repo, folder, hub, requestFor(repo)));
   const path = join(folder, ...file.split('/'));
   if (await exists(path)) return path;
-  const askedFile = asked(`${repo}/${file}`);
-  const remote = await lookUp(repo, file, hub, askedFile);
-  await download(remote, path, { ...askedFile, onProgress: options.onProgress });
+  const fileRequest = requestFor(`${repo}/${file}`);
+  const remote = await fetchFileInfo(repo, file, hub, fileRequest);
+  await download(remote, path, { ...fileRequest, onProgress: options.onProgress });
   return path;
 }
 
@@ -74,26 +74,26 @@ function hubOf({ hubUrl, accessToken, signal }: ResolveModelOptions): Hub {
 }
 
 /** A file of the repository, or of those that are here already where the hub cannot be reached. */
-async function chooseFrom(repo: string, folder: string, hub: Hub, asked: Asked): Promise<string> {
+async function chooseFrom(repo: string, folder: string, hub: Hub, request: HubRequest): Promise<string> {
   let paths: string[];
   try {
-    paths = await listGgufFiles(repo, hub, asked);
+    paths = await listGgufFiles(repo, hub, request);
   } catch (error) {
-    const here = (error as { code?: unknown }).code === 'hub-unreachable' ? await filesIn(folder) : [];
-    if (here.length === 0) throw error;
-    paths = here;
+    const cachedPaths = (error as { code?: unknown }).code === 'hub-unreachable' ? await filesIn(folder) : [];
+    if (cachedPaths.length === 0) throw error;
+    paths = cachedPaths;
   }
   return chooseFile(repo, paths);
 }
 
-async function listGgufFiles(repo: string, hub: Hub, asked: Asked): Promise<string[]> {
+async function listGgufFiles(repo: string, hub: Hub, request: HubRequest): Promise<string[]> {
   const paths: string[] = [];
   try {
     for await (const { type, path } of listFiles({ repo, recursive: true, ...hub })) {
       if (type === 'file' && isGgufPath(path)) paths.push(path);
     }
   } catch (error) {
-    throw hubError(error, asked);
+    throw hubError(error, request);
   }
   return paths;
 }
@@ -109,10 +109,10 @@ async function filesIn(folder: string): Promise<string[]> {
   }
 }
 
-async function lookUp(repo: string, path: string, hub: Hub, asked: Asked): Promise<RemoteFile> {
+async function fetchFileInfo(repo: string, path: string, hub: Hub, request: HubRequest): Promise<RemoteFile> {
   try {
     const info = await fileDownloadInfo({ repo, path, ...hub });
-    if (info === null) throw notFound(asked);
+    if (info === null) throw notFound(request);
     const { url, size, etag } = info;
     // The token is for the hub alone, not for the storage that it may lead to.
     const trusted = new URL(url).origin === new URL(hub.hubUrl).origin;
@@ -124,14 +124,14 @@ async function lookUp(repo: string, path: string, hub: Hub, asked: Asked): Promi
       headers: trusted && hub.accessToken !== undefined ? { Authorization: `Bearer ${hub.accessToken}` } : {},
     };
   } catch (error) {
-    throw hubError(error, asked);
+    throw hubError(error, request);
   }
 }
 
 /** Large files have their SHA-256 in their listing; small ones, none. */
 async function checksumOf(repo: string, path: string, hub: Hub): Promise<string | undefined> {
-  const listed = await pathsInfo({ repo, paths: [path], ...hub });
-  return listed.find((entry) => entry.path === path)?.lfs?.oid;
+  const entries = await pathsInfo({ repo, paths: [path], ...hub });
+  return entries.find((entry) => entry.path === path)?.lfs?.oid;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -13,10 +13,10 @@ describe('calibrations', () => {
     const cache = join(files.folder(), 'cache');
     await using gguf = await openGguf(await files.save(tinyLlama()));
     await using other = await openGguf(await files.save(tinyLlama({ matrices: 'Q4_1' })));
-    expect(await readCalibration(gguf, 'fast', cache)).toBeUndefined();
-    await writeCalibration(gguf, 'fast', cache, { kl: 0.002, tokens: 256 });
-    expect(await readCalibration(gguf, 'fast', cache)).toEqual({ kl: 0.002, tokens: 256 });
-    expect(await readCalibration(other, 'fast', cache)).toBeUndefined();
+    expect(await readCalibration(gguf, 'a8', cache)).toBeUndefined();
+    await writeCalibration(gguf, 'a8', cache, { kl: 0.002, tokens: 256 });
+    expect(await readCalibration(gguf, 'a8', cache)).toEqual({ kl: 0.002, tokens: 256 });
+    expect(await readCalibration(other, 'a8', cache)).toBeUndefined();
     expect(readdirSync(join(cache, 'calibrations'))).toHaveLength(1);
   });
 
@@ -25,17 +25,17 @@ describe('calibrations', () => {
     async (text) => {
       const cache = join(files.folder(), 'broken');
       await using gguf = await openGguf(await files.save(tinyLlama()));
-      await writeCalibration(gguf, 'fast', cache, { kl: 0.002, tokens: 256 });
+      await writeCalibration(gguf, 'a8', cache, { kl: 0.002, tokens: 256 });
       const [name] = readdirSync(join(cache, 'calibrations'));
       writeFileSync(join(cache, 'calibrations', name as string), text);
-      expect(await readCalibration(gguf, 'fast', cache)).toBeUndefined();
+      expect(await readCalibration(gguf, 'a8', cache)).toBeUndefined();
     },
   );
 
   it('are no error where they cannot be kept', async () => {
     await using gguf = await openGguf(await files.save(tinyLlama()));
     const cache = join(await files.save('a file'), 'cache');
-    await writeCalibration(gguf, 'fast', cache, { kl: 0.002, tokens: 256 });
-    expect(await readCalibration(gguf, 'fast', cache)).toBeUndefined();
+    await writeCalibration(gguf, 'a8', cache, { kl: 0.002, tokens: 256 });
+    expect(await readCalibration(gguf, 'a8', cache)).toBeUndefined();
   });
 });

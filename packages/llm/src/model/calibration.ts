@@ -3,10 +3,10 @@
  */
 import { join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
-import { cacheFolderPath, hashTensors, keepJson, type Precision, readJson } from '../onnx/index.ts';
+import { cacheFolderPath, hashTensors, type MatmulPrecision, readJson, writeJson } from '../onnx/index.ts';
 
 export interface Calibration {
-  /** Mean KL divergence of the precision from `exact`, in nats. */
+  /** Mean KL divergence of the precision from `fp32`, in nats. */
   kl: number;
   /** Tokens that it was measured on. */
   tokens: number;
@@ -18,7 +18,7 @@ const version = 2;
 /** What was measured on a file's content before, or undefined. */
 export async function readCalibration(
   gguf: GgufFile,
-  precision: Precision,
+  precision: MatmulPrecision,
   cacheFolder: string | undefined,
 ): Promise<Calibration | undefined> {
   const path = await calibrationPath(gguf, precision, cacheFolder);
@@ -30,14 +30,18 @@ export async function readCalibration(
 /** Keeps a measurement. Where the folder cannot be written it is lost, and will be made again. */
 export async function writeCalibration(
   gguf: GgufFile,
-  precision: Precision,
+  precision: MatmulPrecision,
   cacheFolder: string | undefined,
   calibration: Calibration,
 ): Promise<void> {
-  await keepJson(await calibrationPath(gguf, precision, cacheFolder), calibration);
+  await writeJson(await calibrationPath(gguf, precision, cacheFolder), calibration);
 }
 
-async function calibrationPath(gguf: GgufFile, precision: Precision, cacheFolder: string | undefined): Promise<string> {
+async function calibrationPath(
+  gguf: GgufFile,
+  precision: MatmulPrecision,
+  cacheFolder: string | undefined,
+): Promise<string> {
   const content = await hashTensors(gguf, {});
   return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${precision}-${version}.json`);
 }

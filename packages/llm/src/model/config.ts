@@ -26,65 +26,64 @@ export interface ModelConfig {
   readonly ropeScale: number;
   readonly rmsEpsilon: number;
   /** Whether the head's matrix is the embedding's. */
-  readonly tiedHead: boolean;
+  readonly tiedEmbeddings: boolean;
 }
 
 /** Larger than any model; keeps products of two sizes exact and tables small. */
-const mostOf = { layers: 2 ** 12, heads: 2 ** 12, size: 2 ** 24, context: 2 ** 31 };
+const MAX_SIZES = { layers: 2 ** 12, heads: 2 ** 12, size: 2 ** 24, context: 2 ** 31 };
 
 /** Reads the keys that decoders with RMS norm and RoPE share; `prefix` is the architecture's name. */
 export function readDecoderConfig(
   metadata: GgufMetadata,
   prefix: string,
-  tensors: { vocabularySize: number; tiedHead: boolean },
+  tensors: { vocabularySize: number; tiedEmbeddings: boolean },
 ): ModelConfig {
-  const count = (key: string, most: number, otherwise?: number) =>
-    readCount(metadata, `${prefix}.${key}`, most, otherwise);
-  const real = (key: string, otherwise?: number) => readPositive(metadata, `${prefix}.${key}`, otherwise);
+  const count = (key: string, max: number, fallback?: number) => readCount(metadata, `${prefix}.${key}`, max, fallback);
+  const positive = (key: string, fallback?: number) => readPositive(metadata, `${prefix}.${key}`, fallback);
 
-  const hiddenSize = count('embedding_length', mostOf.size);
-  const heads = count('attention.head_count', mostOf.heads);
-  const keyValueHeads = count('attention.head_count_kv', mostOf.heads, heads);
+  const hiddenSize = count('embedding_length', MAX_SIZES.size);
+  const heads = count('attention.head_count', MAX_SIZES.heads);
+  const keyValueHeads = count('attention.head_count_kv', MAX_SIZES.heads, heads);
   requireDivisible(`${prefix}.attention.head_count`, heads, keyValueHeads, 'key-value heads');
   if (!metadata.has(`${prefix}.attention.key_length`)) {
     requireDivisible(`${prefix}.embedding_length`, hiddenSize, heads, 'heads');
   }
-  const headDim = count('attention.key_length', mostOf.size, hiddenSize / heads);
-  requireEqual(`${prefix}.attention.value_length`, count('attention.value_length', mostOf.size, headDim), headDim);
+  const headDim = count('attention.key_length', MAX_SIZES.size, hiddenSize / heads);
+  requireEqual(`${prefix}.attention.value_length`, count('attention.value_length', MAX_SIZES.size, headDim), headDim);
   const ropeDimensions = count('rope.dimension_count', headDim, headDim);
   requireDivisible(`${prefix}.rope.dimension_count`, ropeDimensions, 2, 'values of a pair');
   requireEqual(
     `${prefix}.vocab_size`,
-    count('vocab_size', mostOf.size, tensors.vocabularySize),
+    count('vocab_size', MAX_SIZES.size, tensors.vocabularySize),
     tensors.vocabularySize,
   );
   requireNoExperts(metadata, prefix);
 
   return {
     architecture: prefix,
-    layers: count('block_count', mostOf.layers),
+    layers: count('block_count', MAX_SIZES.layers),
     hiddenSize,
     heads,
     keyValueHeads,
     headDim,
-    feedForwardSize: count('feed_forward_length', mostOf.size),
-    contextLength: count('context_length', mostOf.context),
-    ropeTheta: real('rope.freq_base', 10_000),
+    feedForwardSize: count('feed_forward_length', MAX_SIZES.size),
+    contextLength: count('context_length', MAX_SIZES.context),
+    ropeTheta: positive('rope.freq_base', 10_000),
     ropeDimensions,
     ropeScale: readRopeScale(metadata, prefix),
-    rmsEpsilon: real('attention.layer_norm_rms_epsilon'),
+    rmsEpsilon: positive('attention.layer_norm_rms_epsilon'),
     ...tensors,
   };
 }
 
-function readCount(metadata: GgufMetadata, key: string, most: number, otherwise?: number): number {
-  const value = otherwise === undefined ? metadata.number(key) : metadata.numberOr(key, otherwise);
-  if (Number.isSafeInteger(value) && value > 0 && value <= most) return value;
-  throw invalidValue(key, value, `a whole number from 1 to ${most}`);
+function readCount(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
+  const value = fallback === undefined ? metadata.number(key) : metadata.numberOr(key, fallback);
+  if (Number.isSafeInteger(value) && value > 0 && value <= max) return value;
+  throw invalidValue(key, value, `a whole number from 1 to ${max}`);
 }
 
-function readPositive(metadata: GgufMetadata, key: string, otherwise?: number): number {
-  const value = otherwise === undefined ? metadata.number(key) : metadata.numberOr(key, otherwise);
+function readPositive(metadata: GgufMetadata, key: string, fallback?: number): number {
+  const value = fallback === undefined ? metadata.number(key) : metadata.numberOr(key, fallback);
   if (Number.isFinite(value) && value > 0) return value;
   throw invalidValue(key, value, 'a number above 0');
 }

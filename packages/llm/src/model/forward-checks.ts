@@ -28,12 +28,12 @@ export function checkTokens(
       remedy: 'Give the number of tokens before it.',
     });
   }
-  const unknown = tokens.find((token) => token < 0 || token >= vocabularySize);
-  if (unknown !== undefined) {
+  const invalidToken = tokens.find((token) => token < 0 || token >= vocabularySize);
+  if (invalidToken !== undefined) {
     throw llmError({
       code: 'invalid-argument',
       problem: 'The model has no token of this number.',
-      found: unknown,
+      found: invalidToken,
       remedy: `Give numbers from 0 to ${vocabularySize - 1}, as the model's own tokenizer does.`,
     });
   }
@@ -51,12 +51,12 @@ export function checkTokens(
 /** Throws `not-a-number` where a logit is NaN or infinite. */
 export function requireFiniteLogits(logits: Float32Array): void {
   // Searches of the engine's own: a loop of ours over a vocabulary costs the first tokens milliseconds.
-  const found = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].find((x) => logits.includes(x));
-  if (found === undefined) return;
+  const nonFinite = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].find((x) => logits.includes(x));
+  if (nonFinite === undefined) return;
   throw llmError({
     code: 'not-a-number',
     problem: 'The model gave a logit that is not a finite number.',
-    found,
+    found: nonFinite,
     remedy: 'The weights, or the outputs of the attention, are out of the range of float32: try another file.',
   });
 }

@@ -1,25 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from './config.ts';
-import { createRope, stretchedTheta } from './rope.ts';
+import { createRope, extendedRopeTheta } from './rope.ts';
 
 const config = { ropeTheta: 100_000, ropeDimensions: 64, ropeScale: 1, contextLength: 8192 } as ModelConfig;
 
 describe('stretchedTheta', () => {
   it('is the model’s own up to the length that it was trained for', () => {
-    expect(stretchedTheta(config, 100)).toBe(100_000);
-    expect(stretchedTheta(config, 8192)).toBe(100_000);
+    expect(extendedRopeTheta(config, 100)).toBe(100_000);
+    expect(extendedRopeTheta(config, 8192)).toBe(100_000);
   });
 
   it('is about 420,000 for 32K over 8K', () => {
-    expect(stretchedTheta(config, 32_768)).toBeCloseTo(100_000 * 4 ** (64 / 62), 6);
-    expect(Math.abs(stretchedTheta(config, 32_768) / 420_000 - 1)).toBeLessThan(0.01);
+    expect(extendedRopeTheta(config, 32_768)).toBeCloseTo(100_000 * 4 ** (64 / 62), 6);
+    expect(Math.abs(extendedRopeTheta(config, 32_768) / 420_000 - 1)).toBeLessThan(0.01);
   });
 
   it('keeps the fastest angle and stretches the slowest by as much as the context', () => {
-    const own = createRope(config, 8192);
-    const stretched = createRope(config, 32_768);
-    expect(stretched(1, 1).cos[0]).toBe(own(1, 1).cos[0]);
-    expect(stretched(4000, 1).sin[31]).toBeCloseTo(own(1000, 1).sin[31] as number, 6);
+    const original = createRope(config, 8192);
+    const extended = createRope(config, 32_768);
+    expect(extended(1, 1).cos[0]).toBe(original(1, 1).cos[0]);
+    expect(extended(4000, 1).sin[31]).toBeCloseTo(original(1000, 1).sin[31] as number, 6);
   });
 });
 

@@ -19,7 +19,7 @@ export type Rope = (start: number, count: number) => Rotations;
  */
 export function createRope(config: ModelConfig, context: number, factors?: Float32Array): Rope {
   const { ropeDimensions, ropeScale } = config;
-  const theta = stretchedTheta(config, context);
+  const theta = extendedRopeTheta(config, context);
   const pairs = ropeDimensions / 2;
   const frequencies = Float64Array.from(
     { length: pairs },
@@ -43,8 +43,8 @@ export function createRope(config: ModelConfig, context: number, factors?: Float
  * The base of RoPE for a context: the model's own, or, past the length that it was trained for, theta s^(d / (d - 2))
  * for an s times longer one ("NTK-aware" scaling: the fastest angle stays, the slowest is stretched s times).
  */
-export function stretchedTheta({ ropeTheta, ropeDimensions, contextLength }: ModelConfig, context: number): number {
-  const stretch = context / contextLength;
-  if (stretch <= 1 || ropeDimensions <= 2) return ropeTheta;
-  return ropeTheta * stretch ** (ropeDimensions / (ropeDimensions - 2));
+export function extendedRopeTheta({ ropeTheta, ropeDimensions, contextLength }: ModelConfig, context: number): number {
+  const extension = context / contextLength;
+  if (extension <= 1 || ropeDimensions <= 2) return ropeTheta;
+  return ropeTheta * extension ** (ropeDimensions / (ropeDimensions - 2));
 }

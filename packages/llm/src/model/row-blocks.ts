@@ -8,15 +8,15 @@ import { floatTensor, type Segment, type SegmentInputs } from '../onnx/index.ts'
  * Large enough that products cost no more than with any other number of rows, small enough that their activations stay
  * in the processor's cache (measured: 128 to 512 rows cost the same, and 512 take 60 MB more).
  */
-const blockRows = 128;
+const BLOCK_ROWS = 128;
 
 /** From so many rows on, a segment for many is faster (measured: twice as fast at 16 rows, as fast at 4). */
-const fewestOfMany = 16;
+const WIDE_SEGMENT_MIN_ROWS = 16;
 
 /** A segment, and the one that does the same for many rows at once, where there is one. */
 export interface SegmentPair {
-  few: Segment;
-  many: Segment | undefined;
+  gemv: Segment;
+  gemm: Segment | undefined;
 }
 
 /** Inputs of rows `from` to `to` of a chunk. */
@@ -31,22 +31,22 @@ export type RowOutputs = Record<string, Float32Array>;
  * throw to stop.
  */
 export async function runRows(
-  { few, many }: SegmentPair,
+  { gemv, gemm }: SegmentPair,
   { from, to }: { from: number; to: number },
   inputs: RowInputs,
   outputs: RowOutputs,
   beforeBlock: () => void,
 ): Promise<void> {
-  for (let start = from; start < to; start += blockRows) {
+  for (let start = from; start < to; start += BLOCK_ROWS) {
     beforeBlock();
-    const end = Math.min(start + blockRows, to);
-    const segment = end - start < fewestOfMany ? few : (many ?? few);
-    await segment.run(inputs(start, end), targetsOf(segment, outputs, to - from, start - from, end - from));
+    const end = Math.min(start + BLOCK_ROWS, to);
+    const segment = end - start < WIDE_SEGMENT_MIN_ROWS ? gemv : (gemm ?? gemv);
+    await segment.run(inputs(start, end), outputTargets(segment, outputs, to - from, start - from, end - from));
   }
 }
 
 /** Where a segment writes its outputs of rows `from` to `to` of `rows`. */
-function targetsOf(
+function outputTargets(
   { shapes }: Segment,
   outputs: RowOutputs,
   rows: number,
@@ -57,11 +57,11 @@ function targetsOf(
   for (const [role, shape] of shapes) {
     let width = 1;
     for (const size of shape) if (typeof size === 'number') width *= size;
-    const known = outputs[role];
-    const whole = known?.length === rows * width ? known : new Float32Array(rows * width);
-    outputs[role] = whole;
+    const existing = outputs[role];
+    const buffer = existing?.length === rows * width ? existing : new Float32Array(rows * width);
+    outputs[role] = buffer;
     const sizes = shape.map((size) => (typeof size === 'number' ? size : to - from));
-    targets[role] = floatTensor(whole.subarray(from * width, to * width), sizes);
+    targets[role] = floatTensor(buffer.subarray(from * width, to * width), sizes);
   }
   return targets;
 }

@@ -38,12 +38,12 @@ export function createTensorSource({ tensors }: GgufFile): TensorSource {
       return tensor;
     },
     requireAllUsed() {
-      const unknown = [...tensors.keys()].find((name) => !used.has(name));
-      if (unknown === undefined) return;
+      const unusedName = [...tensors.keys()].find((name) => !used.has(name));
+      if (unusedName === undefined) return;
       throw llmError({
         code: 'unsupported-architecture',
         problem: 'The model has a tensor that its architecture, as it is known here, does not.',
-        found: JSON.stringify(unknown.slice(0, 80)),
+        found: JSON.stringify(unusedName.slice(0, 80)),
         remedy: 'Use a model without it: leaving it out would change what the model says.',
       });
     },

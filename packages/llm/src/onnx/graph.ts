@@ -72,7 +72,7 @@ export class Graph {
   readonly #tensors = new Map<Value, MessageInitShape<typeof TensorProtoSchema>>();
   readonly #inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
   readonly #outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
-  readonly #remembered = new Map<string, Value>();
+  readonly #memoized = new Map<string, Value>();
 
   constructor(name: string) {
     this.name = name;
@@ -174,10 +174,10 @@ export class Graph {
 
   /** The value that `make` gave for `key` before, or gives now: for what several nodes share. */
   once(key: string, make: () => Value): Value {
-    const known = this.#remembered.get(key);
-    if (known !== undefined) return known;
+    const cached = this.#memoized.get(key);
+    if (cached !== undefined) return cached;
     const value = make();
-    this.#remembered.set(key, value);
+    this.#memoized.set(key, value);
     return value;
   }
 

@@ -6,26 +6,31 @@ import { type WrittenTensor, writeGguf } from '../../test/gguf-writer.ts';
 import { createRandom, randomFloats } from '../../test/random.ts';
 import { randomTensor } from '../../test/random-tensor.ts';
 import { dequantize, type GgmlType, type GgufFile, type GgufTensor, openGguf } from '../gguf/index.ts';
-import { exactByteCodes } from './byte-products.ts';
 import { Graph } from './graph.ts';
-import { type Precision, supportedTensorTypes } from './matrix-form.ts';
-import { linear, lookUp, type SegmentBuilder, vector } from './matrix-ops.ts';
-import { rotate, rotatedPart } from './rotation.ts';
-import { LARGEST_CODE } from './row-codes.ts';
-import { floatTensor, integerTensor, loadSegment, type SegmentInputs } from './runtime.ts';
-import { prepareWeights } from './segment-cache.ts';
+import { detectInt8Signedness } from './int8-signedness.ts';
+import { embeddingLookup, linear, type SegmentBuilder, vector } from './matrix-ops.ts';
+import { hadamardSize, rotate } from './rotation.ts';
+import { MAX_INT8 } from './row-int8.ts';
+import { floatTensor, int32Tensor, loadSegment, type SegmentInputs } from './runtime.ts';
+import { type MatmulPrecision, supportedTensorTypes } from './weight-encoding.ts';
+import { prepareWeights } from './weights-cache.ts';
 import { WeightsPlan } from './weights-plan.ts';
 
 const files = useTestFiles();
 /** Those that are multiplied without error here. */
-const byteCodes = (await exactByteCodes()) === 'signed' ? (['signed', 'unsigned'] as const) : (['unsigned'] as const);
+const signednesses =
+  (await detectInt8Signedness()) === 'signed' ? (['signed', 'unsigned'] as const) : (['unsigned'] as const);
 const rowLength = 512;
 
 interface Rig {
   gguf: GgufFile;
   tensor(name: string): GgufTensor;
   /** The outputs of the graph that `build` builds, in order, for these inputs. */
-  run(precision: Precision, inputs: SegmentInputs, build: (builder: SegmentBuilder) => void): Promise<Float32Array[]>;
+  run(
+    precision: MatmulPrecision,
+    inputs: SegmentInputs,
+    build: (builder: SegmentBuilder) => void,
+  ): Promise<Float32Array[]>;
 }
 
 async function withTensors(tensors: readonly WrittenTensor[], test: (rig: Rig) => Promise<void>): Promise<void> {
@@ -62,10 +67,10 @@ function product(x: Float32Array, weights: Float32Array): Float64Array {
 }
 
 /** Largest difference, relative to the largest value. */
-function relativeError(found: Float32Array, expected: Float64Array): number {
-  expect(found.length).toBe(expected.length);
-  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - (found[i] as number))), 0) / largest;
+function relativeError(actual: Float32Array, expected: Float64Array): number {
+  expect(actual.length).toBe(expected.length);
+  const maxAbs = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  return expected.reduce((max, value, i) => Math.max(max, Math.abs(value - (actual[i] as number))), 0) / maxAbs;
 }
 
 /** Length of a row, and the step that its values are rounded to. */
@@ -76,10 +81,10 @@ interface Rounding {
 
 function roundingsOf(matrix: Float32Array): Rounding[] {
   const rotated = matrix.slice();
-  rotate(rotated, rotatedPart(rowLength));
+  rotate(rotated, hadamardSize(rowLength));
   return Array.from({ length: matrix.length / rowLength }, (_, row) => {
     const values = [...rotated.subarray(row * rowLength, (row + 1) * rowLength)];
-    return { length: Math.hypot(...values), step: Math.max(...values.map(Math.abs)) / LARGEST_CODE };
+    return { length: Math.hypot(...values), step: Math.max(...values.map(Math.abs)) / MAX_INT8 };
   });
 }
 
@@ -107,10 +112,10 @@ describe('linear', () => {
     dequantize(tensor(name).type, await gguf.read(tensor(name)));
 
   // 8-bit activations: FINDINGS has .35 % of the largest output for 4-bit weights.
-  const tolerance = { exact: 2e-6, fast: 1e-2 };
+  const tolerance = { fp32: 2e-6, a8: 1e-2 };
 
   describe.each(supportedTensorTypes)('%s', (type) => {
-    it.each(['exact', 'fast'] as const)('is the product with the dequantised matrix, %s', async (precision) => {
+    it.each(['fp32', 'a8'] as const)('is the product with the dequantised matrix, %s', async (precision) => {
       await withTensors([randomTensor(createRandom(1), 'a', type, [rowLength, 48])], async (rig) => {
         const [y] = await rig.run(precision, inputs, (builder) => linearGraph(builder, [rig.tensor('a')]));
         expect(relativeError(y as Float32Array, product(x, await valuesOf(rig, 'a')))).toBeLessThan(
@@ -120,12 +125,14 @@ describe('linear', () => {
     });
   });
 
-  it.each(supportedTensorTypes.flatMap((type) => byteCodes.map((codes) => ({ type, codes }))))(
+  it.each(
+    supportedTensorTypes.flatMap((type) => signednesses.map((int8Signedness) => ({ type, codes: int8Signedness }))),
+  )(
     '$type: many rows, fastest, by $codes bytes, are off by no more than two roundings explain',
-    async ({ type, codes }) => {
+    async ({ type, codes: int8Signedness }) => {
       await withTensors([randomTensor(createRandom(1), 'a', type, [rowLength, 48])], async (rig) => {
-        const [y] = await rig.run('fastest', inputs, (builder) =>
-          linearGraph({ ...builder, rows: 'many', codes }, [rig.tensor('a')]),
+        const [y] = await rig.run('w8a8', inputs, (builder) =>
+          linearGraph({ ...builder, matmulShape: 'gemm', int8Signedness }, [rig.tensor('a')]),
         );
         const weights = await valuesOf(rig, 'a');
         const [ofX, ofWeights] = [roundingsOf(x), roundingsOf(weights)];
@@ -139,24 +146,27 @@ describe('linear', () => {
     },
   );
 
-  it.each(byteCodes)('adds up the largest codes there are, many rows, fastest, by %s bytes', async (codes) => {
-    // One value in each part of 64: rotated, all are as large as the largest. Blocks have 32 codes and a half's 1.
-    const data = new Uint8Array((rowLength / 32) * 34);
-    for (let block = 0; block < rowLength / 32; block++) {
-      data.set([0x00, 0x3c, block % 2 === 0 ? 127 : 0], block * 34);
-    }
-    const spikes = Float32Array.from({ length: rowLength }, (_, i) => (i % 64 === 0 ? 1 : 0));
-    await withTensors([{ name: 'a', type: 'Q8_0', dimensions: [rowLength, 1], data }], async (rig) => {
-      const [y] = await rig.run(
-        'fastest',
-        { x: floatTensor(Float32Array.from([...spikes, ...spikes.map((s) => -s)]), [2, rowLength]) },
-        (builder) => linearGraph({ ...builder, rows: 'many', codes }, [rig.tensor('a')]),
-      );
-      const sum = (127 * rowLength) / 64;
-      expect(y?.[0]).toBeCloseTo(sum, 2);
-      expect(y?.[1]).toBeCloseTo(-sum, 2);
-    });
-  });
+  it.each(signednesses)(
+    'adds up the largest codes there are, many rows, fastest, by %s bytes',
+    async (int8Signedness) => {
+      // One value in each part of 64: rotated, all are as large as the largest. Blocks have 32 codes and a half's 1.
+      const data = new Uint8Array((rowLength / 32) * 34);
+      for (let block = 0; block < rowLength / 32; block++) {
+        data.set([0x00, 0x3c, block % 2 === 0 ? 127 : 0], block * 34);
+      }
+      const spikes = Float32Array.from({ length: rowLength }, (_, i) => (i % 64 === 0 ? 1 : 0));
+      await withTensors([{ name: 'a', type: 'Q8_0', dimensions: [rowLength, 1], data }], async (rig) => {
+        const [y] = await rig.run(
+          'w8a8',
+          { x: floatTensor(Float32Array.from([...spikes, ...spikes.map((s) => -s)]), [2, rowLength]) },
+          (builder) => linearGraph({ ...builder, matmulShape: 'gemm', int8Signedness }, [rig.tensor('a')]),
+        );
+        const sum = (127 * rowLength) / 64;
+        expect(y?.[0]).toBeCloseTo(sum, 2);
+        expect(y?.[1]).toBeCloseTo(-sum, 2);
+      });
+    },
+  );
 
   it.each([
     { types: ['Q4_1', 'Q4_1', 'Q4_K'] as const, products: 1 },
@@ -167,7 +177,7 @@ describe('linear', () => {
     const tensors = types.map((type, i) => randomTensor(random, `w${i}`, type, [rowLength, 32 * (i + 1)]));
     await withTensors(tensors, async (rig) => {
       let plan: WeightsPlan | undefined;
-      const results = await rig.run('exact', inputs, (builder) => {
+      const results = await rig.run('fp32', inputs, (builder) => {
         linearGraph(
           builder,
           tensors.map(({ name }) => rig.tensor(name)),
@@ -189,8 +199,8 @@ describe('linear', () => {
       randomTensor(random, 'b1', 'F32', [32]),
     ];
     await withTensors(tensors, async (rig) => {
-      const [plain] = await rig.run('exact', inputs, (builder) => linearGraph(builder, [rig.tensor('w1')]));
-      const [, biased] = await rig.run('exact', inputs, (builder) => {
+      const [plain] = await rig.run('fp32', inputs, (builder) => linearGraph(builder, [rig.tensor('w1')]));
+      const [, biased] = await rig.run('fp32', inputs, (builder) => {
         const x = builder.graph.input('x', 'float32', ['tokens', rowLength]);
         const matrices = [{ weight: rig.tensor('w0') }, { weight: rig.tensor('w1'), bias: rig.tensor('b1') }];
         for (const [i, value] of linear(builder, x, matrices).entries()) {
@@ -206,29 +216,29 @@ describe('linear', () => {
 
 describe('lookUp', () => {
   it.each(supportedTensorTypes)('%s: gives the dequantised rows', async (type: GgmlType) => {
-    const numbers = Int32Array.of(0, 39, 7, 7);
+    const tokenIds = Int32Array.of(0, 39, 7, 7);
     await withTensors([randomTensor(createRandom(6), 'table', type, [rowLength, 40])], async (rig) => {
-      const [rows] = await rig.run('exact', { numbers: integerTensor(numbers, [4]) }, (builder) => {
+      const [rows] = await rig.run('fp32', { numbers: int32Tensor(tokenIds, [4]) }, (builder) => {
         const input = builder.graph.input('numbers', 'int32', ['tokens']);
-        const found = lookUp(builder, rig.tensor('table'), input);
-        builder.graph.output('rows', found, 'float32', ['tokens', rowLength]);
+        const rows = embeddingLookup(builder, rig.tensor('table'), input);
+        builder.graph.output('rows', rows, 'float32', ['tokens', rowLength]);
       });
       const table = dequantize(type, await rig.gguf.read(rig.tensor('table')));
-      const expected = [...numbers].flatMap((row) => [...table.subarray(row * rowLength, (row + 1) * rowLength)]);
+      const expected = [...tokenIds].flatMap((row) => [...table.subarray(row * rowLength, (row + 1) * rowLength)]);
       expect(relativeError(rows as Float32Array, Float64Array.from(expected))).toBeLessThan(2 ** -22);
     });
   });
 
   it('shares the place of a tied head where both have one form', async () => {
     await withTensors([randomTensor(createRandom(6), 'table', 'Q8_0', [rowLength, 40])], async ({ tensor }) => {
-      const placed = (precision: Precision) => {
+      const placed = (precision: MatmulPrecision) => {
         const builder = { graph: new Graph('test'), weights: new WeightsPlan(), precision };
-        const numbers = builder.graph.input('numbers', 'int32', ['tokens']);
-        linear(builder, lookUp(builder, tensor('table'), numbers), [{ weight: tensor('table') }]);
+        const tokenIds = builder.graph.input('numbers', 'int32', ['tokens']);
+        linear(builder, embeddingLookup(builder, tensor('table'), tokenIds), [{ weight: tensor('table') }]);
         return builder.weights.matrices.map(({ uses }) => [...uses]);
       };
-      expect(placed('fast')).toEqual([['table', 'product']]);
-      expect(placed('exact')).toEqual([['table'], ['product']]);
+      expect(placed('a8')).toEqual([['table', 'product']]);
+      expect(placed('fp32')).toEqual([['table'], ['product']]);
     });
   });
 });
@@ -237,7 +247,7 @@ describe('vector', () => {
   it('is a tensor of one row', async () => {
     await withTensors([randomTensor(createRandom(8), 'gain', 'F16', [rowLength])], async (rig) => {
       const ones = new Float32Array(rowLength).fill(1);
-      const [y] = await rig.run('exact', { x: floatTensor(ones, [1, rowLength]) }, (builder) => {
+      const [y] = await rig.run('fp32', { x: floatTensor(ones, [1, rowLength]) }, (builder) => {
         const x = builder.graph.input('x', 'float32', ['tokens', rowLength]);
         const scaled = builder.graph.node('Mul', [x, vector(builder, rig.tensor('gain'))]);
         builder.graph.output('y', scaled, 'float32', ['tokens', rowLength]);

@@ -9,31 +9,31 @@
  */
 import type { GgufTensor } from '../gguf/index.ts';
 import { type ElementType, float32Type, type Graph, type Value } from './graph.ts';
+import { hadamardMatrix, hadamardSize } from './rotation.ts';
+import { MAX_INT8, ZERO_POINT } from './row-int8.ts';
 import {
-  type BlockForm,
-  type ByteCodes,
-  formKey,
-  lowerZeroBytes,
-  type MatrixForm,
-  type PlaneName,
-  type Precision,
-  productForm,
-  type RowCount,
-  tableForm,
-} from './matrix-form.ts';
-import { rotatedPart, rotationMatrix } from './rotation.ts';
-import { LARGEST_CODE, zeroCode } from './row-codes.ts';
+  type BlockQuantized,
+  type ComponentName,
+  encodingKey,
+  type Int8Signedness,
+  lowerZeroPointBytes,
+  type MatmulPrecision,
+  type MatmulShape,
+  productEncoding,
+  tableEncoding,
+  type WeightEncoding,
+} from './weight-encoding.ts';
 import { type PlacedMatrix, rowLengthOf, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** What the nodes of one segment are built with. */
 export interface SegmentBuilder {
   readonly graph: Graph;
   readonly weights: WeightsPlan;
-  readonly precision: Precision;
+  readonly precision: MatmulPrecision;
   /** How many rows its products are made for. Default: few. */
-  readonly rows?: RowCount;
+  readonly matmulShape?: MatmulShape;
   /** What the bytes of weights are multiplied as. Default: unsigned. */
-  readonly codes?: ByteCodes;
+  readonly int8Signedness?: Int8Signedness;
 }
 
 /** A matrix, and what is added to its products where the architecture has biases. */
@@ -50,7 +50,7 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
   const groups: Linear[][] = [];
   for (const matrix of matrices) {
     const last = groups.at(-1);
-    const fits = last?.[0] !== undefined && areFused(builder, last[0].weight, matrix.weight);
+    const fits = last?.[0] !== undefined && canFuse(builder, last[0].weight, matrix.weight);
     if (fits) last.push(matrix);
     else groups.push([matrix]);
   }
@@ -58,20 +58,20 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
 }
 
 /** Products of bytes are done apart: their inputs are rotated and rounded once, and taking a product apart costs more. */
-function areFused(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
-  const form = formOf(builder, a);
-  return form.kind !== 'rows' && formKey(form) === formKey(formOf(builder, b));
+function canFuse(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
+  const encoding = encodingOf(builder, a);
+  return encoding.kind !== 'rows' && encodingKey(encoding) === encodingKey(encodingOf(builder, b));
 }
 
-function formOf({ precision, rows, codes }: SegmentBuilder, tensor: GgufTensor): MatrixForm {
-  return productForm(tensor, precision, rows, codes);
+function encodingOf({ precision, matmulShape, int8Signedness }: SegmentBuilder, tensor: GgufTensor): WeightEncoding {
+  return productEncoding(tensor, precision, matmulShape, int8Signedness);
 }
 
 function fusedLinear(builder: SegmentBuilder, x: Value, group: readonly Linear[]): Value[] {
   const { graph, weights } = builder;
   const tensors = group.map(({ weight }) => weight);
-  const form = formOf(builder, tensors[0] as GgufTensor);
-  const fused = product(builder, x, weights.place(tensors, form, 'product'));
+  const encoding = encodingOf(builder, tensors[0] as GgufTensor);
+  const fused = product(builder, x, weights.place(tensors, encoding, 'product'));
   const parts =
     group.length === 1
       ? [fused]
@@ -84,114 +84,143 @@ function fusedLinear(builder: SegmentBuilder, x: Value, group: readonly Linear[]
 
 /** x (tokens, row length) . matrix -> (tokens, rows) */
 function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedMatrix): Value {
-  const { form, rows, rowLength } = matrix;
-  if (form.kind === 'floats') {
-    const values = plane(graph, matrix, 'values', 'float32', [rows, rowLength]);
+  const { encoding, rows, rowLength } = matrix;
+  if (encoding.kind === 'floats') {
+    const values = componentTensor(graph, matrix, 'values', 'float32', [rows, rowLength]);
     return graph.node('Gemm', [x, values], { attributes: { transB: 1 } });
   }
-  if (form.kind === 'rows') return byteProduct(graph, x, matrix, form.codes);
-  const ofCodes = form.split ? splitProduct(graph, x, matrix, form) : wholeProduct(graph, x, matrix, form, precision);
-  if (!form.offsets) return ofCodes;
-  const offsets = plane(graph, matrix, 'offsets', 'float32', [rows, rowLength / form.blockSize]);
-  const sums = blockSums(graph, x, rowLength, form.blockSize);
-  return graph.node('Gemm', [sums, offsets, ofCodes], { attributes: { transB: 1 } });
+  if (encoding.kind === 'rows') return int8Product(graph, x, matrix, encoding.signedness);
+  const quantizedProduct = encoding.splitNibbles
+    ? splitProduct(graph, x, matrix, encoding)
+    : unsplitProduct(graph, x, matrix, encoding, precision);
+  if (!encoding.hasOffsets) return quantizedProduct;
+  const offsets = componentTensor(graph, matrix, 'offsets', 'float32', [rows, rowLength / encoding.blockSize]);
+  const sums = blockSums(graph, x, rowLength, encoding.blockSize);
+  return graph.node('Gemm', [sums, offsets, quantizedProduct], { attributes: { transB: 1 } });
 }
 
-function wholeProduct(graph: Graph, x: Value, matrix: PlacedMatrix, form: BlockForm, precision: Precision): Value {
+function unsplitProduct(
+  graph: Graph,
+  x: Value,
+  matrix: PlacedMatrix,
+  encoding: BlockQuantized,
+  precision: MatmulPrecision,
+): Value {
   return matMulNBits(graph, x, matrix, {
-    codes: codesOf(graph, matrix, 'codes', form.blockSize, form.bits),
-    bits: form.bits,
-    blockSize: form.blockSize,
-    accuracyLevel: precision === 'exact' ? float32Activations : eightBitActivations,
+    quantized: quantizedTensor(graph, matrix, 'quantized', encoding.blockSize, encoding.bits),
+    bits: encoding.bits,
+    blockSize: encoding.blockSize,
+    accuracyLevel: precision === 'fp32' ? FLOAT32_ACTIVATIONS : INT8_ACTIVATIONS,
   });
 }
 
 /** x . rows = its scales * (its bytes . codes * scales of the rows) */
-function byteProduct(graph: Graph, x: Value, matrix: PlacedMatrix, kind: ByteCodes): Value {
+function int8Product(graph: Graph, x: Value, matrix: PlacedMatrix, signedness: Int8Signedness): Value {
   const { rows, rowLength } = matrix;
-  const { bytes, scales } = rotatedBytes(graph, x, rowLength);
-  const codes = plane(graph, matrix, 'codes', byteType[kind], [rows, rowLength]);
-  const scalesOfRows = plane(graph, matrix, 'scales', 'float32', [rows]);
-  const zeros = graph.bytes(byteType[kind], zeroCode[kind], [rows]);
-  const product = qGemm(graph, bytes, codes, scalesOfRows, zeros);
+  const { bytes, scales } = quantizeRotated(graph, x, rowLength);
+  const quantized = componentTensor(graph, matrix, 'quantized', INT8_ELEMENT_TYPE[signedness], [rows, rowLength]);
+  const rowScales = componentTensor(graph, matrix, 'scales', 'float32', [rows]);
+  const zeroPoints = graph.bytes(INT8_ELEMENT_TYPE[signedness], ZERO_POINT[signedness], [rows]);
+  const product = qGemm(graph, bytes, quantized, rowScales, zeroPoints);
   return graph.node('Mul', [product, scales]);
 }
 
-const byteType = { signed: 'int8', unsigned: 'uint8' } as const;
+const INT8_ELEMENT_TYPE = { signed: 'int8', unsigned: 'uint8' } as const;
 
 /** (a - 128) . scales (b - zeros), for bytes a (rows, length) and b (columns, length); the zeros are those of b. */
-export function qGemm(graph: Graph, a: Value, b: Value, scales: Value, zeros: Value): Value {
-  return graph.node('QGemm', [a, graph.scalar(1), graph.bytes('uint8', zeroCode.unsigned), b, scales, zeros], {
+export function qGemm(graph: Graph, a: Value, b: Value, scales: Value, zeroPoints: Value): Value {
+  return graph.node('QGemm', [a, graph.scalar(1), graph.bytes('uint8', ZERO_POINT.unsigned), b, scales, zeroPoints], {
     domain: 'com.microsoft',
     attributes: { transB: 1 },
   });
 }
 
 /** x (tokens, row length), rotated and rounded: bytes of the same shape, and scales (tokens, 1) */
-function rotatedBytes(graph: Graph, x: Value, rowLength: number): { bytes: Value; scales: Value } {
-  const part = rotatedPart(rowLength);
+function quantizeRotated(graph: Graph, x: Value, rowLength: number): { bytes: Value; scales: Value } {
+  const rotationSize = hadamardSize(rowLength);
   const rotated = graph.once(`rotated ${x}`, () => {
-    const matrix = graph.floats(`rotation_${part}`, [part, part], rotationMatrix(part));
-    const parts = graph.node('Reshape', [x, graph.integers([-1, part])]);
+    const matrix = graph.floats(`rotation_${rotationSize}`, [rotationSize, rotationSize], hadamardMatrix(rotationSize));
+    const parts = graph.node('Reshape', [x, graph.integers([-1, rotationSize])]);
     return graph.node('Reshape', [graph.node('MatMul', [parts, matrix]), graph.integers([-1, rowLength])]);
   });
   const scales = graph.once(`scales of ${rotated}`, () => {
     const extreme = (operator: string) =>
       graph.node(operator, [rotated, graph.integers([-1])], { attributes: { keepdims: 1 } });
-    const largest = graph.node('Max', [
-      ...[extreme('ReduceMax'), graph.node('Neg', [extreme('ReduceMin')])],
+    const maxAbs = graph.node('Max', [
+      extreme('ReduceMax'),
+      graph.node('Neg', [extreme('ReduceMin')]),
       // A row of zeros has a scale, too.
-      graph.scalar(SMALLEST_ACTIVATION),
+      graph.scalar(MIN_ACTIVATION),
     ]);
-    return graph.node('Mul', [largest, graph.scalar(1 / LARGEST_CODE)]);
+    return graph.node('Mul', [maxAbs, graph.scalar(1 / MAX_INT8)]);
   });
   const bytes = graph.once(`bytes of ${rotated}`, () =>
     graph.node('QuantizeLinear', [
       graph.node('Div', [rotated, scales]),
       graph.scalar(1),
-      graph.bytes('uint8', zeroCode.unsigned),
+      graph.bytes('uint8', ZERO_POINT.unsigned),
     ]),
   );
   return { bytes, scales };
 }
 
 /** Activations smaller than that are as good as 0: a float's smallest normal number is 1.2e-38. */
-const SMALLEST_ACTIVATION = 1e-30;
+const MIN_ACTIVATION = 1e-30;
 
-function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, form: BlockForm): Value {
+function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, encoding: BlockQuantized): Value {
   const { rows, rowLength } = matrix;
-  const { blockSize } = form;
-  const upper = { codes: codesOf(graph, matrix, 'upperCodes', blockSize, 4), bits: 4, blockSize } as const;
-  const lower = { codes: codesOf(graph, matrix, 'lowerCodes', blockSize, 4), bits: 4, blockSize } as const;
-  const zeros = plane(graph, matrix, 'lowerZeros', 'uint8', [rows, lowerZeroBytes(form, rowLength)]);
+  const { blockSize } = encoding;
+  const upper = {
+    quantized: quantizedTensor(graph, matrix, 'upperNibbles', blockSize, 4),
+    bits: 4,
+    blockSize,
+  } as const;
+  const lower = {
+    quantized: quantizedTensor(graph, matrix, 'lowerNibbles', blockSize, 4),
+    bits: 4,
+    blockSize,
+  } as const;
+  const zeroPoints = componentTensor(graph, matrix, 'lowerZeroPoints', 'uint8', [
+    rows,
+    lowerZeroPointBytes(encoding, rowLength),
+  ]);
   const x16 = graph.once(`16 ${x}`, () => graph.node('Mul', [x, graph.scalar(16)]));
   return graph.node('Add', [
-    matMulNBits(graph, x16, matrix, { ...upper, accuracyLevel: float32Activations }),
-    matMulNBits(graph, x, matrix, { ...lower, accuracyLevel: float32Activations, zeros }),
+    matMulNBits(graph, x16, matrix, { ...upper, accuracyLevel: FLOAT32_ACTIVATIONS }),
+    matMulNBits(graph, x, matrix, { ...lower, accuracyLevel: FLOAT32_ACTIVATIONS, zeroPoints }),
   ]);
 }
 
 /** Levels of MatMulNBits: how it rounds activations before it multiplies. */
-const float32Activations = 0;
-const eightBitActivations = 4;
+const FLOAT32_ACTIVATIONS = 0;
+const INT8_ACTIVATIONS = 4;
 
-interface Codes {
-  codes: Value;
+interface MatMulNBitsOptions {
+  quantized: Value;
   bits: 4 | 8;
   blockSize: number;
   accuracyLevel: number;
   /** Zero points. Default: the middle of the range of the codes. */
-  zeros?: Value;
+  zeroPoints?: Value;
 }
 
-function matMulNBits(graph: Graph, x: Value, matrix: PlacedMatrix, { codes, zeros, ...options }: Codes): Value {
+function matMulNBits(
+  graph: Graph,
+  x: Value,
+  matrix: PlacedMatrix,
+  { quantized, zeroPoints, ...options }: MatMulNBitsOptions,
+): Value {
   const { rows, rowLength } = matrix;
   const { bits, blockSize, accuracyLevel } = options;
-  const scales = plane(graph, matrix, 'scales', 'float32', [rows, rowLength / blockSize]);
-  return graph.node('MatMulNBits', zeros === undefined ? [x, codes, scales] : [x, codes, scales, zeros], {
-    domain: 'com.microsoft',
-    attributes: { K: rowLength, N: rows, bits, block_size: blockSize, accuracy_level: accuracyLevel },
-  });
+  const scales = componentTensor(graph, matrix, 'scales', 'float32', [rows, rowLength / blockSize]);
+  return graph.node(
+    'MatMulNBits',
+    zeroPoints === undefined ? [x, quantized, scales] : [x, quantized, scales, zeroPoints],
+    {
+      domain: 'com.microsoft',
+      attributes: { K: rowLength, N: rows, bits, block_size: blockSize, accuracy_level: accuracyLevel },
+    },
+  );
 }
 
 /** Sums of each block of x (tokens, row length): (tokens, blocks) */
@@ -203,28 +232,33 @@ function blockSums(graph: Graph, x: Value, rowLength: number, blockSize: number)
 }
 
 /** Rows of a table, by their numbers (tokens): (tokens, row length) in float32 */
-export function lookUp({ graph, weights }: SegmentBuilder, table: GgufTensor, numbers: Value): Value {
-  const form = tableForm(table);
-  const matrix = weights.place([table], form, 'table');
+export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufTensor, tokenIds: Value): Value {
+  const encoding = tableEncoding(table);
+  const matrix = weights.place([table], encoding, 'table');
   const { rows, rowLength } = matrix;
-  if (form.kind === 'floats') {
-    const values = plane(graph, matrix, 'values', form.element, [rows, rowLength]);
-    const found = graph.node('Gather', [values, numbers]);
-    return form.element === 'float32' ? found : graph.node('Cast', [found], { attributes: { to: float32Type } });
+  if (encoding.kind === 'floats') {
+    const values = componentTensor(graph, matrix, 'values', encoding.element, [rows, rowLength]);
+    const gathered = graph.node('Gather', [values, tokenIds]);
+    return encoding.element === 'float32'
+      ? gathered
+      : graph.node('Cast', [gathered], { attributes: { to: float32Type } });
   }
-  if (form.kind === 'rows') throw new Error('No table has the form of rows.');
-  const { bits, blockSize } = form;
+  if (encoding.kind === 'rows') throw new Error('No table has the form of rows.');
+  const { bits, blockSize } = encoding;
   const blocks = rowLength / blockSize;
-  const codes = plane(graph, matrix, 'codes', 'uint8', [rows, (rowLength * bits) / 8]);
-  const scales = plane(graph, matrix, 'scales', 'float32', [rows, blocks]);
-  const ofCodes = graph.node('GatherBlockQuantized', [codes, numbers, scales], {
+  const quantized = componentTensor(graph, matrix, 'quantized', 'uint8', [rows, (rowLength * bits) / 8]);
+  const scales = componentTensor(graph, matrix, 'scales', 'float32', [rows, blocks]);
+  const dequantized = graph.node('GatherBlockQuantized', [quantized, tokenIds, scales], {
     domain: 'com.microsoft',
     attributes: { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 },
   });
-  if (!form.offsets) return ofCodes;
-  const offsets = graph.node('Gather', [plane(graph, matrix, 'offsets', 'float32', [rows, blocks]), numbers]);
+  if (!encoding.hasOffsets) return dequantized;
+  const offsets = graph.node('Gather', [
+    componentTensor(graph, matrix, 'offsets', 'float32', [rows, blocks]),
+    tokenIds,
+  ]);
   const sum = graph.node('Add', [
-    graph.node('Reshape', [ofCodes, graph.integers([-1, blocks, blockSize])]),
+    graph.node('Reshape', [dequantized, graph.integers([-1, blocks, blockSize])]),
     graph.node('Reshape', [offsets, graph.integers([-1, blocks, 1])]),
   ]);
   return graph.node('Reshape', [sum, graph.integers([-1, rowLength])]);
@@ -233,22 +267,29 @@ export function lookUp({ graph, weights }: SegmentBuilder, table: GgufTensor, nu
 /** A vector of weights: gains of a norm, a bias. */
 export function vector({ graph, weights }: SegmentBuilder, tensor: GgufTensor): Value {
   const matrix = weights.place([tensor], { kind: 'floats', element: 'float32' }, 'vector');
-  return plane(graph, matrix, 'values', 'float32', [rowLengthOf(tensor)]);
+  return componentTensor(graph, matrix, 'values', 'float32', [rowLengthOf(tensor)]);
 }
 
-function codesOf(graph: Graph, matrix: PlacedMatrix, name: PlaneName, blockSize: number, bits: number): Value {
-  const { rows, rowLength } = matrix;
-  return plane(graph, matrix, name, 'uint8', [rows, rowLength / blockSize, (blockSize * bits) / 8]);
-}
-
-function plane(
+function quantizedTensor(
   graph: Graph,
   matrix: PlacedMatrix,
-  name: PlaneName,
+  name: ComponentName,
+  blockSize: number,
+  bits: number,
+): Value {
+  const { rows, rowLength } = matrix;
+  return componentTensor(graph, matrix, name, 'uint8', [rows, rowLength / blockSize, (blockSize * bits) / 8]);
+}
+
+function componentTensor(
+  graph: Graph,
+  matrix: PlacedMatrix,
+  name: ComponentName,
   type: ElementType,
   shape: readonly number[],
 ): Value {
-  const found = matrix.planes.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`A matrix of the form ${formKey(matrix.form)} has no plane ${name}.`);
-  return graph.external(type, shape, found);
+  const component = matrix.components.find((candidate) => candidate.name === name);
+  if (component === undefined)
+    throw new Error(`A matrix of the form ${encodingKey(matrix.encoding)} has no plane ${name}.`);
+  return graph.external(type, shape, component);
 }

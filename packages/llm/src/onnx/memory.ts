@@ -2,7 +2,7 @@
  * What the weights of a plan take in memory once ONNX Runtime has them. Kernels pack matrices anew, which replaces
  * the pages of the file; what they do not pack stays mapped.
  */
-import type { Precision } from './matrix-form.ts';
+import type { MatmulPrecision } from './weight-encoding.ts';
 import type { PlacedMatrix, WeightsPlan } from './weights-plan.ts';
 
 export interface WeightsMemory {
@@ -17,7 +17,7 @@ export interface WeightsMemory {
 /** Graph, kernels and sleeping threads of a segment (measured: .35 to .45 MB). */
 const bytesPerSegment = 400 * 1024;
 
-export function weightsMemory(plan: WeightsPlan, precision: Precision, segments: number): WeightsMemory {
+export function weightsMemory(plan: WeightsPlan, precision: MatmulPrecision, segments: number): WeightsMemory {
   let packed = 0;
   let mapped = 0;
   for (const matrix of plan.matrices) {
@@ -27,18 +27,18 @@ export function weightsMemory(plan: WeightsPlan, precision: Precision, segments:
   return { packed, mapped, segments: segments * bytesPerSegment };
 }
 
-function packedBytes({ form, planes }: PlacedMatrix, precision: Precision): number {
+function packedBytes({ encoding, components }: PlacedMatrix, precision: MatmulPrecision): number {
   // Kernels with 8-bit activations keep, besides the codes, scales and scales times zero points.
-  const scaleCopies = precision !== 'exact' && form.kind === 'blocks' ? 2 : 0;
-  return planes.reduce((sum, { name, byteLength }) => {
+  const scaleCopies = precision !== 'fp32' && encoding.kind === 'blocks' ? 2 : 0;
+  return components.reduce((sum, { name, byteLength }) => {
     if (name === 'scales') return sum + scaleCopies * byteLength;
-    return name === 'lowerZeros' ? sum : sum + byteLength;
+    return name === 'lowerZeroPoints' ? sum : sum + byteLength;
   }, 0);
 }
 
-function mappedBytes({ planes, uses }: PlacedMatrix): number {
-  const whole = uses.has('table') || uses.has('vector');
-  return planes.reduce((sum, { name, byteLength }) => {
-    return whole || name === 'scales' || name === 'lowerZeros' ? sum + byteLength : sum;
+function mappedBytes({ components, uses }: PlacedMatrix): number {
+  const fullyMapped = uses.has('table') || uses.has('vector');
+  return components.reduce((sum, { name, byteLength }) => {
+    return fullyMapped || name === 'scales' || name === 'lowerZeroPoints' ? sum + byteLength : sum;
   }, 0);
 }

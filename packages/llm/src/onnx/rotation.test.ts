@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rotate, rotatedPart, rotationMatrix } from './rotation.ts';
+import { hadamardMatrix, hadamardSize, rotate } from './rotation.ts';
 
 const numbers = (length: number) =>
   fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: length, maxLength: length });
@@ -12,7 +12,7 @@ const length = (row: Float32Array) => Math.sqrt(dot(row, row));
 
 describe('the rotation', () => {
   it('has parts that divide the row', () => {
-    expect([576, 1536, 4096, 48, 32, 7, 1].map(rotatedPart)).toEqual([64, 64, 64, 16, 32, 1, 1]);
+    expect([576, 1536, 4096, 48, 32, 7, 1].map(hadamardSize)).toEqual([64, 64, 64, 16, 32, 1, 1]);
   });
 
   it('is its own inverse, and keeps the length of a row', () => {
@@ -34,7 +34,7 @@ describe('the rotation', () => {
       fc.property(numbers(16), (row) => {
         const rotated = Float32Array.from(row);
         rotate(rotated, 16);
-        const matrix = rotationMatrix(16);
+        const matrix = hadamardMatrix(16);
         for (let i = 0; i < 16; i++) {
           const expected = dot(matrix.subarray(16 * i, 16 * i + 16), Float32Array.from(row));
           expect(Math.abs((rotated[i] as number) - expected)).toBeLessThanOrEqual(

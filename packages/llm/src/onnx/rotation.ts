@@ -5,35 +5,35 @@
  */
 
 /** Larger parts cost more and round little better. */
-const LARGEST_PART = 64;
+const MAX_HADAMARD_SIZE = 64;
 
 /** Values of a part: the largest power of two, up to 64, that divides the row. */
-export function rotatedPart(rowLength: number): number {
-  let part = 1;
-  while (part < LARGEST_PART && rowLength % (2 * part) === 0) part *= 2;
-  return part;
+export function hadamardSize(rowLength: number): number {
+  let size = 1;
+  while (size < MAX_HADAMARD_SIZE && rowLength % (2 * size) === 0) size *= 2;
+  return size;
 }
 
 /** The rotation of a part as a matrix, (part, part), row by row. */
-export function rotationMatrix(part: number): Float32Array {
-  const matrix = new Float32Array(part * part);
-  for (let i = 0; i < part; i++) matrix[i * part + i] = 1;
-  rotate(matrix, part);
+export function hadamardMatrix(size: number): Float32Array {
+  const matrix = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) matrix[i * size + i] = 1;
+  rotate(matrix, size);
   return matrix;
 }
 
 /** Rotates every part of some rows, in place. */
-export function rotate(values: Float32Array, part: number): void {
-  const scale = 1 / Math.sqrt(part);
-  for (let at = 0; at < values.length; at += part) {
-    for (let half = 1; half < part; half *= 2) {
-      for (let i = at; i < at + part; i++) {
-        if (((i - at) & half) !== 0) continue;
+export function rotate(values: Float32Array, size: number): void {
+  const scale = 1 / Math.sqrt(size);
+  for (let start = 0; start < values.length; start += size) {
+    for (let half = 1; half < size; half *= 2) {
+      for (let i = start; i < start + size; i++) {
+        if (((i - start) & half) !== 0) continue;
         const [a, b] = [values[i] as number, values[i + half] as number];
         values[i] = a + b;
         values[i + half] = a - b;
       }
     }
-    for (let i = at; i < at + part; i++) values[i] = (values[i] as number) * scale;
+    for (let i = start; i < start + size; i++) values[i] = (values[i] as number) * scale;
   }
 }

@@ -54,7 +54,7 @@ function sessionOptions({ folder, threads }: SegmentOptions): ort.InferenceSessi
 
 /** Loads a graph whose weights file lies in `folder`. */
 export async function loadSegment(graph: Graph, options: SegmentOptions): Promise<Segment> {
-  const session = await guarded(`load ${graph.name}`, () =>
+  const session = await withBackendErrors(`load ${graph.name}`, () =>
     ort.InferenceSession.create(graph.toBytes(), sessionOptions(options)),
   );
   const outputs = [...graph.outputs];
@@ -62,28 +62,28 @@ export async function loadSegment(graph: Graph, options: SegmentOptions): Promis
     shapes: new Map(outputs.map(([role, { shape }]) => [role, shape])),
     async run(inputs, targets = {}) {
       const fetches = Object.fromEntries(outputs.map(([role, { value }]) => [value, targets[role] ?? null]));
-      const results = await guarded(`run ${graph.name}`, () => session.run(inputs, fetches));
+      const results = await withBackendErrors(`run ${graph.name}`, () => session.run(inputs, fetches));
       return Object.fromEntries(outputs.map(([role, { value }]) => [role, results[value]?.data as Float32Array]));
     },
-    release: () => guarded(`release ${graph.name}`, () => session.release()),
+    release: () => withBackendErrors(`release ${graph.name}`, () => session.release()),
   };
 }
 
 /** A float32 tensor over `data`, which is copied only where it is shared memory: ONNX Runtime refuses that. */
 export function floatTensor(data: Float32Array, shape: readonly number[]): ort.Tensor {
-  const own = data.buffer instanceof ArrayBuffer ? data : new Float32Array(data);
-  return new ort.Tensor('float32', own, shape);
+  const unshared = data.buffer instanceof ArrayBuffer ? data : new Float32Array(data);
+  return new ort.Tensor('float32', unshared, shape);
 }
 
-export function byteTensor(data: Uint8Array, shape: readonly number[]): ort.Tensor {
+export function uint8Tensor(data: Uint8Array, shape: readonly number[]): ort.Tensor {
   return new ort.Tensor('uint8', data, shape);
 }
 
-export function integerTensor(data: Int32Array, shape: readonly number[]): ort.Tensor {
+export function int32Tensor(data: Int32Array, shape: readonly number[]): ort.Tensor {
   return new ort.Tensor('int32', data, shape);
 }
 
-async function guarded<T>(action: string, work: () => Promise<T>): Promise<T> {
+async function withBackendErrors<T>(action: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

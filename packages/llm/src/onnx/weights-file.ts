@@ -6,8 +6,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { type GgufFile, type GgufTensor, requireFinite } from '../gguf/index.ts';
 import { throwIfAborted } from './abort.ts';
-import { encodeRows } from './matrix-encoder.ts';
-import { formKey } from './matrix-form.ts';
+import { encodeRows } from './weight-encoder.ts';
+import { encodingKey } from './weight-encoding.ts';
 import { type PlacedMatrix, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** Work that can be followed and stopped. */
@@ -27,8 +27,8 @@ const hashesByFile = new WeakMap<GgufFile, string>();
  * may by now lead to another). Computed once for each open file.
  */
 export async function hashTensors(gguf: GgufFile, options: WorkOptions): Promise<string> {
-  const known = hashesByFile.get(gguf);
-  if (known !== undefined) return known;
+  const cached = hashesByFile.get(gguf);
+  if (cached !== undefined) return cached;
   const tensors = [...gguf.tensors.values()];
   const hash = createHash('sha256');
   hash.update(JSON.stringify(tensors.map(({ name, type, dimensions }) => ({ name, type, dimensions }))));
@@ -40,10 +40,10 @@ export async function hashTensors(gguf: GgufFile, options: WorkOptions): Promise
 
 /** SHA-256 (hexadecimal) of all that a plan's weights file is made of: tensors, forms and places. */
 export async function hashContent(gguf: GgufFile, plan: WeightsPlan, options: WorkOptions): Promise<string> {
-  const layout = plan.matrices.map(({ tensors, form, planes }) => ({
+  const layout = plan.matrices.map(({ tensors, encoding, components }) => ({
     tensors: tensors.map(({ name }) => name),
-    form: formKey(form),
-    planes: planes.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
+    form: encodingKey(encoding),
+    planes: components.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
   }));
   const tensors = await hashTensors(gguf, options);
   return createHash('sha256').update(JSON.stringify({ tensors, layout })).digest('hex');
@@ -77,12 +77,12 @@ export async function writeWeights(path: string, gguf: GgufFile, plan: WeightsPl
   const file = await open(path, 'wx');
   try {
     await file.truncate(plan.byteLength);
-    const total = plan.matrices.reduce((sum, { tensors }) => sum + bytesOf(tensors), 0);
+    const total = plan.matrices.reduce((sum, { tensors }) => sum + totalBytes(tensors), 0);
     let done = 0;
     for (const matrix of plan.matrices) {
       const onBytes = (bytes: number) => options.onBytes?.(done + bytes, total);
       await writeMatrix(file, gguf, matrix, { signal: options.signal, onBytes });
-      done += bytesOf(matrix.tensors);
+      done += totalBytes(matrix.tensors);
     }
     await file.sync();
   } finally {
@@ -91,13 +91,13 @@ export async function writeWeights(path: string, gguf: GgufFile, plan: WeightsPl
 }
 
 async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
-  const { form, rowLength, planes } = matrix;
+  const { encoding, rowLength, components } = matrix;
   let row = 0;
   for await (const { tensor, bytes, rows } of readAll(gguf, matrix.tensors, options)) {
     requireFinite(tensor, bytes);
-    const parts = encodeRows(tensor.type, bytes, form, { rows, rowLength });
-    for (const [i, { offset, bytesPerRow }] of planes.entries()) {
-      await writeFully(file, parts[i] as Uint8Array, offset + row * bytesPerRow);
+    const encoded = encodeRows(tensor.type, bytes, encoding, { rows, rowLength });
+    for (const [i, { offset, bytesPerRow }] of components.entries()) {
+      await writeFully(file, encoded[i] as Uint8Array, offset + row * bytesPerRow);
     }
     row += rows;
   }
@@ -105,15 +105,15 @@ async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatri
 
 /** The tensors' rows, as many at a time as fit a chunk. */
 async function* readAll(gguf: GgufFile, tensors: readonly GgufTensor[], { onBytes, signal }: WorkOptions) {
-  const total = bytesOf(tensors);
+  const total = totalBytes(tensors);
   let done = 0;
   for (const tensor of tensors) {
     const rowCount = rowsOf(tensor);
     const rowBytes = tensor.byteLength / rowCount;
-    const most = Math.max(1, Math.floor(chunkBytes / rowBytes));
-    for (let row = 0; row < rowCount; row += most) {
+    const maxRows = Math.max(1, Math.floor(chunkBytes / rowBytes));
+    for (let row = 0; row < rowCount; row += maxRows) {
       throwIfAborted(signal);
-      const rows = Math.min(most, rowCount - row);
+      const rows = Math.min(maxRows, rowCount - row);
       const bytes = await gguf.read(tensor, { offset: row * rowBytes, byteLength: rows * rowBytes });
       yield { tensor, bytes, rows };
       done += bytes.length;
@@ -129,6 +129,6 @@ async function writeFully(file: FileHandle, bytes: Uint8Array, position: number)
   }
 }
 
-function bytesOf(tensors: readonly GgufTensor[]): number {
+function totalBytes(tensors: readonly GgufTensor[]): number {
   return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }

@@ -4,7 +4,7 @@
  */
 import type { GgufTensor } from '../gguf/index.ts';
 import type { ExternalData } from './graph.ts';
-import { formKey, type MatrixForm, type Plane, planesOf } from './matrix-form.ts';
+import { componentsOf, type EncodingComponent, encodingKey, type WeightEncoding } from './weight-encoding.ts';
 
 /** What a graph does with a matrix: it multiplies by it, looks rows of it up, or has it as a vector. */
 export type MatrixUse = 'product' | 'table' | 'vector';
@@ -12,12 +12,12 @@ export type MatrixUse = 'product' | 'table' | 'vector';
 /** Rows of one or more tensors of equal row length, in one form, one under the other. */
 export interface PlacedMatrix {
   readonly tensors: readonly GgufTensor[];
-  readonly form: MatrixForm;
+  readonly encoding: WeightEncoding;
   readonly rows: number;
   readonly rowLength: number;
   readonly uses: ReadonlySet<MatrixUse>;
   /** Where each plane lies; its rows follow one another. */
-  readonly planes: readonly (Plane & ExternalData)[];
+  readonly components: readonly (EncodingComponent & ExternalData)[];
 }
 
 /** Tensors begin at whole pages, so that they can be mapped into memory. */
@@ -38,20 +38,20 @@ export class WeightsPlan {
   }
 
   /** Places tensors, once: the same ones in the same form share their place. */
-  place(tensors: readonly GgufTensor[], form: MatrixForm, use: MatrixUse): PlacedMatrix {
-    const key = `${formKey(form)} ${JSON.stringify(tensors.map(({ name }) => name))}`;
-    const known = this.#matrices.get(key);
-    if (known !== undefined) {
-      known.uses.add(use);
-      return known;
+  place(tensors: readonly GgufTensor[], encoding: WeightEncoding, use: MatrixUse): PlacedMatrix {
+    const key = `${encodingKey(encoding)} ${JSON.stringify(tensors.map(({ name }) => name))}`;
+    const existing = this.#matrices.get(key);
+    if (existing !== undefined) {
+      existing.uses.add(use);
+      return existing;
     }
     const rowLength = rowLengthOf(tensors[0] as GgufTensor);
     const rows = tensors.reduce((sum, tensor) => sum + rowsOf(tensor), 0);
-    const planes = planesOf(form, rowLength).map((plane) => {
-      const byteLength = rows * plane.bytesPerRow;
-      return { ...plane, offset: this.#reserve(byteLength), byteLength };
+    const components = componentsOf(encoding, rowLength).map((component) => {
+      const byteLength = rows * component.bytesPerRow;
+      return { ...component, offset: this.#reserve(byteLength), byteLength };
     });
-    const matrix = { tensors, form, rows, rowLength, uses: new Set([use]), planes };
+    const matrix = { tensors, encoding, rows, rowLength, uses: new Set([use]), components };
     this.#matrices.set(key, matrix);
     return matrix;
   }

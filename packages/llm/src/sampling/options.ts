@@ -25,7 +25,7 @@ export interface SamplingOptions {
 export type SamplingSettings = { readonly [Name in keyof SamplingOptions]-?: number };
 
 /** Options with their defaults; throws `invalid-argument` for one that is out of range. */
-export function settle(options: SamplingOptions): SamplingSettings {
+export function resolveSamplingOptions(options: SamplingOptions): SamplingSettings {
   const settings = {
     temperature: options.temperature ?? 0,
     topK: options.topK ?? 40,
@@ -57,8 +57,8 @@ export function settle(options: SamplingOptions): SamplingSettings {
   return settings;
 }
 
-function check(name: string, value: unknown, holds: boolean, range: string): void {
-  if (holds && typeof value === 'number') return;
+function check(name: string, value: unknown, isValid: boolean, range: string): void {
+  if (isValid && typeof value === 'number') return;
   throw llmError({
     code: 'invalid-argument',
     problem: `The sampling option ${name} is out of range.`,

@@ -2,20 +2,20 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gaussianLogits, logitsOf, softmax, sorted } from '../../test/logits.ts';
 import type { SamplingOptions } from './options.ts';
-import { bestToken, createSampler, penalise } from './sampler.ts';
+import { applyRepetitionPenalty, argmax, createSampler } from './sampler.ts';
 
 describe('penalise', () => {
   it('divides positive and multiplies negative logits, once for each token of the window', () => {
     const logits = Float32Array.of(4, -4, 0, 2, 1);
-    penalise(logits, [3, 0, 1, 1, 2], 2, 4);
+    applyRepetitionPenalty(logits, [3, 0, 1, 1, 2], 2, 4);
     expect(logits).toEqual(Float32Array.of(2, -8, 0, 2, 1));
   });
 
   it('looks at the whole history where the window is without end, and at none where it is 0', () => {
     const logits = Float32Array.of(4, 4);
-    penalise(logits, [0, 1], 2, 0);
+    applyRepetitionPenalty(logits, [0, 1], 2, 0);
     expect(logits).toEqual(Float32Array.of(4, 4));
-    penalise(logits, [0, 1], 2, Number.POSITIVE_INFINITY);
+    applyRepetitionPenalty(logits, [0, 1], 2, Number.POSITIVE_INFINITY);
     expect(logits).toEqual(Float32Array.of(2, 2));
   });
 });
@@ -32,7 +32,7 @@ describe('createSampler', () => {
   it('takes the best token with top-k 1 at any temperature', () => {
     fc.assert(
       fc.property(logitsOf(50), fc.double({ min: 0.01, max: 100, noNaN: true }), (logits, temperature) => {
-        expect(createSampler({ topK: 1, temperature }).next(logits, [])).toBe(bestToken(logits));
+        expect(createSampler({ topK: 1, temperature }).next(logits, [])).toBe(argmax(logits));
       }),
     );
   });

@@ -7,7 +7,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { mersenne } from 'pure-rand/generator/mersenne';
 import { llmError } from '../errors.ts';
 import type { SamplingOptions } from './options.ts';
-import { settle } from './options.ts';
+import { resolveSamplingOptions } from './options.ts';
 import { allowedTokens } from './truncation.ts';
 
 export interface Sampler {
@@ -23,15 +23,15 @@ export interface Sampler {
 
 /** Throws `invalid-argument` for an option that is out of range. */
 export function createSampler(options: SamplingOptions = {}): Sampler {
-  const settings = settle(options);
+  const settings = resolveSamplingOptions(options);
   const random = mersenne(settings.seed);
   let scratch = new Float32Array(0);
 
   function next(logits: Float32Array, history: ArrayLike<number>): number {
     if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
     scratch.set(logits);
-    penalise(scratch, history, settings.repetitionPenalty, settings.repetitionWindow);
-    const best = bestToken(scratch);
+    applyRepetitionPenalty(scratch, history, settings.repetitionPenalty, settings.repetitionWindow);
+    const best = argmax(scratch);
     if (settings.temperature === 0) return best;
     const bestLogit = scratch[best] as number;
     const ids = allowedTokens(scratch, bestLogit, settings);
@@ -45,7 +45,12 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
  * Divides positive and multiplies negative logits of the last tokens by the penalty, once for each token however
  * often it came (arXiv 1909.05858, section 4.1, as llama.cpp and transformers have it).
  */
-export function penalise(logits: Float32Array, history: ArrayLike<number>, penalty: number, window: number): void {
+export function applyRepetitionPenalty(
+  logits: Float32Array,
+  history: ArrayLike<number>,
+  penalty: number,
+  window: number,
+): void {
   if (penalty === 1) return;
   const recent = new Set<number>();
   for (let i = Math.max(0, history.length - window); i < history.length; i++) recent.add(history[i] as number);
@@ -64,7 +69,7 @@ export function penalise(logits: Float32Array, history: ArrayLike<number>, penal
 }
 
 /** The token with the largest logit, of equal ones the first. */
-export function bestToken(logits: Float32Array): number {
+export function argmax(logits: Float32Array): number {
   let best = -1;
   let bestLogit = Number.NEGATIVE_INFINITY;
   for (let id = 0; id < logits.length; id++) {
@@ -88,23 +93,23 @@ export function bestToken(logits: Float32Array): number {
 function draw(
   logits: Float32Array,
   ids: Int32Array | undefined,
-  best: number,
+  maxLogit: number,
   temperature: number,
   random: number,
 ): number {
   const count = ids?.length ?? logits.length;
   const idAt = (i: number) => (ids === undefined ? i : (ids[i] as number));
-  const weightAt = (i: number) => Math.exp(((logits[idAt(i)] as number) - best) / temperature);
+  const weightAt = (i: number) => Math.exp(((logits[idAt(i)] as number) - maxLogit) / temperature);
   let total = 0;
   for (let i = 0; i < count; i++) total += weightAt(i);
-  let left = random * total;
+  let remaining = random * total;
   let last = 0;
   for (let i = 0; i < count; i++) {
     const weight = weightAt(i);
     if (weight === 0) continue;
     last = i;
-    left -= weight;
-    if (left < 0) break;
+    remaining -= weight;
+    if (remaining < 0) break;
   }
   return idAt(last);
 }
@@ -114,6 +119,6 @@ function notANumber(found: string) {
     code: 'not-a-number',
     problem: 'The logits cannot be sampled from.',
     found,
-    remedy: 'The model or its cache is damaged: check the file, or run with dense attention and --precision exact.',
+    remedy: 'The model or its cache is damaged: check the file, or run with dense attention and --precision fp32.',
   });
 }

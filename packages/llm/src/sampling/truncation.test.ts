@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gaussianLogits, logitsOf, softmax, sorted } from '../../test/logits.ts';
-import { bestTokens } from './best-tokens.ts';
+import { topTokens } from './top-tokens.ts';
 import { allowedTokens } from './truncation.ts';
 
 describe('bestTokens', () => {
@@ -9,7 +9,7 @@ describe('bestTokens', () => {
     fc.assert(
       fc.property(logitsOf(300), fc.nat(300), (logits, count) => {
         const k = Math.min(count, logits.length);
-        expect([...bestTokens(logits, k)]).toEqual(sorted(logits).slice(0, k));
+        expect([...topTokens(logits, k)]).toEqual(sorted(logits).slice(0, k));
       }),
     );
   });

@@ -28,15 +28,15 @@ export interface AttentionSummary {
   /** The budget as it was given, or null: dense attention has none. */
   budget: string | null;
   /** Keys that a head read exactly: mean number, and share of those there were. */
-  keysRead: { mean: number; share: number };
+  keysExact: { mean: number; share: number };
   /** Keys that a head read by their codes alone: mean number. */
-  keysCoded: { mean: number };
+  keysQuantized: { mean: number };
   /**
    * Share of the heads that were attended densely, because that is faster or because a certificate asked for it, and of
    * those that read more keys than the policy chose, for the sake of a certificate.
    */
-  denseShare: number;
-  extendedShare: number;
+  fullAttentionShare: number;
+  certificateFallbackShare: number;
   /** Bytes of the cache that were read for a token. */
   bytesPerToken: number;
   /** Over heads, layers and tokens: bounds, or estimates where the certificate says so. Null: nothing is known of one. */
@@ -133,7 +133,7 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
   try {
     const stops = createStopFilter(parts.stop);
     const decoder = tokenizer.streamDecoder({ skipSpecial: true });
-    const decoded = emptyReport();
+    const decodeReport = emptyReport();
     const tokens: number[] = [];
     const decodeMs: number[] = [];
     let text = '';
@@ -165,19 +165,19 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
       started = performance.now();
       step = await parts.decode(token);
       decodeMs.push(performance.now() - started);
-      addReport(decoded, step.report);
+      addReport(decodeReport, step.report);
     }
     if (finishReason !== 'stop') {
       const rest = stops.append(decoder.flush());
-      const last = rest.text + (rest.stopped ? '' : stops.flush());
-      text += last;
-      if (last !== '') {
-        yield { text: last, token: tokens.at(-1) as number, milliseconds: 0, attention: emptyReport() };
+      const remainder = rest.text + (rest.stopped ? '' : stops.flush());
+      text += remainder;
+      if (remainder !== '') {
+        yield { text: remainder, token: tokens.at(-1) as number, milliseconds: 0, attention: emptyReport() };
       }
     }
-    const passes = decodeMs.length;
-    const read = Math.max(1, prefilled.prompt.length - prefilled.reused);
-    const prefillAttention = summarise(parts.prefillPolicy, prefilled.report, read);
+    const tokenCount = decodeMs.length;
+    const prefilledTokens = Math.max(1, prefilled.prompt.length - prefilled.reused);
+    const prefillAttention = summarizeAttention(parts.prefillPolicy, prefilled.report, prefilledTokens);
     return {
       text,
       tokens,
@@ -186,7 +186,7 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
       reusedTokens: prefilled.reused,
       prefillMs,
       decodeMs,
-      attention: passes > 0 ? summarise(policy, decoded, passes) : prefillAttention,
+      attention: tokenCount > 0 ? summarizeAttention(policy, decodeReport, tokenCount) : prefillAttention,
       prefillAttention,
     };
   } finally {
@@ -195,17 +195,21 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
 }
 
 /** What a report over `passes` tokens says of each. */
-export function summarise({ policy, budget }: PolicySpec, report: AttentionReport, passes: number): AttentionSummary {
+export function summarizeAttention(
+  { policy, budget }: PolicySpec,
+  report: AttentionReport,
+  tokenCount: number,
+): AttentionSummary {
   const rows = Math.max(1, report.rows);
   const finite = (x: number) => (Number.isFinite(x) ? x : null);
   return {
     policy,
     budget: policy === 'dense' ? null : (budget ?? null),
-    keysRead: { mean: report.keysRead / rows, share: report.keysRead / Math.max(1, report.keys) },
-    keysCoded: { mean: report.keysCoded / rows },
-    denseShare: report.rowsDense / rows,
-    extendedShare: report.rowsExtended / rows,
-    bytesPerToken: report.bytesRead / passes,
+    keysExact: { mean: report.keysExact / rows, share: report.keysExact / Math.max(1, report.keys) },
+    keysQuantized: { mean: report.keysQuantized / rows },
+    fullAttentionShare: report.rowsFull / rows,
+    certificateFallbackShare: report.rowsCertificateFallback / rows,
+    bytesPerToken: report.bytesRead / tokenCount,
     tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
     outputError: { mean: finite(report.outputError.sum / rows), max: finite(report.outputError.max) },
     certificate: report.certificate,

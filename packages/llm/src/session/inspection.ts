@@ -1,11 +1,18 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
 import { availableParallelism } from 'node:os';
-import { attentionBytes, createPolicy, denseBelow, type PolicySpec, type Precision, policyPlanes } from 'keysieve';
-import { inspectDenseModel, type ModelConfig } from '../model/index.ts';
-import type { Precision as DensePrecision } from '../onnx/index.ts';
+import {
+  attentionBytes,
+  createPolicy,
+  fullAttentionBelow,
+  type PolicySpec,
+  type Precision,
+  policyEncodings,
+} from 'keysieve';
+import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
+import type { MatmulPrecision } from '../onnx/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, defaultCachePrecision } from './session.ts';
-import { isGuardable, stepCosts } from './step-costs.ts';
+import { stepCosts, supportsDenseFallback } from './step-costs.ts';
 
 export interface InspectOptions extends LoadOptions {
   /** Default: `{ policy: 'dense' }`. */
@@ -34,19 +41,19 @@ export interface Inspection {
   config: ModelConfig & { parameters: number };
   /** Tensors of each type. */
   weights: Record<string, number>;
-  context: { tokens: number; trained: number; stretched: boolean };
+  context: { tokens: number; trained: number; ropeExtended: boolean };
   precision: {
-    chosen: DensePrecision;
-    reason: 'asked for' | 'measured';
+    chosen: MatmulPrecision;
+    reason: 'requested' | 'measured';
     /**
      * Mean KL divergence from exact predictions, in nats, and the tokens that it was measured on: of the chosen
-     * precision, or of `fast`, where that is not near enough.
+     * precision, or of `a8`, where that is not near enough.
      */
     kl?: number;
     tokens?: number;
   };
   /** With the keys below which a step is dense, as measured on this machine; null where it is or is not always so. */
-  attention: { policy: string; budget: string | null; denseBelow: number | null };
+  attention: { policy: string; budget: string | null; fullAttentionBelow: number | null };
   memory: MemoryPrediction;
 }
 
@@ -54,7 +61,7 @@ export interface Inspection {
 const RUNTIME_BYTES = 110 * 2 ** 20;
 const THREAD_BYTES = 15 * 2 ** 20;
 /** Measured: what V8 lets a thread's short-lived objects grow to, where it draws samples. */
-const YOUNG_BYTES = 32 * 2 ** 20;
+const YOUNG_GENERATION_BYTES = 32 * 2 ** 20;
 /** Measured: strings and maps of a token and of the merge that makes it. */
 const TOKEN_BYTES = 1700;
 /** Buffers outside its heap that V8 lets pile up before it collects them. */
@@ -67,7 +74,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   await using file = await openModelFile(source, options);
   const choice = await file.choosePrecision();
   const chosen = typeof choice === 'string' ? choice : choice.chosen;
-  const { config, memory } = inspectDenseModel(file.gguf, chosen);
+  const { config, memory } = inspectTransformerSegments(file.gguf, chosen);
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
@@ -75,16 +82,16 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     ...config,
     capacity: tokens,
     precision: cachePrecision,
-    planes: policyPlanes(attention),
+    planes: policyEncodings(attention),
     threads,
   };
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
-  const costs = isGuardable(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
-  const below = (costs && denseBelow(policy, costs, tokens, config)) ?? null;
+  const costs = supportsDenseFallback(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
+  const shortestSparse = (costs && fullAttentionBelow(policy, costs, tokens, config)) ?? null;
   const weights = memory.packed + memory.mapped + memory.segments;
-  const work = sizes.work + sizes.open + activationBytes(config);
-  const young = policy.kind === 'dense' ? 0 : threads * YOUNG_BYTES;
-  const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + young;
+  const work = sizes.buffers + sizes.open + activationBytes(config);
+  const youngGenerationBytes = policy.kind === 'dense' ? 0 : threads * YOUNG_GENERATION_BYTES;
+  const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + youngGenerationBytes;
   const tokenizer = config.vocabularySize * TOKEN_BYTES;
   return {
     name: file.name,
@@ -94,9 +101,13 @@ export async function inspectModel(source: string, options: InspectOptions = {})
       parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((a, b) => a * b, 1), 0),
     },
     weights: countBy(tensors.map(({ type }) => type)),
-    context: { tokens, trained: config.contextLength, stretched: tokens > config.contextLength },
-    precision: typeof choice === 'string' ? { chosen, reason: 'asked for' } : { ...choice, reason: 'measured' },
-    attention: { policy: policy.name, budget: policy.kind === 'dense' ? null : policy.budget.name, denseBelow: below },
+    context: { tokens, trained: config.contextLength, ropeExtended: tokens > config.contextLength },
+    precision: typeof choice === 'string' ? { chosen, reason: 'requested' } : { ...choice, reason: 'measured' },
+    attention: {
+      policy: policy.name,
+      budget: policy.kind === 'dense' ? null : policy.budget.name,
+      fullAttentionBelow: shortestSparse,
+    },
     memory: {
       runtime,
       weights,

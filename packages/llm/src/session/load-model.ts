@@ -1,7 +1,7 @@
 /** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
 import { availableParallelism } from 'node:os';
-import type { DenseModel, ModelConfig } from '../model/index.ts';
-import { type Precision as DensePrecision, hashFile } from '../onnx/index.ts';
+import type { ModelConfig, TransformerSegments } from '../model/index.ts';
+import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { encodePrompt, type Prompt } from './prompt.ts';
@@ -18,8 +18,8 @@ export interface Model extends AsyncDisposable {
   /** Most tokens that a session holds. */
   readonly contextLength: number;
   /** Whether that is more than the model was trained for. */
-  readonly stretched: boolean;
-  readonly precision: DensePrecision;
+  readonly ropeExtended: boolean;
+  readonly precision: MatmulPrecision;
   readonly threads: number;
   /** The text that the model expects for a chat, up to where its answer begins. Throws `chat-template-missing`. */
   renderChat(messages: readonly ChatMessage[]): string;
@@ -40,25 +40,25 @@ export async function loadModel(source: string, options: LoadOptions = {}): Prom
   const threads = options.threads ?? availableParallelism();
   await using file = await openModelFile(source, { ...options, threads });
   const precision = await file.choosePrecision();
-  const dense = await file.load(typeof precision === 'string' ? precision : precision.chosen);
+  const segments = await file.load(typeof precision === 'string' ? precision : precision.chosen);
   const { name, path, tokenizer } = file;
-  const chatTemplate = memoised(() => file.chatTemplate());
-  return createModel({ name, path, tokenizer, dense, threads, chatTemplate, cacheFolder: options.cacheFolder });
+  const chatTemplate = memoize(() => file.chatTemplate());
+  return createModel({ name, path, tokenizer, segments, threads, chatTemplate, cacheFolder: options.cacheFolder });
 }
 
-interface Parts {
+interface ModelParts {
   name: string;
   path: string;
   tokenizer: Tokenizer;
   chatTemplate: () => ChatTemplate;
-  dense: DenseModel;
+  segments: TransformerSegments;
   threads: number;
   cacheFolder: string | undefined;
 }
 
-function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cacheFolder }: Parts): Model {
-  const { config, precision, context: contextLength } = dense;
-  const dispose = () => dense.dispose();
+function createModel({ name, path, tokenizer, chatTemplate, segments, threads, cacheFolder }: ModelParts): Model {
+  const { config, precision, context: contextLength } = segments;
+  const dispose = () => segments.dispose();
   const renderChat = (messages: readonly ChatMessage[]) => chatTemplate().render(messages);
   let hash: string | undefined;
   return {
@@ -67,13 +67,13 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cach
     config,
     tokenizer,
     contextLength,
-    stretched: contextLength > config.contextLength,
+    ropeExtended: contextLength > config.contextLength,
     precision,
     threads,
     renderChat,
     encode: (prompt) => encodePrompt(prompt, { tokenizer, renderChat }),
     createSession: (options) =>
-      createSession({ dense, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
+      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
     async hash(signal) {
       hash ??= await hashFile(path, { signal });
       return hash;
@@ -83,10 +83,10 @@ function createModel({ name, path, tokenizer, chatTemplate, dense, threads, cach
   };
 }
 
-function memoised<T extends object>(make: () => T): () => T {
-  let made: T | undefined;
+function memoize<T extends object>(make: () => T): () => T {
+  let value: T | undefined;
   return () => {
-    made ??= make();
-    return made;
+    value ??= make();
+    return value;
   };
 }

@@ -2,8 +2,8 @@
 import { KeysieveError } from 'keysieve';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
-import { type DenseModel, loadDenseModel } from '../model/index.ts';
-import type { Precision as DensePrecision } from '../onnx/index.ts';
+import { loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
+import type { MatmulPrecision } from '../onnx/index.ts';
 import {
   type ChatTemplate,
   createChatTemplate,
@@ -32,10 +32,10 @@ export interface LoadOptions {
    */
   context?: number | undefined;
   /**
-   * Of the dense layers: `exact` computes in float32, `fast` may round activations to 8 bits. Default: `fast`, where
+   * Of the dense layers: `fp32` computes in float32, `a8` may round activations to 8 bits. Default: `a8`, where
    * the KL divergence of its predictions from exact ones is below .005 on this model, measured once.
    */
-  precision?: DensePrecision | undefined;
+  precision?: MatmulPrecision | undefined;
   /** Threads of the dense layers and of the attention. Default: one for each core. */
   threads?: number | undefined;
   /** Where prepared models are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
@@ -53,8 +53,8 @@ export interface ModelFile extends AsyncDisposable {
   /** Throws where the model has no chat template, or a broken one: that matters only to those who chat. */
   chatTemplate(): ChatTemplate;
   /** The precision that was asked for, or the one that is measured to do. */
-  choosePrecision(): Promise<DensePrecision | PrecisionChoice>;
-  load(precision: DensePrecision): Promise<DenseModel>;
+  choosePrecision(): Promise<MatmulPrecision | PrecisionChoice>;
+  load(precision: MatmulPrecision): Promise<TransformerSegments>;
 }
 
 /** Opens `nano`, `hf:OWNER/REPO[/FILE]` or a path. Throws the codes of files, hubs and tokenizers. */
@@ -69,7 +69,8 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
   try {
     const { tokenizerJson, chatTemplate } = await readCompanionFiles(path);
     const tokenizer = openTokenizer(gguf, tokenizerJson);
-    const load = (precision: DensePrecision) => loadDenseModel(gguf, { ...given(options), precision });
+    const load = (precision: MatmulPrecision) =>
+      loadTransformerSegments(gguf, { ...omitUndefined(options), precision });
     return {
       name: gguf.metadata.stringOr('general.name', path),
       path,
@@ -89,18 +90,18 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
 
 /** The tokenizer of the file; where it is of a kind that is not known, the tokenizer.json beside it. */
 function openTokenizer(gguf: GgufFile, tokenizerJson: string | undefined): Tokenizer {
-  const own = gguf.metadata.has('tokenizer.ggml.tokens');
+  const hasTokenizer = gguf.metadata.has('tokenizer.ggml.tokens');
   try {
-    return createTokenizer(gguf, { tokenizerJson: own ? undefined : tokenizerJson });
+    return createTokenizer(gguf, { tokenizerJson: hasTokenizer ? undefined : tokenizerJson });
   } catch (error) {
     const unknown = error instanceof KeysieveError && error.code === 'unsupported-tokenizer';
-    if (own && unknown && tokenizerJson !== undefined) return createTokenizer(gguf, { tokenizerJson });
+    if (hasTokenizer && unknown && tokenizerJson !== undefined) return createTokenizer(gguf, { tokenizerJson });
     throw error;
   }
 }
 
 /** The options that were given, without those that are undefined. */
-export function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function omitUndefined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

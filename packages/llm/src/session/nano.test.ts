@@ -24,7 +24,7 @@ describe('the embedded model', () => {
 
   beforeAll(async () => {
     goldens = JSON.parse(await readFile(new URL('goldens.json', nano), 'utf8'));
-    model = await loadModel('nano', { precision: 'exact', threads: 2 });
+    model = await loadModel('nano', { precision: 'fp32', threads: 2 });
   });
   afterAll(() => model.dispose());
 
@@ -40,7 +40,7 @@ describe('the embedded model', () => {
 
   it('has the logits of its trainer', async () => {
     const { vocabularySize } = model.config;
-    for (const { name, tokens, positions, logits: wanted, argmax, float32Error } of goldens.cases) {
+    for (const { name, tokens, positions, logits: expected, argmax, float32Error } of goldens.cases) {
       let compared = 0;
       await using session = await model.createSession();
       for await (const { position, logits } of session.evaluate(Int32Array.from(tokens))) {
@@ -49,7 +49,7 @@ describe('the embedded model', () => {
           if (row < 0 || row >= logits.length / vocabularySize) continue;
           compared++;
           const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
-          const difference = values.reduce((most, x, j) => Math.max(most, Math.abs(x - (wanted[i]?.[j] as number))), 0);
+          const difference = values.reduce((max, x, j) => Math.max(max, Math.abs(x - (expected[i]?.[j] as number))), 0);
           // Two float32 computations, each as far from the true logits as the trainer's, and some for another order.
           expect(difference, `${name} at ${golden}`).toBeLessThan(10 * float32Error);
           expect(values.indexOf(Math.max(...values))).toBe(argmax[i]);

@@ -39,8 +39,8 @@ function encode(prompt: Prompt, tokenizer: Tokenizer, renderChat: PromptContext[
 
 /** Tokens that two lists have in common from the start on. */
 export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  const most = Math.min(a.length, b.length);
-  let same = 0;
-  while (same < most && a[same] === b[same]) same++;
-  return same;
+  const maxLength = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < maxLength && a[length] === b[length]) length++;
+  return length;
 }

@@ -8,20 +8,20 @@ import {
   addReport,
   createAttention,
   createPolicy,
-  denseBelow,
+  type Encoding,
   emptyReport,
-  type Plane,
+  fullAttentionBelow,
   type PolicySpec,
   type Precision,
-  policyPlanes,
+  policyEncodings,
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
-import type { Attend, DenseModel } from '../model/index.ts';
+import type { Attend, TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions } from '../sampling/index.ts';
 import { createGeneration, type Generation } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
-import { isGuardable, stepCosts } from './step-costs.ts';
+import { stepCosts, supportsDenseFallback } from './step-costs.ts';
 
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'dense' }`. */
@@ -35,13 +35,13 @@ export interface SessionOptions {
    * Planes that the cache keeps beside the exact one. Default: those that `attention` reads. Name more of them to
    * evaluate other policies.
    */
-  planes?: readonly Plane[];
+  encodings?: readonly Encoding[];
   /**
    * Whether heads are attended densely where that is faster than the policy, as measured on this machine when the first
    * such session is made, and kept in the cache folder. Default: true.
    */
-  guard?: boolean;
-  /** Precision of the cache. Default: `f32` where the dense layers are `exact`, else `f16`. */
+  denseFallback?: boolean;
+  /** Precision of the cache. Default: `f32` where the dense layers are `fp32`, else `f16`. */
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
   memoryLimit?: number;
@@ -73,7 +73,7 @@ export interface EvaluateOptions {
   /** Tokens of one pass. Default: 128. */
   chunkTokens?: number;
   /** Whether the tokens of a pass may share what they read, as those of a prompt do. Default: each is on its own. */
-  sharing?: boolean;
+  shareSamples?: boolean;
   /** Whether logits are wanted; without them `logits` is empty, and reading is faster. Default: true. */
   logits?: boolean;
   /**
@@ -111,7 +111,7 @@ export interface Evaluation {
 
 /** What a session needs of its model. */
 export interface SessionModel extends PromptContext {
-  dense: DenseModel;
+  segments: TransformerSegments;
   contextLength: number;
   threads: number;
   cacheFolder: string | undefined;
@@ -131,22 +131,27 @@ export interface Step {
  */
 export const CHUNK_TOKENS = 512;
 /** Tokens whose logits are held at once. */
-const EVALUATED_TOKENS = 128;
+const EVALUATION_CHUNK_TOKENS = 128;
 const DEFAULT_MAX_TOKENS = 256;
-const DENSE: PolicySpec = { policy: 'dense' };
+const FULL_ATTENTION: PolicySpec = { policy: 'dense' };
 
 /** The precision of a cache that goes with that of the dense layers. */
-export const defaultCachePrecision = (dense: DenseModel['precision']): 'f16' | 'f32' =>
-  dense === 'exact' ? 'f32' : 'f16';
+export const defaultCachePrecision = (matmulPrecision: TransformerSegments['precision']): 'f16' | 'f32' =>
+  matmulPrecision === 'fp32' ? 'f32' : 'f16';
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
-  const { layers, keyValueHeads, headDim, heads } = model.dense.config;
-  const { attention: policy = DENSE, prefill = DENSE, planes = [], guard = true } = options;
+  const { layers, keyValueHeads, headDim, heads } = model.segments.config;
+  const {
+    attention: policy = FULL_ATTENTION,
+    prefill = FULL_ATTENTION,
+    encodings = [],
+    denseFallback = true,
+  } = options;
   const { cachePrecision, memoryLimit } = options;
-  const precision = cachePrecision ?? defaultCachePrecision(model.dense.precision);
-  const guarded = guard && isGuardable(policy);
+  const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
+  const usesDenseFallback = denseFallback && supportsDenseFallback(policy);
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
-  const costs = guarded ? await stepCosts(shape, model.cacheFolder) : undefined;
+  const costs = usesDenseFallback ? await stepCosts(shape, model.cacheFolder) : undefined;
   const attention = await createAttention({
     layers,
     keyValueHeads,
@@ -156,7 +161,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
     threads: model.threads,
     precision,
     ...(costs && { costs }),
-    planes: [...policyPlanes(policy), ...policyPlanes(prefill), ...planes],
+    encodings: [...policyEncodings(policy), ...policyEncodings(prefill), ...encodings],
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   });
   return new Session(model, attention, policy, prefill, costs);
@@ -171,7 +176,7 @@ export class Session {
    * Keys below which decoding is dense, since that is faster on this machine. Undefined where there is no guard, or the
    * policy does not pay within the context.
    */
-  readonly denseBelow: number | undefined;
+  readonly fullAttentionBelow: number | undefined;
   #tokens: number[] = [];
   #busy = false;
   /** Of the attention of a layer: done with when the next one begins. */
@@ -185,7 +190,8 @@ export class Session {
     prefill: PolicySpec,
     costs: StepCosts | undefined,
   ) {
-    this.denseBelow = costs && denseBelow(createPolicy(policy), costs, model.contextLength, model.dense.config);
+    this.fullAttentionBelow =
+      costs && fullAttentionBelow(createPolicy(policy), costs, model.contextLength, model.segments.config);
     this.#model = model;
     this.#attention = attention;
     this.#policy = policy;
@@ -245,10 +251,10 @@ export class Session {
    */
   async *evaluate(tokens: Int32Array, options: EvaluateOptions = {}): AsyncGenerator<Evaluation, void> {
     const {
-      attention = DENSE,
-      chunkTokens = EVALUATED_TOKENS,
-      sharing = false,
-      logits: wanted = true,
+      attention = FULL_ATTENTION,
+      chunkTokens = EVALUATION_CHUNK_TOKENS,
+      shareSamples = false,
+      logits: requestedLogits = true,
       onAttention,
       signal,
     } = options;
@@ -257,8 +263,15 @@ export class Session {
       for (let from = 0; from < tokens.length; from += chunkTokens) {
         const position = this.#tokens.length;
         const chunk = tokens.subarray(from, from + chunkTokens);
-        this.#checkRoom(position + chunk.length);
-        const step = await this.#forward(chunk, attention, signal, wanted ? 'all' : 'none', sharing, onAttention);
+        this.#checkContextLength(position + chunk.length);
+        const step = await this.#forward(
+          chunk,
+          attention,
+          signal,
+          requestedLogits ? 'all' : 'none',
+          shareSamples,
+          onAttention,
+        );
         yield { position, logits: step.logits, attention: step.report, attentionMs: step.attentionMs };
       }
     } finally {
@@ -299,7 +312,7 @@ export class Session {
     };
   }
 
-  #checkRoom(tokens: number): void {
+  #checkContextLength(tokens: number): void {
     if (tokens <= this.contextLength) return;
     throw llmError({
       code: 'prompt-too-long',
@@ -315,12 +328,12 @@ export class Session {
     { signal, onPrefill }: GenerateOptions,
   ): Promise<Step & { prompt: Int32Array; reused: number }> {
     const tokens = encodePrompt(prompt, this.#model);
-    this.#checkRoom(tokens.length);
+    this.#checkContextLength(tokens.length);
     // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
     const evicts = createPolicy(this.#policy).kind === 'evicting';
     const reused = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
     const observe = ({ attention, ...event }: AttentionEvent) =>
-      attention.observe({ ...event, policies: [this.#policy] });
+      attention.observe({ ...event, policySpecs: [this.#policy] });
     if (reused < this.#tokens.length) this.truncate(reused);
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
@@ -340,8 +353,8 @@ export class Session {
     tokens: ArrayLike<number>,
     policy: PolicySpec,
     signal: AbortSignal | undefined,
-    wanted: 'last' | 'all' | 'none' = 'last',
-    sharing = false,
+    requestedLogits: 'last' | 'all' | 'none' = 'last',
+    shareSamples = false,
     onAttention?: EvaluateOptions['onAttention'],
   ): Promise<Step> {
     const { cache } = this.#attention;
@@ -352,17 +365,17 @@ export class Session {
       cache.reserve(tokens.length);
       const attend: Attend = (layer, { q, k, v }) => {
         const started = performance.now();
-        this.#attention.announce();
+        this.#attention.prewakeThreads();
         cache.write(layer, position, k, v);
-        const request = { layer, position, queries: q, policy, sharing, outputs: this.#outputsOf(q.length) };
-        const { outputs, report: part } = this.#attention.attend(request);
-        addReport(report, part);
+        const request = { layer, position, queries: q, policy, shareSamples, outputs: this.#outputBuffer(q.length) };
+        const { outputs, report: layerReport } = this.#attention.attend(request);
+        addReport(report, layerReport);
         attentionMs += performance.now() - started;
-        onAttention?.({ layer, position, queries: q, outputs, report: part, attention: this.#attention });
+        onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention: this.#attention });
         return outputs;
       };
-      const logits = await this.#model.dense.forward(Int32Array.from(tokens), position, attend, {
-        logits: wanted,
+      const logits = await this.#model.segments.forward(Int32Array.from(tokens), position, attend, {
+        logits: requestedLogits,
         ...(signal === undefined ? {} : { signal }),
       });
       cache.commit(position + tokens.length);
@@ -375,7 +388,7 @@ export class Session {
   }
 
   /** Room for the outputs of a layer, used again: an array for each would keep the garbage collector busy. */
-  #outputsOf(length: number): Float32Array {
+  #outputBuffer(length: number): Float32Array {
     if (this.#outputs.length !== length) this.#outputs = new Float32Array(length);
     return this.#outputs;
   }

@@ -5,14 +5,14 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { measureStepCosts, type PolicySpec, policyPlanes, type StepCosts, type StepShape } from 'keysieve';
-import { cacheFolderPath, keepJson, readJson } from '../onnx/index.ts';
+import { measureStepCosts, type PolicySpec, policyEncodings, type StepCosts, type StepShape } from 'keysieve';
+import { cacheFolderPath, readJson, writeJson } from '../onnx/index.ts';
 
 /** Part of the name of every measurement: raise it when steps have become faster or slower. */
 const version = 2;
 
 /** Whether the guard looks at a policy at all: it knows the costs of those that draw samples. */
-export const isGuardable = (policy: PolicySpec): boolean => policyPlanes(policy).includes('int4');
+export const supportsDenseFallback = (policy: PolicySpec): boolean => policyEncodings(policy).includes('int4');
 
 /** The costs for a layer of this shape: as they were measured before, or measured now. */
 export async function stepCosts(
@@ -26,16 +26,16 @@ export async function stepCosts(
     .digest('hex')
     .slice(0, 40);
   const path = join(cacheFolderPath(cacheFolder), 'step-costs', `${name}.json`);
-  const known = asStepCosts(await readJson(path));
-  if (known !== undefined) return known;
+  const cached = parseStepCosts(await readJson(path));
+  if (cached !== undefined) return cached;
   const costs = await measureStepCosts(shape);
-  await keepJson(path, costs);
+  await writeJson(path, costs);
   return costs;
 }
 
-function asStepCosts(found: unknown): StepCosts | undefined {
-  const { dense, sieve, certified } = (found ?? {}) as Partial<StepCosts>;
+function parseStepCosts(json: unknown): StepCosts | undefined {
+  const { dense, sieve, certified } = (json ?? {}) as Partial<StepCosts>;
   const rates = [sieve?.perSampled, ...[dense, sieve, certified].flatMap((costs) => [costs?.fixed, costs?.perKey])];
-  const known = rates.every((x) => Number.isFinite(x) && (x as number) >= 0);
-  return known ? ({ dense, sieve, certified } as StepCosts) : undefined;
+  const isValid = rates.every((x) => Number.isFinite(x) && (x as number) >= 0);
+  return isValid ? ({ dense, sieve, certified } as StepCosts) : undefined;
 }

@@ -11,24 +11,24 @@ export interface StopFilter {
 
 export function createStopFilter(stopStrings: readonly string[]): StopFilter {
   const stops = stopStrings.filter((stop) => stop !== '');
-  let held = '';
+  let pending = '';
   return {
     append(text) {
-      held += text;
-      const found = stops.map((stop) => held.indexOf(stop)).filter((at) => at !== -1);
-      if (found.length > 0) {
-        const text = held.slice(0, Math.min(...found));
-        held = '';
+      pending += text;
+      const matches = stops.map((stop) => pending.indexOf(stop)).filter((at) => at !== -1);
+      if (matches.length > 0) {
+        const text = pending.slice(0, Math.min(...matches));
+        pending = '';
         return { text, stopped: true };
       }
-      const keep = Math.max(0, ...stops.map((stop) => overlap(held, stop)));
-      const ready = held.slice(0, held.length - keep);
-      held = held.slice(held.length - keep);
+      const heldLength = Math.max(0, ...stops.map((stop) => overlap(pending, stop)));
+      const ready = pending.slice(0, pending.length - heldLength);
+      pending = pending.slice(pending.length - heldLength);
       return { text: ready, stopped: false };
     },
     flush() {
-      const rest = held;
-      held = '';
+      const rest = pending;
+      pending = '';
       return rest;
     },
   };

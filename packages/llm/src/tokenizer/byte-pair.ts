@@ -32,8 +32,8 @@ export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabu
 /** The pre-tokenizer that the file names. */
 export function preTokenizerOf(metadata: GgufMetadata): PreTokenizer {
   const name = metadata.stringOr('tokenizer.ggml.pre', undefined);
-  const known = name === undefined ? undefined : preTokenizers.get(name);
-  if (known !== undefined) return known;
+  const preTokenizer = name === undefined ? undefined : preTokenizers.get(name);
+  if (preTokenizer !== undefined) return preTokenizer;
   throw llmError({
     code: 'unsupported-tokenizer',
     problem: 'The pre-tokenizer of the GGUF file is not known.',

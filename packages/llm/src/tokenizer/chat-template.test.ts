@@ -97,10 +97,10 @@ describe('readCompanionFiles', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   async function read(files: Record<string, string>) {
-    const here = join(folder, String(count++));
-    await mkdir(here);
-    for (const [name, content] of Object.entries(files)) await writeFile(join(here, name), content);
-    return readCompanionFiles(join(here, 'model.gguf'));
+    const caseFolder = join(folder, String(count++));
+    await mkdir(caseFolder);
+    for (const [name, content] of Object.entries(files)) await writeFile(join(caseFolder, name), content);
+    return readCompanionFiles(join(caseFolder, 'model.gguf'));
   }
 
   it('gives nothing where there is nothing', async () => {
@@ -139,9 +139,9 @@ describe('readCompanionFiles', () => {
   });
 
   it('says so where a file cannot be read', async () => {
-    const here = join(folder, 'unreadable');
-    await mkdir(join(here, 'tokenizer.json'), { recursive: true });
+    const caseFolder = join(folder, 'unreadable');
+    await mkdir(join(caseFolder, 'tokenizer.json'), { recursive: true });
     const fault = { code: 'model-unreadable', found: 'EISDIR' };
-    await expect(readCompanionFiles(join(here, 'model.gguf'))).rejects.toMatchObject(fault);
+    await expect(readCompanionFiles(join(caseFolder, 'model.gguf'))).rejects.toMatchObject(fault);
   });
 });

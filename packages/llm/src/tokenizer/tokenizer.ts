@@ -75,10 +75,10 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
     return Int32Array.from(special ? encoders.withSpecial(text) : encoders.withoutSpecial(text));
   }
 
-  function decode(list: Iterable<number>, { skipSpecial = false }: DecodeOptions = {}): string {
+  function decode(tokenIds: Iterable<number>, { skipSpecial = false }: DecodeOptions = {}): string {
     const stream = createStreamDecoder(tokens, skipSpecial);
     let text = '';
-    for (const id of list) text += stream.append(id);
+    for (const id of tokenIds) text += stream.append(id);
     text += stream.flush();
     return tokens.leadingSpace && text.startsWith(' ') ? text.slice(1) : text;
   }
@@ -87,9 +87,9 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
     if (tokens.missingBytes.size === 0) return '';
     const bytes = new TextEncoder().encode(text);
     if (!bytes.some((byte) => tokens.missingBytes.has(byte))) return '';
-    const lacking = (character: string) =>
+    const isUnencodable = (character: string) =>
       new TextEncoder().encode(character).some((byte) => tokens.missingBytes.has(byte));
-    return [...new Set(text)].filter(lacking).join('');
+    return [...new Set(text)].filter(isUnencodable).join('');
   }
 
   return {
@@ -127,14 +127,16 @@ function addsBos(metadata: GgufMetadata): boolean {
  * has none. Throws `tokenizer-invalid` for an id past the vocabulary.
  */
 function sizeOf(metadata: GgufMetadata, ids: Iterable<number>): number {
-  let largest = -1;
-  for (const id of ids) largest = Math.max(largest, id);
-  const own = metadata.has('tokenizer.ggml.tokens') ? metadata.strings('tokenizer.ggml.tokens').length : largest + 1;
-  if (largest < own) return own;
+  let maxId = -1;
+  for (const id of ids) maxId = Math.max(maxId, id);
+  const vocabularySize = metadata.has('tokenizer.ggml.tokens')
+    ? metadata.strings('tokenizer.ggml.tokens').length
+    : maxId + 1;
+  if (maxId < vocabularySize) return vocabularySize;
   throw llmError({
     code: 'tokenizer-invalid',
-    problem: `The tokenizer.json is not that of this model, whose vocabulary has ${own} tokens.`,
-    found: `the id ${largest}`,
+    problem: `The tokenizer.json is not that of this model, whose vocabulary has ${vocabularySize} tokens.`,
+    found: `the id ${maxId}`,
     remedy: "Take the tokenizer.json from the model's own repository, or leave it out.",
   });
 }

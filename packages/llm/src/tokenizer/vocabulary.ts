@@ -24,7 +24,7 @@ export interface SpecialIds {
  * Names of tokens that end an answer. Files name one or two of them in their metadata; models emit the others, too
  * (the same list, for the same reason, as in llama.cpp).
  */
-const endings: ReadonlySet<string> = new Set([
+const END_OF_GENERATION_NAMES: ReadonlySet<string> = new Set([
   '<|im_end|>',
   '<|endoftext|>',
   '<|eot_id|>',
@@ -73,7 +73,7 @@ export function readSpecialIds(
     if (value === undefined || (Number.isInteger(value) && value >= 0 && value < size)) return value;
     throw invalid(`The metadata key ${quoted(key)} is no token's id (0 to ${size - 1}).`, value);
   };
-  const named = [id('eos'), id('eot'), id('eom'), ...[...endings].map(idOf)];
+  const named = [id('eos'), id('eot'), id('eom'), ...[...END_OF_GENERATION_NAMES].map(idOf)];
   return {
     bosToken: id('bos'),
     eosToken: id('eos'),

@@ -29,9 +29,9 @@ export function createWordCache(): WordCache {
   function get(word: string): string[] | undefined {
     const tokens = young.get(word);
     if (tokens !== undefined) return tokens;
-    const kept = old.get(word);
-    if (kept !== undefined) put(word, kept);
-    return kept;
+    const oldTokens = old.get(word);
+    if (oldTokens !== undefined) put(word, oldTokens);
+    return oldTokens;
   }
 
   function clear(): void {

@@ -12,7 +12,7 @@ import variables from './variables.ts';
 
 export { fitPrompt } from './fit.ts';
 export { type Draw, type Question, scoreOf, type Task } from './task.ts';
-export { MOST_NAMES } from './words.ts';
+export { MAX_NAMES } from './words.ts';
 
 export const TASKS: readonly Task[] = [
   recall,

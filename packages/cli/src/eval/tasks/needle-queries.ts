@@ -5,8 +5,8 @@ import type { Task } from './task.ts';
 const needleQueries: Task = {
   name: 'needle-queries',
   meaning: 'the numbers of four names',
-  placed: false,
-  draw: (draw) => drawNeedles({ asked: 4, others: 0, values: 1 }, draw),
+  hasDepth: false,
+  draw: (draw) => drawNeedles({ requested: 4, distractors: 0, values: 1 }, draw),
 };
 
 export default needleQueries;

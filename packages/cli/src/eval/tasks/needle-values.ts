@@ -5,8 +5,8 @@ import type { Task } from './task.ts';
 const needleValues: Task = {
   name: 'needle-values',
   meaning: 'all four numbers of one name',
-  placed: false,
-  draw: (draw) => drawNeedles({ asked: 1, others: 0, values: 4 }, draw),
+  hasDepth: false,
+  draw: (draw) => drawNeedles({ requested: 1, distractors: 0, values: 4 }, draw),
 };
 
 export default needleValues;

@@ -5,8 +5,8 @@ import type { Task } from './task.ts';
 const needle: Task = {
   name: 'needle',
   meaning: 'one number in a long text',
-  placed: true,
-  draw: (draw) => drawNeedles({ asked: 1, others: 0, values: 1 }, draw, draw.depth),
+  hasDepth: true,
+  draw: (draw) => drawNeedles({ requested: 1, distractors: 0, values: 1 }, draw, draw.depth),
 };
 
 export default needle;

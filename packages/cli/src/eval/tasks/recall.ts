@@ -9,10 +9,10 @@ import { drawNames, drawNumbers } from './words.ts';
 const recall: Task = {
   name: 'recall',
   meaning: 'a stated number, asked for by beginning its sentence',
-  placed: true,
-  draw({ random, depth, filler, others }) {
-    const names = drawNames(1 + others, random);
-    const numbers = drawNumbers(1 + others, 5, random);
+  hasDepth: true,
+  draw({ random, depth, filler, distractors }) {
+    const names = drawNames(1 + distractors, random);
+    const numbers = drawNumbers(1 + distractors, 5, random);
     const hidden = names.map((name, i) => ({
       text: `The number of ${name} is ${numbers[i]}. `,
       place: i === 0 ? depth : random.uniform(),

@@ -10,7 +10,7 @@ export interface Task {
   /** What is asked, in some words. */
   readonly meaning: string;
   /** Whether its fact stands at a depth that is asked for. Else facts stand at random places. */
-  readonly placed: boolean;
+  readonly hasDepth: boolean;
   /** Draws a question. */
   draw(draw: Draw): Question;
 }
@@ -24,7 +24,7 @@ export interface Draw {
   /** Tokens that the prompt will have: what is repeated is repeated less often in short ones. */
   length: number;
   /** Facts that are not asked for, where a task lets the caller choose. */
-  others: number;
+  distractors: number;
 }
 
 export interface Question {
@@ -44,11 +44,11 @@ export interface Question {
 /** Share of the references that an answer names: as words, in whatever case and order. */
 export function scoreOf(answer: string, references: readonly string[]): number {
   const words = answer.toLowerCase();
-  return references.filter((reference) => names(words, reference.toLowerCase())).length / references.length;
+  return references.filter((reference) => containsWord(words, reference.toLowerCase())).length / references.length;
 }
 
 /** Whether a text has a word that neither begins before it nor goes on behind it: 123 is not named by 51234. */
-function names(text: string, word: string): boolean {
+function containsWord(text: string, word: string): boolean {
   const inWord = (character: string | undefined) => character !== undefined && /[\p{L}\p{N}]/u.test(character);
   for (let at = text.indexOf(word); at !== -1; at = text.indexOf(word, at + 1)) {
     if (!inWord(text[at - 1]) && !inWord(text[at + word.length])) return true;

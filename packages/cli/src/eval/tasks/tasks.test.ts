@@ -5,7 +5,7 @@ import { makePrompt, type TaskItem } from '../answer-task.ts';
 import { scoreOf, TASKS, taskOf } from './index.ts';
 
 const FILLER = 'It was a dark night, and the wind blew over the hills as it had done for years. '.repeat(20);
-const SETTINGS = { filler: FILLER, seed: 3, others: 2, chat: false };
+const SETTINGS = { filler: FILLER, seed: 3, distractors: 2, chat: false };
 
 /** A model as far as prompts go, by how it makes tokens of a text. */
 const prompter = (encode: (text: string) => Iterable<number>) => ({
@@ -16,7 +16,7 @@ const BYTES = prompter((text) => new TextEncoder().encode(text));
 /** Tokens that are words together with the blank before them, the long ones several. */
 const WORDS = prompter((text) => (text.match(/\s?[^\s]{1,5}|\s/g) ?? []).map((word) => word.length));
 
-const itemOf = (task: string, length: number, sample = 0): TaskItem => ({ task, length, depth: 0.4, sample });
+const itemOf = (task: string, length: number, repetition = 0): TaskItem => ({ task, length, depth: 0.4, repetition });
 
 describe.each(TASKS)('the task $name', (task) => {
   it('makes prompts of exactly the tokens that were asked for, with and without a chat', () => {
@@ -24,9 +24,9 @@ describe.each(TASKS)('the task $name', (task) => {
       [BYTES, [1700, 5001]],
       [WORDS, [1024, 4099]],
     ] as const) {
-      for (const [sample, length] of lengths.entries()) {
+      for (const [repetition, length] of lengths.entries()) {
         for (const chat of [false, true]) {
-          const prompt = makePrompt(task, itemOf(task.name, length, sample), { ...SETTINGS, chat }, model);
+          const prompt = makePrompt(task, itemOf(task.name, length, repetition), { ...SETTINGS, chat }, model);
           expect(prompt.tokens.length).toBe(length);
           expect([...prompt.tokens]).toEqual([...model.encode(prompt.text)]);
           expect(prompt.text.startsWith('<user>')).toBe(chat);
@@ -39,7 +39,7 @@ describe.each(TASKS)('the task $name', (task) => {
   });
 
   it('is the same for the same seed, and another for another sample', () => {
-    const make = (sample: number) => makePrompt(task, itemOf(task.name, 2000, sample), SETTINGS, BYTES);
+    const make = (repetition: number) => makePrompt(task, itemOf(task.name, 2000, repetition), SETTINGS, BYTES);
     expect(make(1)).toEqual(make(1));
     expect(make(2).references).not.toEqual(make(1).references);
   });

@@ -9,7 +9,7 @@ const CHAIN = 5;
 const variables: Task = {
   name: 'variables',
   meaning: 'variables that are given a number through each other',
-  placed: false,
+  hasDepth: false,
   draw({ random, filler }) {
     const names = drawVariables(CHAIN, random);
     const [number] = drawNumbers(1, 5, random);

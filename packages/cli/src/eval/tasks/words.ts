@@ -12,13 +12,13 @@ export function shuffled<T>(list: readonly T[], random: Random): T[] {
 }
 
 /** The list in the order of a number: the same for the same list, whatever was drawn before. */
-export const inOrder = <T>(list: readonly T[], order: number): T[] => shuffled(list, createRandom(order));
+export const shuffledBySeed = <T>(list: readonly T[], order: number): T[] => shuffled(list, createRandom(order));
 
 const COLOURS = 'amber azure black bronze copper coral green grey ivory jade olive pink'.split(' ');
 const ANIMALS = 'badger camel crane eagle fox goose heron horse lynx otter raven wolf'.split(' ');
 
 /** Most names that `drawNames` gives. */
-export const MOST_NAMES = COLOURS.length;
+export const MAX_NAMES = COLOURS.length;
 
 /** Names like `amber fox`. No word is in two of them: they are told apart by either of their words. */
 export function drawNames(count: number, random: Random): string[] {
@@ -50,7 +50,7 @@ export function drawVariables(count: number, random: Random): string[] {
 }
 
 /** A list with `and` before its last item. */
-export const listed = (items: readonly string[]): string =>
+export const joinWithAnd = (items: readonly string[]): string =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
 
 function drawDistinct(count: number, draw: () => string): string[] {

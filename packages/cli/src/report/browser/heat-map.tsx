@@ -31,13 +31,16 @@ export function HeatMap(props: HeatMapProps) {
     (grid.current?.children[row * columns + column] as HTMLElement | undefined)?.focus({ preventScroll: true });
   };
   const steps: Record<string, [number, number]> = {
-    ...{ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] },
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
   };
   const cells = Array.from({ length: rows * columns }, (_, i) => ({
     row: Math.floor(i / columns),
     column: i % columns,
   }));
-  const sample = Array.from({ length: 9 }, (_, i) => color(between(props, i / 8)));
+  const gradient = Array.from({ length: 9 }, (_, i) => color(between(props, i / 8)));
   return (
     <figure class={rowLabels === undefined ? 'heat-map' : 'heat-map named'}>
       <figcaption>{title}</figcaption>
@@ -54,7 +57,7 @@ export function HeatMap(props: HeatMapProps) {
           aria-label={title}
         >
           {cells.map(({ row, column }) => {
-            const own = value(row, column);
+            const cellValue = value(row, column);
             const isSelected = row === selected.row && column === selected.column;
             return (
               <button
@@ -62,8 +65,8 @@ export function HeatMap(props: HeatMapProps) {
                 type="button"
                 tabIndex={isSelected ? 0 : -1}
                 class={isSelected ? 'selected' : undefined}
-                style={{ background: Number.isNaN(own) ? 'var(--line)' : color(own) }}
-                aria-label={`${rowLabels?.[row] ?? `${rowName} ${row}`}, ${columnName} ${column}: ${Number.isNaN(own) ? 'none' : format(own)}`}
+                style={{ background: Number.isNaN(cellValue) ? 'var(--line)' : color(cellValue) }}
+                aria-label={`${rowLabels?.[row] ?? `${rowName} ${row}`}, ${columnName} ${column}: ${Number.isNaN(cellValue) ? 'none' : format(cellValue)}`}
                 onPointerEnter={({ pointerType }) => pointerType === 'mouse' && onSelect(row, column)}
                 onClick={() => onSelect(row, column)}
                 onFocus={() => !isSelected && onSelect(row, column)}
@@ -84,7 +87,7 @@ export function HeatMap(props: HeatMapProps) {
       </div>
       <div class="heat-scale" aria-hidden="true">
         <span>{format(domain[0])}</span>
-        <span class="bar" style={{ background: `linear-gradient(to right, ${sample.join(', ')})` }} />
+        <span class="bar" style={{ background: `linear-gradient(to right, ${gradient.join(', ')})` }} />
         <span>{format(domain[1])}</span>
       </div>
     </figure>

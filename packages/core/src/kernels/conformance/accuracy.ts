@@ -25,7 +25,7 @@ export function problemOf(head: HeadNumbers, rows: Rows, seen?: readonly ArrayLi
     queries: rows.queries,
     keys: head.keys,
     values: head.values,
-    seen: seen ?? Array.from({ length: rows.rows }, (_, row) => visible(row)),
+    visible: seen ?? Array.from({ length: rows.rows }, (_, row) => visible(row)),
   };
 }
 
@@ -35,19 +35,19 @@ export function problemOf(head: HeadNumbers, rows: Rows, seen?: readonly ArrayLi
  * other keys: so the least error to be expected is about u sqrt(sum p_j^2) max |v|. The floor is four of these. Over
  * n keys of equal weight it falls with 1 / sqrt(n), as the plain error does, and never hides it.
  */
-function floorOf(problem: AttentionProblem, logSumExp: Float64Array): number {
+function errorFloor(problem: AttentionProblem, logSumExp: Float64Array): number {
   let floor = 0;
-  for (const [row, positions] of problem.seen.entries()) {
+  for (const [row, positions] of problem.visible.entries()) {
     let squared = 0;
-    let largest = 0;
+    let max = 0;
     for (let j = 0; j < positions.length; j++) {
       const position = positions[j] as number;
       squared += Math.exp(2 * (score64(problem, row, position) - (logSumExp[row] as number)));
       for (let i = 0; i < problem.headDim; i++) {
-        largest = Math.max(largest, Math.abs(problem.values[position * problem.headDim + i] as number));
+        max = Math.max(max, Math.abs(problem.values[position * problem.headDim + i] as number));
       }
     }
-    floor = Math.max(floor, 4 * UNIT * Math.sqrt(squared) * largest);
+    floor = Math.max(floor, 4 * UNIT * Math.sqrt(squared) * max);
   }
   return floor;
 }
@@ -64,13 +64,12 @@ export function expectAccurate(
 ): void {
   const truth = attention64(problem);
   const plain = distance(attention32(rounded), truth.outputs);
-  const found = distance(outputs, truth.outputs);
-  const close = (factor: number) =>
-    found.largest <= 2 * plain.largest + factor && found.norm <= 2 * plain.norm + factor;
+  const actual = distance(outputs, truth.outputs);
+  const close = (factor: number) => actual.max <= 2 * plain.max + factor && actual.norm <= 2 * plain.norm + factor;
   // The floor costs as much as the attention, and hardly any case needs it.
   if (close(0)) return;
-  const floor = floorOf(problem, truth.logSumExp);
-  expect(found.largest, `${what}: largest error, floor ${floor}`).toBeLessThanOrEqual(2 * plain.largest + floor);
-  const most = 2 * plain.norm + floor * Math.sqrt(outputs.length / 4);
-  expect(found.norm, `${what}: norm of the error, floor ${floor}`).toBeLessThanOrEqual(most);
+  const floor = errorFloor(problem, truth.logSumExp);
+  expect(actual.max, `${what}: largest error, floor ${floor}`).toBeLessThanOrEqual(2 * plain.max + floor);
+  const maxNorm = 2 * plain.norm + floor * Math.sqrt(outputs.length / 4);
+  expect(actual.norm, `${what}: norm of the error, floor ${floor}`).toBeLessThanOrEqual(maxNorm);
 }

@@ -21,7 +21,7 @@ const HEAD_DIMS = [32, 64, 80, 96, 128, 256];
 const GROUPS = [1, 2, 3, 4, 5, 6, 7, 8];
 /** Around the edges of pages; each of them with every dimension, group and precision. */
 const LENGTHS = [1, 2, 63, 64, 65, 127, 128, 129, 1000];
-const LONGEST = 5000;
+const MAX_LENGTH = 5000;
 
 /** How the scores of normal keys are spread, in nats. */
 const SPREADS = { flat: 0.01, normal: 1, peaked: 10, huge: 1e4 };
@@ -34,7 +34,7 @@ export function describeAttention(kernels: KernelsUnderTest): void {
       'is within twice the error of plain float32, for 1 to 8 rows, from 1 to 5,000 keys, in %s',
       (precision) => {
         const random = createRandom(headDim);
-        const all = randomHead(random, LONGEST, headDim, precision);
+        const all = randomHead(random, MAX_LENGTH, headDim, precision);
         for (const n of LENGTHS) {
           const rig = createRig(kernels);
           const head = firstKeys(all, n);
@@ -48,11 +48,11 @@ export function describeAttention(kernels: KernelsUnderTest): void {
           }
         }
         const rig = createRig(kernels);
-        const rows = rowsAtEnd(random, slow ? 1 : 1 + (headDim % 7), headDim, LONGEST);
+        const rows = rowsAtEnd(random, slow ? 1 : 1 + (headDim % 7), headDim, MAX_LENGTH);
         expectAccurate(
-          attend(rig, rig.layOut(all), LONGEST, rows, headDim),
+          attend(rig, rig.layOut(all), MAX_LENGTH, rows, headDim),
           problemOf(all, rows),
-          `n ${LONGEST}, group ${rows.group}`,
+          `n ${MAX_LENGTH}, group ${rows.group}`,
         );
       },
     );
@@ -164,10 +164,10 @@ export function describeAttention(kernels: KernelsUnderTest): void {
     rig.attend(pages, 0, 0, rows, state);
     expect(stateNumbers(rig, state, 10, 32)).toEqual(before);
 
-    const none = rig.start(10, 32);
-    const empty = stateNumbers(rig, none, 10, 32);
-    rig.attend(pages, 128, 256, rows, none);
-    expect(stateNumbers(rig, none, 10, 32)).toEqual(empty);
+    const unseen = rig.start(10, 32);
+    const empty = stateNumbers(rig, unseen, 10, 32);
+    rig.attend(pages, 128, 256, rows, unseen);
+    expect(stateNumbers(rig, unseen, 10, 32)).toEqual(empty);
     expect(empty[0]).toEqual(Float32Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? Number.NEGATIVE_INFINITY : 0)));
   });
 
@@ -179,10 +179,10 @@ export function describeAttention(kernels: KernelsUnderTest): void {
       for (const count of [1, 3, 4, 63, 64, 65, 128, 130, 999, 1000]) {
         const rig = createRig(kernels, 2 ** 22);
         const rows = rowsAtEnd(random, 1, headDim, head.n, 3);
-        const chosen = choose(random, head.n, count);
+        const listed = choosePositions(random, head.n, count);
         const state = rig.start(1, headDim);
-        selected(rig, head, chosen, rows, state);
-        expectAccurate(rig.finish(state, 1, headDim), problemOf(head, rows, [chosen]), `${count} keys in ${precision}`);
+        attendPositions(rig, head, listed, rows, state);
+        expectAccurate(rig.finish(state, 1, headDim), problemOf(head, rows, [listed]), `${count} keys in ${precision}`);
       }
     }
   });
@@ -192,11 +192,11 @@ export function describeAttention(kernels: KernelsUnderTest): void {
     const head = randomHead(random, 200, 64, 'f16');
     const rig = createRig(kernels);
     const rows = rowsAtEnd(random, 1, 64, head.n, 3);
-    const chosen = choose(random, 200, 120);
+    const listed = choosePositions(random, 200, 120);
     const state = rig.start(1, 64);
-    selected(rig, head, chosen.subarray(0, 50), rows, state);
-    selected(rig, head, chosen.subarray(50), rows, state);
-    expectAccurate(rig.finish(state, 1, 64), problemOf(head, rows, [chosen]), 'two lists');
+    attendPositions(rig, head, listed.subarray(0, 50), rows, state);
+    attendPositions(rig, head, listed.subarray(50), rows, state);
+    expectAccurate(rig.finish(state, 1, 64), problemOf(head, rows, [listed]), 'two lists');
   });
 }
 
@@ -212,13 +212,13 @@ function attend(rig: KernelRig, pages: ReturnType<KernelRig['layOut']>, n: numbe
 }
 
 /** `count` of n positions, ascending. */
-function choose(random: Random, n: number, count: number): Int32Array {
-  const chosen = new Set<number>();
-  while (chosen.size < count) chosen.add(random.below(n));
-  return Int32Array.from(chosen).sort();
+function choosePositions(random: Random, n: number, count: number): Int32Array {
+  const listed = new Set<number>();
+  while (listed.size < count) listed.add(random.below(n));
+  return Int32Array.from(listed).sort();
 }
 
-function selected(rig: KernelRig, head: HeadNumbers, positions: Int32Array, rows: Rows, state: number): void {
+function attendPositions(rig: KernelRig, head: HeadNumbers, positions: Int32Array, rows: Rows, state: number): void {
   const scratch = rig.allocate(scratchBytes(1, head.headDim));
   const { kernels } = rig;
   kernels.attendSelected(

@@ -30,12 +30,15 @@ export function describeGathered(kernels: KernelsUnderTest): void {
     const outputs = rig.finish(state, rows, headDim);
     for (let row = 0; row < rows; row++) {
       const query = queries.subarray(row * headDim, (row + 1) * headDim);
-      const truth = attended(head, query, positions, biases);
+      const truth = expectedAttention(head, query, positions, biases);
       const logSum = (statistics[2 * row] as number) + Math.log(statistics[2 * row + 1] as number);
       expect(Math.abs(logSum - truth.logSum)).toBeLessThanOrEqual(truth.weightError);
       const output = outputs.subarray(row * headDim, (row + 1) * headDim);
-      const largest = output.reduce((most, x, i) => Math.max(most, Math.abs(x - (truth.output[i] as number))), 0);
-      expect(largest).toBeLessThanOrEqual(truth.outputError);
+      const maxError = output.reduce(
+        (runningMax, x, i) => Math.max(runningMax, Math.abs(x - (truth.output[i] as number))),
+        0,
+      );
+      expect(maxError).toBeLessThanOrEqual(truth.outputError);
     }
   }
 
@@ -86,7 +89,7 @@ export function describeGathered(kernels: KernelsUnderTest): void {
   });
 }
 
-interface Attended {
+interface Expected {
   logSum: number;
   output: Float64Array;
   /** How far the logarithm of the sum may be off, and the numbers of the output. */
@@ -99,35 +102,35 @@ interface Attended {
  * sqrt(d) / 32,767 of the product of the norms (half a step in each of d dimensions, on both sides); a weight is off by
  * at most 2^-15 of the largest; a value by 1 / 4,094 of the largest number. To that comes plain float32.
  */
-function attended(
+function expectedAttention(
   { headDim, keys, values }: HeadNumbers,
   query: Float32Array,
   positions: Int32Array,
   biases: Float32Array,
-): Attended {
+): Expected {
   const rowOf = (numbers: Float32Array, position: number) =>
     numbers.subarray(position * headDim, (position + 1) * headDim);
   const norm = (numbers: Float32Array) => Math.hypot(...numbers);
   const scores = Array.from(positions, (position, j) =>
     rowOf(keys, position).reduce((sum, x, i) => sum + x * (query[i] as number), biases[j] as number),
   );
-  const largest = Math.max(...scores);
-  const weights = scores.map((score) => Math.exp(score - largest));
+  const maxError = Math.max(...scores);
+  const weights = scores.map((score) => Math.exp(score - maxError));
   const sum = weights.reduce((a, b) => a + b, 0);
   const output = new Float64Array(headDim);
-  let largestValue = 0;
-  let longest = 0;
+  let maxValue = 0;
+  let maxKeyNorm = 0;
   for (const [j, position] of positions.entries()) {
     const value = rowOf(values, position);
-    longest = Math.max(longest, norm(rowOf(keys, position)));
+    maxKeyNorm = Math.max(maxKeyNorm, norm(rowOf(keys, position)));
     for (let i = 0; i < headDim; i++) {
       output[i] = (output[i] as number) + ((weights[j] as number) * (value[i] as number)) / sum;
-      largestValue = Math.max(largestValue, Math.abs(value[i] as number));
+      maxValue = Math.max(maxValue, Math.abs(value[i] as number));
     }
   }
-  const score = (Math.sqrt(headDim) / 32_767 + headDim * 2 ** -23) * norm(query) * longest + 1e-5;
+  const score = (Math.sqrt(headDim) / 32_767 + headDim * 2 ** -23) * norm(query) * maxKeyNorm + 1e-5;
   // Relative to the sum, of all weights together.
   const weightError = Math.expm1(2 * score) + (positions.length * 2 ** -15) / sum;
-  const outputError = largestValue * (2 * weightError + 1 / 4094 + 1e-5);
-  return { logSum: largest + Math.log(sum), output, weightError, outputError };
+  const outputError = maxValue * (2 * weightError + 1 / 4094 + 1e-5);
+  return { logSum: maxError + Math.log(sum), output, weightError, outputError };
 }

@@ -11,22 +11,22 @@ import {
 } from '../../../test/kernel-rig.ts';
 import { distance } from '../../../test/plain-attention.ts';
 import { createRandom } from '../../../test/random.ts';
-import { type SamplePlan, scanStride, sealScratchBytes } from '../code-kernels.ts';
 import {
-  DRAW_BITS,
-  DRAW_NUMBERS,
+  DRAW_FRACTION_BITS,
+  DRAW_PERIOD,
+  DRAW_STRIDE,
   DRAW_TABLE_BYTES,
   drawNumber,
   drawTables,
-  TURN_STEP,
   writeDrawTables,
 } from '../draw-tables.ts';
 import { scratchBytes, stateBytes, stateOutputs } from '../kernels.ts';
-import { codeDim } from '../layout.ts';
-import { codedKey, row4 } from '../reference/codes.ts';
-import { turnedBack } from '../reference/rotation.ts';
+import { rotatedDim } from '../layout.ts';
+import { type DrawPlan, quantizeScratchBytes, scanStride } from '../quantized-kernels.ts';
+import { int4Row, quantizedKey } from '../reference/quantized-rows.ts';
+import { inverseRotate } from '../reference/rotation.ts';
 
-function draw(rig: KernelRig, pooled: Int16Array, plan: SamplePlan, bits: number) {
+function draw(rig: KernelRig, pooled: Int16Array, plan: DrawPlan, fractionBits: number) {
   const { n } = plan;
   const [indices, probabilities, threshold] = [rig.allocate((n + 4) * 4), rig.allocate((n + 4) * 4), rig.allocate(4)];
   // What lies behind the keys must not be counted.
@@ -35,7 +35,14 @@ function draw(rig: KernelRig, pooled: Int16Array, plan: SamplePlan, bits: number
   const tables = rig.allocate(DRAW_TABLE_BYTES);
   writeDrawTables(rig.views().u32.buffer, tables);
   const lists = [indices, probabilities, threshold, rig.allocate((n / 8 + 2) * 8)] as const;
-  const count = rig.kernels.drawKeys(placeScan(rig, padded), plan, bits, tables, ...lists, rig.allocate(16_384));
+  const count = rig.kernels.drawKeys(
+    placeScan(rig, padded),
+    plan,
+    fractionBits,
+    tables,
+    ...lists,
+    rig.allocate(16_384),
+  );
   return {
     positions: rig.ints(indices, count),
     logs: rig.floats(probabilities, count),
@@ -50,8 +57,8 @@ function placeScan(rig: KernelRig, numbers: Int16Array): number {
 }
 
 /** Numbers in nats as those of a scan. */
-const inUnits = (nats: Float32Array, bits: number): Int16Array =>
-  Int16Array.from(nats, (x) => Math.max(-32_768, Math.min(32_767, Math.round((x / Math.LN2) * 2 ** bits))));
+const toScanUnits = (nats: Float32Array, fractionBits: number): Int16Array =>
+  Int16Array.from(nats, (x) => Math.max(-32_768, Math.min(32_767, Math.round((x / Math.LN2) * 2 ** fractionBits))));
 
 /** Numbers that are spread by some nats, and the binary digits that have room for them. */
 const SCANS = [
@@ -66,57 +73,67 @@ const SCANS = [
 ] as const;
 
 export function describeSamples(kernels: KernelsUnderTest): void {
-  describe('estimateMass', () => {
+  describe('approximateLogSumExp', () => {
     it('is the sum of e^score to 4 %', () => {
       const rig = createRig(kernels);
-      for (const [n, spread, bits] of SCANS) {
-        const scan = inUnits(createRandom(n + spread).normals(n, spread), bits);
+      for (const [n, spread, fractionBits] of SCANS) {
+        const scan = toScanUnits(createRandom(n + spread).normals(n, spread), fractionBits);
         const statistics = rig.allocate(8);
-        rig.kernels.estimateMass(placeScan(rig, scan), n, bits, statistics);
-        const [largest = 0, sum = 0] = rig.floats(statistics, 2);
-        const scores = Float64Array.from(scan, (x) => x * Math.LN2 * 2 ** -bits);
-        const most = scores.reduce((a, b) => Math.max(a, b));
-        expect(Math.abs(largest - most)).toBeLessThanOrEqual(1e-6 * Math.abs(most));
-        const truth = scores.reduce((total, x) => total + Math.exp(x - most), 0);
+        rig.kernels.approximateLogSumExp(placeScan(rig, scan), n, fractionBits, statistics);
+        const [max = 0, sum = 0] = rig.floats(statistics, 2);
+        const scores = Float64Array.from(scan, (x) => x * Math.LN2 * 2 ** -fractionBits);
+        const maxScore = scores.reduce((a, b) => Math.max(a, b));
+        expect(Math.abs(max - maxScore)).toBeLessThanOrEqual(1e-6 * Math.abs(maxScore));
+        const truth = scores.reduce((total, x) => total + Math.exp(x - maxScore), 0);
         expect(Math.abs(sum - truth)).toBeLessThanOrEqual(0.045 * truth);
       }
     });
   });
 
-  describe('poolScans', () => {
+  describe('maxOverHeads', () => {
     it('gives the largest of the rows, tempered, and of what was there', () => {
-      for (const [n, spread, bits] of SCANS) {
+      for (const [n, spread, fractionBits] of SCANS) {
         for (const rows of [1, 3, 5]) {
           const rig = createRig(kernels, 2 ** 20);
           const random = createRandom(n + rows);
           const stride = scanStride(n);
-          const scans = inUnits(random.normals(rows * stride, spread), bits);
+          const scans = toScanUnits(random.normals(rows * stride, spread), fractionBits);
           const offsets = random.normals(rows, spread / 2);
           const address = placeScan(rig, scans);
           const pooled = rig.allocate(stride * 2);
-          const unit = Math.LN2 * 2 ** -bits;
+          const unit = Math.LN2 * 2 ** -fractionBits;
           const shareOf = (row: number, j: number) =>
             ((scans[row * stride + j] as number) * unit - (offsets[row] as number)) / unit;
           const edge = 32_767;
-          const temper = 0.75;
-          const wanted = (rowCount: number, j: number) => {
+          const proposalExponent = 0.75;
+          const expected = (rowCount: number, j: number) => {
             const shares = Array.from({ length: rowCount }, (_, row) => shareOf(row, j));
-            return temper * Math.max(...shares.map((share) => Math.max(-edge, Math.min(edge, share))));
+            return proposalExponent * Math.max(...shares.map((share) => Math.max(-edge, Math.min(edge, share))));
           };
           const first = Math.ceil(rows / 2);
-          rig.kernels.poolScans(address, stride, first, n, bits, rig.place(offsets), temper, pooled, false);
-          const found = () => rig.views().i16.slice(pooled / 2, pooled / 2 + n);
-          for (const [j, share] of found().entries()) expect(Math.abs(share - wanted(first, j))).toBeLessThan(2);
+          rig.kernels.maxOverHeads(
+            address,
+            stride,
+            first,
+            n,
+            fractionBits,
+            rig.place(offsets),
+            proposalExponent,
+            pooled,
+            false,
+          );
+          const actual = () => rig.views().i16.slice(pooled / 2, pooled / 2 + n);
+          for (const [j, share] of actual().entries()) expect(Math.abs(share - expected(first, j))).toBeLessThan(2);
           if (first === rows) continue;
           const [rest, offset] = [address + first * stride * 2, rig.place(offsets.subarray(first))];
-          rig.kernels.poolScans(rest, stride, rows - first, n, bits, offset, temper, pooled, true);
-          for (const [j, share] of found().entries()) expect(Math.abs(share - wanted(rows, j))).toBeLessThan(2);
+          rig.kernels.maxOverHeads(rest, stride, rows - first, n, fractionBits, offset, proposalExponent, pooled, true);
+          for (const [j, share] of actual().entries()) expect(Math.abs(share - expected(rows, j))).toBeLessThan(2);
         }
       }
     });
   });
 
-  describe('poolScores', () => {
+  describe('maxScoresOverHeads', () => {
     it('gives the largest of the rows', () => {
       for (const n of [1, 3, 4, 65]) {
         for (const rows of [1, 3, 5]) {
@@ -125,11 +142,11 @@ export function describeSamples(kernels: KernelsUnderTest): void {
           const scores = random.normals(rows * (n + 3), 5);
           const offsets = random.normals(rows, 3);
           const pooled = rig.allocate(n * 4 + 4);
-          rig.kernels.poolScores(rig.place(scores), n + 3, rows, n, rig.place(offsets), pooled);
+          rig.kernels.maxScoresOverHeads(rig.place(scores), n + 3, rows, n, rig.place(offsets), pooled);
           const truth = Array.from({ length: n }, (_, j) =>
             Math.max(...Array.from(offsets, (offset, row) => (scores[row * (n + 3) + j] as number) - offset)),
           );
-          expect(distance(rig.floats(pooled, n), truth).largest).toBeLessThan(1e-5);
+          expect(distance(rig.floats(pooled, n), truth).max).toBeLessThan(1e-5);
           expect(rig.floats(pooled + n * 4, 1)[0]).toBeNaN();
         }
       }
@@ -146,49 +163,49 @@ export function describeSamples(kernels: KernelsUnderTest): void {
         share: fc.double({ min: 0.01, max: 1.2, noNaN: true }),
         sinks: fc.integer({ min: 0, max: 5 }),
         recent: fc.integer({ min: 0, max: 90 }),
-        turn: fc.nat(1_000_000),
+        seed: fc.nat(1_000_000),
       });
       fc.assert(
-        fc.property(cases, ({ n, spread, middle, bits, share, sinks, recent, turn }) => {
-          const nats = createRandom(turn).normals(n, spread);
-          const g = inUnits(
+        fc.property(cases, ({ n, spread, middle, bits, share, sinks, recent, seed }) => {
+          const nats = createRandom(seed).normals(n, spread);
+          const g = toScanUnits(
             nats.map((x) => x + middle),
             bits,
           );
           const plan = {
             n,
             sinks: Math.min(n, sinks),
-            keptFrom: Math.max(0, n - recent),
-            most: Math.ceil(share * n),
-            turn,
+            recentFrom: Math.max(0, n - recent),
+            maxKeys: Math.ceil(share * n),
+            seed: seed,
           };
           const { positions, logs, threshold } = draw(createRig(kernels, 2 ** 20), g, plan, bits);
-          const kept = (j: number) => j < plan.sinks || j >= plan.keptFrom;
+          const isAlwaysIncluded = (j: number) => j < plan.sinks || j >= plan.recentFrom;
           const all = Array.from({ length: n }, (_, j) => j);
-          if (plan.most >= n) {
+          if (plan.maxKeys >= n) {
             expect([...positions]).toEqual(all);
             expect(threshold).toBe(Number.NEGATIVE_INFINITY);
             expect(logs.every((x) => x === 0)).toBe(true);
             return;
           }
-          const certain = all.filter(kept).length;
-          const down = 2 ** (DRAW_BITS - bits);
-          const number = (j: number) => Math.floor(drawNumber((j + turn * TURN_STEP) % DRAW_NUMBERS) / down);
+          const certain = all.filter(isAlwaysIncluded).length;
+          const down = 2 ** (DRAW_FRACTION_BITS - bits);
+          const number = (j: number) => Math.floor(drawNumber((j + seed * DRAW_STRIDE) % DRAW_PERIOD) / down);
           const priority = (j: number) => Math.min(32_767, (g[j] as number) + number(j));
           const t = threshold === Number.POSITIVE_INFINITY ? 32_768 : Math.round((threshold / Math.LN2) * 2 ** bits);
-          expect([...positions]).toEqual(all.filter((j) => kept(j) || priority(j) >= t));
+          expect([...positions]).toEqual(all.filter((j) => isAlwaysIncluded(j) || priority(j) >= t));
           for (const [i, j] of positions.entries()) {
-            const missing = (t - (g[j] as number)) * down;
-            const log = kept(j) || missing <= 0 ? 0 : (drawTables().logs[missing] as number);
+            const shortfall = (t - (g[j] as number)) * down;
+            const log = isAlwaysIncluded(j) || shortfall <= 0 ? 0 : (drawTables().logs[shortfall] as number);
             expect(logs[i]).toBeCloseTo(log, 5);
           }
-          expect(positions.length).toBeLessThanOrEqual(Math.max(plan.most, certain));
-          if (certain >= plan.most) {
+          expect(positions.length).toBeLessThanOrEqual(Math.max(plan.maxKeys, certain));
+          if (certain >= plan.maxKeys) {
             expect(threshold).toBe(Number.POSITIVE_INFINITY);
             return;
           }
           // One step lower there would be too many.
-          expect(all.filter((j) => kept(j) || priority(j) >= t - 1).length).toBeGreaterThan(plan.most);
+          expect(all.filter((j) => isAlwaysIncluded(j) || priority(j) >= t - 1).length).toBeGreaterThan(plan.maxKeys);
         }),
         { numRuns: 150, seed: 4 },
       );
@@ -197,13 +214,13 @@ export function describeSamples(kernels: KernelsUnderTest): void {
     it('is fair: over many turns a weighted sample adds up to the whole', () => {
       const n = 700;
       const nats = createRandom(1).normals(n, 2);
-      const g = inUnits(nats, 7);
+      const g = toScanUnits(nats, 7);
       const weights = Float64Array.from(nats, (x, j) => Math.exp(x) * (1 + (j % 7)));
       const whole = weights.reduce((a, b) => a + b, 0);
       const rig = createRig(kernels, 2 ** 26);
       let total = 0;
-      for (let turn = 0; turn < 400; turn++) {
-        const { positions, logs } = draw(rig, g, { n, sinks: 2, keptFrom: n - 5, most: 120, turn }, 7);
+      for (let seed = 0; seed < 400; seed++) {
+        const { positions, logs } = draw(rig, g, { n, sinks: 2, recentFrom: n - 5, maxKeys: 120, seed }, 7);
         for (const [i, j] of positions.entries()) total += (weights[j] as number) * Math.exp(-(logs[i] as number));
       }
       // A sample of 120 is off by some 7 %, and 400 of them by a 20th of that.
@@ -215,33 +232,33 @@ export function describeSamples(kernels: KernelsUnderTest): void {
     it('keeps every key once, the chosen in front', () => {
       const random = createRandom(8);
       for (const count of [0, 1, 5, 200]) {
-        for (const chosenCount of new Set([0, Math.min(1, count), Math.floor(count / 3), count])) {
+        for (const selectedCount of new Set([0, Math.min(1, count), Math.floor(count / 3), count])) {
           const rig = createRig(kernels, 2 ** 20);
           const positions = Int32Array.from({ length: count }, (_, j) => 3 * j + 1);
           const logs = Float32Array.from({ length: count }, () => (random.uniform() < 0.3 ? 0 : -random.uniform()));
           const scores = random.normals(3 * (count + 2));
           const shares = Float32Array.from({ length: count }, () => random.uniform());
-          const chosen = Int32Array.from({ length: chosenCount }, (_, i) =>
-            Math.floor((i * count) / Math.max(1, chosenCount)),
+          const selected = Int32Array.from({ length: selectedCount }, (_, i) =>
+            Math.floor((i * count) / Math.max(1, selectedCount)),
           );
           const buffers = { indices: rig.place(positions), logProbabilities: rig.place(logs) };
-          const codedIndices = rig.allocate(count * 4 + 4);
-          rig.views().i32.set(chosen, codedIndices / 4);
-          const [codedScores, parts] = [rig.allocate(3 * (count + 1) * 4), rig.allocate(12)];
+          const quantizedIndices = rig.allocate(count * 4 + 4);
+          rig.views().i32.set(selected, quantizedIndices / 4);
+          const [quantizedScores, parts] = [rig.allocate(3 * (count + 1) * 4), rig.allocate(12)];
           const exact = rig.kernels.splitSample(
             { ...buffers, scores: rig.place(scores), stride: count + 2, rows: 3, count },
             {
               shares: rig.place(shares),
-              chosen: codedIndices,
-              chosenCount,
-              least: 0.25,
-              codedIndices,
-              codedScores,
-              codedStride: count + 1,
+              selected: quantizedIndices,
+              selectedCount,
+              minShare: 0.25,
+              quantizedIndices,
+              quantizedScores,
+              quantizedStride: count + 1,
               parts,
             },
           );
-          const isExact = (j: number) => chosen.includes(j) && (shares[j] as number) >= 0.25;
+          const isExact = (j: number) => selected.includes(j) && (shares[j] as number) >= 0.25;
           const all = Array.from({ length: count }, (_, j) => j);
           const exactly = all.filter(isExact);
           const certain = all.filter((j) => !isExact(j) && logs[j] === 0);
@@ -255,10 +272,10 @@ export function describeSamples(kernels: KernelsUnderTest): void {
           ]);
           expect([...rig.ints(buffers.indices, exact)]).toEqual(exactly.map((j) => positions[j]));
           expect([...rig.floats(buffers.logProbabilities, exact)]).toEqual(exactly.map((j) => logs[j]));
-          expect([...rig.ints(codedIndices, order.length)]).toEqual(order.map((j) => positions[j]));
+          expect([...rig.ints(quantizedIndices, order.length)]).toEqual(order.map((j) => positions[j]));
           for (let row = 0; row < 3; row++) {
-            const found = rig.floats(codedScores + row * (count + 1) * 4, order.length);
-            expect([...found]).toEqual(order.map((j) => scores[row * (count + 2) + j]));
+            const actual = rig.floats(quantizedScores + row * (count + 1) * 4, order.length);
+            expect([...actual]).toEqual(order.map((j) => scores[row * (count + 2) + j]));
           }
         }
       }
@@ -285,14 +302,14 @@ export function describeSamples(kernels: KernelsUnderTest): void {
             const caps = Float32Array.from({ length: rows }, (_, row) => 1.5 + row / 4);
             const scores = rig.allocate((rows * (count + 5) + 8) * 4);
             rig.kernels.scoreSelected(pages, indices, count, place, rows, scores, count + 5, scratch);
-            const weighting = { logProbabilities: rig.place(logs), caps: rig.place(caps) };
-            rig.kernels.weighScores(scores, count + 5, rows, count, weighting);
+            const importanceWeights = { logProbabilities: rig.place(logs), caps: rig.place(caps) };
+            rig.kernels.applyImportanceWeights(scores, count + 5, rows, count, importanceWeights);
             const weights = weightsOf(head, queries, rows, positions, logs, caps);
             const state = rig.start(rows, headDim);
             for (let row = 0; row < rows; row++) {
-              const found = rig.floats(scores + row * (count + 5) * 4, count + 1);
-              expect(distance(found.subarray(0, count), weights[row] as Float64Array).largest).toBeLessThan(1e-4);
-              expect(found[count]).toBeNaN();
+              const actual = rig.floats(scores + row * (count + 5) * 4, count + 1);
+              expect(distance(actual.subarray(0, count), weights[row] as Float64Array).max).toBeLessThan(1e-4);
+              expect(actual[count]).toBeNaN();
             }
             rig.kernels.addValues(pages, indices, count, scores, count + 5, rows, state, scratch);
             expect(rig.floats(scores + count * 4, 1)[0]).toBeNaN();
@@ -310,27 +327,30 @@ export function describeSamples(kernels: KernelsUnderTest): void {
         const rig = createRig(kernels);
         const head = headOf(headDim, 'f16', random.normals(320 * headDim), random.normals(320 * headDim));
         const pages = rig.layOut(head, ['int4']);
-        const dimensions = codeDim(headDim);
-        const scratch = rig.allocate(Math.max(sealScratchBytes(headDim), scratchBytes(rows, dimensions)));
-        for (let page = 0; page < 5; page++) rig.kernels.seal(pages, page, scratch);
+        const dimensions = rotatedDim(headDim);
+        const scratch = rig.allocate(Math.max(quantizeScratchBytes(headDim), scratchBytes(rows, dimensions)));
+        for (let page = 0; page < 5; page++) rig.kernels.quantizePage(pages, page, scratch);
         for (const count of COUNTS) {
           const positions = Int32Array.from({ length: count }, (_, j) => Math.floor((j * 319) / Math.max(1, count)));
           const state = rig.allocate(stateBytes(rows, dimensions));
-          rig.kernels.startState(state, rows, dimensions);
+          rig.kernels.initSoftmaxState(state, rows, dimensions);
           const numbers = random.normals(rows * (count + 5), 2);
           const scores = rig.place(numbers);
-          rig.kernels.addCodedValues(pages, rig.place(positions), count, scores, count + 5, rows, state, scratch);
+          rig.kernels.addQuantizedValues(pages, rig.place(positions), count, scores, count + 5, rows, state, scratch);
           // What lies behind the list belongs to another one.
           expect(rig.floats(scores + count * 4, 5)).toEqual(numbers.slice(count, count + 5));
-          const back = rig.allocate(rows * headDim * 4);
-          rig.kernels.rotateBack(stateOutputs(state, rows), rows, headDim, back, scratch);
-          rig.views().f32.copyWithin(stateOutputs(state, rows) / 4, back / 4, back / 4 + rows * headDim);
+          const unrotated = rig.allocate(rows * headDim * 4);
+          rig.kernels.inverseRotate(stateOutputs(state, rows), rows, headDim, unrotated, scratch);
+          rig.views().f32.copyWithin(stateOutputs(state, rows) / 4, unrotated / 4, unrotated / 4 + rows * headDim);
           const weights = Array.from({ length: rows }, (_, row) =>
             Float64Array.from(numbers.subarray(row * (count + 5), row * (count + 5) + count)),
           );
           const value = (j: number) =>
-            turnedBack(row4(rig.views(), codedKey(rig.views(), pages, positions[j] as number), 'value'), headDim);
-          expectWeighted(rig, state, rows, headDim, weights, value, ROUNDED_WEIGHTS);
+            inverseRotate(
+              int4Row(rig.views(), quantizedKey(rig.views(), pages, positions[j] as number), 'value'),
+              headDim,
+            );
+          expectWeighted(rig, state, rows, headDim, weights, value, ROUNDED_WEIGHT_TOLERANCE);
         }
       }
     });
@@ -360,12 +380,12 @@ function weightsOf(
 }
 
 /** Scores of some 10 nats are off by a few 1e-6 of a nat, and values are of the order of 1. */
-const PLAIN = 5e-5;
+const FLOAT32_TOLERANCE = 5e-5;
 /**
  * Weights of 64 keys that are off by up to half of a 32,767th of the largest, evenly: together by some 8 * .3 / 32,767 of
  * it, times values that reach 4.
  */
-const ROUNDED_WEIGHTS = 3e-4;
+const ROUNDED_WEIGHT_TOLERANCE = 3e-4;
 
 /** Throws unless a state is the softmax of these weights over these values, near enough for float32. */
 function expectWeighted(
@@ -375,7 +395,7 @@ function expectWeighted(
   headDim: number,
   weights: readonly Float64Array[],
   value: (j: number) => ArrayLike<number>,
-  tolerance = PLAIN,
+  tolerance = FLOAT32_TOLERANCE,
 ): void {
   const count = weights[0]?.length ?? 0;
   if (count === 0) {
@@ -384,18 +404,18 @@ function expectWeighted(
     }
     return;
   }
-  const found = rig.finish(state, rows, headDim);
+  const actual = rig.finish(state, rows, headDim);
   for (const [row, logs] of weights.entries()) {
-    const largest = logs.reduce((a, b) => Math.max(a, b));
+    const max = logs.reduce((a, b) => Math.max(a, b));
     const truth = new Float64Array(headDim);
     let sum = 0;
     for (let j = 0; j < count; j++) {
-      const weight = Math.exp((logs[j] as number) - largest);
+      const weight = Math.exp((logs[j] as number) - max);
       sum += weight;
       const v = value(j);
       for (let i = 0; i < headDim; i++) truth[i] = (truth[i] as number) + weight * (v[i] as number);
     }
     const output = truth.map((x) => x / sum);
-    expect(distance(found.subarray(row * headDim, (row + 1) * headDim), output).largest).toBeLessThan(tolerance);
+    expect(distance(actual.subarray(row * headDim, (row + 1) * headDim), output).max).toBeLessThan(tolerance);
   }
 }

@@ -49,7 +49,7 @@ export function describeScores(kernels: KernelsUnderTest): void {
           const problem = problemOf(head, { queries, rows, group: rows, limit: head.n });
           const truth = new Float64Array(rows * count);
           const plain = new Float32Array(rows * count);
-          const found = new Float32Array(rows * count);
+          const actual = new Float32Array(rows * count);
           for (let row = 0; row < rows; row++) {
             for (let j = 0; j < count; j++) {
               truth[row * count + j] = score64(problem, row, from + j);
@@ -61,30 +61,30 @@ export function describeScores(kernels: KernelsUnderTest): void {
               }
               plain[row * count + j] = sum;
             }
-            found.set(rig.floats(scores + row * stride * 4, count), row * count);
+            actual.set(rig.floats(scores + row * stride * 4, count), row * count);
             expect(rig.floats(scores + (row * stride + count) * 4, 3)).toEqual(new Float32Array(3).fill(Number.NaN));
           }
-          const [most, error] = [distance(plain, truth), distance(found, truth)];
+          const [plainError, error] = [distance(plain, truth), distance(actual, truth)];
           // The plain error of a few scores may be small by luck: the floor is what one sum of d products of normal
           // numbers must expect, d roundings of partial sums that grow to sqrt(d).
           const floor = (UNIT * headDim) / 2;
-          expect(error.norm).toBeLessThanOrEqual(2 * most.norm + floor);
-          expect(error.largest).toBeLessThanOrEqual(2 * most.largest + floor);
+          expect(error.norm).toBeLessThanOrEqual(2 * plainError.norm + floor);
+          expect(error.max).toBeLessThanOrEqual(2 * plainError.max + floor);
         }
       },
     );
   });
 
-  describe('absorbMass', () => {
+  describe('updateLogSumExp', () => {
     it('is e^x of one score, to 2e-7, from 0 down to -75, and nothing that counts below', () => {
       const rig = createRig(kernels);
       for (let i = 0; i <= 5000; i++) {
         const x = Math.fround(-i * 0.01499);
-        const { sum } = absorb(rig, Float32Array.of(x), { largest: 0, sum: 0 });
+        const { sum } = update(rig, Float32Array.of(x), { largest: 0, sum: 0 });
         expect(Math.abs(sum - Math.exp(x))).toBeLessThanOrEqual(2e-7 * Math.exp(x));
       }
       for (const x of [-76, -88, -1000, -1e30, Number.NEGATIVE_INFINITY]) {
-        expect(absorb(rig, Float32Array.of(x), { largest: 0, sum: 0 }).sum).toBeLessThan(1e-32);
+        expect(update(rig, Float32Array.of(x), { largest: 0, sum: 0 }).sum).toBeLessThan(1e-32);
       }
     });
 
@@ -96,14 +96,14 @@ export function describeScores(kernels: KernelsUnderTest): void {
       fc.assert(
         fc.property(scores, (lists) => {
           const rig = createRig(kernels, 2 ** 20);
-          let found = { largest: Number.NEGATIVE_INFINITY, sum: 0 };
+          let actual = { largest: Number.NEGATIVE_INFINITY, sum: 0 };
           const all: number[] = [];
           for (const [count, spread, seed] of lists) {
             const list = createRandom(seed).normals(count, spread);
             all.push(...list);
-            found = absorb(rig, list, found);
+            actual = update(rig, list, actual);
           }
-          expectSum(found, all);
+          expectLogSumExp(actual, all);
         }),
         { numRuns: 200, seed: 2 },
       );
@@ -113,14 +113,14 @@ export function describeScores(kernels: KernelsUnderTest): void {
       const rig = createRig(kernels);
       const scores = new Float32Array(300_001).fill(-3.5);
       scores[150_000] = 9;
-      expectSum(absorb(rig, scores), [...scores]);
+      expectLogSumExp(update(rig, scores), [...scores]);
     });
 
     it('has no sum where there are no scores or all are masked', () => {
       const rig = createRig(kernels);
       for (const n of [0, 1, 4, 9]) {
-        const none = { largest: Number.NEGATIVE_INFINITY, sum: 0 };
-        expect(absorb(rig, new Float32Array(n).fill(Number.NEGATIVE_INFINITY))).toEqual(none);
+        const empty = { largest: Number.NEGATIVE_INFINITY, sum: 0 };
+        expect(update(rig, new Float32Array(n).fill(Number.NEGATIVE_INFINITY))).toEqual(empty);
       }
     });
   });
@@ -176,17 +176,17 @@ export function describeScores(kernels: KernelsUnderTest): void {
   });
 }
 
-function absorb(rig: KernelRig, scores: Float32Array, before = { largest: Number.NEGATIVE_INFINITY, sum: 0 }) {
-  const statistics = rig.place(Float32Array.of(before.largest, before.sum));
-  rig.kernels.absorbMass(rig.place(scores), scores.length, statistics);
+function update(rig: KernelRig, scores: Float32Array, previous = { largest: Number.NEGATIVE_INFINITY, sum: 0 }) {
+  const statistics = rig.place(Float32Array.of(previous.largest, previous.sum));
+  rig.kernels.updateLogSumExp(rig.place(scores), scores.length, statistics);
   const [largest = Number.NaN, sum = Number.NaN] = rig.floats(statistics, 2);
   return { largest, sum };
 }
 
-function expectSum({ largest, sum }: { largest: number; sum: number }, scores: readonly number[]): void {
-  const top = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  expect(largest).toBe(top);
-  const truth = scores.reduce((total, x) => total + Math.exp(x - top), 0); // 0 where there are none
+function expectLogSumExp({ largest, sum }: { largest: number; sum: number }, scores: readonly number[]): void {
+  const maxScore = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  expect(largest).toBe(maxScore);
+  const truth = scores.reduce((total, x) => total + Math.exp(x - maxScore), 0); // 0 where there are none
   // A difference of up to 75 from the largest is rounded to float32 before e is raised to it: 75 u = 5e-6, and then
   // its weight is as good as none; near the largest, where the weight is, it is the 2e-7 of e^x itself.
   expect(Math.abs(sum - truth)).toBeLessThanOrEqual(1e-6 * truth);

@@ -31,16 +31,17 @@ export function describeStates(kernels: KernelsUnderTest): void {
         const [statistics, outputs] = stateNumbers(rig, states[0], rows, headDim) as [Float32Array, Float32Array];
         const at = (numbers: Float32Array | undefined, i: number) => (numbers as Float32Array)[i] as number;
         for (let row = 0; row < rows; row++) {
-          const largest = Math.max(at(a[0], 2 * row), at(b[0], 2 * row));
-          const [keep, take] = [Math.exp(at(a[0], 2 * row) - largest), Math.exp(at(b[0], 2 * row) - largest)];
-          const close = (found: number, mine: number, theirs: number) => {
+          const max = Math.max(at(a[0], 2 * row), at(b[0], 2 * row));
+          const [keep, take] = [Math.exp(at(a[0], 2 * row) - max), Math.exp(at(b[0], 2 * row) - max)];
+          const expectClose = (actual: number, mine: number, theirs: number) => {
             // e^x is good to 2e-7 and its argument, below 20, to a rounding; then come two products and a sum.
-            const most = (20 + 4 + 3) * UNIT * (Math.abs(mine) * keep + Math.abs(theirs) * take);
-            expect(Math.abs(found - (mine * keep + theirs * take))).toBeLessThanOrEqual(most);
+            const tolerance = (20 + 4 + 3) * UNIT * (Math.abs(mine) * keep + Math.abs(theirs) * take);
+            expect(Math.abs(actual - (mine * keep + theirs * take))).toBeLessThanOrEqual(tolerance);
           };
-          expect(at(statistics, 2 * row)).toBe(largest);
-          close(at(statistics, 2 * row + 1), at(a[0], 2 * row + 1), at(b[0], 2 * row + 1));
-          for (let i = row * headDim; i < (row + 1) * headDim; i++) close(at(outputs, i), at(a[1], i), at(b[1], i));
+          expect(at(statistics, 2 * row)).toBe(max);
+          expectClose(at(statistics, 2 * row + 1), at(a[0], 2 * row + 1), at(b[0], 2 * row + 1));
+          for (let i = row * headDim; i < (row + 1) * headDim; i++)
+            expectClose(at(outputs, i), at(a[1], i), at(b[1], i));
         }
         expect(stateNumbers(rig, states[1], rows, headDim)).toEqual(b);
       }
@@ -50,22 +51,22 @@ export function describeStates(kernels: KernelsUnderTest): void {
       const rig = createRig(kernels);
       const head = randomHead(createRandom(42), 70, 32, 'f32');
       const rows = { queries: createRandom(43).normals(2 * 32), rows: 2, group: 2, limit: 70 };
-      const some = rig.start(2, 32);
-      rig.attend(rig.layOut(head), 0, 70, rows, some);
-      const before = stateNumbers(rig, some, 2, 32);
-      rig.kernels.mergeState(some, rig.start(2, 32), 2, 32);
-      expect(stateNumbers(rig, some, 2, 32)).toEqual(before);
-      const none = rig.start(2, 32);
-      rig.kernels.mergeState(none, rig.start(2, 32), 2, 32);
-      expect(stateNumbers(rig, none, 2, 32)).toEqual(stateNumbers(rig, rig.start(2, 32), 2, 32));
-      rig.kernels.mergeState(none, some, 2, 32);
-      expect(stateNumbers(rig, none, 2, 32)).toEqual(before);
+      const filled = rig.start(2, 32);
+      rig.attend(rig.layOut(head), 0, 70, rows, filled);
+      const before = stateNumbers(rig, filled, 2, 32);
+      rig.kernels.mergeState(filled, rig.start(2, 32), 2, 32);
+      expect(stateNumbers(rig, filled, 2, 32)).toEqual(before);
+      const keyless = rig.start(2, 32);
+      rig.kernels.mergeState(keyless, rig.start(2, 32), 2, 32);
+      expect(stateNumbers(rig, keyless, 2, 32)).toEqual(stateNumbers(rig, rig.start(2, 32), 2, 32));
+      rig.kernels.mergeState(keyless, filled, 2, 32);
+      expect(stateNumbers(rig, keyless, 2, 32)).toEqual(before);
     });
   });
 
-  describe('mergeHalves', () => {
+  describe('mergeHalfSamples', () => {
     /** The sum and the numerators of a row of a state, in float64 and in units of e^0. */
-    const partOf = ([statistics, sums]: Float32Array[], row: number, headDim: number) => {
+    const rowPart = ([statistics, sums]: Float32Array[], row: number, headDim: number) => {
       const scale = Math.exp(statistics?.[2 * row] as number);
       const numerator = (sums as Float32Array).subarray(row * headDim, (row + 1) * headDim);
       return {
@@ -94,29 +95,36 @@ export function describeStates(kernels: KernelsUnderTest): void {
         }) as [number, number, number];
         const before = states.map((state) => stateNumbers(rig, state, rows, headDim));
         const [outputs, errors] = [rig.allocate(rows * headDim * 4), rig.allocate(rows * 12)];
-        rig.kernels.mergeHalves(...states, rows, headDim, outputs, errors);
+        rig.kernels.mergeHalfSamples(...states, rows, headDim, outputs, errors);
         for (let row = 0; row < rows; row++) {
-          const [certain, one, other] = before.map((state) => partOf(state, row, headDim)) as [Part, Part, Part];
-          const total = certain.sum + one.sum + other.sum;
+          const [certain, firstHalf, secondHalf] = before.map((state) => rowPart(state, row, headDim)) as [
+            Part,
+            Part,
+            Part,
+          ];
+          const total = certain.sum + firstHalf.sum + secondHalf.sum;
           const output = certain.numerator.map(
-            (x, i) => (x + (one.numerator[i] as number) + (other.numerator[i] as number)) / total,
+            (x, i) => (x + (firstHalf.numerator[i] as number) + (secondHalf.numerator[i] as number)) / total,
           );
-          const apart = output.map(
+          const difference = output.map(
             (x, i) =>
-              ((one.numerator[i] as number) - (other.numerator[i] as number) - (one.sum - other.sum) * x) / total,
+              ((firstHalf.numerator[i] as number) -
+                (secondHalf.numerator[i] as number) -
+                (firstHalf.sum - secondHalf.sum) * x) /
+              total,
           );
           // Some dozens of roundings of numbers that are at most a few.
-          const close = (found: number, truth: number) => expect(Math.abs(found - truth)).toBeLessThan(1e-4);
-          const found = rig.floats(outputs + row * headDim * 4, headDim);
-          for (const [i, x] of output.entries()) close(found[i] as number, x);
+          const expectClose = (actual: number, truth: number) => expect(Math.abs(actual - truth)).toBeLessThan(1e-4);
+          const actual = rig.floats(outputs + row * headDim * 4, headDim);
+          for (const [i, x] of output.entries()) expectClose(actual[i] as number, x);
           const [share, squaredError, squaredNorm] = rig.floats(errors + row * 12, 3) as unknown as [
             number,
             number,
             number,
           ];
-          close(share, (one.sum + other.sum) / total);
-          close(Math.sqrt(squaredError), Math.hypot(...apart));
-          close(Math.sqrt(squaredNorm), Math.hypot(...output));
+          expectClose(share, (firstHalf.sum + secondHalf.sum) / total);
+          expectClose(Math.sqrt(squaredError), Math.hypot(...difference));
+          expectClose(Math.sqrt(squaredNorm), Math.hypot(...output));
         }
       }
     });
@@ -134,7 +142,7 @@ export function describeStates(kernels: KernelsUnderTest): void {
         const rig = createRig(kernels);
         const queries = random.normals(rows * headDim, 10);
         const placed = rig.place(queries);
-        const largest = rig.kernels.scaleQueries(placed, rows, headDim);
+        const max = rig.kernels.scaleQueries(placed, rows, headDim);
         const scaled = rig.floats(placed, rows * headDim);
         for (const [i, x] of scaled.entries()) {
           const truth = (queries[i] as number) / Math.sqrt(headDim);
@@ -143,12 +151,12 @@ export function describeStates(kernels: KernelsUnderTest): void {
         const norms = Array.from({ length: rows }, (_, row) =>
           Math.hypot(...scaled.subarray(row * headDim, (row + 1) * headDim)),
         );
-        expect(Math.abs(largest / Math.max(...norms) - 1)).toBeLessThan(headDim * UNIT);
+        expect(Math.abs(max / Math.max(...norms) - 1)).toBeLessThan(headDim * UNIT);
       }
     });
   });
 
-  describe('finishState', () => {
+  describe('normalize', () => {
     it('divides each row by its sum, and leaves what lies between the rows', () => {
       const rig = createRig(kernels);
       const [rows, headDim, stride] = [3, 40, 50];
@@ -157,13 +165,13 @@ export function describeStates(kernels: KernelsUnderTest): void {
       rig.views().f32.set([1, 3, -2, 0.7, 5, 1e-20], state / 4);
       rig.views().f32.set(random.normals(rows * headDim), stateOutputs(state, rows) / 4);
       const [statistics, sums] = stateNumbers(rig, state, rows, headDim) as [Float32Array, Float32Array];
-      const to = rig.allocate(rows * stride * 4);
-      rig.kernels.finishState(state, rows, headDim, to, stride * 4);
+      const destination = rig.allocate(rows * stride * 4);
+      rig.kernels.normalize(state, rows, headDim, destination, stride * 4);
       for (let row = 0; row < rows; row++) {
         const sum = statistics[2 * row + 1] as number;
         const truth = sums.subarray(row * headDim, (row + 1) * headDim).map((x) => x / sum);
-        expect(rig.floats(to + row * stride * 4, headDim)).toEqual(truth);
-        const between = rig.floats(to + (row * stride + headDim) * 4, stride - headDim);
+        expect(rig.floats(destination + row * stride * 4, headDim)).toEqual(truth);
+        const between = rig.floats(destination + (row * stride + headDim) * 4, stride - headDim);
         expect(between).toEqual(new Float32Array(stride - headDim).fill(Number.NaN));
       }
       expect(stateNumbers(rig, state, rows, headDim)).toEqual([statistics, sums]);

@@ -1,24 +1,24 @@
 /** The rows that exact attention reads: as they came, or, in full pages of an int8 cache, what their codes stand for. */
-import { halfToFloat } from '../half.ts';
+import { float16ToFloat32 } from '../float16.ts';
 import type { Pages } from '../kernels.ts';
 import { PAGE_KEYS, rowBytes } from '../layout.ts';
 import type { Views } from '../views.ts';
-import { codedKey, codedRow } from './codes.ts';
-import { turnedBack } from './rotation.ts';
+import { dequantizedRow, quantizedKey } from './quantized-rows.ts';
+import { inverseRotate } from './rotation.ts';
 import { at } from './rows.ts';
 
 /** The key or the value at `position` (d), in float64. */
 export function exactRow(views: Views, pages: Pages, what: 'keys' | 'values', position: number): Float64Array {
   const { headDim, precision, exactTable, exactOffset } = pages;
   if (precision === 'int8') {
-    const row = codedRow(views, codedKey(views, pages, position), what === 'keys' ? 'key' : 'value');
-    return turnedBack(row, headDim);
+    const row = dequantizedRow(views, quantizedKey(views, pages, position), what === 'keys' ? 'key' : 'value');
+    return inverseRotate(row, headDim);
   }
   const { f32, u16, u32 } = views;
   const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
   const page = at(u32, exactTable / 4 + Math.floor(position / PAGE_KEYS)) + exactOffset;
   const address = page + row * rowBytes(headDim, precision);
   return Float64Array.from({ length: headDim }, (_, i) =>
-    precision === 'f32' ? at(f32, address / 4 + i) : halfToFloat(at(u16, address / 2 + i)),
+    precision === 'f32' ? at(f32, address / 4 + i) : float16ToFloat32(at(u16, address / 2 + i)),
   );
 }

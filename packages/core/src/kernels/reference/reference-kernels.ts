@@ -3,12 +3,12 @@
  * Arithmetic is JavaScript's float64; only what is stored is rounded to float32 or float16. A softmax state is kept
  * running over pages (Milakov and Gimelshein, arXiv 1805.02867), in float32 as the kernels share it.
  */
-import { floatToHalf, halfToFloat, LARGEST_HALF } from '../half.ts';
+import { float16ToFloat32, float32ToFloat16, MAX_FLOAT16 } from '../float16.ts';
 import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
 import { viewsOf } from '../views.ts';
-import { createReferenceCodeKernels } from './code-kernels.ts';
 import { exactRow } from './exact-rows.ts';
-import { at, dot, floatsAt, takeWeights } from './rows.ts';
+import { createReferenceQuantizedKernels } from './quantized-kernels.ts';
+import { accumulateSoftmax, at, dot, floatsAt } from './rows.ts';
 
 export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   const views = viewsOf(memory);
@@ -27,11 +27,11 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
     const list = [...positions];
     const scores = list.map((position) => score(pages, query, position));
     const valueAt = (index: number) => exactRow(views(), pages, 'values', at(list, index));
-    takeWeights(views(), scores, valueAt, statistics, output, pages.headDim);
+    accumulateSoftmax(views(), scores, valueAt, statistics, output, pages.headDim);
   };
 
   return {
-    ...createReferenceCodeKernels(memory),
+    ...createReferenceQuantizedKernels(memory),
     name: 'reference',
 
     store(source, destination, count, precision) {
@@ -42,15 +42,15 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
           if (!Number.isFinite(x)) return false;
           f32[destination / 4 + i] = x;
         } else {
-          const half = floatToHalf(x);
-          if (!(Math.abs(halfToFloat(half)) <= LARGEST_HALF)) return false;
+          const half = float32ToFloat16(x);
+          if (!(Math.abs(float16ToFloat32(half)) <= MAX_FLOAT16)) return false;
           u16[destination / 2 + i] = half;
         }
       }
       return true;
     },
 
-    startState(state, rows, headDim) {
+    initSoftmaxState(state, rows, headDim) {
       const { f32 } = views();
       for (let row = 0; row < rows; row++) {
         f32[state / 4 + 2 * row] = Number.NEGATIVE_INFINITY;
@@ -60,7 +60,7 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
       f32.fill(0, outputs, outputs + rows * headDim);
     },
 
-    attendDense(pages, from, to, { address, rows, group, limit }, state) {
+    attendFull(pages, from, to, { address, rows, group, limit }, state) {
       for (let row = 0; row < rows; row++) {
         const end = Math.min(to, limit + Math.floor(row / group));
         const query = address + row * pages.headDim * 4;
@@ -88,34 +88,34 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
       const all = Array.from({ length: n }, (_, i) => i);
       // Array.prototype.sort is stable: of equal scores the earlier comes first.
       all.sort((a, b) => at(f32, scores / 4 + b) - at(f32, scores / 4 + a));
-      const chosen = all.slice(0, k).sort((a, b) => a - b);
+      const selected = all.slice(0, k).sort((a, b) => a - b);
       i32.set(
-        chosen.map((i) => base + i),
+        selected.map((i) => base + i),
         indices / 4,
       );
     },
 
-    absorbMass(scores, n, statistics) {
+    updateLogSumExp(scores, n, statistics) {
       const { f32 } = views();
       const list = f32.subarray(scores / 4, scores / 4 + n);
-      const before = at(f32, statistics / 4);
-      const largest = list.reduce((a, b) => Math.max(a, b), before);
-      if (largest === Number.NEGATIVE_INFINITY) return;
-      const kept = at(f32, statistics / 4 + 1) * Math.exp(before - largest);
-      f32[statistics / 4] = largest;
-      f32[statistics / 4 + 1] = list.reduce((sum, x) => sum + Math.exp(x - largest), kept);
+      const previousMax = at(f32, statistics / 4);
+      const max = list.reduce((a, b) => Math.max(a, b), previousMax);
+      if (max === Number.NEGATIVE_INFINITY) return;
+      const rescaledSum = at(f32, statistics / 4 + 1) * Math.exp(previousMax - max);
+      f32[statistics / 4] = max;
+      f32[statistics / 4 + 1] = list.reduce((sum, x) => sum + Math.exp(x - max), rescaledSum);
     },
 
     scaleQueries(queries, rows, headDim) {
       const { f32 } = views();
-      let largest = 0;
+      let max = 0;
       for (let row = 0; row < rows; row++) {
         const from = queries / 4 + row * headDim;
         const scaled = f32.subarray(from, from + headDim).map((x) => x / Math.sqrt(headDim));
         f32.set(scaled, from);
-        largest = Math.max(largest, Math.hypot(...scaled));
+        max = Math.max(max, Math.hypot(...scaled));
       }
-      return largest;
+      return max;
     },
 
     mergeState(state, other, rows, headDim) {
@@ -123,18 +123,18 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
       for (let row = 0; row < rows; row++) {
         const mine = state / 4 + 2 * row;
         const theirs = other / 4 + 2 * row;
-        const largest = Math.max(at(f32, mine), at(f32, theirs));
-        const keep = largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, mine) - largest);
-        const take = largest === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, theirs) - largest);
+        const max = Math.max(at(f32, mine), at(f32, theirs));
+        const keep = max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, mine) - max);
+        const take = max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(at(f32, theirs) - max);
         f32[mine + 1] = at(f32, mine + 1) * keep + at(f32, theirs + 1) * take;
-        f32[mine] = largest;
+        f32[mine] = max;
         const output = stateOutputs(state, rows) / 4 + row * headDim;
         const added = stateOutputs(other, rows) / 4 + row * headDim;
         for (let i = 0; i < headDim; i++) f32[output + i] = at(f32, output + i) * keep + at(f32, added + i) * take;
       }
     },
 
-    finishState(state, rows, headDim, destination, stride) {
+    normalize(state, rows, headDim, destination, stride) {
       const { f32 } = views();
       for (let row = 0; row < rows; row++) {
         const sum = at(f32, state / 4 + 2 * row + 1);

@@ -1,11 +1,11 @@
 /** The rotation R = H S D2 H D1 of `../rotation.ts` and its inverse, in float64. */
-import { codeDim } from '../layout.ts';
+import { rotatedDim } from '../layout.ts';
 import { rotationBlock, rotationSign } from '../rotation.ts';
 import { at } from './rows.ts';
 
 /** R x (D) of a row x (d). */
-export function rotated(row: ArrayLike<number>): Float64Array {
-  const dimensions = codeDim(row.length);
+export function rotate(row: ArrayLike<number>): Float64Array {
+  const dimensions = rotatedDim(row.length);
   const x = new Float64Array(dimensions);
   x.set(row);
   flip(x, 0);
@@ -18,7 +18,7 @@ export function rotated(row: ArrayLike<number>): Float64Array {
 }
 
 /** The first d numbers of R^T x, of a row x (D). R is orthogonal, and H its own inverse. */
-export function turnedBack(row: ArrayLike<number>, headDim: number): Float64Array {
+export function inverseRotate(row: ArrayLike<number>, headDim: number): Float64Array {
   const dimensions = row.length;
   const moved = Float64Array.from(row);
   transform(moved);

@@ -24,7 +24,7 @@ export const norm = (x: ArrayLike<number>): number => Math.sqrt(dot(x, x));
  * Takes keys with these log-weights into one row's running softmax, its statistics (2) and its output (dimensions).
  * `valueAt(index)` is the value (dimensions) of the key with weight `index`.
  */
-export function takeWeights(
+export function accumulateSoftmax(
   { f32 }: Views,
   logWeights: ArrayLike<number>,
   valueAt: (index: number) => ArrayLike<number>,
@@ -32,20 +32,20 @@ export function takeWeights(
   output: number,
   dimensions: number,
 ): void {
-  const before = at(f32, statistics / 4);
-  let largest = before;
-  for (let j = 0; j < logWeights.length; j++) largest = Math.max(largest, at(logWeights, j));
-  if (largest === Number.NEGATIVE_INFINITY) return;
-  const shrink = before === largest ? 1 : Math.exp(before - largest);
+  const previousMax = at(f32, statistics / 4);
+  let max = previousMax;
+  for (let j = 0; j < logWeights.length; j++) max = Math.max(max, at(logWeights, j));
+  if (max === Number.NEGATIVE_INFINITY) return;
+  const shrink = previousMax === max ? 1 : Math.exp(previousMax - max);
   let sum = at(f32, statistics / 4 + 1) * shrink;
   const outputs = Float64Array.from(f32.subarray(output / 4, output / 4 + dimensions), (x) => x * shrink);
   for (let j = 0; j < logWeights.length; j++) {
-    const weight = Math.exp(at(logWeights, j) - largest);
+    const weight = Math.exp(at(logWeights, j) - max);
     const value = valueAt(j);
     sum += weight;
     for (let i = 0; i < dimensions; i++) outputs[i] = at(outputs, i) + weight * at(value, i);
   }
-  f32[statistics / 4] = largest;
+  f32[statistics / 4] = max;
   f32[statistics / 4 + 1] = sum;
   f32.set(outputs, output / 4);
 }

@@ -35,7 +35,7 @@ describe('the compiled kernels', () => {
       for (const name of Object.keys(KERNELS) as (keyof typeof KERNELS)[]) {
         const kernels = createKernels(name, memory);
         expect(kernels.name).toBe(name);
-        kernels.startState(1024, 1, 8);
+        kernels.initSoftmaxState(1024, 1, 8);
         expect(new Float32Array(memory.buffer)[256]).toBe(Number.NEGATIVE_INFINITY);
       }
     }

@@ -4,7 +4,7 @@ import type { Kernels } from '../kernels.ts';
 import type { Precision } from '../layout.ts';
 import { viewsOf } from '../views.ts';
 import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
-import { type CodeExports, wrapCodeKernels } from './code-kernels.ts';
+import { type QuantizedExports, wrapQuantizedKernels } from './quantized-kernels.ts';
 
 /** `Pages`, as the module takes them: half is 1 for float16. */
 type PageArguments = [exactTable: number, exactOffset: number, d: number, half: number];
@@ -13,10 +13,10 @@ type PageArguments = [exactTable: number, exactOffset: number, d: number, half: 
 type RangeArguments = [...PageArguments, from: number, to: number, queries: number, rows: number];
 
 /** The functions that packages/core/assembly exports. Addresses wrap to 32 bits on the way in. */
-interface Exports extends CodeExports {
-  storeHalf(source: number, destination: number, count: number): number;
-  storeSingle(source: number, destination: number, count: number): number;
-  startState(state: number, rows: number, d: number): void;
+interface Exports extends QuantizedExports {
+  storeFloat16(source: number, destination: number, count: number): number;
+  storeFloat32(source: number, destination: number, count: number): number;
+  initSoftmaxState(state: number, rows: number, d: number): void;
   attendDecode(...args: [...RangeArguments, state: number, scratch: number]): void;
   attendPrefill(...args: [...RangeArguments, group: number, limit: number, state: number, scratch: number]): void;
   attendSelected(
@@ -24,10 +24,10 @@ interface Exports extends CodeExports {
   ): void;
   scoreKeys(...args: [...RangeArguments, scores: number, stride: number, scratch: number]): void;
   selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
-  absorbMass(scores: number, n: number, statistics: number): void;
+  updateLogSumExp(scores: number, n: number, statistics: number): void;
   scaleQueries(queries: number, rows: number, d: number): number;
   mergeState(state: number, other: number, rows: number, d: number): void;
-  finishState(state: number, rows: number, d: number, destination: number, stride: number): void;
+  normalize(state: number, rows: number, d: number, destination: number, stride: number): void;
 }
 
 const modules = new Map<string, WebAssembly.Module>();
@@ -53,7 +53,7 @@ export function wasmSupported(): boolean {
 }
 
 /** Rows of one query position, from which on the tiled product is faster than the row by row one. */
-const TILED_FROM_ROWS = 9;
+const MIN_TILED_ROWS = 9;
 
 /** Kernels over one arena's memory. */
 export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
@@ -62,12 +62,12 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
   const wasm = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   const half = (precision: Precision) => (precision === 'f16' ? 1 : 0);
   const kernels: Kernels = {
-    ...wrapCodeKernels(wasm),
+    ...wrapQuantizedKernels(wasm),
     name: 'wasm',
     store: (source, destination, count, precision) =>
-      (precision === 'f16' ? wasm.storeHalf : wasm.storeSingle)(source, destination, count) !== 0,
-    startState: wasm.startState,
-    attendDense(
+      (precision === 'f16' ? wasm.storeFloat16 : wasm.storeFloat32)(source, destination, count) !== 0,
+    initSoftmaxState: wasm.initSoftmaxState,
+    attendFull(
       { exactTable, exactOffset, headDim, precision },
       from,
       to,
@@ -75,14 +75,14 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
       state,
       scratch,
     ) {
-      const h = half(precision);
-      if (rows === group && rows < TILED_FROM_ROWS) {
+      const float16Flag = half(precision);
+      if (rows === group && rows < MIN_TILED_ROWS) {
         const end = Math.min(to, limit);
         if (end > from)
-          wasm.attendDecode(exactTable, exactOffset, headDim, h, from, end, address, rows, state, scratch);
+          wasm.attendDecode(exactTable, exactOffset, headDim, float16Flag, from, end, address, rows, state, scratch);
       } else {
         const queries = [address, rows, group, limit] as const;
-        wasm.attendPrefill(exactTable, exactOffset, headDim, h, from, to, ...queries, state, scratch);
+        wasm.attendPrefill(exactTable, exactOffset, headDim, float16Flag, from, to, ...queries, state, scratch);
       }
     },
     attendSelected: ({ exactTable, exactOffset, headDim, precision }, indices, count, query, state, scratch) =>
@@ -102,10 +102,10 @@ export function createWasmKernels(memory: WebAssembly.Memory): Kernels {
         scratch,
       ),
     selectLargest: wasm.selectLargest,
-    absorbMass: wasm.absorbMass,
+    updateLogSumExp: wasm.updateLogSumExp,
     scaleQueries: wasm.scaleQueries,
     mergeState: wasm.mergeState,
-    finishState: wasm.finishState,
+    normalize: wasm.normalize,
   };
   return withInt8Rows(kernels, viewsOf(memory));
 }

@@ -1,7 +1,7 @@
 /**
  * Readers of plain floats: F32, F16 and BF16 (the upper half of a float32). A block is one value.
  */
-import { halfTable } from '../float16.ts';
+import { float16Table } from '../float16.ts';
 import { uint16 } from './formats.ts';
 
 export function readF32(bytes: Uint8Array, blocks: number, values: Float32Array): void {
@@ -9,8 +9,8 @@ export function readF32(bytes: Uint8Array, blocks: number, values: Float32Array)
 }
 
 export function readF16(bytes: Uint8Array, blocks: number, values: Float32Array): void {
-  const halves = halfTable();
-  for (let i = 0; i < blocks; i++) values[i] = halves[uint16(bytes, 2 * i)] as number;
+  const float16 = float16Table();
+  for (let i = 0; i < blocks; i++) values[i] = float16[uint16(bytes, 2 * i)] as number;
 }
 
 export function readBf16(bytes: Uint8Array, blocks: number, values: Float32Array): void {

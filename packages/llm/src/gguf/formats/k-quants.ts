@@ -2,7 +2,7 @@
  * Readers of the k-quants Q4_K, Q5_K and Q6_K: blocks of 256 values whose parts have integer scales of their own
  * (`block_q4_K` ... in ggml-common.h; `dequantize_row_q4_K` ... in ggml-quants.c).
  */
-import { halfToFloat } from '../float16.ts';
+import { float16ToFloat32 } from '../float16.ts';
 import { uint16 } from './formats.ts';
 
 /** Scale (6 bits) of part `part` of 8, from the 12 bytes at `at` that hold 8 scales and 8 minima. */
@@ -21,8 +21,8 @@ function minimumOf(bytes: Uint8Array, at: number, part: number): number {
 export function readQ4K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 144;
-    const d = halfToFloat(uint16(bytes, at));
-    const dmin = halfToFloat(uint16(bytes, at + 2));
+    const d = float16ToFloat32(uint16(bytes, at));
+    const dmin = float16ToFloat32(uint16(bytes, at + 2));
     for (let part = 0; part < 8; part++) {
       const scale = d * scaleOf(bytes, at + 4, part);
       const minimum = dmin * minimumOf(bytes, at + 4, part);
@@ -40,8 +40,8 @@ export function readQ4K(bytes: Uint8Array, blocks: number, values: Float32Array)
 export function readQ5K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 176;
-    const d = halfToFloat(uint16(bytes, at));
-    const dmin = halfToFloat(uint16(bytes, at + 2));
+    const d = float16ToFloat32(uint16(bytes, at));
+    const dmin = float16ToFloat32(uint16(bytes, at + 2));
     for (let part = 0; part < 8; part++) {
       const scale = d * scaleOf(bytes, at + 4, part);
       const minimum = dmin * minimumOf(bytes, at + 4, part);
@@ -61,7 +61,7 @@ export function readQ6K(bytes: Uint8Array, blocks: number, values: Float32Array)
   const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let block = 0; block < blocks; block++) {
     const at = block * 210;
-    const d = halfToFloat(uint16(bytes, at + 208));
+    const d = float16ToFloat32(uint16(bytes, at + 208));
     for (let part = 0; part < 8; part++) {
       const half = part >> 2; // values 0..127 or 128..255
       const quarter = part & 3; // 32 values each

@@ -3,14 +3,14 @@
  * (`block_q4_0` ... in ggml-common.h). d and m are half-precision; nibble j of a 4- or 5-bit block belongs to value j
  * (low) and value j + 16 (high).
  */
-import { halfToFloat } from '../float16.ts';
+import { float16ToFloat32 } from '../float16.ts';
 import { uint16 } from './formats.ts';
 
 /** d (2 bytes), nibbles (16): d (q - 8) */
 export function readQ4_0(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 18;
-    const d = halfToFloat(uint16(bytes, at));
+    const d = float16ToFloat32(uint16(bytes, at));
     for (let j = 0; j < 16; j++) {
       const pair = bytes[at + 2 + j] as number;
       values[block * 32 + j] = d * ((pair & 15) - 8);
@@ -23,8 +23,8 @@ export function readQ4_0(bytes: Uint8Array, blocks: number, values: Float32Array
 export function readQ4_1(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 20;
-    const d = halfToFloat(uint16(bytes, at));
-    const m = halfToFloat(uint16(bytes, at + 2));
+    const d = float16ToFloat32(uint16(bytes, at));
+    const m = float16ToFloat32(uint16(bytes, at + 2));
     for (let j = 0; j < 16; j++) {
       const pair = bytes[at + 4 + j] as number;
       values[block * 32 + j] = d * (pair & 15) + m;
@@ -37,7 +37,7 @@ export function readQ4_1(bytes: Uint8Array, blocks: number, values: Float32Array
 export function readQ5_0(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 22;
-    const d = halfToFloat(uint16(bytes, at));
+    const d = float16ToFloat32(uint16(bytes, at));
     const fifth = uint16(bytes, at + 2) | (uint16(bytes, at + 4) << 16);
     for (let j = 0; j < 16; j++) {
       const pair = bytes[at + 6 + j] as number;
@@ -51,8 +51,8 @@ export function readQ5_0(bytes: Uint8Array, blocks: number, values: Float32Array
 export function readQ5_1(bytes: Uint8Array, blocks: number, values: Float32Array): void {
   for (let block = 0; block < blocks; block++) {
     const at = block * 24;
-    const d = halfToFloat(uint16(bytes, at));
-    const m = halfToFloat(uint16(bytes, at + 2));
+    const d = float16ToFloat32(uint16(bytes, at));
+    const m = float16ToFloat32(uint16(bytes, at + 2));
     const fifth = uint16(bytes, at + 4) | (uint16(bytes, at + 6) << 16);
     for (let j = 0; j < 16; j++) {
       const pair = bytes[at + 8 + j] as number;
@@ -67,7 +67,7 @@ export function readQ8_0(bytes: Uint8Array, blocks: number, values: Float32Array
   const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let block = 0; block < blocks; block++) {
     const at = block * 34;
-    const d = halfToFloat(uint16(bytes, at));
+    const d = float16ToFloat32(uint16(bytes, at));
     for (let j = 0; j < 32; j++) values[block * 32 + j] = d * (signed[at + 2 + j] as number);
   }
 }

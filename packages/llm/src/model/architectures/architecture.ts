@@ -9,7 +9,7 @@
  * Queries and keys leave a segment after RoPE. Every row (token) goes its own way through a segment.
  */
 import type { GgufFile, GgufTensor } from '../../gguf/index.ts';
-import type { ByteCodes, Graph, Precision, WeightsPlan } from '../../onnx/index.ts';
+import type { Graph, Int8Signedness, MatmulPrecision, WeightsPlan } from '../../onnx/index.ts';
 import type { ModelConfig } from '../config.ts';
 
 /** Names of the inputs and outputs of segments, with their shapes. */
@@ -17,7 +17,7 @@ export const io = {
   /** (tokens), int32 */
   tokens: 'tokens',
   /** Output of the attention: (tokens, heads * headDim) */
-  attended: 'attended',
+  attentionOutput: 'attended',
   /** (tokens, hiddenSize) */
   residual: 'residual',
   /** (1, tokens, ropeDimensions / 2) */
@@ -50,5 +50,10 @@ export interface Architecture {
   readonly name: string;
   readConfig(gguf: GgufFile): ModelConfig;
   /** `codes` is what bytes of weights are multiplied as. */
-  buildGraphs(gguf: GgufFile, config: ModelConfig, precision: Precision, codes: ByteCodes): DecoderGraphs;
+  buildGraphs(
+    gguf: GgufFile,
+    config: ModelConfig,
+    precision: MatmulPrecision,
+    int8Signedness: Int8Signedness,
+  ): DecoderGraphs;
 }

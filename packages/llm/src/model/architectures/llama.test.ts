@@ -4,13 +4,13 @@ import { useTestFiles } from '../../../test/gguf-files.ts';
 import type { WrittenTensor, WrittenValue } from '../../../test/gguf-writer.ts';
 import { type TinyLlama, tinyLlama } from '../../../test/tiny-llama.ts';
 import { openGguf } from '../../gguf/index.ts';
-import { inspectDenseModel } from '../dense-model.ts';
+import { inspectTransformerSegments } from '../transformer-segments.ts';
 
 const files = useTestFiles();
 
 async function inspect(options: TinyLlama) {
   await using gguf = await openGguf(await files.save(tinyLlama(options)));
-  return inspectDenseModel(gguf, 'fast').config;
+  return inspectTransformerSegments(gguf, 'a8').config;
 }
 
 const u32 = (value: number): WrittenValue => ({ type: 'u32', value });

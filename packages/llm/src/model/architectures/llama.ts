@@ -4,11 +4,11 @@
  */
 import type { GgufTensor } from '../../gguf/index.ts';
 import {
+  embeddingLookup,
   Graph,
   type Linear,
   linear,
-  lookUp,
-  type RowCount,
+  type MatmulShape,
   type SegmentBuilder,
   type Value,
   vector,
@@ -27,21 +27,27 @@ const llama: Architecture = {
     const embedding = gguf.tensors.get('token_embd.weight');
     if (embedding === undefined) throw missing('token_embd.weight');
     const vocabularySize = embedding.dimensions[1] ?? 1;
-    return readDecoderConfig(gguf.metadata, name, { vocabularySize, tiedHead: !gguf.tensors.has('output.weight') });
+    return readDecoderConfig(gguf.metadata, name, {
+      vocabularySize,
+      tiedEmbeddings: !gguf.tensors.has('output.weight'),
+    });
   },
 
-  buildGraphs(gguf, config, precision, codes) {
+  buildGraphs(gguf, config, precision, int8Signedness) {
     const tensors = modelTensors(createTensorSource(gguf), config);
     const weights = new WeightsPlan();
-    const build = (at: number, rows: RowCount) => {
-      const graph = new Graph(`segment ${at} of ${config.layers}, ${rows} rows`);
-      buildSegment({ graph, weights, precision, rows, codes }, config, tensors, at);
+    const build = (index: number, matmulShape: MatmulShape) => {
+      const graph = new Graph(`segment ${index} of ${config.layers}, ${matmulShape} rows`);
+      buildSegment({ graph, weights, precision, matmulShape, int8Signedness }, config, tensors, index);
       return graph;
     };
-    const segments = Array.from({ length: config.layers + 1 }, (_, at) => build(at, 'few'));
+    const segments = Array.from({ length: config.layers + 1 }, (_, index) => build(index, 'gemv'));
     // Floats are multiplied in one way only.
-    const quantised = weights.matrices.some(({ form, uses }) => form.kind === 'blocks' && uses.has('product'));
-    const wide = precision === 'fastest' && quantised ? segments.slice(0, -1).map((_, at) => build(at, 'many')) : [];
+    const hasQuantized = weights.matrices.some(
+      ({ encoding, uses }) => encoding.kind === 'blocks' && uses.has('product'),
+    );
+    const wide =
+      precision === 'w8a8' && hasQuantized ? segments.slice(0, -1).map((_, index) => build(index, 'gemm')) : [];
     return { segments, wide, weights, ropeFactors: tensors.ropeFactors };
   },
 };
@@ -64,7 +70,7 @@ interface ModelTensors {
   embedding: GgufTensor;
   layers: readonly LayerTensors[];
   outputNorm: GgufTensor;
-  head: GgufTensor;
+  lmHead: GgufTensor;
   ropeFactors: GgufTensor | undefined;
 }
 
@@ -75,7 +81,7 @@ function modelTensors(source: TensorSource, config: ModelConfig): ModelTensors {
     embedding,
     layers: Array.from({ length: layers }, (_, layer) => layerTensors(source, config, `blk.${layer}`)),
     outputNorm: source.get('output_norm.weight', [hiddenSize]),
-    head: source.find('output.weight', [hiddenSize, vocabularySize]) ?? embedding,
+    lmHead: source.find('output.weight', [hiddenSize, vocabularySize]) ?? embedding,
     ropeFactors: source.find('rope_freqs.weight', [ropeDimensions / 2]),
   };
   source.requireAllUsed();
@@ -102,15 +108,17 @@ function layerTensors(source: TensorSource, config: ModelConfig, block: string):
 }
 
 /** Segment `at` of layers + 1: what lies between the attentions of layers `at - 1` and `at`. */
-function buildSegment(builder: SegmentBuilder, config: ModelConfig, tensors: ModelTensors, at: number): void {
+function buildSegment(builder: SegmentBuilder, config: ModelConfig, tensors: ModelTensors, index: number): void {
   const { graph } = builder;
-  const before = tensors.layers[at - 1];
-  const next = tensors.layers[at];
-  const gain = next?.attentionNorm ?? tensors.outputNorm;
+  const previous = tensors.layers[index - 1];
+  const next = tensors.layers[index];
+  const normGain = next?.attentionNorm ?? tensors.outputNorm;
   const { normed, residual } =
-    before === undefined ? embed(builder, config, tensors.embedding, gain) : finishLayer(builder, config, before, gain);
+    previous === undefined
+      ? embed(builder, config, tensors.embedding, normGain)
+      : finishLayer(builder, config, previous, normGain);
   if (next === undefined) {
-    const [logits] = linear(builder, normed, [{ weight: tensors.head }]) as [Value];
+    const [logits] = linear(builder, normed, [{ weight: tensors.lmHead }]) as [Value];
     graph.output(io.logits, logits, 'float32', ['tokens', config.vocabularySize]);
   } else {
     startLayer(builder, config, next, normed);
@@ -119,16 +127,21 @@ function buildSegment(builder: SegmentBuilder, config: ModelConfig, tensors: Mod
 }
 
 /** The residual stream, and the same after the norm that comes next: (tokens, hiddenSize) both */
-interface State {
+interface ResidualState {
   normed: Value;
   residual: Value;
 }
 
-function embed(builder: SegmentBuilder, { rmsEpsilon }: ModelConfig, embedding: GgufTensor, gain: GgufTensor): State {
+function embed(
+  builder: SegmentBuilder,
+  { rmsEpsilon }: ModelConfig,
+  embedding: GgufTensor,
+  normGain: GgufTensor,
+): ResidualState {
   const { graph } = builder;
   const tokens = graph.input(io.tokens, 'int32', ['tokens']);
-  const residual = lookUp(builder, embedding, tokens);
-  const normed = graph.node('SimplifiedLayerNormalization', [residual, vector(builder, gain)], {
+  const residual = embeddingLookup(builder, embedding, tokens);
+  const normed = graph.node('SimplifiedLayerNormalization', [residual, vector(builder, normGain)], {
     attributes: { epsilon: { float: rmsEpsilon } },
   });
   return { normed, residual };
@@ -142,7 +155,7 @@ function startLayer(builder: SegmentBuilder, config: ModelConfig, layer: LayerTe
   const sin = graph.input(io.sin, 'float32', [1, 'tokens', ropeDimensions / 2]);
   const [query, key, value] = linear(builder, normed, [layer.query, layer.key, layer.value]) as [Value, Value, Value];
 
-  const rotated = (rows: Value, count: number) =>
+  const withRope = (rows: Value, count: number) =>
     graph.node('RotaryEmbedding', [graph.node('Reshape', [rows, graph.integers([1, -1, count * headDim])]), cos, sin], {
       attributes: {
         num_heads: count,
@@ -150,33 +163,44 @@ function startLayer(builder: SegmentBuilder, config: ModelConfig, layer: LayerTe
         ...(ropeDimensions === headDim ? {} : { rotary_embedding_dim: ropeDimensions }),
       },
     });
-  graph.output(io.query, rotated(query, heads), 'float32', [1, 'tokens', heads * headDim]);
-  graph.output(io.key, rotated(key, keyValueHeads), 'float32', [1, 'tokens', keyValueHeads * headDim]);
+  graph.output(io.query, withRope(query, heads), 'float32', [1, 'tokens', heads * headDim]);
+  graph.output(io.key, withRope(key, keyValueHeads), 'float32', [1, 'tokens', keyValueHeads * headDim]);
   graph.output(io.value, value, 'float32', ['tokens', keyValueHeads * headDim]);
 }
 
 /** What follows a layer's attention: its output projection and its MLP; `gain` is that of the norm after it. */
-function finishLayer(builder: SegmentBuilder, config: ModelConfig, layer: LayerTensors, gain: GgufTensor): State {
+function finishLayer(
+  builder: SegmentBuilder,
+  config: ModelConfig,
+  layer: LayerTensors,
+  normGain: GgufTensor,
+): ResidualState {
   const { graph } = builder;
   const { heads, headDim, hiddenSize, rmsEpsilon } = config;
-  const attended = graph.input(io.attended, 'float32', ['tokens', heads * headDim]);
+  const attentionOutput = graph.input(io.attentionOutput, 'float32', ['tokens', heads * headDim]);
   const residual = graph.input(io.residual, 'float32', ['tokens', hiddenSize]);
 
-  const [projected] = linear(builder, attended, [layer.attentionOutput]) as [Value];
+  const [projected] = linear(builder, attentionOutput, [layer.attentionOutput]) as [Value];
   const afterAttention = addAndNorm(builder, projected, residual, layer.feedForwardNorm, rmsEpsilon);
   const [gate, up] = linear(builder, afterAttention.normed, [layer.gate, layer.up]) as [Value, Value];
   // QuickGelu is x sigmoid(alpha x): SiLU in one node.
   const activated = graph.node('QuickGelu', [gate], { domain: 'com.microsoft', attributes: { alpha: { float: 1 } } });
   const [update] = linear(builder, graph.node('Mul', [activated, up]), [layer.down]) as [Value];
-  return addAndNorm(builder, update, afterAttention.residual, gain, rmsEpsilon);
+  return addAndNorm(builder, update, afterAttention.residual, normGain, rmsEpsilon);
 }
 
-function addAndNorm(builder: SegmentBuilder, update: Value, residual: Value, gain: GgufTensor, epsilon: number): State {
+function addAndNorm(
+  builder: SegmentBuilder,
+  update: Value,
+  residual: Value,
+  normGain: GgufTensor,
+  epsilon: number,
+): ResidualState {
   const { graph } = builder;
   const sum = `${update} + residual`;
   const [normed] = graph.nodes(
     'SkipSimplifiedLayerNormalization',
-    [update, residual, vector(builder, gain)],
+    [update, residual, vector(builder, normGain)],
     [`${sum}, normed`, '', '', sum],
     { domain: 'com.microsoft', attributes: { epsilon: { float: epsilon } } },
   ) as [Value];

@@ -46,7 +46,8 @@ export function Layers({ text }: { text: PageText }) {
         </b>
         : error {percent(layer.outputError.mean)}, 95 % of them below {percent(layer.outputError.p95)};{' '}
         {ownWords(layer)}; {percent(layer.tailMass.mean)} of the softmax not read exactly
-        {layer.certificate === 'certified' ? ' at most' : ', as it estimates'}; {formatCount(layer.keysRead)} keys read.
+        {layer.certificate === 'certified' ? ' at most' : ', as it estimates'}; {formatCount(layer.keysExact)} keys
+        read.
       </p>
     </Card>
   );

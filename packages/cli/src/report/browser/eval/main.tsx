@@ -20,8 +20,8 @@ mount(
       <Method data={data} />
     </main>
   ),
-  ({ text, wish }: EvalPageData) => {
-    choose({ wish });
+  ({ text, target }: EvalPageData) => {
+    choose({ target });
     if (text !== null) choose({ cell: worstCell(text) });
   },
 );

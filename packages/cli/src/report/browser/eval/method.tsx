@@ -11,11 +11,11 @@ export function Method({ data: { model, text, tasks } }: { data: EvalPageData })
     <footer>
       {text && (
         <p>
-          The context was read once (with {prefills?.join('; ')}); its last {formatCount(text.last)} tokens then went
-          through dense attention and through every setting, over the same cache. KL is that of the predictions from
-          those of dense attention after a dense prefill, and its interval holds the true mean with a probability of
-          .95, as far as tokens are drawn independently (bootstrap). Times are medians of decoding steps of one token,
-          the settings in turn. Text {text.text.name}, SHA-256 <code>{text.text.hash.slice(0, 16)}</code>, seed{' '}
+          The context was read once (with {prefills?.join('; ')}); its last {formatCount(text.evalTokens)} tokens then
+          went through dense attention and through every setting, over the same cache. KL is that of the predictions
+          from those of dense attention after a dense prefill, and its interval holds the true mean with a probability
+          of .95, as far as tokens are drawn independently (bootstrap). Times are medians of decoding steps of one
+          token, the settings in turn. Text {text.text.name}, SHA-256 <code>{text.text.hash.slice(0, 16)}</code>, seed{' '}
           {text.seed}.
         </p>
       )}

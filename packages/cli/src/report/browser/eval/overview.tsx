@@ -8,7 +8,7 @@ import { isSame, nameOf, type PageText, state, suggestionOf } from './state.ts';
 export function Overview({ data: { model, text, tasks } }: { data: EvalPageData }) {
   const facts = [
     ...(text
-      ? [`${text.text.name}, ${formatCount(text.tokens)} tokens, the last ${formatCount(text.last)} compared`]
+      ? [`${text.text.name}, ${formatCount(text.tokens)} tokens, the last ${formatCount(text.evalTokens)} compared`]
       : []),
     ...(tasks ? [`${formatCount(tasks.prompts)} questions of ${tasks.tasks.join(', ')}`] : []),
   ];
@@ -27,10 +27,10 @@ export function Overview({ data: { model, text, tasks } }: { data: EvalPageData 
 }
 
 function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] }) {
-  const { wish } = state.value;
-  const { setting, likely } = suggestionOf(text);
+  const { target } = state.value;
+  const { setting, probable } = suggestionOf(text);
   if (setting === null) {
-    const label = `None of these settings holds a KL of ${formatNumber(wish.kl)}${likely === null ? '' : `; ${nameOf(likely)} may, with more tokens compared`}.`;
+    const label = `None of these settings holds a KL of ${formatNumber(target.kl)}${probable === null ? '' : `; ${nameOf(probable)} may, with more tokens compared`}.`;
     return <Tiles tiles={[{ value: 'dense', label }]} />;
   }
   const chosen = text.policies.find((policy) => isSame(policy, setting));
@@ -41,7 +41,7 @@ function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] 
   const tiles: Tile[] = [
     {
       value: nameOf(setting),
-      label: `is the ${wish.by === 'bytes' ? 'setting that reads the fewest bytes' : 'fastest setting'} among those that hold a KL of ${formatNumber(wish.kl)}`,
+      label: `is the ${target.by === 'bytes' ? 'setting that reads the fewest bytes' : 'fastest setting'} among those that hold a KL of ${formatNumber(target.kl)}`,
     },
     {
       value: `KL ${formatNumber(setting.kl.mean)}`,

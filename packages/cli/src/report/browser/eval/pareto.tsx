@@ -20,7 +20,7 @@ import {
 
 const LIMITS = [0.001, 0.003, 0.01, 0.03, 0.1];
 /** KL below which nothing can be told from rounding: what is smaller is drawn here. */
-const LEAST_KL = 1e-6;
+const MIN_KL = 1e-6;
 
 type Cost = 'bytes' | 'time';
 const COSTS = {
@@ -34,14 +34,14 @@ const COSTS = {
 type Costly = Pick<PagePolicy, 'bytesPerKey' | 'msPerToken'>;
 
 export function Pareto({ text }: { text: PageText }) {
-  const { wish } = state.value;
+  const { target } = state.value;
   const { setting } = suggestionOf(text);
   const series = seriesOf(text);
-  const limits = [...new Set([...LIMITS, wish.kl])].sort((a, b) => a - b);
+  const limits = [...new Set([...LIMITS, target.kl])].sort((a, b) => a - b);
   const title =
     setting === null
-      ? `None of these settings holds a KL of ${formatNumber(wish.kl)}`
-      : `${nameOf(setting)} is the cheapest that holds a KL of ${formatNumber(wish.kl)}`;
+      ? `None of these settings holds a KL of ${formatNumber(target.kl)}`
+      : `${nameOf(setting)} is the cheapest that holds a KL of ${formatNumber(target.kl)}`;
   return (
     <Card title={title}>
       <p>
@@ -53,8 +53,8 @@ export function Pareto({ text }: { text: PageText }) {
           label="KL at most"
           name="limit"
           options={limits.map((limit) => ({ value: String(limit), label: formatNumber(limit) }))}
-          value={String(wish.kl)}
-          onChange={(kl) => choose({ wish: { ...wish, kl: Number(kl) } })}
+          value={String(target.kl)}
+          onChange={(kl) => choose({ target: { ...target, kl: Number(kl) } })}
         />
         <Choice
           label="cheapest by"
@@ -63,8 +63,8 @@ export function Pareto({ text }: { text: PageText }) {
             { value: 'bytes', label: 'bytes' },
             { value: 'time', label: 'time' },
           ]}
-          value={wish.by}
-          onChange={(by) => choose({ wish: { ...wish, by } })}
+          value={target.by}
+          onChange={(by) => choose({ target: { ...target, by } })}
         />
       </div>
       <Legend
@@ -78,21 +78,26 @@ export function Pareto({ text }: { text: PageText }) {
         ]}
       />
       <div class="columns">
-        <Trade text={text} series={series} cost="bytes" />
-        <Trade text={text} series={series} cost="time" />
+        <TradeOffChart text={text} series={series} cost="bytes" />
+        <TradeOffChart text={text} series={series} cost="time" />
       </div>
     </Card>
   );
 }
 
-function Trade({ text, series, cost }: { text: PageText; series: readonly Series[]; cost: Cost }) {
-  const { wish } = state.value;
+function TradeOffChart({ text, series, cost }: { text: PageText; series: readonly Series[]; cost: Cost }) {
+  const { target } = state.value;
   const { setting } = suggestionOf(text);
   const { label, of, unit } = COSTS[cost];
   const settings = text.policies.filter(({ policy }) => policy !== 'dense');
   const points = settings.map((policy) => ({
-    ...{ x: of(policy), kl: Math.max(LEAST_KL, policy.kl.mean), name: nameOf(policy), series: seriesName(policy) },
-    ...{ low: Math.max(LEAST_KL, policy.kl.interval[0]), high: Math.max(LEAST_KL, policy.kl.interval[1]), policy },
+    x: of(policy),
+    kl: Math.max(MIN_KL, policy.kl.mean),
+    name: nameOf(policy),
+    series: seriesName(policy),
+    low: Math.max(MIN_KL, policy.kl.interval[0]),
+    high: Math.max(MIN_KL, policy.kl.interval[1]),
+    policy,
   }));
   const marked = points.filter(({ policy }) => isSame(policy, setting));
   const dense = of(text.dense);
@@ -104,11 +109,13 @@ function Trade({ text, series, cost }: { text: PageText; series: readonly Series
       <Chart
         label={`KL divergence from dense attention against ${unit}, for ${settings.length} settings`}
         plot={(width) => ({
-          ...{ height: width < 460 ? 300 : 340, marginLeft: 52, marginRight: 20 },
+          height: width < 460 ? 300 : 340,
+          marginLeft: 52,
+          marginRight: 20,
           x: cost === 'bytes' ? { type: 'log' } : { type: 'linear', domain: [0, 1.05 * Math.max(...xs)] },
           y: { type: 'log' },
           marks: [
-            ...logAxis('KL, nats', [...points.flatMap(({ low, high }) => [low, high]), wish.kl], (kl) =>
+            ...logAxis('KL, nats', [...points.flatMap(({ low, high }) => [low, high]), target.kl], (kl) =>
               formatNumber(kl),
             ),
             cost === 'bytes'
@@ -116,26 +123,49 @@ function Trade({ text, series, cost }: { text: PageText; series: readonly Series
               : Plot.axisX({ label, ticks: width < 460 ? 4 : 7, tickSize: 4 }),
             Plot.ruleX([dense], { stroke: 'var(--muted)', strokeDasharray: '5,4' }),
             Plot.text([dense], {
-              ...{ x: (x: number) => x, frameAnchor: 'top', text: () => 'dense', dy: -10, fill: 'var(--muted)' },
+              x: (x: number) => x,
+              frameAnchor: 'top',
+              text: () => 'dense',
+              dy: -10,
+              fill: 'var(--muted)',
             }),
-            Plot.ruleY([wish.kl], { stroke: 'var(--ink)', strokeDasharray: '6,4', strokeOpacity: 0.7 }),
-            ...byColor.flatMap(({ color, dashed, points: own }) => [
-              Plot.ruleX(own, { x: 'x', y1: 'low', y2: 'high', stroke: color, strokeWidth: 1.5, strokeOpacity: 0.45 }),
-              Plot.line(own, {
-                ...{ x: 'x', y: 'kl', stroke: color, strokeWidth: 2 },
+            Plot.ruleY([target.kl], { stroke: 'var(--ink)', strokeDasharray: '6,4', strokeOpacity: 0.7 }),
+            ...byColor.flatMap(({ color, dashed, points: seriesPoints }) => [
+              Plot.ruleX(seriesPoints, {
+                x: 'x',
+                y1: 'low',
+                y2: 'high',
+                stroke: color,
+                strokeWidth: 1.5,
+                strokeOpacity: 0.45,
+              }),
+              Plot.line(seriesPoints, {
+                x: 'x',
+                y: 'kl',
+                stroke: color,
+                strokeWidth: 2,
                 ...(dashed && { strokeDasharray: '5,3' }),
               }),
-              Plot.dot(own, { x: 'x', y: 'kl', fill: color, r: 3.5 }),
+              Plot.dot(seriesPoints, { x: 'x', y: 'kl', fill: color, r: 3.5 }),
             ]),
             Plot.dot(marked, { x: 'x', y: 'kl', r: 9, stroke: 'var(--ink)', strokeWidth: 2.5 }),
             Plot.text(marked, {
-              ...{ x: 'x', y: 'kl', text: 'name', dy: 20, fontWeight: 600, fill: 'var(--ink)' },
-              ...{ stroke: 'var(--surface)', strokeWidth: 4, textAnchor: 'middle' },
+              x: 'x',
+              y: 'kl',
+              text: 'name',
+              dy: 20,
+              fontWeight: 600,
+              fill: 'var(--ink)',
+              stroke: 'var(--surface)',
+              strokeWidth: 4,
+              textAnchor: 'middle',
             }),
             Plot.tip(
               points,
               Plot.pointer({
-                ...{ x: 'x', y: 'kl', ...TIP },
+                x: 'x',
+                y: 'kl',
+                ...TIP,
                 title: ({ name, policy }: (typeof points)[number]) =>
                   `${name}\nKL ${formatNumber(policy.kl.mean)} (${formatNumber(policy.kl.interval[0])} to ${formatNumber(policy.kl.interval[1])})\n${formatNumber(of(policy))} ${unit}`,
               }),

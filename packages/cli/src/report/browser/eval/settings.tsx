@@ -1,27 +1,27 @@
 /** All settings as a table, the cheap ones first. */
 
-import { holds } from '../../../eval/suggest.ts';
+import { meetsTarget } from '../../../eval/suggest.ts';
 import { formatCount, formatNumber } from '../../../format.ts';
 import { Card, Table } from '../parts.tsx';
 import { percent } from '../text.ts';
 import { isSame, nameOf, type PageText, state, suggestionOf } from './state.ts';
 
 export function Settings({ text }: { text: PageText }) {
-  const { wish } = state.value;
+  const { target } = state.value;
   const { setting } = suggestionOf(text);
   const costOf = ({ bytesPerKey, msPerToken }: { bytesPerKey: number; msPerToken: number }) =>
-    wish.by === 'bytes' ? bytesPerKey : msPerToken;
+    target.by === 'bytes' ? bytesPerKey : msPerToken;
   const ordered = [...text.policies].sort((a, b) => costOf(a) - costOf(b));
-  const holding = ordered.filter((policy) => holds(policy, wish)).length;
+  const meetingCount = ordered.filter((policy) => meetsTarget(policy, target)).length;
   return (
     <Card
-      title={`${formatCount(holding)} of ${formatCount(ordered.length)} settings hold a KL of ${formatNumber(wish.kl)}`}
+      title={`${formatCount(meetingCount)} of ${formatCount(ordered.length)} settings hold a KL of ${formatNumber(target.kl)}`}
     >
       <p>
         The interval of the KL has a probability of .95. Errors (their mean, and the 95th percentile) are those of the
-        outputs of all heads, measured against dense attention on {formatCount(text.audited)} of the tokens; beside them
-        stands what the policy says of itself: a bound (≤), or an estimate (~). Keys are those that a head reads exactly
-        for a token.
+        outputs of all heads, measured against dense attention on {formatCount(text.auditTokens)} of the tokens; beside
+        them stands what the policy says of itself: a bound (≤), or an estimate (~). Keys are those that a head reads
+        exactly for a token.
       </p>
       <Table
         columns={[
@@ -40,12 +40,12 @@ export function Settings({ text }: { text: PageText }) {
         ]}
         strong={ordered.flatMap((policy, i) => (isSame(policy, setting) ? [i] : []))}
         rows={ordered.map((policy) => {
-          const { kl, top1, deltaNll, outputError, estimatedError, certificate, keysRead, bytesPerKey, msPerToken } =
+          const { kl, top1, deltaNll, outputError, estimatedError, certificate, keysExact, bytesPerKey, msPerToken } =
             policy;
           const sign = certificate === 'certified' ? '≤' : '~';
           return [
             `${nameOf(policy)}${isSame(policy, setting) ? ' ◀' : ''}`,
-            holds(policy, wish) ? 'yes' : kl.mean <= wish.kl ? 'perhaps' : '',
+            meetsTarget(policy, target) ? 'yes' : kl.mean <= target.kl ? 'perhaps' : '',
             formatNumber(kl.mean),
             kl.interval.map((bound) => formatNumber(bound, 2)).join(' – '),
             formatNumber(bytesPerKey),
@@ -55,7 +55,7 @@ export function Settings({ text }: { text: PageText }) {
             percent(outputError.mean),
             percent(outputError.p95),
             estimatedError.mean === null ? 'unknown' : `${sign} ${percent(estimatedError.mean)}`,
-            formatCount(keysRead),
+            formatCount(keysExact),
           ];
         })}
       />

@@ -1,18 +1,18 @@
 /** What is chosen on the page, and what follows from it. */
 import { signal } from '@preact/signals';
-import { type Suggestion, suggest, type Wish } from '../../../eval/suggest.ts';
+import { type QualityTarget, type Suggestion, suggest } from '../../../eval/suggest.ts';
 import type { TextEvaluation } from '../../../eval/text.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 
 export interface PageState {
-  wish: Wish;
+  target: QualityTarget;
   /** Of the map of layers: a setting and a layer. */
   cell: { row: number; column: number };
   /** A task, or '' for all of them. */
   task: string;
 }
 
-export const state = signal<PageState>({ wish: { kl: 0.01, by: 'bytes' }, cell: { row: 0, column: 0 }, task: '' });
+export const state = signal<PageState>({ target: { kl: 0.01, by: 'bytes' }, cell: { row: 0, column: 0 }, task: '' });
 
 export const choose = (change: Partial<PageState>): void => {
   state.value = { ...state.value, ...change };
@@ -22,7 +22,7 @@ export type PageText = NonNullable<EvalPageData['text']>;
 
 /** The setting to take, for what is chosen. */
 export const suggestionOf = (text: PageText): Suggestion =>
-  suggest(text as unknown as TextEvaluation, state.value.wish);
+  suggest(text as unknown as TextEvaluation, state.value.target);
 
 interface Named {
   policy: string;
@@ -32,8 +32,8 @@ interface Named {
 
 /** A setting as people read it: `sieve fixed:256`, with what the context was read with where that was not dense. */
 export function nameOf({ policy, budget, prefill }: Named): string {
-  const read = prefill.policy === 'dense' ? '' : `, after ${spec(prefill)}`;
-  return spec({ policy, budget }) + read;
+  const prefillText = prefill.policy === 'dense' ? '' : `, after ${spec(prefill)}`;
+  return spec({ policy, budget }) + prefillText;
 }
 
 const spec = ({ policy, budget }: { policy: string; budget: string | null }): string =>
@@ -55,7 +55,9 @@ export function seriesOf({ policies }: PageText): Series[] {
   const names = [...new Set(policies.map(seriesName))].filter((name) => name !== 'dense');
   names.sort((a, b) => Number(b.startsWith('sieve')) - Number(a.startsWith('sieve')));
   return names.map((name, i) => ({
-    ...{ name, color: COLORS[i % COLORS.length] as string, dashed: i >= COLORS.length },
+    name,
+    color: COLORS[i % COLORS.length] as string,
+    dashed: i >= COLORS.length,
   }));
 }
 

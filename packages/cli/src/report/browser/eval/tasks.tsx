@@ -59,7 +59,7 @@ export function Tasks({ tasks }: { tasks: NonNullable<EvalPageData['tasks']> }) 
                 {lengths.map((length) => (
                   <Score key={length} score={scoreAt(policy, length)} />
                 ))}
-                <td class="number">{formatCount(policy.keysRead.mean)}</td>
+                <td class="number">{formatCount(policy.keysExact.mean)}</td>
               </tr>
             ))}
           </tbody>

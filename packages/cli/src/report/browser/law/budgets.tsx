@@ -33,8 +33,13 @@ export function Budgets({ data }: { data: LawPageData }) {
           { name: '' },
         ]}
         rows={predictions.map(({ n, keys, share: of, budget, bytes, denseBytes, extrapolated }) => [
-          ...[formatLength(n), formatCount(keys), percent(of), formatCount(budget)],
-          ...[formatBytes(bytes), formatBytes(denseBytes), extrapolated ? 'extrapolated' : 'measured'],
+          formatLength(n),
+          formatCount(keys),
+          percent(of),
+          formatCount(budget),
+          formatBytes(bytes),
+          formatBytes(denseBytes),
+          extrapolated ? 'extrapolated' : 'measured',
         ])}
       />
       <WholeModel data={data} />
@@ -71,7 +76,9 @@ function WholeModel({ data: { whole, lengths } }: { data: LawPageData }) {
             <Chart
               label={`Mean keys a head for a divergence of ${kl} nats, against the tokens of context`}
               plot={(width) => ({
-                ...{ height: 230, marginLeft: 52, marginRight: 12 },
+                height: 230,
+                marginLeft: 52,
+                marginRight: 12,
                 x: { type: 'log' },
                 y: { type: 'log' },
                 marks: [

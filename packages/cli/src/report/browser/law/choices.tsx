@@ -2,18 +2,18 @@
 import type { LawPageData } from '../../law-page-data.ts';
 import { Choice } from '../parts.tsx';
 import { percent } from '../text.ts';
-import { choose, NEED_NAMES, state } from './state.ts';
+import { CRITERION_NAMES, choose, state } from './state.ts';
 
 export function Choices({ data: { shares }, name }: { data: LawPageData; name: string }) {
-  const { need, share } = state.value;
+  const { criterion, share } = state.value;
   return (
     <div class="choice-row">
       <Choice
         label="keys for"
         name={`${name}-need`}
-        options={Object.entries(NEED_NAMES).map(([value, label]) => ({ value: value as typeof need, label }))}
-        value={need}
-        onChange={(value) => choose({ need: value })}
+        options={Object.entries(CRITERION_NAMES).map(([value, label]) => ({ value: value as typeof criterion, label }))}
+        value={criterion}
+        onChange={(value) => choose({ criterion: value })}
       />
       <Choice
         label="at most"

@@ -7,20 +7,25 @@ import { Chart } from '../chart.tsx';
 import { Card, Legend } from '../parts.tsx';
 import { percent } from '../text.ts';
 import { Choices } from './choices.tsx';
-import { NEED_NAMES, state } from './state.ts';
+import { CRITERION_NAMES, state } from './state.ts';
 
-const NEEDS = ['mass', 'dropped', 'returned'] as const;
-const COLORS = { mass: 'var(--blue)', dropped: 'var(--orange)', returned: 'var(--green)' } as const;
+const CRITERIA = ['mass', 'errorWithoutTail', 'errorWithTail'] as const;
+const COLORS = { mass: 'var(--blue)', errorWithoutTail: 'var(--orange)', errorWithTail: 'var(--green)' } as const;
 
 export function Growth({ data }: { data: LawPageData }) {
   const { lengths, summary } = data;
-  const { need, share } = state.value;
+  const { criterion, share } = state.value;
   const lawsAt = summary.laws.filter((law) => law.share === share);
-  const own = lawsAt.find((law) => law.need === need);
-  const [first, last] = [own?.keys[0] ?? 1, own?.keys.at(-1) ?? 1];
+  const selectedLaw = lawsAt.find((law) => law.criterion === criterion);
+  const [first, last] = [selectedLaw?.keys[0] ?? 1, selectedLaw?.keys.at(-1) ?? 1];
   const [from, to] = [lengths[0] ?? 1, lengths.at(-1) ?? 1];
   const points = lawsAt.flatMap((law) =>
-    law.keys.map((keys, i) => ({ need: law.need, n: lengths[i] ?? 0, keys, name: NEED_NAMES[law.need] })),
+    law.keys.map((keys, i) => ({
+      criterion: law.criterion,
+      n: lengths[i] ?? 0,
+      keys,
+      name: CRITERION_NAMES[law.criterion],
+    })),
   );
   const title = `${(to / from).toFixed(0)} times the context needs ${(last / first).toFixed(1)} times the keys`;
   return (
@@ -33,7 +38,7 @@ export function Growth({ data }: { data: LawPageData }) {
       <Choices data={data} name="growth" />
       <Legend
         entries={[
-          ...NEEDS.map((each) => ({ label: NEED_NAMES[each], color: COLORS[each] })),
+          ...CRITERIA.map((each) => ({ label: CRITERION_NAMES[each], color: COLORS[each] })),
           { label: 'dense: every key', color: 'var(--muted)', shape: 'dashed' as const },
         ]}
       />
@@ -54,19 +59,24 @@ export function Growth({ data }: { data: LawPageData }) {
               stroke: 'var(--muted)',
               strokeDasharray: '5,4',
             }),
-            ...NEEDS.map((each) =>
+            ...CRITERIA.map((each) =>
               Plot.lineY(
-                points.filter((point) => point.need === each),
+                points.filter((point) => point.criterion === each),
                 {
-                  ...{ x: 'n', y: 'keys', stroke: COLORS[each], marker: 'dot' },
-                  strokeWidth: each === need ? 3 : 1.5,
+                  x: 'n',
+                  y: 'keys',
+                  stroke: COLORS[each],
+                  marker: 'dot',
+                  strokeWidth: each === criterion ? 3 : 1.5,
                 },
               ),
             ),
             Plot.tip(
               points,
               Plot.pointer({
-                ...{ x: 'n', y: 'keys', ...TIP },
+                x: 'n',
+                y: 'keys',
+                ...TIP,
                 title: ({ name, n, keys }: (typeof points)[number]) =>
                   `${name}\n${formatCount(keys)} keys of ${formatCount(n)} (${percent(keys / n)})`,
               }),

@@ -1,13 +1,13 @@
 /** One head: its law as a log-log line with what was measured, and its error against the keys that are read. */
 import * as Plot from '@observablehq/plot';
-import { type HeadKind, keysOf, type LawShape } from 'keysieve';
+import { type HeadKind, keysFromFit, type LawShape } from 'keysieve';
 import { formatCount, formatNumber } from '../../../format.ts';
 import type { LawPageData, PageHead, PageLaw } from '../../law-page-data.ts';
 import { lengthAxis, logAxis, TIP } from '../axes.ts';
 import { Chart } from '../chart.tsx';
 import { Legend } from '../parts.tsx';
 import { exponent, percent } from '../text.ts';
-import { NEED_NAMES } from './state.ts';
+import { CRITERION_NAMES } from './state.ts';
 
 export const KIND_NAMES: Readonly<Record<HeadKind, string>> = {
   sink: 'looks at the first tokens',
@@ -24,7 +24,7 @@ const SHAPE_NAMES: Readonly<Record<LawShape, string>> = {
 };
 
 /** How far past the longest measured length the law is drawn. */
-const AHEAD = 4;
+const EXTRAPOLATION_FACTOR = 4;
 
 interface HeadPanelProps {
   data: LawPageData;
@@ -57,10 +57,10 @@ export function HeadPanel({ data, head, law, longest }: HeadPanelProps) {
 
 function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelProps) {
   const { fit } = law;
-  const range = [...lengths, longest * 2, longest * AHEAD];
+  const range = [...lengths, longest * 2, longest * EXTRAPOLATION_FACTOR];
   const points = lengths.map((n, i) => ({ n, ...(law.keys[i] as PageLaw['keys'][number]) }));
-  const line = range.map((n) => ({ n, keys: keysOf(fit, n), ahead: n >= longest }));
-  const gaussian = law.need === 'mass' ? (head.gaussian[shares.indexOf(law.share)] ?? []) : [];
+  const line = range.map((n) => ({ n, keys: keysFromFit(fit, n), ahead: n >= longest }));
+  const gaussian = law.criterion === 'mass' ? (head.gaussian[shares.indexOf(law.share)] ?? []) : [];
   const shown = [
     ...points.flatMap(({ p10, p90 }) => [Math.max(1, p10), p90]),
     ...line.map(({ keys }) => keys),
@@ -80,12 +80,14 @@ function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelPr
       <Chart
         label={`Keys that layer ${head.layer}, head ${head.head} needs against the tokens of context`}
         plot={(width) => ({
-          ...{ height: 270, marginLeft: 52, marginRight: 12 },
+          height: 270,
+          marginLeft: 52,
+          marginRight: 12,
           x: { type: 'log' },
           y: { type: 'log' },
           marks: [
-            lengthAxis('tokens of context, n', range[0] ?? 1, longest * AHEAD, width),
-            ...logAxis(`keys for at most ${percent(law.share)} ${NEED_NAMES[law.need]}`, shown, formatCount),
+            lengthAxis('tokens of context, n', range[0] ?? 1, longest * EXTRAPOLATION_FACTOR, width),
+            ...logAxis(`keys for at most ${percent(law.share)} ${CRITERION_NAMES[law.criterion]}`, shown, formatCount),
             Plot.ruleX(points, {
               x: 'n',
               y1: 'p10',
@@ -114,7 +116,9 @@ function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelPr
             Plot.tip(
               points,
               Plot.pointerX({
-                ...{ x: 'n', y: 'median', ...TIP },
+                x: 'n',
+                y: 'median',
+                ...TIP,
                 title: ({ n, mean, median, p10, p90 }: (typeof points)[number]) =>
                   `${formatCount(n)} tokens: ${formatCount(median)} keys, in the mean ${formatCount(mean)}\neight of ten queries: ${formatCount(p10)} to ${formatCount(p90)}`,
               }),
@@ -131,15 +135,15 @@ function ErrorChart({ data: { lengths, ladder }, head }: Pick<HeadPanelProps, 'd
   const onLadder = (errors: readonly (number | null)[] = []) =>
     errors.flatMap((error, i) => (error === null ? [] : [{ keys: ladder[i] ?? 1, error }]));
   const masses = head.laws
-    .filter(({ need }) => need === 'mass')
+    .filter(({ criterion }) => criterion === 'mass')
     .map(({ share, keys }) => ({ keys: keys[at]?.mean ?? 1, error: share }));
   const curves = [
     { name: 'softmax left unread', color: 'var(--blue)', points: masses },
-    { name: 'output error, rest dropped', color: 'var(--orange)', points: onLadder(head.dropped[at]) },
-    { name: 'output error, rest estimated', color: 'var(--green)', points: onLadder(head.returned[at]) },
+    { name: 'output error, rest dropped', color: 'var(--orange)', points: onLadder(head.errorWithoutTail[at]) },
+    { name: 'output error, rest estimated', color: 'var(--green)', points: onLadder(head.errorWithTail[at]) },
   ];
-  const points = curves.flatMap(({ name, points: own }) =>
-    own.filter(({ error, keys }) => error > 0 && keys > 0).map((point) => ({ ...point, name })),
+  const points = curves.flatMap(({ name, points: curvePoints }) =>
+    curvePoints.filter(({ error, keys }) => error > 0 && keys > 0).map((point) => ({ ...point, name })),
   );
   const n = formatCount(lengths[at] ?? 0);
   const keys = points.map((point) => point.keys);
@@ -149,7 +153,9 @@ function ErrorChart({ data: { lengths, ladder }, head }: Pick<HeadPanelProps, 'd
       <Chart
         label={`What layer ${head.layer}, head ${head.head} leaves out at ${n} tokens, against the keys that it reads`}
         plot={(width) => ({
-          ...{ height: 220, marginLeft: 52, marginRight: 12 },
+          height: 220,
+          marginLeft: 52,
+          marginRight: 12,
           x: { type: 'log' },
           y: { type: 'log' },
           marks: [
@@ -168,7 +174,9 @@ function ErrorChart({ data: { lengths, ladder }, head }: Pick<HeadPanelProps, 'd
             Plot.tip(
               points,
               Plot.pointer({
-                ...{ x: 'keys', y: 'error', ...TIP },
+                x: 'keys',
+                y: 'error',
+                ...TIP,
                 title: ({ name, keys: read, error }: (typeof points)[number]) =>
                   `${formatCount(read)} keys\n${name}: ${percent(error)}`,
               }),

@@ -15,7 +15,10 @@ export function Heads({ data }: { data: LawPageData }) {
   const alphas = heads.map((each) => lawOf(each)?.fit.alpha ?? Number.NaN).filter((alpha) => alpha > 0);
   const spread = Math.max(...exponents) - Math.min(...exponents);
   const shape = {
-    ...{ rows: model.layers, columns: model.heads, rowName: 'layer', columnName: 'head' },
+    rows: model.layers,
+    columns: model.heads,
+    rowName: 'layer',
+    columnName: 'head',
     selected: { row: head.layer, column: head.head },
     onSelect: (layer: number, at: number) => choose({ head: layer * model.heads + at }),
   };

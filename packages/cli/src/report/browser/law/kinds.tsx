@@ -8,7 +8,10 @@ import { KIND_NAMES } from './head-panel.tsx';
 import { lawOf } from './state.ts';
 
 const COLORS: Readonly<Record<HeadKind, string>> = {
-  ...{ sink: 'var(--yellow)', local: 'var(--sky)', retrieval: 'var(--blue)', diffuse: 'var(--orange)' },
+  sink: 'var(--yellow)',
+  local: 'var(--sky)',
+  retrieval: 'var(--blue)',
+  diffuse: 'var(--orange)',
 };
 
 export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData }) {

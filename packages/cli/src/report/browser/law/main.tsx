@@ -29,8 +29,9 @@ mount(
 function mostTypical({ heads, headline }: LawPageData): number {
   const ranked = heads
     .map(({ kind, laws }, i) => ({
-      ...{ i, kind },
-      C: laws.find(({ need, share }) => need === headline.need && share === headline.share)?.fit.C ?? 0,
+      i,
+      kind,
+      C: laws.find(({ criterion, share }) => criterion === headline.criterion && share === headline.share)?.fit.C ?? 0,
     }))
     .filter(({ kind }) => kind === 'retrieval' || kind === 'diffuse')
     .sort((a, b) => a.C - b.C);

@@ -23,8 +23,12 @@ export function Method({ data }: { data: LawPageData }) {
             ]}
             rows={extrapolation.flatMap(({ fittedTo, predicted, kinds }) =>
               kinds.map(({ kind, heads, bias, error }) => [
-                ...[kind, formatCount(heads), formatLength(fittedTo), formatLength(predicted)],
-                ...[`${Math.exp(bias).toFixed(2)} x`, `${Math.exp(error).toFixed(2)} x`],
+                kind,
+                formatCount(heads),
+                formatLength(fittedTo),
+                formatLength(predicted),
+                `${Math.exp(bias).toFixed(2)} x`,
+                `${Math.exp(error).toFixed(2)} x`,
               ]),
             )}
           />

@@ -7,28 +7,30 @@ import { exponent, percent } from '../text.ts';
 export function Overview({ data }: { data: LawPageData }) {
   const { model, texts, lengths, headline, summary } = data;
   const longest = lengths.at(-1) ?? 0;
-  const own = summary.laws.find(({ need, share }) => need === headline.need && share === headline.share);
-  const keys = own?.keys.at(-1) ?? 0;
-  const far = summary.predictions.find(({ n }) => n === 131_072) ?? summary.predictions.at(-1);
+  const headlineLaw = summary.laws.find(
+    ({ criterion, share }) => criterion === headline.criterion && share === headline.share,
+  );
+  const keys = headlineLaw?.keys.at(-1) ?? 0;
+  const longPrediction = summary.predictions.find(({ n }) => n === 131_072) ?? summary.predictions.at(-1);
   const tiles: Tile[] = [
     {
       value: `${formatCount(keys)} keys`,
       label: `of ${formatCount(longest)} hold ${percent(1 - headline.share)} of the softmax in the mean head: ${percent(keys / longest)} of the context`,
     },
     {
-      value: `C = ${exponent(own?.C.median ?? Number.NaN)}`,
-      label: `is the exponent of the median head: its keys grow as n^C. Nine of ten heads are between ${exponent(own?.C.p5 ?? Number.NaN)} and ${exponent(own?.C.p95 ?? Number.NaN)}`,
+      value: `C = ${exponent(headlineLaw?.C.median ?? Number.NaN)}`,
+      label: `is the exponent of the median head: its keys grow as n^C. Nine of ten heads are between ${exponent(headlineLaw?.C.p5 ?? Number.NaN)} and ${exponent(headlineLaw?.C.p95 ?? Number.NaN)}`,
     },
   ];
-  if (far !== undefined) {
+  if (longPrediction !== undefined) {
     tiles.push(
       {
-        value: `${formatCount(far.keys)} keys`,
-        label: `would do the same at ${formatLength(far.n)} tokens, ${percent(far.share)} of them${far.extrapolated ? ' (extrapolated)' : ''}`,
+        value: `${formatCount(longPrediction.keys)} keys`,
+        label: `would do the same at ${formatLength(longPrediction.n)} tokens, ${percent(longPrediction.share)} of them${longPrediction.extrapolated ? ' (extrapolated)' : ''}`,
       },
       {
-        value: `${(far.denseBytes / far.bytes).toFixed(1)} x less`,
-        label: `to read at ${formatLength(far.n)} tokens by the engine's own budget: ${formatBytes(far.bytes)} a token where dense attention reads ${formatBytes(far.denseBytes)}`,
+        value: `${(longPrediction.denseBytes / longPrediction.bytes).toFixed(1)} x less`,
+        label: `to read at ${formatLength(longPrediction.n)} tokens by the engine's own budget: ${formatBytes(longPrediction.bytes)} a token where dense attention reads ${formatBytes(longPrediction.denseBytes)}`,
       },
     );
   }

@@ -1,0 +1,325 @@
+/** Writes the planes of a full page: what they hold is said in src/kernels/layout.ts. */
+import { maxLanes, sumLanes } from './exponential';
+import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
+import { rotatedDim, rotateRow, storeSignBits, padToRotated } from './rotate';
+import { centreOffset, factorsOffset } from './scan';
+
+/** Numbers up to 2^96 can be sealed. */
+const MAX_MAGNITUDE: f32 = 7.922816251426434e28;
+/** Below this a row is as good as 0: its squares would vanish. */
+const MIN_MAGNITUDE: f32 = 1e-36;
+
+/** The upper half of x >= 0 as a float32, rounded up. */
+@inline
+function toBfloat16Ceil(x: f32): u32 {
+  return (reinterpret<u32>(x) + 0xffff) >> 16;
+}
+
+@inline
+function fromBfloat16(x: u32): f32 {
+  return reinterpret<f32>(x << 16);
+}
+
+/**
+ * See `QuantizedKernels.quantizePage`; planes are named by their offsets, 0 where there is none. `dropsExactRows` is whether the exact rows go.
+ * `scratch` holds rows as floats (64, d), one row rotated (D), the centre (D), the sign bits of the rotation (2, D) and
+ * the keys' factors (64).
+ */
+export function quantizePage(
+  exactTable: usize,
+  exactOffset: usize,
+  d: i32,
+  isFloat16: bool,
+  table: usize,
+  headOffset: usize,
+  sign: usize,
+  int4: usize,
+  int8: usize,
+  valuesInt8: usize,
+  summary: usize,
+  minMax: usize,
+  dropsExactRows: bool,
+  page: i32,
+  scratch: usize,
+): bool {
+  const D = rotatedDim(d);
+  const rowFloats = <usize>D << 2;
+  const record = pageAddress(table, headOffset, page);
+  const exactKeys = pageAddress(exactTable, exactOffset, page);
+  const exactValues = exactKeys + rowBytes(d, isFloat16) * PAGE_KEYS;
+  const row = scratch + rowFloats * PAGE_KEYS;
+  const centre = row + rowFloats;
+  const bits = centre + rowFloats;
+  const factors = bits + (rowFloats << 1);
+  storeSignBits(D, bits);
+
+  const keys = floatRows(exactKeys, 0, PAGE_KEYS, d, isFloat16, scratch);
+  if (!allWithinRange(keys, d)) return false;
+  if (sign != 0) {
+    storeCentre(keys, d, D, record + sign, centre, bits);
+    for (let key = 0; key < PAGE_KEYS; key++) {
+      padToRotated(keys + (<usize>(key * d) << 2), d, D, row);
+      rotateRow(row, D, bits);
+      for (let i: usize = 0; i < rowFloats; i += 16) {
+        v128.store(row + i, f32x4.sub(v128.load(row + i), v128.load(centre + i)));
+      }
+      const rowMax = maxMagnitude(row, D);
+      store<f32>(factors + (<usize>key << 2), storeSigns(row, D, rowMax, record + sign, key));
+      if (int4 == 0) continue;
+      const codes = record + int4 + <usize>(key * D);
+      const step = toBfloat16Ceil(rowMax * <f32>0.0078125);
+      store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step);
+      const lower: usize = int8 == 0 ? 0 : record + int8 + ((<usize>(key * D)) >> 1);
+      const rest = storeQuantized(row, D, fromBfloat16(step), codes, lower);
+      if (int8 == 0) continue;
+      const bound = errorBoundOf(row, D, rowMax, fromBfloat16(step), rest, centre);
+      store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>toBfloat16Ceil(bound));
+    }
+    storeFactors(factors, record + sign, D);
+  }
+  if (minMax != 0) storeMinMax(keys, d, record + minMax, dropsExactRows ? record + int8 + (<usize>(PAGE_KEYS * D) >> 1) : 0);
+  if (summary != 0) storeMean(keys, d, record + summary);
+
+  const values = floatRows(exactValues, 0, PAGE_KEYS, d, isFloat16, scratch);
+  if (!allWithinRange(values, d)) return false;
+  if (int4 != 0) {
+    for (let key = 0; key < PAGE_KEYS; key++) {
+      padToRotated(values + (<usize>(key * d) << 2), d, D, row);
+      rotateRow(row, D, bits);
+      const step = toBfloat16Ceil(maxMagnitude(row, D) * <f32>0.0078125);
+      store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step, 2);
+      const lower: usize = valuesInt8 == 0 ? 0 : record + valuesInt8 + ((<usize>(key * D)) >> 1);
+      storeQuantized(row, D, fromBfloat16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), lower);
+    }
+  }
+  if (summary != 0) {
+    const mean = record + summary + (<usize>d << 2);
+    storeMean(values, d, mean);
+    store<f32>(mean + (<usize>d << 2), radiusOf(values, d, mean));
+  }
+  return true;
+}
+
+/** Whether all of 64 rows are numbers up to 2^96. */
+@inline
+function allWithinRange(rows: usize, d: i32): bool {
+  let inside = i32x4.splat(-1);
+  for (let i: usize = 0; i < <usize>(PAGE_KEYS * d) << 2; i += 16) {
+    inside = v128.and(inside, f32x4.le(f32x4.abs(v128.load(rows + i)), f32x4.splat(MAX_MAGNITUDE)));
+  }
+  return i32x4.all_true(inside);
+}
+
+@inline
+function maxMagnitude(row: usize, D: i32): f32 {
+  let maxima = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D << 2; i += 16) maxima = f32x4.max(maxima, f32x4.abs(v128.load(row + i)));
+  return maxLanes(maxima);
+}
+
+/** The mean of 64 rows (d). */
+@inline
+function storeMean(rows: usize, d: i32, mean: usize): void {
+  for (let i: usize = 0; i < <usize>d << 2; i += 16) {
+    let sum = f32x4.splat(0.0);
+    for (let key = 0; key < PAGE_KEYS; key++) sum = f32x4.add(sum, v128.load(rows + (<usize>(key * d) << 2) + i));
+    v128.store(mean + i, f32x4.mul(sum, f32x4.splat(<f32>0.015625)));
+  }
+}
+
+/** The rotated mean of the keys as int8 codes (D) with their step, and what they stand for at `centre`. */
+@inline
+function storeCentre(keys: usize, d: i32, D: i32, encodingAddress: usize, centre: usize, bits: usize): void {
+  if (D > d) memory.fill(centre + (<usize>d << 2), 0, <usize>(D - d) << 2);
+  storeMean(keys, d, centre);
+  rotateRow(centre, D, bits);
+  const codes = encodingAddress + centreOffset(D);
+  const step = maxMagnitude(centre, D) / <f32>127.0;
+  store<f32>(codes + <usize>D, step);
+  const scale = f32x4.splat(step > MIN_MAGNITUDE ? step : <f32>1.0);
+  for (let i: usize = 0; i < <usize>D; i += 4) {
+    const at = centre + (i << 2);
+    let code = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(at), scale)));
+    code = i32x4.max_s(i32x4.min_s(code, i32x4.splat(127)), i32x4.splat(-127));
+    v128.store(at, f32x4.mul(f32x4.convert_i32x4_s(code), f32x4.splat(step)));
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 0));
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 1), 1);
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 2), 2);
+    store<i8>(codes + i, <i8>i32x4.extract_lane(code, 3), 3);
+  }
+}
+
+/**
+ * Writes the signs of y, those of keys 0 to 7 of every 16 at even bytes and those of keys 8 to 15 at odd ones. Returns
+ * f = ||y||^2 / ||y||_1, computed in units of the largest number.
+ */
+@inline
+function storeSigns(y: usize, D: i32, rowMax: f32, encodingAddress: usize, key: i32): f32 {
+  const inverse = f32x4.splat(rowMax > MIN_MAGNITUDE ? <f32>1.0 / rowMax : <f32>0.0);
+  let sum = f32x4.splat(0.0);
+  let squares = f32x4.splat(0.0);
+  const group = encodingAddress + <usize>((key >> 4) * (D << 1) + ((key & 7) << 1) + ((key >> 3) & 1));
+  for (let i: usize = 0; i < <usize>D; i += 8) {
+    const a = v128.load(y + (i << 2));
+    const b = v128.load(y + (i << 2), 16);
+    store<u8>(group + (i << 1), <u8>(i32x4.bitmask(a) | (i32x4.bitmask(b) << 4)));
+    const x0 = f32x4.mul(a, inverse);
+    const x1 = f32x4.mul(b, inverse);
+    sum = f32x4.add(sum, f32x4.add(f32x4.abs(x0), f32x4.abs(x1)));
+    squares = f32x4.add(squares, f32x4.add(f32x4.mul(x0, x0), f32x4.mul(x1, x1)));
+  }
+  const total = sumLanes(sum);
+  // No factor is larger than the largest number; the sums have fewer than 40 roundings each.
+  return total > 0 ? min(rowMax, rowMax * (sumLanes(squares) / total) * <f32>1.000005) : rowMax;
+}
+
+/** The factors of 64 keys as shares of the largest, in 32,767 parts, rounded up; and the largest. */
+@inline
+function storeFactors(factors: usize, encodingAddress: usize, D: i32): void {
+  const maxFactor = maxMagnitude(factors, PAGE_KEYS);
+  store<f32>(encodingAddress + centreOffset(D) + <usize>D, maxFactor, 4);
+  for (let key = 0; key < PAGE_KEYS; key++) {
+    // 32,767 and the roundings of this. Where the largest is next to nothing, all are.
+    const parts = (load<f32>(factors + (<usize>key << 2)) / maxFactor) * <f32>32767.02;
+    const code = maxFactor > MIN_MAGNITUDE ? min(<i32>ceil<f32>(parts), 32767) : 32767;
+    store<i16>(encodingAddress + factorsOffset(D) + (<usize>key << 1), <i16>code);
+  }
+}
+
+/** int8 codes of four numbers, as int32, and what is left of these, in steps. */
+@inline
+function quantizeInt8(x: v128): v128 {
+  const code = i32x4.trunc_sat_f32x4_s(f32x4.floor(x));
+  return i32x4.max_s(i32x4.min_s(code, i32x4.splat(127)), i32x4.splat(-128));
+}
+
+@inline
+function squaredError(x: v128, code: v128): v128 {
+  const rest = f32x4.sub(f32x4.sub(x, f32x4.convert_i32x4_s(code)), f32x4.splat(0.5));
+  return f32x4.mul(rest, rest);
+}
+
+/**
+ * The codes of a row (D): upper halves to `upper`, lower halves to `lower` if that is not 0. Returns the sum of the
+ * squares of what they leave out, in steps.
+ */
+@inline
+function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usize): f32 {
+  const half = <usize>D >> 1;
+  if (step < MIN_MAGNITUDE) {
+    // Codes of 0 stand for half a step of next to nothing.
+    memory.fill(upper, 0x88, half);
+    if (lower != 0) memory.fill(lower, 0, half);
+    return <f32>D * <f32>16384.0;
+  }
+  const scale = f32x4.splat(step);
+  let rest = f32x4.splat(0.0);
+  for (let i: usize = 0; i < half; i += 16) {
+    const a = row + (i << 2);
+    const b = a + (half << 2);
+    const a0 = f32x4.div(v128.load(a), scale);
+    const a1 = f32x4.div(v128.load(a, 16), scale);
+    const a2 = f32x4.div(v128.load(a, 32), scale);
+    const a3 = f32x4.div(v128.load(a, 48), scale);
+    const b0 = f32x4.div(v128.load(b), scale);
+    const b1 = f32x4.div(v128.load(b, 16), scale);
+    const b2 = f32x4.div(v128.load(b, 32), scale);
+    const b3 = f32x4.div(v128.load(b, 48), scale);
+    const ca0 = quantizeInt8(a0);
+    const ca1 = quantizeInt8(a1);
+    const ca2 = quantizeInt8(a2);
+    const ca3 = quantizeInt8(a3);
+    const cb0 = quantizeInt8(b0);
+    const cb1 = quantizeInt8(b1);
+    const cb2 = quantizeInt8(b2);
+    const cb3 = quantizeInt8(b3);
+    const low = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(ca0, ca1), i16x8.narrow_i32x4_s(ca2, ca3));
+    const high = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(cb0, cb1), i16x8.narrow_i32x4_s(cb2, cb3));
+    const eight = i8x16.splat(8);
+    const u = i8x16.add(i8x16.shr_s(low, 4), eight);
+    const w = i8x16.add(i8x16.shr_s(high, 4), eight);
+    v128.store(upper + i, v128.or(u, i8x16.shl(w, 4)));
+    if (lower == 0) continue;
+    const fifteen = i8x16.splat(15);
+    v128.store(lower + i, v128.or(v128.and(low, fifteen), i8x16.shl(v128.and(high, fifteen), 4)));
+    rest = f32x4.add(rest, f32x4.add(squaredError(a0, ca0), squaredError(a1, ca1)));
+    rest = f32x4.add(rest, f32x4.add(squaredError(a2, ca2), squaredError(a3, ca3)));
+    rest = f32x4.add(rest, f32x4.add(squaredError(b0, cb0), squaredError(b1, cb1)));
+    rest = f32x4.add(rest, f32x4.add(squaredError(b2, cb2), squaredError(b3, cb3)));
+  }
+  return sumLanes(rest);
+}
+
+/**
+ * A bound on ||R k - c - y8||: what the codes leave out; numbers in steps are off by 2^-17 of one each; and the
+ * rotation in float32, 14 and a few roundings of numbers that have the norm of k together.
+ */
+@inline
+function errorBoundOf(y: usize, D: i32, rowMax: f32, step: f32, rest: f32, centre: usize): f32 {
+  const root = <f32>Math.sqrt(<f64>D);
+  const left = step * (<f32>Math.sqrt(<f64>rest) * <f32>1.0001 + root * <f32>7.62939453125e-6);
+  const norms = scaledNorm(y, D, rowMax) + <f32>2.0 * scaledNorm(centre, D, maxMagnitude(centre, D));
+  return left + norms * <f32>3.814697265625e-6 + <f32>1e-37;
+}
+
+/** The norm of a row with this largest number, and not less. */
+@inline
+function scaledNorm(row: usize, D: i32, rowMax: f32): f32 {
+  if (rowMax <= MIN_MAGNITUDE) return rowMax * <f32>D;
+  const inverse = f32x4.splat(<f32>1.0 / rowMax);
+  let sum = f32x4.splat(0.0);
+  for (let i: usize = 0; i < <usize>D << 2; i += 16) {
+    const x = f32x4.mul(v128.load(row + i), inverse);
+    sum = f32x4.add(sum, f32x4.mul(x, x));
+  }
+  return rowMax * <f32>Math.sqrt(<f64>sumLanes(sum)) * <f32>1.0001;
+}
+
+/** The largest distance of 64 rows from their mean, rounded up. */
+function radiusOf(rows: usize, d: i32, mean: usize): f32 {
+  let maxSquare: f64 = 0;
+  for (let key = 0; key < PAGE_KEYS; key++) {
+    let sum: f64 = 0;
+    for (let i: usize = 0; i < <usize>d << 2; i += 4) {
+      const x = <f64>load<f32>(rows + (<usize>(key * d) << 2) + i) - <f64>load<f32>(mean + i);
+      sum += x * x;
+    }
+    maxSquare = max(maxSquare, sum);
+  }
+  const radius = <f32>Math.sqrt(maxSquare);
+  return radius == 0 ? 0 : radius * <f32>1.000001 + <f32>1e-44;
+}
+
+/**
+ * The smallest and the largest numbers (d) of every 16 keys. `bounds` are the bounds (64) on what their codes leave out,
+ * where the keys are kept by these alone, or 0.
+ */
+@inline
+function storeMinMax(keys: usize, d: i32, encodingAddress: usize, bounds: usize): void {
+  const bytes = <usize>d << 2;
+  for (let block: usize = 0; block < 4; block++) {
+    const rows = keys + block * 16 * bytes;
+    const minRow = encodingAddress + block * 2 * bytes;
+    const maxError = f32x4.splat(bounds == 0 ? 0 : maxErrorOf(bounds + block * 32));
+    const rounding = f32x4.splat(bounds == 0 ? 0 : <f32>2.384185791015625e-7);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      let low = v128.load(rows + i);
+      let high = low;
+      for (let key: usize = 1; key < 16; key++) {
+        const x = v128.load(rows + key * bytes + i);
+        low = f32x4.min(low, x);
+        high = f32x4.max(high, x);
+      }
+      v128.store(minRow + i, f32x4.sub(low, f32x4.add(maxError, f32x4.mul(f32x4.abs(low), rounding))));
+      v128.store(minRow + bytes + i, f32x4.add(high, f32x4.add(maxError, f32x4.mul(f32x4.abs(high), rounding))));
+    }
+  }
+}
+
+/** How far a number of 16 keys may move. */
+@inline
+function maxErrorOf(bounds: usize): f32 {
+  let maxBound: f32 = 0;
+  for (let key: usize = 0; key < 16; key++) maxBound = max(maxBound, fromBfloat16(<u32>load<u16>(bounds + (key << 1))));
+  return maxBound * <f32>1.0001;
+}

@@ -1,0 +1,138 @@
+/** Dense attention, as tasks that any thread can take. */
+import { attendSegments, loadQueries, type ThreadRegion } from '../group/group-work.ts';
+import { stateBytes } from '../kernels/kernels.ts';
+import type { Job } from './job.ts';
+import { headSegments, type ThreadContext } from './thread.ts';
+
+/** Consecutive queries of a job, and the key-value head that they attend to. */
+export interface QueryBlock {
+  /** Index of the first query in the job. */
+  first: number;
+  queries: number;
+  /** Their rows: (queries, group). */
+  rows: number;
+  keyValueHead: number;
+  /** Keys that the first query sees. */
+  limit: number;
+  /** Keys that the last one sees. */
+  n: number;
+}
+
+/** The block of a task. The last blocks have the most keys: they go first, so that threads end together. */
+export function queryBlockOf({ groupSize, shape }: ThreadContext, job: Job, task: number): QueryBlock {
+  const blocks = Math.ceil(job.count / job.blockSize);
+  const first = (blocks - 1 - Math.floor(task / shape.keyValueHeads)) * job.blockSize;
+  const queries = Math.min(job.blockSize, job.count - first);
+  const limit = job.position + first + 1;
+  const keyValueHead = task % shape.keyValueHeads;
+  return { first, queries, rows: queries * groupSize, keyValueHead, limit, n: limit + queries - 1 };
+}
+
+/** One key-value head and one block of queries, from the first key to the last that they may see. */
+export function fullBlockTask(thread: ThreadContext, job: Job, task: number): void {
+  attendFullBlock(thread, job, queryBlockOf(thread, job, task));
+}
+
+/** Attends densely with a block, and returns its outputs. */
+export function attendFullBlock(thread: ThreadContext, job: Job, block: QueryBlock): void {
+  const { rows, limit, n, keyValueHead } = block;
+  loadBlock(thread, job, block);
+  const segments = headSegments(thread, job.segments, job.layer, keyValueHead, 0, n);
+  normalizeBlock(
+    thread,
+    job,
+    block,
+    attendSegments(segments, { rows, group: thread.groupSize, limit }, thread.shape.headDim),
+  );
+}
+
+/** Copies the queries of a block into the workspaces, scaled. Returns the largest norm of the rows. */
+export function loadBlock(
+  { shape, groupSize, heads, jobMemory, regions }: ThreadContext,
+  job: Job,
+  block: QueryBlock,
+): number {
+  const { headDim } = shape;
+  const width = groupSize * headDim;
+  const [primary, ...others] = regions as [ThreadRegion, ...ThreadRegion[]];
+  const source = jobMemory.views().f32;
+  const target = primary.views().f32;
+  const start = primary.workspace.queries / 4;
+  for (let i = 0; i < block.queries; i++) {
+    const at = job.queries / 4 + ((block.first + i) * heads + block.keyValueHead * groupSize) * headDim;
+    target.set(source.subarray(at, at + width), start + i * width);
+  }
+  const maxNorm = primary.kernels.scaleQueries(primary.workspace.queries, block.rows, headDim);
+  const scaled = target.subarray(start, start + block.queries * width);
+  for (const { views, workspace } of others) views().f32.set(scaled, workspace.queries / 4);
+  return maxNorm;
+}
+
+/** Finishes the state of a block in `region`, and writes its outputs to where the job wants them. */
+function normalizeBlock(thread: ThreadContext, job: Job, block: QueryBlock, region: ThreadRegion): void {
+  const { headDim } = thread.shape;
+  // The queries are done with: their place takes the outputs, on the way to the rows of the other heads.
+  const { state, queries: outputs } = region.workspace;
+  region.kernels.normalize(state, block.rows, headDim, outputs, headDim * 4);
+  storeBlockOutputs(thread, job, block, region);
+}
+
+/** Writes the outputs of a block, which stand in the place of its queries in `region`, to where the job wants them. */
+export function storeBlockOutputs(
+  { shape, groupSize, heads, jobMemory }: ThreadContext,
+  job: Job,
+  { first, queries, keyValueHead }: QueryBlock,
+  region: ThreadRegion,
+): void {
+  const { headDim } = shape;
+  const width = groupSize * headDim;
+  const outputs = region.workspace.queries;
+  const source = region.views().f32;
+  const target = jobMemory.views().f32;
+  for (let i = 0; i < queries; i++) {
+    const from = outputs / 4 + i * width;
+    const to = job.outputs / 4 + ((first + i) * heads + keyValueHead * groupSize) * headDim;
+    target.set(source.subarray(from, from + width), to);
+  }
+}
+
+/** One query, one key-value head, one range of keys: a partial state, which `mergeRanges` adds up. */
+export function fullRangeTask(thread: ThreadContext, job: Job, task: number): void {
+  const { shape, groupSize, jobMemory } = thread;
+  const { keyValueHeads, headDim } = shape;
+  const keyValueHead = task % keyValueHeads;
+  const range = Math.floor(task / keyValueHeads);
+  const n = job.position + 1;
+  const from = range * job.blockSize;
+  const to = Math.min(n, from + job.blockSize);
+
+  const at = job.queries / 4 + keyValueHead * groupSize * headDim;
+  loadQueries(thread.regions, jobMemory.views().f32.subarray(at, at + groupSize * headDim), headDim, 0);
+  const segments = headSegments(thread, job.segments, job.layer, keyValueHead, from, to);
+  const region = attendSegments(segments, { rows: groupSize, group: groupSize, limit: n }, headDim);
+
+  const size = stateBytes(groupSize, headDim);
+  const source = region.workspace.state / 4;
+  const target = partialAddress(job, n, keyValueHead, range, size) / 4;
+  jobMemory.views().f32.set(region.views().f32.subarray(source, source + size / 4), target);
+}
+
+/** Adds up the ranges of every head and writes the outputs. Done by the owner of the job. */
+export function mergeRanges(thread: ThreadContext, job: Job): void {
+  const { shape, groupSize } = thread;
+  const { keyValueHeads, headDim } = shape;
+  const { kernels } = thread.jobMemory;
+  const n = job.position + 1;
+  const size = stateBytes(groupSize, headDim);
+  for (let head = 0; head < keyValueHeads; head++) {
+    const state = partialAddress(job, n, head, 0, size);
+    for (let range = 1; range * job.blockSize < n; range++) {
+      kernels.mergeState(state, partialAddress(job, n, head, range, size), groupSize, headDim);
+    }
+    kernels.normalize(state, groupSize, headDim, job.outputs + head * groupSize * headDim * 4, headDim * 4);
+  }
+}
+
+function partialAddress({ partials, blockSize }: Job, n: number, head: number, range: number, size: number): number {
+  return partials + (head * Math.ceil(n / blockSize) + range) * size;
+}

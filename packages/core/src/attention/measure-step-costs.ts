@@ -1,0 +1,137 @@
+/**
+ * The guard: where a step of the sieve would take longer than reading every key, it is not taken. What is faster depends
+ * on the machine, its threads and the heads of a layer, so both are measured here, on a cache of random keys in several
+ * layers, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
+ * scanned and for each one of the sample, and one that is certified so much for each key, too.
+ */
+import type { Precision } from '../kernels/layout.ts';
+import type { PolicySpec } from '../policies/policy.ts';
+import createSieve from '../sieve/selector.ts';
+import { createAttention } from './attention.ts';
+import type { StepCosts } from './step-costs.ts';
+
+export interface StepShape {
+  headDim: number;
+  /** Query heads of a layer. */
+  heads: number;
+  keyValueHeads: number;
+  precision: Precision;
+  threads: number;
+}
+
+/** Keys of the caches that are measured, and budgets. */
+const SHORT_CONTEXT = 1024;
+const LONG_CONTEXT = 4096;
+const SMALL_BUDGET = 64;
+const LARGE_BUDGET = 256;
+/** Layers, so that one step does not find in the processor's cache what the last one of its layer left there. */
+const LAYERS = 8;
+const WARM_UP_ROUNDS = 40;
+const ROUNDS = 24;
+/** Certified steps take longer, and are told apart from dense ones by less. */
+const CERTIFIED_WARM_UP_ROUNDS = 8;
+const CERTIFIED_ROUNDS = 6;
+const CERTIFIED_TAIL_MASS = 0.05;
+/** Queries as long as this have scores spread by 3 nats: heads that a bound leaves something to choose of. */
+const QUERY_SCALE = 9;
+
+const costsByShape = new Map<string, Promise<StepCosts>>();
+
+/** Measures the costs of a layer's step: about a second, once for each shape in a process. */
+export function measureStepCosts(shape: StepShape): Promise<StepCosts> {
+  const key = JSON.stringify([shape.headDim, shape.heads, shape.keyValueHeads, shape.precision, shape.threads]);
+  const cached = costsByShape.get(key);
+  if (cached !== undefined) return cached;
+  const costs = measure(shape);
+  costsByShape.set(key, costs);
+  return costs;
+}
+
+async function measure(shape: StepShape): Promise<StepCosts> {
+  const { headDim, heads, keyValueHeads } = shape;
+  await using attention = await createAttention({
+    ...shape,
+    layers: LAYERS,
+    capacity: LONG_CONTEXT,
+    encodings: ['int8'],
+  });
+  const rows = pseudoRandom(LONG_CONTEXT * keyValueHeads * headDim);
+  attention.cache.reserve(LONG_CONTEXT);
+  for (let layer = 0; layer < LAYERS; layer++) attention.cache.write(layer, 0, rows, rows);
+  attention.cache.commit(LONG_CONTEXT);
+  const queries = pseudoRandom(heads * headDim).map((x) => QUERY_SCALE * x);
+
+  const sieve = (budget: number) => ({ policy: 'sieve', budget: `fixed:${budget}` });
+  const certified = { ...sieve(SMALL_BUDGET), certify: CERTIFIED_TAIL_MASS };
+  const step = (n: number, policy: PolicySpec) => (layer: number) =>
+    attention.attend({ layer, position: n - 1, queries, policy });
+  const [denseShort, denseLong, short, long, large] = timeSteps(WARM_UP_ROUNDS, ROUNDS, [
+    step(SHORT_CONTEXT, { policy: 'dense' }),
+    step(LONG_CONTEXT, { policy: 'dense' }),
+    step(SHORT_CONTEXT, sieve(SMALL_BUDGET)),
+    step(LONG_CONTEXT, sieve(SMALL_BUDGET)),
+    step(LONG_CONTEXT, sieve(LARGE_BUDGET)),
+  ]) as [number, number, number, number, number];
+  const [certifiedShort, certifiedLong] = timeSteps(CERTIFIED_WARM_UP_ROUNDS, CERTIFIED_ROUNDS, [
+    step(SHORT_CONTEXT, certified),
+    step(LONG_CONTEXT, certified),
+  ]) as [number, number];
+  return fitCosts({
+    dense: { short: denseShort, long: denseLong },
+    sieve: { short, long, large },
+    certified: { short: certifiedShort, long: certifiedLong },
+  });
+}
+
+/** Milliseconds of steps over few keys and over many; `large` are those of the sieve over many with the larger budget. */
+export interface StepTimes {
+  dense: { short: number; long: number };
+  sieve: { short: number; long: number; large: number };
+  certified: { short: number; long: number };
+}
+
+/** The constants and rates that give these times; none is below 0, whatever else the machine did meanwhile. */
+export function fitCosts({ dense, sieve, certified }: StepTimes): StepCosts {
+  const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
+  const fitLine = ({ short, long }: { short: number; long: number }) => {
+    const perKey = rate(short, long, LONG_CONTEXT - SHORT_CONTEXT);
+    return { fixed: Math.max(0, long - perKey * LONG_CONTEXT), perKey };
+  };
+  const [smallSample, largeSample] = [SMALL_BUDGET, LARGE_BUDGET].map(
+    (budget) => createSieve().sampleSize?.(budget, LONG_CONTEXT) as number,
+  ) as [number, number];
+  const { perKey } = fitLine(sieve);
+  const perSampled = rate(sieve.long, sieve.large, largeSample - smallSample);
+  return {
+    dense: fitLine(dense),
+    sieve: { fixed: Math.max(0, sieve.long - perKey * LONG_CONTEXT - perSampled * smallSample), perKey, perSampled },
+    certified: fitLine(certified),
+  };
+}
+
+/**
+ * Milliseconds of each kind of step. They take turns, each on the next layer, so that other work on the machine does not
+ * fall on one kind alone; what it makes slower is left out.
+ */
+function timeSteps(warmUp: number, rounds: number, steps: readonly ((layer: number) => void)[]): number[] {
+  const times = steps.map((): number[] => []);
+  let layer = 0;
+  for (let round = 0; round < warmUp + rounds; round++) {
+    for (const [i, step] of steps.entries()) {
+      const started = performance.now();
+      step(layer);
+      layer = (layer + 1) % LAYERS;
+      if (round >= warmUp) times[i]?.push(performance.now() - started);
+    }
+  }
+  return times.map((each) => each.sort((a, b) => a - b)[Math.floor(rounds / 4)] as number);
+}
+
+/** Repeatable numbers from -1 to 1. */
+function pseudoRandom(count: number): Float32Array {
+  let seed = 1;
+  return Float32Array.from({ length: count }, () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return (2 * seed) / 2_147_483_647 - 1;
+  });
+}

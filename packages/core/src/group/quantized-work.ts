@@ -1,0 +1,343 @@
+/**
+ * The steps of a group's queries that read the coded planes: scores of all keys by their signs, scores of some by their
+ * 4-bit codes, and attention with given weights, exact or by codes. Keys of the page that is not full yet have no
+ * codes; their exact scores stand in.
+ */
+
+import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
+import { PAGE_KEYS, pagesFor, rotatedDim } from '../kernels/layout.ts';
+import { scanFractionBits, scanStride } from '../kernels/quantized-kernels.ts';
+import {
+  foldSegments,
+  type GroupWork,
+  gatherScores,
+  type HeadSegment,
+  type ListPart,
+  listPartIn,
+  primaryRegion,
+  type RunningLogSumExp,
+  readLogSumExp,
+  scoreStrideOf,
+  type ThreadRegion,
+} from './group-work.ts';
+import { scoreStride, type Workspace } from './workspace.ts';
+
+/** The first key of the page that is not full: the keys before it have codes. */
+export const firstUnquantizedKey = (n: number): number => n - (n % PAGE_KEYS);
+
+/** Prepares the rows of a query, which lie at `source` in every region's workspace, for the scores below. */
+export function prepareQuantizedQueries(
+  { segments, rows, shape }: GroupWork,
+  source: (workspace: Workspace) => number = ({ queries }) => queries,
+): void {
+  for (const { region } of segments) {
+    const { quantizedQuery, scratch } = region.workspace;
+    region.kernels.quantizeQueries(source(region.workspace), rows, shape.headDim, quantizedQuery, scratch);
+  }
+}
+
+/** Binary digits of a scan that has room for the scores of a query. */
+export const workScanFractionBits = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
+  scanFractionBits(queryNorms.reduce((a, b) => Math.max(a, b), 0) * maxKeyNorm);
+
+const centerScoreStride = ({ from, to }: HeadSegment): number => pagesFor(to - from);
+
+/** Where the scores of a segment's page centres lie: behind those of earlier segments of its region. */
+const centerScoresOf = ({ region, earlierKeys }: HeadSegment, rows: number): number =>
+  region.workspace.centerScores + rows * pagesFor(earlierKeys) * 4;
+
+/**
+ * Estimated scores of all keys by their signs, for all rows: (rows, scanStride) of int16 in the home region's `scans`, in
+ * units of 2^-bits ln 2. Keys without codes have their exact scores there, and at the end of the rows of `scores` too.
+ */
+export function scanAllKeys(work: GroupWork, bits: number): void {
+  const { rows, n } = work;
+  const primary = primaryRegion(work);
+  const stride = scanStride(n);
+  for (const segment of work.segments) {
+    const { region, pages, from, to } = segment;
+    const { quantizedQuery, signScores } = region.workspace;
+    const centerScores = centerScoresOf(segment, rows);
+    const quantizedEnd = Math.max(from, firstUnquantizedKey(to));
+    const [target, ownStride] =
+      region === primary ? [signScores + from * 2, stride] : [signScores, scanStride(to - from)];
+    region.kernels.scanSigns(
+      pages,
+      from,
+      quantizedEnd,
+      quantizedQuery,
+      rows,
+      bits,
+      target,
+      ownStride,
+      centerScores,
+      centerScoreStride(segment),
+    );
+    if (region === primary) continue;
+    for (let row = 0; row < rows; row++) {
+      const start = signScores / 2 + row * ownStride;
+      const computed = region.views().i16.subarray(start, start + quantizedEnd - from);
+      primary.views().i16.set(computed, primary.workspace.signScores / 2 + row * stride + from);
+    }
+  }
+  scanUnquantizedKeys(work, bits);
+}
+
+/** The exact scores of the keys without codes, all in one page. */
+function scanUnquantizedKeys(work: GroupWork, bits: number): void {
+  const { rows, n, segments } = work;
+  const first = firstUnquantizedKey(n);
+  if (first === n) return;
+  const primary = primaryRegion(work);
+  const { region, pages } = segments.at(-1) as HeadSegment;
+  const { queries, scratch, scores } = region.workspace;
+  const stride = scoreStrideOf(work);
+  const [target, ownStride] = region === primary ? [scores + first * 4, stride] : [scores, scoreStride(n - first)];
+  region.kernels.scoreKeys(pages, first, n, queries, rows, target, ownStride, scratch);
+  if (region !== primary)
+    copyRows(region, target, ownStride, primary, primary.workspace.scores + first * 4, stride, rows, n - first);
+  const { f32, i16 } = primary.views();
+  const units = 2 ** bits / Math.LN2;
+  for (let row = 0; row < rows; row++) {
+    const from = primary.workspace.scores / 4 + row * stride;
+    const to = primary.workspace.signScores / 2 + row * scanStride(n);
+    for (let j = first; j < n; j++) {
+      i16[to + j] = Math.max(-32_768, Math.min(32_767, Math.round((f32[from + j] as number) * units)));
+    }
+  }
+}
+
+/**
+ * Bounds on the scores of all keys for row 0, by their int8 codes: the upper ones in the home region's scores, the lower
+ * ones in each region's own `lowerBounds`. Those of keys without codes are their exact scores, with what these may be off by.
+ */
+export function boundAllScores(work: GroupWork): void {
+  prepareQuantizedQueries(work);
+  const { queryNorms, maxKeyNorm, shape } = work;
+  const queryNorm = (queryNorms[0] as number) * (1 + 1e-6);
+  // A score in float32 has d / 4 additions in each lane and a few roundings more, of at most u ||q|| ||k|| each.
+  const slack = (shape.headDim / 4 + 8) * 2 ** -24 * queryNorm * maxKeyNorm;
+  gatherScores({ ...work, rows: 1 }, ({ region, pages, from, to, earlierKeys }, upper, stride) => {
+    const { queries, quantizedQuery, logWeightCaps, scratch } = region.workspace;
+    const lowerBounds = region.workspace.lowerBounds + earlierKeys * 4;
+    const quantizedEnd = Math.max(from, firstUnquantizedKey(to));
+    const { f32 } = region.views();
+    f32[logWeightCaps / 4] = queryNorm;
+    region.kernels.boundScores(pages, from, quantizedEnd, quantizedQuery, logWeightCaps, 1, lowerBounds, upper, stride);
+    if (quantizedEnd === to) return;
+    const unquantizedScores = upper + (quantizedEnd - from) * 4;
+    region.kernels.scoreKeys(pages, quantizedEnd, to, queries, 1, unquantizedScores, stride, scratch);
+    for (let j = 0; j < to - quantizedEnd; j++) {
+      const score = f32[unquantizedScores / 4 + j] as number;
+      f32[lowerBounds / 4 + quantizedEnd - from + j] = score - slack * 1.01;
+      f32[unquantizedScores / 4 + j] = score + slack * 1.01;
+    }
+  });
+}
+
+/** The lower bounds (n), once `boundAll` has found them. */
+export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
+  const parts = segments.map(({ region, from, to, earlierKeys }) => {
+    const start = region.workspace.lowerBounds / 4 + earlierKeys;
+    return region.views().f32.subarray(start, start + to - from);
+  });
+  const [single] = parts;
+  if (single !== undefined && parts.length === 1) return single;
+  const joined = new Float32Array(n);
+  for (const [i, { from }] of segments.entries()) joined.set(parts[i] as Float32Array, from);
+  return joined;
+}
+
+/** By how much a score may have moved because the query was scaled and rounded: in nats. */
+export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
+  1.01 * 2 ** -24 * (queryNorms[0] as number) * maxKeyNorm;
+
+/** The sum over the scores of all keys for one row, once they have been scanned, to a few per cent. */
+export function approximateLogSumExp(work: GroupWork, row: number, bits: number): RunningLogSumExp {
+  const { kernels, workspace, views } = primaryRegion(work);
+  kernels.approximateLogSumExp(
+    workspace.signScores + row * scanStride(work.n) * 2,
+    work.n,
+    bits,
+    workspace.softmaxStatistics,
+  );
+  return readLogSumExp(views(), workspace.softmaxStatistics);
+}
+
+const indicesIn = ({ indices }: Workspace): number => indices;
+const scoresIn = ({ scores }: Workspace): number => scores;
+
+/**
+ * Scores by 4-bit codes of the first `count` positions of a list in the home region, the positions buffer if no other,
+ * all with codes: column j of the home region's scores, or of another buffer (rows, strideOf), becomes that of position
+ * j. `scanAll` has gone before.
+ */
+export function scoreQuantizedKeys(work: GroupWork, count: number, list = indicesIn, scores = scoresIn): void {
+  const { rows } = work;
+  const primary = primaryRegion(work);
+  const stride = scoreStrideOf(work);
+  for (const segment of work.segments) {
+    const { region, pages, from } = segment;
+    const part = listPartIn(work, segment, list, 0, count);
+    const partCount = part.end - part.start;
+    if (partCount === 0) continue;
+    const destination = scores(primary.workspace) + part.start * 4;
+    const [target, ownStride] =
+      region === primary ? [destination, stride] : [region.workspace.scores, scoreStride(partCount)];
+    const { quantizedQuery } = region.workspace;
+    const centerScores = centerScoresOf(segment, rows);
+    region.kernels.scoreQuantized(
+      pages,
+      from,
+      part.indices,
+      partCount,
+      quantizedQuery,
+      rows,
+      target,
+      ownStride,
+      centerScores,
+      centerScoreStride(segment),
+    );
+    if (region === primary) continue;
+    copyRows(region, target, ownStride, primary, destination, stride, rows, partCount);
+  }
+}
+
+/** Attends with given weights: log-weights of a part's keys are put at `scores` (rows, stride), then added up. */
+type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
+
+/**
+ * Attends exactly with all rows to the first `count` positions of the positions buffer, each with the weight that its
+ * probability and the caps give it. Returns the region where the state lies.
+ */
+export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
+  const { rows, shape, segments } = work;
+  const primary = primaryRegion(work);
+  const placeLogWeights: PlaceLogWeights = ({ region, pages, start, indices }, partCount) => {
+    const { queries, scratch, scores, logProbabilities, logWeightCaps } = region.workspace;
+    const stride = scoreStride(partCount);
+    region.kernels.scoreSelected(pages, indices, partCount, queries, rows, scores, stride, scratch);
+    const probabilities =
+      region === primary
+        ? logProbabilities + start * 4
+        : copyRows(
+            primary,
+            primary.workspace.logProbabilities + start * 4,
+            0,
+            region,
+            logProbabilities,
+            0,
+            1,
+            partCount,
+          );
+    if (region !== primary) copyRows(primary, primary.workspace.logWeightCaps, 0, region, logWeightCaps, 0, 1, rows);
+    region.kernels.applyImportanceWeights(scores, stride, rows, partCount, {
+      logProbabilities: probabilities,
+      caps: logWeightCaps,
+    });
+    return { scores, stride };
+  };
+  return addListedKeys(
+    segments,
+    work,
+    indicesIn,
+    0,
+    count,
+    shape.headDim,
+    ({ state }) => state,
+    placeLogWeights,
+    'addValues',
+  );
+}
+
+/**
+ * Attends by 4-bit codes with all rows to `count` positions of the coded list from number `first` on, with the
+ * log-weights that stand in `codedScores`, in the coded state number `which`. Returns the region where it lies.
+ */
+export function attendQuantized(work: GroupWork, first: number, count: number, stateIndex: 0 | 1 | 2): ThreadRegion {
+  const { rows, shape, segments } = work;
+  const primary = primaryRegion(work);
+  const stride = scoreStrideOf(work);
+  const placeLogWeights: PlaceLogWeights = ({ region, start }, partCount) => {
+    const scores = primary.workspace.quantizedScores + start * 4;
+    if (region === primary) return { scores, stride };
+    const ownStride = scoreStride(partCount);
+    const target = region.workspace.quantizedScores;
+    return { scores: copyRows(primary, scores, stride, region, target, ownStride, rows, partCount), stride: ownStride };
+  };
+  const quantizedState = ({ quantizedStates }: Workspace) => quantizedStates[stateIndex];
+  const list = ({ quantizedIndices }: Workspace) => quantizedIndices;
+  return addListedKeys(
+    segments,
+    work,
+    list,
+    first,
+    count,
+    rotatedDim(shape.headDim),
+    quantizedState,
+    placeLogWeights,
+    'addQuantizedValues',
+  );
+}
+
+function addListedKeys(
+  segments: readonly HeadSegment[],
+  work: GroupWork,
+  list: (workspace: Workspace) => number,
+  first: number,
+  count: number,
+  dimensions: number,
+  stateOf: (workspace: Workspace) => number,
+  placeLogWeights: PlaceLogWeights,
+  add: keyof Pick<Kernels, 'addValues' | 'addQuantizedValues'>,
+): ThreadRegion {
+  const { rows } = work;
+  return foldSegments(
+    segments,
+    rows,
+    dimensions,
+    (segment) => {
+      const part = listPartIn(work, segment, list, first, count);
+      const partCount = part.end - part.start;
+      if (partCount === 0) return;
+      const { scores, stride } = placeLogWeights(part, partCount);
+      const { region, pages } = segment;
+      const { workspace } = region;
+      const state = stateOf(workspace);
+      region.kernels[add](pages, part.indices, partCount, scores, stride, rows, state, workspace.scratch);
+    },
+    stateOf,
+  );
+}
+
+/** Merges the coded states into the first, and that, turned back, into the state of the exact rows in `region`. */
+export function mergeQuantizedStates({ rows, shape }: GroupWork, region: ThreadRegion): void {
+  const { headDim } = shape;
+  const { kernels, workspace, views } = region;
+  const { state, quantizedStates, outputs, scratch } = workspace;
+  const [sum, ...others] = quantizedStates;
+  for (const other of others) kernels.mergeState(sum, other, rows, rotatedDim(headDim));
+  kernels.inverseRotate(stateOutputs(sum, rows), rows, headDim, outputs, scratch);
+  // As a state of rows of d numbers: its statistics stand already where they belong.
+  const { f32 } = views();
+  f32.copyWithin(stateOutputs(sum, rows) / 4, outputs / 4, outputs / 4 + rows * headDim);
+  kernels.mergeState(state, sum, rows, headDim);
+}
+
+/** Copies rows of numbers from one region to another; returns where they went. */
+function copyRows(
+  from: ThreadRegion,
+  source: number,
+  sourceStride: number,
+  to: ThreadRegion,
+  destination: number,
+  stride: number,
+  rows: number,
+  count: number,
+): number {
+  for (let row = 0; row < rows; row++) {
+    const start = source / 4 + row * sourceStride;
+    to.views().f32.set(from.views().f32.subarray(start, start + count), destination / 4 + row * stride);
+  }
+  return destination;
+}

@@ -1,0 +1,411 @@
+/**
+ * What the sieve asks of the arithmetic beside the exact kernels: to write the planes of a page when it is full, to
+ * score keys by them, to draw a sample, and to attend with given weights. As in `kernels.ts` buffers are named by byte
+ * addresses, numbers are float32 in row-major order unless said otherwise, and a key is named by its position in the
+ * cache. `rows` query rows meet the same keys: they see all of those that a kernel is given.
+ *
+ * D is `codeDim(d)`. Scores are in nats: the queries are scaled by 1 / sqrt(d) before they come here.
+ */
+
+import type { Pages } from './kernels.ts';
+import { rotatedDim } from './layout.ts';
+
+/** Which of the keys are drawn for certain, and how many there may be. */
+export interface DrawPlan {
+  /** Keys that there are: positions [0, n). */
+  n: number;
+  /** Keys before this position are drawn for certain, */
+  sinks: number;
+  /** and so are those from this one on. */
+  recentFrom: number;
+  /** Most keys of the sample, the certain ones counted. */
+  maxKeys: number;
+  /** Any whole number from 0 to 2^31 - 1: another one draws other keys. */
+  seed: number;
+}
+
+/** What `sieve` is asked: see `selectors/sieve.ts`, which says what these are for. */
+export interface SieveStep {
+  /** Keys: positions [0, n). */
+  n: number;
+  rows: number;
+  /** Binary digits of a scan's scores, see `scanSigns`. */
+  fractionBits: number;
+  plan: DrawPlan;
+  /** For `poolScans`. */
+  proposalExponent: number;
+  /** A key's weight is at most e^logCap times the weight that is drawn for certain. */
+  logCap: number;
+  /**
+   * Keys of the sample, beside those of the open page, that are attended exactly: at most so many, with a share of at
+   * least e^`leastLog`; those before `sinks` and from `recentFrom` on come first, whatever their shares.
+   */
+  exact: { maxKeys: number; minLogShare: number; sinks: number; recentFrom: number };
+}
+
+/**
+ * What a step of the sieve comes to, by addresses: softmax states of the keys that were attended exactly (rows, d) and,
+ * rotated, of the others (rows, D), those that were drawn for certain and two halves of the rest; and `results`.
+ */
+export interface SieveStates {
+  state: number;
+  certainState: number;
+  firstHalfState: number;
+  secondHalfState: number;
+  results: number;
+}
+
+/** Numbers of the results of `sieve`: the keys that were attended exactly, and the parts of `SampleSplit`, as int32; */
+export const SIEVE_RESULT_COUNTS = 4;
+/**
+ * then for each row, as float32, the largest score and the sum of e^(score - largest) over the keys that were attended
+ * exactly, the same over all that were, and the estimated error of the output, ||output - exact||. Before `finishSieve`
+ * the last is the logarithm of the sum of the squared weights of the keys that were drawn for certain and are read by
+ * their codes, and the others are nothing.
+ */
+export const SIEVE_ROW_RESULTS = 5;
+
+/** The buffers of `sieve`, by their names in a workspace, in the order in which their addresses are handed over. */
+export const SIEVE_BUFFERS = [
+  'queries',
+  'quantizedQuery',
+  'centerScores',
+  'signScores',
+  'scores',
+  'softmaxStatistics',
+  'offsets',
+  'logWeightCaps',
+  'pooled',
+  'drawTables',
+  'indices',
+  'logProbabilities',
+  'threshold',
+  'drawBlocks',
+  'quantizedIndices',
+  'quantizedScores',
+  'sampleParts',
+  'state',
+  'certainState',
+  'firstHalfState',
+  'secondHalfState',
+  'scratch',
+  'results',
+] as const;
+
+/** How likely the keys of a list were drawn, and how much weight an unlikely one may get. */
+export interface ImportanceWeights {
+  /** Address of ln pi (count): the logarithm of each key's probability of being drawn, at most 0. */
+  logProbabilities: number;
+  /** Address of the caps (rows), in nats. */
+  caps: number;
+}
+
+/** A sample: positions (count), their ln pi (count), and their log-weights `scores` (rows, stride). */
+export interface DrawnSample {
+  indices: number;
+  logProbabilities: number;
+  scores: number;
+  stride: number;
+  rows: number;
+  count: number;
+}
+
+/**
+ * How a sample is split. The keys with the numbers `chosen` (chosenCount, ascending) whose share is at least `least`
+ * are attended exactly: their positions and ln pi move to the front of the sample's lists. The others go into the coded
+ * list: positions into `codedIndices`, log-weights into `codedScores` (rows, codedStride), in three parts one behind
+ * the other, each in the order of the sample: keys with ln pi = 0, and of the others by turns one into either half.
+ * Their numbers go to `parts` (3) of int32. `chosen` may be the same buffer as `codedIndices`.
+ */
+export interface SampleSplit {
+  /** (count); of no use afterwards. */
+  shares: number;
+  selected: number;
+  selectedCount: number;
+  minShare: number;
+  quantizedIndices: number;
+  quantizedScores: number;
+  quantizedStride: number;
+  parts: number;
+}
+
+export interface QuantizedKernels {
+  /**
+   * Writes every plane that `pages` has of page `page`, whose 64 exact rows are there. Returns false, and leaves what
+   * it wrote of no use, where a number in them is too large: all |k| and |v| up to 2^96 are well. `scratch` has
+   * `sealScratchBytes`.
+   *
+   * - The centre is the mean of the keys, rotated, as int8: step = max |c| / 127, codes round(c / step).
+   * - y = R k - c. The factor is ||y||^2 / ||y||_1, 0 where y is 0; in 32,767 parts of the page's largest, rounded up.
+   * - The step of y is s = max |y| / 128, rounded up to `upper16`; its int8 code is floor(y / s), within -128..127, for
+   *   (code + .5) s; the 4-bit code is the int8 code's upper half plus 8, u in 0..15, for (u - 7.5) 16 s; the lower
+   *   half lies in the plane int8. What is stored is s. Where s is 0, codes are 0 and stand for 0. R v likewise.
+   * - The bound of int8 is at least ||R k - c - y8|| for the true R and k, rounding of this computation included.
+   * - Boxes are widened by that bound where the page is kept by its codes alone, so that they hold these rows too.
+   */
+  quantizePage(pages: Pages, page: number, scratch: number): boolean;
+
+  /**
+   * The keys or the values at `indices` (count) as their int8 codes have them, rotated: c + y8, or R v, into rows
+   * (count, D). `scratch` has room for D numbers.
+   */
+  dequantizeRows(
+    pages: Pages,
+    what: 'keys' | 'values',
+    indices: number,
+    count: number,
+    destination: number,
+    scratch: number,
+  ): void;
+
+  /** Rotates rows (rows, d) into rows (rows, D). `destination` is another buffer. */
+  rotate(source: number, rows: number, headDim: number, destination: number, scratch: number): void;
+
+  /** Turns rows (rows, D) back into rows (rows, d). `destination` is another buffer; `source` is of no use afterwards. */
+  inverseRotate(source: number, rows: number, headDim: number, destination: number, scratch: number): void;
+
+  /**
+   * Prepares `rows` query rows (rows, d) for the scores below: their `CodeQuery`, of `codeQueryBytes`, which is one
+   * implementation's own but for its beginning, the rotated rows (rows, D).
+   */
+  quantizeQueries(queries: number, rows: number, headDim: number, quantizedQuery: number, scratch: number): void;
+
+  /**
+   * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>,
+   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them into `scans`
+   * (rows, stride) of int16, in units of 2^-bits ln 2 and no further than 16 bits go, and <Rq, c> of each page, in nats,
+   * into `bases` (rows, baseStride) of float32; both begin with the key, and the page, at `from`. `bits` is from
+   * `SCAN_BITS`.
+   */
+  scanSigns(
+    pages: Pages,
+    from: number,
+    to: number,
+    quantizedQuery: number,
+    rows: number,
+    fractionBits: number,
+    scans: number,
+    stride: number,
+    bases: number,
+    baseStride: number,
+  ): void;
+
+  /**
+   * The sum over `n` scores of a scan: `statistics` (2) are the largest, in nats, and the sum of e^(score - largest) with
+   * weights that may be off by 4 %: for shares that only steer a choice.
+   */
+  approximateLogSumExp(scan: number, n: number, fractionBits: number, statistics: number): void;
+
+  /**
+   * pooled[j] = temper * the largest over the rows of scans[row][j] - offsets[row], for n keys; `pooled` is of int16 in
+   * the units of the scan, `offsets` are nats. With `further` the largest of that and of what `pooled` has already. Rows
+   * of both have room for n rounded up to 8.
+   */
+  maxOverHeads(
+    scans: number,
+    stride: number,
+    rows: number,
+    n: number,
+    fractionBits: number,
+    offsets: number,
+    proposalExponent: number,
+    pooled: number,
+    accumulate: boolean,
+  ): void;
+
+  /**
+   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)), g = `pooled` (n) of int16 in
+   * units of 2^-bits. The draw is Poisson sampling with numbers u_j that are spread evenly over consecutive keys: those
+   * of `tables`, see `draw-tables.ts`, from number 12,367 turn + j on, round and round. A key is taken where
+   * g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest with which there are at most `most` keys; infinite
+   * where the certain ones alone are as many. Where `most` >= n all keys are taken and t is -infinity.
+   *
+   * Writes positions, ascending, into `indices` of int32, ln pi_j (0 for certain keys), exact for u that begins with any
+   * number of the tables, into `logProbabilities`, both with room for n, and t in nats into `threshold` (1). Returns how
+   * many there are. `groups` has room for (n / 8 + 1, 2) of int32, `scratch` has 16 KiB.
+   */
+  drawKeys(
+    pooled: number,
+    plan: DrawPlan,
+    fractionBits: number,
+    tables: number,
+    indices: number,
+    logProbabilities: number,
+    threshold: number,
+    keyBlocks: number,
+    scratch: number,
+  ): number;
+
+  /** pooled[j] = the largest over the rows of scores[row][j] - offsets[row], for n keys. */
+  maxScoresOverHeads(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
+
+  /**
+   * Scores by 4-bit codes of the keys at `indices` (count), all in whole pages: base + <Rq, y4>, into `scores`
+   * (rows, stride). `bases` are those of `scanSigns`, from the page of the region's key `from` on. Rq may be rounded to
+   * 16 bits a number.
+   */
+  scoreQuantized(
+    pages: Pages,
+    from: number,
+    indices: number,
+    count: number,
+    quantizedQuery: number,
+    rows: number,
+    scores: number,
+    stride: number,
+    bases: number,
+    baseStride: number,
+  ): void;
+
+  /**
+   * Bounds on the scores of the keys at positions [from, to), whole pages, by their int8 codes: `lower` and `upper`
+   * (rows, stride) are below and above the true score q . k of float64 arithmetic, rounding included. `norms` (rows)
+   * are bounds on the norms of the queries.
+   *
+   * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, e the bound of the plane int8.
+   */
+  boundScores(
+    pages: Pages,
+    from: number,
+    to: number,
+    quantizedQuery: number,
+    norms: number,
+    rows: number,
+    lower: number,
+    upper: number,
+    stride: number,
+  ): void;
+
+  /** Exact scores of the keys at `indices` (count), into `scores` (rows, stride). */
+  scoreSelected(
+    pages: Pages,
+    indices: number,
+    count: number,
+    queries: number,
+    rows: number,
+    scores: number,
+    stride: number,
+    scratch: number,
+  ): void;
+
+  /** Puts log-weights in place of scores (rows, stride): max(s, min(s - ln pi_j, cap_row)). */
+  applyImportanceWeights(scores: number, stride: number, rows: number, count: number, weights: ImportanceWeights): void;
+
+  /** Splits a sample; returns how many of its keys are attended exactly. */
+  splitSample(sample: DrawnSample, split: SampleSplit): number;
+
+  /**
+   * Takes the values of the keys at `indices` (count), with log-weights `scores` (rows, stride), into a state of
+   * `rows` rows. What `scores` holds afterwards is of no use.
+   */
+  addValues(
+    pages: Pages,
+    indices: number,
+    count: number,
+    scores: number,
+    stride: number,
+    rows: number,
+    state: number,
+    scratch: number,
+  ): void;
+
+  /**
+   * The same with the 4-bit values, which are rotated: into a state of `rows` rows of D numbers. The weights of every 64
+   * keys may be rounded to whole numbers, 32,767 for the largest of them.
+   */
+  addQuantizedValues(
+    pages: Pages,
+    indices: number,
+    count: number,
+    scores: number,
+    stride: number,
+    rows: number,
+    state: number,
+    scratch: number,
+  ): void;
+
+  /**
+   * Takes the keys at `indices` (count) into a state of many rows, with `biases` (count) added to their scores: what
+   * `attendDense` is for consecutive keys, for keys that a block of queries has drawn. Every row sees every key. The
+   * buffer of biases has room for `count` rounded up to 8.
+   *
+   * Queries and keys may be rounded to 1 / 32,767 of their norms, weights to 2^-14 of a row's largest, and values to
+   * 1 / 2,047 of the largest number among the 64 that are taken together: what rounding adds is far below what the
+   * sample itself leaves uncertain.
+   */
+  attendGathered(
+    pages: Pages,
+    indices: number,
+    count: number,
+    biases: number,
+    queries: number,
+    rows: number,
+    state: number,
+    scratch: number,
+  ): void;
+
+  /**
+   * Puts together what a block has of the keys that it attends for certain, in `state`, and of the two halves of its
+   * sample: states of rows of d numbers, of at least one key in all. Writes the outputs (rows, d), divided, and into
+   * `errors` (rows, 3) for each row the share of the softmax that the halves stand for, the squared error that their
+   * difference tells (see `certificates/halves.ts`), and the squared norm of the output.
+   */
+  mergeHalfSamples(
+    state: number,
+    firstHalf: number,
+    secondHalf: number,
+    rows: number,
+    headDim: number,
+    outputs: number,
+    errors: number,
+  ): void;
+
+  /**
+   * A step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with the
+   * kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
+   * `SIEVE_BUFFERS`, as uint32, `SieveSums` among them; these are what comes of it, for `finishSieve`. Returns how many
+   * keys were attended exactly.
+   */
+  sieve?(pages: Pages, step: SieveStep, buffers: number): number;
+
+  /**
+   * Puts the sums of a step together, or what several steps over different keys have been merged to: the outputs
+   * (rows, d), and `SIEVE_COUNTS` numbers and `SIEVE_ROW` for each row in `results`. `rounding` is the root mean square
+   * error of the output for a weight of 1 that is read by its codes. The states are used up. `scratch` is room for (2, D)
+   * numbers.
+   */
+  finishSieve?(
+    headDim: number,
+    rows: number,
+    sums: SieveStates,
+    rounding: number,
+    outputs: number,
+    scratch: number,
+  ): void;
+}
+
+/**
+ * What every implementation finds in a `CodeQuery`: the rotated rows (rows, D) at its beginning. Behind them it keeps
+ * what its own kernels read.
+ */
+export const quantizedQueryBytes = (rows: number, headDim: number): number => {
+  const d = rotatedDim(headDim);
+  // Rotated rows; 16-bit codes, in two orders; tables of 16 sums of signs for every 4 dimensions; 16 numbers a row.
+  return rows * (d * 4 + d * 2 * 2 + (d / 4) * 16 + 64);
+};
+
+/** Bytes of scratch that `seal` needs: a page of keys and values as floats, rotated, and as much again. */
+export const quantizeScratchBytes = (headDim: number): number => 4 * 64 * rotatedDim(headDim) * 4 + 4096;
+
+/** The least and the most binary digits of a scan's scores behind the point. */
+export const SCAN_FRACTION_BITS = { min: -7, max: 7 } as const;
+
+/** As many binary digits as leave room for scores, in nats, up to `largest`; beyond that they lie at the edge. */
+export function scanFractionBits(maxScore: number): number {
+  // Estimates by signs may be half as large again as any score.
+  const fractionBits = Math.floor(Math.log2(32_767 / (1.5 * Math.LOG2E * maxScore)));
+  return Math.max(SCAN_FRACTION_BITS.min, Math.min(SCAN_FRACTION_BITS.max, fractionBits));
+}
+
+/** Numbers from one row of a scan to the next. */
+export const scanStride = (n: number): number => (n + 15) & ~7;

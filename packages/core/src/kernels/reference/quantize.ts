@@ -1,0 +1,184 @@
+/** Writes the planes of a full page: every plane from its definition in `../layout.ts`, one after the other. */
+
+import { fromBfloat16, toBfloat16Ceil } from '../bfloat16.ts';
+import type { Pages } from '../kernels.ts';
+import { MIN_MAX_KEYS, PAGE_KEYS } from '../layout.ts';
+import type { Views } from '../views.ts';
+import { exactRow } from './exact-rows.ts';
+import {
+  bytes,
+  centreOf,
+  errorBoundAddress,
+  errorBoundOf,
+  FACTOR_SCALE,
+  int8Row,
+  quantizedKey,
+  signByte,
+  signBytes,
+} from './quantized-rows.ts';
+import { rotate } from './rotation.ts';
+import { floatAbove, floatBelow } from './rounding.ts';
+import { at, norm, recordAddress } from './rows.ts';
+
+/** Numbers up to this one can be sealed: squares and sums of what comes of them stay far from where they overflow. */
+const MAX_MAGNITUDE = 2 ** 96;
+
+/** What R k - c - y8 may be off by in float64, relative to k and c: 20 additions one after the other, and a root. */
+const ROUNDING = 2 ** -46;
+
+/** Rows of a page: keys and values (64, d). */
+interface PageRows {
+  keys: Float64Array[];
+  values: Float64Array[];
+}
+
+/** See `CodeKernels.seal`. */
+export function quantizePage(views: Views, pages: Pages, page: number): boolean {
+  const read = (what: 'keys' | 'values') =>
+    Array.from({ length: PAGE_KEYS }, (_, i) => exactRow(views, pages, what, page * PAGE_KEYS + i));
+  const rows = { keys: read('keys'), values: read('values') };
+  if ([...rows.keys, ...rows.values].some((row) => row.some((x) => !(Math.abs(x) <= MAX_MAGNITUDE)))) return false;
+
+  const record = recordAddress(views, pages, page);
+  if (pages.sign !== 0) {
+    writeCentre(views, pages, page, rotate(mean(rows.keys)));
+    const centre = centreOf(views, quantizedKey(views, pages, page * PAGE_KEYS));
+    const residuals = rows.keys.map((key) => rotate(key).map((x, i) => x - at(centre, i)));
+    const factors: number[] = [];
+    for (const [key, y] of residuals.entries()) {
+      factors.push(writeSigns(views, record + pages.sign, key, y));
+      if (pages.int4 === 0) continue;
+      const lower = pages.int8 === 0 ? undefined : record + pages.int8 + (key * y.length) / 2;
+      writeQuantized(views, pages, record, key, 'key', y, lower);
+      const lowerValue = pages.values === 0 ? undefined : record + pages.values + (key * y.length) / 2;
+      writeQuantized(views, pages, record, key, 'value', rotate(rows.values[key] as Float64Array), lowerValue);
+      if (lower !== undefined) writeErrorBound(views, pages, page * PAGE_KEYS + key, y, centre);
+    }
+    writeFactors(views, record + pages.sign, centre.length, factors);
+  }
+  if (pages.summary !== 0) writeSummary(views, record + pages.summary, rows);
+  if (pages.minMax !== 0) writeMinMax(views, record + pages.minMax, rows.keys, errorBoundsOf(views, pages, page));
+  return true;
+}
+
+/** c as int8 codes (D) and their step. */
+function writeCentre(views: Views, pages: Pages, page: number, centre: Float64Array): void {
+  const dimensions = centre.length;
+  const address = recordAddress(views, pages, page) + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2;
+  const step = Math.fround(maxAbs(centre) / 127);
+  for (const [i, x] of centre.entries()) {
+    // A step that is rounded down far, as the smallest floats are, must not push a code out of its byte.
+    bytes(views)[address + i] = step === 0 ? 0 : Math.max(-127, Math.min(127, Math.round(x / step)));
+  }
+  views.f32[(address + dimensions) / 4] = step;
+}
+
+/** The signs of y. Returns f = ||y||^2 / ||y||_1. */
+function writeSigns(views: Views, address: number, key: number, y: Float64Array): number {
+  let sum = 0;
+  for (let first = 0; first < y.length; first += 8) {
+    let byte = 0;
+    for (let bit = 0; bit < 8; bit++) {
+      const x = at(y, first + bit);
+      if (x < 0) byte |= 1 << bit;
+      sum += Math.abs(x);
+    }
+    bytes(views)[address + signByte(y.length, key, first)] = byte;
+  }
+  return sum === 0 ? 0 : norm(y) ** 2 / sum;
+}
+
+/** The factors of a page in parts of the largest, and that. */
+function writeFactors(views: Views, address: number, dimensions: number, factors: readonly number[]): void {
+  const maxFactor = floatAbove(Math.max(...factors));
+  const parts = factors.map((factor) => (maxFactor === 0 ? 0 : Math.ceil((factor / maxFactor) * FACTOR_SCALE)));
+  views.u16.set(parts, (address + signBytes(dimensions)) / 2);
+  views.f32[(address + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1] = maxFactor;
+}
+
+/** The int8 codes of y or of R v (D): the upper halves in int4, with their step, and the lower halves at `lower`. */
+function writeQuantized(
+  views: Views,
+  pages: Pages,
+  record: number,
+  key: number,
+  what: 'key' | 'value',
+  x: Float64Array,
+  lower?: number,
+): void {
+  const dimensions = x.length;
+  const half = dimensions / 2;
+  const upper = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : half);
+  const steps = record + pages.int4 + PAGE_KEYS * dimensions;
+  const storedStep = toBfloat16Ceil(maxAbs(x) / 128);
+  views.u16[steps / 2 + 2 * key + (what === 'key' ? 0 : 1)] = storedStep;
+  const step = fromBfloat16(storedStep);
+  const codes = Array.from(x, (number) => (step === 0 ? 0 : Math.max(-128, Math.min(127, Math.floor(number / step)))));
+  for (let i = 0; i < half; i++) {
+    const [a, b] = [at(codes, i), at(codes, half + i)];
+    bytes(views)[upper + i] = ((a >> 4) + 8) | (((b >> 4) + 8) << 4);
+    if (lower !== undefined) bytes(views)[lower + i] = (a & 15) | ((b & 15) << 4);
+  }
+}
+
+/** e: no less than ||R k - c - y8||, of y that is rounded. */
+function writeErrorBound(views: Views, pages: Pages, position: number, y: Float64Array, centre: Float64Array): void {
+  const quantized = quantizedKey(views, pages, position);
+  const y8 = int8Row(views, quantized);
+  const error = norm(y.map((x, i) => x - at(y8, i)));
+  const rounding = ROUNDING * (norm(exactRow(views, pages, 'keys', position)) + norm(centre) + norm(y8));
+  views.u16[errorBoundAddress(quantized) / 2] = toBfloat16Ceil(error + rounding);
+}
+
+/** Mean key (d), mean value (d), and the radius of the values round their mean, as it is stored. */
+function writeSummary({ f32 }: Views, address: number, { keys, values }: PageRows): void {
+  const meanValue = Float32Array.from(mean(values));
+  const headDim = meanValue.length;
+  f32.set(mean(keys), address / 4);
+  f32.set(meanValue, address / 4 + headDim);
+  const distances = values.map((value) => norm(value.map((x, i) => x - at(meanValue, i))));
+  f32[address / 4 + 2 * headDim] = floatAbove(Math.max(...distances) * (1 + ROUNDING));
+}
+
+/**
+ * How far a number of each key of a page may move when the page is kept by its codes: not at all where the rows stay,
+ * else by the bound on the codes' error, in whatever basis.
+ */
+function errorBoundsOf(views: Views, pages: Pages, page: number): number[] {
+  const first = page * PAGE_KEYS;
+  const errorBoundAt = (key: number) =>
+    pages.storedPrecision === 'int8' ? errorBoundOf(views, quantizedKey(views, pages, first + key)) : 0;
+  return Array.from({ length: PAGE_KEYS }, (_, key) => errorBoundAt(key));
+}
+
+/** The smallest, then the largest numbers (d) of every 16 keys, as they may be once they have moved by `losses` (64). */
+function writeMinMax(
+  { f32 }: Views,
+  address: number,
+  keys: readonly Float64Array[],
+  errorBounds: readonly number[],
+): void {
+  for (let block = 0; block < PAGE_KEYS / MIN_MAX_KEYS; block++) {
+    const blockKeys = keys.slice(block * MIN_MAX_KEYS, (block + 1) * MIN_MAX_KEYS);
+    const maxError = Math.max(...errorBounds.slice(block * MIN_MAX_KEYS, (block + 1) * MIN_MAX_KEYS));
+    const [first, ...others] = blockKeys as [Float64Array, ...Float64Array[]];
+    const min = others.reduce((edge, key) => edge.map((x, i) => Math.min(x, at(key, i))), first);
+    const max = others.reduce((edge, key) => edge.map((x, i) => Math.max(x, at(key, i))), first);
+    f32.set(
+      Float32Array.from(min, (x) => floatBelow(x - maxError)),
+      address / 4 + 2 * block * first.length,
+    );
+    f32.set(
+      Float32Array.from(max, (x) => floatAbove(x + maxError)),
+      address / 4 + (2 * block + 1) * first.length,
+    );
+  }
+}
+
+function mean(rows: readonly Float64Array[]): Float64Array {
+  const sum = new Float64Array(rows[0]?.length ?? 0);
+  for (const row of rows) for (const [i, x] of row.entries()) sum[i] = at(sum, i) + x;
+  return sum.map((x) => x / rows.length);
+}
+
+const maxAbs = (row: Float64Array): number => row.reduce((runningMax, x) => Math.max(runningMax, Math.abs(x)), 0);

@@ -1,0 +1,307 @@
+/**
+ * The sieve's kernels from their definitions in `../code-kernels.ts`: scores by what each plane decodes to, in float64,
+ * and weights that are taken into the running softmax.
+ */
+
+import { type Pages, stateOutputs } from '../kernels.ts';
+import { PAGE_KEYS, rotatedDim } from '../layout.ts';
+import type { QuantizedKernels } from '../quantized-kernels.ts';
+import { type Views, viewsOf } from '../views.ts';
+import { draw } from './draw.ts';
+import { exactRow } from './exact-rows.ts';
+import { quantizePage } from './quantize.ts';
+import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey, signRow } from './quantized-rows.ts';
+import { inverseRotate, rotate } from './rotation.ts';
+import { floatAbove, floatBelow } from './rounding.ts';
+import { accumulateSoftmax, at, dot, floatsAt, norm } from './rows.ts';
+
+/**
+ * The rotated query is stored in float32: half a unit in the last place of each number, relative to its norm. The rest
+ * of the arithmetic is float64, which doubling this covers by far.
+ */
+const ROUNDING = 2 ** -23;
+/** And half the smallest float, where a number of the rotated query is below all normal ones. */
+const MIN_FLOAT = 2 ** -149;
+
+export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): QuantizedKernels {
+  const views = viewsOf(memory);
+
+  /** Rq of a row of a `CodeQuery`, in which the rotated rows come first. */
+  const rotatedQuery = (quantizedQuery: number, row: number, { headDim }: Pages): Float64Array =>
+    floatsAt(views(), quantizedQuery + row * rotatedDim(headDim) * 4, rotatedDim(headDim));
+
+  /** Takes the values of the keys at `indices` into every row of a state of `dimensions`. */
+  const accumulateRows = (
+    indices: number,
+    count: number,
+    { scores, stride, rows, state, dimensions }: WeightedRows,
+    valueAt: (views: Views, position: number) => Float64Array,
+  ): void => {
+    const values = Array.from(views().i32.subarray(indices / 4, indices / 4 + count), (position) =>
+      valueAt(views(), position),
+    );
+    for (let row = 0; row < rows; row++) {
+      const logWeights = floatsAt(views(), scores + row * stride * 4, count);
+      const output = stateOutputs(state, rows) + row * dimensions * 4;
+      accumulateSoftmax(views(), logWeights, (j) => values[j] as Float64Array, state + 8 * row, output, dimensions);
+    }
+  };
+
+  return {
+    quantizePage: (pages, page) => quantizePage(views(), pages, page),
+
+    dequantizeRows(pages, what, indices, count, destination) {
+      const dimensions = rotatedDim(pages.headDim);
+      for (let i = 0; i < count; i++) {
+        const key = quantizedKey(views(), pages, at(views().i32, indices / 4 + i));
+        const row = dequantizedRow(views(), key, what === 'keys' ? 'key' : 'value');
+        views().f32.set(row, destination / 4 + i * dimensions);
+      }
+    },
+
+    rotate(source, rows, headDim, destination) {
+      for (let row = 0; row < rows; row++) {
+        const x = floatsAt(views(), source + row * headDim * 4, headDim);
+        views().f32.set(rotate(x), destination / 4 + row * rotatedDim(headDim));
+      }
+    },
+
+    inverseRotate(source, rows, headDim, destination) {
+      const dimensions = rotatedDim(headDim);
+      for (let row = 0; row < rows; row++) {
+        const x = floatsAt(views(), source + row * dimensions * 4, dimensions);
+        views().f32.set(inverseRotate(x, headDim), destination / 4 + row * headDim);
+      }
+    },
+
+    quantizeQueries(queries, rows, headDim, quantizedQuery, scratch) {
+      this.rotate(queries, rows, headDim, quantizedQuery, scratch);
+    },
+
+    scanSigns(pages, from, to, quantizedQuery, rows, fractionBits, scans, stride, bases, baseStride) {
+      const { f32, i16 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(quantizedQuery, row, pages);
+        for (let position = from; position < to; position++) {
+          const key = quantizedKey(views(), pages, position);
+          const base = dot(query, centreOf(views(), key));
+          f32[bases / 4 + row * baseStride + pageAfter(from, position)] = base;
+          i16[scans / 2 + row * stride + position - from] = toScanUnits(
+            base + dot(query, signRow(views(), key)),
+            fractionBits,
+          );
+        }
+      }
+    },
+
+    approximateLogSumExp(scan, n, fractionBits, statistics) {
+      const { f32, i16 } = views();
+      const list = Array.from(i16.subarray(scan / 2, scan / 2 + n), (score) => score * scanUnit(fractionBits));
+      const max = list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      f32.set([max, list.reduce((sum, x) => sum + Math.exp(x - max), 0)], statistics / 4);
+    },
+
+    maxOverHeads(scans, stride, rows, n, fractionBits, offsets, proposalExponent, pooled, accumulate) {
+      const { f32, i16 } = views();
+      for (let j = 0; j < n; j++) {
+        let max = accumulate ? at(i16, pooled / 2 + j) : INT16_LIMITS[0];
+        for (let row = 0; row < rows; row++) {
+          const offset = toScanUnits(at(f32, offsets / 4 + row), fractionBits);
+          const share = clampToInt16(at(i16, scans / 2 + row * stride + j) - offset);
+          max = Math.max(max, Math.round(proposalExponent * share));
+        }
+        i16[pooled / 2 + j] = max;
+      }
+    },
+
+    maxScoresOverHeads(scores, stride, rows, n, offsets, pooled) {
+      const { f32 } = views();
+      for (let j = 0; j < n; j++) {
+        let max = Number.NEGATIVE_INFINITY;
+        for (let row = 0; row < rows; row++) {
+          max = Math.max(max, at(f32, scores / 4 + row * stride + j) - at(f32, offsets / 4 + row));
+        }
+        f32[pooled / 4 + j] = max;
+      }
+    },
+
+    drawKeys(pooled, plan, fractionBits, _tables, indices, logProbabilities, threshold) {
+      const { f32, i16, i32 } = views();
+      const drawn = draw(i16.subarray(pooled / 2, pooled / 2 + plan.n), plan, fractionBits);
+      i32.set(drawn.positions, indices / 4);
+      f32.set(drawn.logProbabilities, logProbabilities / 4);
+      f32[threshold / 4] = drawn.threshold;
+      return drawn.positions.length;
+    },
+
+    scoreQuantized(pages, from, indices, count, quantizedQuery, rows, scores, stride, bases, baseStride) {
+      const { f32, i32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(quantizedQuery, row, pages);
+        for (let j = 0; j < count; j++) {
+          const position = at(i32, indices / 4 + j);
+          const base = at(f32, bases / 4 + row * baseStride + pageAfter(from, position));
+          const y4 = int4Row(views(), quantizedKey(views(), pages, position), 'key');
+          f32[scores / 4 + row * stride + j] = base + dot(query, y4);
+        }
+      }
+    },
+
+    boundScores(pages, from, to, quantizedQuery, norms, rows, lower, upper, stride) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = rotatedQuery(quantizedQuery, row, pages);
+        const queryNorm = at(f32, norms / 4 + row);
+        for (let position = from; position < to; position++) {
+          const key = quantizedKey(views(), pages, position);
+          const [centre, y8] = [centreOf(views(), key), int8Row(views(), key)];
+          const score = dot(query, centre) + dot(query, y8);
+          const rounding = (ROUNDING * queryNorm + MIN_FLOAT * Math.sqrt(y8.length)) * (norm(centre) + norm(y8));
+          const slack = queryNorm * errorBoundOf(views(), key) + rounding;
+          const index = row * stride + position - from;
+          f32[lower / 4 + index] = floatBelow(score - slack);
+          f32[upper / 4 + index] = floatAbove(score + slack);
+        }
+      }
+    },
+
+    scoreSelected(pages, indices, count, queries, rows, scores, stride) {
+      const { f32, i32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const query = floatsAt(views(), queries + row * pages.headDim * 4, pages.headDim);
+        for (let j = 0; j < count; j++) {
+          const key = exactRow(views(), pages, 'keys', at(i32, indices / 4 + j));
+          f32[scores / 4 + row * stride + j] = dot(query, key);
+        }
+      }
+    },
+
+    applyImportanceWeights(scores, stride, rows, count, { logProbabilities, caps }) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const cap = at(f32, caps / 4 + row);
+        for (let j = 0; j < count; j++) {
+          const score = at(f32, scores / 4 + row * stride + j);
+          const weighted = Math.min(score - at(f32, logProbabilities / 4 + j), cap);
+          f32[scores / 4 + row * stride + j] = Math.max(score, weighted);
+        }
+      }
+    },
+
+    splitSample({ indices, logProbabilities, scores, stride, rows, count }, split) {
+      const { f32, i32 } = views();
+      const selected = new Set(i32.subarray(split.selected / 4, split.selected / 4 + split.selectedCount));
+      const exact: number[] = [];
+      const parts: [number[], number[], number[]] = [[], [], []];
+      let half: 1 | 2 = 1;
+      for (let j = 0; j < count; j++) {
+        if (selected.has(j) && at(f32, split.shares / 4 + j) >= split.minShare) exact.push(j);
+        else if (at(f32, logProbabilities / 4 + j) === 0) parts[0].push(j);
+        else {
+          parts[half].push(j);
+          half = half === 1 ? 2 : 1;
+        }
+      }
+      const quantized = parts.flat();
+      const pick = (list: Int32Array | Float32Array, address: number, which: readonly number[]) =>
+        which.map((j) => at(list, address / 4 + j));
+      i32.set(pick(i32, indices, quantized), split.quantizedIndices / 4);
+      for (let row = 0; row < rows; row++) {
+        const target = split.quantizedScores / 4 + row * split.quantizedStride;
+        f32.set(pick(f32, scores + row * stride * 4, quantized), target);
+      }
+      i32.set(pick(i32, indices, exact), indices / 4);
+      f32.set(pick(f32, logProbabilities, exact), logProbabilities / 4);
+      i32.set(
+        parts.map((part) => part.length),
+        split.parts / 4,
+      );
+      return exact.length;
+    },
+
+    addValues(pages, indices, count, scores, stride, rows, state) {
+      const to = { scores, stride, rows, state, dimensions: pages.headDim };
+      accumulateRows(indices, count, to, (memoryViews, position) => exactRow(memoryViews, pages, 'values', position));
+    },
+
+    addQuantizedValues(pages, indices, count, scores, stride, rows, state) {
+      const to = { scores, stride, rows, state, dimensions: rotatedDim(pages.headDim) };
+      accumulateRows(indices, count, to, (memoryViews, position) =>
+        int4Row(memoryViews, quantizedKey(memoryViews, pages, position), 'value'),
+      );
+    },
+
+    mergeHalfSamples(state, firstHalf, secondHalf, rows, headDim, outputs, errors) {
+      const { f32 } = views();
+      for (let row = 0; row < rows; row++) {
+        const parts = [state, firstHalf, secondHalf].map((address) => ({
+          score: at(f32, address / 4 + 2 * row),
+          sum: at(f32, address / 4 + 2 * row + 1),
+          numerator: floatsAt(views(), stateOutputs(address, rows) + row * headDim * 4, headDim),
+        })) as [RowPart, RowPart, RowPart];
+        const max = Math.max(...parts.map(({ score }) => score));
+        const weights = parts.map(({ score }) => Math.exp(score - max)) as [number, number, number];
+        const total = parts.reduce((sum, part, i) => sum + part.sum * (weights[i] as number), 0);
+        const shareOf = (i: 1 | 2) => (parts[i].sum * weights[i]) / total;
+        let [squaredError, squaredNorm] = [0, 0];
+        for (let i = 0; i < headDim; i++) {
+          const [a, b, c] = parts.map(({ numerator }, j) => (at(numerator, i) * (weights[j] as number)) / total) as [
+            number,
+            number,
+            number,
+          ];
+          const output = a + b + c;
+          squaredError += (b - c - (shareOf(1) - shareOf(2)) * output) ** 2;
+          squaredNorm += output ** 2;
+          f32[outputs / 4 + row * headDim + i] = output;
+        }
+        f32.set([shareOf(1) + shareOf(2), squaredError, squaredNorm], errors / 4 + 3 * row);
+      }
+    },
+
+    attendGathered(pages, indices, count, biases, queries, rows, state) {
+      const positions = views().i32.slice(indices / 4, indices / 4 + count);
+      const keys = Array.from(positions, (position) => exactRow(views(), pages, 'keys', position));
+      const values = Array.from(positions, (position) => exactRow(views(), pages, 'values', position));
+      const bias = floatsAt(views(), biases, count);
+      for (let row = 0; row < rows; row++) {
+        const query = floatsAt(views(), queries + row * pages.headDim * 4, pages.headDim);
+        const scores = keys.map((key, j) => dot(query, key) + at(bias, j));
+        const output = stateOutputs(state, rows) + row * pages.headDim * 4;
+        accumulateSoftmax(views(), scores, (j) => values[j] as Float64Array, state + 8 * row, output, pages.headDim);
+      }
+    },
+  };
+}
+
+/** The least and the largest number of a scan. */
+const INT16_LIMITS = [-32_768, 32_767] as const;
+
+const clampToInt16 = (x: number): number => Math.max(INT16_LIMITS[0], Math.min(INT16_LIMITS[1], x));
+
+/** Nats in a unit of a scan. */
+const scanUnit = (fractionBits: number): number => Math.LN2 * 2 ** -fractionBits;
+
+/** A score in nats as a number of a scan. */
+const toScanUnits = (score: number, fractionBits: number): number =>
+  clampToInt16(Math.round(score / scanUnit(fractionBits)));
+
+/** One row of a softmax state. */
+interface RowPart {
+  score: number;
+  sum: number;
+  numerator: Float64Array;
+}
+
+/** Log-weights `scores` (rows, stride), and the state that they are taken into. */
+interface WeightedRows {
+  scores: number;
+  stride: number;
+  rows: number;
+  state: number;
+  dimensions: number;
+}
+
+/** How many pages a key lies behind the one of the key `from`. */
+const pageAfter = (from: number, position: number): number =>
+  Math.floor(position / PAGE_KEYS) - Math.floor(from / PAGE_KEYS);

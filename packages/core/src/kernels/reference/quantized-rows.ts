@@ -1,0 +1,117 @@
+/** The coded planes of a page as numbers: each of them read back from where `../layout.ts` says that it lies. */
+
+import { fromBfloat16 } from '../bfloat16.ts';
+import type { Pages } from '../kernels.ts';
+import { PAGE_KEYS, rotatedDim } from '../layout.ts';
+import type { Views } from '../views.ts';
+import { at, recordAddress } from './rows.ts';
+
+/** One key of a sealed page: where its page's record begins, and which key of the page it is. */
+export interface QuantizedKey {
+  record: number;
+  key: number;
+  pages: Pages;
+}
+
+export const quantizedKey = (views: Views, pages: Pages, position: number): QuantizedKey => ({
+  record: recordAddress(views, pages, Math.floor(position / PAGE_KEYS)),
+  key: position % PAGE_KEYS,
+  pages,
+});
+
+/** Bytes of a page's signs (4, D / 8, 16). */
+export const signBytes = (dimensions: number): number => (PAGE_KEYS * dimensions) / 8;
+
+/** Byte of the signs that holds dimension `i` of a key of the page; `i` % 8 is the bit. */
+export const signByte = (dimensions: number, key: number, i: number): number =>
+  Math.floor(key / 16) * dimensions * 2 + Math.floor(i / 8) * 16 + 2 * (key % 8) + (Math.floor(key / 8) % 2);
+
+/** Parts of a page's largest factor, in which the factors are kept. */
+export const FACTOR_SCALE = 32_767;
+
+/** c (D), the page's centre. */
+export function centreOf(views: Views, { record, pages }: QuantizedKey): Float64Array {
+  const dimensions = rotatedDim(pages.headDim);
+  const address = record + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2;
+  const step = at(views.f32, (address + dimensions) / 4);
+  const data = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => toInt8(at(data, address + i)) * step);
+}
+
+/** The largest factor of the page. */
+export function maxFactorOf({ f32 }: Views, { record, pages }: QuantizedKey): number {
+  const dimensions = rotatedDim(pages.headDim);
+  return at(f32, (record + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1);
+}
+
+/** f sign y (D). */
+export function signRow(views: Views, { record, key, pages }: QuantizedKey): Float64Array {
+  const dimensions = rotatedDim(pages.headDim);
+  const address = record + pages.sign;
+  const parts = at(views.u16, (address + signBytes(dimensions)) / 2 + key);
+  const factor = (parts / FACTOR_SCALE) * maxFactorOf(views, { record, key, pages });
+  const signs = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => {
+    const negative = (at(signs, address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
+    return negative ? -factor : factor;
+  });
+}
+
+/** y4, or R v of 4 bits (D). */
+export function int4Row(views: Views, { record, key, pages }: QuantizedKey, what: 'key' | 'value'): Float64Array {
+  const dimensions = rotatedDim(pages.headDim);
+  const row = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
+  const step = stepOf(views, { record, key, pages }, what);
+  const data = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => (nibble(data, row, dimensions, i) - 7.5) * 16 * step);
+}
+
+/** y8, or R v of 8 bits (D): the 4-bit codes with those of the plane int8, or values, below them. */
+export function int8Row(
+  views: Views,
+  { record, key, pages }: QuantizedKey,
+  what: 'key' | 'value' = 'key',
+): Float64Array {
+  const dimensions = rotatedDim(pages.headDim);
+  const upperNibbles = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
+  const lowerNibbles = record + (what === 'key' ? pages.int8 : pages.values) + (key * dimensions) / 2;
+  const step = stepOf(views, { record, key, pages }, what);
+  const data = bytes(views);
+  return Float64Array.from({ length: dimensions }, (_, i) => {
+    const code = (nibble(data, upperNibbles, dimensions, i) - 8) * 16 + nibble(data, lowerNibbles, dimensions, i);
+    return (code + 0.5) * step;
+  });
+}
+
+/** The row of a key or of a value that is kept by its codes alone, c + y8 or z8, rotated (D). */
+export function dequantizedRow(views: Views, key: QuantizedKey, what: 'key' | 'value'): Float64Array {
+  const row = int8Row(views, key, what);
+  if (what === 'value') return row;
+  const centre = centreOf(views, key);
+  return row.map((x, i) => x + at(centre, i));
+}
+
+/** Where e of a key lies, of `upper16`. */
+export const errorBoundAddress = ({ record, key, pages }: QuantizedKey): number =>
+  record + pages.int8 + (PAGE_KEYS * rotatedDim(pages.headDim)) / 2 + 2 * key;
+
+/** e, at least ||y - y8||. */
+export const errorBoundOf = ({ u16 }: Views, key: QuantizedKey): number =>
+  fromBfloat16(at(u16, errorBoundAddress(key) / 2));
+
+function stepOf(views: Views, { record, key, pages }: QuantizedKey, what: 'key' | 'value'): number {
+  const steps = record + pages.int4 + PAGE_KEYS * rotatedDim(pages.headDim);
+  return fromBfloat16(at(views.u16, steps / 2 + 2 * key + (what === 'key' ? 0 : 1)));
+}
+
+/** The 4 bits of dimension `i`, in a row of D / 2 bytes. */
+function nibble(data: Uint8Array, row: number, dimensions: number, i: number): number {
+  const half = dimensions / 2;
+  const byte = at(data, row + (i % half));
+  return i < half ? byte & 15 : byte >> 4;
+}
+
+/** A byte as a number from -128 to 127. */
+const toInt8 = (byte: number): number => (byte << 24) >> 24;
+
+export const bytes = ({ f32 }: Views): Uint8Array => new Uint8Array(f32.buffer);

@@ -1,0 +1,41 @@
+/**
+ * A cache of 8 bits: every key that was not chosen counts as its int8 codes have it, and so does its value. With few
+ * keys chosen it is dense attention over such a cache, one step of scale for every row, as LLM.int8() (arXiv
+ * 2208.07339) has it for activations; what is recent stays as it came, and so do the sinks.
+ */
+import { attendList, exactRowBytes, foldSegments, type HeadSegment, listPartIn } from '../group/group-work.ts';
+import type { Workspace } from '../group/workspace.ts';
+import { centreBytes, rowBytes } from '../kernels/layout.ts';
+import type { Tail } from './tail.ts';
+import { attendUnquantized, listUnselected } from './unselected.ts';
+
+const listIn = ({ quantizedIndices }: Workspace): number => quantizedIndices;
+const stateIn = ({ halfSampleStates }: Workspace): number => halfSampleStates[0];
+
+export default function createInt8Tail(): Tail {
+  return {
+    name: 'int8',
+    encodings: ['int8', 'values'],
+    dropsTail: false,
+    requiresSample: false,
+    add(work, { count }, region) {
+      const { n, rows, shape, segments } = work;
+      const { headDim } = shape;
+      if (count === n) return { bytesRead: 0, keysQuantized: 0 };
+      const { quantized, unquantized } = listUnselected(work, count);
+      attendUnquantized(work, unquantized, region);
+      const visit = (segment: HeadSegment) => {
+        const { start, end, indices } = listPartIn(work, segment, listIn, 0, quantized.length);
+        const pages = { ...segment.pages, precision: 'int8' } as const;
+        attendList({ ...segment, pages }, indices, end - start, rows, stateIn(segment.region.workspace));
+      };
+      foldSegments(segments, rows, headDim, visit, stateIn);
+      region.kernels.mergeState(region.workspace.state, stateIn(region.workspace), rows, headDim);
+      const quantizedBytes = quantized.length * 2 * rowBytes(headDim, 'int8') + centreBytes(n, headDim);
+      return {
+        bytesRead: quantizedBytes + exactRowBytes(work, unquantized.length),
+        keysQuantized: quantized.length + unquantized.length,
+      };
+    },
+  };
+}

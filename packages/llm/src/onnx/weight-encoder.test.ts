@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { createRandom } from '../../test/random.ts';
+import { randomTensorBytes } from '../../test/random-tensor.ts';
+import type { GgmlType, GgufTensor } from '../gguf/index.ts';
+import { dequantizableTypes, dequantize } from '../gguf/index.ts';
+import { encodeRows } from './weight-encoder.ts';
+import type { BlockQuantized, WeightEncoding } from './weight-encoding.ts';
+import { componentsOf, productEncoding, supportedTensorTypes, tableEncoding } from './weight-encoding.ts';
+
+const rowLength = 512;
+const rows = 3;
+const quantizedTypes = supportedTensorTypes.filter((type) => !['F32', 'F16', 'BF16'].includes(type));
+
+function tensorOf(type: GgmlType): GgufTensor {
+  return { name: type, type, dimensions: [rowLength, rows], offset: 0, byteLength: 0 };
+}
+
+function encode(type: GgmlType, encoding: WeightEncoding) {
+  const bytes = randomTensorBytes(createRandom(3), type, [rowLength, rows]);
+  const parts = encodeRows(type, bytes, encoding, { rows, rowLength });
+  const components = new Map(componentsOf(encoding, rowLength).map(({ name }, i) => [name, parts[i] as Uint8Array]));
+  return { values: dequantize(type, bytes), planes: components, parts };
+}
+
+/** The weights that a form stands for, by the formula of MatMulNBits and its operators' zero points. */
+function decode(components: ReadonlyMap<string, Uint8Array>, encoding: BlockQuantized): Float64Array {
+  const floats = (name: string) => new Float32Array((components.get(name) as Uint8Array).slice().buffer);
+  const nibble = (name: string, at: number) => ((components.get(name)?.[at >> 1] as number) >> ((at & 1) * 4)) & 15;
+  const scales = floats('scales');
+  const offsets = encoding.hasOffsets ? floats('offsets') : undefined;
+  const quantizedAt = (at: number) => {
+    if (encoding.splitNibbles) return 16 * (nibble('upperNibbles', at) - 8) + nibble('lowerNibbles', at);
+    return encoding.bits === 4 ? nibble('quantized', at) - 8 : (components.get('quantized')?.[at] as number) - 128;
+  };
+  return Float64Array.from({ length: rows * rowLength }, (_, at) => {
+    const block = Math.floor(at / encoding.blockSize);
+    return (scales[block] as number) * quantizedAt(at) + (offsets?.[block] ?? 0);
+  });
+}
+
+describe('forms of matrices', () => {
+  it('exist for every type that can be read', () => {
+    expect([...supportedTensorTypes].sort()).toEqual([...dequantizableTypes].sort());
+  });
+
+  it.each(['F16', 'F32', 'BF16'] as const)('%s: products have its values as float32', (type) => {
+    const { values, parts } = encode(type, productEncoding(tensorOf(type), 'fp32'));
+    expect(new Float32Array((parts[0] as Uint8Array).slice().buffer)).toEqual(values);
+  });
+
+  it('F16: a table has its bits as they are', () => {
+    const encoding = tableEncoding(tensorOf('F16'));
+    expect(encode('F16', encoding).parts[0]).toEqual(randomTensorBytes(createRandom(3), 'F16', [rowLength, rows]));
+  });
+
+  describe.each(quantizedTypes)('%s', (type) => {
+    it.each(['a8', 'fp32'] as const)('holds every weight without loss, %s', (precision) => {
+      const encoding = productEncoding(tensorOf(type), precision) as BlockQuantized;
+      const { values, planes } = encode(type, encoding);
+      const decoded = decode(planes, encoding);
+      const maxAbs = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+      expect(maxAbs).toBeGreaterThan(0.01);
+      for (const [i, value] of values.entries()) {
+        expect(Math.abs((decoded[i] as number) - value)).toBeLessThan(maxAbs * 2 ** -22);
+      }
+    });
+
+    it('has planes of the sizes that are planned', () => {
+      for (const encoding of [productEncoding(tensorOf(type), 'fp32'), productEncoding(tensorOf(type), 'a8')]) {
+        const planned = componentsOf(encoding, rowLength).map(({ bytesPerRow }) => rows * bytesPerRow);
+        expect(encode(type, encoding).parts.map((part) => part.length)).toEqual(planned);
+      }
+    });
+  });
+
+  it('splits 8-bit codes for exact products only', () => {
+    expect(productEncoding(tensorOf('Q8_0'), 'fp32')).toMatchObject({ bits: 8, splitNibbles: true });
+    expect(productEncoding(tensorOf('Q8_0'), 'a8')).toMatchObject({ bits: 8, splitNibbles: false });
+    expect(productEncoding(tensorOf('Q4_0'), 'fp32')).toMatchObject({ bits: 4, splitNibbles: false });
+    expect(tableEncoding(tensorOf('Q8_0'))).toMatchObject({ bits: 8, splitNibbles: false });
+  });
+
+  it('refuses types that it does not know', () => {
+    expect(() => productEncoding(tensorOf('IQ4_NL'), 'a8')).toThrowError(
+      expect.objectContaining({ code: 'unsupported-tensor-type', found: 'IQ4_NL' }),
+    );
+  });
+});
