@@ -4,6 +4,7 @@
 import * as ort from 'onnxruntime-node';
 import { llmError } from '../errors.ts';
 import type { Dimension, Graph } from './graph.ts';
+import { disableTelemetry } from './telemetry.ts';
 
 export interface SegmentOptions {
   /** The folder with the weights file. */
@@ -54,6 +55,7 @@ function sessionOptions({ folder, threads }: SegmentOptions): ort.InferenceSessi
 
 /** Loads a graph whose weights file lies in `folder`. */
 export async function loadSegment(graph: Graph, options: SegmentOptions): Promise<Segment> {
+  await disableTelemetry();
   const session = await withBackendErrors(`load ${graph.name}`, () =>
     ort.InferenceSession.create(graph.toBytes(), sessionOptions(options)),
   );
