@@ -1,4 +1,5 @@
 /** Drawing tokens from logits. */
+export { logProbabilities, type TokenProbabilities, type TokenProbability } from './log-probabilities.ts';
 export type { SamplingOptions } from './options.ts';
-export type { Sampler } from './sampler.ts';
+export type { Sampler, TokenConstraint } from './sampler.ts';
 export { createSampler } from './sampler.ts';

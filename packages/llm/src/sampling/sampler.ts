@@ -10,13 +10,22 @@ import type { SamplingOptions } from './options.ts';
 import { resolveSamplingOptions } from './options.ts';
 import { allowedTokens } from './truncation.ts';
 
+/** Restricts which tokens may follow, as a grammar does. It belongs to one answer. */
+export interface TokenConstraint {
+  /** Sets the logits (vocabulary) of the tokens that may not follow to -Infinity. */
+  mask(logits: Float32Array): void;
+  /** Takes the token that was chosen, also one that ends the answer. */
+  accept(token: number): void;
+}
+
 export interface Sampler {
   /**
    * The next token. `logits` (vocabulary) are left as they are; `history` holds the tokens so far, prompt and answer,
-   * for the repetition penalty. Throws `not-a-number` for logits that hold NaN or +Infinity or are all -Infinity, and
-   * `invalid-argument` for no logits or a token of the history that has none; then nothing has been drawn.
+   * for the repetition penalty; `constraint` masks tokens before anything else and is told of the one chosen. Throws
+   * `not-a-number` for logits that hold NaN or +Infinity or are all -Infinity, and `invalid-argument` for no logits or
+   * a token of the history that has none; then nothing has been drawn.
    */
-  next(logits: Float32Array, history: ArrayLike<number>): number;
+  next(logits: Float32Array, history: ArrayLike<number>, constraint?: TokenConstraint): number;
   /** Seed of the draws, also where it was chosen at random. */
   readonly seed: number;
 }
@@ -27,9 +36,16 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
   const random = mersenne(settings.seed);
   let scratch = new Float32Array(0);
 
-  function next(logits: Float32Array, history: ArrayLike<number>): number {
+  function next(logits: Float32Array, history: ArrayLike<number>, constraint?: TokenConstraint): number {
     if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
     scratch.set(logits);
+    constraint?.mask(scratch);
+    const token = choose(history);
+    constraint?.accept(token);
+    return token;
+  }
+
+  function choose(history: ArrayLike<number>): number {
     applyRepetitionPenalty(scratch, history, settings.repetitionPenalty, settings.repetitionWindow);
     const best = argmax(scratch);
     if (settings.temperature === 0) return best;

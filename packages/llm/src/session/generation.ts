@@ -3,7 +3,7 @@
  * how exact its attention was.
  */
 import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
-import type { Sampler } from '../sampling/index.ts';
+import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import type { Step } from './session.ts';
 import { createStopFilter } from './stop-strings.ts';
@@ -18,6 +18,8 @@ export interface GenerationChunk {
   milliseconds: number;
   /** Attention of that pass. */
   attention: AttentionReport;
+  /** Where `logProbabilities` were asked for: of the token, and of the likeliest ones. */
+  probabilities?: TokenProbabilities;
 }
 
 /** Why an answer ended: the model ended it, a stop string came, it was long enough, or the context was full. */
@@ -75,13 +77,16 @@ export interface GenerationParts {
   tokenizer: Tokenizer;
   maxTokens: number;
   stop: readonly string[];
-  sampler: Sampler;
+  /** Draws the next token. */
+  choose(logits: Float32Array): number;
+  /** Number of the likeliest tokens whose log-probabilities are wanted; undefined where not even the chosen token's is. */
+  topCount: number | undefined;
   contextLength: number;
   acquire(): () => void;
   prefill(): Promise<Step & { prompt: Int32Array; reused: number }>;
   decode(token: number): Promise<Step>;
-  /** The tokens in the cache. */
-  history(): readonly number[];
+  /** Number of tokens in the cache. */
+  cachedTokens(): number;
 }
 
 export function createGeneration(parts: GenerationParts): Generation {
@@ -128,7 +133,7 @@ async function drain(generator: AsyncGenerator<GenerationChunk, void>): Promise<
 }
 
 async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, GenerationResult> {
-  const { tokenizer, maxTokens, sampler, policy, contextLength } = parts;
+  const { tokenizer, maxTokens, topCount, policy, contextLength } = parts;
   const release = parts.acquire();
   try {
     const stops = createStopFilter(parts.stop);
@@ -144,7 +149,7 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
     const prefillMs = performance.now() - started;
     let step: Step = prefilled;
     while (tokens.length < maxTokens) {
-      const token = sampler.next(step.logits, parts.history());
+      const token = parts.choose(step.logits);
       if (tokenizer.endOfGeneration.has(token)) {
         finishReason = 'end';
         break;
@@ -152,13 +157,19 @@ async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, Gen
       tokens.push(token);
       const piece = stops.append(decoder.append(token));
       text += piece.text;
-      yield { text: piece.text, token, milliseconds: performance.now() - started, attention: step.report };
+      yield {
+        text: piece.text,
+        token,
+        milliseconds: performance.now() - started,
+        attention: step.report,
+        ...(topCount !== undefined && { probabilities: logProbabilities(step.logits, token, topCount) }),
+      };
       if (piece.stopped) {
         finishReason = 'stop';
         break;
       }
       if (tokens.length === maxTokens) break;
-      if (parts.history().length >= contextLength) {
+      if (parts.cachedTokens() >= contextLength) {
         finishReason = 'context';
         break;
       }

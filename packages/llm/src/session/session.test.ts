@@ -102,6 +102,35 @@ describe('a session', () => {
     expect(cut.text).toBe(whole.text.slice(0, whole.text.indexOf(stop)));
   });
 
+  it('gives the log-probabilities of what it chose, and of the likeliest', async () => {
+    await using session = await model.createSession();
+    const chunks = [];
+    for await (const chunk of session.generate(TEXT, { maxTokens: 4, logProbabilities: 3 })) chunks.push(chunk);
+    expect(chunks).toHaveLength(4);
+    for (const { token, probabilities } of chunks) {
+      expect(probabilities?.top).toHaveLength(3);
+      // Greedy, so the chosen token is the likeliest.
+      expect(probabilities?.top[0]).toEqual({ token, logProbability: probabilities?.logProbability });
+      expect(probabilities?.token).toBe(token);
+    }
+    for await (const { probabilities } of session.generate(TEXT, { maxTokens: 1 }))
+      expect(probabilities).toBeUndefined();
+  });
+
+  it('writes nothing that a constraint forbids', async () => {
+    await using session = await model.createSession();
+    const accepted: number[] = [];
+    const constraint = {
+      mask(logits: Float32Array) {
+        for (let id = 0; id < logits.length; id++) if (id < 97 || id > 99) logits[id] = Number.NEGATIVE_INFINITY;
+      },
+      accept: (token: number) => accepted.push(token),
+    };
+    const { text, tokens } = await session.generate(TEXT, { maxTokens: 12, constraint }).result;
+    expect(text).toMatch(/^[abc]{12}$/);
+    expect(accepted).toEqual(tokens);
+  });
+
   it.each(['window', 'topk'])('attends by %s, and with all keys as densely as dense', async (policy) => {
     await using dense = await model.createSession();
     await using sparse = await model.createSession({ attention: { policy, budget: 'fraction:1' } });

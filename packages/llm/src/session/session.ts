@@ -18,7 +18,7 @@ import {
 } from 'keysieve';
 import { llmError } from '../errors.ts';
 import type { Attend, TransformerSegments } from '../model/index.ts';
-import { createSampler, type SamplingOptions } from '../sampling/index.ts';
+import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { createGeneration, type Generation } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
@@ -52,6 +52,10 @@ export interface GenerateOptions extends SamplingOptions {
   maxTokens?: number;
   /** Texts that end the answer; they are not part of it. Default: none. */
   stop?: readonly string[];
+  /** Restricts the tokens of the answer, for example to a grammar. Default: none. */
+  constraint?: TokenConstraint;
+  /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
+  logProbabilities?: number;
   /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
   signal?: AbortSignal;
   /** Called while the prompt is read, after every chunk. */
@@ -221,7 +225,7 @@ export class Session {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     const sampler = createSampler(options);
-    const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], signal } = options;
+    const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], constraint, logProbabilities: topCount, signal } = options;
     if (!(Number.isSafeInteger(maxTokens) && maxTokens >= 0)) {
       throw llmError({
         code: 'invalid-argument',
@@ -236,12 +240,13 @@ export class Session {
       tokenizer: this.#model.tokenizer,
       maxTokens,
       stop,
-      sampler,
+      choose: (logits) => sampler.next(logits, this.#tokens, constraint),
+      topCount,
       contextLength: this.contextLength,
       acquire: () => this.#acquire(),
       prefill: () => this.#prefill(prompt, options),
       decode: (token) => this.#forward([token], this.#policy, signal),
-      history: () => this.#tokens,
+      cachedTokens: () => this.#tokens.length,
     });
   }
 
