@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
-import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
+import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
@@ -22,9 +22,14 @@ export interface Model extends AsyncDisposable {
   readonly precision: MatmulPrecision;
   readonly threads: number;
   /** The text that the model expects for a chat, up to where its answer begins. Throws `chat-template-missing`. */
-  renderChat(messages: readonly ChatMessage[]): string;
-  /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
-  encode(prompt: Prompt): Int32Array;
+  renderChat(messages: readonly ChatMessage[], options?: RenderOptions): string;
+  /** The template of its chats. Throws `chat-template-missing` and `chat-template-invalid`. */
+  chatTemplate(): ChatTemplate;
+  /**
+   * Token ids of a prompt as sessions read it, its beginning included; `options` are those of a chat. Throws
+   * `prompt-empty` and as `renderChat`.
+   */
+  encode(prompt: Prompt, options?: RenderOptions): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
   /** SHA-256 of the file, hexadecimal: what laws are tied to. The file is read once for it. */
   hash(signal?: AbortSignal): Promise<string>;
@@ -59,7 +64,8 @@ interface ModelParts {
 function createModel({ name, path, tokenizer, chatTemplate, segments, threads, cacheFolder }: ModelParts): Model {
   const { config, precision, context: contextLength } = segments;
   const dispose = () => segments.dispose();
-  const renderChat = (messages: readonly ChatMessage[]) => chatTemplate().render(messages);
+  const renderChat = (messages: readonly ChatMessage[], options?: RenderOptions) =>
+    chatTemplate().render(messages, options);
   let hash: string | undefined;
   return {
     name,
@@ -71,7 +77,8 @@ function createModel({ name, path, tokenizer, chatTemplate, segments, threads, c
     precision,
     threads,
     renderChat,
-    encode: (prompt) => encodePrompt(prompt, { tokenizer, renderChat }),
+    chatTemplate,
+    encode: (prompt, options) => encodePrompt(prompt, { tokenizer, renderChat }, options),
     createSession: (options) =>
       createSession({ segments, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
     async hash(signal) {

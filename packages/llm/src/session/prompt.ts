@@ -1,6 +1,6 @@
 /** From what a caller calls a prompt, a text, chat messages or token ids, to the ids that the model reads. */
 import { llmError } from '../errors.ts';
-import type { ChatMessage, Tokenizer } from '../tokenizer/index.ts';
+import type { ChatMessage, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 
 /** Raw text, the messages of a chat, or token ids as they are. */
 export type Prompt = string | readonly ChatMessage[] | Int32Array;
@@ -8,12 +8,15 @@ export type Prompt = string | readonly ChatMessage[] | Int32Array;
 export interface PromptContext {
   tokenizer: Tokenizer;
   /** Makes the text of a chat. Throws `chat-template-missing` where the model has no template. */
-  renderChat(messages: readonly ChatMessage[]): string;
+  renderChat(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
-/** Token ids of a prompt. Throws `prompt-empty`, `chat-template-missing` or `chat-template-invalid`. */
-export function encodePrompt(prompt: Prompt, { tokenizer, renderChat }: PromptContext): Int32Array {
-  const tokens = encode(prompt, tokenizer, renderChat);
+/**
+ * Token ids of a prompt; `options` are those of a chat. Throws `prompt-empty`, `chat-template-missing`,
+ * `chat-template-invalid` or `chat-messages-invalid`.
+ */
+export function encodePrompt(prompt: Prompt, context: PromptContext, options?: RenderOptions): Int32Array {
+  const tokens = encode(prompt, context, options);
   if (tokens.length === 0) {
     throw llmError({
       code: 'prompt-empty',
@@ -24,11 +27,11 @@ export function encodePrompt(prompt: Prompt, { tokenizer, renderChat }: PromptCo
   return tokens;
 }
 
-function encode(prompt: Prompt, tokenizer: Tokenizer, renderChat: PromptContext['renderChat']): Int32Array {
+function encode(prompt: Prompt, { tokenizer, renderChat }: PromptContext, options?: RenderOptions): Int32Array {
   if (prompt instanceof Int32Array) return prompt;
   const isText = typeof prompt === 'string';
   if (prompt.length === 0) return new Int32Array(0);
-  const ids = tokenizer.encode(isText ? prompt : renderChat(prompt));
+  const ids = tokenizer.encode(isText ? prompt : renderChat(prompt, options));
   const { addBos, bosToken } = tokenizer;
   if (!addBos || bosToken === undefined || ids[0] === bosToken) return ids;
   const withBos = new Int32Array(ids.length + 1);

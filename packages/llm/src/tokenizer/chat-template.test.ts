@@ -36,6 +36,29 @@ describe('createChatTemplate', () => {
     expect(createChatTemplate(gguf).render(hello)).toBe('<s>|');
   });
 
+  it('gives the template tools, calls and their answers by the names of the OpenAI API, arguments as objects', () => {
+    const source = '{% if tools %}{{ tools | tojson }}{% endif %}#{{ messages | tojson }}';
+    const template = createChatTemplate(none, { template: source });
+    expect(template.source).toBe(source);
+    const tool = { name: 'add', parameters: { type: 'object' } };
+    const call = { id: 'c1', name: 'add', arguments: { a: 1 } };
+    const chat = [
+      { role: 'assistant', content: '', toolCalls: [call] },
+      { role: 'tool', content: '3', toolCallId: 'c1', name: 'add' },
+    ];
+    const [tools, messages] = template.render(chat, { tools: [tool] }).split('#');
+    expect(JSON.parse(tools as string)).toEqual([{ type: 'function', function: tool }]);
+    expect(JSON.parse(messages as string)).toEqual([
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [{ id: 'c1', type: 'function', function: { name: 'add', arguments: { a: 1 } } }],
+      },
+      { role: 'tool', content: '3', tool_call_id: 'c1', name: 'add' },
+    ]);
+    expect(template.render(hello)).toBe('#[{"role": "user", "content": "Hello"}]');
+  });
+
   it('refuses a model without a template', () => {
     const missing = expect.objectContaining({ code: 'chat-template-missing' });
     expect(() => createChatTemplate(none)).toThrow(missing);

@@ -7,12 +7,35 @@ import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 
 export interface ChatMessage {
-  /** Who speaks: `system`, `user`, `assistant`, or another role that the template knows. */
+  /** Who speaks: `system`, `user`, `assistant`, or another role that the template knows, such as `tool`. */
   role: string;
   content: string;
+  /** Calls that an assistant made. */
+  toolCalls?: readonly ToolCall[];
+  /** The call that a message of a tool answers. */
+  toolCallId?: string;
+  /** The tool that answers. */
+  name?: string;
+}
+
+/** A call of a tool, as a model made it. */
+export interface ToolCall {
+  id: string;
+  name: string;
+  arguments: Record<string, unknown>;
+}
+
+/** A tool that a model may call. */
+export interface ToolDefinition {
+  name: string;
+  description?: string;
+  /** JSON Schema of its arguments. */
+  parameters?: Record<string, unknown>;
 }
 
 export interface RenderOptions {
+  /** Tools that the template presents to the model. Default: none. */
+  tools?: readonly ToolDefinition[];
   /** Whether the text ends with the beginning of an answer. Default: true. */
   addGenerationPrompt?: boolean;
 }
@@ -23,6 +46,8 @@ export interface ChatTemplate {
    * example for roles that do not alternate.
    */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
+  /** The template itself, in Jinja. */
+  readonly source: string;
 }
 
 export interface ChatTemplateOptions {
@@ -38,17 +63,34 @@ export function createChatTemplate(gguf: { metadata: GgufMetadata }, options: Ch
   const template = parse(source);
   const variables = { bos_token: tokenText(metadata, 'bos'), eos_token: tokenText(metadata, 'eos') };
 
-  function render(messages: readonly ChatMessage[], { addGenerationPrompt = true }: RenderOptions = {}): string {
+  function render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    const { addGenerationPrompt = true, tools = [] } = options;
     requireMessages(messages);
-    const copies = messages.map(({ role, content }) => ({ role, content }));
     try {
-      return template.render({ ...variables, messages: copies, add_generation_prompt: addGenerationPrompt });
+      return template.render({
+        ...variables,
+        messages: messages.map(templateMessage),
+        ...(tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: { ...tool } })) }),
+        add_generation_prompt: addGenerationPrompt,
+      });
     } catch (cause) {
       throw messagesInvalid('The chat template cannot render these messages.', messageOf(cause), cause);
     }
   }
 
-  return { render };
+  return { render, source };
+}
+
+/** A message as templates read it: the names are those of the OpenAI API, but arguments are objects (transformers). */
+function templateMessage({ role, content, toolCalls = [], toolCallId, name }: ChatMessage): Record<string, unknown> {
+  const calls = toolCalls.map(({ id, ...call }) => ({ id, type: 'function', function: call }));
+  return {
+    role,
+    content,
+    ...(calls.length > 0 && { tool_calls: calls }),
+    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(name !== undefined && { name }),
+  };
 }
 
 function parse(source: string): Template {

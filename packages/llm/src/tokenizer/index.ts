@@ -1,5 +1,12 @@
 /** Tokenizers of models, and the templates of their chats. */
-export type { ChatMessage, ChatTemplate, ChatTemplateOptions, RenderOptions } from './chat-template.ts';
+export type {
+  ChatMessage,
+  ChatTemplate,
+  ChatTemplateOptions,
+  RenderOptions,
+  ToolCall,
+  ToolDefinition,
+} from './chat-template.ts';
 export { createChatTemplate } from './chat-template.ts';
 export type { CompanionFiles } from './companion-files.ts';
 export { readCompanionFiles } from './companion-files.ts';
