@@ -7,11 +7,11 @@ import {
   createPolicy,
   DEFAULT_BUDGET,
   isBudgetTarget,
-  POLICY_NAMES,
   type PolicySpec,
   PRECISIONS,
   parseBudget,
   parseBudgetTarget,
+  policyNames,
 } from 'keysieve';
 import { DEFAULT_TARGET, lawOption } from './law-budgets.ts';
 
@@ -48,7 +48,7 @@ export function addModelOptions(command: Command): Command {
 export function addAttentionOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
   return command
-    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(POLICY_NAMES).default('sieve'))
+    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(policyNames()).default('sieve'))
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, parseBudgetOption)
     .addOption(lawOption())
     .option(
@@ -87,7 +87,7 @@ export interface PolicyFlags {
 export function addPolicyOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage }) => usage).join(', ');
   return command
-    .option('-a, --policy <policy>', `${POLICY_NAMES.join(', ')}, or POLICY@BUDGET; may be given again`, collect)
+    .option('-a, --policy <policy>', `${policyNames().join(', ')}, or POLICY@BUDGET; may be given again`, collect)
     .option('-b, --budget <budget>', `${kinds} (default: ${DEFAULT_BUDGET}); may be given again`, collect)
     .addOption(lawOption());
 }

@@ -45,8 +45,8 @@ export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } 
 export {
   createPolicy,
   DEFAULT_BUDGET,
-  POLICY_NAMES,
   type Policy,
   type PolicySpec,
   policyEncodings,
 } from './policies/policy.ts';
+export { type PolicyModule, policyDefinitions, policyNames, registerPolicies } from './policies/registry.ts';

@@ -71,6 +71,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
       workspace: workspaces.get(region) as Workspace,
     })),
     policies: [],
+    policyModules: [],
   });
 
   return {

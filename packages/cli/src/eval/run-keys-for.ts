@@ -5,7 +5,7 @@
  */
 import { basename } from 'node:path';
 import { llmError, type Model, readPromptFile } from '@keysieve/llm';
-import { POLICY_NAMES, policyEncodings } from 'keysieve';
+import { policyEncodings, policyNames } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
 import { textHash } from '../file-hash.ts';
 import { checkLaw, loadLaw } from '../law-budgets.ts';
@@ -75,7 +75,7 @@ export async function evaluateKeysFor(
 
 function requireOnePolicy(policies: readonly string[]): string {
   const [policy = '', ...rest] = policies;
-  if (rest.length === 0 && policy !== 'dense' && POLICY_NAMES.includes(policy)) return policy;
+  if (rest.length === 0 && policy !== 'dense' && policyNames().includes(policy)) return policy;
   throw llmError({
     code: 'invalid-argument',
     problem: 'Keys are counted for one policy, whose budgets are tried.',

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadModel, type Model, type Session } from '@keysieve/llm';
-import { POLICY_NAMES, type PolicySpec, policyEncodings } from 'keysieve';
+import { type PolicySpec, policyEncodings, policyNames } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultFiller } from './run-tasks.ts';
 import { openSavedResults, type SavedResults } from './saved-results.ts';
@@ -13,7 +13,7 @@ const SPECS: PolicySpec[] = [
   { policy: 'window', budget: 'fixed:48' },
   { policy: 'topk', budget: 'fixed:48' },
 ];
-const WHOLE = POLICY_NAMES.map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
+const WHOLE = policyNames().map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
 const SIEVE: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
 
 /** Without what a clock has measured. */

@@ -12,6 +12,7 @@ import { stateBytes } from '../kernels/kernels.ts';
 import { completeEncodings } from '../kernels/layout.ts';
 import { type QueryMeasurement, readMeasurement, recordLength } from '../law/sample.ts';
 import { createPolicy, type Policy, type PolicySpec, policyEncodings, type SparsePolicy } from '../policies/policy.ts';
+import { policyModules } from '../policies/registry.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
 import { createControlBuffer, MAX_JOB_TASKS, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
@@ -467,6 +468,7 @@ export class Attention {
         };
       }),
       policies: this.#policySpecs,
+      policyModules: policyModules(),
       costs: this.#costs,
     });
     this.#pool.configure(this.#configurationNumber, setupOf);

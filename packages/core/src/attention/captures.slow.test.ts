@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { hasCapture, readCapture } from '../../test/captures.ts';
 import { createHeadBench, type HeadBench } from '../../test/head-bench.ts';
 import { attention64, distance, score64 } from '../../test/plain-attention.ts';
+import { sparsePolicyNames } from '../../test/variants.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { createPolicy, POLICY_NAMES, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import { attendByPolicy } from './decode.ts';
 
@@ -13,7 +14,7 @@ const CAPTURE = 'smollm2-8k';
 /** Every so many of the captured positions. */
 const EVERY = 8;
 const MASSES = [0.1, 0.05, 0.01, 0.001];
-const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+const SPARSE = sparsePolicyNames();
 const SPECS: PolicySpec[] = SPARSE.flatMap((policy) => [
   { policy, budget: 'fixed:256' },
   { policy, budget: 'fixed:256', certify: 0.05 },

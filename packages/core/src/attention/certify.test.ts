@@ -6,10 +6,11 @@ import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance, positionsBelow, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
+import { sparsePolicyNames } from '../../test/variants.ts';
 import type { GroupWork } from '../group/group-work.ts';
 import { ENCODINGS, PRECISIONS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/reference/rounding.ts';
-import { createPolicy, POLICY_NAMES, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
 import { type AttentionOptions, createAttention } from './attention.ts';
 import { attendByPolicy } from './decode.ts';
 
@@ -17,7 +18,7 @@ const MASSES = [0.1, 0.05, 0.01, 0.001];
 const LENGTHS = [1, 2, 63, 64, 65, 200, 700];
 /** A length that 1 / sqrt(d) has to be rounded for. */
 const HEAD_DIM = 80;
-const POLICIES = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+const POLICIES = sparsePolicyNames();
 
 const open = (policy: string, certify?: number) =>
   createPolicy({ policy, budget: 'fixed:20', ...(certify !== undefined && { certify }) }) as SparsePolicy;

@@ -92,7 +92,7 @@ export function attendByPolicy(work: GroupWork, policy: SparsePolicy, costs?: St
     return attendSelection(work, { count: work.n, bytesScanned: 0 }, undefined);
   }
   const { budget, certifier } = policy;
-  const stepResult = policy.attend?.(work, budget);
+  const stepResult = policy.step?.attend(work, budget);
   const groupResult =
     stepResult === undefined
       ? attendSelection(work, policy.selector.select(work, budget), policy.tail)

@@ -5,7 +5,8 @@
 
 import type { Segment } from '../cache/slabs.ts';
 import type { GroupWork } from '../group/group-work.ts';
-import type { SparsePolicy, SplitStep } from '../policies/policy.ts';
+import type { FusedStep, SplitStep } from '../policies/definition.ts';
+import type { SparsePolicy } from '../policies/policy.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { attendGroup, loadGroupWork, toGroupResult, writeGroupResult } from './decode.ts';
 import type { Job } from './job.ts';
@@ -53,7 +54,8 @@ export function planSplitJob(
   segments: readonly Segment[],
 ): (Pick<Job, 'kind' | 'blockSize' | 'unsplitGroups'> & { partialBytes: number }) | undefined {
   const { shape, groupSize, costs, jobMemory } = thread;
-  const { budget, certifier, selector, split: splitStep } = policy;
+  const { budget, certifier, selector, step } = policy;
+  const splitStep = step?.split;
   if (splitStep === undefined || certifier !== undefined || budget.tailMass !== undefined) return undefined;
   if (segments.length > 1 || shape.precision === 'int8' || jobMemory.kernels.finishSieve === undefined)
     return undefined;
@@ -80,7 +82,7 @@ export function splitGroupsTask(thread: ThreadContext, job: Job, task: number): 
     attendGroup(thread, job, policy, 0, task, task * thread.groupSize, thread.groupSize);
     return;
   }
-  const { attend } = policy.split as SplitStep;
+  const { attend } = splitStepOf(policy);
   const [splitIndex, part] = [
     Math.floor((task - job.unsplitGroups) / job.blockSize),
     (task - job.unsplitGroups) % job.blockSize,
@@ -93,7 +95,7 @@ export function splitGroupsTask(thread: ThreadContext, job: Job, task: number): 
 /** Puts the groups together that were done in parts. Done by the owner of the job. */
 export function mergeParts(thread: ThreadContext, job: Job): void {
   const policy = thread.policies[job.policy] as SparsePolicy;
-  const { merge } = policy.split as SplitStep;
+  const { merge } = splitStepOf(policy);
   const { kernels, views } = thread.jobMemory;
   for (let head = job.unsplitGroups; head < thread.shape.keyValueHeads; head++) {
     const work = loadSplitGroup(thread, job, head);
@@ -119,8 +121,10 @@ function loadSplitGroup(thread: ThreadContext, job: Job, keyValueHead: number): 
   );
 }
 
-const partBytesOf = ({ groupSize, shape }: ThreadContext, { split }: SparsePolicy): number =>
-  (split as SplitStep).bytes(groupSize, shape.headDim);
+const splitStepOf = ({ step }: SparsePolicy): SplitStep => (step as FusedStep).split;
+
+const partBytesOf = ({ groupSize, shape }: ThreadContext, policy: SparsePolicy): number =>
+  splitStepOf(policy).bytes(groupSize, shape.headDim);
 
 /** Where the parts of a group lie, number `number` of those that are split. */
 const partAddress = (thread: ThreadContext, job: Job, policy: SparsePolicy, splitIndex: number): number =>

@@ -28,6 +28,8 @@ export interface ThreadSetup {
   jobMemory: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; table: number; openTable: number; workspace: Workspace }[];
   policies: PolicySpec[];
+  /** URLs of the modules that the policies may come from: see `registerPolicies`. */
+  policyModules: readonly string[];
   /** What steps cost on this machine, where the guard shall choose. */
   costs?: StepCosts | undefined;
 }

@@ -4,12 +4,13 @@ import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { selectorsOf, sparsePolicyNames } from '../../test/variants.ts';
 import { attendByPolicy } from '../attention/decode.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { attendPositions, readLogSumExp } from '../group/group-work.ts';
 import { ENCODINGS, PRECISIONS, type Precision } from '../kernels/layout.ts';
-import { createPolicy, POLICY_NAMES, type SparsePolicy } from '../policies/policy.ts';
-import { SELECTORS, type Selector } from '../policies/selectors.ts';
+import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
+import type { Selector } from '../selectors/selector.ts';
 import { CERTIFICATE_KINDS, type Certificate, certify, EXACT_CERTIFICATE, weakerKind } from './certificate.ts';
 
 const LENGTHS = [1, 2, 5, 64, 65, 300, 1500];
@@ -54,7 +55,7 @@ function measure(
   const found: Measured[] = [];
   for (const n of LENGTHS) {
     const exact = attention64(bench.problem(row, n)).outputs;
-    for (const [selector, create] of Object.entries(SELECTORS)) {
+    for (const [selector, create] of selectorsOf()) {
       if (create().sampleSize !== undefined) continue;
       for (const text of BUDGETS) {
         const query = bench.query(row, n);
@@ -126,7 +127,7 @@ describe('certificates of keys that are dropped', () => {
     const { keys, values, query: row } = keysOfShape(shape, createRandom(7), 1500, 64);
     const bench = createHeadBench({ headDim: 64, keys, values, encodings: ENCODINGS });
     const query = bench.query(row);
-    const create = SELECTORS[selector] as () => Selector;
+    const create = selectorsOf().get(selector) as () => Selector;
     const { count, bytesScanned: _, ...known } = create().select(query, parseBudget('fixed:1000'));
     const region = attendPositions(query, count);
     const findings = {
@@ -159,7 +160,7 @@ describe('kinds', () => {
 });
 
 describe('certificates of outputs with a tail estimate', () => {
-  const policies = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+  const policies = sparsePolicyNames();
 
   it.for(KEY_SHAPE_NAMES)('hold for keys that are %s, where they say that they do', (shape) => {
     const headDim = 64;

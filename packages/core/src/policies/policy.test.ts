@@ -4,14 +4,15 @@ import { expectError } from '../../test/errors.ts';
 import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
+import { evictionsOf, sparsePolicyNames } from '../../test/variants.ts';
 import { createAttention } from '../attention/attention.ts';
 import { parseBudget } from '../budgets/index.ts';
-import { EVICTIONS } from '../evictions/index.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { createPolicy, DEFAULT_BUDGET, POLICY_NAMES, policyEncodings } from './policy.ts';
+import { createPolicy, DEFAULT_BUDGET, policyEncodings } from './policy.ts';
+import { policyNames } from './registry.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
-const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+const SPARSE = sparsePolicyNames();
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
 /** Seven slabs of the eleven in a region. */
 const TWO_REGIONS = { arenaBytes: arenaBytesFor(7, { ...SHAPE, encodings: ENCODINGS, threads: 2 }), threads: 2 };
@@ -26,7 +27,7 @@ async function benchOf(seed: number, options = {}) {
 
 describe('createPolicy', () => {
   it('makes each of the policies there are', () => {
-    for (const name of POLICY_NAMES) expect(createPolicy({ policy: name }).name).toBe(name);
+    for (const name of policyNames()) expect(createPolicy({ policy: name }).name).toBe(name);
     expect(createPolicy({ policy: 'topk' })).toMatchObject({
       kind: 'sparse',
       budget: { name: DEFAULT_BUDGET },
@@ -38,7 +39,7 @@ describe('createPolicy', () => {
   it.for(['', 'Dense', 'sparse', 'toString', '__proto__', 'oracle'])('knows none called %o', (policy) => {
     const error = expectError('invalid-argument', () => createPolicy({ policy }));
     expect(error.found).toBe(policy);
-    for (const name of POLICY_NAMES) expect(error.remedy).toContain(name);
+    for (const name of policyNames()) expect(error.remedy).toContain(name);
   });
 
   it.for([0, -0.1, 1.1, Number.NaN, Number.POSITIVE_INFINITY])('certifies no share of %d', (certify) => {
@@ -59,7 +60,7 @@ describe('createPolicy', () => {
   });
 
   it('keeps a number of keys by evictions, which promise nothing', () => {
-    for (const policy of Object.keys(EVICTIONS)) {
+    for (const policy of evictionsOf().keys()) {
       expect(createPolicy({ policy })).toMatchObject({ kind: 'evicting', eviction: { name: policy } });
       expect(policyEncodings({ policy })).toEqual([]);
       expectError('invalid-argument', () => createPolicy({ policy, budget: 'mass:0.1' }));

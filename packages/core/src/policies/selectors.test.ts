@@ -3,19 +3,13 @@ import { createHeadBench } from '../../test/head-bench.ts';
 import { keysOfShape } from '../../test/key-shapes.ts';
 import { score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
+import { selectorsOf } from '../../test/variants.ts';
 import { parseBudget } from '../budgets/index.ts';
 import createOracle from '../selectors/oracle.ts';
 import { describeSelector } from '../selectors/selector.conformance.ts';
 import createWindow from '../selectors/window.ts';
-import { SELECTORS } from './selectors.ts';
 
-for (const create of Object.values(SELECTORS)) describeSelector(create);
-
-describe('the list of selectors', () => {
-  it('has each under its name', () => {
-    for (const [name, create] of Object.entries(SELECTORS)) expect(create().name).toBe(name);
-  });
-});
+for (const create of selectorsOf().values()) describeSelector(create);
 
 function benchOf(n: number) {
   const { keys, values, query } = keysOfShape('peaked', createRandom(2), n, 32);

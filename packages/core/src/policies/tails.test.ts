@@ -1,21 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { createHeadBench } from '../../test/head-bench.ts';
 import { createRandom } from '../../test/random.ts';
+import { tailsOf } from '../../test/variants.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { attendPositions, logSumExp, normalizedOutputs, readStateSums } from '../group/group-work.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
 import createWindow from '../selectors/window.ts';
 import createPageMeans from '../tails/page-means.ts';
 import { describeTail } from '../tails/tail.conformance.ts';
-import { TAILS } from './tails.ts';
 
-for (const create of Object.values(TAILS)) describeTail(create);
-
-describe('the list of tails', () => {
-  it('has each under its name', () => {
-    for (const [name, create] of Object.entries(TAILS)) expect(create().name).toBe(name);
-  });
-});
+for (const create of tailsOf().values()) describeTail(create);
 
 describe('page means', () => {
   it('count as many keys as a page has left, at the mean of its keys, with the mean of its values', () => {

@@ -2,15 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { createBench, errorRatio } from '../../test/attention-bench.ts';
 import { createRandom } from '../../test/random.ts';
+import { sparsePolicyNames } from '../../test/variants.ts';
 import { createAttention } from '../attention/attention.ts';
 import { ENCODINGS, PRECISIONS } from '../kernels/layout.ts';
-import { createPolicy, POLICY_NAMES } from './policy.ts';
 
 /** Single keys, a page and its edges, several pages with an open one. */
 const LENGTHS = [1, 2, 63, 64, 65, 200, 1500];
 /** The reference kernels take a second for these. */
 const MOST_BY_REFERENCE = 200;
-const SPARSE = POLICY_NAMES.filter((policy) => createPolicy({ policy }).kind === 'sparse');
+const SPARSE = sparsePolicyNames();
 const CASES = (['wasm', 'reference'] as const).flatMap((kernels) =>
   PRECISIONS.flatMap((precision) => [64, 80].map((headDim) => ({ kernels, precision, headDim }))),
 );

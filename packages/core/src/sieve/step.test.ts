@@ -10,7 +10,7 @@ const policyOf = (budget: string): SparsePolicy => createPolicy({ policy: 'sieve
 
 /** The same policy, done by its parts. */
 function byParts(budget: string): SparsePolicy {
-  const { attend: _, ...parts } = policyOf(budget);
+  const { step: _, ...parts } = policyOf(budget);
   return parts;
 }
 
@@ -55,8 +55,8 @@ describe('a step of the sieve in one call', () => {
     });
     const queries = random.normals(64);
     const query = bench.query(queries);
-    expect(policyOf('fixed:300').attend?.(query, policyOf('fixed:300').budget)).toBeUndefined();
-    expect(policyOf('mass:0.1').attend?.(query, policyOf('mass:0.1').budget)).toBeUndefined();
+    expect(policyOf('fixed:300').step?.attend(query, policyOf('fixed:300').budget)).toBeUndefined();
+    expect(policyOf('mass:0.1').step?.attend(query, policyOf('mass:0.1').budget)).toBeUndefined();
     expect(attendByPolicy(query, policyOf('fixed:300')).results[0]?.outcome).toBe('full');
   });
 });

@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { createHeadBench, SMALL_ARENA_BYTES } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { createRandom } from '../../test/random.ts';
+import { selectorsOf } from '../../test/variants.ts';
 import { parseBudget } from '../budgets/index.ts';
 import type { ThreadRegion } from '../group/group-work.ts';
 import { attendPositions } from '../group/group-work.ts';
 import { attendWeighted } from '../group/quantized-work.ts';
 import { stateOutputs } from '../kernels/kernels.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { SELECTORS } from '../policies/selectors.ts';
 import type { Tail } from './tail.ts';
 
 const HEAD_DIM = 16;
@@ -24,7 +24,7 @@ const norm = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum
 export function describeTail(create: () => Tail): void {
   const { name, dropsTail, requiresSample, encodings } = create();
   const error = encodings.some((plane) => plane === 'int4' || plane === 'int8') ? CODE_ERROR : 0;
-  const selectors = Object.entries(SELECTORS).filter(
+  const selectors = [...selectorsOf()].filter(
     ([, selector]) => (selector().sampleSize !== undefined) === requiresSample,
   );
   describe(`the tail ${name}`, () => {
