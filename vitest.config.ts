@@ -17,7 +17,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'fast',
-          include: ['packages/*/{src,test}/**/*.test.ts'],
+          include: ['packages/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['**/*.slow.test.ts'],
           testTimeout: 120_000,
           maxWorkers: 2,

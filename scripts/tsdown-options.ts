@@ -9,5 +9,6 @@ export const buildOptions = {
   failOnWarn: true,
   // Slow machines would otherwise be told which plugin was slow.
   checks: { pluginTimings: false },
-  logLevel: 'warn',
+  // `npm run dev` says what it has built again.
+  logLevel: process.argv.includes('--watch') ? 'info' : 'warn',
 } satisfies UserConfig;

@@ -1,0 +1,134 @@
+/**
+ * Looks for retired words and names in code and documents, for doc comments that begin by pointing at their neighbour,
+ * and for spreads of fresh literals (`...{ a }`, `...[a]`), which say nothing that the plain properties do not.
+ *
+ * Generated files, changelogs and what `docs/made.json` lists are left out: their makers are looked at instead.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import ts from 'typescript';
+import { DANGLING, NAME_PREFIXES, NAMES, PROSE, VAGUE_VARIABLES } from './retired-words.mjs';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Findings that a file may still have. It only shrinks, and goes when it is empty. */
+const BASELINE = fileURLToPath(new URL('words-baseline.json', import.meta.url));
+const TEXT = /\.(?:tsx?|mjs|cjs|js|md|css|html|ya?ml|sh)$/;
+const CODE = /\.(?:tsx?|mjs|cjs|js)$/;
+const EXEMPT = [
+  /(?:^|\/)CHANGELOG\.md$/,
+  /(?:^|\/)generated\//,
+  /\.generated\.ts$/,
+  /^\.changeset\//,
+  /^models\//,
+  /^scripts\/checks\/(?:retired-words|words)(?:\.test)?\.mjs$/,
+];
+
+/**
+ * The findings in one file, in order of lines.
+ * @param {string} path
+ * @param {string} text
+ * @returns {{ line: number, message: string }[]}
+ */
+export function findRetired(path, text) {
+  const findings = [];
+  text.split('\n').forEach((line, i) => {
+    for (const { pattern, instead } of PROSE) {
+      const match = pattern.exec(line);
+      if (match) findings.push({ line: i + 1, message: `"${match[0]}": write ${instead}` });
+    }
+  });
+  if (CODE.test(path)) findings.push(...findInCode(path, text));
+  return findings.sort((a, b) => a.line - b.line);
+}
+
+function findInCode(path, text) {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+  const findings = [];
+  const add = (position, message) =>
+    findings.push({ line: source.getLineAndCharacterOfPosition(position).line + 1, message });
+
+  const visit = (node) => {
+    if (ts.isIdentifier(node)) {
+      const name = node.text;
+      if (Object.hasOwn(NAMES, name)) add(node.getStart(), `the name ${name}: write ${NAMES[name]}`);
+      if (NAME_PREFIXES.test(name)) add(node.getStart(), `the name ${name}: begin it with MAX_ or MIN_`);
+      if (VAGUE_VARIABLES.has(name) && declares(node)) add(node.getStart(), `the variable ${name}: say what it holds`);
+    }
+    if (ts.isSpreadElement(node) || ts.isSpreadAssignment(node)) {
+      const { expression } = node;
+      if (ts.isObjectLiteralExpression(expression) || ts.isArrayLiteralExpression(expression))
+        add(node.getStart(), 'a spread of a fresh literal: write its entries out');
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+
+  for (const match of text.matchAll(/\/\*\*\s*(?:\*\s*)?(?<opening>[^\n*]*)/g)) {
+    const { opening } = match.groups;
+    if (DANGLING.test(opening))
+      add(match.index, `a doc comment that begins with "${opening.slice(0, 20)}": let it stand alone`);
+  }
+  return findings;
+}
+
+/** Whether a variable is declared under this name. A property that is taken apart keeps the name that it has. */
+function declares(node) {
+  const { parent } = node;
+  // What an error has found is called so.
+  if (node.text === 'found' && !ts.isVariableDeclaration(parent)) return false;
+  return (ts.isVariableDeclaration(parent) || ts.isParameter(parent)) && parent.name === node;
+}
+
+/** Paths of the files that are looked at. */
+function listFiles() {
+  const made = Object.keys(JSON.parse(readFileSync(`${root}docs/made.json`, 'utf8')).files);
+  const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '--deduplicate'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  return listed
+    .split('\n')
+    .filter((path) => TEXT.test(path) && !made.includes(path) && !EXEMPT.some((pattern) => pattern.test(path)))
+    .filter((path) => existsSync(root + path));
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const [option, ...others] = process.argv.slice(2);
+  const lowering = option === '--lower';
+  const chosen = lowering ? others : process.argv.slice(2);
+  const files = listFiles().filter((path) => chosen.length === 0 || chosen.some((start) => path.startsWith(start)));
+  process.exitCode = report(
+    new Map(files.map((path) => [path, findRetired(path, readFileSync(root + path, 'utf8'))])),
+    lowering,
+  );
+}
+
+/**
+ * Prints the findings of files that have more of them than the baseline allows; gives the exit status. Lowering takes
+ * out of the baseline what is no longer there. Nothing is ever added to it.
+ */
+function report(findings, lowering) {
+  const baseline = JSON.parse(readFileSync(BASELINE, 'utf8'));
+  let count = 0;
+  let lower = 0;
+  for (const [path, list] of findings) {
+    const allowed = baseline[path] ?? 0;
+    if (list.length < allowed) {
+      lower += allowed - list.length;
+      if (list.length === 0) delete baseline[path];
+      else baseline[path] = list.length;
+    }
+    if (list.length <= allowed) continue;
+    for (const { line, message } of list) console.log(`${path}:${line}: ${message}`);
+    count += list.length - allowed;
+  }
+  for (const path of Object.keys(baseline)) if (!existsSync(root + path)) delete baseline[path];
+  if (lowering) writeFileSync(BASELINE, `${JSON.stringify(baseline, null, 2)}\n`);
+  else if (lower > 0) console.log(`${lower} fewer than in the baseline: npm run lint:words -- --lower`);
+  if (count === 0) return 0;
+  console.error(
+    `${count} retired words. scripts/checks/retired-words.mjs is the list, docs/glossary.md has the terms.`,
+  );
+  return 1;
+}
