@@ -6,7 +6,7 @@ import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
-import { defaultFiller } from './eval/run-tasks.ts';
+import { defaultFiller } from './eval/default-filler.ts';
 import { checkLaw, loadLaw, withLawBudget } from './law-budgets.ts';
 import { describeLawModel } from './law-model.ts';
 import { policySpecs } from './options.ts';

@@ -1,16 +1,11 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
 import { KeysieveError } from 'keysieve';
-import type { ScalingReport } from '../commands/bench.ts';
-import type { MemoryReport } from '../commands/bench-memory.ts';
-import type { SpeedReport } from '../commands/bench-speed.ts';
-import type { StepsReport } from '../commands/bench-steps.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
 import type { Machine, Versions } from './machine.ts';
+import type { BenchReport, MemoryReport, ScalingReport, SpeedReport, StepsReport } from './reports.ts';
 import { speedTable } from './speed-table.ts';
 import { formatSpread } from './spread.ts';
 import { describeLargestJump, stepsTable } from './steps-table.ts';
-
-export type BenchReport = SpeedReport | ScalingReport | StepsReport | MemoryReport;
 
 /** A report from its JSON. Throws `invalid-file`. */
 export function readReport(json: string, path: string): BenchReport {

@@ -1,5 +1,5 @@
 /** What `keysieve bench decode` and `prefill` have found, as the cells of a table: for a terminal, and for a page. */
-import type { SpeedReport } from '../commands/bench-speed.ts';
+import type { SpeedReport } from './reports.ts';
 import { formatBytes, formatCount, formatShare } from '../format.ts';
 import { FIRST_TOKENS, type FirstTimes, type OurTimes, type SpeedResult } from './speed.ts';
 import { formatSpread } from './spread.ts';

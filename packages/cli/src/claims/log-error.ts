@@ -70,13 +70,13 @@ function judge(study: Study): Outcome {
     findings: [
       `Gaussian inputs: an error remains in ${persistingCount} of ${gaussian.length} readings, and rises with n in ${risingCount}.`,
       ...captured.map(({ quantity, figures }) => {
-        const { heads, persistingHeads, medians } = figures as {
+        const { heads, holding, medians } = figures as {
           heads: number;
-          persistingHeads: number;
+          holding: number;
           medians: { exponent: number; ends: number[] };
         };
         const [first = 0, last = 0] = medians.ends;
-        return `Captured heads, ${QUANTITIES[quantity as Quantity]}: it remains in ${persistingHeads} of ${heads}; the median is ${first.toFixed(2)} at the shortest length and ${last.toFixed(2)} at the longest.`;
+        return `Captured heads, ${QUANTITIES[quantity as Quantity]}: it remains in ${holding} of ${heads}; the median is ${first.toFixed(2)} at the shortest length and ${last.toFixed(2)} at the longest.`;
       }),
     ],
     results,

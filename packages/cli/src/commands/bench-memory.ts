@@ -1,8 +1,9 @@
 /** `keysieve bench memory`: memory of a long context, by planes, and of a process whose cache is full. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
-import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
-import { benchMemory, type MemoryResult } from '../bench/memory.ts';
+import { machineOf, versionsOf } from '../bench/machine.ts';
+import type { MemoryReport } from '../bench/reports.ts';
+import { benchMemory } from '../bench/memory.ts';
 import { formatSpread } from '../bench/spread.ts';
 import {
   type AttentionFlags,
@@ -18,12 +19,6 @@ import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../t
 interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision[];
   json?: boolean;
-}
-
-export interface MemoryReport extends MemoryResult {
-  bench: 'memory';
-  versions: Versions;
-  machine: Machine;
 }
 
 export function memoryCommand(): Command {

@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
-import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
+import { machineOf, versionsOf } from '../bench/machine.ts';
+import type { SpeedReport } from '../bench/reports.ts';
 import { loadPeer, PEERS, type Peer } from '../bench/peer.ts';
 import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
 import { speedTable } from '../bench/speed-table.ts';
@@ -32,18 +33,6 @@ interface Options extends ModelFlags, AttentionFlags {
   peer: string[];
   divergence: boolean;
   json?: boolean;
-}
-
-/** What is measured, as the JSON has it. */
-export interface SpeedReport {
-  bench: 'decode' | 'prefill';
-  model: string;
-  text: string;
-  threads: number;
-  precision: string;
-  versions: Versions;
-  machine: Machine;
-  runs: SpeedResult[];
 }
 
 type Bench = SpeedReport['bench'];

@@ -1,7 +1,8 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
 import { Command } from 'commander';
-import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
-import { benchSteps, type StepsResult } from '../bench/steps.ts';
+import { machineOf, versionsOf } from '../bench/machine.ts';
+import type { StepsReport } from '../bench/reports.ts';
+import { benchSteps } from '../bench/steps.ts';
 import { describeLargestJump, stepsTable } from '../bench/steps-table.ts';
 import {
   type AttentionFlags,
@@ -21,14 +22,6 @@ interface StepsCommandOptions extends ModelFlags, AttentionFlags {
   tokens: number;
   turns: number;
   json?: boolean;
-}
-
-export interface StepsReport extends StepsResult {
-  bench: 'steps';
-  model: string;
-  threads: number;
-  versions: Versions;
-  machine: Machine;
 }
 
 export function stepsCommand(): Command {

@@ -3,8 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from '../bench/attention.ts';
-import { type Machine, machineOf, type Versions, versionsOf } from '../bench/machine.ts';
-import { benchScaling, type ScalingResult } from '../bench/scaling.ts';
+import { machineOf, versionsOf } from '../bench/machine.ts';
+import type { ScalingReport } from '../bench/reports.ts';
+import { benchScaling } from '../bench/scaling.ts';
 import { formatSpread } from '../bench/spread.ts';
 import { readCapture } from '../captures/capture.ts';
 import {
@@ -152,13 +153,6 @@ function describeCertify(policy: string, { certify }: PolicyResult['summary']): 
     `${policy}, certified to ${share}: ${formatShare(certifiedWithoutExtension)} held at once; ${formatCount(keysExact)} keys read, ` +
       `the oracle needs ${formatCount(oracleKeys)} (${ratio.toFixed(3)}x)${bound}`,
   ];
-}
-
-/** What is measured, as the JSON has it. */
-export interface ScalingReport extends ScalingResult {
-  bench: 'scaling';
-  versions: Versions;
-  machine: Machine;
 }
 
 interface ScalingCommandOptions {

@@ -6,7 +6,7 @@ import { loadModel } from '@keysieve/llm';
 import { Command } from 'commander';
 import { type PolicySpec, policyEncodings } from 'keysieve';
 import { answerTask, makePrompt, readPrompt, type TaskAnswer } from '../eval/answer-task.ts';
-import { defaultFiller } from '../eval/run-tasks.ts';
+import { defaultFiller } from '../eval/default-filler.ts';
 import recall from '../eval/tasks/recall.ts';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';

@@ -11,18 +11,11 @@ import { textHash } from '../file-hash.ts';
 import { checkLaw, loadLaw } from '../law-budgets.ts';
 import { formatTable } from '../table.ts';
 import { formatCount, formatShare, note } from '../terminal.ts';
-import { type KeysForLengths, measureKeysFor } from './keys-for-lengths.ts';
-import { type ModelSettings, modelSettings } from './model-settings.ts';
+import { measureKeysFor } from './keys-for-lengths.ts';
+import { modelSettings } from './model-settings.ts';
+import type { KeysForResult } from './results.ts';
 import { createProgressBars, requireText } from './run-text.ts';
 import { openSavedResults } from './saved-results.ts';
-
-/** What `eval --keys-for --json` prints. */
-export interface KeysForResult extends KeysForLengths {
-  model: ModelSettings;
-  text: { name: string; hash: string; offset: number };
-  /** File of the law. */
-  lawFile: string | null;
-}
 
 /** Measures with a loaded model. */
 export async function evaluateKeysFor(

@@ -1,5 +1,5 @@
 /** `keysieve eval --task`: every policy on the same prompts, of tasks whose answers are known. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { type Model, readPromptFile } from '@keysieve/llm';
 import { type PolicySpec, policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
@@ -7,47 +7,16 @@ import { textHash } from '../file-hash.ts';
 import { formatLength } from '../format.ts';
 import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
-import { packageFile } from '../package-file.ts';
 import { formatTable } from '../table.ts';
 import { createProgress, formatCount, formatShare, note } from '../terminal.ts';
 import { answerTask, makePrompt, readPrompt, type TaskAnswer, type TaskItem } from './answer-task.ts';
+import { defaultFiller } from './default-filler.ts';
 import { mean } from './divergence.ts';
-import { type ModelSettings, modelSettings } from './model-settings.ts';
+import { modelSettings } from './model-settings.ts';
+import type { PolicyScores, TasksResult } from './results.ts';
 import { specName } from './predictions.ts';
 import { openSavedResults } from './saved-results.ts';
 import { type Task, taskOf } from './tasks/index.ts';
-
-/** What `eval --task ... --json` prints. */
-export interface TasksResult {
-  model: ModelSettings;
-  filler: { name: string; hash: string };
-  chat: boolean;
-  seed: number;
-  tasks: string[];
-  lengths: number[];
-  policies: PolicyScores[];
-  answers: TaskAnswer[];
-}
-
-/** A policy over all prompts. */
-export interface PolicyScores {
-  policy: string;
-  budget: string | null;
-  prefill: { policy: string; budget: string | null };
-  /** Mean share of the references that answers name, and prompts of whose answers that is all. */
-  score: number;
-  right: number;
-  prompts: number;
-  /** The score by length, and by task and length. */
-  byLength: Record<number, number>;
-  byTask: Record<string, Record<number, number>>;
-  keysExact: { mean: number; share: number };
-  tailMass: number;
-  msPerToken: number;
-}
-
-/** What surrounds facts where no text is given: the licence that comes with the package. */
-export const defaultFiller = (): Promise<string> => readFile(packageFile('LICENSE'), 'utf8');
 
 /** Asks a loaded model. */
 export async function evaluateTasks(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TasksResult> {

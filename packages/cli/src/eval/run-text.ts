@@ -8,18 +8,11 @@ import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { createProgress, formatCount, formatShare, note, type Progress } from '../terminal.ts';
-import { type ModelSettings, modelSettings } from './model-settings.ts';
+import { modelSettings } from './model-settings.ts';
+import type { TextResult } from './results.ts';
 import { openSavedResults } from './saved-results.ts';
-import { describeSuggestion, ladderSpecs, meetsTarget, type Suggestion, suggest } from './suggest.ts';
-import { evaluateText, type PolicyEvaluation, type TextEvaluation } from './text.ts';
-
-/** What `eval --json` prints of a text. */
-export interface TextResult extends TextEvaluation {
-  model: ModelSettings;
-  text: { name: string; hash: string; offset: number };
-  seed: number;
-  suggestion?: Suggestion;
-}
+import { describeSuggestion, ladderSpecs, meetsTarget, suggest } from './suggest.ts';
+import { evaluateText, type PolicyEvaluation } from './text.ts';
 
 /** Evaluates with a loaded model. */
 export async function evaluateTextFile(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TextResult> {

@@ -1,7 +1,7 @@
 /** Results as `keysieve eval` gives them, of an invented model: for tests of what is made from them. */
 import { createRandom } from 'keysieve';
-import type { TasksResult } from '../eval/run-tasks.ts';
-import type { TextResult } from '../eval/run-text.ts';
+import type { TasksResult } from '../eval/results.ts';
+import type { TextResult } from '../eval/results.ts';
 import type { PolicyEvaluation } from '../eval/text.ts';
 
 const MODEL: TextResult['model'] = {

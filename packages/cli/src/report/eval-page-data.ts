@@ -1,7 +1,7 @@
 /** What the page of an evaluation shows: results without what it does not draw, with numbers of a few digits. */
 import type { LayerFigures } from '../eval/audit.ts';
-import type { PolicyScores, TasksResult } from '../eval/run-tasks.ts';
-import type { TextResult } from '../eval/run-text.ts';
+import type { PolicyScores, TasksResult } from '../eval/results.ts';
+import type { TextResult } from '../eval/results.ts';
 import type { QualityTarget } from '../eval/suggest.ts';
 import type { PolicyEvaluation } from '../eval/text.ts';
 import { roundNumbers } from './rounded.ts';

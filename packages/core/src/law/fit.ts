@@ -2,7 +2,7 @@
  * Fits of the keys on n, to single queries and on a logarithmic scale: the power law with an interval by bootstrap
  * (Efron 1979, percentiles), and the shape that describes the queries best by AICc (Hurvich and Tsai 1989).
  */
-import { LAW_SHAPES, type LawFit, type LawShape } from './law-file.ts';
+import { LAW_SHAPE_PARAMETERS, LAW_SHAPES, type LawFit, type LawShape } from './law-file.ts';
 import type { Random } from './random.ts';
 import { meanOf, quantileOf, residualSquares, SHAPES } from './shapes.ts';
 
@@ -41,7 +41,7 @@ export function fitLaw({ n, keys }: NeededKeys, random: Random): LawFit {
 
 /** Of normal residuals; the variance is a parameter more. */
 function aicc(squares: number, count: number, shape: LawShape): number {
-  const parameters = SHAPES[shape].parameterCount + 1;
+  const parameters = LAW_SHAPE_PARAMETERS[shape] + 1;
   const correction = (2 * parameters * (parameters + 1)) / Math.max(1, count - parameters - 1);
   return count * Math.log(Math.max(squares / count, MIN_VARIANCE)) + 2 * parameters + correction;
 }

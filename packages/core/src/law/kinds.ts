@@ -8,8 +8,6 @@
  */
 import type { HeadKind } from './law-file.ts';
 
-export const SINK_POSITIONS = 4;
-export const LOCAL_POSITIONS = 128;
 const MIN_MASS = 0.5;
 const DIFFUSE_SHARE = 0.1;
 

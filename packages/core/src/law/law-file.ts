@@ -24,6 +24,14 @@ export type Criterion = (typeof CRITERIA)[number];
 export const LAW_SHAPES = ['constant', 'power', 'linear', 'saturating'] as const;
 export type LawShape = (typeof LAW_SHAPES)[number];
 
+/** Numbers that a fit of each shape has: `LawFit.parameters`. */
+export const LAW_SHAPE_PARAMETERS: Readonly<Record<LawShape, number>> = {
+  constant: 1,
+  power: 2,
+  linear: 1,
+  saturating: 2,
+};
+
 /** Kinds of heads, by the rule in `kinds.ts`. */
 export const HEAD_KINDS = ['sink', 'local', 'retrieval', 'diffuse'] as const;
 export type HeadKind = (typeof HEAD_KINDS)[number];

@@ -29,6 +29,7 @@ import {
   type Criterion,
   HEAD_KINDS,
   LAW_FORMAT,
+  LAW_SHAPE_PARAMETERS,
   LAW_SHAPES,
   LAW_VERSION,
   type Law,
@@ -36,7 +37,6 @@ import {
   type LawFit,
   type LawModel,
 } from './law-file.ts';
-import { SHAPES } from './shapes.ts';
 
 /** The law in a text. Throws `law-invalid` or `law-version`; `name` says in them where the text comes from. */
 export function readLaw(text: string, name: string): LawFile {
@@ -99,7 +99,7 @@ const fit: Check = (value, where) => {
   const fault = fitFields(value, where);
   if (fault !== undefined) return fault;
   const { shape, parameters } = value as LawFit;
-  const { parameterCount } = SHAPES[shape];
+  const parameterCount = LAW_SHAPE_PARAMETERS[shape];
   return parameters.length === parameterCount
     ? undefined
     : `${where}: not ${parameterCount} numbers of the shape ${shape}`;

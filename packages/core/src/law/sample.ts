@@ -15,7 +15,6 @@ import {
   type ThreadRegion,
 } from '../group/group-work.ts';
 import createPageMeans from '../tails/page-means.ts';
-import { LOCAL_POSITIONS, SINK_POSITIONS } from './kinds.ts';
 import { Ranking } from './ranking.ts';
 
 /** What is asked of every query. */
@@ -41,6 +40,10 @@ export interface QueryMeasurement {
   errorWithoutTail: Float32Array;
   errorWithTail: Float32Array;
 }
+
+/** Positions at the beginning and at the end whose shares of the softmax are measured. */
+const SINK_POSITIONS = 4;
+const LOCAL_POSITIONS = 128;
 
 const SCALAR_FIELDS = 4;
 

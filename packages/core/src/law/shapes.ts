@@ -3,8 +3,6 @@ import type { LawFit, LawShape } from './law-file.ts';
 
 /** One shape: its parameters, and ln keys of them at ln n. */
 interface Shape {
-  /** Numbers that are fitted. */
-  readonly parameterCount: number;
   logKeys(parameters: readonly number[], logN: number): number;
   /** Least squares of ln keys on ln n. */
   fit(logN: ArrayLike<number>, logKeys: ArrayLike<number>): number[];
@@ -18,13 +16,11 @@ const HALF_CANDIDATES = 33;
 export const SHAPES: Readonly<Record<LawShape, Shape>> = {
   /** [keys]: the same number at every length. */
   constant: {
-    parameterCount: 1,
     logKeys: ([keys = 1]) => Math.log(keys),
     fit: (_, logKeys) => [Math.exp(meanOf(logKeys))],
   },
   /** [alpha, C]: alpha n^C. */
   power: {
-    parameterCount: 2,
     logKeys: ([alpha = 1, C = 0], logN) => Math.log(alpha) + C * logN,
     fit(logN, logKeys) {
       const { level, slope } = fitLine(logN, logKeys);
@@ -33,13 +29,11 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
   },
   /** [rate]: a share of n. */
   linear: {
-    parameterCount: 1,
     logKeys: ([rate = 1], logN) => Math.log(rate) + logN,
     fit: (logN, logKeys) => [Math.exp(meanOf(logKeys) - meanOf(logN))],
   },
   /** [limit, half]: limit n / (n + half), half of the limit at n = half. */
   saturating: {
-    parameterCount: 2,
     logKeys: ([limit = 1, half = 1], logN) => Math.log(limit) + logN - Math.log(Math.exp(logN) + half),
     fit(logN, logKeys) {
       const [from, to] = minMax(logN);

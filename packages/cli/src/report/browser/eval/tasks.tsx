@@ -1,6 +1,6 @@
 /** What is found in tasks whose answers are known: a row a setting, a column a length. */
 
-import type { PolicyScores } from '../../../eval/run-tasks.ts';
+import type { PolicyScores } from '../../../eval/results.ts';
 import { formatCount, formatLength } from '../../../format.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 import { Card, Choice } from '../parts.tsx';
