@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadLlamaCpp } from '../../packages/cli/src/bench/llama-cpp.ts';
-import type { Peer } from '../../packages/cli/src/bench/peer.ts';
+import type { Peer } from '@keysieve/lab';
+import { loadLlamaCpp } from '@keysieve/lab';
 
 interface Golden {
   prompt: string;

@@ -8,8 +8,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { startClock } from '@keysieve/lab';
 import { inspectTransformerSegments, loadTransformerSegments, openGguf, type TransformerSegments } from '@keysieve/llm';
-import { startClock } from '../../packages/cli/src/bench/clock.ts';
 
 const { values } = parseArgs({
   options: {

@@ -1,16 +1,15 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { defaultFiller, describeLawModel } from '@keysieve/lab';
 import { loadModel, type Model } from '@keysieve/llm';
 import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lawFixture } from '../../lab/test/law-fixture.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
-import { defaultFiller } from './eval/default-filler.ts';
 import { checkLaw, loadLaw, withLawBudget } from './law-budgets.ts';
-import { describeLawModel } from './law-model.ts';
 import { policySpecs } from './options.ts';
-import { lawFixture } from './report/law-fixture.ts';
 
 const never = new AbortController().signal;
 

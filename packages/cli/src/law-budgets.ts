@@ -1,5 +1,6 @@
 /** Laws on the command line: `--law FILE`, and budgets that are totals which it divides over the heads. */
 import { readFile } from 'node:fs/promises';
+import { describeLawModel, type LoadedModelFile } from '@keysieve/lab';
 import { KeysieveError, llmError } from '@keysieve/llm';
 import { Option } from 'commander';
 import {
@@ -11,7 +12,6 @@ import {
   planBudget,
   readLaw,
 } from 'keysieve';
-import { describeLawModel, type LoadedModelFile } from './law-model.ts';
 import { note } from './terminal.ts';
 
 /** The total of a law that comes without one. */

@@ -10,7 +10,7 @@ import { sharedFile } from '../../llm/test/shared.ts';
 
 const MODEL = sharedFile('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
 const TEXT = sharedFile('texts/war-and-peace.txt');
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** As people run it: what compiles sources on the fly takes memory of its own. */
 const COMMAND = join(ROOT, 'packages/cli/bin/keysieve.mjs');
 

@@ -1,8 +1,9 @@
 /** What a person sees while a command works: progress and notes on stderr, so that stdout stays clean. */
-import { Presets, SingleBar } from 'cli-progress';
-import { formatCount } from './format.ts';
 
-export { formatBytes, formatCount, formatShare } from './format.ts';
+import { formatCount } from '@keysieve/lab';
+import { Presets, SingleBar } from 'cli-progress';
+
+export { formatBytes, formatCount, formatShare } from '@keysieve/lab';
 
 export interface Progress {
   /** Work done, of a total; the first call draws the bar. */

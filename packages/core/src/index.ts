@@ -8,6 +8,7 @@ export {
   type ObserveRequest,
 } from './attention/attention.ts';
 export type { LayerQueries } from './attention/layer-queries.ts';
+export type { MeasurePlan, QueryMeasurement } from './attention/measure/sample.ts';
 export type { MeasureRequest } from './attention/measure.ts';
 export { measureStepCosts, type StepShape } from './attention/measure-step-costs.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
@@ -31,16 +32,9 @@ export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
-export { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './law/gaussian.ts';
 export * from './law/law-file.ts';
-export { type LawInput, makeLaw } from './law/make-law.ts';
 export { meanKeysFor, type PlannedBudget, planBudget } from './law/plan.ts';
-export { samplePositions } from './law/positions.ts';
-export { createRandom, type Random } from './law/random.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
-export type { MeasurePlan, QueryMeasurement } from './law/sample.ts';
-export { fitLine, keysFromFit } from './law/shapes.ts';
-export { LawTally, type TallyDesign, type Trial } from './law/tally.ts';
 export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/total.ts';
 export {
   createPolicy,
@@ -50,3 +44,4 @@ export {
   policyEncodings,
 } from './policies/policy.ts';
 export { type PolicyModule, policyDefinitions, policyNames, registerPolicies } from './policies/registry.ts';
+export { KEPT_RECENT_KEYS, SINK_KEYS } from './selectors/selector.ts';

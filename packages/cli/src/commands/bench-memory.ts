@@ -1,10 +1,9 @@
 /** `keysieve bench memory`: memory of a long context, by planes, and of a process whose cache is full. */
+
+import type { MemoryReport } from '@keysieve/lab';
+import { benchMemory, formatSpread, formatTable, machineOf, versionsOf } from '@keysieve/lab';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
-import { machineOf, versionsOf } from '../bench/machine.ts';
-import type { MemoryReport } from '../bench/reports.ts';
-import { benchMemory } from '../bench/memory.ts';
-import { formatSpread } from '../bench/spread.ts';
 import {
   type AttentionFlags,
   addAttentionOptions,
@@ -13,7 +12,6 @@ import {
   attentionSpec,
   type ModelFlags,
 } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../terminal.ts';
 
 interface MemoryCommandOptions extends ModelFlags, AttentionFlags {

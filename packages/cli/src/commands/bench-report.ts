@@ -1,8 +1,8 @@
 /** `keysieve bench report`: the page on performance, from what the other benchmarks have printed. */
 import { readFile, writeFile } from 'node:fs/promises';
+import { performancePage, readReport } from '@keysieve/lab';
 import { KeysieveError } from '@keysieve/llm';
 import { Command } from 'commander';
-import { performancePage, readReport } from '../bench/performance.ts';
 import { note } from '../terminal.ts';
 
 export function reportCommand(): Command {

@@ -1,13 +1,23 @@
 /** `keysieve bench decode` and `keysieve bench prefill`: a model's time against a peer's, on the same file and text. */
 import { basename } from 'node:path';
+import type { SpeedReport } from '@keysieve/lab';
+import {
+  benchDecode,
+  benchPrefill,
+  FIRST_TOKENS,
+  formatTable,
+  loadPeer,
+  machineOf,
+  PEERS,
+  type Peer,
+  type SpeedOptions,
+  type SpeedResult,
+  speedTable,
+  versionsOf,
+} from '@keysieve/lab';
 import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
-import { machineOf, versionsOf } from '../bench/machine.ts';
-import type { SpeedReport } from '../bench/reports.ts';
-import { loadPeer, PEERS, type Peer } from '../bench/peer.ts';
-import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions, type SpeedResult } from '../bench/speed.ts';
-import { speedTable } from '../bench/speed-table.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionFlags,
@@ -21,7 +31,6 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, type Progress } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {

@@ -1,9 +1,8 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
+
+import type { StepsReport } from '@keysieve/lab';
+import { benchSteps, describeLargestJump, formatTable, machineOf, stepsTable, versionsOf } from '@keysieve/lab';
 import { Command } from 'commander';
-import { machineOf, versionsOf } from '../bench/machine.ts';
-import type { StepsReport } from '../bench/reports.ts';
-import { benchSteps } from '../bench/steps.ts';
-import { describeLargestJump, stepsTable } from '../bench/steps-table.ts';
 import {
   type AttentionFlags,
   addAttentionOptions,
@@ -13,7 +12,6 @@ import {
   type ModelFlags,
   parsePositiveInteger,
 } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress } from '../terminal.ts';
 import { loadForBench, takeTokens } from './bench-speed.ts';
 
@@ -66,7 +64,7 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
   }
 }
 
-function describeSteps(result: StepsResult): string {
+function describeSteps(result: StepsReport): string {
   const { names, rows } = stepsTable(result);
   return `${formatTable(names, rows)}\n${describeLargestJump(result)}`;
 }

@@ -1,13 +1,20 @@
 /** `keysieve bench`: what attention costs and how exact it is, one subcommand for each thing that is measured. */
 import { writeFile } from 'node:fs/promises';
+import type { ScalingReport } from '@keysieve/lab';
+import {
+  benchAttention,
+  benchQuantizedCaches,
+  benchScaling,
+  formatSpread,
+  formatTable,
+  machineOf,
+  type PolicyResult,
+  type QuantizedResult,
+  readCapture,
+  versionsOf,
+} from '@keysieve/lab';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from '../bench/attention.ts';
-import { machineOf, versionsOf } from '../bench/machine.ts';
-import type { ScalingReport } from '../bench/reports.ts';
-import { benchScaling } from '../bench/scaling.ts';
-import { formatSpread } from '../bench/spread.ts';
-import { readCapture } from '../captures/capture.ts';
 import {
   addJsonOption,
   addPolicyOptions,
@@ -20,7 +27,6 @@ import {
   policySpecs,
   rejectEvictingPolicies,
 } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
 import { memoryCommand } from './bench-memory.ts';
 import { reportCommand } from './bench-report.ts';
@@ -90,7 +96,7 @@ async function run(options: Options): Promise<void> {
     const caches = plot === undefined ? [] : benchQuantizedCaches({ heads, lastQueries, stride: Math.max(stride, 8) });
     if (plot !== undefined) {
       // Plots are a large import, which only this needs.
-      const { plotErrorAgainstBytes } = await import('../plot/error-against-bytes.ts');
+      const { plotErrorAgainstBytes } = await import('@keysieve/lab/plot');
       const keys = formatCount(Math.max(...heads.map(({ n }) => n)));
       await writeFile(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
       note(`The plot is in ${plot}.`);

@@ -1,10 +1,9 @@
 /** `keysieve claims`: what is claimed about sparse attention, tried on Gaussian inputs and on captures of a real model. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { documentOf, formatTable, jsonOf, runStudy, VERDICT_TEXT } from '@keysieve/lab';
 import { Command } from 'commander';
-import { jsonOf, runStudy, VERDICT_TEXT } from '../claims/study.ts';
 import { addJsonOption, collect, parsePositiveInteger, parseWholeNumber } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, note, type Progress } from '../terminal.ts';
 
 interface Options {
@@ -46,10 +45,7 @@ async function run({ captures = [], stride, seed, out, json }: Options): Promise
     });
     if (out !== undefined) {
       // Plots are a large import, which only this needs.
-      const [{ documentOf }, { plotCurves }] = await Promise.all([
-        import('../claims/document.ts'),
-        import('../plot/curves.ts'),
-      ]);
+      const { plotCurves } = await import('@keysieve/lab/plot');
       const folder = basename(out).replace(/\.[^.]*$/, '');
       await mkdir(join(dirname(out), folder), { recursive: true });
       await writeFile(out, `${documentOf(setting, judged, folder)}\n`);

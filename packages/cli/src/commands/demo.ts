@@ -2,15 +2,13 @@
  * `keysieve demo`: the point of it all in under a minute. Facts are hidden in a long text; one of them is asked for, and
  * dense, sieve and window attention answer from the same cache.
  */
+
+import { answerTask, defaultFiller, formatTable, makePrompt, readPrompt, type TaskAnswer, taskOf } from '@keysieve/lab';
 import { loadModel } from '@keysieve/llm';
 import { Command } from 'commander';
 import { type PolicySpec, policyEncodings } from 'keysieve';
-import { answerTask, makePrompt, readPrompt, type TaskAnswer } from '../eval/answer-task.ts';
-import { defaultFiller } from '../eval/default-filler.ts';
-import recall from '../eval/tasks/recall.ts';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { abortOnInterrupt, createProgress, formatCount, formatShare } from '../terminal.ts';
 
 interface Options extends ModelFlags {
@@ -28,6 +26,7 @@ const POLICIES: readonly PolicySpec[] = [
 const PREFILL: PolicySpec = { policy: 'sieve', budget: 'fixed:256' };
 /** Where the fact stands: far from the question. */
 const DEPTH = 0.2;
+const recall = taskOf('recall');
 /** Facts that are stated too, and not asked for. */
 const DISTRACTORS = 3;
 

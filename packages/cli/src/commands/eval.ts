@@ -1,13 +1,13 @@
 /** `keysieve eval`: what policies cost in quality, against dense attention on the same text, and in tasks. */
 import { writeFile } from 'node:fs/promises';
+import type { QualityTarget } from '@keysieve/lab';
+import { evalReport, MAX_NAMES, TASKS, taskOf } from '@keysieve/lab';
 import { loadModel } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Precision } from 'keysieve';
 import { describeKeysFor, evaluateKeysFor } from '../eval/run-keys-for.ts';
 import { describeTasks, evaluateTasks } from '../eval/run-tasks.ts';
 import { describeText, evaluateTextFile } from '../eval/run-text.ts';
-import type { QualityTarget } from '../eval/suggest.ts';
-import { MAX_NAMES, TASKS, taskOf } from '../eval/tasks/index.ts';
 import { showLoading } from '../loading.ts';
 import {
   addJsonOption,
@@ -21,7 +21,6 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { evalReport } from '../report/eval-report.ts';
 import { abortOnInterrupt, note } from '../terminal.ts';
 
 export interface EvalOptions extends ModelFlags, PolicyFlags {

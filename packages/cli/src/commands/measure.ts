@@ -2,14 +2,12 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { createDesign, lawReport, makeLaw, measureText, openRun, planesToMeasure } from '@keysieve/lab';
 import { defaultCachePrecision, llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
-import { exactPageBytes, type LawFile, makeLaw, PAGE_KEYS } from 'keysieve';
+import { exactPageBytes, type LawFile, PAGE_KEYS } from 'keysieve';
+import { describeLaw } from '../describe/law.ts';
 import { showLoading } from '../loading.ts';
-import { describeLaw } from '../measure/describe.ts';
-import { createDesign } from '../measure/design.ts';
-import { measureText, planesToMeasure } from '../measure/measure-text.ts';
-import { openRun } from '../measure/saved-run.ts';
 import {
   addJsonOption,
   addModelOptions,
@@ -82,8 +80,6 @@ async function run(options: Options): Promise<void> {
       note(`The law is in ${lawPath}.`);
     }
     if (out !== undefined) {
-      // The page is a large import, which only this needs.
-      const { lawReport } = await import('../report/law-report.ts');
       await writeFile(out, await lawReport(law));
       note(`The report is ${out}.`);
     }

@@ -4,18 +4,14 @@
  * predicted at every length, from more and more of what stands before them.
  */
 import { basename } from 'node:path';
+import type { KeysForResult } from '@keysieve/lab';
+import { formatTable, measureKeysFor, modelSettings, openSavedResults, textHash } from '@keysieve/lab';
 import { llmError, type Model, readPromptFile } from '@keysieve/llm';
 import { policyEncodings, policyNames } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
-import { textHash } from '../file-hash.ts';
 import { checkLaw, loadLaw } from '../law-budgets.ts';
-import { formatTable } from '../table.ts';
 import { formatCount, formatShare, note } from '../terminal.ts';
-import { measureKeysFor } from './keys-for-lengths.ts';
-import { modelSettings } from './model-settings.ts';
-import type { KeysForResult } from './results.ts';
 import { createProgressBars, requireText } from './run-text.ts';
-import { openSavedResults } from './saved-results.ts';
 
 /** Measures with a loaded model. */
 export async function evaluateKeysFor(

@@ -1,22 +1,29 @@
 /** `keysieve eval --task`: every policy on the same prompts, of tasks whose answers are known. */
 import { writeFile } from 'node:fs/promises';
+import type { PolicyScores, TasksResult } from '@keysieve/lab';
+import {
+  answerTask,
+  defaultFiller,
+  formatLength,
+  formatTable,
+  makePrompt,
+  mean,
+  modelSettings,
+  openSavedResults,
+  readPrompt,
+  specName,
+  type Task,
+  type TaskAnswer,
+  type TaskItem,
+  taskOf,
+  textHash,
+} from '@keysieve/lab';
 import { type Model, readPromptFile } from '@keysieve/llm';
 import { type PolicySpec, policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
-import { textHash } from '../file-hash.ts';
-import { formatLength } from '../format.ts';
 import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { createProgress, formatCount, formatShare, note } from '../terminal.ts';
-import { answerTask, makePrompt, readPrompt, type TaskAnswer, type TaskItem } from './answer-task.ts';
-import { defaultFiller } from './default-filler.ts';
-import { mean } from './divergence.ts';
-import { modelSettings } from './model-settings.ts';
-import type { PolicyScores, TasksResult } from './results.ts';
-import { specName } from './predictions.ts';
-import { openSavedResults } from './saved-results.ts';
-import { type Task, taskOf } from './tasks/index.ts';
 
 /** Asks a loaded model. */
 export async function evaluateTasks(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TasksResult> {
@@ -87,7 +94,7 @@ export async function evaluateTasks(model: Model, options: EvalOptions, signal: 
 
 async function writePlot(path: string, answers: readonly TaskAnswer[]): Promise<void> {
   // Plots are a large import, which only this needs.
-  const { plotRecall } = await import('../plot/recall-heat-map.ts');
+  const { plotRecall } = await import('@keysieve/lab/plot');
   await writeFile(path, plotRecall(answers));
   note(`The heat map is in ${path}.`);
 }

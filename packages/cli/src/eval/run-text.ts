@@ -1,18 +1,24 @@
 /** `keysieve eval` on a text: divergence from dense attention, errors, what is read and how long it takes. */
 import { basename } from 'node:path';
+import type { TextResult } from '@keysieve/lab';
+import {
+  describeSuggestion,
+  evaluateText,
+  formatTable,
+  ladderSpecs,
+  meetsTarget,
+  modelSettings,
+  openSavedResults,
+  type PolicyEvaluation,
+  suggest,
+  textHash,
+} from '@keysieve/lab';
 import { llmError, type Model, readPromptFile } from '@keysieve/llm';
 import { policyEncodings } from 'keysieve';
 import type { EvalOptions } from '../commands/eval.ts';
-import { textHash } from '../file-hash.ts';
 import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
 import { policySpec, policySpecs } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { createProgress, formatCount, formatShare, note, type Progress } from '../terminal.ts';
-import { modelSettings } from './model-settings.ts';
-import type { TextResult } from './results.ts';
-import { openSavedResults } from './saved-results.ts';
-import { describeSuggestion, ladderSpecs, meetsTarget, suggest } from './suggest.ts';
-import { evaluateText, type PolicyEvaluation } from './text.ts';
 
 /** Evaluates with a loaded model. */
 export async function evaluateTextFile(model: Model, options: EvalOptions, signal: AbortSignal): Promise<TextResult> {

@@ -10,7 +10,6 @@ import { allocateWorkspace, type Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import { completeEncodings } from '../kernels/layout.ts';
-import { type QueryMeasurement, readMeasurement, recordLength } from '../law/sample.ts';
 import { createPolicy, type Policy, type PolicySpec, policyEncodings, type SparsePolicy } from '../policies/policy.ts';
 import { policyModules } from '../policies/registry.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
@@ -23,6 +22,7 @@ import { type Job, type JobKind, maxJobNumbers, taskCount, writeJob } from './jo
 import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
 import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
+import { type QueryMeasurement, readMeasurement, recordLength } from './measure/sample.ts';
 import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './measure.ts';
 import { type AttentionReport, addReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';

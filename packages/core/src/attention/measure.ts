@@ -7,10 +7,10 @@
 import type { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
 import { scoreAllKeys } from '../group/group-work.ts';
-import { MAX_RUNGS } from '../law/ranking.ts';
-import { type MeasurePlan, measureRow, recordLength } from '../law/sample.ts';
 import { loadGroupWork } from './decode.ts';
 import type { Job } from './job.ts';
+import { MAX_RUNGS } from './measure/ranking.ts';
+import { type MeasurePlan, measureRow, recordLength } from './measure/sample.ts';
 import type { ThreadContext } from './thread.ts';
 
 export interface MeasureRequest {

@@ -1,0 +1,51 @@
+/** What `keysieve measure` prints for people. */
+
+import { formatTable } from '@keysieve/lab';
+import { HEAD_KINDS, LAW_SHAPES, type LawFile } from 'keysieve';
+import { formatBytes, formatCount, formatShare } from '../terminal.ts';
+
+const CRITERION_NAMES = {
+  mass: 'mass left out',
+  errorWithoutTail: 'error, tail dropped',
+  errorWithTail: 'error, tail estimated',
+};
+
+export function describeLaw({ lengths, summary, extrapolation }: LawFile): string {
+  const { laws, kinds, shapes, predictions, textCorrelation } = summary;
+  const shown = lengths.filter((_, i) => (lengths.length - 1 - i) % 2 === 0);
+  const lawTable = formatTable(
+    ['keys for', 'at most', ...shown.map((n) => `n = ${formatCount(n)}`), 'median C', '5 %', '95 %'],
+    laws.map(({ criterion, share, C, keys }) => [
+      CRITERION_NAMES[criterion],
+      formatShare(share),
+      ...shown.map((n) => formatCount(keys[lengths.indexOf(n)] ?? Number.NaN)),
+      ...[C.median, C.p5, C.p95].map((x) => x.toFixed(2)),
+    ]),
+  );
+  const formatCounts = <Name extends string>(names: readonly Name[], counts: Record<Name, number>) =>
+    names.map((name) => `${counts[name]} ${name}`).join(', ');
+  const extrapolationLines = extrapolation.map(({ fittedTo, predicted, kinds }) => {
+    const errors = kinds.map(({ kind, error }) => `${kind} ${formatShare(Math.exp(error) - 1)}`);
+    return `Fitted up to ${formatCount(fittedTo)}, keys at ${formatCount(predicted)} are off by: ${errors.join(', ')}.`;
+  });
+  const predictionTable = formatTable(
+    ['predicted for n', 'keys', 'of all', 'budget', 'bytes a token', 'dense'],
+    predictions.map(({ n, keys, share, budget, bytes, denseBytes }) => [
+      formatCount(n),
+      formatCount(keys),
+      formatShare(share),
+      formatCount(budget),
+      formatBytes(bytes),
+      formatBytes(denseBytes),
+    ]),
+  );
+  return [
+    lawTable,
+    `Heads: ${formatCounts(HEAD_KINDS, kinds)}. Growth: ${formatCounts(LAW_SHAPES, shapes)}.`,
+    ...(textCorrelation === null
+      ? []
+      : [`C of the first two texts correlates with r = ${textCorrelation.toFixed(2)}.`]),
+    ...extrapolationLines,
+    predictionTable,
+  ].join('\n');
+}

@@ -1,0 +1,150 @@
+/**
+ * What one query needs: the keys for shares of its softmax, and the errors of a ladder of numbers of keys, with the tail
+ * dropped (the policy `topk`) and with page means for it (`topk-means`). Every rung adds its keys to the softmax of the
+ * one before, so a ladder costs what its last rung costs.
+ */
+import {
+  copyState,
+  type GroupWork,
+  listPartIn,
+  normalizedOutputs,
+  primaryRegion,
+  rowScores,
+  selectedPositions,
+  singleRow,
+  type ThreadRegion,
+} from '../../group/group-work.ts';
+import createPageMeans from '../../tails/page-means.ts';
+import { Ranking } from './ranking.ts';
+
+/** What is asked of every query. */
+export interface MeasurePlan {
+  /** Shares of the softmax that may be left unread: above 0, below 1. */
+  shares: readonly number[];
+  /** Numbers of keys, ascending. */
+  ladder: readonly number[];
+}
+
+/** What was found of one query: numbers of a record, in this order. */
+export interface QueryMeasurement {
+  /** Shares of the softmax on the first and on the last keys. */
+  sinkMass: number;
+  localMass: number;
+  /** e^entropy of the softmax. */
+  effectiveKeys: number;
+  /** Standard deviation of the scores, in nats. */
+  scoreSpread: number;
+  /** Keys that leave at most each share unread. */
+  mass: Float32Array;
+  /** Relative output errors at each rung; NaN where it has more keys than 60 % of all. */
+  errorWithoutTail: Float32Array;
+  errorWithTail: Float32Array;
+}
+
+/** Positions at the beginning and at the end whose shares of the softmax are measured. */
+const SINK_POSITIONS = 4;
+const LOCAL_POSITIONS = 128;
+
+const SCALAR_FIELDS = 4;
+
+/** Rungs above this share of all keys are left out: they cost most of the time, and say little. */
+const MAX_LADDER_SHARE = 0.6;
+
+/** Numbers of the record of a query. */
+export const recordLength = ({ shares, ladder }: MeasurePlan): number =>
+  SCALAR_FIELDS + shares.length + 2 * ladder.length;
+
+/** Reads a record; the lists are views of it. */
+export function readMeasurement(record: Float32Array, { shares, ladder }: MeasurePlan): QueryMeasurement {
+  const [sinkMass = 0, localMass = 0, effectiveKeys = 0, scoreSpread = 0] = record;
+  const errorsOffset = SCALAR_FIELDS + shares.length;
+  return {
+    sinkMass,
+    localMass,
+    effectiveKeys,
+    scoreSpread,
+    mass: record.subarray(SCALAR_FIELDS, errorsOffset),
+    errorWithoutTail: record.subarray(errorsOffset, errorsOffset + ladder.length),
+    errorWithTail: record.subarray(errorsOffset + ladder.length, errorsOffset + 2 * ladder.length),
+  };
+}
+
+/** This thread's, for one query after the other. */
+const ranking = new Ranking();
+const pageMeans = createPageMeans();
+
+/** Writes the record of one row of a query whose scores have been gathered; `exact` (d) is its dense output. */
+export function measureRow(
+  query: GroupWork,
+  row: number,
+  plan: MeasurePlan,
+  exact: Float32Array,
+  record: Float32Array,
+): void {
+  const single = singleRow(query, row);
+  const scores = rowScores(single);
+  const { total, max, entropy, spread } = ranking.load(scores);
+  const massOf = (from: number, to: number) => {
+    let sum = 0;
+    for (let i = Math.max(0, from); i < Math.min(scores.length, to); i++) sum += Math.exp((scores[i] as number) - max);
+    return sum / total;
+  };
+  const { n } = query;
+  record.set([massOf(0, SINK_POSITIONS), massOf(n - LOCAL_POSITIONS, n), Math.exp(entropy), spread]);
+  const { mass, errorWithoutTail, errorWithTail } = readMeasurement(record, plan);
+  ranking.keysForMass(plan.shares, mass);
+  errorWithoutTail.fill(Number.NaN);
+  errorWithTail.fill(Number.NaN);
+  const ladder = plan.ladder.filter((keys) => keys <= MAX_LADDER_SHARE * n);
+  ranking.writeTiers(ladder, selectedPositions(single));
+  measureLadder(single, ladder, exact, errorWithoutTail, errorWithTail);
+}
+
+/** Errors of each rung of the ladder. */
+function measureLadder(
+  query: GroupWork,
+  ladder: readonly number[],
+  exact: Float32Array,
+  errorWithoutTail: Float32Array,
+  errorWithTail: Float32Array,
+): void {
+  const { headDim } = query.shape;
+  const primary = primaryRegion(query);
+  const { rowState } = primary.workspace;
+  const withTail: ThreadRegion = { ...primary, workspace: { ...primary.workspace, state: rowState } };
+  primary.kernels.initSoftmaxState(primary.workspace.state, 1, headDim);
+  let region = primary;
+  for (const [rung, keys] of ladder.entries()) {
+    region = attendTier(query, ladder[rung - 1] ?? 0, keys, region);
+    errorWithoutTail[rung] = relativeError(normalizedOutputs(region, 1, headDim), exact);
+    copyState(region, region.workspace.state, primary, rowState, 1, headDim);
+    pageMeans.add(query, { count: keys, bytesScanned: 0 }, withTail);
+    errorWithTail[rung] = relativeError(normalizedOutputs(withTail, 1, headDim), exact);
+  }
+}
+
+/** Takes positions [from, to) of the positions buffer, which ascend, into the state that lies in `region`. */
+function attendTier(query: GroupWork, from: number, to: number, region: ThreadRegion): ThreadRegion {
+  let current = region;
+  for (const segment of query.segments) {
+    const { start, end, indices } = listPartIn(query, segment, (workspace) => workspace.indices, from, to - from);
+    if (end <= start) continue;
+    const { workspace, kernels } = segment.region;
+    if (segment.region !== current) {
+      copyState(current, current.workspace.state, segment.region, workspace.state, 1, query.shape.headDim);
+      current = segment.region;
+    }
+    kernels.attendSelected(segment.pages, indices, end - start, workspace.queries, workspace.state, workspace.scratch);
+  }
+  return current;
+}
+
+/** ||output - exact|| / ||exact|| */
+export function relativeError(output: Float32Array, exact: Float32Array): number {
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < exact.length; i++) {
+    difference += ((output[i] as number) - (exact[i] as number)) ** 2;
+    norm += (exact[i] as number) ** 2;
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}

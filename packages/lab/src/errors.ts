@@ -1,0 +1,19 @@
+/** The errors of this package; the class itself is {@link KeysieveError} of `keysieve`. */
+import type { LlmErrorCode } from '@keysieve/llm';
+import { type ErrorDetails, KeysieveError } from 'keysieve';
+
+/** Codes that this package throws, those of the packages underneath among them. */
+export type LabErrorCode =
+  | LlmErrorCode
+  // files that were given
+  | 'file-not-found'
+  | 'invalid-file'
+  | 'results-version';
+
+/** An error of this package. */
+export type LabError = KeysieveError<LabErrorCode>;
+
+/** Makes an error of this package: `throw labError({ code, problem, found, remedy })`. */
+export function labError(details: ErrorDetails<LabErrorCode>): LabError {
+  return new KeysieveError(details);
+}

@@ -1,0 +1,141 @@
+/** Keys that a divergence takes at several lengths of one text, by fixed budgets and by a law. */
+import type { Model, Session } from '@keysieve/llm';
+import { type LawFile, meanKeysFor, type PolicySpec, planBudget } from 'keysieve';
+import { formatCount } from '../format/format.ts';
+import { mean } from './divergence.ts';
+import { costOfFixed, findKeys, fitGrowth, fitSufficientPower, type KeysByLength } from './keys-for.ts';
+import {
+  type ComparedText,
+  contextOf,
+  measurePolicy,
+  predictWithFullAttention,
+  type Reference,
+} from './predictions.ts';
+import { readContext } from './reading.ts';
+import { policyKey, type SavedResults } from './saved-results.ts';
+
+/** What zenodo 20582700 claims: so many keys, at any length, keep so large a share of the likeliest tokens. */
+const CLAIMED = { keys: 352, top1: 0.99 } as const;
+
+/** Fewest keys that are tried. */
+const MIN_KEYS = 16;
+
+export interface KeysForOptions {
+  model: Pick<Model, 'config'>;
+  session: Session;
+  /** As many as the longest length has. */
+  tokens: Int32Array;
+  /** Tokens at the end that are compared, at every length the same. */
+  evalTokens: number;
+  /** Ascending. */
+  lengths: readonly number[];
+  policy: string;
+  /** Most KL divergence from dense attention, in nats. */
+  maxKl: number;
+  law?: LawFile;
+  saved: SavedResults;
+  signal: AbortSignal;
+  onProgress(what: string, done: number, total: number): void;
+}
+
+export interface KeysForLengths {
+  policy: string;
+  /** Most KL divergence from dense attention, in nats: mean over the last tokens. */
+  kl: number;
+  evalTokens: number;
+  lengths: number[];
+  /** Fewest keys a head that hold at each length. */
+  fixed: KeysByLength;
+  /** One law for all heads, fitted to `fixed`, that is enough at every length. */
+  power: KeysByLength & { alpha: number };
+  /** Fewest mean keys a head, divided by the law. Null without one. */
+  law: KeysByLength | null;
+  /** What the law alone gives for the divergence, and the one that it turns out to have. Null where it is not calibrated. */
+  predicted: (KeysByLength & { kl: number[] }) | null;
+  /** Keys of one fixed budget that holds at every length, and how often those are the mean keys of the others. */
+  cost: { fixed: number; overPower: number; overLaw: number | null };
+  /** Agreement on the likeliest token at each length, with as many keys as are claimed to keep it at any length. */
+  constantSupport: { keys: number; top1: number; policies: { policy: string; top1: number[]; holds: boolean }[] };
+}
+
+/** What one policy costs at one length. */
+interface Cost {
+  kl: number;
+  top1: number;
+}
+
+export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLengths> {
+  const { lengths, policy, maxKl, law, evalTokens } = options;
+  const calibrated = law !== undefined && law.calibration !== null && law.groups.every(({ weight }) => weight !== null);
+  const [fixed, byLaw]: [number[], number[]] = [[], []];
+  const predicted = { keys: [] as number[], kl: [] as number[] };
+  const claimed = [...new Set(['topk', policy])].map((name) => ({ policy: name, top1: [] as number[] }));
+  for (const n of lengths) {
+    const costOf = createCostMeasure(options, n);
+    const search = (guess: number | undefined) => ({ maxKl: maxKl, min: MIN_KEYS, max: n, guess: guess ?? n / 4 });
+    const needed = async (spec: (keys: number) => PolicySpec, guess: number | undefined) =>
+      findKeys(async (keys) => (await costOf(spec(keys))).kl, search(guess));
+    fixed.push(await needed((keys) => ({ policy, budget: `fixed:${keys}` }), fixed.at(-1)));
+    if (law !== undefined) {
+      const mean = (keys: number): PolicySpec => ({ policy, ...planBudget(law, `mean:${keys}`) });
+      byLaw.push(await needed(mean, fixed.at(-1)));
+    }
+    if (calibrated) {
+      const total = `kl:${maxKl}`;
+      const { kl } = await costOf({ policy, ...planBudget(law, total) });
+      predicted.keys.push(Math.round(meanKeysFor(law, total, n)));
+      predicted.kl.push(kl);
+    }
+    for (const entry of claimed) {
+      entry.top1.push((await costOf({ policy: entry.policy, budget: `fixed:${CLAIMED.keys}` })).top1);
+    }
+  }
+  const power = fitSufficientPower(lengths, fixed);
+  return {
+    policy,
+    kl: maxKl,
+    evalTokens,
+    lengths: [...lengths],
+    fixed: fitGrowth(lengths, fixed),
+    power,
+    law: law === undefined ? null : fitGrowth(lengths, byLaw),
+    predicted: calibrated ? { ...predicted, ...fitGrowth(lengths, predicted.keys) } : null,
+    cost: {
+      fixed: Math.max(...fixed),
+      overPower: costOfFixed(fixed, power.keys),
+      overLaw: law === undefined ? null : costOfFixed(fixed, byLaw),
+    },
+    constantSupport: {
+      ...CLAIMED,
+      policies: claimed.map((each) => ({ ...each, holds: each.top1.every((share) => share >= CLAIMED.top1) })),
+    },
+  };
+}
+
+/** Tells what policies cost at one length: as it was saved, or measured now, the context being read for the first. */
+function createCostMeasure({ saved, policy, lengths: _, ...options }: KeysForOptions, n: number) {
+  const policies: PolicySpec[] = [{ policy }, { policy: 'topk' }];
+  const onProgress: KeysForOptions['onProgress'] = (what, done, total) =>
+    options.onProgress(`${formatCount(n)} tokens, ${what}`, done, total);
+  const text: ComparedText = { ...options, tokens: options.tokens.subarray(-n), auditTokens: 0, policies, onProgress };
+  let reference: Reference | undefined;
+
+  async function readReference(): Promise<Reference> {
+    const { session, signal, evalTokens } = options;
+    const onRead = (done: number, total: number) => onProgress('reading', done, total);
+    const reading = { session, attention: { policy: 'dense' }, policies, signal, onRead };
+    await readContext(reading, text.tokens.subarray(0, contextOf(text)), evalTokens);
+    return predictWithFullAttention(text);
+  }
+
+  return async (spec: PolicySpec): Promise<Cost> => {
+    const key = { keysFor: policyKey(spec), n };
+    const cached = saved.find<Cost>(key);
+    if (cached !== undefined) return cached;
+    reference ??= await readReference();
+    const { kl, agrees } = await measurePolicy(text, spec, reference);
+    const cost = { kl: mean(kl), top1: mean(agrees.map((same) => (same ? 1 : 0))) };
+    await saved.keep(key, cost);
+    return cost;
+  };
+}

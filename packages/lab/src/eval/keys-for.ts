@@ -1,0 +1,86 @@
+/** How many keys a divergence from dense attention takes: the search for them, and what their growth with n says. */
+import { fitLine } from '../law/shapes.ts';
+import { mean } from './divergence.ts';
+
+/** What is looked for: the fewest keys, from `least` to `most`, that diverge by no more than a limit. */
+export interface KeysSearch {
+  /** Most KL divergence, in nats. */
+  maxKl: number;
+  min: number;
+  /** All: so many are enough, and not tried. */
+  max: number;
+  /** Where to begin. */
+  guess: number;
+}
+
+/** The answer lies so close above keys that were not enough. */
+const TOLERANCE = 1.06;
+/** The divergence falls about as this power of the keys: where to look before there is a bracket. */
+const KL_EXPONENT = 2;
+/** A step without a bracket changes the keys at most by this factor. */
+const MAX_STEP_FACTOR = 4;
+/** A step within a bracket stays this share of its logarithm away from the ends. */
+const MARGIN = 0.12;
+
+/** The fewest keys that hold, to within 6 %: they were tried. `divergence` should fall with the keys, if not everywhere. */
+export async function findKeys(
+  divergence: (keys: number) => Promise<number>,
+  { maxKl, min, max, guess }: KeysSearch,
+): Promise<number> {
+  let low: Point | undefined;
+  let high: Point = { keys: max, kl: 0 };
+  let keys = Math.min(max - 1, Math.max(min, Math.round(guess)));
+  while (high.keys > min && (low === undefined || high.keys > Math.max(low.keys + 1, TOLERANCE * low.keys))) {
+    const kl = await divergence(keys);
+    if (kl <= maxKl) high = { keys, kl };
+    else low = { keys, kl };
+    keys = nextKeys(low, high, { maxKl, min, max });
+  }
+  return high.keys;
+}
+
+interface Point {
+  keys: number;
+  kl: number;
+}
+
+function nextKeys(low: Point | undefined, high: Point, { maxKl, min, max }: Omit<KeysSearch, 'guess'>): number {
+  // Without a bracket, by the power that divergences tend to fall by, and a little further, to the other side.
+  const extrapolate = ({ keys, kl }: Point) => {
+    const factor = Math.min(MAX_STEP_FACTOR, Math.max(1 / MAX_STEP_FACTOR, (kl / maxKl) ** (1 / KL_EXPONENT)));
+    return Math.round(keys * factor * (factor > 1 ? 1.1 : 0.9));
+  };
+  if (low === undefined) return Math.max(min, Math.min(high.keys - 1, extrapolate(high)));
+  const next = Math.max(low.keys + 1, extrapolate(low));
+  if (high.keys === max && next < max) return next;
+  const [a, b] = [Math.log(low.keys), Math.log(high.keys)];
+  const [above, below] = [Math.log(low.kl / maxKl), Math.log(maxKl / Math.max(high.kl, maxKl * 1e-3))];
+  const fraction = Math.min(1 - MARGIN, Math.max(MARGIN, above / (above + below)));
+  return Math.min(high.keys - 1, Math.max(low.keys + 1, Math.round(Math.exp(a + fraction * (b - a)))));
+}
+
+/** Keys at each length, and the power of n that they grow as. */
+export interface KeysByLength {
+  keys: number[];
+  /** Least squares of ln keys on ln n. */
+  C: number;
+}
+
+export const fitGrowth = (lengths: readonly number[], keys: readonly number[]): KeysByLength => ({
+  keys: [...keys],
+  C: fitLine(lengths.map(Math.log), keys.map(Math.log)).slope,
+});
+
+/** alpha n^C for all heads: C as the needed keys grow, alpha the least that is enough at every length. */
+export function fitSufficientPower(
+  lengths: readonly number[],
+  needed: readonly number[],
+): KeysByLength & { alpha: number } {
+  const { C } = fitGrowth(lengths, needed);
+  const alpha = Math.max(...needed.map((keys, i) => keys / (lengths[i] as number) ** C));
+  return { alpha, C, keys: lengths.map((n) => Math.min(n, Math.ceil(alpha * n ** C - 1e-9))) };
+}
+
+/** What one fixed budget that is enough at every length costs, against mean keys over the lengths. */
+export const costOfFixed = (fixed: readonly number[], other: readonly number[]): number =>
+  Math.max(...fixed) / mean(other);

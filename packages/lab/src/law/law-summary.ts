@@ -1,0 +1,150 @@
+/** What the laws of all heads come to: medians, kinds, and what a length that was never measured would take. */
+
+import {
+  CRITERIA,
+  findLaw,
+  type GroupLaw,
+  HEAD_KINDS,
+  type HeadLaw,
+  LAW_SHAPES,
+  type LawFile,
+  type LawPrediction,
+  type LawSummary,
+} from 'keysieve';
+import { fitGrowth, predictLogKeys, shrinkSlopes } from './growth.ts';
+import type { PooledTallies } from './pooled.ts';
+import { fitLine, meanOf, quantileOf } from './shapes.ts';
+
+/** Lengths that are predicted, whether or not they were measured. */
+export const PREDICTED_LENGTHS = [32_768, 131_072, 1_048_576];
+
+/** The budget of the policy where none is named. */
+export const DEFAULT_KEYS = 256;
+
+/** Past this exponent a group's budget is not carried: nothing grows faster than n. */
+const MAX_EXPONENT = 1;
+
+export interface SummaryOptions {
+  pooled: PooledTallies;
+  heads: readonly HeadLaw[];
+  groups: readonly GroupLaw[];
+  headline: LawFile['headline'];
+  /** Bytes of a key and its value in one key-value head, read exactly. */
+  rowBytes: number;
+}
+
+export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: SummaryOptions): LawSummary {
+  const { shares } = pooled.design;
+  const count = <Name extends string>(names: readonly Name[], select: (head: HeadLaw) => Name) =>
+    Object.fromEntries(names.map((name) => [name, heads.filter((head) => select(head) === name).length])) as Record<
+      Name,
+      number
+    >;
+  return {
+    heads: heads.length,
+    kinds: count(HEAD_KINDS, ({ kind }) => kind),
+    shapes: count(LAW_SHAPES, (head) => findLaw(head.laws, headline.criterion, headline.share).fit.shape),
+    laws: CRITERIA.flatMap((criterion) =>
+      shares.map((share) => {
+        const matching = heads.map((head) => findLaw(head.laws, criterion, share));
+        const exponents = matching.map(({ fit }) => fit.C);
+        const [p5, median, p95] = [0.05, 0.5, 0.95].map((fraction) => quantileOf(exponents, fraction)) as [
+          number,
+          number,
+          number,
+        ];
+        return {
+          criterion: criterion,
+          share,
+          C: { median, p5, p95 },
+          r2: quantileOf(
+            matching.map(({ fit }) => fit.r2),
+            0.5,
+          ),
+          keys: pooled.lengths.map((_, length) => meanOf(matching.map(({ keys }) => keys[length]?.mean as number))),
+        };
+      }),
+    ),
+    textCorrelation: textCorrelation(pooled, headline),
+    predictions: predictLengths(pooled, groups, headline, rowBytes),
+  };
+}
+
+/** Of C over the heads, between the first two texts. */
+function textCorrelation(pooled: PooledTallies, headline: LawFile['headline']): number | null {
+  const [first, second] = pooled.tallies.map((tally) => {
+    const single = pooled.single(tally);
+    return headRows(single).map((row) => fitGrowth(logKeysNeeded(single, row, headline)).C.value);
+  });
+  if (first === undefined || second === undefined) return null;
+  const spread = (numbers: readonly number[]) => {
+    const mean = meanOf(numbers);
+    return Math.sqrt(meanOf(numbers.map((x) => (x - mean) ** 2)));
+  };
+  return (fitLine(first, second).slope * spread(first)) / spread(second);
+}
+
+function predictLengths(
+  pooled: PooledTallies,
+  groups: readonly GroupLaw[],
+  headline: LawFile['headline'],
+  rowBytes: number,
+): LawPrediction[] {
+  const longest = pooled.lengths.at(-1) as number;
+  const growths = headRows(pooled).map((row) => fitGrowth(logKeysNeeded(pooled, row, headline)));
+  const slopes = shrinkSlopes(growths);
+  const bytes = fitBytesRead(pooled);
+  return PREDICTED_LENGTHS.map((n) => {
+    const keys = meanOf(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
+    // What holds the error that the default has at the longest length that was measured.
+    const budget = meanOf(
+      groups.map(({ surface }) => {
+        const exponent = Math.min(MAX_EXPONENT, Math.max(0, -surface.length / surface.keys));
+        return Math.min(n, DEFAULT_KEYS * (n / longest) ** exponent);
+      }),
+    );
+    return {
+      n,
+      keys,
+      share: keys / n,
+      budget,
+      bytes: groups.length * bytes(n, budget),
+      denseBytes: groups.length * n * rowBytes,
+      extrapolated: n > longest,
+    };
+  });
+}
+
+/** Bytes that a group reads of n keys with a budget, a n + b k, through what was counted when the policy was tried. */
+function fitBytesRead(pooled: PooledTallies): (n: number, budget: number) => number {
+  let [nn, nk, kk, ny, ky] = [0, 0, 0, 0, 0];
+  for (const length of pooled.lengths.keys()) {
+    for (const [budget, k] of pooled.design.budgets.entries()) {
+      const { bytes, n } = pooled.reading(length, budget);
+      if (Number.isNaN(bytes)) continue;
+      nn += n * n;
+      nk += n * k;
+      kk += k * k;
+      ny += n * bytes;
+      ky += k * bytes;
+    }
+  }
+  const determinant = nn * kk - nk * nk;
+  const [a, b] = [(ny * kk - ky * nk) / determinant, (ky * nn - ny * nk) / determinant];
+  return (n, budget) => a * n + b * budget;
+}
+
+/** Rows of all heads. */
+export const headRows = ({ design }: PooledTallies): number[] =>
+  Array.from({ length: design.layers * design.heads }, (_, row) => row);
+
+/** Keys that a head needed for the headline, as logarithms; of all lengths that are used, or of one. */
+export function logKeysNeeded(
+  pooled: PooledTallies,
+  row: number,
+  { criterion, share }: LawFile['headline'],
+  length?: number,
+) {
+  const { n, keys } = pooled.keysNeeded(row, criterion, pooled.design.shares.indexOf(share), length);
+  return { logN: Float64Array.from(n, Math.log), logKeys: Float64Array.from(keys, Math.log) };
+}

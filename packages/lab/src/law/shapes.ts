@@ -1,0 +1,115 @@
+/** The shapes that the growth of the keys with n can have: what each says, and how it is fitted on a logarithmic scale. */
+import type { LawFit, LawShape } from 'keysieve';
+
+/** One shape: its parameters, and ln keys of them at ln n. */
+interface Shape {
+  logKeys(parameters: readonly number[], logN: number): number;
+  /** Least squares of ln keys on ln n. */
+  fit(logN: ArrayLike<number>, logKeys: ArrayLike<number>): number[];
+}
+
+/** Halves of a saturating law are tried between these multiples of the shortest and the longest n, so many of them. */
+const MIN_HALF_RATIO = 1 / 4;
+const MAX_HALF_RATIO = 4;
+const HALF_CANDIDATES = 33;
+
+export const SHAPES: Readonly<Record<LawShape, Shape>> = {
+  /** [keys]: the same number at every length. */
+  constant: {
+    logKeys: ([keys = 1]) => Math.log(keys),
+    fit: (_, logKeys) => [Math.exp(meanOf(logKeys))],
+  },
+  /** [alpha, C]: alpha n^C. */
+  power: {
+    logKeys: ([alpha = 1, C = 0], logN) => Math.log(alpha) + C * logN,
+    fit(logN, logKeys) {
+      const { level, slope } = fitLine(logN, logKeys);
+      return [Math.exp(level), slope];
+    },
+  },
+  /** [rate]: a share of n. */
+  linear: {
+    logKeys: ([rate = 1], logN) => Math.log(rate) + logN,
+    fit: (logN, logKeys) => [Math.exp(meanOf(logKeys) - meanOf(logN))],
+  },
+  /** [limit, half]: limit n / (n + half), half of the limit at n = half. */
+  saturating: {
+    logKeys: ([limit = 1, half = 1], logN) => Math.log(limit) + logN - Math.log(Math.exp(logN) + half),
+    fit(logN, logKeys) {
+      const [from, to] = minMax(logN);
+      const [low, high] = [from + Math.log(MIN_HALF_RATIO), to + Math.log(MAX_HALF_RATIO)];
+      const n = Float64Array.from(logN, Math.exp);
+      let best = { squares: Number.POSITIVE_INFINITY, parameters: [1, 1] };
+      for (let i = 0; i < HALF_CANDIDATES; i++) {
+        const half = Math.exp(low + ((high - low) * i) / (HALF_CANDIDATES - 1));
+        // ln limit is the mean of what is left of ln keys, and the residuals are what that varies by.
+        let [sum, squared] = [0, 0];
+        for (let j = 0; j < n.length; j++) {
+          const residual = (logKeys[j] as number) - (logN[j] as number) + Math.log((n[j] as number) + half);
+          sum += residual;
+          squared += residual * residual;
+        }
+        const logLimit = sum / n.length;
+        const squares = squared - sum * logLimit;
+        if (squares < best.squares) best = { squares, parameters: [Math.exp(logLimit), half] };
+      }
+      return best.parameters;
+    },
+  },
+};
+
+/** Keys that a fit says are needed of n, by the shape that was chosen: from 1 to n, not rounded. */
+export function keysFromFit({ shape, parameters }: Pick<LawFit, 'shape' | 'parameters'>, n: number): number {
+  return Math.min(n, Math.max(1, Math.exp(SHAPES[shape].logKeys(parameters, Math.log(n)))));
+}
+
+/** Sum of the squared residuals of ln keys. */
+export function residualSquares(
+  shape: LawShape,
+  parameters: readonly number[],
+  logN: ArrayLike<number>,
+  logKeys: ArrayLike<number>,
+): number {
+  let squares = 0;
+  for (let i = 0; i < logN.length; i++) {
+    squares += ((logKeys[i] as number) - SHAPES[shape].logKeys(parameters, logN[i] as number)) ** 2;
+  }
+  return squares;
+}
+
+/** The least squares line of y on x; of a single x its slope is 0. */
+export function fitLine(x: ArrayLike<number>, y: ArrayLike<number>): { level: number; slope: number } {
+  const [meanX, meanY] = [meanOf(x), meanOf(y)];
+  let [xx, xy] = [0, 0];
+  for (let i = 0; i < x.length; i++) {
+    const dx = (x[i] as number) - meanX;
+    xx += dx * dx;
+    xy += dx * ((y[i] as number) - meanY);
+  }
+  const slope = xx > 0 ? xy / xx : 0;
+  return { level: meanY - slope * meanX, slope };
+}
+
+export function meanOf(numbers: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < numbers.length; i++) sum += numbers[i] as number;
+  return sum / Math.max(1, numbers.length);
+}
+
+/** The number that a share of the numbers does not exceed, between neighbours interpolated. */
+export function quantileOf(numbers: ArrayLike<number>, share: number): number {
+  const sorted = Float64Array.from(numbers).sort();
+  const at = share * (sorted.length - 1);
+  const [below, above] = [Math.floor(at), Math.ceil(at)];
+  const low = sorted[below] ?? Number.NaN;
+  return low + (at - below) * ((sorted[above] ?? low) - low);
+}
+
+function minMax(numbers: ArrayLike<number>): [number, number] {
+  let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < numbers.length; i++) {
+    from = Math.min(from, numbers[i] as number);
+    to = Math.max(to, numbers[i] as number);
+  }
+  return [from, to];
+}

@@ -1,0 +1,62 @@
+/** What the page of an evaluation shows: results without what it does not draw, with numbers of a few digits. */
+import type { LayerFigures } from '../eval/audit.ts';
+import type { PolicyScores, TasksResult, TextResult } from '../eval/results.ts';
+import type { QualityTarget } from '../eval/suggest.ts';
+import type { PolicyEvaluation } from '../eval/text.ts';
+import { roundNumbers } from './rounded.ts';
+
+export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysExact' | 'certificate'>;
+
+export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
+  layers: PageLayer[];
+}
+
+export interface EvalPageData {
+  model: TextResult['model'];
+  text: (Omit<TextResult, 'policies' | 'suggestion' | 'model'> & { policies: PagePolicy[] }) | null;
+  tasks: (Omit<TasksResult, 'policies' | 'answers' | 'model'> & { policies: PolicyScores[]; prompts: number }) | null;
+  target: QualityTarget;
+}
+
+/** The results of a run: of a text, of tasks, or both. */
+export interface EvalResults {
+  text?: TextResult | undefined;
+  tasks?: TasksResult | undefined;
+}
+
+/** What a setting should hold where nothing was asked for. */
+const DEFAULT_TARGET: QualityTarget = { kl: 0.01, by: 'bytes' };
+
+/** So many that the page chooses the setting that the command suggests. */
+const DIGITS = 6;
+
+/** The data of the page. */
+export function evalPageData({ text, tasks }: EvalResults): EvalPageData {
+  const model = (text ?? tasks)?.model as TextResult['model'];
+  const data: EvalPageData = {
+    model,
+    text: text === undefined ? null : textData(text),
+    tasks: tasks === undefined ? null : tasksData(tasks),
+    target: text?.suggestion?.target ?? DEFAULT_TARGET,
+  };
+  return roundNumbers(data, DIGITS);
+}
+
+function textData({ suggestion: _, model: _model, policies, ...text }: TextResult): EvalPageData['text'] {
+  return { ...text, policies: policies.map((policy) => ({ ...policy, layers: policy.layers.map(pageLayer) })) };
+}
+
+const pageLayer = ({ outputError, estimatedError, tailMass, keysExact, certificate }: LayerFigures): PageLayer => ({
+  outputError,
+  estimatedError,
+  tailMass,
+  keysExact,
+  certificate,
+});
+
+function tasksData({ answers, model: _, ...tasks }: TasksResult): EvalPageData['tasks'] {
+  const prompts = new Set(
+    answers.map(({ task, length, depth, repetition }) => `${task} ${length} ${depth} ${repetition}`),
+  );
+  return { ...tasks, prompts: prompts.size };
+}

@@ -1,0 +1,147 @@
+/** Answers of policies to the question of a task: the prompt is read once, and every policy goes on from the same cache. */
+import type { Model, Session } from '@keysieve/llm';
+import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
+import { argmax } from '../eval/divergence.ts';
+import { readContext } from '../eval/reading.ts';
+import { createRandom } from '../numerics/random.ts';
+import { fitPrompt, type Question, scoreOf, type Task } from './index.ts';
+
+/** Which question of a task. */
+export interface TaskItem {
+  task: string;
+  /** Tokens of the prompt, the beginning of the answer among them. */
+  length: number;
+  /** Where the fact stands: 0 at the beginning, 1 just before the question; null where the task does not place it. */
+  depth: number | null;
+  /** Number of the question, of those that are alike. */
+  repetition: number;
+}
+
+export interface TaskAnswer extends TaskItem {
+  policy: string;
+  budget: string | null;
+  /** What the prompt was read with. */
+  prefill: { policy: string; budget: string | null };
+  /** Share of the references that the answer names, and whether that is all of them. */
+  score: number;
+  right: boolean;
+  answer: string;
+  references: readonly string[];
+  /** Keys that a head read exactly for a token: mean number, and share of those there were. */
+  keysExact: { mean: number; share: number };
+  /** As the policy has them: bounds or estimates. Null: nothing is known. */
+  tailMass: number;
+  outputError: number | null;
+  msPerToken: number;
+}
+
+export interface TaskSettings {
+  filler: string;
+  seed: number;
+  distractors: number;
+  /** Whether questions are put into the model's chat template. */
+  chat: boolean;
+}
+
+export interface TaskPrompt {
+  text: string;
+  tokens: Int32Array;
+  references: readonly string[];
+  answerTokens: number;
+}
+
+/** The prompt of an item, exactly as long as it says. The same for the same seed. Throws `invalid-argument`. */
+export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, model: PromptModel): TaskPrompt {
+  const { length, depth, repetition } = item;
+  const { filler, distractors, chat } = settings;
+  const random = createRandom(hashSeed(settings.seed, task.name, length, Math.round((depth ?? 0) * 1000), repetition));
+  const question = task.draw({ random, depth: depth ?? 0, filler, length, distractors });
+  const asPrompt = (text: string) =>
+    chat ? model.renderChat([{ role: 'user', content: text }]) + question.begin : `${text}\n${question.begin}`;
+  const { text, tokens } = fitPrompt(question, length, (prompt) => model.encode(asPrompt(prompt)));
+  return { text: asPrompt(text), tokens, references: question.references, answerTokens: answerTokens(question, model) };
+}
+
+type PromptModel = Pick<Model, 'encode' | 'renderChat'>;
+
+/** What an answer of references alone takes, as much again for numbers and marks between them, and a few words. */
+function answerTokens({ references, answerTokens: fixedTokens }: Question, model: PromptModel): number {
+  return fixedTokens ?? 2 * model.encode(references.join(', ')).length + 8;
+}
+
+/** A number for each combination (FNV-1a). */
+function hashSeed(...parts: readonly (string | number)[]): number {
+  let hash = 0x811c9dc5;
+  for (const character of parts.join(' ')) hash = Math.imul(hash ^ (character.codePointAt(0) as number), 0x01000193);
+  return hash >>> 0;
+}
+
+export interface AnswerContext {
+  model: Pick<Model, 'tokenizer'>;
+  session: Session;
+  /** How the prompt is read. */
+  prefill: PolicySpec;
+  /** Those that answer. */
+  policies: readonly PolicySpec[];
+  signal: AbortSignal;
+  onRead?(done: number, total: number): void;
+}
+
+/** Reads a prompt but for its last token: every answer begins with that one. */
+export async function readPrompt(answering: AnswerContext, { tokens, answerTokens }: TaskPrompt): Promise<void> {
+  await readContext({ ...answering, attention: answering.prefill }, tokens.subarray(0, -1), answerTokens);
+}
+
+/** The answer of a policy to a prompt that has been read, and is still in the cache afterwards. */
+export async function answerTask(
+  answering: AnswerContext,
+  item: TaskItem,
+  prompt: TaskPrompt,
+  attention: PolicySpec,
+): Promise<TaskAnswer> {
+  const { prefill } = answering;
+  const { text, report, msPerToken } = await decode(answering, prompt, attention);
+  const score = scoreOf(text, prompt.references);
+  const error = report.outputError.sum / report.rows;
+  return {
+    ...item,
+    policy: attention.policy,
+    budget: attention.budget ?? null,
+    prefill: { policy: prefill.policy, budget: prefill.budget ?? null },
+    score,
+    right: score === 1,
+    answer: text,
+    references: prompt.references,
+    keysExact: { mean: report.keysExact / report.rows, share: report.keysExact / report.keys },
+    tailMass: report.tailMass.sum / report.rows,
+    outputError: Number.isFinite(error) ? error : null,
+    msPerToken,
+  };
+}
+
+/** The likeliest tokens behind the prompt, up to the end of the answer. */
+async function decode(
+  { model, session, signal }: AnswerContext,
+  { tokens, answerTokens }: TaskPrompt,
+  attention: PolicySpec,
+): Promise<{ text: string; report: AttentionReport; msPerToken: number }> {
+  const { tokenizer } = model;
+  const report = emptyReport();
+  const written: number[] = [];
+  const context = tokens.length - 1;
+  let next = tokens[context] as number;
+  let passes = 0;
+  const started = performance.now();
+  while (written.length < answerTokens) {
+    for await (const step of session.evaluate(Int32Array.of(next), { attention, signal })) {
+      addReport(report, step.attention);
+      next = argmax(step.logits);
+    }
+    passes++;
+    if (tokenizer.endOfGeneration.has(next)) break;
+    written.push(next);
+  }
+  const msPerToken = (performance.now() - started) / passes;
+  session.truncate(context);
+  return { text: tokenizer.decode(written), report, msPerToken };
+}
