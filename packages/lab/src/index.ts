@@ -1,6 +1,15 @@
 /** Keysieve's laboratory: what sparse attention costs on a model and a text, measured. */
 export { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from './bench/attention.ts';
 export { startClock } from './bench/clock.ts';
+export {
+  type Build,
+  type BuildAttention,
+  type BuildShape,
+  type BuildStep,
+  type BuildsRow,
+  type CompareBuildsOptions,
+  compareBuilds,
+} from './bench/compare-builds.ts';
 export { loadLlamaCpp } from './bench/llama-cpp.ts';
 export { machineOf, versionsOf } from './bench/machine.ts';
 export { benchMemory } from './bench/memory.ts';

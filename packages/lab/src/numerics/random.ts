@@ -34,3 +34,11 @@ export function createRandom(seed: number): Random {
   const uniform = () => next() / 2 ** 32;
   return { uniform, below: (n) => Math.floor(uniform() * n) };
 }
+
+/** Repeatable standard normal numbers, by the transform of Box and Muller. */
+export function normalNumbers(seed: number): (count: number) => Float32Array {
+  const { uniform } = createRandom(seed);
+  // 1 - u is never 0, of which there is no logarithm.
+  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  return (count) => Float32Array.from({ length: count }, normal);
+}
