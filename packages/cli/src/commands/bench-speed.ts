@@ -94,7 +94,7 @@ async function run(bench: Bench, options: Options): Promise<void> {
   try {
     const { model, text } = await loadForBench(options, tokensNeeded, signal);
     await using _ = model;
-    const tokens = takeTokens(model.tokenizer.encode(text), options, tokensNeeded);
+    const tokens = takeTokens(model.tokenizer.encode(text, { special: false }), options, tokensNeeded);
     const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
     for (const name of options.peer) peers.set(name, await loadPeer(name, load));
     const attention = attentionSpec(options);

@@ -45,7 +45,11 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
   try {
     const { model, text } = await loadForBench(options, options.tokens, signal);
     await using _ = model;
-    const tokens = takeTokens(model.tokenizer.encode(text), { text: options.text, offset: 0 }, options.tokens);
+    const tokens = takeTokens(
+      model.tokenizer.encode(text, { special: false }),
+      { text: options.text, offset: 0 },
+      options.tokens,
+    );
     const result = await benchSteps({
       model,
       attention: attentionSpec(options),

@@ -187,7 +187,7 @@ async function measure(
 
 /** Tokens of a text from `offset` on. Throws `invalid-argument` where it has fewer. */
 function takeTokens({ tokenizer }: Model, { name, content }: TextInput, offset: number, tokens: number): Int32Array {
-  const allTokens = Int32Array.from(tokenizer.encode(content));
+  const allTokens = Int32Array.from(tokenizer.encode(content, { special: false }));
   if (allTokens.length >= offset + tokens) return allTokens.subarray(offset, offset + tokens);
   throw llmError({
     code: 'invalid-argument',

@@ -24,7 +24,7 @@ export async function evaluateKeysFor(
   const lengths = [...new Set(options.lengths)].sort((a, b) => a - b);
   const path = requireText(options);
   const content = await readPromptFile(path);
-  const allTokens = model.tokenizer.encode(content);
+  const allTokens = model.tokenizer.encode(content, { special: false });
   checkLengths(lengths, evalTokens, allTokens.length - offset, path);
   const opened = options.law === undefined ? undefined : await loadLaw(options.law, [{ policy, budget: 'mean:1' }]);
   await checkLaw(opened, model, signal);

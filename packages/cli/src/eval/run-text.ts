@@ -25,7 +25,7 @@ export async function evaluateTextFile(model: Model, options: EvalOptions, signa
   const { evalTokens, auditTokens, timedSteps, seed, save, offset, cachePrecision } = options;
   const path = requireText(options);
   const content = await readPromptFile(path);
-  const tokens = takeTokens(model.tokenizer.encode(content), options);
+  const tokens = takeTokens(model.tokenizer.encode(content, { special: false }), options);
   const prefillSpecs = (options.prefill ?? ['dense']).map(policySpec);
   const target = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
   const climbsLadder = target !== undefined && options.budget === undefined;

@@ -58,7 +58,11 @@ export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, m
   const question = task.draw({ random, depth: depth ?? 0, filler, length, distractors });
   const asPrompt = (text: string) =>
     chat ? model.renderChat([{ role: 'user', content: text }]) + question.begin : `${text}\n${question.begin}`;
-  const { text, tokens } = fitPrompt(question, length, (prompt) => model.encode(asPrompt(prompt)));
+  const encode = (text: string) =>
+    chat
+      ? model.encode([{ role: 'user', content: text }], { answerPrefix: question.begin })
+      : model.encode(asPrompt(text));
+  const { text, tokens } = fitPrompt(question, length, encode);
   return { text: asPrompt(text), tokens, references: question.references, answerTokens: answerTokens(question, model) };
 }
 

@@ -8,10 +8,14 @@ const FILLER = 'It was a dark night, and the wind blew over the hills as it had 
 const SETTINGS = { filler: FILLER, seed: 3, distractors: 2, chat: false };
 
 /** A model as far as prompts go, by how it makes tokens of a text. */
-const prompter = (encode: (text: string) => Iterable<number>) => ({
-  encode: (prompt: unknown) => Int32Array.from(encode(prompt as string)),
-  renderChat: (messages: readonly { content: string }[]) => `<user>${messages[0]?.content}</user>`,
-});
+const prompter = (encode: (text: string) => Iterable<number>) => {
+  const renderChat = (messages: readonly { content: string }[]) => `<user>${messages[0]?.content}</user>`;
+  return {
+    encode: (prompt: unknown, { answerPrefix = '' } = {}) =>
+      Int32Array.from(encode(typeof prompt === 'string' ? prompt : renderChat(prompt as never) + answerPrefix)),
+    renderChat,
+  };
+};
 const BYTES = prompter((text) => new TextEncoder().encode(text));
 /** Tokens that are words together with the blank before them, the long ones several. */
 const WORDS = prompter((text) => (text.match(/\s?[^\s]{1,5}|\s/g) ?? []).map((word) => word.length));

@@ -9,7 +9,7 @@ export type {
 export { type Inspection, type InspectOptions, inspectModel, type MemoryPrediction } from './inspection.ts';
 export { loadModel, type Model } from './load-model.ts';
 export type { LoadOptions, LoadProgress } from './model-file.ts';
-export type { Prompt } from './prompt.ts';
+export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type {
   AttentionEvent,

@@ -4,7 +4,7 @@ import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
-import { encodePrompt, type Prompt } from './prompt.ts';
+import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 
 /** A loaded model. Sessions share its weights. */
@@ -21,15 +21,15 @@ export interface Model extends AsyncDisposable {
   readonly ropeExtended: boolean;
   readonly precision: MatmulPrecision;
   readonly threads: number;
-  /** The text that the model expects for a chat, up to where its answer begins. Throws `chat-template-missing`. */
+  /**
+   * The text that the model expects for a chat, up to where its answer begins; to be looked at: use `encode` for its
+   * tokens, so that no message can forge a control token. Throws `chat-template-missing`.
+   */
   renderChat(messages: readonly ChatMessage[], options?: RenderOptions): string;
   /** The template of its chats. Throws `chat-template-missing` and `chat-template-invalid`. */
   chatTemplate(): ChatTemplate;
-  /**
-   * Token ids of a prompt as sessions read it, its beginning included; `options` are those of a chat. Throws
-   * `prompt-empty` and as `renderChat`.
-   */
-  encode(prompt: Prompt, options?: RenderOptions): Int32Array;
+  /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
+  encode(prompt: Prompt, options?: EncodePromptOptions): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
   /** SHA-256 of the file, hexadecimal: what laws are tied to. The file is read once for it. */
   hash(signal?: AbortSignal): Promise<string>;
@@ -78,9 +78,9 @@ function createModel({ name, path, tokenizer, chatTemplate, segments, threads, c
     threads,
     renderChat,
     chatTemplate,
-    encode: (prompt, options) => encodePrompt(prompt, { tokenizer, renderChat }, options),
+    encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
     createSession: (options) =>
-      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, renderChat }, options),
+      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate }, options),
     async hash(signal) {
       hash ??= await hashFile(path, { signal });
       return hash;

@@ -1,21 +1,29 @@
 /** From what a caller calls a prompt, a text, chat messages or token ids, to the ids that the model reads. */
 import { llmError } from '../errors.ts';
-import type { ChatMessage, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
+import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 
 /** Raw text, the messages of a chat, or token ids as they are. */
 export type Prompt = string | readonly ChatMessage[] | Int32Array;
 
+/** How a prompt becomes tokens; the options of rendering are those of a chat. */
+export interface EncodePromptOptions extends RenderOptions {
+  /** Whether names of control tokens in a text, such as `<|im_start|>`, become those tokens. Default: false. */
+  special?: boolean | undefined;
+  /** Text with which the answer to a chat begins, as text. Default: none. */
+  answerPrefix?: string | undefined;
+}
+
 export interface PromptContext {
   tokenizer: Tokenizer;
-  /** Makes the text of a chat. Throws `chat-template-missing` where the model has no template. */
-  renderChat(messages: readonly ChatMessage[], options?: RenderOptions): string;
+  /** Throws `chat-template-missing` where the model has none. */
+  chatTemplate(): ChatTemplate;
 }
 
 /**
- * Token ids of a prompt; `options` are those of a chat. Throws `prompt-empty`, `chat-template-missing`,
- * `chat-template-invalid` or `chat-messages-invalid`.
+ * Token ids of a prompt. Throws `prompt-empty`, `chat-template-missing`, `chat-template-invalid` or
+ * `chat-messages-invalid`.
  */
-export function encodePrompt(prompt: Prompt, context: PromptContext, options?: RenderOptions): Int32Array {
+export function encodePrompt(prompt: Prompt, context: PromptContext, options: EncodePromptOptions = {}): Int32Array {
   const tokens = encode(prompt, context, options);
   if (tokens.length === 0) {
     throw llmError({
@@ -27,17 +35,29 @@ export function encodePrompt(prompt: Prompt, context: PromptContext, options?: R
   return tokens;
 }
 
-function encode(prompt: Prompt, { tokenizer, renderChat }: PromptContext, options?: RenderOptions): Int32Array {
+function encode(
+  prompt: Prompt,
+  { tokenizer, chatTemplate }: PromptContext,
+  { special = false, answerPrefix = '', ...rendering }: EncodePromptOptions,
+): Int32Array {
   if (prompt instanceof Int32Array) return prompt;
-  const isText = typeof prompt === 'string';
   if (prompt.length === 0) return new Int32Array(0);
-  const ids = tokenizer.encode(isText ? prompt : renderChat(prompt, options));
-  const { addBos, bosToken } = tokenizer;
+  if (typeof prompt === 'string') return withBeginning(tokenizer.encode(prompt, { special }), tokenizer);
+  const chat = withBeginning(tokenizer.encodeChat(prompt, chatTemplate(), rendering), tokenizer);
+  return answerPrefix === '' ? chat : concat(chat, tokenizer.encode(answerPrefix, { special: false }));
+}
+
+/** With the token for the beginning of a text in front where the model expects it and it is not there. */
+function withBeginning(ids: Int32Array, { addBos, bosToken }: Tokenizer): Int32Array {
   if (!addBos || bosToken === undefined || ids[0] === bosToken) return ids;
-  const withBos = new Int32Array(ids.length + 1);
-  withBos[0] = bosToken;
-  withBos.set(ids, 1);
-  return withBos;
+  return concat([bosToken], ids);
+}
+
+function concat(first: ArrayLike<number>, second: ArrayLike<number>): Int32Array {
+  const ids = new Int32Array(first.length + second.length);
+  ids.set(first);
+  ids.set(second, first.length);
+  return ids;
 }
 
 /** Tokens that two lists have in common from the start on. */

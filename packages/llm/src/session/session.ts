@@ -50,6 +50,11 @@ export interface SessionOptions {
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: 256. */
   maxTokens?: number;
+  /**
+   * Whether names of control tokens in a prompt that is a text, such as `<|im_start|>`, become those tokens. Default:
+   * false, so that a text is nothing but text.
+   */
+  special?: boolean;
   /** Texts that end the answer; they are not part of it. Default: none. */
   stop?: readonly string[];
   /** Restricts the tokens of the answer, for example to a grammar. Default: none. */
@@ -330,9 +335,9 @@ export class Session {
   /** Reads what of the prompt is not in the cache yet. */
   async #prefill(
     prompt: Prompt,
-    { signal, onPrefill }: GenerateOptions,
+    { signal, special, onPrefill }: GenerateOptions,
   ): Promise<Step & { prompt: Int32Array; reused: number }> {
-    const tokens = encodePrompt(prompt, this.#model);
+    const tokens = encodePrompt(prompt, this.#model, { special });
     this.#checkContextLength(tokens.length);
     // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
     const evicts = createPolicy(this.#policy).kind === 'evicting';

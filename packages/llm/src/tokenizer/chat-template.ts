@@ -113,9 +113,10 @@ function tokenText(metadata: GgufMetadata, name: string): string {
   return (metadata.has('tokenizer.ggml.tokens') && metadata.strings('tokenizer.ggml.tokens')[id]) || '';
 }
 
-function requireMessages(messages: readonly ChatMessage[]): void {
+/** Throws `chat-messages-invalid` for what is no list of messages. */
+export function requireMessages(messages: readonly ChatMessage[]): void {
   if (messages.length === 0) throw messagesInvalid('The chat has no messages.', 'an empty list');
-  const wrong = messages.find(({ role, content }) => typeof role !== 'string' || typeof content !== 'string');
+  const wrong = messages.find((message) => typeof message?.role !== 'string' || typeof message.content !== 'string');
   if (wrong !== undefined) throw messagesInvalid('A message lacks its role or content.', JSON.stringify(wrong));
 }
 

@@ -4,29 +4,43 @@
  */
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { llmError } from '../errors.ts';
+import { removeMarks } from './message-text.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
 import { createWordCache } from './word-cache.ts';
 
 export interface Encoders {
   withSpecial(text: string): number[];
   withoutSpecial(text: string): number[];
+  /** As `withSpecial`, for a text with marks, which are removed where special tokens have been found. */
+  withMarks(text: string): number[];
 }
+
+/** Cuts text into words; the library's second argument says where the text stood. */
+type PreTokenizer = (text: string, options?: unknown) => string[];
 
 /** The part of the library's class that is used here; its own types do not resolve under `nodenext`. */
 interface LibraryEncoder {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
   model: object;
+  pre_tokenizer: PreTokenizer | null;
 }
 
 /** Throws `unsupported-tokenizer` for a step that the library does not know. */
 export function createEncoders(json: TokenizerJson): Encoders {
   try {
-    const all: LibraryEncoder = new LibraryTokenizer(json, {});
-    if ('cache' in all.model) all.model.cache = createWordCache();
-    const added_tokens = json.added_tokens.filter((token) => !token.special);
-    const plain: LibraryEncoder = new LibraryTokenizer({ ...json, added_tokens, model: emptyModel(json) }, {});
-    plain.model = all.model;
-    return { withSpecial: encodeWith(all), withoutSpecial: encodeWith(plain) };
+    const plain: LibraryEncoder = new LibraryTokenizer(textTokenizer(json), {});
+    if ('cache' in plain.model) plain.model.cache = createWordCache();
+    const all: LibraryEncoder = new LibraryTokenizer({ ...json, model: emptyModel(json) }, {});
+    all.model = plain.model;
+    const marked: LibraryEncoder = new LibraryTokenizer({ ...json, model: emptyModel(json) }, {});
+    marked.model = plain.model;
+    // The library looks for special tokens once more after normalizing, so that marks must last until words are cut.
+    const cut = marked.pre_tokenizer;
+    marked.pre_tokenizer = (text, options) => {
+      const unmarked = removeMarks(text);
+      return cut === null ? [unmarked] : cut(unmarked, options);
+    };
+    return { withSpecial: encodeWith(all), withoutSpecial: encodeWith(plain), withMarks: encodeWith(marked) };
   } catch (cause) {
     throw llmError({
       code: 'unsupported-tokenizer',
@@ -36,6 +50,21 @@ export function createEncoders(json: TokenizerJson): Encoders {
       cause,
     });
   }
+}
+
+/** Without the special tokens, which no merging of text may lead to; but for the one for unknown text. */
+function textTokenizer(json: TokenizerJson): TokenizerJson {
+  const special = new Set(json.added_tokens.filter((token) => token.special).map(({ content }) => content));
+  special.delete(json.model.unk_token as string);
+  const vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([token]) => !special.has(token)));
+  const merges = Array.isArray(json.model.merges) ? json.model.merges : [];
+  const isText = (merge: unknown) =>
+    !special.has(Array.isArray(merge) ? merge.join('') : String(merge).replace(' ', ''));
+  return {
+    ...json,
+    added_tokens: json.added_tokens.filter((token) => !token.special),
+    model: { ...json.model, vocab, merges: merges.filter(isText) },
+  };
 }
 
 function emptyModel({ model }: TokenizerJson): TokenizerJson['model'] {

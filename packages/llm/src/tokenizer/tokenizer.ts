@@ -5,7 +5,9 @@
 import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 import { bytePairTokenizerJson } from './byte-pair.ts';
+import { type ChatMessage, type ChatTemplate, type RenderOptions, requireMessages } from './chat-template.ts';
 import { createEncoders } from './encoder.ts';
+import { createMessageMarker } from './message-text.ts';
 import { preTokenizers } from './pre-tokenizers.ts';
 import { sentencePieceTokenizerJson } from './sentence-piece.ts';
 import type { StreamDecoder } from './token-bytes.ts';
@@ -25,6 +27,15 @@ export interface DecodeOptions {
 }
 
 export interface Tokenizer {
+  /**
+   * Token ids of a chat as a template renders it. Only the control tokens that the template itself puts there count:
+   * in messages their names are text. Throws `chat-messages-invalid`.
+   */
+  encodeChat(
+    messages: readonly ChatMessage[],
+    template: ChatTemplate,
+    options?: RenderOptions,
+  ): Int32Array<ArrayBuffer>;
   /**
    * Token ids of a text, without a token for its beginning: put `bosToken` in front where `addBos` holds and the
    * text does not begin with it. Lone surrogates become U+FFFD; see `unencodable` for what a vocabulary may lack.
@@ -70,9 +81,19 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
   const ids = readSpecialIds(metadata, size, (token) => idOf.get(token));
   const tokens = createTokenBytes(json, size);
   const encoders = createEncoders(json);
+  const marker = createMessageMarker(json.added_tokens);
 
   function encode(text: string, { special = true }: EncodeOptions = {}): Int32Array<ArrayBuffer> {
     return Int32Array.from(special ? encoders.withSpecial(text) : encoders.withoutSpecial(text));
+  }
+
+  function encodeChat(messages: readonly ChatMessage[], template: ChatTemplate, options: RenderOptions = {}) {
+    requireMessages(messages);
+    const { source: templateSource } = template;
+    const marked = messages.map((message) => marker.mark(message, { role: message.role, templateSource }));
+    const { tools = [], ...rest } = options;
+    const markedTools = marker.mark(tools, { role: 'system', templateSource });
+    return Int32Array.from(encoders.withMarks(template.render(marked, { tools: markedTools, ...rest })));
   }
 
   function decode(tokenIds: Iterable<number>, { skipSpecial = false }: DecodeOptions = {}): string {
@@ -94,6 +115,7 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
 
   return {
     encode,
+    encodeChat,
     decode,
     streamDecoder: ({ skipSpecial = false } = {}) => createStreamDecoder(tokens, skipSpecial),
     unencodable,
