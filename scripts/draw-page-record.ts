@@ -1,7 +1,13 @@
 /** Draws docs/page-record.svg, the byte map of a page's record, from the layout that cache and kernels use. */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Encoding, encodingBytes, exactPageBytes, PAGE_KEYS, pageLayout } from '../packages/core/src/kernels/layout.ts';
+import {
+  type Encoding,
+  encodingBytes,
+  exactPageBytes,
+  PAGE_KEYS,
+  pageLayout,
+} from '../packages/core/src/kernels/layout.ts';
 
 const HEAD_DIM = 64;
 const CONTENTS: Record<'exact' | Encoding, string> = {
