@@ -3,7 +3,8 @@ import { buildOptions } from '../../scripts/tsdown-options.ts';
 
 export default defineConfig({
   ...buildOptions,
-  entry: { index: 'src/index.ts', plot: 'src/plot/index.ts' },
+  // Worker threads of the attention import the baselines, too.
+  entry: { index: 'src/index.ts', baselines: 'src/baselines/policies.ts', plot: 'src/plot/index.ts' },
   platform: 'node',
   target: 'node20.19',
 });

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `keysieve` command: one file a subcommand, listed here. */
 import { createRequire } from 'node:module';
+import { registerBaselines } from '@keysieve/lab';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './commands/bench.ts';
 import { claimsCommand } from './commands/claims.ts';
@@ -30,6 +31,8 @@ const program = new Command('keysieve')
   .showHelpAfterError('(run with --help for the options)')
   .exitOverride();
 
+// Options take their choices from the policies that there are.
+await registerBaselines();
 for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
 
 try {

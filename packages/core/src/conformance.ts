@@ -12,6 +12,17 @@ export * from '../test/variants.ts';
 export * from '../test/weights-bench.ts';
 export { attendByPolicy } from './attention/decode.ts';
 export { describeBudget } from './budgets/budget.conformance.ts';
+export { certify } from './certificates/certificate.ts';
 export { describeEviction } from './evictions/eviction.conformance.ts';
+export { normalizedOutputs, readLogSumExp } from './group/group-work.ts';
+export {
+  centreOf,
+  int4Row,
+  int8Row,
+  type QuantizedKey,
+  quantizedKey,
+} from './kernels/reference/quantized-rows.ts';
+export { inverseRotate, rotate } from './kernels/reference/rotation.ts';
+export { describePolicies } from './policies/policy.conformance.ts';
 export { describeSelector } from './selectors/selector.conformance.ts';
 export { describeTail } from './tails/tail.conformance.ts';

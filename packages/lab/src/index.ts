@@ -1,4 +1,5 @@
 /** Keysieve's laboratory: what sparse attention costs on a model and a text, measured. */
+export { registerBaselines } from './baselines/index.ts';
 export { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from './bench/attention.ts';
 export { startClock } from './bench/clock.ts';
 export {

@@ -341,3 +341,9 @@ function copyRows(
   }
   return destination;
 }
+
+/** Bytes that a scan of the signs of n keys reads: signs, factors and centres of full pages, and the exact keys of the last. */
+export function signScanBytes(n: number, headDim: number, keyBytes: number): number {
+  const d = rotatedDim(headDim);
+  return pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d / 8 + 2) + d + 4) + (n - firstUnquantizedKey(n)) * keyBytes;
+}

@@ -32,6 +32,7 @@ export {
   prepareQuantizedQueries,
   scanAllKeys,
   scoreQuantizedKeys,
+  signScanBytes,
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 export type { Workspace } from '../group/workspace.ts';
@@ -51,6 +52,7 @@ export {
   type BlockSampling,
   groupBudget,
   KEPT_RECENT_KEYS,
+  maxKeys,
   type Selection,
   type Selector,
   SINK_KEYS,

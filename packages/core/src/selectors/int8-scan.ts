@@ -57,7 +57,7 @@ export default function createInt8Scan(): Selector {
       for (; count < n; count = Math.ceil(count * RETRY_GROWTH)) {
         selectByScores(work, count);
         const bounds = boundUnselected(work, lower, count);
-        const result = { count, bytesScanned, bounded: true, ...keysNeededFor(), ...bounds };
+        const result = { count, bytesScanned, hasScoreBounds: true, ...keysNeededFor(), ...bounds };
         if (tailMass === undefined || bounds.tailShare <= tailMass) return result;
       }
       selectByScores(work, n);

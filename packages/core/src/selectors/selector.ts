@@ -65,7 +65,10 @@ export interface BlockSampling {
 /** The query heads of one position that choose together: `rows` of them from `head` on. */
 export type GroupPosition = Pick<GroupWork, 'n' | 'layer' | 'head' | 'rows'>;
 
-/** The budget of the group: the largest of its heads'. */
+/** The most keys that a budget allows the first head of a group; all that it may see where the budget is a tail mass. */
+export const maxKeys = (budget: Budget, { n, layer, head }: GroupPosition): number => budget.keys({ n, layer, head });
+
+/** The budget of a group: the largest of its heads'. */
 export function groupBudget({ n, layer, head, rows }: GroupPosition, budget: Budget): number {
   let keys = 0;
   for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));

@@ -30,6 +30,7 @@ import {
   prepareQuantizedQueries,
   scanAllKeys,
   scoreQuantizedKeys,
+  signScanBytes,
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 import { quantizedRowBytes, rowBytes } from '../kernels/layout.ts';
@@ -44,7 +45,6 @@ import {
   selectAllKeys,
   sinksAndRecent,
 } from '../selectors/selector.ts';
-import { signScanBytes } from '../selectors/sign-scan.ts';
 
 /** Keys of the sample for each key that may be attended exactly. */
 const SAMPLE_KEYS_PER_BUDGET_KEY = 3;

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { registerBaselines } from '../baselines/index.ts';
 import { benchMemory } from './memory.ts';
+
+await registerBaselines();
 
 describe('bench memory', () => {
   it('fills a cache, and finds it as large as was predicted', async () => {

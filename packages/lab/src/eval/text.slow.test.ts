@@ -5,9 +5,12 @@ import { type PolicySpec, policyEncodings } from 'keysieve';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../llm/test/safetensors.ts';
 import { sharedFile } from '../../../llm/test/shared.ts';
+import { registerBaselines } from '../baselines/index.ts';
 import { mean } from './divergence.ts';
 import { openSavedResults } from './saved-results.ts';
 import { evaluateText } from './text.ts';
+
+await registerBaselines();
 
 const MODEL = sharedFile('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
 const LOGITS = sharedFile('goldens/smollm2-135m/logits.safetensors');

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { loadModel, type Model, type Session } from '@keysieve/llm';
 import { type PolicySpec, policyEncodings, policyNames } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { registerBaselines } from '../baselines/index.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { openSavedResults, type SavedResults } from './saved-results.ts';
 import { evaluateText, type TextEvaluation, type TextOptions } from './text.ts';
+
+await registerBaselines();
 
 const SPECS: PolicySpec[] = [
   { policy: 'sieve', budget: 'fixed:48' },

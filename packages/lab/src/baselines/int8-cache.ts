@@ -3,18 +3,15 @@
  * keys chosen it is dense attention over such a cache, one step of scale for every row, as LLM.int8() (arXiv
  * 2208.07339) has it for activations; what is recent stays as it came, and so do the sinks.
  */
-import { attendList, exactRowBytes, foldSegments, type HeadSegment, listPartIn } from '../group/group-work.ts';
-import type { Workspace } from '../group/workspace.ts';
-import { centreBytes, rowBytes } from '../kernels/layout.ts';
-import type { Tail } from './tail.ts';
-import { attendUnquantized, listUnselected } from './unselected.ts';
+import type { ExtensionApi, HeadSegment, Tail, Workspace } from 'keysieve/extend';
 
 const listIn = ({ quantizedIndices }: Workspace): number => quantizedIndices;
 const stateIn = ({ halfSampleStates }: Workspace): number => halfSampleStates[0];
 
-export default function createInt8Tail(): Tail {
+export function createInt8Cache(api: ExtensionApi): Tail {
+  const { attendList, attendUnquantized, centreBytes, exactRowBytes, foldSegments, listPartIn, listUnselected } = api;
   return {
-    name: 'int8',
+    name: 'int8-cache',
     encodings: ['int8', 'values'],
     dropsTail: false,
     requiresSample: false,
@@ -31,7 +28,7 @@ export default function createInt8Tail(): Tail {
       };
       foldSegments(segments, rows, headDim, visit, stateIn);
       region.kernels.mergeState(region.workspace.state, stateIn(region.workspace), rows, headDim);
-      const quantizedBytes = quantized.length * 2 * rowBytes(headDim, 'int8') + centreBytes(n, headDim);
+      const quantizedBytes = quantized.length * 2 * api.rowBytes(headDim, 'int8') + centreBytes(n, headDim);
       return {
         bytesRead: quantizedBytes + exactRowBytes(work, unquantized.length),
         keysQuantized: quantized.length + unquantized.length,

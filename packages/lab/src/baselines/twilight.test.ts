@@ -1,7 +1,8 @@
+import { parseBudget } from 'keysieve';
+import { createHeadBench } from 'keysieve/conformance';
+import * as api from 'keysieve/extend';
 import { describe, expect, it } from 'vitest';
-import { createHeadBench } from '../../test/head-bench.ts';
-import { parseBudget } from '../budgets/index.ts';
-import createTwilight from './twilight.ts';
+import { createTwilight } from './twilight.ts';
 
 const [HEAD_DIM, KEYS] = [32, 256];
 
@@ -20,7 +21,7 @@ function benchOf(shares: readonly Readonly<Record<number, number>>[]) {
   for (let head = 0; head < shares.length; head++) rows[head * HEAD_DIM + head] = Math.sqrt(HEAD_DIM);
   return (budget: string, n = KEYS) => {
     const query = bench.query(rows, n);
-    const selection = createTwilight().select(query, parseBudget(budget));
+    const selection = createTwilight(api).select(query, parseBudget(budget));
     const between = [...bench.selectedPositions(query, selection.count)].filter((j) => j >= 4 && j < n - 32);
     return { ...selection, between };
   };

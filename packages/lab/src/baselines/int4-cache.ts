@@ -5,27 +5,15 @@
  *
  * The codes are those of the plane `int4`: rotated, keys less the centre of their page, with a step for every row.
  */
-
-import { exactRowBytes } from '../group/group-work.ts';
-import {
-  attendQuantized,
-  mergeQuantizedStates,
-  prepareQuantizedQueries,
-  scanAllKeys,
-  scoreQuantizedKeys,
-  workScanFractionBits,
-} from '../group/quantized-work.ts';
-import type { Workspace } from '../group/workspace.ts';
-import { centreBytes, quantizedRowBytes } from '../kernels/layout.ts';
-import type { Tail } from './tail.ts';
-import { attendUnquantized, listUnselected } from './unselected.ts';
+import type { ExtensionApi, Tail, Workspace } from 'keysieve/extend';
 
 const listIn = ({ quantizedIndices }: Workspace): number => quantizedIndices;
 const scoresIn = ({ quantizedScores }: Workspace): number => quantizedScores;
 
-export default function createInt4Tail(): Tail {
+export function createInt4Cache(api: ExtensionApi): Tail {
+  const { attendQuantized, attendUnquantized, centreBytes, exactRowBytes, listUnselected, quantizedRowBytes } = api;
   return {
-    name: 'int4',
+    name: 'int4-cache',
     encodings: ['int4'],
     dropsTail: false,
     requiresSample: false,
@@ -35,12 +23,12 @@ export default function createInt4Tail(): Tail {
       const { quantized, unquantized } = listUnselected(work, count);
       attendUnquantized(work, unquantized, region);
       // Scores by codes begin with those of the page centres, which the scan finds.
-      prepareQuantizedQueries(work);
-      scanAllKeys(work, workScanFractionBits(work));
-      scoreQuantizedKeys(work, quantized.length, listIn, scoresIn);
+      api.prepareQuantizedQueries(work);
+      api.scanAllKeys(work, api.workScanFractionBits(work));
+      api.scoreQuantizedKeys(work, quantized.length, listIn, scoresIn);
       attendQuantized(work, 0, quantized.length, 0);
       for (const stateIndex of [1, 2] as const) attendQuantized(work, quantized.length, 0, stateIndex);
-      mergeQuantizedStates(work, region);
+      api.mergeQuantizedStates(work, region);
       const quantizedBytes = quantized.length * 2 * quantizedRowBytes(shape.headDim) + centreBytes(n, shape.headDim);
       return {
         bytesRead: quantizedBytes + exactRowBytes(work, unquantized.length),

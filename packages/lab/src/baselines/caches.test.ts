@@ -1,17 +1,26 @@
 /** Caches of 8 and of 4 bits: what they give is attention to the rows that their codes stand for. */
-import { describe, expect, it } from 'vitest';
-import { createHeadBench } from '../../test/head-bench.ts';
-import { attention64, distance } from '../../test/plain-attention.ts';
-import { createRandom } from '../../test/random.ts';
-import { parseBudget } from '../budgets/index.ts';
-import { attendPositions, type GroupWork, normalizedOutputs } from '../group/group-work.ts';
-import { ENCODINGS, PAGE_KEYS, rotatedDim } from '../kernels/layout.ts';
-import { centreOf, int4Row, int8Row, type QuantizedKey, quantizedKey } from '../kernels/reference/quantized-rows.ts';
-import { inverseRotate, rotate } from '../kernels/reference/rotation.ts';
-import createWindow from '../selectors/window.ts';
-import createInt4Tail from './int4.ts';
-import createInt8Tail from './int8.ts';
 
+import { ENCODINGS, parseBudget } from 'keysieve';
+import {
+  attention64,
+  centreOf,
+  createHeadBench,
+  createTestRandom,
+  distance,
+  int4Row,
+  int8Row,
+  inverseRotate,
+  normalizedOutputs,
+  type QuantizedKey,
+  quantizedKey,
+  rotate,
+} from 'keysieve/conformance';
+import * as api from 'keysieve/extend';
+import { describe, expect, it } from 'vitest';
+import { createInt4Cache } from './int4-cache.ts';
+import { createInt8Cache } from './int8-cache.ts';
+
+const { attendPositions, createWindow, PAGE_KEYS, rotatedDim } = api;
 const [HEAD_DIM, ROWS] = [48, 3];
 const D = rotatedDim(HEAD_DIM);
 /** Whole pages, and a page that is not full. */
@@ -19,7 +28,7 @@ const LENGTHS = [64, 200, 640];
 
 /** Queries, keys and values of the whole pages as codes have them, rotated, the others and the chosen as they came. */
 function problemByCodes(
-  query: GroupWork,
+  query: api.GroupWork,
   rows: Float32Array,
   exact: { keys: Float32Array; values: Float32Array },
   chosen: ReadonlySet<number>,
@@ -48,12 +57,12 @@ function problemByCodes(
 }
 
 describe.for([
-  ['int8', createInt8Tail, int8Row, 1e-4],
+  ['int8', createInt8Cache, int8Row, 1e-4],
   // Weights are rounded to 15 bits with values of 4.
-  ['int4', createInt4Tail, int4Row, 2e-3],
+  ['int4', createInt4Cache, int4Row, 2e-3],
 ] as const)('dense attention over codes of %s', ([, create, rowOf, tolerance]) => {
   it.for([2 ** 24, 2 ** 19])('is attention to the rows that they stand for, in arenas of %d bytes', (arenaBytes) => {
-    const random = createRandom(5);
+    const random = createTestRandom(5);
     const exact = { keys: random.normals(640 * HEAD_DIM), values: random.normals(640 * HEAD_DIM) };
     const bench = createHeadBench({ headDim: HEAD_DIM, ...exact, encodings: ENCODINGS, precision: 'f32', arenaBytes });
     for (const n of LENGTHS) {
@@ -63,7 +72,7 @@ describe.for([
         const selection = createWindow().select(query, parseBudget(budget));
         const chosen = new Set(bench.selectedPositions(query, selection.count));
         const region = attendPositions(query, selection.count);
-        const { keysQuantized } = create().add(query, selection, region);
+        const { keysQuantized } = create(api).add(query, selection, region);
         expect(keysQuantized).toBe(n - selection.count);
         const found = normalizedOutputs(region, ROWS, HEAD_DIM);
         const truth = attention64(problemByCodes(query, rows, exact, chosen, rowOf)).outputs;

@@ -1,34 +1,10 @@
+import type { PolicySpec } from 'keysieve';
+import { createWeightsBench, type WeightsBench } from 'keysieve/conformance';
 import { describe, expect, it } from 'vitest';
-import { evictionsOf } from '../../test/variants.ts';
-import { createWeightsBench, type WeightsBench } from '../../test/weights-bench.ts';
-import type { PolicySpec } from '../policies/policy.ts';
-import { describeEviction } from './eviction.conformance.ts';
-import { evictLowest, type KeptKeys } from './eviction.ts';
-import createSnapkv, { OBSERVATION_WINDOW } from './snapkv.ts';
+import { registerBaselines } from './index.ts';
+import { createSnapkv, OBSERVATION_WINDOW } from './snapkv.ts';
 
-for (const create of evictionsOf().values()) describeEviction(create);
-
-describe('dropLeast', () => {
-  const kept = (): KeptKeys => ({ positions: [0, 3, 4, 8, 9], scores: [5, 1, 7, 1, 0] });
-
-  it('drops what is worth least, but for the last', () => {
-    for (const [count, recent, positions] of [
-      [5, 2, [0, 3, 4, 8, 9]],
-      [4, 1, [0, 4, 8, 9]],
-      [4, 0, [0, 3, 4, 8]],
-      [3, 1, [0, 4, 9]],
-      [2, 2, [8, 9]],
-      [1, 0, [4]],
-      [1, 3, [9]],
-      [0, 0, []],
-    ] as const) {
-      const left = kept();
-      evictLowest(left, count, recent);
-      expect(left.positions, `${count} of 5, ${recent} recent`).toEqual(positions);
-      expect(left.scores).toEqual(positions.map((position) => kept().scores[kept().positions.indexOf(position)]));
-    }
-  });
-});
+await registerBaselines();
 
 /** What five queries of a prompt pay to the keys before them, and a sixth to those that are left. */
 const PAID = [

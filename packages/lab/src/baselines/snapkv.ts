@@ -5,14 +5,14 @@
  *
  * Window and pooling are those of the paper's LongBench runs. Votes are added up over the query heads that share a key.
  */
-import type { Eviction } from './eviction.ts';
+import type { Eviction } from 'keysieve/extend';
 
 /** Queries of the observation window. */
 export const OBSERVATION_WINDOW = 32;
 /** Neighbouring keys whose largest vote counts for each. */
 const POOLING_WIDTH = 7;
 
-export default function createSnapkv(): Eviction {
+export function createSnapkv(): Eviction {
   return {
     name: 'snapkv',
     unit: 'head',

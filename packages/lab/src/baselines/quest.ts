@@ -3,22 +3,19 @@
  * sum over the dimensions of max(q_i smallest_i, q_i largest_i). The minMax with the largest bounds are read whole. A
  * baseline: the minMax are read in plain TypeScript. What it leaves is bounded by the minMax too, loosely.
  */
+import type { ExtensionApi, GroupWork, RunningLogSumExp, Selector } from 'keysieve/extend';
 
-import { type GroupWork, type RunningLogSumExp, selectedPositions } from '../group/group-work.ts';
-import { firstUnquantizedKey } from '../group/quantized-work.ts';
-import { MIN_MAX_KEYS, PAGE_KEYS } from '../kernels/layout.ts';
-import { type Selector, SINK_KEYS, selectAllKeys, sinksAndRecent } from './selector.ts';
-
-export default function createQuest(): Selector {
+export function createQuest(api: ExtensionApi): Selector {
+  const { firstUnquantizedKey, maxKeys, SINK_KEYS, selectAllKeys, selectedPositions, sinksAndRecent } = api;
   return {
     name: 'quest',
     encodings: ['minMax'],
     unit: 'head',
     certain: false,
     select(work, budget) {
-      const { n, layer, head, shape } = work;
-      const limit = budget.keys({ n, layer, head });
-      const bounds = minMaxBounds(work);
+      const { n, shape } = work;
+      const limit = maxKeys(budget, work);
+      const bounds = minMaxBounds(api, work);
       const bytesScanned = bounds.length * 2 * shape.headDim * 4;
       if (budget.tailMass === undefined && limit >= n) {
         selectAllKeys(selectedPositions(work), n);
@@ -33,16 +30,16 @@ export default function createQuest(): Selector {
       const includedKeys = sinks + Math.max(unquantizedKeys, recent);
       const minMax =
         budget.tailMass === undefined
-          ? Math.floor(Math.max(0, limit - includedKeys) / MIN_MAX_KEYS)
+          ? Math.floor(Math.max(0, limit - includedKeys) / api.MIN_MAX_KEYS)
           : boxesForMass(bounds, order, budget.tailMass);
-      const count = writeBoxes(work, new Set(order.slice(0, minMax)), sinks, n - includedKeys + sinks);
-      return { count, bytesScanned, ...(count < n && { tailBound: boundUnselected(work, count, bounds) }) };
+      const count = writeBoxes(api, work, new Set(order.slice(0, minMax)), sinks, n - includedKeys + sinks);
+      return { count, bytesScanned, ...(count < n && { tailBound: boundUnselected(api, work, count, bounds) }) };
     },
   };
 }
 
 /** The bound of every whole page's minMax, for row 0. */
-function minMaxBounds(work: GroupWork): Float64Array {
+function minMaxBounds({ firstUnquantizedKey, MIN_MAX_KEYS, PAGE_KEYS }: ExtensionApi, work: GroupWork): Float64Array {
   const d = work.shape.headDim;
   const bounds = new Float64Array(firstUnquantizedKey(work.n) / MIN_MAX_KEYS);
   for (const { region, pages, from, to } of work.segments) {
@@ -67,7 +64,12 @@ function minMaxBounds(work: GroupWork): Float64Array {
  * A bound on the sum over the keys that are not among the first `count` positions, each of which has at most the bound
  * of its box. The query that the bounds are of was scaled and rounded, which moves no score by more than u ||q|| ||k||.
  */
-function boundUnselected(work: GroupWork, count: number, bounds: Float64Array): RunningLogSumExp {
+function boundUnselected(
+  { MIN_MAX_KEYS, selectedPositions }: ExtensionApi,
+  work: GroupWork,
+  count: number,
+  bounds: Float64Array,
+): RunningLogSumExp {
   const keysLeft = new Uint8Array(bounds.length).fill(MIN_MAX_KEYS);
   for (const position of selectedPositions(work).subarray(0, count)) {
     const box = Math.floor(position / MIN_MAX_KEYS);
@@ -92,7 +94,13 @@ function boxesForMass(bounds: Float64Array, order: readonly number[], tailMass: 
 }
 
 /** Writes the positions of the first `sinks` keys, of the minMax and of the keys from `keptFrom` on; returns how many they are. */
-function writeBoxes(work: GroupWork, minMax: ReadonlySet<number>, sinks: number, recentFrom: number): number {
+function writeBoxes(
+  { MIN_MAX_KEYS, selectedPositions }: ExtensionApi,
+  work: GroupWork,
+  minMax: ReadonlySet<number>,
+  sinks: number,
+  recentFrom: number,
+): number {
   const positions = selectedPositions(work);
   let count = 0;
   for (let j = 0; j < work.n; j++) {

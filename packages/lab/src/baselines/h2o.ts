@@ -3,9 +3,9 @@
  * queries so far have paid the most attention to. With every token the one that has received the least goes. Attention is
  * added up over the query heads that share a key.
  */
-import type { Eviction } from './eviction.ts';
+import type { Eviction } from 'keysieve/extend';
 
-export default function createH2o(): Eviction {
+export function createH2o(): Eviction {
   return {
     name: 'h2o',
     unit: 'head',

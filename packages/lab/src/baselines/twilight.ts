@@ -7,28 +7,11 @@
  * The paper prunes what another selector has found; here that is every key. A baseline, with its top-p in plain
  * TypeScript.
  */
+import type { ExtensionApi, GroupWork, Selector } from 'keysieve/extend';
 
-import {
-  type GroupWork,
-  logSumExp,
-  primaryRegion,
-  rowLogSumExp,
-  rowScores,
-  scoreStrideOf,
-  selectedPositions,
-} from '../group/group-work.ts';
-import {
-  firstUnquantizedKey,
-  prepareQuantizedQueries,
-  scanAllKeys,
-  scoreQuantizedKeys,
-  workScanFractionBits,
-} from '../group/quantized-work.ts';
-import { centreBytes, quantizedRowBytes, rowBytes } from '../kernels/layout.ts';
-import { minReadScore, selectByScores } from './by-scores.ts';
-import { groupBudget, type Selector, selectAllKeys, sinksAndRecent } from './selector.ts';
-
-export default function createTwilight(): Selector {
+export function createTwilight(api: ExtensionApi): Selector {
+  const { centreBytes, firstUnquantizedKey, groupBudget, logSumExp, quantizedRowBytes, rowBytes, rowLogSumExp } = api;
+  const { selectAllKeys, selectByScores, selectedPositions } = api;
   return {
     name: 'twilight',
     encodings: ['int4'],
@@ -42,11 +25,11 @@ export default function createTwilight(): Selector {
         selectAllKeys(selectedPositions(work), n);
         return { count: n, bytesScanned: 0 };
       }
-      scoreByInt4(work);
+      scoreByInt4(api, work);
       const quantizedBytes = firstUnquantizedKey(n) * quantizedRowBytes(shape.headDim) + centreBytes(n, shape.headDim);
       const bytesScanned = quantizedBytes + (n - firstUnquantizedKey(n)) * rowBytes(shape.headDim, shape.precision);
-      if (tailMass !== undefined) return { count: selectTopMass(work, tailMass), bytesScanned };
-      maxOverRows(work, (row) => logSumExp(rowLogSumExp(work, row)));
+      if (tailMass !== undefined) return { count: selectTopMass(api, work, tailMass), bytesScanned };
+      maxOverRows(api, work, (row) => logSumExp(rowLogSumExp(work, row)));
       selectByScores(work, limit);
       return { count: Math.min(limit, n), bytesScanned };
     },
@@ -54,20 +37,20 @@ export default function createTwilight(): Selector {
 }
 
 /** Scores of all keys by their 4-bit codes, for all rows; those of the open page are exact. */
-function scoreByInt4(work: GroupWork): void {
-  prepareQuantizedQueries(work);
-  scanAllKeys(work, workScanFractionBits(work));
-  selectAllKeys(selectedPositions(work), work.n);
-  scoreQuantizedKeys(work, firstUnquantizedKey(work.n));
+function scoreByInt4(api: ExtensionApi, work: GroupWork): void {
+  api.prepareQuantizedQueries(work);
+  api.scanAllKeys(work, api.workScanFractionBits(work));
+  api.selectAllKeys(api.selectedPositions(work), work.n);
+  api.scoreQuantizedKeys(work, api.firstUnquantizedKey(work.n));
 }
 
 /** The sinks, the recent keys and those that any row needs for its share 1 - `tailMass`; returns how many they are. */
-function selectTopMass(work: GroupWork, tailMass: number): number {
+function selectTopMass(api: ExtensionApi, work: GroupWork, tailMass: number): number {
   const { n } = work;
-  const { sinks, recent } = sinksAndRecent(n);
-  maxOverRows(work, (row) => minReadScore(rowScores(work, row), tailMass));
-  const margins = rowScores(work);
-  const positions = selectedPositions(work);
+  const { sinks, recent } = api.sinksAndRecent(n);
+  maxOverRows(api, work, (row) => api.minReadScore(api.rowScores(work, row), tailMass));
+  const margins = api.rowScores(work);
+  const positions = api.selectedPositions(work);
   let count = 0;
   for (let j = 0; j < n; j++) {
     if (j < sinks || j >= n - recent || (margins[j] as number) >= 0) positions[count++] = j;
@@ -76,7 +59,11 @@ function selectTopMass(work: GroupWork, tailMass: number): number {
 }
 
 /** Takes `offset` off the scores of each row, and leaves in row 0 the largest that each key has. */
-function maxOverRows(work: GroupWork, offset: (row: number) => number): void {
+function maxOverRows(
+  { primaryRegion, rowScores, scoreStrideOf }: ExtensionApi,
+  work: GroupWork,
+  offset: (row: number) => number,
+): void {
   const { kernels, views, workspace } = primaryRegion(work);
   const { n, rows } = work;
   const offsets = Array.from({ length: rows }, (_, row) => offset(row));

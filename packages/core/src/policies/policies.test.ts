@@ -1,0 +1,4 @@
+import { sparsePolicyNames } from '../../test/variants.ts';
+import { describePolicies } from './policy.conformance.ts';
+
+describePolicies(sparsePolicyNames());
