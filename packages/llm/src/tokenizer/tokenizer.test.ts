@@ -54,6 +54,14 @@ describe('a byte-pair tokenizer from metadata', () => {
     expect(tokenizer.decode([259, 262, 264, 259], { skipSpecial: true })).toBe('hello[tool]hello');
   });
 
+  it('gives the bytes of a token, and says which ones are special', () => {
+    const tokenizer = tokenizerOf();
+    expect([...tokenizer.tokenBytes(0xe4)]).toHaveLength(1);
+    expect(new TextDecoder().decode(tokenizer.tokenBytes(259))).toBe('hello');
+    expect([262, 264, 259].map(tokenizer.isSpecial)).toEqual([true, false, false]);
+    expect(() => tokenizer.tokenBytes(1000)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+  });
+
   it('says which tokens begin and end texts', () => {
     const plain = createTokenizer(metadataOf(bytePairEntries([])));
     expect(plain).toMatchObject({ vocabularySize: 256, bosToken: undefined, eosToken: undefined, addBos: false });

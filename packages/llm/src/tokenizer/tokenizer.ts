@@ -43,6 +43,10 @@ export interface Tokenizer {
   encode(text: string, options?: EncodeOptions): Int32Array<ArrayBuffer>;
   /** Text of token ids; bytes that are not UTF-8 become U+FFFD. Throws `invalid-argument` for an id that is none. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
+  /** Bytes of one token, which need not be whole characters. Throws `invalid-argument` for an id that is none. */
+  tokenBytes(id: number): Uint8Array;
+  /** Whether a token controls the model instead of standing for text. */
+  isSpecial(id: number): boolean;
   /** Makes text of tokens one at a time, as they are generated. */
   streamDecoder(options?: DecodeOptions): StreamDecoder;
   /**
@@ -117,6 +121,8 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
     encode,
     encodeChat,
     decode,
+    tokenBytes: tokens.bytesOf,
+    isSpecial: tokens.isSpecial,
     streamDecoder: ({ skipSpecial = false } = {}) => createStreamDecoder(tokens, skipSpecial),
     unencodable,
     vocabularySize: size,

@@ -1,0 +1,232 @@
+/** The routes: who may call them, what they read, and how their failures look. */
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import type { Service } from './chat/run.ts';
+import { allowOrigins, requireKey, requireLocalHost } from './http/access.ts';
+import { ApiError, anthropicError, errorHeaders, openAiError, toApiError } from './http/api-error.ts';
+import type { ServerEvent } from './http/event-stream.ts';
+import { type AppVariables, describeError, logRequests } from './http/log.ts';
+import { readJson } from './http/read-json.ts';
+import { type Requests, reasonOf, respondWhole, respondWithStream } from './http/respond.ts';
+import { chatChunks, chatCompletion } from './openai/chat.ts';
+import { chatJob, chatRequest } from './openai/chat-request.ts';
+import { completion, completionChunks, completionJob, completionRequest } from './openai/completions.ts';
+import { describeModel, describeModels, health } from './openai/models.ts';
+
+type App = Hono<{ Variables: AppVariables }>;
+
+export interface AppParts {
+  service: Service;
+  requests: Requests;
+  logger: Logger;
+  /** Whether the server is about to end. */
+  isStopping(): boolean;
+}
+
+/** What is not offered, with what would be. */
+const NOT_OFFERED = {
+  '/v1/embeddings': 'Embeddings',
+  '/v1/images/*': 'Images',
+  '/v1/audio/*': 'Audio',
+  '/v1/moderations': 'Moderation',
+  '/v1/files/*': 'Files',
+  '/v1/batches/*': 'Batches',
+  '/v1/fine_tuning/*': 'Fine-tuning',
+};
+
+export function createApp(parts: AppParts): App {
+  const { service, requests, logger } = parts;
+  const { settings, metrics } = service;
+  const { limits, apiKey } = settings;
+  const app: App = new Hono();
+
+  app.onError((error, c) => errorResponse(c, error));
+  app.notFound((c) =>
+    errorResponse(
+      c,
+      new ApiError({
+        status: 404,
+        type: 'invalid_request_error',
+        code: 'not_found',
+        message: 'There is nothing here.',
+      }),
+    ),
+  );
+  app.use(logRequests(logger));
+  app.use(async (c, next) => {
+    await next();
+    metrics.answered(routeOf(c), c.res.status);
+  });
+  app.use(allowOrigins(settings.corsOrigins));
+  if (apiKey === undefined) app.use(requireLocalHost);
+
+  app.get('/health', (c) => {
+    const { status, body } = health(service.models.list(), parts.isStopping());
+    return c.json(body, status);
+  });
+  if (apiKey !== undefined) app.use(requireKey(apiKey));
+  app.use(refuseWhenStopping(parts));
+  app.use(
+    bodyLimit({
+      maxSize: limits.maxBodyBytes,
+      onError: () => {
+        throw new ApiError({
+          status: 413,
+          type: 'invalid_request_error',
+          code: 'body_too_large',
+          message: `The body may have ${limits.maxBodyBytes} bytes.`,
+        });
+      },
+    }),
+  );
+
+  app.get('/metrics', async (c) => {
+    const { registry } = metrics;
+    return c.text(await registry.metrics(), 200, { 'Content-Type': registry.contentType });
+  });
+  app.get('/v1/models', (c) => c.json(describeModels(service.models.list())));
+  app.get('/v1/models/:id{.+}', (c) => c.json(describeModel(service.models.list(), c.req.param('id'))));
+
+  const tokenizeRequest = z.object({
+    content: z.string(),
+    model: z.string().nullish(),
+    add_special: z.boolean().nullish(),
+    with_pieces: z.boolean().nullish(),
+  });
+  app.post('/tokenize', async (c) => {
+    const request = await readJson(c, tokenizeRequest);
+    return c.json(
+      await withModel(c, request.model, ({ tokenizer }) => {
+        const { content, add_special, with_pieces } = request;
+        const { bosToken, addBos } = tokenizer;
+        const ids = [...tokenizer.encode(content)];
+        if (add_special && addBos && bosToken !== undefined) ids.unshift(bosToken);
+        return { tokens: with_pieces ? ids.map((id) => ({ id, piece: tokenizer.decode([id]) })) : ids };
+      }),
+    );
+  });
+  const detokenizeRequest = z.object({ tokens: z.array(z.int().min(0)), model: z.string().nullish() });
+  app.post('/detokenize', async (c) => {
+    const { tokens, model } = await readJson(c, detokenizeRequest);
+    return c.json(await withModel(c, model, ({ tokenizer }) => ({ content: tokenizer.decode(tokens) })));
+  });
+
+  const chatSchema = chatRequest(limits);
+  app.post('/v1/chat/completions', async (c) => {
+    const request = await readJson(c, chatSchema);
+    const job = chatJob(request);
+    if (!request.stream) return c.json(await whole(c, (signal) => chatCompletion(service, job, signal)));
+    return openAiStream(c, (signal) => chatChunks(service, job, chunkOptions(request), signal));
+  });
+
+  const completionSchema = completionRequest(limits);
+  app.post('/v1/completions', async (c) => {
+    const request = await readJson(c, completionSchema);
+    const job = completionJob(request);
+    if (!request.stream) return c.json(await whole(c, (signal) => completion(service, job, signal)));
+    return openAiStream(c, (signal) => completionChunks(service, job, chunkOptions(request), signal));
+  });
+
+  for (const [path, name] of Object.entries(NOT_OFFERED)) app.all(path, () => refuse(name));
+  allowOnly(app);
+
+  const whole = <T>(c: Context, run: (signal: AbortSignal) => Promise<T>) => respondWhole(requests.begin(c), run);
+
+  function openAiStream(c: Context, run: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>) {
+    return respondWithStream(requests.begin(c), run, {
+      keepAliveMs: limits.keepAliveMs,
+      onError(error) {
+        const failure = logFailure(c, error);
+        return [{ data: JSON.stringify({ choices: [], ...openAiError(failure) }) }, { data: '[DONE]' }];
+      },
+    });
+  }
+
+  async function withModel<T>(c: Context, id: string | null | undefined, use: (model: Loaded) => T): Promise<T> {
+    return whole(c, async (signal) => {
+      const { loaded, release } = await service.models.acquire(id ?? undefined, signal);
+      try {
+        return use(loaded.model);
+      } finally {
+        release();
+      }
+    });
+  }
+
+  function logFailure(c: Context, error: unknown): ApiError {
+    const failure = toApiError(reasonOf(error));
+    const { status, code, cause } = failure.details;
+    const level = status === 500 ? 'error' : 'info';
+    const details = status === 500 ? { error: describeError(cause) } : {};
+    logger[level]({ requestId: c.get('requestId'), path: c.req.path, status, code, ...details });
+    return failure;
+  }
+
+  function errorResponse(c: Context, error: unknown): Response {
+    const failure = logFailure(c, error);
+    const isAnthropic = c.req.path.startsWith('/v1/messages');
+    const body = isAnthropic ? anthropicError(failure) : openAiError(failure);
+    return c.json(body, failure.details.status as 400, errorHeaders(failure));
+  }
+
+  return app;
+}
+
+type Loaded = Awaited<ReturnType<Service['models']['acquire']>>['loaded']['model'];
+
+const chunkOptions = ({
+  stream_options,
+  return_progress,
+}: {
+  stream_options?: { include_usage?: boolean | null | undefined } | null | undefined;
+  return_progress?: boolean | null | undefined;
+}) => ({ includeUsage: stream_options?.include_usage ?? false, includeProgress: return_progress ?? false });
+
+function refuseWhenStopping({ isStopping }: AppParts): MiddlewareHandler {
+  return (_, next) => {
+    if (!isStopping()) return next();
+    throw new ApiError({
+      status: 503,
+      type: 'unavailable_error',
+      code: 'server_stopping',
+      message: 'The server is stopping.',
+      retryAfter: 10,
+    });
+  };
+}
+
+function refuse(name: string): never {
+  throw new ApiError({
+    status: 501,
+    type: 'invalid_request_error',
+    code: 'not_implemented',
+    message: `${name} are not offered by this server; it generates text.`,
+  });
+}
+
+/** Answers other methods on known paths with 405 and the methods that there are. */
+function allowOnly(app: App): void {
+  const methods = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method !== 'ALL') methods.set(path, (methods.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, allowed] of methods) {
+    app.all(path, (c) => {
+      c.header('Allow', [...allowed].join(', '));
+      throw new ApiError({
+        status: 405,
+        type: 'invalid_request_error',
+        code: 'method_not_allowed',
+        message: `Use ${[...allowed].join(' or ')} here.`,
+      });
+    });
+  }
+}
+
+/** The pattern of the route, so that what clients make up does not become labels. */
+const routeOf = (c: Context): string => {
+  const matched = c.req.matchedRoutes.filter(({ method, path }) => method !== 'ALL' || path !== '/*').at(-1);
+  return matched === undefined ? 'unknown' : matched.path;
+};

@@ -1,0 +1,78 @@
+/** Fields of requests that say how exact an answer is to be, and what is said of how exact it was. */
+import type { AttentionSummary, GenerationResult, SessionOptions } from '@keysieve/llm';
+import { createPolicy, type PolicySpec } from 'keysieve';
+import { z } from 'zod';
+import { invalidRequest } from '../http/api-error.ts';
+import { defaultPrefill, type Settings } from '../options.ts';
+
+export const attentionFields = {
+  /** Policy of attention, such as `dense` or `sieve`. */
+  attention: z.string().max(64).nullish(),
+  /** Keys that a head reads, such as `fixed:256`. */
+  budget: z.string().max(64).nullish(),
+  /** Largest share of the softmax that an answer may leave out, certified. */
+  certify: z.number().gt(0).max(1).nullish(),
+};
+
+export type AttentionFields = z.output<z.ZodObject<typeof attentionFields>>;
+
+/** How a session attends that serves such a request. Throws 400 for what is no policy or budget. */
+export function sessionSettings(
+  { attention, budget, certify }: AttentionFields,
+  defaults: Pick<Settings, 'attention' | 'prefill'>,
+): SessionOptions {
+  if (attention == null && budget == null && certify == null) {
+    return { attention: defaults.attention, prefill: defaults.prefill };
+  }
+  const isDefault = attention == null || attention === defaults.attention.policy;
+  const policy: PolicySpec = {
+    ...(isDefault ? defaults.attention : { policy: attention }),
+    ...(budget != null && { budget }),
+    ...(certify != null && { certify }),
+  };
+  try {
+    createPolicy(policy);
+  } catch (error) {
+    throw invalidRequest((error as Error).message, attention == null ? 'budget' : 'attention');
+  }
+  const keepsPrefill = isDefault && budget == null;
+  return { attention: policy, prefill: keepsPrefill ? defaults.prefill : defaultPrefill(policy) };
+}
+
+/** How exact the attention of some tokens was. Shares and errors are relative, 0 to 1; null where nothing is known. */
+export interface Exactness {
+  policy: string;
+  budget: string | null;
+  /** Keys that a head read exactly, on average, and their share of those there were. */
+  keys: number;
+  share: number;
+  /** Share of the softmax that was not read exactly. */
+  left_out: { mean: number | null; max: number | null };
+  /** Relative error of the attention's outputs. */
+  output_error: { mean: number | null; max: number | null };
+  /** What these figures are: certified, estimated, ... */
+  kind: string;
+}
+
+export function exactness(summary: AttentionSummary): Exactness {
+  return {
+    policy: summary.policy,
+    budget: summary.budget,
+    keys: summary.keysExact.mean,
+    share: summary.keysExact.share,
+    left_out: summary.tailMass,
+    output_error: summary.outputError,
+    kind: summary.certificate,
+  };
+}
+
+/** Of the prompt and of the answer; null for an answer of one token, which the reading of the prompt gives. */
+export interface ExactnessOfAnswer {
+  prompt: Exactness;
+  answer: Exactness | null;
+}
+
+export const exactnessOf = ({ attention, prefillAttention, decodeMs }: GenerationResult): ExactnessOfAnswer => ({
+  prompt: exactness(prefillAttention),
+  answer: decodeMs.length > 0 ? exactness(attention) : null,
+});

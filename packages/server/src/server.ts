@@ -1,0 +1,96 @@
+/** The server: its parts put together, listening, and its end. */
+import { once } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createAdaptorServer } from '@hono/node-server';
+import { createApp } from './app.ts';
+import { createModels } from './engine/models.ts';
+import { createQueue } from './engine/queue.ts';
+import { ApiError, openAiError } from './http/api-error.ts';
+import { describeError, silentLogger } from './http/log.ts';
+import { createRequests } from './http/respond.ts';
+import { createMetrics } from './metrics.ts';
+import { resolveOptions, type ServerOptions } from './options.ts';
+
+export interface Server {
+  /** `http://HOST:PORT`, without a slash at its end. */
+  readonly url: string;
+  /** Resolves when the first model is loaded; rejects where it cannot be. */
+  readonly ready: Promise<void>;
+  /**
+   * Stops: takes no more requests, gives those in progress some seconds to finish, aborts the others, and frees the
+   * models. Calling it again waits for the same end.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts to listen, and to load the first model. Throws `invalid-argument` for options that are out of range or unsafe,
+ * and the error of the system where the address cannot be had.
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const settings = resolveOptions(options);
+  const { limits, host, port } = settings;
+  const logger = options.logger ?? silentLogger();
+  const models = createModels(settings.models, {
+    sessions: limits,
+    memoryLimit: limits.maxModelBytes,
+    onLoadFailed: (model, error) => logger.error({ model, error: describeError(error), message: String(error) }),
+  });
+  const queue = createQueue(limits);
+  const requests = createRequests(limits.maxRequestMs);
+  const service = { settings, models, queue, metrics: createMetrics(models, queue) };
+  let closing: Promise<void> | undefined;
+  const app = createApp({ service, requests, logger, isStopping: () => closing !== undefined });
+
+  const http = createAdaptorServer({ fetch: app.fetch }) as HttpServer;
+  http.on('clientError', refuseMalformed);
+  http.listen(port, host);
+  await Promise.race([
+    once(http, 'listening'),
+    once(http, 'error').then(([error]) => {
+      throw error;
+    }),
+  ]);
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${(http.address() as AddressInfo).port}`;
+  const loading = new AbortController();
+  const ready = models.acquire(undefined, loading.signal).then(({ release }) => release());
+  ready.catch(() => {});
+
+  async function stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+    http.closeIdleConnections();
+    const timer = setTimeout(() => requests.abortAll(), limits.stopMs);
+    await requests.idle();
+    clearTimeout(timer);
+    http.closeAllConnections();
+    await closed;
+    await models.dispose();
+  }
+
+  return {
+    url,
+    ready,
+    close() {
+      closing ??= stop();
+      return closing;
+    },
+  };
+}
+
+/** Answers what is not HTTP, which no route sees. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  const message = status === 431 ? 'The headers are too large.' : 'This is not a valid HTTP request.';
+  const failure = new ApiError({ status, type: 'invalid_request_error', code: 'malformed_request', message });
+  const body = JSON.stringify(openAiError(failure));
+  socket.end(
+    `HTTP/1.1 ${status} Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,9 @@
+import { defineConfig } from 'tsdown';
+import { buildOptions } from '../../scripts/tsdown-options.ts';
+
+export default defineConfig({
+  ...buildOptions,
+  entry: ['src/index.ts'],
+  platform: 'node',
+  target: 'node20.19',
+});
