@@ -4,9 +4,10 @@
  */
 import { type Attention, createAttention, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import type { CapturedHead } from '../captures/capture.ts';
-import { mean, quantile } from '../eval/divergence.ts';
-import { type DenseRow, denseRow, oracleKeys, quantizeRows, relativeError } from './dense64.ts';
-import { type Spread, spreadOf } from './spread.ts';
+import { type AttentionRow, attendRow, minKeysForMass, relativeError } from '../numerics/attention.ts';
+import { type Spread, spreadOf } from '../numerics/spread.ts';
+import { mean, quantile } from '../numerics/statistics.ts';
+import { quantizeRows } from './quantized-rows.ts';
 
 export interface HeadResult {
   /** Of the key-value head, and the number of the query head in its group. */
@@ -99,12 +100,12 @@ interface Step {
   position: number;
   /** (group, d) */
   queries: Float32Array;
-  truth: DenseRow[];
+  truth: AttentionRow[];
 }
 
 /** The same, and what dense attention over the contents of the policies' cache gives: what certificates speak of. */
 interface CachedStep extends Step {
-  cachedTruth: DenseRow[];
+  cachedTruth: AttentionRow[];
 }
 
 function stepsOf(head: CapturedHead, { lastQueries, stride }: Pick<BenchOptions, 'lastQueries' | 'stride'>): Step[] {
@@ -118,7 +119,7 @@ function stepsOf(head: CapturedHead, { lastQueries, stride }: Pick<BenchOptions,
       rows.set(queries.subarray(from, from + headDim), row * headDim);
     }
     const truth = Array.from({ length: group }, (_, row) =>
-      denseRow(rows.subarray(row * headDim, (row + 1) * headDim), head.keys, head.values, position + 1),
+      attendRow(rows.subarray(row * headDim, (row + 1) * headDim), head.keys, head.values, position + 1),
     );
     steps.push({ position, queries: rows, truth });
   }
@@ -174,7 +175,7 @@ function withCachedTruth(head: CapturedHead, steps: readonly Step[], { cache }: 
   return steps.map((step) => {
     const cachedTruth = step.truth.map((_, row) => {
       const query = step.queries.subarray(row * headDim, (row + 1) * headDim);
-      return denseRow(query, keys as Float32Array, values as Float32Array, step.position + 1);
+      return attendRow(query, keys as Float32Array, values as Float32Array, step.position + 1);
     });
     return { ...step, cachedTruth: cachedTruth };
   });
@@ -220,7 +221,7 @@ function measurePolicy(
   for (const { position, queries, truth, cachedTruth } of steps) {
     const request = { layer: 0, position, queries };
     const { outputs, report } = kept.attend({ ...request, policy });
-    const errorsTo = (rows: readonly DenseRow[]) =>
+    const errorsTo = (rows: readonly AttentionRow[]) =>
       rows.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output));
     const errors = errorsTo(truth);
     measurement.errors.push(errors);
@@ -241,7 +242,7 @@ function measurePolicy(
       const share = policy.certify;
       measurement.certifiedWithoutExtension +=
         1 / steps.length - report.certificateFallbacks.rows / report.rows / steps.length;
-      measurement.oracleKeys += mean(cachedTruth.map((row) => oracleKeys(row, share))) / steps.length;
+      measurement.oracleKeys += mean(cachedTruth.map((row) => minKeysForMass(row, share))) / steps.length;
     }
     for (let round = 0; round < ROUNDS; round++) {
       const time = timeMs(() => kept.attend({ ...request, policy }));
@@ -334,7 +335,7 @@ export function benchQuantizedCaches(
       return stepsOf(head, options).flatMap(({ position, queries, truth }) =>
         truth.map(({ output }, row) => {
           const query = queries.subarray(row * head.headDim, (row + 1) * head.headDim);
-          const attended = denseRow(query, keys as Float32Array, values as Float32Array, position + 1);
+          const attended = attendRow(query, keys as Float32Array, values as Float32Array, position + 1);
           return relativeError(attended.output, output);
         }),
       );

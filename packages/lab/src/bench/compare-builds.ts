@@ -2,10 +2,11 @@
  * Two builds of core in one process, in turn on the same keys and queries: is one slower than the other? What else the
  * machine does changes times by more than a build does, so only the ratio within a round counts.
  */
-import { normalNumbers } from '../numerics/random.ts';
+
+import { relativeError } from '../numerics/attention.ts';
+import { createRandom, normals } from '../numerics/random.ts';
+import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
 import { startClock, type Time } from './clock.ts';
-import { relativeError } from './dense64.ts';
-import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 /** The heads that the builds attend for. */
 export interface BuildShape {
@@ -92,18 +93,18 @@ async function compareAt(keys: number, isFirst: boolean, options: CompareBuildsO
   const sized = { ...shape, capacity: keys };
   await using older = await before(sized);
   await using newer = await after(sized);
-  const normals = normalNumbers(keys);
+  const random = createRandom(keys);
   const row = shape.keyValueHeads * shape.headDim;
   for (let layer = 0; layer < shape.layers; layer++) {
-    const keyRows = normals(keys * row);
-    const valueRows = normals(keys * row).map((value) => value + VALUE_MEAN);
+    const keyRows = normals(random, keys * row);
+    const valueRows = normals(random, keys * row).map((value) => value + VALUE_MEAN);
     for (const side of [older, newer]) side.fill(layer, keyRows, valueRows);
   }
   const phase = async (what: BuildsRow['what'], count: number, queries: number): Promise<BuildsRow> => {
     const times = { before: [] as Time[], after: [] as Time[] };
     const width = shape.heads * shape.headDim * queries;
     const pool = Array.from({ length: what === 'prefill' ? 2 : QUERY_POOL }, () =>
-      normals(width).map((x) => x * SCORE_SPREAD),
+      normals(random, width).map((x) => x * SCORE_SPREAD),
     );
     const outputs = { before: new Float32Array(width), after: new Float32Array(width) };
     const sides = [

@@ -13,7 +13,8 @@ import {
   type Precision,
   policyEncodings,
 } from 'keysieve';
-import { type Spread, spreadOf } from './spread.ts';
+import { createRandom } from '../numerics/random.ts';
+import { type Spread, spreadOf } from '../numerics/spread.ts';
 
 export interface MemoryOptions extends Omit<LoadOptions, 'context'> {
   model: string;
@@ -137,12 +138,8 @@ function timeStep(attention: Attention, noise: Noise, policy: PolicySpec): numbe
   return performance.now() - started;
 }
 
-/** Repeatable numbers from -1 to 1. */
+/** Uniform numbers from -1 to 1. */
 function createNoise(): Noise {
-  let state = 1;
-  return (count) =>
-    Float32Array.from({ length: count }, () => {
-      state = (state * 48_271) % 2_147_483_647;
-      return (2 * state) / 2_147_483_647 - 1;
-    });
+  const { uniform } = createRandom(1);
+  return (count) => Float32Array.from({ length: count }, () => 2 * uniform() - 1);
 }

@@ -1,10 +1,9 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
 import { KeysieveError } from 'keysieve';
-import { formatBytes, formatCount, formatShare } from '../format/format.ts';
+import { formatBytes, formatCount, formatShare, formatSpread } from '../format/format.ts';
 import type { Machine, Versions } from './machine.ts';
 import type { BenchReport, MemoryReport, ScalingReport, SpeedReport, StepsReport } from './reports.ts';
 import { speedTable } from './speed-table.ts';
-import { formatSpread } from './spread.ts';
 import { describeLargestJump, stepsTable } from './steps-table.ts';
 
 /** A report from its JSON. Throws `invalid-file`. */

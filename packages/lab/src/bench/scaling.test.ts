@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { benchScaling, slopeOf } from './scaling.ts';
+import { benchScaling } from './scaling.ts';
 
 describe('bench scaling', () => {
   it('measures a policy and dense attention at every length, and how far each is from the truth', async () => {
@@ -42,9 +42,5 @@ describe('bench scaling', () => {
       onProgress: () => {},
     });
     await expect(aborted).rejects.toThrow();
-  });
-
-  it('fits exponents', () => {
-    expect(slopeOf([10, 100, 1000].map((x) => [x, 3 * x ** 0.7] as const))).toBeCloseTo(0.7, 10);
   });
 });

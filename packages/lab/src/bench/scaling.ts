@@ -5,10 +5,11 @@
  */
 import { FULL_ATTENTION_OPERATORS, type FullAttentionOperator, type FullAttentionOperatorName } from '@keysieve/llm';
 import { type Attention, createAttention, type PolicySpec, policyEncodings } from 'keysieve';
-import { mean, quantile } from '../eval/divergence.ts';
+import { attendRow, relativeError } from '../numerics/attention.ts';
+import { createRandom, normals } from '../numerics/random.ts';
+import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
+import { fitLine, mean, median } from '../numerics/statistics.ts';
 import { processorTime } from './clock.ts';
-import { denseRow, relativeError } from './dense64.ts';
-import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface ScalingOptions {
   policy: PolicySpec;
@@ -70,7 +71,10 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   onProgress(lengths.length, lengths.length);
   const longLengths = results.filter(({ n }) => n >= MIN_FIT_LENGTH);
   const slope = (select: (result: LengthResult) => number) =>
-    slopeOf(longLengths.map((result) => [result.n, select(result)]));
+    fitLine(
+      longLengths.map(({ n }) => Math.log(n)),
+      longLengths.map((result) => Math.log(select(result))),
+    ).slope;
   return {
     policy: policy.policy,
     budget: policy.budget ?? null,
@@ -91,10 +95,10 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
 }
 
 async function measureLength(n: number, { policy, headDim, group: groupSize }: ScalingOptions): Promise<LengthResult> {
-  const random = normals(n);
-  const keys = random(n * headDim);
-  const values = random(n * headDim).map((x) => x + VALUE_MEAN);
-  const queries = random(groupSize * headDim).map((x) => x * SPREAD);
+  const random = createRandom(n);
+  const keys = normals(random, n * headDim);
+  const values = normals(random, n * headDim).map((x) => x + VALUE_MEAN);
+  const queries = normals(random, groupSize * headDim).map((x) => x * SPREAD);
   const layers = Math.max(2, Math.min(MAX_LAYERS, Math.ceil(COLD_BYTES / (n * 4 * headDim))));
   const shape = { layers, keyValueHeads: 1, heads: groupSize, headDim, capacity: n, threads: 1 };
   await using half = await createAttention({ ...shape, precision: 'f16', encodings: policyEncodings(policy) });
@@ -131,9 +135,9 @@ async function measureLength(n: number, { policy, headDim, group: groupSize }: S
   }
   for (const { ofLayers } of operators) for (const operator of ofLayers) await operator.release();
   const timesOfOperators = operators.map(({ name, ms }) => [name, spreadOf(ms)] as const);
-  const [fastest] = [...operators].sort((a, b) => quantile(a.ms, 0.5) - quantile(b.ms, 0.5)) as [Timed];
+  const [fastest] = [...operators].sort((a, b) => median(a.ms) - median(b.ms)) as [Timed];
   const truth = Array.from({ length: groupSize }, (_, row) =>
-    denseRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
+    attendRow(queries.subarray(row * headDim, (row + 1) * headDim), keys, values, n),
   );
   const error = (outputs: Float32Array) =>
     mean(truth.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output)));
@@ -186,23 +190,4 @@ function fill({ cache }: Attention, n: number, keys: Float32Array, values: Float
   cache.reserve(n);
   for (let layer = 0; layer < cache.shape.layers; layer++) cache.write(layer, 0, keys, values);
   cache.commit(n);
-}
-
-/** The slope of ln y on ln x by least squares. */
-export function slopeOf(points: readonly (readonly [number, number])[]): number {
-  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)] as const);
-  const [x, y] = [mean(logs.map(([a]) => a)), mean(logs.map(([, b]) => b))];
-  const square = logs.reduce((sum, [a]) => sum + (a - x) ** 2, 0);
-  return logs.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) / square;
-}
-
-/** Repeatable normal numbers, by the polar form of Box and Muller. */
-function normals(seed: number): (count: number) => Float32Array {
-  let state = seed;
-  const uniform = () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
-  const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
-  return (count) => Float32Array.from({ length: count }, normal);
 }

@@ -1,9 +1,8 @@
 /** What `keysieve bench decode` and `prefill` have found, as the cells of a table: for a terminal, and for a page. */
 
-import { formatBytes, formatCount, formatShare } from '../format/format.ts';
+import { formatBytes, formatCount, formatShare, formatSpread } from '../format/format.ts';
 import type { SpeedReport } from './reports.ts';
 import { FIRST_TOKENS, type FirstTimes, type OurTimes, type SpeedResult } from './speed.ts';
-import { formatSpread } from './spread.ts';
 
 export interface SpeedTableForm {
   /** What stands between a policy and its budget. */

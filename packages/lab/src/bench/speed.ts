@@ -5,10 +5,11 @@
  */
 import type { Evaluation, Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
-import { klDivergence, logSoftmax, mean } from '../eval/divergence.ts';
+import { klDivergence, logSoftmax } from '../numerics/softmax.ts';
+import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
+import { mean } from '../numerics/statistics.ts';
 import { startClock, type Time } from './clock.ts';
 import type { Peer } from './peer.ts';
-import { ratioOf, type Spread, spreadOf } from './spread.ts';
 
 export interface SpeedOptions {
   model: Model;

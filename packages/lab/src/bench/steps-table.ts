@@ -1,6 +1,5 @@
 /** What `keysieve bench steps` has found, as the cells of a table: for a terminal, and for a page. */
-import { formatCount, formatShare } from '../format/format.ts';
-import { formatSpread } from './spread.ts';
+import { formatCount, formatShare, formatSpread } from '../format/format.ts';
 import type { StepsResult } from './steps.ts';
 
 export function stepsTable({ bins }: StepsResult): { names: string[]; rows: string[][] } {

@@ -7,7 +7,7 @@
  */
 import type { Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
-import { ratioOf, type Spread, spreadOf } from './spread.ts';
+import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
 
 export interface StepsOptions {
   model: Model;

@@ -1,4 +1,6 @@
 /** Claim 3 of arXiv 2404.02690: a window of alpha n^C keys is more accurate and cheaper than a fixed one. */
+
+import { type Estimate, jackknife, median } from '../numerics/statistics.ts';
 import type { Curve, CurvesFigure } from '../plot/curves.ts';
 import { type Comparison, compareBudgets, keysOfLaw, ROUNDING_ERROR } from './adaptive.ts';
 import { type Claim, type Outcome, type Result, type Table, verdictOf } from './claim.ts';
@@ -6,7 +8,7 @@ import { headsByCapture } from './curves.ts';
 import { readingsOf } from './readings.ts';
 import { type Measurement, meanMeasurement, QUANTITIES, type Quantity } from './row.ts';
 import { meansOf, type Study } from './source.ts';
-import { type Estimate, formatEstimate, jackknife, MIN_STANDARD_ERRORS, medianOf } from './statistics.ts';
+import { formatEstimate, MIN_STANDARD_ERRORS } from './statistics.ts';
 
 /** The error, or share, that both budgets are to stay below. */
 const TARGET = 0.1;
@@ -46,7 +48,7 @@ function judge(study: Study): Outcome {
   const results = compared.flatMap(({ on, quantity, figures }) => resultsOf(on, quantity, figures));
   const perHeadLaws = groups.map(({ label, heads }) => {
     const ratios = heads.map((head) => compareBudgets(meansOf(head), 'output', TARGET).costRatio);
-    return `${label}: where each head has its own law, its own fixed budget costs ${medianOf(ratios).toFixed(2)} times as many mean keys in the median head (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}) for a relative error of ${TARGET}.`;
+    return `${label}: where each head has its own law, its own fixed budget costs ${median(ratios).toFixed(2)} times as many mean keys in the median head (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}) for a relative error of ${TARGET}.`;
   });
   return {
     holds: verdictOf(results),

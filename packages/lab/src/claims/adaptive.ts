@@ -1,5 +1,5 @@
 /** Budgets over a mix of context lengths: what each costs for one error, and what each errs for one cost. */
-import { fitLine } from '../law/shapes.ts';
+import { fitLine, mean } from '../numerics/statistics.ts';
 import type { Measurement, Quantity } from './row.ts';
 
 /** Errors below it are rounding. */
@@ -84,9 +84,7 @@ export function compareBudgets(means: readonly Measurement[], quantity: Quantity
     law: keysOfLaw(law, n),
     fixed: Math.min(n, fixed),
   }));
-  const meanOf = (pick: (row: (typeof rows)[number]) => number) =>
-    rows.reduce((sum, row) => sum + pick(row), 0) / rows.length;
-  const keys = meanOf((row) => row.law);
+  const keys = mean(rows.map((row) => row.law));
   const equal = sameMean(lengths, keys);
   const errors = means.map((each, at) => ({
     n: each.n,
@@ -94,28 +92,26 @@ export function compareBudgets(means: readonly Measurement[], quantity: Quantity
     fixed: errorAt(each, quantity, equal),
   }));
   const errorsOf = (which: keyof Pair) => errors.map((each) => each[which]);
-  const meanError = (which: keyof Pair) => errorsOf(which).reduce((sum, x) => sum + x, 0) / errors.length;
   return {
     law,
     fixed,
     lengths: rows,
-    costRatio: meanOf((row) => row.fixed) / keys,
+    costRatio: mean(rows.map((row) => row.fixed)) / keys,
     equalCost: {
       keys,
       errors,
-      mean: { law: meanError('law'), fixed: meanError('fixed') },
+      mean: { law: mean(errorsOf('law')), fixed: mean(errorsOf('fixed')) },
       worst: { law: Math.max(...errorsOf('law')), fixed: Math.max(...errorsOf('fixed')) },
     },
   };
 }
 
-/** The fixed number whose mean over the lengths is `mean`, where a context has no more keys than it has. */
-function sameMean(lengths: readonly number[], mean: number): number {
+/** The fixed number whose mean over the lengths is `target`, where a context has no more keys than it has. */
+function sameMean(lengths: readonly number[], target: number): number {
   let [low, high] = [0, Math.max(...lengths)];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    const mixMean = lengths.reduce((sum, n) => sum + Math.min(n, middle), 0) / lengths.length;
-    if (mixMean < mean) low = middle;
+    if (mean(lengths.map((n) => Math.min(n, middle))) < target) low = middle;
     else high = middle;
   }
   return (low + high) / 2;

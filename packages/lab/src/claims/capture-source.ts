@@ -5,6 +5,7 @@
  * the query were made by a model that had read all of the text, which in a context that is really shorter it would not.
  */
 import type { CapturedHead } from '../captures/capture.ts';
+import { scoreKeys } from '../numerics/attention.ts';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
 import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
@@ -74,12 +75,7 @@ function measureQuery(
 ): Measurement[] {
   const position = n - lastQueries + query;
   const from = (row * lastQueries + query) * d;
-  const scores = new Float64Array(position + 1);
-  for (let key = 0; key <= position; key++) {
-    let sum = 0;
-    for (let i = 0; i < d; i++) sum += (queries[from + i] as number) * (keys[key * d + i] as number);
-    scores[key] = sum / Math.sqrt(d);
-  }
+  const scores = scoreKeys(queries.subarray(from, from + d), keys, position + 1);
   const order = descending(scores);
   return lengths.map((length) => {
     const oldest = position - (length - SINKS);

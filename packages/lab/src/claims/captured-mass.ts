@@ -1,19 +1,12 @@
 /** Where the first claim fails: the share of the softmax that n^C keys hold, at a fixed spread of the scores. */
 import { normalQuantile, upperTail } from '../numerics/gaussian.ts';
+import { type Estimate, median } from '../numerics/statistics.ts';
 import type { Curve } from '../plot/curves.ts';
 import { EXPONENTS, powerKeys } from './budgets.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { headsByCapture, pointsOf } from './curves.ts';
 import { meansOf, type Source, type Study, valueAt } from './source.ts';
-import {
-  type Estimate,
-  exponentOf,
-  formatEstimate,
-  MIN_STANDARD_ERRORS,
-  medianOf,
-  slopeOf,
-  trendOf,
-} from './statistics.ts';
+import { exponentOf, formatEstimate, MIN_STANDARD_ERRORS, slopeOf, trendOf } from './statistics.ts';
 
 export const capturedMass: Claim = {
   name: 'captured-mass',
@@ -59,7 +52,7 @@ function judge(study: Study): Outcome {
       const count = (trend: string) => headExponents.filter((each) => trendOf(each) === trend).length;
       return {
         C,
-        median: medianOf(headExponents.map(({ value }) => value)),
+        median: median(headExponents.map(({ value }) => value)),
         falls: count('falls'),
         rises: count('rises'),
       };
@@ -69,7 +62,7 @@ function judge(study: Study): Outcome {
       heads: heads.length,
       exponents,
       spreadRises: growth.filter((each) => trendOf(each) === 'rises').length,
-      spread: [0, -1].map((at) => medianOf(heads.map((head) => meansOf(head).at(at)?.spread ?? Number.NaN))),
+      spread: [0, -1].map((at) => median(heads.map((head) => meansOf(head).at(at)?.spread ?? Number.NaN))),
     };
     const holds = EXPONENTS.every((C) => holdsForMostHeads(heads, (head) => trendOf(exponent(head, C)) === 'falls'));
     return { on: label, quantity: 'tailMass', figures, holds };

@@ -1,10 +1,12 @@
 /** Theorem 5.1 of arXiv 2404.02690 as others sum it up: the entries that count fall to a few as n grows. */
+
+import { type Estimate, estimateMean, mean } from '../numerics/statistics.ts';
 import type { Curve } from '../plot/curves.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { headsByCapture } from './curves.ts';
 import { THRESHOLD } from './row.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { type Estimate, estimate, formatEstimate, MIN_STANDARD_ERRORS, slopeOf, trendOf } from './statistics.ts';
+import { formatEstimate, MIN_STANDARD_ERRORS, slopeOf, trendOf } from './statistics.ts';
 
 export const collapse: Claim = {
   name: 'collapse',
@@ -34,10 +36,9 @@ function judge(study: Study): Outcome {
     const rising = heads.filter((head) => !doesNotRise(slope(head))).length;
     const at = (which: 0 | -1) => {
       const ends = heads.map((head) => meansOf(head).at(which));
-      const meanOf = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
       return {
-        above: meanOf(ends.map((end) => end?.above ?? 0)),
-        mass: meanOf(ends.map((end) => end?.aboveMass ?? 0)),
+        above: mean(ends.map((end) => end?.above ?? 0)),
+        mass: mean(ends.map((end) => end?.aboveMass ?? 0)),
       };
     };
     const figures = { heads: heads.length, rising, shortest: at(0), longest: at(-1) };
@@ -113,7 +114,7 @@ function curvesOf(panel: string, name: string, sources: readonly Source[]): Curv
       sources.length === 1
         ? first.repetitions.map((repetition) => repetition[at]?.above ?? 0)
         : sources.map((source) => meansOf(source)[at]?.above ?? 0);
-    const { value, error } = estimate(parts);
+    const { value, error } = estimateMean(parts);
     return { x: n, y: value, error };
   });
   return [{ panel, name, points }];

@@ -1,11 +1,13 @@
 /** A claim of others: that a fixed number of keys is enough, however long the context. */
+
+import { estimateMean, median } from '../numerics/statistics.ts';
 import type { Curve } from '../plot/curves.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { headsByCapture } from './curves.ts';
 import { neededExponent, neededKeys } from './needed-keys.ts';
 import { SHARES } from './row.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { estimate, MIN_STANDARD_ERRORS, medianOf, trendOf } from './statistics.ts';
+import { MIN_STANDARD_ERRORS, trendOf } from './statistics.ts';
 
 export const constantSupport: Claim = {
   name: 'constant-support',
@@ -34,11 +36,11 @@ function judge({ gaussian, captures }: Study): Outcome {
       const exponents = heads.map((head) => neededExponent(head, share));
       const rising = exponents.filter((each) => trendOf(each) === 'rises').length;
       const meanAt = (at: number) =>
-        estimate(heads.map((head) => neededKeys(share)(meansOf(head).at(at) as never))).value;
+        estimateMean(heads.map((head) => neededKeys(share)(meansOf(head).at(at) as never))).value;
       const figures = {
         heads: heads.length,
         rising,
-        median: medianOf(exponents.map(({ value }) => value)),
+        median: median(exponents.map(({ value }) => value)),
         keys: { shortest: meanAt(0), longest: meanAt(-1) },
       };
       const holds = holdsForMostHeads(heads, (head) => constant(head, share));
@@ -84,7 +86,7 @@ function judge({ gaussian, captures }: Study): Outcome {
         curves: groups.flatMap(({ label, heads }) =>
           SHARES.map((share): Curve => {
             const points = (heads[0]?.lengths ?? []).map((n, at) => {
-              const { value, error } = estimate(heads.map((head) => neededKeys(share)(meansOf(head)[at] as never)));
+              const { value, error } = estimateMean(heads.map((head) => neededKeys(share)(meansOf(head)[at] as never)));
               return { x: n, y: value, error };
             });
             return { panel: label, name: `${share * 100} %`, points };

@@ -1,9 +1,10 @@
 /** The curves that several claims draw: a quantity against n, for a few budgets. */
+
+import { estimateMean } from '../numerics/statistics.ts';
 import type { Curve, CurvesFigure } from '../plot/curves.ts';
 import { gaussianName } from './gaussian-source.ts';
 import type { Quantity } from './row.ts';
 import { type Source, type Study, valueAt } from './source.ts';
-import { estimate } from './statistics.ts';
 
 export interface BudgetCurve {
   name: string;
@@ -37,7 +38,7 @@ export function gaussianCurves(
 /** A point for each length: mean of the repetitions, and its standard error. */
 export function pointsOf({ lengths, repetitions }: Source, quantity: Quantity, { keys }: BudgetCurve): Curve['points'] {
   return lengths.map((n, at) => {
-    const { value, error } = estimate(
+    const { value, error } = estimateMean(
       repetitions.map((repetition) => valueAt(repetition[at] as (typeof repetition)[number], quantity, keys(n))),
     );
     return { x: n, y: value, error };
@@ -58,7 +59,7 @@ export function headCurves(
           panel: `${quantity === 'output' ? 'Relative error of the output' : 'Discarded share'}, ${label}`,
           name: budget.name,
           points: (points[0] ?? []).map(({ x }, at) => {
-            const { value, error } = estimate(points.map((headPoints) => headPoints[at]?.y ?? Number.NaN));
+            const { value, error } = estimateMean(points.map((headPoints) => headPoints[at]?.y ?? Number.NaN));
             return { x, y: value, error };
           }),
         };

@@ -1,9 +1,11 @@
 /** A claim of others: that the entropy of attention grows as .31 log n. */
+
+import { type Estimate, estimateMean } from '../numerics/statistics.ts';
 import type { Curve } from '../plot/curves.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { headsByCapture } from './curves.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { type Estimate, estimate, formatEstimate, MIN_STANDARD_ERRORS, slopeOf } from './statistics.ts';
+import { formatEstimate, MIN_STANDARD_ERRORS, slopeOf } from './statistics.ts';
 
 /** The slope that is claimed, and how near to it a head must be. */
 const SLOPE = 0.31;
@@ -30,7 +32,7 @@ function judge({ gaussian, captures }: Study): Outcome {
   const groups = headsByCapture(captures);
   const captured = groups.map(({ label, heads }): Result => {
     const slopes = heads.map((head) => slope(head).value);
-    const meanSlope = estimate(slopes);
+    const meanSlope = estimateMean(slopes);
     const figures = {
       heads: heads.length,
       slope: meanSlope,
@@ -69,7 +71,7 @@ function judge({ gaussian, captures }: Study): Outcome {
             const lengths = heads[0]?.lengths ?? [];
             const means = lengths.map((n, at) => ({
               x: n,
-              y: estimate(heads.map((head) => meansOf(head)[at]?.entropy ?? 0)).value,
+              y: estimateMean(heads.map((head) => meansOf(head)[at]?.entropy ?? 0)).value,
             }));
             const [first] = means;
             return [

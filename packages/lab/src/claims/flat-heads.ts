@@ -1,11 +1,12 @@
 /** Where the first claim fails on a model: heads whose keys grow as fast as the context, or are a large part of it. */
 import { gaussianKeys } from '../numerics/gaussian.ts';
+import { type Estimate, median } from '../numerics/statistics.ts';
 import type { Curve } from '../plot/curves.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { headsByCapture } from './curves.ts';
 import { neededExponent, neededKeys } from './needed-keys.ts';
 import { meansOf, type Source, type Study } from './source.ts';
-import { type Estimate, formatEstimate, MIN_STANDARD_ERRORS, medianOf } from './statistics.ts';
+import { formatEstimate, MIN_STANDARD_ERRORS } from './statistics.ts';
 
 /** Share of the softmax that may be left out, and share of the context above which a head is flat. */
 const SHARE = 0.1;
@@ -77,8 +78,8 @@ function judge({ gaussian, captures }: Study): Outcome {
       ...groups.map(({ label, heads }) => {
         const flat = heads.filter((head) => head.flat).length;
         const unclear = heads.filter(({ below }) => !below).length;
-        const misjudged = medianOf(heads.map(({ keys, gaussian: predicted }) => predicted / keys));
-        return `${label}: ${flat} need ${FLAT * 100} % of the context or more, and the exponent of ${unclear} is not below 1 for certain; C is ${medianOf(heads.map(({ C }) => C.value)).toFixed(2)} in the median head. Gaussian scores of the same spread would need ${misjudged.toPrecision(2)} times the keys of the median head.`;
+        const misjudged = median(heads.map(({ keys, gaussian: predicted }) => predicted / keys));
+        return `${label}: ${flat} need ${FLAT * 100} % of the context or more, and the exponent of ${unclear} is not below 1 for certain; C is ${median(heads.map(({ C }) => C.value)).toFixed(2)} in the median head. Gaussian scores of the same spread would need ${misjudged.toPrecision(2)} times the keys of the median head.`;
       }),
     ],
     results: [...ideal, ...captured],

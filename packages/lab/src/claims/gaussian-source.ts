@@ -6,7 +6,7 @@
  * Of the values there are two kinds: `of the tokens`, which the theory has, with an orthogonal matrix, which changes no
  * error; and `independent` of the keys, uniform with variance 1.
  */
-import { createRandom, type Random } from '../numerics/random.ts';
+import { createRandom, normals, type Random } from '../numerics/random.ts';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
 import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
@@ -65,18 +65,6 @@ export async function gaussianSources(options: GaussianOptions): Promise<Source[
     for (const [i, { source }] of sources.entries()) source.repetitions.push((rows[i] ?? []).map(meanMeasurement));
   }
   return sources.map(({ source }) => source);
-}
-
-/** Independent standard normal numbers, by Box and Muller. */
-function normals(random: Random, count: number): Float32Array {
-  const numbers = new Float32Array(count);
-  for (let i = 0; i < count; i += 2) {
-    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
-    const angle = 2 * Math.PI * random.uniform();
-    numbers[i] = radius * Math.cos(angle);
-    if (i + 1 < count) numbers[i + 1] = radius * Math.sin(angle);
-  }
-  return numbers;
 }
 
 /** (D, D), entries of variance 1 / D */

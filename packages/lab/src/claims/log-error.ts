@@ -1,11 +1,13 @@
 /** Claim 2 of arXiv 2404.02690: with log n keys an error remains, however long the context. */
+
+import { type Estimate, median } from '../numerics/statistics.ts';
 import { logKeys, powerKeys } from './budgets.ts';
 import { type Claim, holdsForMostHeads, MIN_HEAD_SHARE, type Outcome, type Result, verdictOf } from './claim.ts';
 import { gaussianCurves, headCurves } from './curves.ts';
 import { readingsOf } from './readings.ts';
 import { QUANTITIES, type Quantity } from './row.ts';
 import { meansOf, type Source, type Study, valueAt } from './source.ts';
-import { type Estimate, exponentOf, formatEstimate, MIN_STANDARD_ERRORS, medianOf, trendOf } from './statistics.ts';
+import { exponentOf, formatEstimate, MIN_STANDARD_ERRORS, trendOf } from './statistics.ts';
 
 export const logError: Claim = {
   name: 'log-error',
@@ -50,8 +52,8 @@ function judge(study: Study): Outcome {
           }));
           const persistingHeads = heads.filter((head) => persists(head.exponent, head.bound)).length;
           const medians = {
-            exponent: medianOf(heads.map((head) => head.exponent.value)),
-            ends: [0, 1].map((at) => medianOf(heads.map((head) => head.ends[at] as number))),
+            exponent: median(heads.map((head) => head.exponent.value)),
+            ends: [0, 1].map((at) => median(heads.map((head) => head.ends[at] as number))),
           };
           const figures = { heads: heads.length, holding: persistingHeads, medians };
           const holds = holdsForMostHeads(heads, (head) => persists(head.exponent, head.bound));

@@ -1,7 +1,9 @@
 /** Keys that leave out at most a share of the softmax, as contexts grow: what two claims rest on. */
+
+import type { Estimate } from '../numerics/statistics.ts';
 import { type Measurement, SHARES } from './row.ts';
 import type { Source } from './source.ts';
-import { type Estimate, exponentOf } from './statistics.ts';
+import { exponentOf } from './statistics.ts';
 
 export const neededKeys =
   (share: (typeof SHARES)[number]) =>

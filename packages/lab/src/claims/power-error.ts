@@ -1,4 +1,6 @@
 /** Claim 1 of arXiv 2404.02690: the largest n^C entries approximate attention with an error that falls as n grows. */
+
+import { type Estimate, median } from '../numerics/statistics.ts';
 import { EXPONENTS, powerKeys } from './budgets.ts';
 import {
   type Claim,
@@ -13,15 +15,7 @@ import { gaussianCurves, headCurves } from './curves.ts';
 import { readingsOf } from './readings.ts';
 import { QUANTITIES, type Quantity } from './row.ts';
 import { type Source, type Study, valueAt } from './source.ts';
-import {
-  type Estimate,
-  exponentOf,
-  formatEstimate,
-  MIN_STANDARD_ERRORS,
-  medianOf,
-  type Trend,
-  trendOf,
-} from './statistics.ts';
+import { exponentOf, formatEstimate, MIN_STANDARD_ERRORS, type Trend, trendOf } from './statistics.ts';
 
 export const powerError: Claim = {
   name: 'power-error',
@@ -48,8 +42,15 @@ function judge(study: Study): Outcome {
           const exponents = EXPONENTS.map((C) => {
             const heads = study.captures.map((source) => exponent(source, quantity, C));
             const count = (trend: Trend) => heads.filter((head) => trendOf(head) === trend).length;
-            const median = medianOf(heads.map(({ value }) => value));
-            return { C, median, falls: count('falls'), unclear: count('unclear'), rises: count('rises'), heads };
+            const medianExponent = median(heads.map(({ value }) => value));
+            return {
+              C,
+              median: medianExponent,
+              falls: count('falls'),
+              unclear: count('unclear'),
+              rises: count('rises'),
+              heads,
+            };
           });
           const holds = exponents.every(({ heads }) => holdsForMostHeads(heads, (head) => trendOf(head) === 'falls'));
           const figures = { exponents: exponents.map(({ heads, ...rest }) => rest) };

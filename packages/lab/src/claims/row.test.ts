@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { denseRow } from '../bench/dense64.ts';
+import { attendRow } from '../numerics/attention.ts';
 import { createRandom } from '../numerics/random.ts';
 import { ladder, logKeys, powerKeys } from './budgets.ts';
 import { descending, meanMeasurement, measureRow, THRESHOLD } from './row.ts';
@@ -60,7 +60,7 @@ describe('a row of attention', () => {
     const random = createRandom(4);
     const query = Float32Array.from({ length: D }, () => random.uniform());
     const keys = Float32Array.from({ length: 90 * D }, () => random.uniform());
-    const { output } = denseRow(query, keys, keys, 90);
+    const { output } = attendRow(query, keys, keys, 90);
     const scores = Float64Array.from({ length: 90 }, (_, key) => {
       const products = query.map((x, i) => x * (keys[key * D + i] as number));
       return products.reduce((sum, x) => sum + x, 0) / Math.sqrt(D);

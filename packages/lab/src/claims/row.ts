@@ -3,6 +3,8 @@
  * p is the softmax of the row, p' that of the k largest scores alone, o and o' the outputs that they give.
  */
 
+import { mean } from '../numerics/statistics.ts';
+
 /** What each quantity is, in words. */
 export const QUANTITIES = {
   tailMass: 'discarded share of the softmax',
@@ -141,7 +143,7 @@ export const descending = (scores: Float64Array): Uint32Array =>
 export function meanMeasurement(rows: readonly Measurement[]): Measurement {
   const [first] = rows;
   if (first === undefined) throw new RangeError('There are no rows.');
-  const meanOf = (pick: (row: Measurement) => number) => rows.reduce((sum, row) => sum + pick(row), 0) / rows.length;
+  const meanOf = (pick: (row: Measurement) => number) => mean(rows.map(pick));
   const curves = emptyCurves(first.ks.length);
   for (const quantity of Object.keys(curves) as Quantity[]) {
     for (let at = 0; at < first.ks.length; at++) {

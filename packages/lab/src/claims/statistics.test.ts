@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { emptyCurves, type Measurement } from './row.ts';
 import type { Source } from './source.ts';
-import { estimate, exponentOf, formatEstimate, jackknife, medianOf, slopeOf, trendOf } from './statistics.ts';
+import { exponentOf, formatEstimate, slopeOf, trendOf } from './statistics.ts';
 
 /** Repetitions whose entropy is given for each n. */
 function sourceOf(lengths: number[], entropies: ((n: number) => number)[]): Source {
@@ -23,21 +23,6 @@ function sourceOf(lengths: number[], entropies: ((n: number) => number)[]): Sour
 }
 
 describe('figures with their uncertainty', () => {
-  it('are means with standard errors', () => {
-    const { value, error } = estimate([1, 2, 3, 4]);
-    expect(value).toBe(2.5);
-    expect(error).toBeCloseTo(Math.sqrt(5 / 3 / 4), 12);
-    expect(estimate([2, 2, 2])).toEqual({ value: 2, error: 0 });
-  });
-
-  it('of the mean are the same by the jackknife', () => {
-    const numbers = [1, 2, 3, 7];
-    const mean = (some: readonly number[]) => some.reduce((sum, x) => sum + x, 0) / some.length;
-    const { value, error } = jackknife(numbers, mean);
-    expect(value).toBe(mean(numbers));
-    expect(error).toBeCloseTo(estimate(numbers).error, 12);
-  });
-
   it('find planted slopes and exponents, and how they scatter', () => {
     const lengths = [100, 1000, 10_000];
     const source = sourceOf(lengths, [(n) => 2 + 0.3 * Math.log(n), (n) => 1 + 0.5 * Math.log(n)]);
@@ -60,7 +45,5 @@ describe('figures with their uncertainty', () => {
   it('have as many digits as they have meaning', () => {
     expect(formatEstimate({ value: -0.25123, error: 0.0104 })).toBe('−0.251 ± 0.010');
     expect(formatEstimate({ value: 1.5, error: 0 })).toBe('1.50 ± 0.00');
-    expect(medianOf([3, 1, 2])).toBe(2);
-    expect(medianOf([4, 1, 2, 3])).toBe(2.5);
   });
 });

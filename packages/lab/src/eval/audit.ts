@@ -4,8 +4,8 @@
  */
 import type { AttentionEvent } from '@keysieve/llm';
 import { type AttentionReport, addReport, type CertificateKind, emptyReport } from 'keysieve';
-import { relativeError } from '../bench/dense64.ts';
-import { mean, quantile } from './divergence.ts';
+import { relativeError } from '../numerics/attention.ts';
+import { mean, quantile } from '../numerics/statistics.ts';
 
 /** Some heads, over the tokens that were compared. */
 export interface AttentionFigures {

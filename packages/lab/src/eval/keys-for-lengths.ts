@@ -2,7 +2,7 @@
 import type { Model, Session } from '@keysieve/llm';
 import { type LawFile, meanKeysFor, type PolicySpec, planBudget } from 'keysieve';
 import { formatCount } from '../format/format.ts';
-import { mean } from './divergence.ts';
+import { mean } from '../numerics/statistics.ts';
 import { costOfFixed, findKeys, fitGrowth, fitSufficientPower, type KeysByLength } from './keys-for.ts';
 import {
   type ComparedText,
@@ -77,8 +77,8 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
       findKeys(async (keys) => (await costOf(spec(keys))).kl, search(guess));
     fixed.push(await needed((keys) => ({ policy, budget: `fixed:${keys}` }), fixed.at(-1)));
     if (law !== undefined) {
-      const mean = (keys: number): PolicySpec => ({ policy, ...planBudget(law, `mean:${keys}`) });
-      byLaw.push(await needed(mean, fixed.at(-1)));
+      const dividedByLaw = (keys: number): PolicySpec => ({ policy, ...planBudget(law, `mean:${keys}`) });
+      byLaw.push(await needed(dividedByLaw, fixed.at(-1)));
     }
     if (calibrated) {
       const total = `kl:${maxKl}`;

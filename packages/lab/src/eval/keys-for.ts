@@ -1,6 +1,5 @@
 /** How many keys a divergence from dense attention takes: the search for them, and what their growth with n says. */
-import { fitLine } from '../law/shapes.ts';
-import { mean } from './divergence.ts';
+import { fitLine, mean } from '../numerics/statistics.ts';
 
 /** What is looked for: the fewest keys, from `least` to `most`, that diverge by no more than a limit. */
 export interface KeysSearch {

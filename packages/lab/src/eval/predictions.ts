@@ -1,9 +1,9 @@
 /** What the last tokens of a text are predicted to be: by dense attention, and by policies over the same cache. */
 import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
-import { medianOf } from '../claims/statistics.ts';
+import { argmax, klDivergence, logSoftmax } from '../numerics/softmax.ts';
+import { mean, median } from '../numerics/statistics.ts';
 import { type AttentionFigures, createAudit, evenlySpaced, type LayerFigures } from './audit.ts';
-import { argmax, klDivergence, logSoftmax, mean } from './divergence.ts';
 
 /** A text whose context is in the cache, or will be. */
 export interface ComparedText {
@@ -141,8 +141,8 @@ export async function timeSteps(
     }
   }
   return steps.map((policySteps) => ({
-    milliseconds: medianOf(policySteps.map(({ milliseconds }) => milliseconds)),
-    attentionMs: medianOf(policySteps.map(({ attentionMs }) => attentionMs)),
+    milliseconds: median(policySteps.map(({ milliseconds }) => milliseconds)),
+    attentionMs: median(policySteps.map(({ attentionMs }) => attentionMs)),
     bytesPerKey: mean(policySteps.map(({ bytesPerKey }) => bytesPerKey)),
   }));
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../llm/test/safetensors.ts';
 import { sharedFile } from '../../../llm/test/shared.ts';
 import { registerBaselines } from '../baselines/index.ts';
-import { mean } from './divergence.ts';
+import { mean } from '../numerics/statistics.ts';
 import { openSavedResults } from './saved-results.ts';
 import { evaluateText } from './text.ts';
 

@@ -3,9 +3,9 @@
  * through every policy, over the same cache; once more for each policy that the context is to be read with.
  */
 import type { PolicySpec } from 'keysieve';
+import { type Interval, meanInterval } from '../numerics/interval.ts';
+import { mean, quantile } from '../numerics/statistics.ts';
 import type { AttentionFigures, LayerFigures } from './audit.ts';
-import { mean, quantile } from './divergence.ts';
-import { type Interval, meanInterval } from './interval.ts';
 import {
   type ComparedText,
   contextOf,

@@ -1,5 +1,7 @@
 /** Numbers as people read them, on the terminal as in the pages of reports. */
 
+import type { Spread } from '../numerics/spread.ts';
+
 /** 12,345 */
 export const formatCount = (count: number): string => Math.round(count).toLocaleString('en-US');
 
@@ -29,3 +31,7 @@ export function formatLength(tokens: number): string {
   }
   return formatCount(tokens);
 }
+
+/** A median with its quartiles: 1.23 (1.20 to 1.30) */
+export const formatSpread = ({ median, low, high }: Spread, digits: number): string =>
+  `${median.toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`;

@@ -1,8 +1,8 @@
 /** Extrapolation, tried: laws are fitted on short contexts, and what they predict of the longest is compared with it. */
 
 import { type Extrapolation, HEAD_KINDS, type HeadKind } from 'keysieve';
+import { mean, rootMeanSquare } from '../numerics/statistics.ts';
 import { fitGrowth, type LogKeys, predictLogKeys, shrinkSlopes } from './growth.ts';
-import { meanOf } from './shapes.ts';
 
 /** A head: its queries up to the length that is fitted to, and those of the length that is predicted. */
 export interface ExtrapolatedHead {
@@ -21,11 +21,10 @@ export function measureExtrapolation(
   /** ln(predicted / measured) */
   const logErrors = heads.map(({ kind, measured }, i) => {
     const growth = growths[i] as (typeof growths)[number];
-    const [n, keys] = [meanOf(measured.logN), meanOf(measured.logKeys)];
+    const [n, keys] = [mean(measured.logN), mean(measured.logKeys)];
     const miss = (slope: number) => predictLogKeys(growth, slope, n) - keys;
     return { kind, shrunk: miss(slopes[i] as number), own: miss(growth.C.value) };
   });
-  const rootMeanSquare = (numbers: readonly number[]) => Math.sqrt(meanOf(numbers.map((x) => x * x)));
   return {
     fittedTo,
     predicted,
@@ -35,7 +34,7 @@ export function measureExtrapolation(
       return {
         kind,
         heads: ofKind.length,
-        bias: meanOf(shrunk),
+        bias: mean(shrunk),
         error: rootMeanSquare(shrunk),
         unshrunkError: rootMeanSquare(ofKind.map((miss) => miss.own)),
       };

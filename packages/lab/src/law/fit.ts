@@ -4,7 +4,8 @@
  */
 import { LAW_SHAPE_PARAMETERS, LAW_SHAPES, type LawFit, type LawShape } from 'keysieve';
 import type { Random } from '../numerics/random.ts';
-import { meanOf, quantileOf, residualSquares, SHAPES } from './shapes.ts';
+import { quantile, standardDeviation } from '../numerics/statistics.ts';
+import { residualSquares, SHAPES } from './shapes.ts';
 
 /** Keys that some queries needed, and how many there were for each. */
 export interface NeededKeys {
@@ -47,10 +48,9 @@ function aicc(squares: number, count: number, shape: LawShape): number {
 }
 
 function explainedVariance(parameters: readonly number[], logN: Float64Array, logKeys: Float64Array): number {
-  const mean = meanOf(logKeys);
-  const totalSquares = logKeys.reduce((sum, y) => sum + (y - mean) ** 2, 0);
-  return totalSquares > MIN_VARIANCE * logKeys.length
-    ? 1 - residualSquares('power', parameters, logN, logKeys) / totalSquares
+  const variance = standardDeviation(logKeys) ** 2;
+  return variance > MIN_VARIANCE
+    ? 1 - residualSquares('power', parameters, logN, logKeys) / (variance * logKeys.length)
     : 1;
 }
 
@@ -71,5 +71,5 @@ function slopeInterval(logN: Float64Array, logKeys: Float64Array, random: Random
     const spread = xx - (x * x) / count;
     slopes[i] = spread > 1e-12 * xx ? (xy - (x * y) / count) / spread : 0;
   }
-  return [quantileOf(slopes, 0.025), quantileOf(slopes, 0.975)];
+  return [quantile(slopes, 0.025), quantile(slopes, 0.975)];
 }

@@ -1,6 +1,6 @@
 /** How the keys of single heads grow with n: slopes with their uncertainty, for carrying laws past what was measured. */
-import { fitLine, meanOf } from './shapes.ts';
-import { type Estimate, shrink } from './shrink.ts';
+import { type Estimate, fitLine, mean, standardDeviation } from '../numerics/statistics.ts';
+import { shrink } from './shrink.ts';
 
 /** Queries of one head: ln n of each, and ln of the keys that it needed. */
 export interface LogKeys {
@@ -16,19 +16,17 @@ export interface Growth {
 }
 
 export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
-  const { level, slope } = fitLine(logN, logKeys);
-  const mean = meanOf(logN);
-  let [squares, spread] = [0, 0];
+  const { intercept, slope } = fitLine(logN, logKeys);
+  let squares = 0;
   for (let i = 0; i < logN.length; i++) {
-    const x = logN[i] as number;
-    squares += ((logKeys[i] as number) - level - slope * x) ** 2;
-    spread += (x - mean) ** 2;
+    squares += ((logKeys[i] as number) - intercept - slope * (logN[i] as number)) ** 2;
   }
   const variance = squares / Math.max(1, logN.length - 2);
+  const spread = logN.length * standardDeviation(logN) ** 2;
   return {
-    logN: mean,
-    logKeys: meanOf(logKeys),
-    C: { value: slope, standardError: spread > 0 ? Math.sqrt(variance / spread) : Number.MAX_VALUE },
+    logN: mean(logN),
+    logKeys: mean(logKeys),
+    C: { value: slope, error: spread > 0 ? Math.sqrt(variance / spread) : Number.MAX_VALUE },
   };
 }
 

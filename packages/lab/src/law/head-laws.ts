@@ -3,11 +3,11 @@
 import { CRITERIA, findLaw, type GroupLaw, type HeadLaw, type KeyCounts, type Law, type LawFile } from 'keysieve';
 import { gaussianKeys } from '../numerics/gaussian.ts';
 import type { Random } from '../numerics/random.ts';
+import { mean, quantile } from '../numerics/statistics.ts';
 import { fitLaw } from './fit.ts';
 import { classifyHead } from './kinds.ts';
 import { keysForError } from './needed-keys.ts';
 import { type PooledTallies, rootOrNull } from './pooled.ts';
-import { meanOf, quantileOf } from './shapes.ts';
 import { type Centre, fitSurfaces } from './surfaces.ts';
 
 /** Of this share heads are told apart by kind. */
@@ -73,9 +73,7 @@ export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Rand
       layer: Math.floor(group / keyValueHeads),
       keyValueHead: group % keyValueHeads,
       errors: lengths.map((_, length) =>
-        budgets.map((_, budget) =>
-          rootOrNull(meanOf(queriesAt(length).map(({ squares }) => squares[budget] as number))),
-        ),
+        budgets.map((_, budget) => rootOrNull(mean(queriesAt(length).map(({ squares }) => squares[budget] as number)))),
       ),
       laws,
       surface: surfaces[group] as GroupLaw['surface'],
@@ -85,8 +83,8 @@ export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Rand
 }
 
 const keyStatistics = (keys: ArrayLike<number>): KeyCounts => ({
-  mean: meanOf(keys),
-  p10: quantileOf(keys, 0.1),
-  median: quantileOf(keys, 0.5),
-  p90: quantileOf(keys, 0.9),
+  mean: mean(keys),
+  p10: quantile(keys, 0.1),
+  median: quantile(keys, 0.5),
+  p90: quantile(keys, 0.9),
 });

@@ -11,9 +11,9 @@ import {
   type LawPrediction,
   type LawSummary,
 } from 'keysieve';
+import { fitLine, mean, quantile, standardDeviation } from '../numerics/statistics.ts';
 import { fitGrowth, predictLogKeys, shrinkSlopes } from './growth.ts';
 import type { PooledTallies } from './pooled.ts';
-import { fitLine, meanOf, quantileOf } from './shapes.ts';
 
 /** Lengths that are predicted, whether or not they were measured. */
 export const PREDICTED_LENGTHS = [32_768, 131_072, 1_048_576];
@@ -48,7 +48,7 @@ export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: Sum
       shares.map((share) => {
         const matching = heads.map((head) => findLaw(head.laws, criterion, share));
         const exponents = matching.map(({ fit }) => fit.C);
-        const [p5, median, p95] = [0.05, 0.5, 0.95].map((fraction) => quantileOf(exponents, fraction)) as [
+        const [p5, median, p95] = [0.05, 0.5, 0.95].map((fraction) => quantile(exponents, fraction)) as [
           number,
           number,
           number,
@@ -57,11 +57,11 @@ export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: Sum
           criterion: criterion,
           share,
           C: { median, p5, p95 },
-          r2: quantileOf(
+          r2: quantile(
             matching.map(({ fit }) => fit.r2),
             0.5,
           ),
-          keys: pooled.lengths.map((_, length) => meanOf(matching.map(({ keys }) => keys[length]?.mean as number))),
+          keys: pooled.lengths.map((_, length) => mean(matching.map(({ keys }) => keys[length]?.mean as number))),
         };
       }),
     ),
@@ -77,11 +77,7 @@ function textCorrelation(pooled: PooledTallies, headline: LawFile['headline']): 
     return headRows(single).map((row) => fitGrowth(logKeysNeeded(single, row, headline)).C.value);
   });
   if (first === undefined || second === undefined) return null;
-  const spread = (numbers: readonly number[]) => {
-    const mean = meanOf(numbers);
-    return Math.sqrt(meanOf(numbers.map((x) => (x - mean) ** 2)));
-  };
-  return (fitLine(first, second).slope * spread(first)) / spread(second);
+  return (fitLine(first, second).slope * standardDeviation(first)) / standardDeviation(second);
 }
 
 function predictLengths(
@@ -95,9 +91,9 @@ function predictLengths(
   const slopes = shrinkSlopes(growths);
   const bytes = fitBytesRead(pooled);
   return PREDICTED_LENGTHS.map((n) => {
-    const keys = meanOf(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
+    const keys = mean(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
     // What holds the error that the default has at the longest length that was measured.
-    const budget = meanOf(
+    const budget = mean(
       groups.map(({ surface }) => {
         const exponent = Math.min(MAX_EXPONENT, Math.max(0, -surface.length / surface.keys));
         return Math.min(n, DEFAULT_KEYS * (n / longest) ** exponent);

@@ -3,11 +3,11 @@
 import { type Extrapolation, type HeadLaw, LAW_FORMAT, LAW_VERSION, type LawFile, type LawModel } from 'keysieve';
 import { labError } from '../errors.ts';
 import { createRandom } from '../numerics/random.ts';
+import { mean } from '../numerics/statistics.ts';
 import { measureExtrapolation } from './extrapolation.ts';
 import { fitGroupLaws, fitHeadLaw } from './head-laws.ts';
 import { headRows, logKeysNeeded, summarizeLaws } from './law-summary.ts';
 import { PooledTallies } from './pooled.ts';
-import { meanOf } from './shapes.ts';
 import type { LawTally } from './tally.ts';
 
 export interface LawInput extends Pick<LawFile, 'texts' | 'settings' | 'headline'> {
@@ -35,7 +35,7 @@ export function makeLaw(input: LawInput): LawFile {
   checkLengths(lengths);
   const random = createRandom(settings.seed);
   const heads = headRows(pooled).map((row) => fitHeadLaw(pooled, row, headline, random));
-  const centre = { keys: meanOf(budgets.map(Math.log)), length: meanOf(lengths.map(Math.log)) };
+  const centre = { keys: mean(budgets.map(Math.log)), length: mean(lengths.map(Math.log)) };
   const groups = fitGroupLaws(pooled, centre, random);
   const flatGroup = groups.find(({ surface }) => !(surface.keys < MAX_SLOPE));
   if (flatGroup !== undefined) {

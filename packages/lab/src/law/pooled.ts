@@ -1,6 +1,6 @@
 /** The tallies of several texts as one, up to some length: what laws are made from. */
 import type { Criterion } from 'keysieve';
-import { meanOf } from './shapes.ts';
+import { mean } from '../numerics/statistics.ts';
 import type { TrialQuery } from './surfaces.ts';
 import type { LawTally, TallyDesign } from './tally.ts';
 
@@ -43,7 +43,7 @@ export class PooledTallies {
 
   /** Of each length. */
   facts(row: number, fact: Parameters<LawTally['scalar']>[2]): number[] {
-    return this.lengths.map((_, length) => meanOf(this.tallies.map((tally) => tally.scalar(row, length, fact))));
+    return this.lengths.map((_, length) => mean(this.tallies.map((tally) => tally.scalar(row, length, fact))));
   }
 
   /** Root mean squares, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
@@ -51,7 +51,7 @@ export class PooledTallies {
     return this.lengths.map((_, length) => {
       const squares = this.tallies.map((tally) => tally.squaredErrors(row, length, curve));
       return this.design.ladder.map((_, rung) =>
-        rootOrNull(meanOf(squares.map((textSquares) => textSquares[rung] as number))),
+        rootOrNull(mean(squares.map((textSquares) => textSquares[rung] as number))),
       );
     });
   }
@@ -73,7 +73,7 @@ export class PooledTallies {
   /** Mean bytes that a group reads for a query of a length, and mean keys that it sees; NaN where it was not tried. */
   reading(length: number, budget: number): { bytes: number; n: number } {
     const readings = this.tallies.map((tally) => tally.reading(length, budget));
-    return { bytes: meanOf(readings.map(({ bytes }) => bytes)), n: meanOf(readings.map(({ n }) => n)) };
+    return { bytes: mean(readings.map(({ bytes }) => bytes)), n: mean(readings.map(({ n }) => n)) };
   }
 }
 

@@ -1,5 +1,6 @@
 /** The shapes that the growth of the keys with n can have: what each says, and how it is fitted on a logarithmic scale. */
 import type { LawFit, LawShape } from 'keysieve';
+import { fitLine, mean } from '../numerics/statistics.ts';
 
 /** One shape: its parameters, and ln keys of them at ln n. */
 interface Shape {
@@ -17,20 +18,20 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
   /** [keys]: the same number at every length. */
   constant: {
     logKeys: ([keys = 1]) => Math.log(keys),
-    fit: (_, logKeys) => [Math.exp(meanOf(logKeys))],
+    fit: (_, logKeys) => [Math.exp(mean(logKeys))],
   },
   /** [alpha, C]: alpha n^C. */
   power: {
     logKeys: ([alpha = 1, C = 0], logN) => Math.log(alpha) + C * logN,
     fit(logN, logKeys) {
-      const { level, slope } = fitLine(logN, logKeys);
-      return [Math.exp(level), slope];
+      const { intercept, slope } = fitLine(logN, logKeys);
+      return [Math.exp(intercept), slope];
     },
   },
   /** [rate]: a share of n. */
   linear: {
     logKeys: ([rate = 1], logN) => Math.log(rate) + logN,
-    fit: (logN, logKeys) => [Math.exp(meanOf(logKeys) - meanOf(logN))],
+    fit: (logN, logKeys) => [Math.exp(mean(logKeys) - mean(logN))],
   },
   /** [limit, half]: limit n / (n + half), half of the limit at n = half. */
   saturating: {
@@ -75,34 +76,6 @@ export function residualSquares(
     squares += ((logKeys[i] as number) - SHAPES[shape].logKeys(parameters, logN[i] as number)) ** 2;
   }
   return squares;
-}
-
-/** The least squares line of y on x; of a single x its slope is 0. */
-export function fitLine(x: ArrayLike<number>, y: ArrayLike<number>): { level: number; slope: number } {
-  const [meanX, meanY] = [meanOf(x), meanOf(y)];
-  let [xx, xy] = [0, 0];
-  for (let i = 0; i < x.length; i++) {
-    const dx = (x[i] as number) - meanX;
-    xx += dx * dx;
-    xy += dx * ((y[i] as number) - meanY);
-  }
-  const slope = xx > 0 ? xy / xx : 0;
-  return { level: meanY - slope * meanX, slope };
-}
-
-export function meanOf(numbers: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < numbers.length; i++) sum += numbers[i] as number;
-  return sum / Math.max(1, numbers.length);
-}
-
-/** The number that a share of the numbers does not exceed, between neighbours interpolated. */
-export function quantileOf(numbers: ArrayLike<number>, share: number): number {
-  const sorted = Float64Array.from(numbers).sort();
-  const at = share * (sorted.length - 1);
-  const [below, above] = [Math.floor(at), Math.ceil(at)];
-  const low = sorted[below] ?? Number.NaN;
-  return low + (at - below) * ((sorted[above] ?? low) - low);
 }
 
 function minMax(numbers: ArrayLike<number>): [number, number] {

@@ -4,17 +4,14 @@
  * were never measured is worse than no slope.
  */
 
-export interface Estimate {
-  value: number;
-  standardError: number;
-}
+import type { Estimate } from '../numerics/statistics.ts';
 
 /** No estimate is trusted further than this: residuals of whole numbers can vanish. */
 const MIN_STANDARD_ERROR = 0.01;
 
 /** The pulled values, and what they are pulled towards. */
 export function shrink(estimates: readonly Estimate[]): { pooled: number; values: number[] } {
-  const variances = estimates.map(({ standardError }) => Math.max(MIN_STANDARD_ERROR, standardError) ** 2);
+  const variances = estimates.map(({ error }) => Math.max(MIN_STANDARD_ERROR, error) ** 2);
   const weighted = (weights: readonly number[], numbers: readonly number[]) =>
     weights.reduce((sum, w, i) => sum + w * (numbers[i] as number), 0) / weights.reduce((sum, w) => sum + w, 0);
   const values = estimates.map(({ value }) => value);

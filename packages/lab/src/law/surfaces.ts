@@ -5,7 +5,7 @@
 
 import type { ErrorSurface } from 'keysieve';
 import { KEPT_RECENT_KEYS, SINK_KEYS } from 'keysieve';
-import { meanOf } from './shapes.ts';
+import { mean, standardDeviation } from '../numerics/statistics.ts';
 import { shrink } from './shrink.ts';
 
 /** Squared errors of one query of a group: NaN where a budget was not tried. */
@@ -58,9 +58,9 @@ export function fitSurfaces(
       length: length.values[i] as number,
     };
     return {
-      level: meanOf(cells.map(({ x, z, y }) => y - slopes.keys * x - slopes.length * z)),
+      level: mean(cells.map(({ x, z, y }) => y - slopes.keys * x - slopes.length * z)),
       ...slopes,
-      standardErrors: [estimates.keys.standardError, estimates.length.standardError],
+      standardErrors: [estimates.keys.error, estimates.length.error],
     };
   });
 }
@@ -75,9 +75,9 @@ function fitPlane(
   const byLength = Array.from({ length: lengths }, (_, at) => queries.filter(({ length }) => length === at));
   const cellsOf = (drawn: readonly (readonly TrialQuery[])[]): Cell[] =>
     drawn.flatMap((lengthQueries) => {
-      const n = meanOf(lengthQueries.map((query) => query.n));
+      const n = mean(lengthQueries.map((query) => query.n));
       return budgets.flatMap((k, budget) => {
-        const squares = meanOf(lengthQueries.map((query) => query.squares[budget] as number));
+        const squares = mean(lengthQueries.map((query) => query.squares[budget] as number));
         if (k <= ALWAYS_INCLUDED_KEYS || k > MAX_KEY_SHARE * n || !(squares > 0)) return [];
         return [{ x: Math.log(k) - centre.keys, z: Math.log(n) - centre.length, y: Math.log(squares) }];
       });
@@ -85,7 +85,7 @@ function fitPlane(
   const cells = cellsOf(byLength);
   const fitted = cells.length >= MIN_CELLS ? leastSquaresPlane(cells) : undefined;
   if (fitted === undefined) {
-    const unknown = { value: 0, standardError: FALLBACK_STANDARD_ERROR };
+    const unknown = { value: 0, error: FALLBACK_STANDARD_ERROR };
     return { cells, keys: unknown, length: unknown };
   }
   // Queries are drawn anew, and with each all of its budgets: these err together.
@@ -100,20 +100,18 @@ function fitPlane(
   ).filter((plane) => plane !== undefined);
   const errorOf = (slope: 'keys' | 'length') => {
     const values = resampled.map((plane) => plane[slope]);
-    const mean = meanOf(values);
-    const error = Math.sqrt(meanOf(values.map((value) => (value - mean) ** 2)));
-    return values.length > 1 ? error : FALLBACK_STANDARD_ERROR;
+    return values.length > 1 ? standardDeviation(values) : FALLBACK_STANDARD_ERROR;
   };
   return {
     cells,
-    keys: { value: fitted.keys, standardError: errorOf('keys') },
-    length: { value: fitted.length, standardError: errorOf('length') },
+    keys: { value: fitted.keys, error: errorOf('keys') },
+    length: { value: fitted.length, error: errorOf('length') },
   };
 }
 
 /** The least squares plane; undefined where the cells lie on a line. */
 function leastSquaresPlane(cells: readonly Cell[]): { keys: number; length: number } | undefined {
-  const [mx, mz, my] = (['x', 'z', 'y'] as const).map((axis) => meanOf(cells.map((cell) => cell[axis]))) as [
+  const [mx, mz, my] = (['x', 'z', 'y'] as const).map((axis) => mean(cells.map((cell) => cell[axis]))) as [
     number,
     number,
     number,

@@ -2,6 +2,7 @@
 import type { AttentionEvent, Session } from '@keysieve/llm';
 import { type Encoding, type PolicySpec, policyEncodings } from 'keysieve';
 import type { LawTally } from '../law/tally.ts';
+import { mean } from '../numerics/statistics.ts';
 import type { SampledQuery } from './design.ts';
 
 /** Tokens of a pass. */
@@ -90,8 +91,7 @@ function measureLayer({ queries, tally, policy }: MeasureTextOptions, event: Att
       const squares = squaredErrors(outputs, row(exact), headDim);
       const group = squares.length / keyValueHeads;
       for (let keyValueHead = 0; keyValueHead < keyValueHeads; keyValueHead++) {
-        const groupSquares = squares.slice(keyValueHead * group, (keyValueHead + 1) * group);
-        const squaredError = groupSquares.reduce((sum, x) => sum + x, 0) / group;
+        const squaredError = mean(squares.slice(keyValueHead * group, (keyValueHead + 1) * group));
         const bytes = report.bytesRead / keyValueHeads;
         tally.addTrial({ length, index: trial, layer, keyValueHead, n, budget, squaredError, bytes });
       }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createRandom } from '../../../core/test/random.ts';
-import { gaussianExponent, gaussianKeys, normalQuantile, upperTail } from './gaussian.ts';
+import { gaussianKeys, normalQuantile, upperTail } from './gaussian.ts';
+import { createRandom, normals } from './random.ts';
 
 describe('upperTail', () => {
   it.for([
@@ -28,7 +28,7 @@ describe('gaussianKeys', () => {
       [1, 0.1],
       [2, 0.05],
     ] as const) {
-      const weights = Float64Array.from({ length: n }, () => Math.exp(spread * random.normal())).sort();
+      const weights = Float64Array.from(normals(random, n), (z) => Math.exp(spread * z)).sort();
       const total = weights.reduce((a, b) => a + b);
       let [unread, dropped] = [0, 0];
       while (unread + (weights[dropped] as number) <= share * total) unread += weights[dropped++] as number;
@@ -36,10 +36,19 @@ describe('gaussianKeys', () => {
     }
   });
 
-  it('has an exponent that drifts to 1', () => {
-    const exponents = [2 ** 10, 2 ** 14, 2 ** 20, 2 ** 40].map((n) => gaussianExponent(n, 2, 0.05));
-    expect(exponents).toEqual([...exponents].sort((a, b) => a - b));
-    expect(exponents[3]).toBeGreaterThan(0.9);
-    expect(gaussianKeys(1000, 0, 0.05)).toBeCloseTo(950, 8);
+  it.for([
+    // Equal scores: all but the share is needed.
+    [1000, 0, 0.05, 950],
+    // Half of the softmax at a spread of 1: P(Z > 1) of the keys.
+    [10_000, 1, 0.5, 1586.55],
+    // Never fewer than one key, nor more than there are.
+    [10, 30, 0.5, 1],
+    [10, 0, 0, 10],
+  ] as const)('of %d keys at spread %d that leave %d is %d', ([n, spread, share, keys]) => {
+    expect(gaussianKeys(n, spread, share)).toBeCloseTo(keys, 1);
+  });
+
+  it('grows in proportion to n', () => {
+    expect(gaussianKeys(2 ** 20, 2, 0.05) / gaussianKeys(2 ** 10, 2, 0.05)).toBeCloseTo(2 ** 10, 6);
   });
 });

@@ -1,17 +1,17 @@
-/**
- * What the keys would be if the scores of a query were independent and Gaussian: with spread sigma (nats) the k largest
- * of n leave a share eps unread where k / n = PhiC(sigma + PhiInv(eps)), so the exponent drifts to 1 as n grows.
- */
+/** The normal distribution, and how many keys Gaussian scores would need. */
 
-/** Keys of n that leave a share `share` of the softmax unread, for Gaussian scores of standard deviation `spread`. */
+/**
+ * Keys that leave at most `share` of the softmax unread if the n scores of a query were independent and Gaussian with
+ * standard deviation `spread` (nats): k / n = upperTail(spread + normalQuantile(share)), from 1 to n, not rounded. Their
+ * exponent d ln k / d ln n is 1: at a fixed spread, Gaussian scores are not n^C-sparse with C below 1.
+ */
 export const gaussianKeys = (n: number, spread: number, share: number): number =>
   Math.min(n, Math.max(1, n * upperTail(spread + normalQuantile(share))));
 
-/** The exponent 1 + ln(k / n) / ln n of the same. */
-export const gaussianExponent = (n: number, spread: number, share: number): number =>
-  1 + Math.log(upperTail(spread + normalQuantile(share))) / Math.log(n);
+/** Below this x the series converges quickly, above it the continued fraction. */
+const MAX_SERIES_X = 3;
 
-/** Probability that a standard normal number is above x, to a relative 1e-12 or so. */
+/** P(Z > x) of a standard normal Z, to a relative 1e-12. */
 export function upperTail(x: number): number {
   if (x < 0) return 1 - upperTail(-x);
   const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
@@ -24,15 +24,13 @@ export function upperTail(x: number): number {
     }
     return 0.5 - density * sum;
   }
-  // Laplace's continued fraction, from the end.
+  // Laplace's continued fraction, evaluated from its end.
   let fraction = x;
   for (let i = 120; i > 0; i--) fraction = x + i / fraction;
   return density / fraction;
 }
 
-const MAX_SERIES_X = 3;
-
-/** The x below which a standard normal number is with probability `share`; by bisection. */
+/** The x with P(Z < x) = `share` of a standard normal Z, by bisection. */
 export function normalQuantile(share: number): number {
   if (share > 0.5) return -normalQuantile(1 - share);
   let [low, high] = [-40, 0];

@@ -1,19 +1,20 @@
-/** Repeatable random numbers: the same seed draws the same positions, and the same resamples. */
+/** Random numbers from a seed: equal seeds give equal samples, resamples and inputs on every machine. */
 
+/** A generator of random numbers. */
 export interface Random {
-  /** From 0 up to, not including, 1. */
+  /** Uniform in [0, 1). */
   uniform(): number;
-  /** A whole number from 0 to n - 1. */
+  /** A uniform integer from 0 to n - 1. */
   below(n: number): number;
 }
 
-/** A half of the state has 24 bits. */
+/** The state is held in two halves of 24 bits. */
 const HALF_RANGE = 2 ** 24;
 
 /** The lowest 24 bits of a whole number below 2^53: several times faster than the remainder of a division. */
 const lowBits24 = (x: number): number => x - Math.floor(x / HALF_RANGE) * HALF_RANGE;
 
-/** A linear congruential generator of 48 bits, of which the upper 32 are given out (the parameters of drand48). */
+/** A linear congruential generator with 48 bits of state and the parameters of drand48; its upper 32 bits are used. */
 export function createRandom(seed: number): Random {
   let state = (BigInt(Math.trunc(seed)) << 16n) ^ 0x5deece66dn;
   let [high, low] = [0, 0];
@@ -35,10 +36,15 @@ export function createRandom(seed: number): Random {
   return { uniform, below: (n) => Math.floor(uniform() * n) };
 }
 
-/** Repeatable standard normal numbers, by the transform of Box and Muller. */
-export function normalNumbers(seed: number): (count: number) => Float32Array {
-  const { uniform } = createRandom(seed);
-  // 1 - u is never 0, of which there is no logarithm.
-  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-  return (count) => Float32Array.from({ length: count }, normal);
+/** Independent standard normal numbers, by the transform of Box and Muller. */
+export function normals(random: Random, count: number): Float32Array {
+  const numbers = new Float32Array(count);
+  for (let i = 0; i < count; i += 2) {
+    // 1 - u is never 0, of which there is no logarithm.
+    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
+    const angle = 2 * Math.PI * random.uniform();
+    numbers[i] = radius * Math.cos(angle);
+    if (i + 1 < count) numbers[i + 1] = radius * Math.sin(angle);
+  }
+  return numbers;
 }

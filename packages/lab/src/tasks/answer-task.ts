@@ -1,9 +1,9 @@
 /** Answers of policies to the question of a task: the prompt is read once, and every policy goes on from the same cache. */
 import type { Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
-import { argmax } from '../eval/divergence.ts';
 import { readContext } from '../eval/reading.ts';
 import { createRandom } from '../numerics/random.ts';
+import { argmax } from '../numerics/softmax.ts';
 import { fitPrompt, type Question, scoreOf, type Task } from './index.ts';
 
 /** Which question of a task. */

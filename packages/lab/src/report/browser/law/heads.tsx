@@ -1,5 +1,6 @@
 /** All heads as heat maps, and beside them the one that is pointed at. */
 import { formatNumber } from '../../../format/format.ts';
+import { quantile } from '../../../numerics/statistics.ts';
 import type { LawPageData, PageHead } from '../../law-page-data.ts';
 import { HeatMap } from '../heat-map.tsx';
 import { Card } from '../parts.tsx';
@@ -56,8 +57,3 @@ export function Heads({ data }: { data: LawPageData }) {
 
 const exponentOf = (head: PageHead | undefined): number => (head && lawOf(head)?.fit.C) ?? Number.NaN;
 const alphaOf = (head: PageHead | undefined): number => (head && lawOf(head)?.fit.alpha) ?? Number.NaN;
-
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 1;
-}

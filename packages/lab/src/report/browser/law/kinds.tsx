@@ -1,6 +1,7 @@
 /** The kinds of heads, and how many there are of each. */
 import type { HeadKind } from 'keysieve';
 import { formatCount } from '../../../format/format.ts';
+import { mean } from '../../../numerics/statistics.ts';
 import type { LawPageData } from '../../law-page-data.ts';
 import { Card, Table } from '../parts.tsx';
 import { exponent, percent } from '../text.ts';
@@ -19,7 +20,6 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
   const few = summary.heads - summary.kinds.diffuse;
   const rows = kinds.map(([kind, count]) => {
     const laws = heads.filter((head) => head.kind === kind).flatMap((head) => lawOf(head) ?? []);
-    const meanOf = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0) / Math.max(1, numbers.length);
     return [
       <span key="kind">
         <span class="swatch" style={{ background: COLORS[kind] }} />
@@ -27,8 +27,8 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
       </span>,
       KIND_NAMES[kind],
       formatCount(count),
-      laws.length === 0 ? '' : exponent(meanOf(laws.map(({ fit }) => fit.C))),
-      laws.length === 0 ? '' : formatCount(meanOf(laws.map(({ keys }) => keys.at(-1)?.mean ?? 0))),
+      laws.length === 0 ? '' : exponent(mean(laws.map(({ fit }) => fit.C))),
+      laws.length === 0 ? '' : formatCount(mean(laws.map(({ keys }) => keys.at(-1)?.mean ?? 0))),
     ];
   });
   return (

@@ -1,6 +1,6 @@
 /** How sure a mean over tokens is. */
 import { createRandom } from '../numerics/random.ts';
-import { mean, quantile } from './divergence.ts';
+import { mean, quantile } from './statistics.ts';
 
 /** Bounds that the true mean is between, with a probability of .95. */
 export type Interval = [low: number, high: number];

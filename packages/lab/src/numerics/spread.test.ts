@@ -26,6 +26,6 @@ describe('spreads', () => {
 
   it('of ratios are taken round by round', () => {
     // The second round was slow for both.
-    expect(ratioOf([2, 20, 3], [1, 10, 1])).toEqual({ median: 2, low: 2, high: 3 });
+    expect(ratioOf([2, 20, 3], [1, 10, 1])).toEqual({ median: 2, low: 2, high: 2.5 });
   });
 });
