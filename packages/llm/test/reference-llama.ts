@@ -13,6 +13,8 @@ export async function referenceForward(
   tokens: readonly number[],
 ): Promise<Float64Array[]> {
   const { layers, heads, keyValueHeads, headDim, hiddenSize } = config;
+  const rmsEpsilon = gguf.metadata.number('llama.attention.layer_norm_rms_epsilon');
+  const ropeScale = gguf.metadata.numberOr('llama.rope.scaling.factor', 1);
   const weights = await readWeights(gguf);
   const matrix = (name: string) => ({
     weight: weights.get(`${name}.weight`) as Float32Array,
@@ -27,10 +29,10 @@ export async function referenceForward(
   for (let layer = 0; layer < layers; layer++) {
     const part = (name: string) => matrix(`blk.${layer}.${name}`);
     const projections = rows.map((row, position) => {
-      const x = rmsNorm(row, part('attn_norm').weight, config.rmsEpsilon);
+      const x = rmsNorm(row, part('attn_norm').weight, rmsEpsilon);
       return {
-        q: rotate(linear(x, part('attn_q')), position, config, factors), // (heads * headDim)
-        k: rotate(linear(x, part('attn_k')), position, config, factors), // (keyValueHeads * headDim)
+        q: rotate(linear(x, part('attn_q')), position, { ...config, ropeScale }, factors), // (heads * headDim)
+        k: rotate(linear(x, part('attn_k')), position, { ...config, ropeScale }, factors), // (keyValueHeads * headDim)
         v: linear(x, part('attn_v')),
       };
     });
@@ -42,7 +44,7 @@ export async function referenceForward(
         headDim,
       });
       add(row, linear(attended, part('attn_output')));
-      const x = rmsNorm(row, part('ffn_norm').weight, config.rmsEpsilon);
+      const x = rmsNorm(row, part('ffn_norm').weight, rmsEpsilon);
       const gate = linear(x, part('ffn_gate'));
       const up = linear(x, part('ffn_up'));
       add(
@@ -55,7 +57,7 @@ export async function referenceForward(
     });
   }
   const head = weights.has('output.weight') ? matrix('output') : { weight: embedding, bias: undefined };
-  return rows.map((row) => linear(rmsNorm(row, matrix('output_norm').weight, config.rmsEpsilon), head));
+  return rows.map((row) => linear(rmsNorm(row, matrix('output_norm').weight, rmsEpsilon), head));
 }
 
 /** Causal attention of one query, grouped heads: (heads * headDim) */
@@ -89,7 +91,7 @@ function attend(
 function rotate(
   rows: Float64Array,
   position: number,
-  { headDim, ropeDimensions, ropeTheta, ropeScale }: ModelConfig,
+  { headDim, ropeDimensions, ropeTheta, ropeScale }: ModelConfig & { ropeScale: number },
   factors: Float32Array | undefined,
 ): Float64Array {
   const rotated = rows.slice();

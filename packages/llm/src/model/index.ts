@@ -1,9 +1,9 @@
-/** Models: their configuration, and their dense half on ONNX Runtime. */
+/** Models: their configuration, and their layers other than attention on ONNX Runtime. */
 export type { MatmulPrecision, WeightsMemory } from '../onnx/index.ts';
-export { supportedArchitectures } from './architectures/index.ts';
+export { architectureOf, supportedArchitectures } from './architectures/index.ts';
 export { type Calibration, readCalibration, writeCalibration } from './calibration.ts';
-export type { ModelConfig } from './config.ts';
-export { extendedRopeTheta } from './rope.ts';
+export type { LayerAttention, ModelConfig } from './decoder/config.ts';
+export { extendedRopeTheta } from './decoder/rope.ts';
 export type {
   Attend,
   ForwardOptions,

@@ -321,7 +321,7 @@ describe('inspectDenseModel', () => {
       tiedEmbeddings: true,
       ropeTheta: 10_000,
       ropeDimensions: 64,
-      ropeScale: 1,
+      layerAttention: [{}, {}],
     });
     const blocks = (2 * (256 * 256 * 2 + 256 * 128 * 2 + 3 * 256 * 512)) / 32;
     const headBlocks = (256 * 300) / 32;

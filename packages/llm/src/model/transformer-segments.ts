@@ -1,6 +1,6 @@
 /**
- * The dense half of a model: everything but its attention, as segments on ONNX Runtime. `forward` runs them one after
- * the other and asks the caller for the attention between two of them.
+ * The layers of a model other than its attention, as segments on ONNX Runtime. `forward` runs them one after the other
+ * and asks the caller for the attention between two of them.
  */
 import { availableParallelism } from 'node:os';
 import { llmError } from '../errors.ts';
@@ -16,17 +16,17 @@ import {
   throwIfAborted,
   weightsMemory,
 } from '../onnx/index.ts';
-import type { DecoderGraphs } from './architectures/architecture.ts';
-import { io } from './architectures/architecture.ts';
 import { architectureOf } from './architectures/index.ts';
-import type { ModelConfig } from './config.ts';
+import type { ModelConfig } from './decoder/config.ts';
+import { type Decoder, describeDecoder } from './decoder/decoder.ts';
+import { createRope, type Rope, type RopeSpec, type Rotations, ropeFactorsFor } from './decoder/rope.ts';
+import { buildGraphs, io } from './decoder/segments.ts';
 import { checkPositiveInteger, checkTokens, requireFiniteLogits } from './forward-checks.ts';
-import { createRope, type Rope, type Rotations } from './rope.ts';
 import { type RowInputs, type RowOutputs, runRows, type SegmentPair } from './row-blocks.ts';
 
-/** What the attention of one layer gets. The next layer's may lie in the same arrays: copy what is to be kept. */
+/** The inputs of one layer's attention. The next layer may use the same arrays: copy what is to be kept. */
 export interface Projections {
-  /** Queries after RoPE, not scaled: (tokens, heads * headDim) */
+  /** Queries after RoPE; their scores are still to be divided by sqrt(headDim): (tokens, heads * headDim) */
   q: Float32Array;
   /** Keys after RoPE: (tokens, keyValueHeads * headDim) */
   k: Float32Array;
@@ -36,13 +36,13 @@ export interface Projections {
 
 /**
  * The attention of one layer: outputs of all heads, (tokens, heads * headDim). Called once for each layer, in order,
- * also where no logits are wanted: keys and values of all layers are the next tokens' context. What it is given is valid
- * until it is done, and what it gives must stay as it is until the next call.
+ * even where no logits are requested, since the keys and values of all layers are the context of later tokens. Its
+ * arguments are valid until it returns, and its result must not change until the next call.
  */
 export type Attend = (layer: number, projections: Projections) => Float32Array | Promise<Float32Array>;
 
 export interface ForwardOptions {
-  /** The rows to give logits for: the last, all, none, or those from a row on. Default: `last`. */
+  /** The rows whose logits are computed: the last, all, none, or those from a row on. Default: `last`. */
   logits?: 'last' | 'all' | 'none' | { from: number };
   /** Stops the pass between two segments. */
   signal?: AbortSignal;
@@ -51,14 +51,14 @@ export interface ForwardOptions {
 export interface TransformerSegments extends AsyncDisposable {
   readonly config: ModelConfig;
   readonly precision: MatmulPrecision;
-  /** Most tokens that positions count to: past `config.contextLength`, RoPE is stretched. */
+  /** Maximum number of positions; past `config.contextLength`, RoPE is stretched. */
   readonly context: number;
   /**
-   * Runs tokens at `startPosition` and the positions after it. Gives logits (rows, vocabularySize), or undefined where
-   * none are wanted. Passes may overlap: nothing is shared between them.
+   * Runs tokens at `startPosition` and the positions after it. Returns logits (rows, vocabularySize), or undefined where
+   * none are requested. Passes may overlap: they share no state.
    *
-   * Throws `invalid-argument` for tokens outside the vocabulary, rows that are not there, or attention outputs of
-   * another size; `prompt-too-long` past the context; `aborted`; `disposed`; `not-a-number` for logits that are not
+   * Throws `invalid-argument` for tokens outside the vocabulary, rows out of range, or attention outputs of the wrong
+   * size; `prompt-too-long` past the context; `aborted`; `disposed`; `not-a-number` for logits that are not
    * finite; `backend-failed`; and what `attend` throws.
    */
   forward(
@@ -72,7 +72,7 @@ export interface TransformerSegments extends AsyncDisposable {
 }
 
 export interface SegmentLoadProgress {
-  /** Those of preparing the weights, in bytes, and `load`, in segments. */
+  /** The phases of preparing weights count bytes, `load` counts segments. */
   phase: PrepareProgress['phase'] | 'load';
   done: number;
   total: number;
@@ -80,13 +80,13 @@ export interface SegmentLoadProgress {
 
 export interface TransformerSegmentsOptions {
   /**
-   * `fp32` computes in float32; `a8` rounds activations to 8 bits before they meet quantised weights; `w8a8`
-   * rounds those weights to 8 bits, too, for many tokens at once.
+   * `fp32` computes in float32; `a8` quantizes activations to 8 bits where the weights are quantized; `w8a8` also
+   * requantizes those weights to 8 bits for products of many tokens.
    */
   precision: MatmulPrecision;
-  /** Threads of ONNX Runtime. Default: one for each core. */
+  /** Threads of ONNX Runtime. Default: one per core. */
   threads?: number;
-  /** Most tokens. Default: what the model was trained for; RoPE is stretched past that. */
+  /** Maximum number of tokens. Default: what the model was trained for; RoPE is stretched past that. */
   context?: number;
   /** Where prepared weights are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
   cacheFolder?: string;
@@ -108,13 +108,12 @@ export async function loadTransformerSegments(
 ): Promise<TransformerSegments> {
   const { precision, threads = availableParallelism(), cacheFolder, onProgress, signal } = options;
   checkPositiveInteger('threads', threads);
-  const architecture = architectureOf(gguf);
-  const config = architecture.readConfig(gguf);
-  const { context = config.contextLength } = options;
+  const decoder = describeDecoder(gguf, architectureOf(gguf));
+  const { context = decoder.config.contextLength } = options;
   checkPositiveInteger('context', context);
   const int8Signedness = precision === 'w8a8' ? await detectInt8Signedness() : 'unsigned';
-  const graphs = architecture.buildGraphs(gguf, config, precision, int8Signedness);
-  const rope = createRope(config, context, await readRopeFactors(gguf, graphs));
+  const graphs = buildGraphs(decoder, precision, int8Signedness);
+  const ropes = await readRopes(gguf, decoder, context);
   const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, onProgress, signal });
   const allGraphs = [...graphs.segments, ...graphs.wide];
   const loaded: Segment[] = [];
@@ -132,45 +131,58 @@ export async function loadTransformerSegments(
     return { gemv: loaded[index] as Segment, gemm: loaded[graphs.segments.length + index] };
   });
   const release = () => releaseAll(loaded, weights);
-  return createTransformerSegments({ config, precision, context, rope, segments, release });
+  return createTransformerSegments({ decoder, precision, context, ropes, segments, release });
 }
 
-/** What a model's weights will take, from its header alone. Throws as `loadTransformerSegments` does. */
+/** The memory that a model's weights will take, from its header alone. Throws as `loadTransformerSegments` does. */
 export function inspectTransformerSegments(
   gguf: GgufFile,
   precision: MatmulPrecision,
 ): { config: ModelConfig; memory: WeightsMemory } {
-  const architecture = architectureOf(gguf);
-  const config = architecture.readConfig(gguf);
-  const { weights, segments, wide } = architecture.buildGraphs(gguf, config, precision, 'unsigned');
-  return { config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
+  const decoder = describeDecoder(gguf, architectureOf(gguf));
+  const { weights, segments, wide } = buildGraphs(decoder, precision, 'unsigned');
+  return { config: decoder.config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
 }
 
-async function readRopeFactors(gguf: GgufFile, { ropeFactors }: DecoderGraphs): Promise<Float32Array | undefined> {
-  return ropeFactors && dequantize(ropeFactors.type, await gguf.read(ropeFactors));
+/** RoPE of every layer, undefined for layers without; layers of one specification share it. */
+async function readRopes(
+  gguf: GgufFile,
+  { config, traits }: Decoder,
+  context: number,
+): Promise<readonly (Rope | undefined)[]> {
+  const ropes = new Map<RopeSpec, Rope>();
+  const layers = Array.from({ length: config.layers }, (_, layer) => traits.rope(layer));
+  for (const spec of layers) {
+    if (spec === undefined || ropes.has(spec)) continue;
+    const tensor = spec.factors && ropeFactorsFor(spec.factors, context);
+    const factors = tensor && dequantize(tensor.type, await gguf.read(tensor));
+    ropes.set(spec, createRope(spec, context, factors));
+  }
+  return layers.map((spec) => spec && ropes.get(spec));
 }
 
 interface TransformerSegmentsParts {
-  config: ModelConfig;
+  decoder: Decoder;
   precision: MatmulPrecision;
   context: number;
-  rope: Rope;
+  ropes: readonly (Rope | undefined)[];
   /** Layers + 1. */
   segments: readonly SegmentPair[];
   release(): Promise<void>;
 }
 
 function createTransformerSegments({
-  config,
+  decoder,
   precision,
   context,
-  rope,
+  ropes,
   segments,
   release,
 }: TransformerSegmentsParts): TransformerSegments {
+  const { config, traits } = decoder;
   const { layers, hiddenSize, heads, headDim, vocabularySize } = config;
   let disposed = false;
-  /** Arrays for the outputs of layers, in two turns, of passes that are over: those that come use them again. */
+  /** Output arrays of passes that are over, two sets that layers use in turn. Later passes use them again. */
   const bufferPool: (readonly [RowOutputs, RowOutputs])[] = [];
 
   async function forward(
@@ -188,20 +200,20 @@ function createTransformerSegments({
           throwIfAborted(signal),
         );
       } catch (error) {
-        // Disposing takes the segments away from passes that are at work.
+        // Disposing takes the segments away from passes that are running.
         throw disposed ? disposedError() : error;
       }
     };
     if (disposed) throw disposedError();
 
-    const rotations = rotationInputs(rope(startPosition, count), count);
+    const positionInputs = createPositionInputs(ropes, traits.queryScale, startPosition, count);
     let inputs: RowInputs = (from, to) => ({ [io.tokens]: int32Tensor(tokens.subarray(from, to), [to - from]) });
-    // A layer reads the residual that the one before has written: they write to different arrays.
+    // A layer reads the residual that the one before wrote, so they write to different arrays.
     const pingPong = bufferPool.pop() ?? [{}, {}];
     try {
       for (let layer = 0; layer < layers; layer++) {
         const outputs = pingPong[layer % 2] as RowOutputs;
-        await run(layer, 0, mergeInputs(inputs, rotations), outputs);
+        await run(layer, 0, mergeInputs(inputs, positionInputs(layer)), outputs);
         const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
         const attentionOutput = await attend(layer, { q, k, v } as Projections);
         checkAttentionOutput(attentionOutput, count);
@@ -211,7 +223,7 @@ function createTransformerSegments({
         );
       }
       if (firstRow === count) return undefined;
-      // The rows of the last segment are independent of each other, so it runs only those that are wanted.
+      // Rows are independent of each other, so the last segment runs only those that are requested.
       const outputs: RowOutputs = {};
       await run(layers, firstRow, inputs, outputs);
       const result = outputs[io.logits] as Float32Array;
@@ -227,9 +239,9 @@ function createTransformerSegments({
     if (attentionOutput.length === expected) return;
     throw llmError({
       code: 'invalid-argument',
-      problem: 'The attention gave outputs of another size.',
+      problem: 'The attention returned outputs of the wrong size.',
       found: `${attentionOutput.length} values`,
-      remedy: `Give ${expected}: ${count} tokens of ${heads} heads of ${headDim} values.`,
+      remedy: `Return ${expected}: ${count} tokens of ${heads} heads of ${headDim} values.`,
     });
   }
 
@@ -247,6 +259,24 @@ function rowInput(name: string, matrix: Float32Array, width: number): RowInputs 
   return (from, to) => ({ [name]: floatTensor(matrix.subarray(from * width, to * width), [to - from, width]) });
 }
 
+/** The inputs of each layer that depend on positions alone: rotations of RoPE, scales of queries. */
+function createPositionInputs(
+  ropes: readonly (Rope | undefined)[],
+  queryScale: ((position: number) => number) | undefined,
+  start: number,
+  count: number,
+): (layer: number) => RowInputs {
+  const scales = queryScale && Float32Array.from({ length: count }, (_, row) => queryScale(start + row));
+  const scaleInputs: RowInputs = scales === undefined ? () => ({}) : rowInput(io.queryScale, scales, 1);
+  const inputs = new Map<Rope | undefined, RowInputs>([[undefined, scaleInputs]]);
+  for (const rope of ropes) {
+    if (rope !== undefined && !inputs.has(rope)) {
+      inputs.set(rope, mergeInputs(rotationInputs(rope(start, count), count), scaleInputs));
+    }
+  }
+  return (layer) => inputs.get(ropes[layer]) as RowInputs;
+}
+
 function rotationInputs({ cos, sin }: Rotations, count: number): RowInputs {
   const pairs = cos.length / count;
   const rows = (angles: Float32Array, from: number, to: number) =>
@@ -258,7 +288,7 @@ function mergeInputs(a: RowInputs, b: RowInputs): RowInputs {
   return (from, to) => ({ ...a(from, to), ...b(from, to) });
 }
 
-/** The first row that logits are wanted for; `count` where there is none. */
+/** The first row whose logits are requested; `count` where there is none. */
 function firstLogitsRow(logits: NonNullable<ForwardOptions['logits']>, count: number): number {
   if (logits === 'last') return count - 1;
   if (logits === 'all') return 0;
@@ -266,7 +296,7 @@ function firstLogitsRow(logits: NonNullable<ForwardOptions['logits']>, count: nu
   if (Number.isInteger(logits.from) && logits.from >= 0 && logits.from < count) return logits.from;
   throw llmError({
     code: 'invalid-argument',
-    problem: 'The logits are wanted from a row that is not there.',
+    problem: 'Logits are requested from a row that does not exist.',
     found: logits.from,
     remedy: `Give a row from 0 to ${count - 1}.`,
   });

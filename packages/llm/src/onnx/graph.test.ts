@@ -23,19 +23,26 @@ describe('Graph', () => {
     await segment.release();
   });
 
-  it('names tensors of the weights file by their place, once', () => {
+  it('stores a tensor of the weights file once, by its name', () => {
     const graph = new Graph('external');
     const place = { offset: 4096, byteLength: 24 };
-    const tensor = graph.external('float32', [2, 3], place);
-    expect(graph.external('float32', [2, 3], place)).toBe(tensor);
+    const tensor = graph.external('output_norm.weight', 'float32', [2, 3], place);
+    expect(graph.external('output_norm.weight', 'float32', [2, 3], place)).toBe(tensor);
     const [initializer, ...others] = read(graph).graph?.initializer ?? [];
     expect(others).toEqual([]);
+    expect(initializer?.name).toBe('output_norm.weight');
     expect(initializer?.dims).toEqual([2n, 3n]);
     expect(Object.fromEntries(initializer?.externalData.map(({ key, value }) => [key, value]) ?? [])).toEqual({
       location: 'weights.bin',
       offset: '4096',
       length: '24',
     });
+  });
+
+  it('names nodes by what they are about', () => {
+    const graph = new Graph('named');
+    graph.node('MatMul', ['x', 'y'], { about: 'blk.0.attn_q.weight' });
+    expect(read(graph).graph?.node[0]?.name).toBe('blk.0.attn_q.weight MatMul_0');
   });
 
   it('makes what nodes share once', () => {

@@ -52,6 +52,8 @@ export interface NodeOptions {
   attributes?: Readonly<Record<string, Attribute>>;
   /** Set of operators. Default: the standard one. */
   domain?: 'com.microsoft';
+  /** What the node is about, such as the name of a tensor: profiles show it. */
+  about?: string;
 }
 
 /** Name of the weights file, in the folder that the graph's tensors are looked for in. */
@@ -100,9 +102,9 @@ export class Graph {
     operator: string,
     inputs: readonly Value[],
     outputs: number | readonly Value[],
-    { attributes = {}, domain }: NodeOptions = {},
+    { attributes = {}, domain, about }: NodeOptions = {},
   ): Value[] {
-    const name = `${operator}_${this.#nodes.length}`;
+    const name = `${about === undefined ? '' : `${about} `}${operator}_${this.#nodes.length}`;
     const output = typeof outputs === 'number' ? Array.from({ length: outputs }, (_, i) => `${name}_${i}`) : outputs;
     this.#nodes.push({
       name,
@@ -158,9 +160,8 @@ export class Graph {
     return name;
   }
 
-  /** A tensor of the weights file. */
-  external(type: ElementType, shape: readonly number[], { offset, byteLength }: ExternalData): Value {
-    const name = `weights_${offset}_${shape.join('_')}`;
+  /** A tensor of the weights file, by a name that no other tensor has. */
+  external(name: string, type: ElementType, shape: readonly number[], { offset, byteLength }: ExternalData): Value {
     const entries = { location: weightsFileName, offset: String(offset), length: String(byteLength) };
     this.#tensors.set(name, {
       name,

@@ -1,11 +1,11 @@
 /**
- * The products and look-ups of matrices in their forms, as nodes of a graph.
+ * Products with encoded matrices and look-ups in them, as nodes of a graph.
  *
- * Blocks with offsets are two products: x . (scale (code - zero) + offset) = MatMulNBits(x) + sums of x over each
- * block . offsets. A floating-point zero point would say the same, but ONNX Runtime then decodes the whole matrix on
- * every call. Split 8-bit codes are two products, too: 16 x . upper nibbles + x . lower nibbles.
+ * Blocks with offsets are two products: x . (scale (q - zero) + offset) = MatMulNBits(x) + sums of x over each
+ * block . offsets. A floating-point zero point would do the same, but ONNX Runtime then dequantizes the whole matrix on
+ * every call. 8-bit values split into nibbles are two products, too: 16 x . upper nibbles + x . lower nibbles.
  *
- * Rows of 8-bit codes are multiplied as bytes by activations that are rotated and rounded row by row, too.
+ * Rows quantized to 8 bits are multiplied by activations that are rotated and quantized row by row in the same way.
  */
 import type { GgufTensor } from '../gguf/index.ts';
 import { type ElementType, float32Type, type Graph, type Value } from './graph.ts';
@@ -30,21 +30,23 @@ export interface SegmentBuilder {
   readonly graph: Graph;
   readonly weights: WeightsPlan;
   readonly precision: MatmulPrecision;
-  /** How many rows its products are made for. Default: few. */
+  /** The shape of its products. Default: `gemv`. */
   readonly matmulShape?: MatmulShape;
-  /** What the bytes of weights are multiplied as. Default: unsigned. */
+  /** Whether 8-bit weights are signed. Default: `unsigned`. */
   readonly int8Signedness?: Int8Signedness;
 }
 
-/** A matrix, and what is added to its products where the architecture has biases. */
+/** A linear layer: a matrix (rows, row length), and what is added to its products. */
 export interface Linear {
   readonly weight: GgufTensor;
   readonly bias?: GgufTensor | undefined;
+  /** Rows of each matrix where several lie in the tensor, one under the other. Default: all rows are one matrix. */
+  readonly parts?: readonly number[];
 }
 
 /**
- * Products of x (tokens, row length) with several matrices: (tokens, rows) each. Neighbours of one form become one
- * product, which reads x once.
+ * Products of x (tokens, row length) with several matrices: (tokens, rows) for each matrix and each part of one.
+ * Neighbours of one encoding become one product, which reads x once.
  */
 export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Linear[]): Value[] {
   const groups: Linear[][] = [];
@@ -57,7 +59,7 @@ export function linear(builder: SegmentBuilder, x: Value, matrices: readonly Lin
   return groups.flatMap((group) => fusedLinear(builder, x, group));
 }
 
-/** Products of bytes are done apart: their inputs are rotated and rounded once, and taking a product apart costs more. */
+/** 8-bit products stay apart: their input is rotated and quantized once anyway, and splitting a product costs more. */
 function canFuse(builder: SegmentBuilder, a: GgufTensor, b: GgufTensor): boolean {
   const encoding = encodingOf(builder, a);
   return encoding.kind !== 'rows' && encodingKey(encoding) === encodingKey(encodingOf(builder, b));
@@ -72,14 +74,17 @@ function fusedLinear(builder: SegmentBuilder, x: Value, group: readonly Linear[]
   const tensors = group.map(({ weight }) => weight);
   const encoding = encodingOf(builder, tensors[0] as GgufTensor);
   const fused = product(builder, x, weights.place(tensors, encoding, 'product'));
-  const parts =
-    group.length === 1
-      ? [fused]
-      : graph.nodes('Split', [fused, graph.integers(tensors.map(rowsOf))], group.length, { attributes: { axis: -1 } });
-  return parts.map((part, i) => {
-    const bias = group[i]?.bias;
-    return bias === undefined ? part : graph.node('Add', [part, vector(builder, bias)]);
+  return split(graph, fused, tensors.map(rowsOf)).flatMap((output, i) => {
+    const { bias, parts = [] } = group[i] as Linear;
+    const sum = bias === undefined ? output : graph.node('Add', [output, vector(builder, bias)], { about: bias.name });
+    return split(graph, sum, parts);
   });
+}
+
+/** Columns of x (tokens, sum of sizes) in pieces of those sizes. */
+function split(graph: Graph, x: Value, sizes: readonly number[]): Value[] {
+  if (sizes.length <= 1) return [x];
+  return graph.nodes('Split', [x, graph.integers(sizes)], sizes.length, { attributes: { axis: -1 } });
 }
 
 /** x (tokens, row length) . matrix -> (tokens, rows) */
@@ -87,7 +92,7 @@ function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedM
   const { encoding, rows, rowLength } = matrix;
   if (encoding.kind === 'floats') {
     const values = componentTensor(graph, matrix, 'values', 'float32', [rows, rowLength]);
-    return graph.node('Gemm', [x, values], { attributes: { transB: 1 } });
+    return graph.node('Gemm', [x, values], { attributes: { transB: 1 }, about: matrixName(matrix) });
   }
   if (encoding.kind === 'rows') return int8Product(graph, x, matrix, encoding.signedness);
   const quantizedProduct = encoding.splitNibbles
@@ -96,7 +101,10 @@ function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedM
   if (!encoding.hasOffsets) return quantizedProduct;
   const offsets = componentTensor(graph, matrix, 'offsets', 'float32', [rows, rowLength / encoding.blockSize]);
   const sums = blockSums(graph, x, rowLength, encoding.blockSize);
-  return graph.node('Gemm', [sums, offsets, quantizedProduct], { attributes: { transB: 1 } });
+  return graph.node('Gemm', [sums, offsets, quantizedProduct], {
+    attributes: { transB: 1 },
+    about: matrixName(matrix),
+  });
 }
 
 function unsplitProduct(
@@ -114,28 +122,29 @@ function unsplitProduct(
   });
 }
 
-/** x . rows = its scales * (its bytes . codes * scales of the rows) */
+/** x . rows = scales of x * (quantized x . quantized rows * scales of the rows) */
 function int8Product(graph: Graph, x: Value, matrix: PlacedMatrix, signedness: Int8Signedness): Value {
   const { rows, rowLength } = matrix;
   const { bytes, scales } = quantizeRotated(graph, x, rowLength);
   const quantized = componentTensor(graph, matrix, 'quantized', INT8_ELEMENT_TYPE[signedness], [rows, rowLength]);
   const rowScales = componentTensor(graph, matrix, 'scales', 'float32', [rows]);
   const zeroPoints = graph.bytes(INT8_ELEMENT_TYPE[signedness], ZERO_POINT[signedness], [rows]);
-  const product = qGemm(graph, bytes, quantized, rowScales, zeroPoints);
+  const product = qGemm(graph, bytes, quantized, rowScales, zeroPoints, matrixName(matrix));
   return graph.node('Mul', [product, scales]);
 }
 
 const INT8_ELEMENT_TYPE = { signed: 'int8', unsigned: 'uint8' } as const;
 
-/** (a - 128) . scales (b - zeros), for bytes a (rows, length) and b (columns, length); the zeros are those of b. */
-export function qGemm(graph: Graph, a: Value, b: Value, scales: Value, zeroPoints: Value): Value {
+/** (a - 128) . scales (b - zeroPoints), for bytes a (rows, length) and b (columns, length) */
+export function qGemm(graph: Graph, a: Value, b: Value, scales: Value, zeroPoints: Value, about = b): Value {
   return graph.node('QGemm', [a, graph.scalar(1), graph.bytes('uint8', ZERO_POINT.unsigned), b, scales, zeroPoints], {
     domain: 'com.microsoft',
     attributes: { transB: 1 },
+    about,
   });
 }
 
-/** x (tokens, row length), rotated and rounded: bytes of the same shape, and scales (tokens, 1) */
+/** x (tokens, row length), rotated and quantized: bytes of the same shape, and scales (tokens, 1) */
 function quantizeRotated(graph: Graph, x: Value, rowLength: number): { bytes: Value; scales: Value } {
   const rotationSize = hadamardSize(rowLength);
   const rotated = graph.once(`rotated ${x}`, () => {
@@ -149,7 +158,7 @@ function quantizeRotated(graph: Graph, x: Value, rowLength: number): { bytes: Va
     const maxAbs = graph.node('Max', [
       extreme('ReduceMax'),
       graph.node('Neg', [extreme('ReduceMin')]),
-      // A row of zeros has a scale, too.
+      // A row of zeros needs a scale, too.
       graph.scalar(MIN_ACTIVATION),
     ]);
     return graph.node('Mul', [maxAbs, graph.scalar(1 / MAX_INT8)]);
@@ -164,7 +173,7 @@ function quantizeRotated(graph: Graph, x: Value, rowLength: number): { bytes: Va
   return { bytes, scales };
 }
 
-/** Activations smaller than that are as good as 0: a float's smallest normal number is 1.2e-38. */
+/** Far below any activation that matters, far above the smallest normal float32, 1.2e-38. */
 const MIN_ACTIVATION = 1e-30;
 
 function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, encoding: BlockQuantized): Value {
@@ -191,7 +200,7 @@ function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, encoding: Bl
   ]);
 }
 
-/** Levels of MatMulNBits: how it rounds activations before it multiplies. */
+/** `accuracy_level` of MatMulNBits: what it rounds activations to before it multiplies. */
 const FLOAT32_ACTIVATIONS = 0;
 const INT8_ACTIVATIONS = 4;
 
@@ -200,7 +209,7 @@ interface MatMulNBitsOptions {
   bits: 4 | 8;
   blockSize: number;
   accuracyLevel: number;
-  /** Zero points. Default: the middle of the range of the codes. */
+  /** Default: the middle of the range. */
   zeroPoints?: Value;
 }
 
@@ -218,6 +227,7 @@ function matMulNBits(
     zeroPoints === undefined ? [x, quantized, scales] : [x, quantized, scales, zeroPoints],
     {
       domain: 'com.microsoft',
+      about: matrixName(matrix),
       attributes: { K: rowLength, N: rows, bits, block_size: blockSize, accuracy_level: accuracyLevel },
     },
   );
@@ -231,19 +241,19 @@ function blockSums(graph: Graph, x: Value, rowLength: number, blockSize: number)
   });
 }
 
-/** Rows of a table, by their numbers (tokens): (tokens, row length) in float32 */
+/** Rows of a table by token id: (tokens, row length) in float32 */
 export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufTensor, tokenIds: Value): Value {
   const encoding = tableEncoding(table);
   const matrix = weights.place([table], encoding, 'table');
   const { rows, rowLength } = matrix;
   if (encoding.kind === 'floats') {
     const values = componentTensor(graph, matrix, 'values', encoding.element, [rows, rowLength]);
-    const gathered = graph.node('Gather', [values, tokenIds]);
+    const gathered = graph.node('Gather', [values, tokenIds], { about: table.name });
     return encoding.element === 'float32'
       ? gathered
       : graph.node('Cast', [gathered], { attributes: { to: float32Type } });
   }
-  if (encoding.kind === 'rows') throw new Error('No table has the form of rows.');
+  if (encoding.kind === 'rows') throw new Error('Tables are never quantized row by row.');
   const { bits, blockSize } = encoding;
   const blocks = rowLength / blockSize;
   const quantized = componentTensor(graph, matrix, 'quantized', 'uint8', [rows, (rowLength * bits) / 8]);
@@ -251,6 +261,7 @@ export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufT
   const dequantized = graph.node('GatherBlockQuantized', [quantized, tokenIds, scales], {
     domain: 'com.microsoft',
     attributes: { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 },
+    about: table.name,
   });
   if (!encoding.hasOffsets) return dequantized;
   const offsets = graph.node('Gather', [
@@ -264,7 +275,7 @@ export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufT
   return graph.node('Reshape', [sum, graph.integers([-1, rowLength])]);
 }
 
-/** A vector of weights: gains of a norm, a bias. */
+/** A vector of weights, such as the gains of a norm or a bias. */
 export function vector({ graph, weights }: SegmentBuilder, tensor: GgufTensor): Value {
   const matrix = weights.place([tensor], { kind: 'floats', element: 'float32' }, 'vector');
   return componentTensor(graph, matrix, 'values', 'float32', [rowLengthOf(tensor)]);
@@ -289,7 +300,13 @@ function componentTensor(
   shape: readonly number[],
 ): Value {
   const component = matrix.components.find((candidate) => candidate.name === name);
-  if (component === undefined)
-    throw new Error(`A matrix of the form ${encodingKey(matrix.encoding)} has no plane ${name}.`);
-  return graph.external(type, shape, component);
+  if (component === undefined) {
+    throw new Error(`The encoding ${encodingKey(matrix.encoding)} has no component ${name}.`);
+  }
+  return graph.external(`${matrixName(matrix)} ${name}`, type, shape, component);
+}
+
+/** The names of its tensors, as the GGUF file has them. */
+function matrixName({ tensors }: PlacedMatrix): string {
+  return tensors.map(({ name }) => name).join(' + ');
 }

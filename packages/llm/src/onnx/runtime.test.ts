@@ -23,7 +23,7 @@ describe('loadSegment', () => {
 
   it('says that weights are missing', async () => {
     const graph = negation();
-    const weights = graph.external('float32', [2], { offset: 0, byteLength: 8 });
+    const weights = graph.external('weights', 'float32', [2], { offset: 0, byteLength: 8 });
     graph.output('z', graph.node('Add', ['x', weights]), 'float32', ['tokens', 2]);
     await expect(loadSegment(graph, { ...options, folder: '/nowhere' })).rejects.toMatchObject({
       code: 'backend-failed',

@@ -1,4 +1,4 @@
-/** What a file must have to be run as a llama; what the graphs compute is tested in dense-model.test.ts. */
+/** What a file must have to be run as a llama; what the graphs compute is tested in transformer-segments.test.ts. */
 import { describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../../test/gguf-files.ts';
 import type { WrittenTensor, WrittenValue } from '../../../test/gguf-writer.ts';
@@ -44,6 +44,19 @@ describe('a llama file', () => {
     });
   });
 
+  it('may have key-value heads as an array of equal numbers, one for each layer', async () => {
+    const counts = (value: number[]): WrittenValue => ({ type: 'array', of: 'i32', value });
+    const load = (value: number[]) => inspect({ metadata: { 'llama.attention.head_count_kv': counts(value) } });
+    expect(await load([2, 2])).toMatchObject({ keyValueHeads: 2 });
+    await expect(load([2, 4])).rejects.toMatchObject({ code: 'unsupported-architecture' });
+    await expect(load([2])).rejects.toMatchObject({ code: 'gguf-invalid' });
+  });
+
+  it('may have tables of angles that old converters wrote', async () => {
+    const leftover: WrittenTensor = { name: 'blk.0.attn_rot_embd.weight', type: 'F32', dimensions: [32] };
+    expect(await inspect({ edit: (tensors) => [...tensors, leftover] })).toMatchObject({ layers: 2 });
+  });
+
   const refused: [string, TinyLlama, { code: string; found?: unknown }][] = [
     [
       'another architecture',
@@ -78,9 +91,9 @@ describe('a llama file', () => {
     ['RoPE over an odd number', { metadata: { 'llama.rope.dimension_count': u32(63) } }, { code: 'gguf-invalid' }],
     ['RoPE of base zero', { metadata: { 'llama.rope.freq_base': f32(0) } }, { code: 'gguf-invalid', found: 0 }],
     [
-      'RoPE scaled by YaRN',
-      { metadata: { 'llama.rope.scaling.type': text('yarn') } },
-      { code: 'unsupported-architecture', found: 'yarn' },
+      'RoPE scaled in an unknown way',
+      { metadata: { 'llama.rope.scaling.type': text('su') } },
+      { code: 'unsupported-architecture', found: 'su' },
     ],
     ['experts', { metadata: { 'llama.expert_count': u32(8) } }, { code: 'unsupported-architecture' }],
     ['no embedding', { edit: without('token_embd.weight') }, { code: 'tensor-missing' }],

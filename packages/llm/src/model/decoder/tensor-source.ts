@@ -1,16 +1,14 @@
 /** Hands out a GGUF file's tensors by name, each checked against the shape that the header implies. */
-import { llmError } from '../errors.ts';
-import type { GgufFile, GgufTensor } from '../gguf/index.ts';
+import { llmError } from '../../errors.ts';
+import type { GgufFile, GgufTensor } from '../../gguf/index.ts';
 
 export interface TensorSource {
   /** Throws `tensor-missing`, or `tensor-shape-mismatch` where it has other dimensions (innermost first). */
   get(name: string, dimensions: readonly number[]): GgufTensor;
-  /** The same, but undefined where the file has no such tensor. */
+  /** As `get`, but undefined where the file has no such tensor. */
   find(name: string, dimensions: readonly number[]): GgufTensor | undefined;
-  /**
-   * Throws `unsupported-architecture` where the file has a tensor that nobody asked for: what a model holds and its
-   * graph leaves out would change what it says.
-   */
+  has(name: string): boolean;
+  /** Throws `unsupported-architecture` where the file has a tensor that was never asked for. */
   requireAllUsed(): void;
 }
 
@@ -31,18 +29,19 @@ export function createTensorSource({ tensors }: GgufFile): TensorSource {
   }
 
   return {
+    has: (name) => tensors.has(name),
     find,
     get(name, dimensions) {
       const tensor = find(name, dimensions);
-      if (tensor === undefined) throw missing(name);
+      if (tensor === undefined) throw missingTensor(name);
       return tensor;
     },
     requireAllUsed() {
-      const unusedName = [...tensors.keys()].find((name) => !used.has(name));
+      const unusedName = [...tensors.keys()].find((name) => !used.has(name) && !isLeftover(name));
       if (unusedName === undefined) return;
       throw llmError({
         code: 'unsupported-architecture',
-        problem: 'The model has a tensor that its architecture, as it is known here, does not.',
+        problem: 'The model has a tensor that its architecture does not have.',
         found: JSON.stringify(unusedName.slice(0, 80)),
         remedy: 'Use a model without it: leaving it out would change what the model says.',
       });
@@ -50,7 +49,12 @@ export function createTensorSource({ tensors }: GgufFile): TensorSource {
   };
 }
 
-export function missing(name: string) {
+/** Tables of RoPE angles that old converters wrote and nothing reads. */
+function isLeftover(name: string): boolean {
+  return /^blk\.\d+\.attn_rot_embd\.weight$|\.rotary_emb\.inv_freq$/.test(name);
+}
+
+export function missingTensor(name: string) {
   return llmError({
     code: 'tensor-missing',
     problem: `The GGUF file has no tensor ${name}.`,
