@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const sharedFolder = new URL('../../../../shared', import.meta.url);
+const sharedFolder = new URL('../../../../shared/', import.meta.url);
 
 /** Path of a shared file, or undefined (with a line on stderr that says what is skipped) where it is absent. */
 export function sharedFile(name: string): string | undefined {

@@ -2,7 +2,7 @@
 import { KeysieveError } from 'keysieve';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
-import { loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
+import { architectureOf, loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import {
   type ChatTemplate,
@@ -67,6 +67,8 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
   });
   const gguf = await openGguf(path);
   try {
+    // An architecture that cannot be run is the fault to report, whatever tokenizer it comes with.
+    architectureOf(gguf);
     const { tokenizerJson, chatTemplate } = await readCompanionFiles(path);
     const tokenizer = openTokenizer(gguf, tokenizerJson);
     const load = (precision: MatmulPrecision) =>

@@ -16,7 +16,7 @@ interface Golden {
   float32Error: number;
 }
 
-const nano = new URL('../../../../models/nano', import.meta.url);
+const nano = new URL('../../../../models/nano/', import.meta.url);
 
 describe('the embedded model', () => {
   let model: Model;

@@ -5,7 +5,13 @@
  */
 import { createAttention } from 'keysieve';
 import type { GgufFile } from '../gguf/index.ts';
-import { type Calibration, readCalibration, type TransformerSegments, writeCalibration } from '../model/index.ts';
+import {
+  type Calibration,
+  readCalibration,
+  requireFullAttention,
+  type TransformerSegments,
+  writeCalibration,
+} from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
@@ -65,6 +71,7 @@ function meanDivergence(reference: Float32Array, approximate: Float32Array, toke
 async function predictions(parts: PrecisionParts, precision: MatmulPrecision, tokens: Int32Array, run: number) {
   const { load, signal, onProgress } = parts;
   await using segments = await load(precision);
+  requireFullAttention(segments.config);
   const { layers, keyValueHeads, headDim, heads } = segments.config;
   const shape = { layers, keyValueHeads, headDim, heads, precision: 'f32' } as const;
   await using attention = await createAttention({ ...shape, capacity: tokens.length });

@@ -17,7 +17,7 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
-import type { Attend, TransformerSegments } from '../model/index.ts';
+import { type Attend, requireFullAttention, type TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { createGeneration, type Generation } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
@@ -149,6 +149,7 @@ export const defaultCachePrecision = (matmulPrecision: TransformerSegments['prec
   matmulPrecision === 'fp32' ? 'f32' : 'f16';
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
+  requireFullAttention(model.segments.config);
   const { layers, keyValueHeads, headDim, heads } = model.segments.config;
   const {
     attention: policy = FULL_ATTENTION,

@@ -5,7 +5,7 @@ import { llmError } from '../errors.ts';
 import { invalid, quoted } from '../gguf/errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
-import { preTokenizers } from './pre-tokenizers.ts';
+import { DEFAULT_PRE_TOKENIZER, preTokenizers } from './pre-tokenizers.ts';
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { byteLevelStep, sequence, splitStep } from './tokenizer-json.ts';
 import type { Vocabulary } from './vocabulary.ts';
@@ -13,10 +13,10 @@ import { tokenTypes } from './vocabulary.ts';
 
 /** Throws `unsupported-tokenizer` for an unknown pre-tokenizer, `metadata-missing` or `gguf-invalid`. */
 export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabulary): TokenizerJson {
-  const { patterns, ignoreMerges } = preTokenizerOf(metadata);
+  const { patterns, ignoreMerges, nfc } = preTokenizerOf(metadata);
   return {
     added_tokens: addedTokens(vocabulary),
-    normalizer: null,
+    normalizer: nfc ? { type: 'NFC' } : null,
     pre_tokenizer: sequence([...patterns.map(splitStep), byteLevelStep]),
     post_processor: null,
     decoder: { type: 'ByteLevel' },
@@ -29,15 +29,26 @@ export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabu
   };
 }
 
-/** The pre-tokenizer that the file names. */
+/** The pre-tokenizer that the file names. Where it names none, llama.cpp's default with a warning, as there. */
 export function preTokenizerOf(metadata: GgufMetadata): PreTokenizer {
-  const name = metadata.stringOr('tokenizer.ggml.pre', undefined);
-  const preTokenizer = name === undefined ? undefined : preTokenizers.get(name);
+  const name = metadata.stringOr('tokenizer.ggml.pre', 'default');
+  if (name === 'default') {
+    process.emitWarning(
+      'The GGUF file names no pre-tokenizer, so a default one cuts text into words: answers may suffer.',
+      {
+        type: 'KeysieveWarning',
+        code: 'default-pre-tokenizer',
+        detail: "Convert the model again with a current llama.cpp, or put the model's tokenizer.json beside the file.",
+      },
+    );
+    return DEFAULT_PRE_TOKENIZER;
+  }
+  const preTokenizer = preTokenizers.get(name);
   if (preTokenizer !== undefined) return preTokenizer;
   throw llmError({
     code: 'unsupported-tokenizer',
-    problem: 'The pre-tokenizer of the GGUF file is not known.',
-    found: name ?? 'no key "tokenizer.ggml.pre"',
+    problem: 'The pre-tokenizer of the GGUF file is not supported.',
+    found: name,
     remedy: `Put the model's tokenizer.json beside the file, or use one of: ${[...preTokenizers.keys()].join(', ')}.`,
   });
 }

@@ -50,6 +50,26 @@ const pieces = ['▁', 'a', 'b', 'c', '▁a', 'ab', '▁ab', '▁▁', 'bc', 'ab
 const unit = fc.constantFrom('a', 'b', 'c', ' ', '  ', '\n', 'é', '你', '🌍', '.');
 
 describe('a SentencePiece tokenizer from metadata', () => {
+  it('begins with token 1 where the file names none', () => {
+    const { 'tokenizer.ggml.bos_token_id': _, 'tokenizer.ggml.eos_token_id': __, ...unnamed } = entriesOf(pieces);
+    expect(createTokenizer(metadataOf(unnamed))).toMatchObject({ bosToken: 1, eosToken: 2, addBos: true });
+  });
+
+  it('finds tokens of the user that were written with marks in place of spaces', () => {
+    const entries = entriesOf([...pieces, '▁▁▁', 'x▁y']);
+    const types = Int32Array.from(entries['tokenizer.ggml.token_type'] as Int32Array);
+    const userDefined = 4;
+    const [threeSpaces, xy] = [types.length - 2, types.length - 1];
+    types[threeSpaces] = userDefined;
+    types[xy] = userDefined;
+    const tokenizer = createTokenizer(
+      metadataOf({ ...entries, 'tokenizer.ggml.token_type': types, 'tokenizer.ggml.add_space_prefix': false }),
+    );
+    const text = 'a   bx yc';
+    expect([...tokenizer.encode(text)].filter((id) => id >= threeSpaces)).toEqual([threeSpaces, xy]);
+    expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+  });
+
   it.each([
     ['whose tokens end at spaces', pieces],
     ['with tokens that go on past a space', [...pieces, 'c▁', 'c▁a', 'abc▁abc']],

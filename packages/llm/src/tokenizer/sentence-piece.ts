@@ -27,7 +27,7 @@ export function sentencePieceTokenizerJson(metadata: GgufMetadata, vocabulary: V
   ];
   if (prefix) decoders.push({ type: 'Strip', content: ' ', start: 1, stop: 0 });
   return {
-    added_tokens: addedTokens(vocabulary),
+    added_tokens: addedTokens(withSpaces(vocabulary)),
     normalizer: {
       type: 'Sequence',
       normalizers: prefix ? [{ type: 'Prepend', prepend: spaceMark }, spaces] : [spaces],
@@ -44,6 +44,17 @@ export function sentencePieceTokenizerJson(metadata: GgufMetadata, vocabulary: V
       byte_fallback: true,
     },
   };
+}
+
+/**
+ * Tokens that are found in text stand there as they are written, with spaces, which some converters have left as the mark
+ * that SentencePiece knows them by.
+ */
+function withSpaces({ tokens, types }: Vocabulary): Vocabulary {
+  const written = tokens.map((token, id) =>
+    types[id] === tokenTypes.userDefined ? token.replaceAll(spaceMark, ' ') : token,
+  );
+  return { tokens: written, types };
 }
 
 /**

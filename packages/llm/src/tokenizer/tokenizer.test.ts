@@ -1,9 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { bytePairEntries, metadataOf } from '../../test/byte-vocabulary.ts';
 import type { GgufValue } from '../gguf/metadata.ts';
 import { openGguf } from '../gguf/open.ts';
+import { preTokenizers } from './pre-tokenizers.ts';
 import { createTokenizer } from './tokenizer.ts';
 
 const unicode = fc.string({ unit: 'binary', maxLength: 200 });
@@ -214,12 +215,59 @@ describe('a byte-level model', async () => {
   });
 });
 
+describe('a byte-level vocabulary', () => {
+  const tokenizerOf = (
+    change: Record<string, GgufValue | undefined>,
+    added: Parameters<typeof bytePairEntries>[1] = [],
+  ) => {
+    const entries: [string, GgufValue | undefined][] = Object.entries({ ...bytePairEntries(merges, added), ...change });
+    const given = entries.filter((entry): entry is [string, GgufValue] => entry[1] !== undefined);
+    return createTokenizer(metadataOf(Object.fromEntries(given)));
+  };
+
+  it('is cut by a default pre-tokenizer, with a warning, where the file names none', () => {
+    const warnings: string[] = [];
+    const emitWarning = vi.spyOn(process, 'emitWarning').mockImplementation((text) => void warnings.push(String(text)));
+    try {
+      const [unnamed, named] = [undefined, 'default'].map((pre) => tokenizerOf({ 'tokenizer.ggml.pre': pre }));
+      expect(unnamed?.encode('a b, 12')).toEqual(named?.encode('a b, 12'));
+      expect(warnings).toEqual([expect.stringContaining('pre-tokenizer'), expect.stringContaining('pre-tokenizer')]);
+    } finally {
+      emitWarning.mockRestore();
+    }
+  });
+
+  it('is composed first where its family does that', () => {
+    const decomposed = 'e\u0301';
+    const ids = (pre: string, text: string) => tokenizerOf({ 'tokenizer.ggml.pre': pre }).encode(text);
+    expect(ids('qwen2', decomposed)).toEqual(ids('qwen2', 'é'));
+    expect(ids('llama-bpe', decomposed)).not.toEqual(ids('llama-bpe', 'é'));
+  });
+
+  it('ends an answer with the names of tokens that do', () => {
+    const names = ['<|im_end|>', '<|end|>', '<|fim_pad|>', '<|start|>'].map((token) => ({ token }));
+    const first = 256 + merges.length;
+    expect([...tokenizerOf({}, names).endOfGeneration].sort()).toEqual([first, first + 1, first + 2]);
+  });
+
+  it('takes `<|end|>` for the end of a message where answers end otherwise', () => {
+    const names = ['<|end|>', '<|return|>', '<|call|>'].map((token) => ({ token }));
+    const first = 256 + merges.length;
+    expect([...tokenizerOf({}, names).endOfGeneration].sort()).toEqual([first + 1, first + 2]);
+  });
+
+  it.each([...preTokenizers.keys()])('can be cut by %s', (pre) => {
+    const text = "It's 12345 wörds,\n\n  ÉCOLE 中文字 안녕 don't!";
+    const tokenizer = tokenizerOf({ 'tokenizer.ggml.pre': pre });
+    expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+  });
+});
+
 describe('metadata that gives no tokenizer', () => {
   const entries = bytePairEntries(merges);
   const codes: [string, Record<string, GgufValue | undefined>, string][] = [
     ['no model', { 'tokenizer.ggml.model': undefined }, 'metadata-missing'],
     ['another model', { 'tokenizer.ggml.model': 't5' }, 'unsupported-tokenizer'],
-    ['no pre-tokenizer', { 'tokenizer.ggml.pre': undefined }, 'unsupported-tokenizer'],
     ['another pre-tokenizer', { 'tokenizer.ggml.pre': 'kimi-k2' }, 'unsupported-tokenizer'],
     ['no tokens', { 'tokenizer.ggml.tokens': undefined }, 'metadata-missing'],
     ['an empty vocabulary', { 'tokenizer.ggml.tokens': [], 'tokenizer.ggml.token_type': [] }, 'gguf-invalid'],

@@ -34,8 +34,18 @@ const END_OF_GENERATION_NAMES: ReadonlySet<string> = new Set([
   '<end_of_turn>',
   '<end_of_utterance>',
   '<EOT>',
+  '[EOT]',
+  '[EOS]',
   '</s>',
+  '<eos>',
   '<｜end▁of▁sentence｜>',
+  '<|return|>',
+  '<|call|>',
+  '<|flush|>',
+  '<|calls|>',
+  '<|fim_pad|>',
+  '<|repo_name|>',
+  '<|file_sep|>',
 ]);
 
 /** Tokens and types; throws `metadata-missing` or `gguf-invalid`. */
@@ -61,6 +71,9 @@ function refuseDuplicates(tokens: readonly string[]): void {
   }
 }
 
+/** What SentencePiece's own defaults are, for files that do not say. */
+const SENTENCE_PIECE_IDS = { bos: 1, eos: 2 };
+
 /** Ids of the tokens that begin and end texts, among `size`; throws `gguf-invalid` for an id that is none. */
 export function readSpecialIds(
   metadata: GgufMetadata,
@@ -73,10 +86,13 @@ export function readSpecialIds(
     if (value === undefined || (Number.isInteger(value) && value >= 0 && value < size)) return value;
     throw invalid(`The metadata key ${quoted(key)} is no token's id (0 to ${size - 1}).`, value);
   };
-  const named = [id('eos'), id('eot'), id('eom'), ...[...END_OF_GENERATION_NAMES].map(idOf)];
+  const isSentencePiece = metadata.stringOr('tokenizer.ggml.model', '') === 'llama' && size > SENTENCE_PIECE_IDS.eos;
+  const named = new Set([id('eos'), id('eot'), id('eom'), ...[...END_OF_GENERATION_NAMES].map(idOf)]);
+  // In the harmony format a message of several ends with this token, the answer with another.
+  if (idOf('<|return|>') !== undefined || idOf('<|calls|>') !== undefined) named.delete(idOf('<|end|>'));
   return {
-    bosToken: id('bos'),
-    eosToken: id('eos'),
-    endOfGeneration: new Set(named.filter((each) => each !== undefined)),
+    bosToken: id('bos') ?? (isSentencePiece ? SENTENCE_PIECE_IDS.bos : undefined),
+    eosToken: id('eos') ?? (isSentencePiece ? SENTENCE_PIECE_IDS.eos : undefined),
+    endOfGeneration: new Set([...named].filter((each) => each !== undefined)),
   };
 }
