@@ -4,15 +4,12 @@
  * `DRAW_PERIOD` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
  * `draw-tables.ts` has filled: see `QuantizedKernels.drawKeys`.
  */
+import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_STRIDE, DRAW_WRAP } from './generated';
 import { maxLane } from './lanes';
 import { scanUnitsPerNat } from './scan';
 
-/** P, as `draw-tables.ts` has it, a power of two. */
-const DRAW_PERIOD: i32 = 16384;
-/** Behind the numbers lie the first of them again, for vectors that begin before the end. */
-const NUMBERS_BYTES: usize = (<usize>DRAW_PERIOD + 8) << 1;
-/** The digits of the numbers behind the point. */
-const DRAW_FRACTION_BITS: i32 = 7;
+/** Bytes of the draws, behind which lie the logarithms. */
+const DRAWS_BYTES: usize = (<usize>(DRAW_PERIOD + DRAW_WRAP)) << 1;
 
 /** Bins of a histogram, a number to a bin; what lies above goes to the last. */
 const BINS: i32 = 4096;
@@ -20,9 +17,6 @@ const BINS: i32 = 4096;
 const GUESS_BIN_SHIFT: i32 = 4;
 /** One vector in so many is looked at for a guess. */
 const GUESS_STRIDE: i32 = 16;
-
-/** From one turn to the next every key's number moves on by so many, an odd number: in P turns it has had them all. */
-const DRAW_STRIDE: i32 = 12367;
 
 const MIN_PRIORITY: i32 = -32768;
 const ABOVE_ALL: i32 = 32768;
@@ -70,7 +64,7 @@ export function drawKeys(
       else if (t == floor + BINS) floor = t - 1;
       else break;
     }
-    drawn += takeCandidates(pooled, t, down, tables + NUMBERS_BYTES, candidates, priorities, count);
+    drawn += takeCandidates(pooled, t, down, tables + DRAWS_BYTES, candidates, priorities, count);
   }
   store<f32>(threshold, t == ABOVE_ALL ? Infinity : <f32>t / scanUnitsPerNat(fractionBits));
   for (let j = recentFrom; j < n; j++) {
@@ -229,11 +223,8 @@ function takeCandidates(
     const reaches = load<i32>(priorities + i) >= t;
     const shortfall = max(t - <i32>load<i16>(pooled + (<usize>key << 1)), 0) << down;
     store<i32>(candidates + taken, key);
-    store<f32>(priorities + taken, load<f32>(logs + (<usize>min(shortfall, LOG_ENTRIES - 1) << 2)));
+    store<f32>(priorities + taken, load<f32>(logs + (<usize>min(shortfall, DRAW_LOG_ENTRIES - 1) << 2)));
     taken += <usize>reaches << 2;
   }
   return <i32>(taken >> 2);
 }
-
-/** Logarithms in the table. */
-const LOG_ENTRIES: i32 = 2048;

@@ -12,6 +12,7 @@
  */
 import { gather } from './decode';
 import { exponential1, maxLanes, sumLanes } from './exponential';
+import { ROW_MULTIPLE } from './generated';
 import { sumInts } from './lanes';
 import { PAGE_KEYS, rowBytes } from './pages';
 import { storeTransposed } from './prefill';
@@ -267,7 +268,7 @@ export function attendGathered(
   const queryBytes = <usize>d << 2;
   const codeBytes = <usize>d << 1;
   const scoreBytes: usize = <usize>PAGE_KEYS << 2;
-  const padded = (rows + 3) & ~3;
+  const padded = (rows + ROW_MULTIPLE - 1) & ~(ROW_MULTIPLE - 1);
   const output = stateOutput(state, rows);
   const queryCodes = scratch;
   const querySteps = queryCodes + <usize>padded * codeBytes;

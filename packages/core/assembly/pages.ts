@@ -4,8 +4,9 @@
  * lies `headOffset` bytes further.
  */
 import { widenRow } from './float16';
+import { PAGE_KEYS } from './generated';
 
-export const PAGE_KEYS: i32 = 64;
+export { PAGE_KEYS };
 
 /** Address of page `page` of a head. */
 @inline

@@ -1,11 +1,12 @@
 /** Writes the planes of a full page: what they hold is said in src/kernels/layout.ts. */
 import { maxLanes, sumLanes } from './exponential';
+import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { rotatedDim, rotateRow, storeSignBits, padToRotated } from './rotate';
 import { centreOffset, factorsOffset } from './scan';
 
-/** Numbers up to 2^96 can be sealed. */
-const MAX_MAGNITUDE: f32 = 7.922816251426434e28;
+/** Larger numbers cannot be quantized. */
+const MAX_MAGNITUDE: f32 = reinterpret<f32>((127 + MAX_QUANTIZABLE_EXPONENT) << 23);
 /** Below this a row is as good as 0: its squares would vanish. */
 const MIN_MAGNITUDE: f32 = 1e-36;
 
@@ -179,9 +180,9 @@ function storeFactors(factors: usize, encodingAddress: usize, D: i32): void {
   const maxFactor = maxMagnitude(factors, PAGE_KEYS);
   store<f32>(encodingAddress + centreOffset(D) + <usize>D, maxFactor, 4);
   for (let key = 0; key < PAGE_KEYS; key++) {
-    // 32,767 and the roundings of this. Where the largest is next to nothing, all are.
-    const parts = (load<f32>(factors + (<usize>key << 2)) / maxFactor) * <f32>32767.02;
-    const code = maxFactor > MIN_MAGNITUDE ? min(<i32>ceil<f32>(parts), 32767) : 32767;
+    // The .02 covers the roundings of this line. Where the largest factor is next to nothing, all are.
+    const parts = (load<f32>(factors + (<usize>key << 2)) / maxFactor) * (<f32>FACTOR_SCALE + <f32>0.02);
+    const code = maxFactor > MIN_MAGNITUDE ? min(<i32>ceil<f32>(parts), FACTOR_SCALE) : FACTOR_SCALE;
     store<i16>(encodingAddress + factorsOffset(D) + (<usize>key << 1), <i16>code);
   }
 }

@@ -2,11 +2,12 @@
  * The rotation R = H S D2 H D1 of src/kernels/rotation.ts, on rows of D floats in place. H is done by butterflies: it
  * comes out larger by the root of a block b, and two of them by b, a power of two, which is taken off at the end.
  */
+import { ROTATION_MULTIPLE } from './generated';
 
-/** D: d rounded up to a multiple of 32. */
+/** D: d rounded up to a multiple of `ROTATION_MULTIPLE`. */
 @inline
 export function rotatedDim(d: i32): i32 {
-  return (d + 31) & ~31;
+  return (d + ROTATION_MULTIPLE - 1) & ~(ROTATION_MULTIPLE - 1);
 }
 
 /** b: the largest power of two that divides D. */

@@ -8,6 +8,7 @@ import { scoreQuantized } from './quantized-scores';
 import { scoreKeys } from './decode';
 import { drawKeys } from './draw';
 import { exponential1, sumLanes } from './exponential';
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from './generated';
 import { logarithm } from './logarithm';
 import { PAGE_KEYS } from './pages';
 import { approximateLogSumExp, maxOverHeads, maxScoresOverHeads } from './pool';
@@ -244,10 +245,6 @@ export function finishSieve(
     store<f32>(row, <f32>Math.sqrt(<f64>samplingError * <f64>samplingError + <f64>quantizationError * <f64>quantizationError), 16);
   }
 }
-
-/** Numbers of the results before those of the rows, and of each row: see `SieveBuffers.results`. */
-const SIEVE_RESULT_COUNTS: i32 = 4;
-const SIEVE_ROW_RESULTS: i32 = 5;
 
 @inline
 function at(buffers: usize, buffer: Buffer): usize {

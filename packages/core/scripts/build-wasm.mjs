@@ -1,14 +1,20 @@
 /**
- * Compiles the AssemblyScript kernels twice, for shared memory (worker threads) and for plain memory (where
- * SharedArrayBuffer is missing), and writes both as base64 into src/kernels/wasm/binary.ts, so that a bundler needs no
- * loader for them. With --check it compares instead of writing, and fails where the file is out of date.
+ * Writes assembly/generated.ts (see `generate-assembly.mjs`), then compiles the AssemblyScript kernels twice, for shared
+ * memory (worker threads) and for plain memory (where SharedArrayBuffer is missing), and writes both as base64 into
+ * src/kernels/wasm/binary.ts, so that a bundler needs no loader for them. With --check it compares instead of writing,
+ * and fails where a file is out of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
+import { generateAssembly } from './generate-assembly.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const target = fileURLToPath(new URL('../src/kernels/wasm/binary.ts', import.meta.url));
+const generated = fileURLToPath(new URL('../assembly/generated.ts', import.meta.url));
+const checks = process.argv.includes('--check');
+
+await writeOrCheck(generated, await generateAssembly());
 
 const common = [
   'assembly/index.ts',
@@ -42,11 +48,11 @@ export const PLAIN_KERNELS =
   '${plain}';
 `;
 
-if (process.argv.includes('--check')) {
-  if ((await readFile(target, 'utf8')) !== text) {
-    console.error('src/kernels/wasm/binary.ts is not what packages/core/assembly compiles to: run npm run build:wasm');
-    process.exit(1);
-  }
-} else {
-  await writeFile(target, text);
+await writeOrCheck(target, text);
+
+async function writeOrCheck(path, contents) {
+  if (!checks) return writeFile(path, contents);
+  if ((await readFile(path, 'utf8')) === contents) return;
+  console.error(`${path} is not what its sources make: run npm run build:wasm`);
+  process.exit(1);
 }

@@ -21,8 +21,8 @@ export {
   int8Row,
   type QuantizedKey,
   quantizedKey,
-} from './kernels/reference/quantized-rows.ts';
-export { inverseRotate, rotate } from './kernels/reference/rotation.ts';
+} from './kernels/quantized-rows.ts';
+export { inverseRotate, rotate } from './kernels/rotation.ts';
 export { describePolicies } from './policies/policy.conformance.ts';
 export { describeSelector } from './selectors/selector.conformance.ts';
 export { describeTail } from './tails/tail.conformance.ts';

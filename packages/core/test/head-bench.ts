@@ -4,6 +4,7 @@ import { KvCache } from '../src/cache/kv-cache.ts';
 import type { Region } from '../src/cache/slabs.ts';
 import { type GroupWork, loadQueries, selectedPositions } from '../src/group/group-work.ts';
 import { allocateWorkspace, type Workspace } from '../src/group/workspace.ts';
+import type { KernelsName } from '../src/kernels/index.ts';
 import { completeEncodings, type Encoding, type Precision } from '../src/kernels/layout.ts';
 import { createControlBuffer } from '../src/threads/control.ts';
 import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
@@ -16,6 +17,8 @@ export interface HeadBenchOptions {
   precision?: Precision;
   encodings?: readonly Encoding[];
   arenaBytes?: number;
+  /** Those that queries use. Default: `wasm`. */
+  kernels?: KernelsName;
 }
 
 export interface HeadBench {
@@ -35,7 +38,7 @@ export const SMALL_ARENA_BYTES = 5 * 2 ** 16;
 /** Most query rows of a bench. */
 const MAX_ROWS = 4;
 
-export function createHeadBench({ headDim, keys, values, ...options }: HeadBenchOptions): HeadBench {
+export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...options }: HeadBenchOptions): HeadBench {
   const n = keys.length / headDim;
   const workspaces = new Map<Region, Workspace>();
   const { precision = 'f16' } = options;
@@ -62,7 +65,7 @@ export function createHeadBench({ headDim, keys, values, ...options }: HeadBench
     control: createControlBuffer(true, 1),
     shape: cache.shape,
     heads: 1,
-    kernels: 'wasm',
+    kernels,
     jobMemory: (cache.regions[0] as Region).arena.memory,
     regions: cache.regions.map((region) => ({
       memory: region.arena.memory,

@@ -7,7 +7,7 @@ import { attention64, distance, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { floatAbove } from '../kernels/reference/rounding.ts';
+import { floatAbove } from '../kernels/rounding.ts';
 import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
 import { type AttentionOptions, createAttention } from './attention.ts';
 import { attendByPolicy } from './decode.ts';

@@ -6,7 +6,7 @@
  */
 import type { Precision } from '../kernels/layout.ts';
 import type { PolicySpec } from '../policies/policy.ts';
-import createSieve from '../sieve/selector.ts';
+import { sampleSize } from '../sieve/plan.ts';
 import { createAttention } from './attention.ts';
 import type { StepCosts } from './step-costs.ts';
 
@@ -97,9 +97,10 @@ export function fitCosts({ dense, sieve, certified }: StepTimes): StepCosts {
     const perKey = rate(short, long, LONG_CONTEXT - SHORT_CONTEXT);
     return { fixed: Math.max(0, long - perKey * LONG_CONTEXT), perKey };
   };
-  const [smallSample, largeSample] = [SMALL_BUDGET, LARGE_BUDGET].map(
-    (budget) => createSieve().sampleSize?.(budget, LONG_CONTEXT) as number,
-  ) as [number, number];
+  const [smallSample, largeSample] = [SMALL_BUDGET, LARGE_BUDGET].map((budget) => sampleSize(budget, LONG_CONTEXT)) as [
+    number,
+    number,
+  ];
   const { perKey } = fitLine(sieve);
   const perSampled = rate(sieve.long, sieve.large, largeSample - smallSample);
   return {

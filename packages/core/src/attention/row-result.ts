@@ -1,6 +1,6 @@
 /** What is noted of one query row, as the tasks of a job write it and the job's owner reads it. */
 import { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from '../certificates/certificate.ts';
-import { floatAbove } from '../kernels/reference/rounding.ts';
+import { floatAbove } from '../kernels/rounding.ts';
 import type { Views } from '../kernels/views.ts';
 import type { Job } from './job.ts';
 

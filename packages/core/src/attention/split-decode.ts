@@ -8,18 +8,11 @@ import type { GroupWork } from '../group/group-work.ts';
 import type { FusedStep, SplitStep } from '../policies/definition.ts';
 import type { SparsePolicy } from '../policies/policy.ts';
 import { groupBudget } from '../selectors/selector.ts';
+import { MAX_SPLIT_SAMPLE_FRACTION, MIN_PART_KEYS, PART_OVERHEAD } from '../sieve/constants.ts';
 import { attendGroup, loadGroupWork, toGroupResult, writeGroupResult } from './decode.ts';
 import type { Job } from './job.ts';
 import { fullAttentionIsFaster } from './step-costs.ts';
 import type { ThreadContext } from './thread.ts';
-
-/** Keys that are worth a part of their own. */
-const MIN_PART_KEYS = 1024;
-/** What every part of a step does again, and what it costs to put them together, as a share of a step. */
-const PART_OVERHEAD = 0.15;
-
-/** A sample of more than this share of the keys is not split. */
-const MAX_SPLIT_SAMPLE_SHARE = 0.5;
 
 /** How the groups of a position are shared out. */
 export interface GroupSplit {
@@ -53,19 +46,18 @@ export function planSplitJob(
   { layer, n, threads }: { layer: number; n: number; threads: number },
   segments: readonly Segment[],
 ): (Pick<Job, 'kind' | 'blockSize' | 'unsplitGroups'> & { partialBytes: number }) | undefined {
-  const { shape, groupSize, costs, jobMemory } = thread;
+  const { shape, groupSize, costs } = thread;
   const { budget, certifier, selector, step } = policy;
   const splitStep = step?.split;
   if (splitStep === undefined || certifier !== undefined || budget.tailMass !== undefined) return undefined;
-  if (segments.length > 1 || shape.precision === 'int8' || jobMemory.kernels.finishSieve === undefined)
-    return undefined;
+  if (segments.length > 1 || shape.precision === 'int8') return undefined;
   const split = planSplit(shape.keyValueHeads, threads, n);
   if (split === undefined) return undefined;
   for (let head = split.unsplitGroups; head < shape.keyValueHeads; head++) {
     const context = { n, layer, head: head * groupSize, rows: groupSize };
     const sampleKeys = selector.sampleSize?.(groupBudget(context, budget), n) ?? n;
     if (
-      sampleKeys > MAX_SPLIT_SAMPLE_SHARE * n ||
+      sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n ||
       (costs !== undefined && fullAttentionIsFaster(context, policy, costs))
     )
       return undefined;

@@ -7,6 +7,7 @@
  * it layer by layer, `commit` makes it part of the cache. Without a commit the cache is what it was.
  */
 import { invariant } from '../errors.ts';
+import { exactRow } from '../kernels/exact-rows.ts';
 import type { Pages } from '../kernels/kernels.ts';
 import {
   completeEncodings,
@@ -19,7 +20,6 @@ import {
   rowBytes,
 } from '../kernels/layout.ts';
 import { quantizeScratchBytes } from '../kernels/quantized-kernels.ts';
-import { exactRow } from '../kernels/reference/exact-rows.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
 import { writeExactRows } from './exact-rows.ts';

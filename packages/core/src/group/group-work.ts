@@ -126,6 +126,13 @@ export function foldSegments(
   return previous as ThreadRegion;
 }
 
+/** The same group over its first n keys. */
+export const limitKeys = (work: GroupWork, n: number): GroupWork => ({
+  ...work,
+  n,
+  segments: work.segments.filter(({ from }) => from < n).map((part) => ({ ...part, to: Math.min(part.to, n) })),
+});
+
 /** Copies a state from one region to another. */
 export function copyState(
   from: ThreadRegion,

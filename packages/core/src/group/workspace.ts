@@ -3,16 +3,11 @@
  */
 
 import type { Arena } from '../cache/arena.ts';
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { type Encoding, pagesFor, rotatedDim } from '../kernels/layout.ts';
-import {
-  quantizedQueryBytes,
-  SIEVE_BUFFERS,
-  SIEVE_RESULT_COUNTS,
-  SIEVE_ROW_RESULTS,
-  scanStride,
-} from '../kernels/quantized-kernels.ts';
+import { quantizedQueryBytes, SIEVE_BUFFERS, scanStride } from '../kernels/quantized-kernels.ts';
 
 /** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
 export interface Workspace {
@@ -88,14 +83,15 @@ export interface WorkspaceSize {
   encodings: readonly Encoding[];
 }
 
-/** Parts of a block of queries whose means the keys are scanned for, at most. */
+/** Means of a block's queries for which the keys are scanned at once, at most: see `sieve/block.ts`. */
 export const MAX_MEAN_QUERIES = 8;
 
 /** Numbers from one row of scores to the next. */
 export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
 
 /** Bytes of each buffer; 0 for those that a cache without codes does not need. */
-export function workspaceSizes({ rows, groupSize, headDim, capacity, encodings }: WorkspaceSize) {
+export function workspaceSizes(size: WorkspaceSize) {
+  const { rows, groupSize, headDim, capacity, encodings } = size;
   const ifInt4 = (bytes: number) => (encodings.includes('int4') ? bytes : 0);
   const keyBytes = (capacity + 8) * 4;
   const scannedRows = groupSize * (encodings.includes('int4') ? MAX_MEAN_QUERIES : 1);

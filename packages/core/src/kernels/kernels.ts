@@ -7,6 +7,7 @@
  * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
 
+import { ROW_MULTIPLE } from './constants.ts';
 import { type ExactPrecision, PAGE_KEYS, type PageLayout, type Precision, rotatedDim } from './layout.ts';
 import type { QuantizedKernels } from './quantized-kernels.ts';
 
@@ -91,7 +92,7 @@ export interface Kernels extends QuantizedKernels {
 }
 
 /** Rows that a buffer must hold for `rows` query rows. */
-export const paddedRows = (rows: number): number => (rows + 3) & ~3;
+export const paddedRows = (rows: number): number => Math.ceil(rows / ROW_MULTIPLE) * ROW_MULTIPLE;
 
 /** Bytes of a state of `rows` rows. */
 export const stateBytes = (rows: number, headDim: number): number =>

@@ -5,7 +5,9 @@
  * when the page is full, and never again.
  */
 
-export const PAGE_KEYS = 64;
+import { PAGE_KEYS, ROTATION_MULTIPLE } from './constants.ts';
+
+export { PAGE_KEYS };
 
 /** How rows that are kept as they came are stored: IEEE 754 binary16, or binary32. */
 export type ExactPrecision = 'f16' | 'f32';
@@ -55,7 +57,7 @@ export const MIN_MAX_KEYS = 16;
 export const pagesFor = (n: number): number => Math.ceil(n / PAGE_KEYS);
 
 /** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
-export const rotatedDim = (headDim: number): number => Math.ceil(headDim / 32) * 32;
+export const rotatedDim = (headDim: number): number => Math.ceil(headDim / ROTATION_MULTIPLE) * ROTATION_MULTIPLE;
 
 /** Bytes that are read for one row, of a key or of a value: d numbers, or D codes and their step. */
 export function rowBytes(headDim: number, precision: Precision): number {

@@ -9,6 +9,7 @@
 
 import type { Pages } from './kernels.ts';
 import { rotatedDim } from './layout.ts';
+import type { Views } from './views.ts';
 
 /** Which of the keys are drawn for certain, and how many there may be. */
 export interface DrawPlan {
@@ -43,27 +44,22 @@ export interface SieveStep {
   exact: { maxKeys: number; minLogShare: number; sinks: number; recentFrom: number };
 }
 
-/**
- * What a step of the sieve comes to, by addresses: softmax states of the keys that were attended exactly (rows, d) and,
- * rotated, of the others (rows, D), those that were drawn for certain and two halves of the rest; and `results`.
- */
+/** Addresses of what a step of the sieve leaves. */
 export interface SieveStates {
+  /** Softmax state of the keys that were attended exactly (rows, d). */
   state: number;
+  /** Rotated softmax states (rows, D) of the quantized keys: those drawn with certainty, and two halves of the others. */
   certainState: number;
   firstHalfState: number;
   secondHalfState: number;
+  /**
+   * SIEVE_RESULT_COUNTS numbers of int32: the keys attended exactly, and the keys of each quantized state. Then for each
+   * row SIEVE_ROW_RESULTS of float32: the running log-sum-exp (max, sum) of the exact keys, that of all keys, and the
+   * estimated error ||output - exact output||. Before `finishSieve` only the last is there, and it is ln of the sum of
+   * the squared weights of the certain quantized keys.
+   */
   results: number;
 }
-
-/** Numbers of the results of `sieve`: the keys that were attended exactly, and the parts of `SampleSplit`, as int32; */
-export const SIEVE_RESULT_COUNTS = 4;
-/**
- * then for each row, as float32, the largest score and the sum of e^(score - largest) over the keys that were attended
- * exactly, the same over all that were, and the estimated error of the output, ||output - exact||. Before `finishSieve`
- * the last is the logarithm of the sum of the squared weights of the keys that were drawn for certain and are read by
- * their codes, and the others are nothing.
- */
-export const SIEVE_ROW_RESULTS = 5;
 
 /** The buffers of `sieve`, by their names in a workspace, in the order in which their addresses are handed over. */
 export const SIEVE_BUFFERS = [
@@ -91,6 +87,13 @@ export const SIEVE_BUFFERS = [
   'scratch',
   'results',
 ] as const;
+
+/** Addresses of the buffers of `sieve`. */
+export type SieveBuffers = Readonly<Record<(typeof SIEVE_BUFFERS)[number], number>>;
+
+/** The addresses that lie in memory at `buffers`. */
+export const readSieveBuffers = ({ u32 }: Views, buffers: number): SieveBuffers =>
+  Object.fromEntries(SIEVE_BUFFERS.map((name, i) => [name, u32[buffers / 4 + i]])) as SieveBuffers;
 
 /** How likely the keys of a list were drawn, and how much weight an unlikely one may get. */
 export interface ImportanceWeights {
@@ -366,7 +369,7 @@ export interface QuantizedKernels {
    * `SIEVE_BUFFERS`, as uint32, `SieveSums` among them; these are what comes of it, for `finishSieve`. Returns how many
    * keys were attended exactly.
    */
-  sieve?(pages: Pages, step: SieveStep, buffers: number): number;
+  sieve(pages: Pages, step: SieveStep, buffers: number): number;
 
   /**
    * Puts the sums of a step together, or what several steps over different keys have been merged to: the outputs
@@ -374,7 +377,7 @@ export interface QuantizedKernels {
    * error of the output for a weight of 1 that is read by its codes. The states are used up. `scratch` is room for (2, D)
    * numbers.
    */
-  finishSieve?(
+  finishSieve(
     headDim: number,
     rows: number,
     sums: SieveStates,

@@ -1,5 +1,8 @@
 /** Typed views of a WebAssembly memory. */
 
+/** Element `index` of a list that has it. */
+export const at = <T>(list: ArrayLike<T>, index: number): T => list[index] as T;
+
 export interface Views {
   i32: Int32Array;
   u32: Uint32Array;

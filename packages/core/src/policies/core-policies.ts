@@ -2,10 +2,9 @@
 import createInt8Scan from '../selectors/int8-scan.ts';
 import createOracle from '../selectors/oracle.ts';
 import createWindow from '../selectors/window.ts';
-import createSieve from '../sieve/selector.ts';
+import { createSampledTail, createSieve } from '../sieve/sieve.ts';
 import { attendSievePart, mergeSieveParts, partBytes } from '../sieve/split-step.ts';
 import { attendSieve } from '../sieve/step.ts';
-import createSampledTail from '../sieve/tail.ts';
 import createNone from '../tails/none.ts';
 import createPageMeans from '../tails/page-means.ts';
 import createQuantized from '../tails/quantized.ts';

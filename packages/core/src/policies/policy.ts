@@ -5,7 +5,7 @@ import { type Budget, type BudgetPlan, createPlanBudget, parseBudget } from '../
 import { invariant, KeysieveError } from '../errors.ts';
 import type { Eviction } from '../evictions/eviction.ts';
 import { completeEncodings, type Encoding } from '../kernels/layout.ts';
-import { floatBelow } from '../kernels/reference/rounding.ts';
+import { floatBelow } from '../kernels/rounding.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import type { Selector } from '../selectors/selector.ts';
 import createQuantized from '../tails/quantized.ts';

@@ -3,7 +3,7 @@
  * the positions buffer of the query, and says what it learned of the others on the way.
  */
 import type { Budget } from '../budgets/budget.ts';
-import type { GroupWork, RunningLogSumExp } from '../group/group-work.ts';
+import type { GroupWork, RunningLogSumExp, ThreadRegion } from '../group/group-work.ts';
 import type { Encoding } from '../kernels/layout.ts';
 
 export interface Selection {
@@ -50,16 +50,48 @@ export interface Selector {
   readonly certain: boolean;
   /** Keys of the sample for a budget of `keys` of n, where the selector draws one: what tells how long it takes. */
   sampleSize?(keys: number, n: number): number;
-  /** How a block of consecutive queries shares a sample; undefined where every position is asked on its own. */
+  /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
   select(query: GroupWork, budget: Budget): Selection;
 }
 
+/** One sample of the keys for a block of consecutive queries of a GQA group. */
 export interface BlockSampling {
-  /** Keys of the sample for a budget of `keys` a position. */
-  sampleSize(keys: number): number;
-  /** The share of a key counts to this power in its probability. */
-  readonly proposalExponent: number;
+  /**
+   * The sample of a block whose first query sees `limit` keys, where `budgetOf(n)` is the budget of a position with n
+   * keys and `budgetFactor` what the head gets of it; undefined where attending to all keys is as fast.
+   */
+  plan(limit: number, budgetOf: (n: number) => number, budgetFactor: number): BlockSample | undefined;
+  /**
+   * Attends with the rows of a block, which the workspaces hold, over all keys that the last of them sees. The outputs
+   * (rows, d) take the place of the queries in the outcome's region.
+   */
+  attend(work: GroupWork, block: BlockOfRows, sample: BlockSample): BlockOutcome;
+}
+
+/** Rows (queries, group) of consecutive positions. */
+export interface BlockOfRows {
+  /** Query heads of the GQA group. */
+  groupSize: number;
+  /** Keys that the first query sees; each further query sees one more. */
+  limit: number;
+}
+
+export interface BlockSample {
+  /** The sample is of the keys before this one; the keys from it on are attended in full. */
+  pastKeys: number;
+  /** Keys of the sample, at most. */
+  maxKeys: number;
+}
+
+export interface BlockOutcome {
+  /** Where the outputs are. */
+  region: ThreadRegion;
+  /** Past keys that were attended. */
+  sampledKeys: number;
+  bytesRead: number;
+  /** What `mergeHalfSamples` of the kernels says of each row: (rows, 3). */
+  halfSampleErrors: Float32Array;
 }
 
 /** The query heads of one position that choose together: `rows` of them from `head` on. */

@@ -1,20 +1,22 @@
 /**
- * The error of a sampled sum, from the sample itself. The keys that were not drawn for certain are dealt out over two
- * halves, A and B, which are as good as independent. With N and Z their parts of the numerator and of the denominator
- * and o the output, (N_A - Z_A o) - (N_B - Z_B o) spreads as the sum of the two does, so its norm over the whole Z
- * estimates the error of the output (random half-samples, McCarthy 1969). It is an estimate: a heavy key that neither
- * half has drawn is in neither.
+ * The error of a sampled sum, estimated from the sample itself (random half-samples, McCarthy 1969). The keys that were
+ * not drawn with certainty are dealt into two halves A and B, which are nearly independent. With N and Z the parts of
+ * numerator and denominator that a half holds, and o the output, (N_A - Z_A o) - (N_B - Z_B o) has the same variance as
+ * the sum of the two, so its norm divided by the whole Z estimates the error of o. It is an estimate only: a heavy key
+ * that neither half has drawn is in neither.
  */
 import { logSumExp, readLogSumExp, type ThreadRegion, unnormalizedOutputs } from '../group/group-work.ts';
 
-/** One row of a half: its part Z of the denominator, as a logarithm, and N / e^largest of the numerator (d). */
+/** One row of a half-sample. */
 export interface HalfSample {
+  /** ln Z */
   logSum: number;
   max: number;
+  /** N / e^max (d) */
   numerator: Float32Array;
 }
 
-/** Row number `row` of a state of `rows` rows of `dimensions` numbers: a view of it. */
+/** One row of a softmax state of `rows` rows of `dimensions` numbers. `numerator` is a view of it. */
 export function halfSampleOf(
   region: ThreadRegion,
   state: number,

@@ -1,30 +1,28 @@
 /**
- * How the budget of a prompt is divided over its heads: by the errors that they have shown on the tokens before.
+ * The budget of a prompt, divided over its heads by the errors that they showed on the tokens before.
  *
- * Some heads need many keys and some need few: with one budget for all, the errors of a few make up that of the model.
- * Where the squared error of a head with a sample of K keys is a / K^p, of all divisions of a total the one with the
- * least sum of squared errors has K in proportion to a^(1 / (1 + p)), as Neyman (1934) has it for p = 1. What a is comes
- * with every block at no extra reads: the error that its halves tell. Errors count relative to the outputs of all heads
- * of the layer, with which they are added up.
+ * Some heads need many keys and some need few: with equal budgets a few heads make up most of the model's error. If the
+ * squared error of a head with a sample of K keys is a / K^p, the division of a total that minimizes the sum of squared
+ * errors has K in proportion to a^(1 / (1 + p)) (Neyman 1934, for p = 1). Every block estimates its head's a at no extra
+ * reads, by its half-samples. Errors count relative to the outputs of all heads of the layer, which are added up.
  */
-import type { Job } from '../attention/job.ts';
+import { ERROR_EXPONENT, MAX_BUDGET_FACTOR, MIN_BUDGET_FACTOR, NEWEST_WEIGHT } from './constants.ts';
 
-/**
- * p: 1 where keys are drawn one like the other; but the heaviest are drawn for certain, the more of them the larger the
- * sample (measured on heads of SmolLM2: 1.6).
- */
-const ERROR_EXPONENT = 1.5;
-/** No head gets less or more than that part of the budget: what it needs on the next tokens is not known. */
-const [MIN_BUDGET_FACTOR, MAX_BUDGET_FACTOR] = [1 / 8, 4];
-/** What the newest tokens have shown counts as much as all before. */
-const NEWEST_WEIGHT = 0.5;
-
-/** Numbers that a block leaves for `learn`: its squared error, and the squared norm of its outputs, 0 where it drew no sample. */
+/** Numbers of a block's errors: its squared error and the squared norm of its outputs; both 0 where it drew no sample. */
 export const BLOCK_ERROR_NUMBERS = 2;
+
+/** The blocks of one layer. */
+export interface BlocksOfLayer {
+  layer: number;
+  /** Address in the job's memory of (tasks, BLOCK_ERROR_NUMBERS), where task t is of the head t mod keyValueHeads. */
+  blockErrors: number;
+  /** The factor of each key-value head. */
+  budgetFactors: readonly number[];
+}
 
 export class HeadBudgetAllocator {
   readonly #keyValueHeads: number;
-  /** a of each head (layers, keyValueHeads), up to a factor; NaN where nothing is known. */
+  /** a of each head (layers, keyValueHeads), up to a common factor; NaN until a block has shown it. */
   readonly #errors: Float64Array;
 
   constructor(layers: number, keyValueHeads: number) {
@@ -33,8 +31,8 @@ export class HeadBudgetAllocator {
   }
 
   /**
-   * What part of the budget each key-value head of a layer gets: 1 in the mean over all layers, but for the limits, and
-   * everywhere as long as not all heads are known.
+   * The factor by which each key-value head of a layer multiplies its budget. It is 1 on average over all layers, but for
+   * its limits, and 1 everywhere until every head has shown its error.
    */
   allocate(layer: number): number[] {
     let sum = 0;
@@ -46,12 +44,8 @@ export class HeadBudgetAllocator {
     });
   }
 
-  /** Takes in what the blocks of a job, all of which have drawn samples, have left in the exchange. */
-  update(
-    { layer, blockErrors, budgetFactors }: Pick<Job, 'layer' | 'blockErrors' | 'budgetFactors'>,
-    tasks: number,
-    jobNumbers: Float32Array,
-  ): void {
+  /** Learns from the errors of a job's blocks; from none of them where one drew no sample. */
+  update({ layer, blockErrors, budgetFactors }: BlocksOfLayer, tasks: number, jobNumbers: Float32Array): void {
     const squaredErrors = new Float64Array(this.#keyValueHeads);
     let squaredOutputs = 0;
     for (let task = 0; task < tasks; task++) {
@@ -71,7 +65,7 @@ export class HeadBudgetAllocator {
     }
   }
 
-  /** Forgets all: other tokens come. */
+  /** Forgets all errors: the next tokens are of another prompt. */
   reset(): void {
     this.#errors.fill(Number.NaN);
   }

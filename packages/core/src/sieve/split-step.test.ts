@@ -5,7 +5,7 @@ import { createRandom } from '../../test/random.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { logSumExp, primaryRegion } from '../group/group-work.ts';
 import { PAGE_KEYS, rotatedDim } from '../kernels/layout.ts';
-import { planSieveStep } from './selector.ts';
+import { planSieveStep } from './plan.ts';
 import { attendSievePart, keysBefore, mergeSieveParts, partBytes, stepForPart } from './split-step.ts';
 import { attendSieve } from './step.ts';
 

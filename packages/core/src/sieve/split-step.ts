@@ -1,19 +1,21 @@
 /**
- * A step of the sieve in parts, which several threads can take. Part p of P has the pages p, p + P, p + 2 P, ...: keys of
- * neighbouring pages are alike, so every part has about as much of the softmax, and a P-th of the sample is right for it.
- * A part draws its sample from its own keys as a step draws from all, and a sum over it estimates the sum over these keys
- * without bias; so what the parts come to is added up, the halves that tell the error as well.
+ * One position of a group in parts, for several threads. Part p of P has the pages p, p + P, p + 2 P, ...: neighbouring
+ * pages have similar keys, so every part has about the same softmax mass, and a P-th of the sample is right for it. A
+ * part draws from its own keys as a step draws from all, which estimates the sum over these keys without bias; so the
+ * states of the parts are merged, those of the half-samples too.
  *
- * To the kernels the pages of a part are a cache of their own: its table of pages has them alone. Positions of the first
- * and the last keys are counted in it.
+ * To the kernels, the pages of a part are a cache of their own, with a page table that lists them alone; positions of
+ * sinks and recent keys are counted in it. docs/decisions/split-decode.md says why steps are split at all.
  */
 import type { Budget } from '../budgets/budget.ts';
 import { type GroupWork, primaryRegion } from '../group/group-work.ts';
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import { type Kernels, stateBytes } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim } from '../kernels/layout.ts';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, type SieveStep } from '../kernels/quantized-kernels.ts';
+import type { SieveStep } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { planSieveStep } from './selector.ts';
+import { PART_SEED_STRIDE } from './constants.ts';
+import { planSieveStep } from './plan.ts';
 import { finishSieveStep, type SieveStepBuffers, type SieveStepResult } from './step.ts';
 
 /** Number `part` of `parts`. */
@@ -22,9 +24,6 @@ export interface Part {
   parts: number;
 }
 
-/** From one part to the next the turns of the draw move on by so many: what is not drawn in one says nothing of another. */
-const PART_DRAW_STRIDE = 4099;
-
 /** Keys of a part before a position. */
 export function keysBefore(position: number, { part, parts }: Part): number {
   const page = Math.floor(position / PAGE_KEYS);
@@ -32,10 +31,10 @@ export function keysBefore(position: number, { part, parts }: Part): number {
   return wholePages * PAGE_KEYS + (page % parts === part ? position % PAGE_KEYS : 0);
 }
 
-/** Bytes of what a part comes to, for `rows` rows of d numbers. */
+/** Bytes of one part's states, for `rows` rows of d numbers. */
 export const partBytes = (rows: number, headDim: number): number => partBuffersAt(0, rows, headDim).end;
 
-/** What a part comes to, from an address on, and behind it what all of them are put together in. */
+/** Layout of one part's states from an address on, followed by the buffers in which all of them are merged. */
 function partBuffersAt(address: number, rows: number, headDim: number): SieveStepBuffers & { end: number } {
   const dimensions = rotatedDim(headDim);
   const [exactBytes, quantizedBytes] = [stateBytes(rows, headDim), stateBytes(rows, dimensions)];
@@ -50,7 +49,7 @@ function partBuffersAt(address: number, rows: number, headDim: number): SieveSte
   return { results, state, certainState, firstHalfState, secondHalfState, outputs, scratch, end };
 }
 
-/** Takes one part of a step, and copies what it comes to into the memory of `views`, from `address` on. */
+/** Attends with one part of a step, and copies its states to `address` in the memory of `views`. */
 export function attendSievePart(
   work: GroupWork,
   budget: Budget,
@@ -62,7 +61,7 @@ export function attendSievePart(
   const { workspace } = primary;
   const [segment] = work.segments;
   const step = planSieveStep(work, budget);
-  if (step === undefined || segment === undefined) throw new Error('This step has no parts.');
+  if (step === undefined || segment === undefined) throw new Error('This step cannot be split.');
   const workspaceViews = primary.views();
   const table = workspace.partPageTable / 4;
   let pages = 0;
@@ -70,7 +69,7 @@ export function attendSievePart(
     workspaceViews.u32[table + pages++] = workspaceViews.u32[segment.pages.table / 4 + page] as number;
   }
   const partPages = { ...segment.pages, table: workspace.partPageTable, exactTable: workspace.partPageTable };
-  primary.kernels.sieve?.(partPages, stepForPart(step, part), workspace.sieveBuffers);
+  primary.kernels.sieve(partPages, stepForPart(step, part), workspace.sieveBuffers);
 
   const { rows, shape } = work;
   const [certainState, oneState, otherState] = workspace.quantizedStates;
@@ -84,7 +83,7 @@ export function attendSievePart(
   copy(otherState, destination.secondHalfState, destination.outputs - destination.secondHalfState);
 }
 
-/** A part of a step over all keys. */
+/** One part of a step over all keys. */
 export function stepForPart({ n, plan, exact, ...step }: SieveStep, part: Part): SieveStep {
   const { parts } = part;
   const ownPosition = (position: number) => keysBefore(position, part);
@@ -98,11 +97,11 @@ export function stepForPart({ n, plan, exact, ...step }: SieveStep, part: Part):
       sinks,
       recentFrom,
       maxKeys: sinks + keys - recentFrom + Math.ceil(drawnKeys / parts),
-      seed: plan.seed + part.part * PART_DRAW_STRIDE,
+      seed: plan.seed + part.part * PART_SEED_STRIDE,
     },
     exact: {
       maxKeys: Math.ceil(exact.maxKeys / parts),
-      // Shares are those of the part.
+      // Shares of a part's sum are larger.
       minLogShare: exact.minLogShare + Math.log(parts),
       sinks: ownPosition(exact.sinks),
       recentFrom: ownPosition(exact.recentFrom),
@@ -110,7 +109,7 @@ export function stepForPart({ n, plan, exact, ...step }: SieveStep, part: Part):
   };
 }
 
-/** Adds up what the parts of a step have come to, which lie one behind the other from `address` on. */
+/** Merges the states of all parts of a step, which lie one behind the other from `address` on, into its result. */
 export function mergeSieveParts(
   work: GroupWork,
   parts: number,
@@ -133,7 +132,7 @@ export function mergeSieveParts(
   return finishSieveStep(work, kernels, views, sum);
 }
 
-/** Adds counts, and sums of squares, of which there are the logarithms. */
+/** Adds the counts, and the sums of squared weights, which are stored as logarithms. */
 function addSieveResults({ f32, i32 }: Views, sum: number, other: number, rows: number): void {
   for (let i = 0; i < SIEVE_RESULT_COUNTS; i++) i32[sum + i] = (i32[sum + i] as number) + (i32[other + i] as number);
   for (let row = 0; row < rows; row++) {

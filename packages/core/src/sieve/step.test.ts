@@ -1,62 +1,86 @@
 import { describe, expect, it } from 'vitest';
-import { createHeadBench } from '../../test/head-bench.ts';
+import { createHeadBench, type HeadBenchOptions } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
-import { distance } from '../../test/plain-attention.ts';
+import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
-import { attendByPolicy } from '../attention/decode.ts';
+import { attendByPolicy, type GroupResult } from '../attention/decode.ts';
+import { parseBudget } from '../budgets/index.ts';
+import { KERNELS, type KernelsName } from '../kernels/index.ts';
 import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
+import { attendSieve, type SieveStepResult } from './step.ts';
 
 const policyOf = (budget: string): SparsePolicy => createPolicy({ policy: 'sieve', budget }) as SparsePolicy;
 
-/** The same policy, done by its parts. */
-function byParts(budget: string): SparsePolicy {
+/** The same policy, done kernel by kernel. */
+function stepByStep(budget: string): SparsePolicy {
   const { step: _, ...parts } = policyOf(budget);
   return parts;
 }
 
-describe('a step of the sieve in one call', () => {
-  it.for(KEY_SHAPE_NAMES)('is what its parts give, for keys that are %s', (shape) => {
-    for (const [headDim, n, rows, budget] of [
-      [64, 1500, 3, 'fixed:40'],
-      [64, 1472, 1, 'fixed:200'],
-      [32, 777, 4, 'fraction:0.05'],
-      [128, 640, 3, 'fixed:5'],
-    ] as const) {
+const CASES = [
+  [64, 1500, 3, 'fixed:40'],
+  [64, 1472, 1, 'fixed:200'],
+  [32, 777, 4, 'fraction:0.05'],
+  [128, 640, 3, 'fixed:5'],
+] as const;
+
+function expectSame(actual: GroupResult, expected: GroupResult, headDim: number, what: string): void {
+  for (let row = 0; row < expected.results.length; row++) {
+    const rowOf = ({ outputs }: GroupResult) => outputs.subarray(row * headDim, (row + 1) * headDim);
+    const truth = Float64Array.from(rowOf(expected));
+    const size = Math.hypot(...truth);
+    expect(distance(rowOf(actual), truth).norm, what).toBeLessThanOrEqual(1e-4 * size + 1e-30);
+    const [a, b] = [actual.results[row], expected.results[row]];
+    expect({ ...a, tailMass: 0, outputError: 0 }).toEqual({ ...b, tailMass: 0, outputError: 0 });
+    expect(a?.tailMass).toBeCloseTo(b?.tailMass as number, 4);
+    const error = b?.outputError as number;
+    if (Number.isFinite(error)) expect(Math.abs((a?.outputError as number) - error)).toBeLessThan(0.01 * error + 1e-4);
+  }
+}
+
+describe.for(Object.keys(KERNELS) as KernelsName[])('a step of the sieve in one call of the %s kernels', (kernels) => {
+  it.for(KEY_SHAPE_NAMES)('is what it is kernel by kernel, for keys that are %s', (shape) => {
+    for (const [headDim, n, rows, budget] of CASES) {
       const random = createRandom(n);
       const { keys, values, query } = keysOfShape(shape, random, n, headDim);
-      const bench = createHeadBench({ headDim, keys, values, encodings: ['int4'] });
+      const bench = createHeadBench({ headDim, keys, values, encodings: ['int4'], kernels });
       const queries = Float32Array.from([...query, ...random.normals((rows - 1) * headDim)]);
       const whole = attendByPolicy(bench.query(queries), policyOf(budget));
-      const parts = attendByPolicy(bench.query(queries), byParts(budget));
-      for (let row = 0; row < rows; row++) {
-        const [a, b] = [whole, parts].map(({ outputs }) => outputs.subarray(row * headDim, (row + 1) * headDim));
-        const wanted = Float64Array.from(b as Float32Array);
-        const size = Math.sqrt(wanted.reduce((sum, x) => sum + x * x, 0));
-        expect(distance(a as Float32Array, wanted).norm, `${shape}, row ${row}`).toBeLessThanOrEqual(
-          1e-4 * size + 1e-30,
-        );
-        const [found, truth] = [whole.results[row], parts.results[row]];
-        expect({ ...found, tailMass: 0, outputError: 0 }).toEqual({ ...truth, tailMass: 0, outputError: 0 });
-        expect(found?.tailMass).toBeCloseTo(truth?.tailMass as number, 4);
-        const error = truth?.outputError as number;
-        if (Number.isFinite(error))
-          expect(Math.abs((found?.outputError as number) - error)).toBeLessThan(0.01 * error + 1e-4);
-      }
+      const steps = attendByPolicy(bench.query(queries), stepByStep(budget));
+      expectSame(whole, steps, headDim, `${shape}, ${budget}`);
     }
   });
 
-  it('reads all keys where the budget has them all, and is done by parts for budgets of mass', () => {
-    const random = createRandom(3);
-    const bench = createHeadBench({
-      headDim: 64,
-      keys: random.normals(300 * 64),
-      values: random.normals(300 * 64),
-      encodings: ['int4'],
-    });
-    const queries = random.normals(64);
-    const query = bench.query(queries);
-    expect(policyOf('fixed:300').step?.attend(query, policyOf('fixed:300').budget)).toBeUndefined();
-    expect(policyOf('mass:0.1').step?.attend(query, policyOf('mass:0.1').budget)).toBeUndefined();
-    expect(attendByPolicy(query, policyOf('fixed:300')).results[0]?.outcome).toBe('full');
+  it('is full attention to within the rounding of 4 bits where the sample has all keys', () => {
+    const { bench, queries } = benchOf({ kernels });
+    const truth = attention64(bench.problem(queries)).outputs;
+    const step = attendSieve(bench.query(queries), parseBudget('fixed:130'));
+    const { outputs, keysExact, keysQuantized, errors } = step as SieveStepResult;
+    expect(keysExact + keysQuantized).toBe(300);
+    expect(keysQuantized).toBeGreaterThan(100);
+    for (let row = 0; row < 2; row++) {
+      const error = distance(outputs.subarray(row * 64, (row + 1) * 64), truth.subarray(row * 64, (row + 1) * 64)).norm;
+      expect(error).toBeLessThan(3 * (errors[row] as number));
+      expect(error).toBeGreaterThan((errors[row] as number) / 10);
+    }
   });
 });
+
+describe('a step of the sieve', () => {
+  it('reads all keys where the budget covers them, and is done kernel by kernel for budgets of mass', () => {
+    const { bench, queries } = benchOf();
+    const work = bench.query(queries);
+    for (const budget of ['fixed:300', 'mass:0.1']) expect(attendSieve(work, parseBudget(budget))).toBeUndefined();
+    expect(attendByPolicy(work, policyOf('fixed:300')).results[0]?.outcome).toBe('full');
+  });
+});
+
+/** Two queries over 300 keys of 64 dimensions. */
+function benchOf(options: Pick<HeadBenchOptions, 'kernels'> = {}) {
+  const random = createRandom(3);
+  const numbers = { keys: random.normals(300 * 64), values: random.normals(300 * 64) };
+  return {
+    bench: createHeadBench({ headDim: 64, ...numbers, encodings: ['int4'], ...options }),
+    queries: random.normals(128),
+  };
+}

@@ -1,41 +1,40 @@
-/**
- * A step of the policy `sieve` in one call of the kernels: what its selector and its tail do by parts, see
- * `selectors/sieve.ts` and `tails/sampled.ts`.
- */
+/** One position of a group in one kernel call, and a second one that turns its states into outputs and errors. */
 import type { Budget } from '../budgets/budget.ts';
 import { type GroupWork, primaryRegion, type RunningLogSumExp } from '../group/group-work.ts';
 import { firstUnquantizedKey } from '../group/quantized-work.ts';
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { quantizedRowBytes } from '../kernels/layout.ts';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, type SieveStates } from '../kernels/quantized-kernels.ts';
+import type { SieveStates } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { planSieveStep, scanBytes } from './selector.ts';
-import { INT4_ROUNDING_ERROR } from './tail.ts';
+import { INT4_ROUNDING_ERROR } from './constants.ts';
+import { planSieveStep, scanBytes } from './plan.ts';
 
-/** What came of a step. */
 export interface SieveStepResult {
-  /** Keys that were attended exactly, and by their codes. */
+  /** Keys attended exactly. */
   keysExact: number;
+  /** Keys attended by 4-bit keys and values. */
   keysQuantized: number;
-  /** Bytes that were read beside exact rows. */
+  /** Bytes read beside exact rows. */
   bytesQuantized: number;
-  /** Of each row: the sum over the keys that were attended exactly, that over all, and the estimated error. */
+  /** Running log-sum-exp of each row over the keys that were attended exactly. */
   selectedSums: RunningLogSumExp[];
+  /** Running log-sum-exp of each row, estimated over all keys. */
   totalSums: RunningLogSumExp[];
+  /** Estimated ||output - exact output|| of each row. */
   errors: number[];
   /** (rows, d) */
   outputs: Float32Array;
 }
 
 /**
- * Attends with the rows of a query. Undefined where it must be done by parts: for keys that lie in several regions or
- * are kept by codes alone, for budgets of tail mass, where all keys are attended, and with kernels that have no such step.
+ * Attends with the rows of a group. Undefined where one kernel call cannot do it, and `step-by-step.ts` must: for keys in
+ * several regions, caches that keep int8 alone, budgets of tail mass, and budgets that cover all keys.
  */
 export function attendSieve(work: GroupWork, budget: Budget): SieveStepResult | undefined {
   const { kernels, views, workspace } = primaryRegion(work);
   const [segment, ...others] = work.segments;
-  if (kernels.sieve === undefined || segment === undefined || others.length > 0) return undefined;
-  if (work.shape.precision === 'int8') return undefined;
+  if (segment === undefined || others.length > 0 || work.shape.precision === 'int8') return undefined;
   const step = planSieveStep(work, budget);
   if (step === undefined) return undefined;
   kernels.sieve(segment.pages, step, workspace.sieveBuffers);
@@ -45,7 +44,7 @@ export function attendSieve(work: GroupWork, budget: Budget): SieveStepResult | 
   return finishSieveStep(work, kernels, views, { ...sums, outputs, scratch });
 }
 
-/** Where the sums of a step lie, and what they are put together in. */
+/** The states of a step, and the buffers in which they are merged. */
 export interface SieveStepBuffers extends SieveStates {
   /** (rows, d), with room for (rows, D). */
   outputs: number;
@@ -53,7 +52,7 @@ export interface SieveStepBuffers extends SieveStates {
   scratch: number;
 }
 
-/** Puts the sums of a step together, in the memory of `kernels`. */
+/** Merges the states of a step, which lie in the memory of `kernels`, into outputs and errors. */
 export function finishSieveStep(
   work: GroupWork,
   kernels: Kernels,
@@ -61,7 +60,7 @@ export function finishSieveStep(
   { outputs, scratch, ...sums }: SieveStepBuffers,
 ): SieveStepResult {
   const { rows, n, shape, rmsValueNorm } = work;
-  kernels.finishSieve?.(shape.headDim, rows, sums, INT4_ROUNDING_ERROR * rmsValueNorm, outputs, scratch);
+  kernels.finishSieve(shape.headDim, rows, sums, INT4_ROUNDING_ERROR * rmsValueNorm, outputs, scratch);
   const { f32, i32 } = views();
   const first = sums.results / 4;
   const keysExact = i32[first] as number;
@@ -69,7 +68,7 @@ export function finishSieveStep(
   const result: SieveStepResult = {
     keysExact,
     keysQuantized,
-    // Of every key of the sample the codes of the key, and of those that are attended by them the value's.
+    // Every sampled key costs its 4-bit key; the approximated ones also their 4-bit value.
     bytesQuantized:
       scanBytes(work) +
       (keysExact - (n - firstUnquantizedKey(n)) + 2 * keysQuantized) * quantizedRowBytes(shape.headDim),

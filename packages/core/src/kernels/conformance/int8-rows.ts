@@ -11,12 +11,12 @@ import {
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../../test/key-shapes.ts';
 import { attention64, distance, positionsBelow, score64 } from '../../../test/plain-attention.ts';
 import { createRandom, type Random } from '../../../test/random.ts';
+import { exactRow } from '../exact-rows.ts';
 import { type Pages, paddedRows, scratchBytes } from '../kernels.ts';
 import { ENCODINGS, MIN_MAX_KEYS, PAGE_KEYS, pageLayout, rotatedDim } from '../layout.ts';
 import { quantizeScratchBytes } from '../quantized-kernels.ts';
-import { exactRow } from '../reference/exact-rows.ts';
-import { dequantizedRow, quantizedKey } from '../reference/quantized-rows.ts';
-import { rotate } from '../reference/rotation.ts';
+import { dequantizedRow, quantizedKey } from '../quantized-rows.ts';
+import { rotate } from '../rotation.ts';
 import { expectAccurate, UNIT } from './accuracy.ts';
 
 const DIMENSIONS = [8, 40, 64, 80, 128, 256];

@@ -12,16 +12,8 @@ import { createRandom } from '../../../test/random.ts';
 import { type Pages, scratchBytes } from '../kernels.ts';
 import { ENCODINGS, MIN_MAX_KEYS, PAGE_KEYS, pagesFor, rotatedDim } from '../layout.ts';
 import { quantizedQueryBytes, quantizeScratchBytes } from '../quantized-kernels.ts';
-import {
-  centreOf,
-  errorBoundOf,
-  int4Row,
-  int8Row,
-  maxFactorOf,
-  quantizedKey,
-  signRow,
-} from '../reference/quantized-rows.ts';
-import { rotate } from '../reference/rotation.ts';
+import { centreOf, errorBoundOf, int4Row, int8Row, maxFactorOf, quantizedKey, signRow } from '../quantized-rows.ts';
+import { rotate } from '../rotation.ts';
 import { UNIT } from './accuracy.ts';
 
 const DIMENSIONS = [8, 24, 64, 80, 96, 128, 256];

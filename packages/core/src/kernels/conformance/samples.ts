@@ -11,20 +11,13 @@ import {
 } from '../../../test/kernel-rig.ts';
 import { distance } from '../../../test/plain-attention.ts';
 import { createRandom } from '../../../test/random.ts';
-import {
-  DRAW_FRACTION_BITS,
-  DRAW_PERIOD,
-  DRAW_STRIDE,
-  DRAW_TABLE_BYTES,
-  drawNumber,
-  drawTables,
-  writeDrawTables,
-} from '../draw-tables.ts';
+import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE } from '../constants.ts';
+import { DRAW_TABLE_BYTES, drawNumber, drawTables, writeDrawTables } from '../draw-tables.ts';
 import { scratchBytes, stateBytes, stateOutputs } from '../kernels.ts';
 import { rotatedDim } from '../layout.ts';
 import { type DrawPlan, quantizeScratchBytes, scanStride } from '../quantized-kernels.ts';
-import { int4Row, quantizedKey } from '../reference/quantized-rows.ts';
-import { inverseRotate } from '../reference/rotation.ts';
+import { int4Row, quantizedKey } from '../quantized-rows.ts';
+import { inverseRotate } from '../rotation.ts';
 
 function draw(rig: KernelRig, pooled: Int16Array, plan: DrawPlan, fractionBits: number) {
   const { n } = plan;

@@ -1,8 +1,9 @@
 /** Poisson sampling with evenly spread numbers, see `CodeKernels.drawKeys`. */
 
-import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE, drawNumber } from '../draw-tables.ts';
+import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE } from '../constants.ts';
+import { drawNumber } from '../draw-tables.ts';
 import type { DrawPlan } from '../quantized-kernels.ts';
-import { at } from './rows.ts';
+import { at } from '../views.ts';
 
 export interface DrawResult {
   /** Ascending positions. */

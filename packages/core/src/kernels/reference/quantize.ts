@@ -1,27 +1,27 @@
 /** Writes the planes of a full page: every plane from its definition in `../layout.ts`, one after the other. */
 
 import { fromBfloat16, toBfloat16Ceil } from '../bfloat16.ts';
+import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from '../constants.ts';
+import { exactRow } from '../exact-rows.ts';
 import type { Pages } from '../kernels.ts';
 import { MIN_MAX_KEYS, PAGE_KEYS } from '../layout.ts';
-import type { Views } from '../views.ts';
-import { exactRow } from './exact-rows.ts';
 import {
   bytes,
   centreOf,
   errorBoundAddress,
   errorBoundOf,
-  FACTOR_SCALE,
   int8Row,
   quantizedKey,
+  recordAddress,
   signByte,
   signBytes,
-} from './quantized-rows.ts';
-import { rotate } from './rotation.ts';
-import { floatAbove, floatBelow } from './rounding.ts';
-import { at, norm, recordAddress } from './rows.ts';
+} from '../quantized-rows.ts';
+import { rotate } from '../rotation.ts';
+import { floatAbove, floatBelow } from '../rounding.ts';
+import { at, type Views } from '../views.ts';
+import { norm } from './rows.ts';
 
-/** Numbers up to this one can be sealed: squares and sums of what comes of them stay far from where they overflow. */
-const MAX_MAGNITUDE = 2 ** 96;
+const MAX_MAGNITUDE = 2 ** MAX_QUANTIZABLE_EXPONENT;
 
 /** What R k - c - y8 may be off by in float64, relative to k and c: 20 additions one after the other, and a root. */
 const ROUNDING = 2 ** -46;

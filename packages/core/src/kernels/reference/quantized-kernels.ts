@@ -3,17 +3,19 @@
  * and weights that are taken into the running softmax.
  */
 
+import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
-import type { QuantizedKernels } from '../quantized-kernels.ts';
-import { type Views, viewsOf } from '../views.ts';
+import { type QuantizedKernels, readSieveBuffers } from '../quantized-kernels.ts';
+import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey, signRow } from '../quantized-rows.ts';
+import { inverseRotate, rotate } from '../rotation.ts';
+import { floatAbove, floatBelow } from '../rounding.ts';
+import { at, type Views, viewsOf } from '../views.ts';
 import { draw } from './draw.ts';
-import { exactRow } from './exact-rows.ts';
 import { quantizePage } from './quantize.ts';
-import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey, signRow } from './quantized-rows.ts';
-import { inverseRotate, rotate } from './rotation.ts';
-import { floatAbove, floatBelow } from './rounding.ts';
-import { accumulateSoftmax, at, dot, floatsAt, norm } from './rows.ts';
+import { accumulateSoftmax, dot, floatsAt, norm } from './rows.ts';
+import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
+import { finishSieve, sieve } from './sieve.ts';
 
 /**
  * The rotated query is stored in float32: half a unit in the last place of each number, relative to its norm. The rest
@@ -96,7 +98,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
 
     approximateLogSumExp(scan, n, fractionBits, statistics) {
       const { f32, i16 } = views();
-      const list = Array.from(i16.subarray(scan / 2, scan / 2 + n), (score) => score * scanUnit(fractionBits));
+      const list = Array.from(i16.subarray(scan / 2, scan / 2 + n), (score) => fromScanUnits(score, fractionBits));
       const max = list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
       f32.set([max, list.reduce((sum, x) => sum + Math.exp(x - max), 0)], statistics / 4);
     },
@@ -104,11 +106,10 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
     maxOverHeads(scans, stride, rows, n, fractionBits, offsets, proposalExponent, pooled, accumulate) {
       const { f32, i16 } = views();
       for (let j = 0; j < n; j++) {
-        let max = accumulate ? at(i16, pooled / 2 + j) : INT16_LIMITS[0];
+        let max = accumulate ? at(i16, pooled / 2 + j) : INT16_MIN;
         for (let row = 0; row < rows; row++) {
-          const offset = toScanUnits(at(f32, offsets / 4 + row), fractionBits);
-          const share = clampToInt16(at(i16, scans / 2 + row * stride + j) - offset);
-          max = Math.max(max, Math.round(proposalExponent * share));
+          const score = at(i16, scans / 2 + row * stride + j);
+          max = Math.max(max, scaleShare(score, at(f32, offsets / 4 + row), fractionBits, proposalExponent));
         }
         i16[pooled / 2 + j] = max;
       }
@@ -259,6 +260,11 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       }
     },
 
+    sieve: (pages, step, buffers) => sieve(views(), pages, step, readSieveBuffers(views(), buffers)),
+
+    finishSieve: (headDim, rows, states, rounding, outputs) =>
+      finishSieve(views(), headDim, rows, states, rounding, outputs),
+
     attendGathered(pages, indices, count, biases, queries, rows, state) {
       const positions = views().i32.slice(indices / 4, indices / 4 + count);
       const keys = Array.from(positions, (position) => exactRow(views(), pages, 'keys', position));
@@ -273,18 +279,6 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
     },
   };
 }
-
-/** The least and the largest number of a scan. */
-const INT16_LIMITS = [-32_768, 32_767] as const;
-
-const clampToInt16 = (x: number): number => Math.max(INT16_LIMITS[0], Math.min(INT16_LIMITS[1], x));
-
-/** Nats in a unit of a scan. */
-const scanUnit = (fractionBits: number): number => Math.LN2 * 2 ** -fractionBits;
-
-/** A score in nats as a number of a scan. */
-const toScanUnits = (score: number, fractionBits: number): number =>
-  clampToInt16(Math.round(score / scanUnit(fractionBits)));
 
 /** One row of a softmax state. */
 interface RowPart {

@@ -3,12 +3,13 @@
  * Arithmetic is JavaScript's float64; only what is stored is rounded to float32 or float16. A softmax state is kept
  * running over pages (Milakov and Gimelshein, arXiv 1805.02867), in float32 as the kernels share it.
  */
+
+import { exactRow } from '../exact-rows.ts';
 import { float16ToFloat32, float32ToFloat16, MAX_FLOAT16 } from '../float16.ts';
 import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
-import { viewsOf } from '../views.ts';
-import { exactRow } from './exact-rows.ts';
+import { at, viewsOf } from '../views.ts';
 import { createReferenceQuantizedKernels } from './quantized-kernels.ts';
-import { accumulateSoftmax, at, dot, floatsAt } from './rows.ts';
+import { accumulateSoftmax, dot, floatsAt } from './rows.ts';
 
 export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   const views = viewsOf(memory);

@@ -1,12 +1,5 @@
-/** What the reference kernels share: where a page lies, products of rows, and a running softmax that takes weights and values. */
-import type { Pages } from '../kernels.ts';
-import type { Views } from '../views.ts';
-
-export const at = (array: ArrayLike<number>, index: number): number => array[index] as number;
-
-/** Address of this head's record of a page. */
-export const recordAddress = ({ u32 }: Views, pages: Pages, page: number): number =>
-  at(u32, pages.table / 4 + page) + pages.headOffset;
+/** What the reference kernels share: addresses of pages, products of rows, and a running softmax. */
+import { at, type Views } from '../views.ts';
 
 /** The floats (count) at `address`, in float64. */
 export const floatsAt = ({ f32 }: Views, address: number, count: number): Float64Array =>
@@ -18,11 +11,17 @@ export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return sum;
 }
 
+/** ln of the sum of e^x; -infinity for an empty list. */
+export function logSumExpOf(list: readonly number[]): number {
+  const max = list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return max === Number.NEGATIVE_INFINITY ? max : max + Math.log(list.reduce((sum, x) => sum + Math.exp(x - max), 0));
+}
+
 export const norm = (x: ArrayLike<number>): number => Math.sqrt(dot(x, x));
 
 /**
- * Takes keys with these log-weights into one row's running softmax, its statistics (2) and its output (dimensions).
- * `valueAt(index)` is the value (dimensions) of the key with weight `index`.
+ * Adds keys with these log-weights to one row's running softmax: `statistics` (max, sum) and `output` (dimensions).
+ * `valueAt(index)` is the value (dimensions) of the key that has log-weight number `index`.
  */
 export function accumulateSoftmax(
   { f32 }: Views,

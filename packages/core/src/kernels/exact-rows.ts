@@ -1,11 +1,10 @@
 /** The rows that exact attention reads: as they came, or, in full pages of an int8 cache, what their codes stand for. */
-import { float16ToFloat32 } from '../float16.ts';
-import type { Pages } from '../kernels.ts';
-import { PAGE_KEYS, rowBytes } from '../layout.ts';
-import type { Views } from '../views.ts';
+import { float16ToFloat32 } from './float16.ts';
+import type { Pages } from './kernels.ts';
+import { PAGE_KEYS, rowBytes } from './layout.ts';
 import { dequantizedRow, quantizedKey } from './quantized-rows.ts';
 import { inverseRotate } from './rotation.ts';
-import { at } from './rows.ts';
+import { at, type Views } from './views.ts';
 
 /** The key or the value at `position` (d), in float64. */
 export function exactRow(views: Views, pages: Pages, what: 'keys' | 'values', position: number): Float64Array {

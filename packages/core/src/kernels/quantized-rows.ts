@@ -1,10 +1,14 @@
 /** The coded planes of a page as numbers: each of them read back from where `../layout.ts` says that it lies. */
 
-import { fromBfloat16 } from '../bfloat16.ts';
-import type { Pages } from '../kernels.ts';
-import { PAGE_KEYS, rotatedDim } from '../layout.ts';
-import type { Views } from '../views.ts';
-import { at, recordAddress } from './rows.ts';
+import { fromBfloat16 } from './bfloat16.ts';
+import { FACTOR_SCALE } from './constants.ts';
+import type { Pages } from './kernels.ts';
+import { PAGE_KEYS, rotatedDim } from './layout.ts';
+import { at, type Views } from './views.ts';
+
+/** Address of a page's record, of the head of `pages`. */
+export const recordAddress = ({ u32 }: Views, pages: Pages, page: number): number =>
+  at(u32, pages.table / 4 + page) + pages.headOffset;
 
 /** One key of a sealed page: where its page's record begins, and which key of the page it is. */
 export interface QuantizedKey {
@@ -25,9 +29,6 @@ export const signBytes = (dimensions: number): number => (PAGE_KEYS * dimensions
 /** Byte of the signs that holds dimension `i` of a key of the page; `i` % 8 is the bit. */
 export const signByte = (dimensions: number, key: number, i: number): number =>
   Math.floor(key / 16) * dimensions * 2 + Math.floor(i / 8) * 16 + 2 * (key % 8) + (Math.floor(key / 8) % 2);
-
-/** Parts of a page's largest factor, in which the factors are kept. */
-export const FACTOR_SCALE = 32_767;
 
 /** c (D), the page's centre. */
 export function centreOf(views: Views, { record, pages }: QuantizedKey): Float64Array {

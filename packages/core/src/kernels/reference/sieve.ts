@@ -1,0 +1,197 @@
+/**
+ * One position of a GQA group by the sieve, from the eight lines of `sieve/sieve.ts`: the specification of the kernels
+ * `sieve` and `finishSieve`. Arithmetic is float64; what the definition rounds is rounded: the scores by signs and the
+ * shares of the proposal to int16 units of 2^-fractionBits ln 2, and softmax states to float32.
+ */
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../constants.ts';
+import { exactRow } from '../exact-rows.ts';
+import { type Pages, stateOutputs } from '../kernels.ts';
+import { PAGE_KEYS, rotatedDim } from '../layout.ts';
+import type { SieveBuffers, SieveStates, SieveStep } from '../quantized-kernels.ts';
+import { centreOf, int4Row, quantizedKey, signRow } from '../quantized-rows.ts';
+import { inverseRotate, rotate } from '../rotation.ts';
+import { at, type Views } from '../views.ts';
+import { draw } from './draw.ts';
+import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
+import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
+
+/** Attends with `rows` query rows to n keys, into the states and results of `buffers`. Returns the keys attended exactly. */
+export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: SieveBuffers): number {
+  const { n, rows, fractionBits, plan, proposalExponent, logCap, exact } = step;
+  const queries = rowsAt(views, buffers.queries, rows, pages.headDim);
+  const rotatedQueries = queries.map((query) => rotate(query));
+  const firstUnquantized = n - (n % PAGE_KEYS);
+  const exactScore = (row: number, j: number) => dot(at(queries, row), exactRow(views, pages, 'keys', j));
+  /** <R q, c> + <R q, what an encoding has of y>; of the open page, which has no encodings, the exact score. */
+  const quantizedScore = (row: number, j: number, encoded: (key: ReturnType<typeof quantizedKey>) => Float64Array) => {
+    if (j >= firstUnquantized) return exactScore(row, j);
+    const key = quantizedKey(views, pages, j);
+    const query = at(rotatedQueries, row);
+    return dot(query, centreOf(views, key)) + dot(query, encoded(key));
+  };
+
+  // s1, in units, and L1.
+  const signScores = mapRows(rows, (row) =>
+    range(n).map((j) =>
+      toScanUnits(
+        quantizedScore(row, j, (key) => signRow(views, key)),
+        fractionBits,
+      ),
+    ),
+  );
+  const signLogSums = signScores.map((scores) => logSumExpOf(scores.map((x) => fromScanUnits(x, fractionBits))));
+
+  // g, and the draw.
+  const proposals = range(n).map((j) =>
+    signScores.reduce(
+      (max, scores, row) =>
+        Math.max(max, scaleShare(at(scores, j), at(signLogSums, row), fractionBits, proposalExponent)),
+      INT16_MIN,
+    ),
+  );
+  const { positions, logProbabilities, threshold } = draw(proposals, plan, fractionBits);
+  const sample = range(positions.length);
+
+  // s4, and ln w.
+  const caps = signLogSums.map((logSum) => logCap + threshold / proposalExponent + logSum);
+  const importanceWeight = (row: number, i: number, score: number) =>
+    Math.max(score, Math.min(score - at(logProbabilities, i), at(caps, row)));
+  const logWeights = mapRows(rows, (row) =>
+    positions.map((j, i) =>
+      importanceWeight(
+        row,
+        i,
+        quantizedScore(row, j, (key) => int4Row(views, key, 'key')),
+      ),
+    ),
+  );
+
+  // The largest shares of the sample are attended exactly, after the sinks, the recent keys and the open page.
+  const logTotals = logWeights.map((weights) => logSumExpOf(weights));
+  const shareOf = (i: number) => {
+    const j = at(positions, i);
+    if (j < exact.sinks || j >= exact.recentFrom) return Number.POSITIVE_INFINITY;
+    return logWeights.reduce((max, weights, row) => Math.max(max, at(weights, i) - at(logTotals, row)), -Infinity);
+  };
+  const open = sample.filter((i) => at(positions, i) >= firstUnquantized);
+  const shares = new Map(
+    sample.filter((i) => at(positions, i) < firstUnquantized).map((i) => [i, shareOf(i)] as const),
+  );
+  const heaviest = [...shares.keys()]
+    .filter((i) => (shares.get(i) as number) >= exact.minLogShare)
+    .sort((a, b) => (shares.get(b) as number) - (shares.get(a) as number) || a - b)
+    .slice(0, exact.maxKeys);
+  const isExact = new Set([...heaviest, ...open]);
+
+  // The others by their 4-bit values: those of probability 1, and the rest dealt into two halves by turns.
+  const quantized = sample.filter((i) => !isExact.has(i));
+  const certain = quantized.filter((i) => at(logProbabilities, i) === 0);
+  const uncertain = quantized.filter((i) => at(logProbabilities, i) !== 0);
+  const halves = [0, 1].map((half) => uncertain.filter((_, turn) => turn % 2 === half));
+
+  const exactKeys = sample.filter((i) => isExact.has(i));
+  attend(views, buffers.state, rows, pages.headDim, exactKeys, {
+    weight: (row, i) => importanceWeight(row, i, exactScore(row, at(positions, i))),
+    value: (i) => exactRow(views, pages, 'values', at(positions, i)),
+  });
+  const byInt4 = {
+    weight: (row: number, i: number) => at(at(logWeights, row), i),
+    value: (i: number) => int4Row(views, quantizedKey(views, pages, at(positions, i)), 'value'),
+  };
+  const parts = [certain, at(halves, 0), at(halves, 1)];
+  for (const [p, state] of [buffers.certainState, buffers.firstHalfState, buffers.secondHalfState].entries()) {
+    attend(views, state, rows, rotatedDim(pages.headDim), at(parts, p), byInt4);
+  }
+
+  views.i32.set([exactKeys.length, ...parts.map((part) => part.length)], buffers.results / 4);
+  for (let row = 0; row < rows; row++) {
+    const squaredWeights = certain.map((i) => 2 * at(at(logWeights, row), i));
+    views.f32[rowResults(buffers.results, row) + SIEVE_ROW_RESULTS - 1] = logSumExpOf(squaredWeights);
+  }
+  return exactKeys.length;
+}
+
+/** Merges the states of a step into outputs (rows, d), sums and errors: see `QuantizedKernels.finishSieve`. */
+export function finishSieve(
+  views: Views,
+  headDim: number,
+  rows: number,
+  states: SieveStates,
+  rounding: number,
+  outputs: number,
+): void {
+  const dimensions = rotatedDim(headDim);
+  for (let row = 0; row < rows; row++) {
+    const exact = readRow(views, states.state, rows, headDim, row);
+    const [certain, firstHalf, secondHalf] = [states.certainState, states.firstHalfState, states.secondHalfState].map(
+      (state) => readRow(views, state, rows, dimensions, row),
+    ) as [StateRow, StateRow, StateRow];
+    const quantized = [certain, firstHalf, secondHalf];
+    const max = Math.max(exact.max, ...quantized.map((part) => part.max));
+    const scaled = (part: StateRow) => (part.max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(part.max - max));
+    const sum = [exact, ...quantized].reduce((total, part) => total + part.sum * scaled(part), 0);
+    const rotatedNumerator = Float64Array.from({ length: dimensions }, (_, i) =>
+      quantized.reduce((total, part) => total + at(part.numerator, i) * scaled(part), 0),
+    );
+    const numerator = inverseRotate(rotatedNumerator, headDim);
+    const output = exact.numerator.map((x, i) => (x * scaled(exact) + at(numerator, i)) / sum);
+    views.f32.set(output, outputs / 4 + row * headDim);
+
+    // ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z, rotated, and what 4 bits round of the keys that were certain.
+    const rotatedOutput = rotate(output);
+    const [a, b] = [scaled(firstHalf), scaled(secondHalf)];
+    const massDifference = firstHalf.sum * a - secondHalf.sum * b;
+    const samplingError = norm(
+      rotatedOutput.map(
+        (x, i) => (at(firstHalf.numerator, i) * a - at(secondHalf.numerator, i) * b - massDifference * x) / sum,
+      ),
+    );
+    const results = rowResults(states.results, row);
+    const logSquaredWeights = at(views.f32, results + SIEVE_ROW_RESULTS - 1);
+    const roundingError = Math.exp(logSquaredWeights / 2 - max - Math.log(sum)) * rounding;
+    views.f32.set([exact.max, exact.sum, max, sum, Math.hypot(samplingError, roundingError)], results);
+  }
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, j) => j);
+
+const mapRows = <T>(rows: number, of: (row: number) => T): T[] => range(rows).map(of);
+
+const rowsAt = (views: Views, address: number, rows: number, width: number): Float64Array[] =>
+  mapRows(rows, (row) => floatsAt(views, address + row * width * 4, width));
+
+/** Index among float32 of a row's results. */
+const rowResults = (results: number, row: number): number =>
+  results / 4 + SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS;
+
+/** Sets a state of `rows` rows to that of the listed keys. */
+function attend(
+  views: Views,
+  state: number,
+  rows: number,
+  dimensions: number,
+  keys: readonly number[],
+  { weight, value }: { weight: (row: number, key: number) => number; value: (key: number) => Float64Array },
+): void {
+  const values = keys.map(value);
+  for (let row = 0; row < rows; row++) {
+    const output = stateOutputs(state, rows) + row * dimensions * 4;
+    views.f32.set([Number.NEGATIVE_INFINITY, 0], state / 4 + 2 * row);
+    views.f32.fill(0, output / 4, output / 4 + dimensions);
+    const logWeights = keys.map((key) => weight(row, key));
+    accumulateSoftmax(views, logWeights, (i) => at(values, i), state + 8 * row, output, dimensions);
+  }
+}
+
+/** One row of a softmax state. */
+interface StateRow {
+  max: number;
+  sum: number;
+  numerator: Float64Array;
+}
+
+const readRow = (views: Views, state: number, rows: number, dimensions: number, row: number): StateRow => ({
+  max: at(views.f32, state / 4 + 2 * row),
+  sum: at(views.f32, state / 4 + 2 * row + 1),
+  numerator: floatsAt(views, stateOutputs(state, rows) + row * dimensions * 4, dimensions),
+});

@@ -1,0 +1,73 @@
+/**
+ * Every number of the sieve that was chosen, with the measurement that chose it where there is one. To change one, or to
+ * add one, touch this file alone: kernels are handed what they need of it in a `SieveStep`, and constants of formats,
+ * which TypeScript and AssemblyScript share, are those of `kernels/constants.ts`.
+ */
+/** The room that every workspace has for means of queries says how many there are at most. */
+export { MAX_MEAN_QUERIES } from '../group/workspace.ts';
+/** Kept by every selector. */
+export { KEPT_RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
+
+// The sample of one position.
+
+/** Keys drawn for each key of the budget, which is the maximum of keys attended exactly. */
+export const SAMPLE_KEYS_PER_BUDGET_KEY = 3;
+/** Keys drawn at least, beside those that are always included. */
+export const MIN_DRAWN_KEYS = 128;
+/**
+ * Tempering: a key is drawn in proportion to its estimated share to this power. Signs are noisy, and an underestimate of
+ * 2 nats then costs 1.5 in probability only.
+ */
+export const PROPOSAL_EXPONENT = 0.75;
+/** Cap on a key's importance weight, relative to the weight at which keys are drawn with certainty. */
+export const MAX_WEIGHT_RATIO = 4;
+/** A sampled key is attended exactly if its share of the sum is at least this / (keys of the sample). */
+export const MIN_EXACT_SHARE = 8;
+
+// Budgets of tail mass: samples grow until what is not attended exactly has little enough mass.
+
+/** Keys of the first sample's budget. */
+export const MIN_MASS_BUDGET = 64;
+/** Factor from one budget to the next. */
+export const SAMPLE_GROWTH = 2;
+
+// The sample that a block of positions shares.
+
+/** Keys drawn for each key of the budget, on average over the heads. */
+export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
+/** Keys before the block that are attended in full, at least. */
+export const BLOCK_RECENT_KEYS = 128;
+/** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
+export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
+
+// The budget of a prompt, divided over its heads.
+
+/**
+ * p of squared error = a / keys^p. It is 1 where all keys are drawn alike; but the heaviest are drawn with certainty, the
+ * more of them the larger the sample (measured on heads of SmolLM2: 1.6).
+ */
+export const ERROR_EXPONENT = 1.5;
+/** Limits of a head's factor: what it needs on the next tokens is not known. */
+export const [MIN_BUDGET_FACTOR, MAX_BUDGET_FACTOR] = [1 / 8, 4];
+/** Weight of the newest blocks in the running estimate of a head's a. */
+export const NEWEST_WEIGHT = 0.5;
+
+// A position that several threads take in parts.
+
+/** Keys that a part of its own needs, at least. */
+export const MIN_PART_KEYS = 1024;
+/** What every part repeats, and what merging costs, as a fraction of a step. */
+export const PART_OVERHEAD = 0.15;
+/** Steps whose sample is a larger fraction of the keys are not split. */
+export const MAX_SPLIT_SAMPLE_FRACTION = 0.5;
+/** Offset of the seed from one part to the next: what is not drawn in one part says nothing about another. */
+export const PART_SEED_STRIDE = 4099;
+
+// The error estimate.
+
+/**
+ * Root mean square error of a 4-bit row, relative to its norm. A quantization step is 1/8 of the largest number, which in
+ * 64 rotated and so nearly normal dimensions is about 2.4 standard deviations, and rounding leaves 1 / sqrt(12) of a
+ * step. Scores and values both have it.
+ */
+export const INT4_ROUNDING_ERROR = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;

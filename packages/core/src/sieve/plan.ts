@@ -1,0 +1,67 @@
+/** From a budget to what a step does: how many keys are drawn, which are always included, which are attended exactly. */
+import type { Budget } from '../budgets/budget.ts';
+import type { GroupWork } from '../group/group-work.ts';
+import { firstUnquantizedKey, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
+import { rowBytes } from '../kernels/layout.ts';
+import type { DrawPlan, SieveStep } from '../kernels/quantized-kernels.ts';
+import { groupBudget, sinksAndRecent } from '../selectors/selector.ts';
+import {
+  KEPT_RECENT_KEYS,
+  MAX_WEIGHT_RATIO,
+  MIN_DRAWN_KEYS,
+  MIN_EXACT_SHARE,
+  PROPOSAL_EXPONENT,
+  SAMPLE_KEYS_PER_BUDGET_KEY,
+  SINK_KEYS,
+} from './constants.ts';
+
+/** Keys of the sample for a budget of `keys`, of n. */
+export const sampleSize = (keys: number, n: number): number =>
+  Math.max(SAMPLE_KEYS_PER_BUDGET_KEY * keys, alwaysIncludedKeys(n) + MIN_DRAWN_KEYS);
+
+/** Whether a budget of `keys` attends to all n keys, without a scan. */
+export const coversAllKeys = (keys: number, n: number): boolean => keys >= n && sampleSize(keys, n) >= n;
+
+/** The whole step of a group; undefined where the budget is one of tail mass, or covers all keys. */
+export function planSieveStep(work: GroupWork, budget: Budget): SieveStep | undefined {
+  const { n, rows } = work;
+  const keys = groupBudget(work, budget);
+  if (budget.tailMass !== undefined || coversAllKeys(keys, n)) return undefined;
+  return {
+    n,
+    rows,
+    fractionBits: workScanFractionBits(work),
+    plan: planDraw(keys, n),
+    proposalExponent: PROPOSAL_EXPONENT,
+    logCap: Math.log(MAX_WEIGHT_RATIO),
+    exact: planExactKeys(keys, n, MIN_EXACT_SHARE),
+  };
+}
+
+/** The draw of a budget's sample. Sinks, recent keys and the keys of the open page are always included. */
+export const planDraw = (keys: number, n: number): DrawPlan => ({
+  n,
+  sinks: Math.min(n, SINK_KEYS),
+  recentFrom: Math.max(0, n - (alwaysIncludedKeys(n) - SINK_KEYS)),
+  maxKeys: sampleSize(keys, n),
+  // Another position, another draw: no key is passed over for ever.
+  seed: n,
+});
+
+/**
+ * Which keys of the sample are attended exactly, beside those of the open page: at most as many as the budget says, of a
+ * share of at least `minExactShare` / (keys of the sample). Sinks and recent keys come first.
+ */
+export function planExactKeys(keys: number, n: number, minExactShare: number): SieveStep['exact'] {
+  const unquantizedKeys = n - firstUnquantizedKey(n);
+  const maxKeys = Math.max(SINK_KEYS, keys - unquantizedKeys);
+  const { sinks, recent } = sinksAndRecent(maxKeys + unquantizedKeys);
+  return { maxKeys, minLogShare: Math.log(minExactShare / sampleSize(keys, n)), sinks, recentFrom: n - recent };
+}
+
+/** Bytes that the scan by signs reads. */
+export const scanBytes = ({ n, shape }: GroupWork): number =>
+  signScanBytes(n, shape.headDim, rowBytes(shape.headDim, shape.precision));
+
+const alwaysIncludedKeys = (n: number): number =>
+  SINK_KEYS + n - Math.min(n - KEPT_RECENT_KEYS, firstUnquantizedKey(n));
