@@ -175,11 +175,48 @@ describe('the page on performance', () => {
       { bench: 'steps', ...about, ...named, ...steps },
     ];
     const page = performancePage(reports.map((report) => readReport(JSON.stringify(report), 'file')));
-    for (const title of ['## Memory', '## Decoding', '## The attention alone', '## A token by its position']) {
-      expect(page).toContain(title);
-    }
+    const titles = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title);
+    expect(titles).toEqual([
+      'How long does a token of an answer take?',
+      'How long do the first 64 tokens of an answer take?',
+      'How does one step of attention grow with the context?',
+      'From which length on is attention sparse, and is there a jump?',
+      'How much memory does a token take?',
+      'How much memory does a process with a full cache take?',
+      'What was it measured with?',
+    ]);
     expect(page).toContain('clock 1');
     expect(page).toContain('| 300 | clock | 1000.0 (1000.0 to 1000.0) |');
+  });
+
+  it('has one table for a question, whatever the number of reports, in the order of contexts', () => {
+    const spread = { median: 1000, low: 1000, high: 1000 };
+    const ours = { ...spread, cpu: spread, timeShares: { attention: 0.25, rest: 0.75 }, fullAttentionShare: 0 };
+    const runOf = (context: number) => ({
+      context,
+      attention: { policy: 'sieve' },
+      prefill: { policy: 'sieve', budget: 'fixed:64' },
+      ours: { ...ours, keysExact: 64, keysQuantized: 0, bytesPerToken: 1, cacheBytes: 2 ** 20 },
+      peers: [],
+      reading: null,
+      first: null,
+      kl: null,
+    });
+    const about = {
+      versions: versionsOf(),
+      machine: machineOf(),
+      model: 'nano',
+      text: 'text',
+      threads: 1,
+      precision: 'fp32',
+    };
+    const reports = [2048, 512].map((context) => ({ bench: 'prefill' as const, ...about, runs: [runOf(context)] }));
+    const page = performancePage(reports);
+    expect(page.match(/How long does a prompt take/g)).toHaveLength(1);
+    expect(page.match(/^\| [\d,]+ \| keysieve, sieve fixed:64 \| .*$/gm)?.map((row) => row.slice(0, 9))).toEqual([
+      '| 512 | k',
+      '| 2,048 |',
+    ]);
   });
 
   it('is not made from other files', () => {
