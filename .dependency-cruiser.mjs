@@ -1,11 +1,12 @@
 /**
  * How modules may import each other, by `npm run lint:imports`: in no circle, type-only imports and folders included,
- * and one way through the packages: cli to lab to llm to core.
+ * and one way through the packages: cli to server and lab, these to llm, and llm to core.
  */
 
 const inPackage = (...names) => `^packages/(?:${names.join('|')})/`;
 
-const TEST_FILES = '\\.test\\.tsx?$|\\.conformance\\.ts$|/conformance/|-fixture\\.tsx?$|^packages/[^/]+/test/';
+const TEST_FILES =
+  '\\.test\\.tsx?$|\\.conformance\\.ts$|/conformance(?:/|\\.ts$)|-fixture\\.tsx?$|^packages/[^/]+/test/';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -29,19 +30,25 @@ export default {
       name: 'core-imports-no-package',
       severity: 'error',
       from: { path: inPackage('core') },
-      to: { path: inPackage('llm', 'lab', 'cli') },
+      to: { path: inPackage('llm', 'lab', 'server', 'cli') },
     },
     {
       name: 'llm-imports-core-only',
       severity: 'error',
       from: { path: inPackage('llm') },
-      to: { path: inPackage('lab', 'cli') },
+      to: { path: inPackage('lab', 'server', 'cli') },
     },
     {
-      name: 'lab-does-not-import-cli',
+      name: 'lab-does-not-import-server-or-cli',
       severity: 'error',
       from: { path: inPackage('lab') },
-      to: { path: inPackage('cli') },
+      to: { path: inPackage('server', 'cli') },
+    },
+    {
+      name: 'server-does-not-import-lab-or-cli',
+      severity: 'error',
+      from: { path: inPackage('server') },
+      to: { path: inPackage('lab', 'cli') },
     },
     {
       name: 'core-has-no-dependencies',

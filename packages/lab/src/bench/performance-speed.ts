@@ -1,9 +1,9 @@
 /** Questions of the page on performance that compare a model with other engines. */
 import { formatBytes, formatCount, formatShare, formatSpread } from '../format/format.ts';
+import type { Spread } from '../numerics/spread.ts';
 import type { NumberedReport, Question } from './performance-question.ts';
 import type { SpeedReport } from './reports.ts';
 import { FIRST_TOKENS, type SpeedResult } from './speed.ts';
-import type { Spread } from '../numerics/spread.ts';
 
 type NumberedRun = SpeedResult & { run: number };
 

@@ -1,6 +1,7 @@
 /** Benchmarks on the embedded model, with a peer whose times are known. */
 import { loadModel } from '@keysieve/llm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { registerBaselines } from '../baselines/index.ts';
 import { machineOf, versionsOf } from './machine.ts';
 import { benchMemory } from './memory.ts';
 import { loadPeer, type Peer } from './peer.ts';
@@ -8,6 +9,8 @@ import { performancePage, readReport } from './performance.ts';
 import { benchScaling } from './scaling.ts';
 import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions } from './speed.ts';
 import { benchSteps, findLargestJump } from './steps.ts';
+
+await registerBaselines();
 
 const { signal } = new AbortController();
 const onProgress = () => {};
