@@ -1,10 +1,10 @@
 /**
- * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them; the template
- * is the one in the GGUF's metadata unless another is given.
+ * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them, in a thread
+ * with limits; the template is the one in the GGUF's metadata unless another is given.
  */
-import { Template } from '@huggingface/jinja';
 import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
+import { runTemplate, type TemplateResult } from './template-thread.ts';
 
 export interface ChatMessage {
   /** Who speaks: `system`, `user`, `assistant`, or another role that the template knows, such as `tool`. */
@@ -58,24 +58,21 @@ export interface ChatTemplateOptions {
 /** Throws `chat-template-missing` where there is none and `chat-template-invalid` where it is not a Jinja template. */
 export function createChatTemplate(gguf: { metadata: GgufMetadata }, options: ChatTemplateOptions = {}): ChatTemplate {
   const { metadata } = gguf;
-  const source = options.template ?? metadata.stringOr('tokenizer.chat_template', undefined);
-  if (source === undefined || source.trim() === '') throw missing();
-  const template = parse(source);
-  const variables = { bos_token: tokenText(metadata, 'bos'), eos_token: tokenText(metadata, 'eos') };
+  const source = options.template ?? metadata.stringOr('tokenizer.chat_template', '');
+  if (source.trim() === '') throw missing();
+  textOf(runTemplate({ source }));
+  const tokenTexts = { bos_token: tokenText(metadata, 'bos'), eos_token: tokenText(metadata, 'eos') };
 
   function render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     const { addGenerationPrompt = true, tools = [] } = options;
     requireMessages(messages);
-    try {
-      return template.render({
-        ...variables,
-        messages: messages.map(templateMessage),
-        ...(tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: { ...tool } })) }),
-        add_generation_prompt: addGenerationPrompt,
-      });
-    } catch (cause) {
-      throw messagesInvalid('The chat template cannot render these messages.', messageOf(cause), cause);
-    }
+    const variables = {
+      ...tokenTexts,
+      messages: messages.map(templateMessage),
+      ...(tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: { ...tool } })) }),
+      add_generation_prompt: addGenerationPrompt,
+    };
+    return textOf(runTemplate({ source, variables }));
   }
 
   return { render, source };
@@ -93,18 +90,18 @@ function templateMessage({ role, content, toolCalls = [], toolCallId, name }: Ch
   };
 }
 
-function parse(source: string): Template {
-  try {
-    return new Template(source);
-  } catch (cause) {
-    throw llmError({
-      code: 'chat-template-invalid',
-      problem: 'The chat template is not valid Jinja.',
-      found: messageOf(cause),
-      remedy: "Give the model's chat_template.jinja, or give the prompt as text.",
-      cause,
-    });
-  }
+/** What a template made. Throws `chat-template-invalid` or `chat-messages-invalid`. */
+function textOf(result: TemplateResult): string {
+  if ('text' in result) return result.text;
+  const { failed, found } = result;
+  if (failed === 'render') throw messagesInvalid('The chat template cannot render these messages.', found);
+  throw llmError({
+    code: 'chat-template-invalid',
+    problem:
+      failed === 'parse' ? 'The chat template is not valid Jinja.' : 'The chat template does not come to an end.',
+    found,
+    remedy: "Give the model's chat_template.jinja, or give the prompt as text.",
+  });
 }
 
 /** The text of a token that the metadata names, '' where it names none. */
@@ -120,7 +117,7 @@ export function requireMessages(messages: readonly ChatMessage[]): void {
   if (wrong !== undefined) throw messagesInvalid('A message lacks its role or content.', JSON.stringify(wrong));
 }
 
-function messagesInvalid(problem: string, found: string, cause?: unknown) {
+function messagesInvalid(problem: string, found: string) {
   return llmError({
     code: 'chat-messages-invalid',
     problem,
@@ -128,7 +125,6 @@ function messagesInvalid(problem: string, found: string, cause?: unknown) {
     remedy:
       'Give messages as { role, content }, in an order that the template allows (user and assistant in turn); ' +
       'where they are right, put a chat_template.jinja that renders them beside the GGUF file.',
-    cause,
   });
 }
 
@@ -138,8 +134,4 @@ function missing() {
     problem: 'The model has no chat template.',
     remedy: 'Put its chat_template.jinja beside the GGUF file, or give the prompt as text instead of messages.',
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
