@@ -1,12 +1,15 @@
 /** Small findings that are kept in the cache folder: what cannot be read or written is found anew. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { readRegularFile } from '../regular-file.ts';
+
+const MAX_BYTES = 2 ** 20;
 
 /** What the file holds; undefined where there is none, or it is no JSON. */
 export async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return JSON.parse((await readRegularFile(path, { maxBytes: MAX_BYTES })).toString());
   } catch {
     return undefined;
   }

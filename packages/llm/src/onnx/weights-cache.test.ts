@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, open, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../test/gguf-files.ts';
@@ -75,6 +76,23 @@ describe('a cache of weights files', () => {
     'missing weights': (folder) => rm(weightsIn(folder)),
     'a missing manifest': (folder) => rm(join(folder, 'manifest.json')),
     'a manifest that is not JSON': (folder) => writeFile(join(folder, 'manifest.json'), '{"builder": 1'),
+    'a manifest that is a pipe': async (folder) => {
+      await rm(join(folder, 'manifest.json'));
+      execFileSync('mkfifo', [join(folder, 'manifest.json')]);
+    },
+    'a manifest that is a link': async (folder) => {
+      await rename(join(folder, 'manifest.json'), `${cacheFolder}/aside`);
+      await symlink(`${cacheFolder}/aside`, join(folder, 'manifest.json'));
+    },
+    'a manifest of a gigabyte': async (folder) => {
+      const file = await open(join(folder, 'manifest.json'), 'r+');
+      await file.truncate(2 ** 30);
+      await file.close();
+    },
+    'weights that are a link': async (folder) => {
+      await rename(weightsIn(folder), `${cacheFolder}/aside`);
+      await symlink(`${cacheFolder}/aside`, weightsIn(folder));
+    },
     'a manifest that is null': (folder) => writeFile(join(folder, 'manifest.json'), 'null'),
     'a manifest of another builder': async (folder) => {
       const path = join(folder, 'manifest.json');

@@ -6,9 +6,10 @@
  * Graphs are not cached: they cost milliseconds to build, and what is not kept need not be trusted.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
+import { readRegularFile } from '../regular-file.ts';
 import { throwIfAborted } from './abort.ts';
 import { cacheFolderPath, openCacheFolder, unwritable } from './cache-folder.ts';
 import { weightsFileName } from './graph.ts';
@@ -55,6 +56,7 @@ interface Manifest {
 }
 
 const manifestName = 'manifest.json';
+const MAX_MANIFEST_BYTES = 2 ** 16;
 
 /**
  * The weights file of a plan, from the cache or built from the GGUF file. Throws `cache-folder-unwritable`,
@@ -92,11 +94,17 @@ export async function prepareWeights(
 /** Whether an entry is there, complete, for this content, and byte for byte what was written. */
 async function isIntact(folder: string, expected: Omit<Manifest, 'sha256'>, options: WorkOptions): Promise<boolean> {
   try {
-    const manifest = JSON.parse(await readFile(join(folder, manifestName), 'utf8')) as Partial<Manifest> | null;
+    // Entries are made of plain files: a link or a pipe in the place of one was put there by somebody else.
+    const text = await readRegularFile(join(folder, manifestName), {
+      maxBytes: MAX_MANIFEST_BYTES,
+      followLinks: false,
+    });
+    const manifest = JSON.parse(text.toString()) as Partial<Manifest> | null;
     const keys = Object.keys(expected) as (keyof typeof expected)[];
     if (!keys.every((key) => manifest?.[key] === expected[key])) return false;
     const weights = join(folder, weightsFileName);
-    if ((await stat(weights)).size !== expected.byteLength) return false;
+    const stats = await lstat(weights);
+    if (!stats.isFile() || stats.size !== expected.byteLength) return false;
     return (await hashFile(weights, options)) === manifest?.sha256;
   } catch (error) {
     throwIfAborted(options.signal);

@@ -69,18 +69,21 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
   try {
     // An architecture that cannot be run is the fault to report, whatever tokenizer it comes with.
     architectureOf(gguf);
-    const { tokenizerJson, chatTemplate } = await readCompanionFiles(path);
-    const tokenizer = openTokenizer(gguf, tokenizerJson);
+    const companions = await readCompanionFiles(path);
+    const tokenizer = await openTokenizer(gguf, () => companions.tokenizerJson());
+    const { context, ...settings } = omitUndefined(options);
     const load = (precision: MatmulPrecision) =>
-      loadTransformerSegments(gguf, { ...omitUndefined(options), precision });
+      loadTransformerSegments(gguf, { ...settings, ...(context !== undefined && { context }), precision });
+    // A calibration serves every context, so that it is made with the model's own.
+    const loadTrained = (precision: MatmulPrecision) => loadTransformerSegments(gguf, { ...settings, precision });
     return {
       name: gguf.metadata.stringOr('general.name', path),
       path,
       gguf,
       tokenizer,
-      chatTemplate: () => createChatTemplate(gguf, { template: chatTemplate }),
+      chatTemplate: () => createChatTemplate(gguf, { template: companions.chatTemplate() }),
       choosePrecision: async () =>
-        precision ?? choosePrecision({ gguf, tokenizer, load, cacheFolder, signal, onProgress }),
+        precision ?? choosePrecision({ gguf, tokenizer, load: loadTrained, cacheFolder, signal, onProgress }),
       load,
       [Symbol.asyncDispose]: () => gguf.close(),
     };
@@ -90,14 +93,15 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
   }
 }
 
-/** The tokenizer of the file; where it is of a kind that is not known, the tokenizer.json beside it. */
-function openTokenizer(gguf: GgufFile, tokenizerJson: string | undefined): Tokenizer {
-  const hasTokenizer = gguf.metadata.has('tokenizer.ggml.tokens');
+/** The tokenizer of the file; where it has none, or one of a kind that is not known, the tokenizer.json beside it. */
+async function openTokenizer(gguf: GgufFile, readJson: () => Promise<string | undefined>): Promise<Tokenizer> {
+  if (!gguf.metadata.has('tokenizer.ggml.tokens')) return createTokenizer(gguf, { tokenizerJson: await readJson() });
   try {
-    return createTokenizer(gguf, { tokenizerJson: hasTokenizer ? undefined : tokenizerJson });
+    return createTokenizer(gguf);
   } catch (error) {
     const unknown = error instanceof KeysieveError && error.code === 'unsupported-tokenizer';
-    if (hasTokenizer && unknown && tokenizerJson !== undefined) return createTokenizer(gguf, { tokenizerJson });
+    const tokenizerJson = unknown ? await readJson() : undefined;
+    if (tokenizerJson !== undefined) return createTokenizer(gguf, { tokenizerJson });
     throw error;
   }
 }

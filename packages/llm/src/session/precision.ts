@@ -47,10 +47,11 @@ export async function choosePrecision(parts: PrecisionParts): Promise<PrecisionC
   for (const [run, chosen] of QUANTIZED_PRECISIONS.entries()) {
     const cached = await readCalibration(gguf, chosen, cacheFolder);
     if (cached === undefined) {
-      const tokens = parts.tokenizer.encode(CALIBRATION_TEXT).subarray(0, MAX_CALIBRATION_TOKENS);
+      const tokens = parts.tokenizer.encode(CALIBRATION_TEXT, { special: false }).subarray(0, MAX_CALIBRATION_TOKENS);
       reference ??= await predictions(parts, 'fp32', tokens, 0);
       const approximate = await predictions(parts, chosen, tokens, run + 1);
-      calibration = { kl: meanDivergence(reference, approximate, tokens.length), tokens: tokens.length };
+      const count = reference.length / parts.tokenizer.vocabularySize;
+      calibration = { kl: meanDivergence(reference, approximate, count), tokens: count };
       await writeCalibration(gguf, chosen, cacheFolder, calibration);
     } else calibration = cached;
     if (calibration.kl < MAX_KL) return { chosen, ...calibration };
@@ -67,11 +68,12 @@ function meanDivergence(reference: Float32Array, approximate: Float32Array, toke
   return sum / tokens;
 }
 
-/** Logits of every token (tokens, vocabulary). */
-async function predictions(parts: PrecisionParts, precision: MatmulPrecision, tokens: Int32Array, run: number) {
+/** Logits of every token (tokens, vocabulary), of as many tokens as the model's context holds. */
+async function predictions(parts: PrecisionParts, precision: MatmulPrecision, text: Int32Array, run: number) {
   const { load, signal, onProgress } = parts;
   await using segments = await load(precision);
   requireFullAttention(segments.config);
+  const tokens = text.subarray(0, segments.context);
   const { layers, keyValueHeads, headDim, heads } = segments.config;
   const shape = { layers, keyValueHeads, headDim, heads, precision: 'f32' } as const;
   await using attention = await createAttention({ ...shape, capacity: tokens.length });

@@ -1,7 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { metadataOf } from '../../test/byte-vocabulary.ts';
 import { sharedFile } from '../../test/shared.ts';
 import { openGguf } from '../gguf/open.ts';
@@ -92,7 +89,7 @@ describe('createChatTemplate', () => {
     const answer = '<|im_start|>assistant\n';
     const system =
       '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n';
-    for (const template of [undefined, (await readCompanionFiles(path as string)).chatTemplate]) {
+    for (const template of [undefined, (await readCompanionFiles(path as string)).chatTemplate()]) {
       const { render } = createChatTemplate(file, { template });
       expect(render([{ role: 'user', content: 'Name three rivers.' }])).toBe(
         `${system}<|im_start|>user\nName three rivers.<|im_end|>\n${answer}`,
@@ -108,63 +105,5 @@ describe('createChatTemplate', () => {
           `<|im_start|>user\n{{ 1 + 1 }} <|im_end|><|im_end|>\n${answer}`,
       );
     }
-  });
-});
-
-describe('readCompanionFiles', () => {
-  let folder: string;
-  let count = 0;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'keysieve-companions-'));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
-
-  async function read(files: Record<string, string>) {
-    const caseFolder = join(folder, String(count++));
-    await mkdir(caseFolder);
-    for (const [name, content] of Object.entries(files)) await writeFile(join(caseFolder, name), content);
-    return readCompanionFiles(join(caseFolder, 'model.gguf'));
-  }
-
-  it('gives nothing where there is nothing', async () => {
-    expect(await read({})).toEqual({ tokenizerJson: undefined, chatTemplate: undefined });
-  });
-
-  it('reads the tokenizer, and the template of its own file before that of the configuration', async () => {
-    const config = JSON.stringify({ chat_template: 'from config' });
-    expect(await read({ 'tokenizer.json': '{}', 'tokenizer_config.json': config })).toEqual({
-      tokenizerJson: '{}',
-      chatTemplate: 'from config',
-    });
-    const both = await read({ 'tokenizer_config.json': config, 'chat_template.jinja': 'own file' });
-    expect(both.chatTemplate).toBe('own file');
-  });
-
-  it.each([
-    [
-      {
-        chat_template: [
-          { name: 'tool_use', template: 'tools' },
-          { name: 'default', template: 'plain' },
-        ],
-      },
-      'plain',
-    ],
-    [{ chat_template: [{ name: 'tool_use', template: 'tools' }] }, undefined],
-    [{ bos_token: '<s>' }, undefined],
-    [{ chat_template: 5 }, undefined],
-  ])('takes the default template of a configuration: %j', async (config, template) => {
-    expect((await read({ 'tokenizer_config.json': JSON.stringify(config) })).chatTemplate).toBe(template);
-  });
-
-  it('refuses a configuration that is not JSON', async () => {
-    await expect(read({ 'tokenizer_config.json': '{' })).rejects.toMatchObject({ code: 'tokenizer-invalid' });
-  });
-
-  it('says so where a file cannot be read', async () => {
-    const caseFolder = join(folder, 'unreadable');
-    await mkdir(join(caseFolder, 'tokenizer.json'), { recursive: true });
-    const fault = { code: 'model-unreadable', found: 'EISDIR' };
-    await expect(readCompanionFiles(join(caseFolder, 'model.gguf'))).rejects.toMatchObject(fault);
   });
 });

@@ -1,40 +1,67 @@
 /**
  * The files that a model's repository has beside its GGUF file and that say more than its metadata: tokenizer.json,
- * chat_template.jinja and tokenizer_config.json.
+ * chat_template.jinja and tokenizer_config.json. None of them is needed to load a model, so that a broken one is an
+ * error only of what needs it.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { llmError } from '../errors.ts';
+import { type LlmErrorCode, llmError } from '../errors.ts';
+import { readRegularFile } from '../regular-file.ts';
 
 export interface CompanionFiles {
-  /** Text of tokenizer.json. */
-  tokenizerJson: string | undefined;
-  /** Source of the chat template: chat_template.jinja, else `chat_template` of tokenizer_config.json. */
-  chatTemplate: string | undefined;
+  /** Text of tokenizer.json, undefined where there is none. Throws `model-unreadable` or `tokenizer-invalid`. */
+  tokenizerJson(): Promise<string | undefined>;
+  /**
+   * Source of the chat template: chat_template.jinja, else `chat_template` of tokenizer_config.json; undefined where
+   * neither is there. Throws `model-unreadable` or `chat-template-invalid`.
+   */
+  chatTemplate(): string | undefined;
 }
 
-/**
- * Reads them from the folder of a GGUF file, each undefined where it is not there. Throws `tokenizer-invalid` for a
- * tokenizer_config.json that is not JSON, and `model-unreadable` for a file that cannot be read.
- */
+/** A tokenizer.json of 256,000 tokens has some 30 MB. */
+const MAX_BYTES = 2 ** 28;
+
+/** The companion files in the folder of a GGUF file; templates are read at once, for `chatTemplate` to give. */
 export async function readCompanionFiles(ggufPath: string): Promise<CompanionFiles> {
   const folder = dirname(ggufPath);
-  const [tokenizerJson, template, config] = await Promise.all(
-    ['tokenizer.json', 'chat_template.jinja', 'tokenizer_config.json'].map((name) => readIfThere(join(folder, name))),
-  );
-  return { tokenizerJson, chatTemplate: template ?? templateOf(config) };
+  const read = (name: string, invalid: LlmErrorCode) => readIfThere(join(folder, name), invalid);
+  const [template, config] = await Promise.allSettled([
+    read('chat_template.jinja', 'chat-template-invalid'),
+    read('tokenizer_config.json', 'chat-template-invalid'),
+  ]);
+  return {
+    tokenizerJson: () => read('tokenizer.json', 'tokenizer-invalid'),
+    chatTemplate: () => settledValue(template) ?? templateOf(settledValue(config)),
+  };
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+function settledValue<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
+}
+
+/** The text of a file in UTF-8, without a byte order mark. */
+async function readIfThere(path: string, invalid: LlmErrorCode): Promise<string | undefined> {
+  let bytes: Buffer;
   try {
-    return await readFile(path, 'utf8');
+    bytes = await readRegularFile(path, { maxBytes: MAX_BYTES });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
     throw llmError({
       code: 'model-unreadable',
       problem: `The file ${path} beside the model cannot be read.`,
-      found: (cause as NodeJS.ErrnoException).code,
+      found: code === 'EINVAL' ? 'a pipe or device' : code,
       remedy: 'Check its permissions, or take it away.',
+      cause,
+    });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw llmError({
+      code: invalid,
+      problem: `The file ${path} beside the model is not UTF-8 text.`,
+      remedy: 'Fetch it again, or take it away.',
       cause,
     });
   }
@@ -43,17 +70,18 @@ async function readIfThere(path: string): Promise<string | undefined> {
 /** A template, or the one called `default` of several. */
 function templateOf(config: string | undefined): string | undefined {
   if (config === undefined) return undefined;
-  let template: unknown;
+  let json: unknown;
   try {
-    template = (JSON.parse(config) as { chat_template?: unknown }).chat_template;
+    json = JSON.parse(config);
   } catch (cause) {
     throw llmError({
-      code: 'tokenizer-invalid',
+      code: 'chat-template-invalid',
       problem: 'The tokenizer_config.json beside the model is not JSON.',
       remedy: 'Fetch it again, or take it away.',
       cause,
     });
   }
+  const template = (json as { chat_template?: unknown } | null)?.chat_template;
   const named = Array.isArray(template) ? template.find((each) => each?.name === 'default')?.template : template;
   return typeof named === 'string' ? named : undefined;
 }

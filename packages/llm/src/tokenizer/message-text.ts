@@ -13,6 +13,8 @@ export interface MarkOptions {
   /** Who speaks. */
   role: string;
   templateSource: string;
+  /** Mark names of control tokens alone, not what might become one: for texts that templates compare. Default: false. */
+  wholeNames?: boolean;
 }
 
 export interface MessageMarker {
@@ -52,7 +54,8 @@ export function createMessageMarker(addedTokens: readonly AddedToken[]): Message
     );
   }
 
-  function markText(text: string, { role, templateSource }: MarkOptions): string {
+  function markText(text: string, options: MarkOptions): string {
+    const { role, templateSource } = options;
     const { control, plain } = namesFor(templateSource, role === 'assistant');
     const clean = text.replaceAll(MARK, '\uFFFD');
     let marked = '';
@@ -61,9 +64,8 @@ export function createMessageMarker(addedTokens: readonly AddedToken[]): Message
       const character = clean[at] as string;
       if (!control.beginsWith(character)) continue;
       // Templates trim, split and join messages, which can put a name together: every character that might begin one
-      // is marked, but for letters, of which texts are made, and for what the template may look for.
-      const isLetter = /[\p{L}\p{N}\s]/u.test(character);
-      if (!control.isAt(clean, at) && (isLetter || plain.isAt(clean, at))) continue;
+      // is marked, but for what the template may look for.
+      if (!control.isAt(clean, at) && (options.wholeNames || plain.isAt(clean, at))) continue;
       marked += clean.slice(from, at + 1) + MARK;
       from = at + 1;
     }

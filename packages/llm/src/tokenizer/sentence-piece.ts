@@ -73,7 +73,21 @@ function scoresOf(metadata: GgufMetadata, { tokens }: Vocabulary): ArrayLike<num
   throw invalid('The vocabulary has another number of scores than of tokens.', `${scores.length}, ${tokens.length}`);
 }
 
+/**
+ * Characters of the parts that are looked up for merges: some 10^7 in real vocabularies, whose pieces have at most some
+ * 20 characters. Tokens of thousands of characters would take minutes.
+ */
+const MAX_MERGE_CHARACTERS = 2 ** 28;
+
 function mergesOf({ tokens, types }: Vocabulary, scores: ArrayLike<number>): [string, string][] {
+  const characters = tokens.reduce(
+    (sum, token, id) => (types[id] === tokenTypes.normal ? sum + token.length ** 2 : sum),
+    0,
+  );
+  if (characters > MAX_MERGE_CHARACTERS) {
+    const longest = tokens.reduce((max, token) => Math.max(max, token.length), 0);
+    throw invalid('The tokens of the vocabulary are too long for SentencePiece.', `one of ${longest} characters`);
+  }
   const pieces = new Set(tokens.filter((_, id) => types[id] === tokenTypes.normal));
   const pairs: { left: string; right: string; score: number }[] = [];
   for (const [id, token] of tokens.entries()) {

@@ -6,10 +6,11 @@ import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 import { bytePairTokenizerJson } from './byte-pair.ts';
 import { type ChatMessage, type ChatTemplate, type RenderOptions, requireMessages } from './chat-template.ts';
-import { createEncoders } from './encoder.ts';
+import { createEncoders, type Encoders } from './encoder.ts';
 import { createMessageMarker } from './message-text.ts';
 import { preTokenizers } from './pre-tokenizers.ts';
 import { sentencePieceTokenizerJson } from './sentence-piece.ts';
+import { withTimeLimit } from './time-limit.ts';
 import type { StreamDecoder } from './token-bytes.ts';
 import { createStreamDecoder, createTokenBytes } from './token-bytes.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
@@ -84,7 +85,7 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
   const size = sizeOf(metadata, idOf.values());
   const ids = readSpecialIds(metadata, size, (token) => idOf.get(token));
   const tokens = createTokenBytes(json, size);
-  const encoders = createEncoders(json);
+  const encoders = tokenizerJson === undefined ? createEncoders(json) : limitedEncoders(createEncoders(json));
   const marker = createMessageMarker(json.added_tokens);
 
   function encode(text: string, { special = true }: EncodeOptions = {}): Int32Array<ArrayBuffer> {
@@ -94,7 +95,11 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
   function encodeChat(messages: readonly ChatMessage[], template: ChatTemplate, options: RenderOptions = {}) {
     requireMessages(messages);
     const { source: templateSource } = template;
-    const marked = messages.map((message) => marker.mark(message, { role: message.role, templateSource }));
+    const marked = messages.map((message) => {
+      const { role } = message;
+      const markedRole = marker.mark(role, { role, templateSource, wholeNames: true });
+      return { ...marker.mark(message, { role, templateSource }), role: markedRole };
+    });
     const { tools = [], ...rest } = options;
     const markedTools = marker.mark(tools, { role: 'system', templateSource });
     return Int32Array.from(encoders.withMarks(template.render(marked, { tools: markedTools, ...rest })));
@@ -128,6 +133,30 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
     vocabularySize: size,
     ...ids,
     addBos: ids.bosToken !== undefined && metadata.booleanOr('tokenizer.ggml.add_bos_token', addsBos(metadata)),
+  };
+}
+
+/** Encoding takes about a second for a million characters. */
+const encodingLimitMs = (text: string) => Math.round(5000 + text.length / 20);
+
+/** The regular expressions of a tokenizer.json are those of whoever wrote it, and may take for ever. */
+function limitedEncoders(encoders: Encoders): Encoders {
+  const limit = (encode: (text: string) => number[]) => (text: string) =>
+    withTimeLimit(
+      encodingLimitMs(text),
+      () => encode(text),
+      () =>
+        llmError({
+          code: 'tokenizer-invalid',
+          problem: 'The tokenizer.json does not come to an end with this text.',
+          found: `more than ${Math.round(encodingLimitMs(text) / 1000)} s for ${text.length} characters`,
+          remedy: "Take the tokenizer.json from the model's own repository, or leave it out.",
+        }),
+    );
+  return {
+    withSpecial: limit(encoders.withSpecial),
+    withoutSpecial: limit(encoders.withoutSpecial),
+    withMarks: limit(encoders.withMarks),
   };
 }
 

@@ -44,7 +44,7 @@ export interface ModelHeader extends Omit<ModelConfig, 'layerAttention'> {
 }
 
 /** Larger than any model; keeps products of two sizes exact and tables small. */
-const MAX_SIZES = { layers: 2 ** 12, heads: 2 ** 12, size: 2 ** 24, context: 2 ** 31 };
+const MAX_SIZES = { layers: 2 ** 12, heads: 2 ** 12, size: 2 ** 24, context: 2 ** 24 };
 
 const DEFAULT_ROPE_THETA = 10_000;
 

@@ -60,4 +60,12 @@ describe('createRope', () => {
     expect(Math.abs((rope.sin[12] as number) - turned(12, 1))).toBeGreaterThan(1e-3);
     expect(Math.abs((rope.sin[12] as number) - turned(12, 4))).toBeGreaterThan(1e-3);
   });
+
+  it.each([Number.POSITIVE_INFINITY, 0, -1, Number.NaN])('refuses a factor of %d', (factor) => {
+    const factors = new Float32Array(32).fill(1);
+    factors[7] = factor;
+    expect(() => createRope(spec, 8192, factors)).toThrow(
+      expect.objectContaining({ code: 'not-a-number', found: `${factor} at 7` }),
+    );
+  });
 });

@@ -2,6 +2,7 @@
  * Rotary position embedding (arXiv 2104.09864): cosines and sines of each position's angles, in double precision, given
  * to the segments as inputs. A longer context therefore needs no other segments.
  */
+import { llmError } from '../../errors.ts';
 import type { GgufTensor } from '../../gguf/index.ts';
 
 /** How one kind of layer turns its queries and keys. */
@@ -54,6 +55,7 @@ export function ropeFactorsFor({ short, long, originalContext }: RopeFactors, co
 export function createRope(spec: RopeSpec, context: number, factors?: Float32Array): Rope {
   const { dimensions, divisor, yarn, magnitude } = spec;
   const pairs = dimensions / 2;
+  requirePositive(factors ?? []);
   const theta = extendedRopeTheta(
     { ropeTheta: spec.theta, ropeDimensions: dimensions, contextLength: spec.trainedContext },
     context,
@@ -75,6 +77,18 @@ export function createRope(spec: RopeSpec, context: number, factors?: Float32Arr
     }
     return { cos, sin };
   };
+}
+
+/** A factor of zero would make angles infinite, and their cosines NaN. */
+function requirePositive(factors: ArrayLike<number>): void {
+  const wrong = Array.from(factors).findIndex((factor) => !(factor > 0 && factor < Number.POSITIVE_INFINITY));
+  if (wrong === -1) return;
+  throw llmError({
+    code: 'not-a-number',
+    problem: 'A factor of the RoPE frequencies is no positive finite number.',
+    found: `${factors[wrong]} at ${wrong}`,
+    remedy: 'Fetch or convert the model again: its tensors of RoPE factors are damaged.',
+  });
 }
 
 /** The share of a pair's angle that YaRN does not divide, from 1 for fast pairs to 0 for slow ones. */
