@@ -1,8 +1,8 @@
 /** Causal attention in double precision over growing arrays of keys and values: the plainest `attend` there is. */
-import type { Attend, ModelConfig } from '../src/model/index.ts';
+import type { Attend, LayerAttention, ModelConfig } from '../src/model/index.ts';
 
 /** An attention with an empty past; chunks follow one another. */
-export function naiveAttention({ heads, keyValueHeads, headDim }: ModelConfig): Attend {
+export function naiveAttention({ heads, keyValueHeads, headDim, layerAttention }: ModelConfig): Attend {
   const keys = new Map<number, Float32Array>();
   const values = new Map<number, Float32Array>();
   const width = keyValueHeads * headDim;
@@ -11,18 +11,22 @@ export function naiveAttention({ heads, keyValueHeads, headDim }: ModelConfig): 
     const allValues = append(values, layer, v);
     const count = q.length / (heads * headDim);
     const before = allKeys.length / width - count;
+    const attention = layerAttention[layer] as LayerAttention;
     const output = new Float32Array(q.length); // (tokens, heads, headDim)
     for (let row = 0; row < count; row++) {
+      const position = before + row;
+      const first = Math.max(0, position + 1 - (attention.window ?? Number.POSITIVE_INFINITY));
       for (let head = 0; head < heads; head++) {
         const at = (row * heads + head) * headDim;
         const group = Math.floor(head / (heads / keyValueHeads)) * headDim;
-        const weights = softmax(
-          scores(q.subarray(at, at + headDim), allKeys, { rows: before + row + 1, width, group }),
-        );
-        for (let j = 0; j < weights.length; j++) {
-          const weight = weights[j] as number;
-          const from = j * width + group;
-          for (let i = 0; i < headDim; i++) (output[at + i] as number) += weight * (allValues[from + i] as number);
+        const rows = { first, end: position + 1, width, group };
+        const weights = softmax(cap(scores(q.subarray(at, at + headDim), allKeys, rows), attention.softCap));
+        for (let i = 0; i < headDim; i++) {
+          let sum = 0;
+          for (let j = 0; j < weights.length; j++) {
+            sum += (weights[j] as number) * (allValues[(first + j) * width + group + i] as number);
+          }
+          output[at + i] = sum;
         }
       }
     }
@@ -30,20 +34,27 @@ export function naiveAttention({ heads, keyValueHeads, headDim }: ModelConfig): 
   };
 }
 
-/** q . k / sqrt(d) with the first `rows` keys of a group. */
-function scores(
-  q: Float32Array,
-  keys: Float32Array,
-  { rows, width, group }: { rows: number; width: number; group: number },
-): Float64Array {
-  const result = new Float64Array(rows);
+interface Rows {
+  first: number;
+  end: number;
+  width: number;
+  group: number;
+}
+
+/** q . k / sqrt(d) with some keys of a group. */
+function scores(q: Float32Array, keys: Float32Array, { first, end, width, group }: Rows): Float64Array {
   const scale = 1 / Math.sqrt(q.length);
-  for (let j = 0; j < rows; j++) {
+  return Float64Array.from({ length: end - first }, (_, j) => {
     let sum = 0;
-    for (let i = 0; i < q.length; i++) sum += (q[i] as number) * (keys[j * width + group + i] as number);
-    result[j] = sum * scale;
-  }
-  return result;
+    for (let i = 0; i < q.length; i++) {
+      sum += (q[i] as number) * (keys[(first + j) * width + group + i] as number);
+    }
+    return sum * scale;
+  });
+}
+
+function cap(values: Float64Array, softCap: number | undefined): Float64Array {
+  return softCap === undefined ? values : values.map((value) => softCap * Math.tanh(value / softCap));
 }
 
 function softmax(values: Float64Array): Float64Array {

@@ -1,0 +1,121 @@
+/**
+ * Small models of every architecture against llama.cpp: token ids, log-probabilities and greedy answers, from goldens that
+ * lie in `../shared`. The files are made here, bit for bit those that the goldens were recorded from.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { useTestFiles } from '../../../test/gguf-files.ts';
+import { naiveAttention } from '../../../test/naive-attention.ts';
+import { sharedFile } from '../../../test/shared.ts';
+import { TINY_MODELS } from '../../../test/tiny-models/models.ts';
+import { readCorpus } from '../../../test/tiny-models/vocabularies.ts';
+import { openGguf } from '../../gguf/index.ts';
+import { createTokenizer, type Tokenizer } from '../../tokenizer/index.ts';
+import { loadTransformerSegments } from '../transformer-segments.ts';
+
+interface Golden {
+  /** File name of the model. */
+  model: string;
+  sha256: string;
+  context: number;
+  prompts: GoldenPrompt[];
+}
+
+interface GoldenPrompt {
+  text: string;
+  ids: number[];
+  /** Log-probabilities of each token but the first. */
+  logprobs: number[];
+  /** The likeliest tokens with their log-probabilities, by position. */
+  top: Record<string, [token: number, logProbability: number][]>;
+  greedy: number[];
+  /** By how much each greedy token is likelier than the next. */
+  margin: number[];
+}
+
+/** llama.cpp and a float64 reference agree to 2e-6; any feature that is left out gives .04 or more. */
+const MAX_KL = 1e-5;
+/** Below this either of two tokens may come first. */
+const MIN_MARGIN = 1e-3;
+
+/** Mixtures of experts, which cannot be run yet. */
+const MIXTURES = ['mixtral', 'qwen2moe', 'qwen3moe', 'gpt-oss-f32'];
+
+const goldens = sharedFile('models/tiny/goldens');
+const corpus = sharedFile('models/tiny/tools/corpus.py');
+const files = useTestFiles();
+
+describe.skipIf(goldens === undefined || corpus === undefined)('a small model has what llama.cpp gives', () => {
+  const names = goldens === undefined ? [] : readdirSync(goldens).map((file) => file.replace('.json', ''));
+
+  it.each(names.filter((name) => !MIXTURES.includes(name)))('%s', async (name) => {
+    const golden = JSON.parse(readFileSync(join(goldens as string, `${name}.json`), 'utf8')) as Golden;
+    const modelName = golden.model.replace('.gguf', '');
+    const make = TINY_MODELS[modelName];
+    if (make === undefined) throw new Error(`no model ${modelName}`);
+    const bytes = make(readCorpus(corpus as string)).write(modelName);
+    expect(createHash('sha256').update(bytes).digest('hex')).toBe(golden.sha256);
+
+    await using gguf = await openGguf(await files.save(bytes));
+    const tokenizer = createTokenizer(gguf);
+    await using model = await loadTransformerSegments(gguf, {
+      precision: 'fp32',
+      threads: 1,
+      context: golden.context,
+      cacheFolder: join(files.folder(), 'cache'),
+    });
+    let [kl, rows] = [0, 0];
+    for (const prompt of golden.prompts) {
+      expect(idsOf(tokenizer, prompt.text)).toEqual(prompt.ids);
+      const attend = naiveAttention(model.config);
+      const logits = (await model.forward(Int32Array.from(prompt.ids), 0, attend, { logits: 'all' })) as Float32Array;
+      const width = model.config.vocabularySize;
+      const rowOf = (row: number) => logSoftmax(logits.subarray(row * width, (row + 1) * width));
+      for (const [row, expected] of prompt.logprobs.entries()) {
+        expect(Math.abs((rowOf(row)[prompt.ids[row + 1] as number] as number) - expected)).toBeLessThan(0.02);
+      }
+      for (const [row, top] of Object.entries(prompt.top)) {
+        kl += klOfTop(top, rowOf(Number(row)));
+        rows++;
+      }
+      let next = rowOf(prompt.ids.length - 1);
+      for (const [i, token] of prompt.greedy.entries()) {
+        if ((prompt.margin[i] as number) < MIN_MARGIN) break;
+        expect(indexOfMax(next)).toBe(token);
+        const position = prompt.ids.length + i;
+        next = logSoftmax((await model.forward(Int32Array.of(token), position, attend)) as Float32Array);
+      }
+    }
+    expect(kl / rows).toBeLessThan(MAX_KL);
+  });
+});
+
+function idsOf(tokenizer: Tokenizer, text: string): number[] {
+  const ids = [...tokenizer.encode(text)];
+  const { addBos, bosToken } = tokenizer;
+  return addBos && bosToken !== undefined && ids[0] !== bosToken ? [bosToken, ...ids] : ids;
+}
+
+/** KL divergence of the distribution over some tokens and all others together. */
+function klOfTop(top: readonly [number, number][], logProbabilities: Float64Array): number {
+  let [kl, expectedRest, rest] = [0, 1, 1];
+  for (const [token, expected] of top) {
+    const found = logProbabilities[token] as number;
+    kl += Math.exp(expected) * (expected - found);
+    expectedRest -= Math.exp(expected);
+    rest -= Math.exp(found);
+  }
+  return expectedRest > 1e-4 ? kl + expectedRest * Math.log(expectedRest / rest) : kl;
+}
+
+function logSoftmax(logits: Float32Array): Float64Array {
+  const max = logits.reduce((a, b) => Math.max(a, b));
+  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  return Float64Array.from(logits, (x) => x - max - Math.log(sum));
+}
+
+function indexOfMax(values: Float64Array): number {
+  return values.reduce((best, value, i) => (value > (values[best] as number) ? i : best), 0);
+}
