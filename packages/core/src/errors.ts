@@ -44,8 +44,7 @@ export type CoreErrorCode =
   | 'aborted'
   | 'law-invalid'
   | 'law-version'
-  | 'law-foreign'
-  | 'law-uncalibrated';
+  | 'law-foreign';
 
 /** An error of this package. */
 export type CoreError = KeysieveError<CoreErrorCode>;

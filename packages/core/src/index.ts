@@ -32,10 +32,10 @@ export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
+export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/budget-target.ts';
 export * from './law/law-file.ts';
 export { meanKeysFor, type PlannedBudget, planBudget } from './law/plan.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
-export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/total.ts';
 export {
   createPolicy,
   DEFAULT_BUDGET,

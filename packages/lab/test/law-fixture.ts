@@ -53,13 +53,12 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
       errors: LENGTHS.map((n) => BUDGETS.map((k) => (k >= n ? null : Math.min(1, 0.05 * Math.sqrt(n ** C / k))))),
       laws: SHARES.map((share) => lawOf('errorWithTail', share, 3, C)),
       surface: { level: -4, keys: -1, length: C, standardErrors: [0.1, 0.1] },
-      weight: 0.01,
     };
   });
   const count = (kind: HeadKind) => headLaws.filter((head) => head.kind === kind).length;
   return {
     format: 'keysieve-law',
-    version: 1,
+    version: 2,
     model: { name: 'invented', hash: 'ab'.repeat(32), layers, heads, keyValueHeads: Math.ceil(heads / 3), headDim: 64 },
     texts: [
       { name: 'war-and-peace.txt', hash: 'cd'.repeat(32), tokens: 8192 },
@@ -82,12 +81,6 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
     heads: headLaws,
     groups,
     centre: { keys: 5, length: 8 },
-    calibration: null,
-    whole: [0.01, 0.003].map((kl) => ({
-      kl,
-      fixed: { keys: LENGTHS.map((n) => (3 / kl ** 0.3) * n ** 0.5), C: 0.5 },
-      divided: { keys: LENGTHS.map((n) => (3 / kl ** 0.3) * n ** 0.35), C: 0.35 },
-    })),
     extrapolation: [2048, 4096].map((fittedTo) => ({
       fittedTo,
       predicted: 8192,

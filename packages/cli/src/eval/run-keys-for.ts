@@ -86,21 +86,15 @@ function checkLengths(lengths: readonly number[], evalTokens: number, tokens: nu
 
 /** The result as a table, and what follows from it in sentences. */
 export function describeKeysFor(result: KeysForResult): string {
-  const { kl, evalTokens, policy, text, lengths, fixed, power, law, predicted, cost, constantSupport } = result;
+  const { kl, evalTokens, policy, text, lengths, fixed, power, law, cost, constantSupport } = result;
   const rows = [
     ['fixed', ...fixed.keys.map(formatCount), fixed.C.toFixed(2)],
     [`${power.alpha.toPrecision(3)} n^${power.C.toFixed(2)}`, ...power.keys.map(formatCount), power.C.toFixed(2)],
     ...(law === null ? [] : [['law', ...law.keys.map(formatCount), law.C.toFixed(2)]]),
-    ...(predicted === null ? [] : [[`law kl:${kl}`, ...predicted.keys.map(formatCount), predicted.C.toFixed(2)]]),
   ];
   const sentences = [
     `One fixed budget that holds at every length has ${formatCount(cost.fixed)} keys: ${times(cost.overPower)} the mean ` +
       `keys of alpha n^C${cost.overLaw === null ? '' : `, ${times(cost.overLaw)} those of the law`}.`,
-    ...(predicted === null
-      ? []
-      : [
-          `The law's own budgets for it turn out to have a KL of ${predicted.kl.map((x) => x.toPrecision(2)).join(', ')}.`,
-        ]),
     `Is a constant number of keys enough? Agreement on the likeliest token with ${constantSupport.keys} keys, where ` +
       `${constantSupport.top1} is claimed for any length:`,
     ...constantSupport.policies.map(

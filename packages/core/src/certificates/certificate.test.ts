@@ -145,9 +145,9 @@ describe('certificates of keys that are dropped', () => {
 
 describe('kinds', () => {
   it('go from the best to the weakest, and the weaker stays', () => {
-    expect(CERTIFICATE_KINDS).toEqual(['certified', 'probable', 'estimated']);
-    expect(weakerKind('certified', 'probable')).toBe('probable');
-    expect(weakerKind('estimated', 'probable')).toBe('estimated');
+    expect(CERTIFICATE_KINDS).toEqual(['certified', 'estimated']);
+    expect(weakerKind('certified', 'estimated')).toBe('estimated');
+    expect(weakerKind('estimated', 'certified')).toBe('estimated');
     expect(weakerKind('certified', 'certified')).toBe('certified');
     expect(EXACT_CERTIFICATE).toEqual({ kind: 'certified', tailMass: 0, outputError: 0 });
   });

@@ -13,8 +13,8 @@
 import { type GroupWork, logSumExp, type RunningLogSumExp } from '../group/group-work.ts';
 import { rotatedDim } from '../kernels/layout.ts';
 
-/** How much a certificate promises: it holds always, with a stated probability, or is an estimate; best first. */
-export const CERTIFICATE_KINDS = ['certified', 'probable', 'estimated'] as const;
+/** What a certificate's figures are: bounds that always hold, or estimates; the stronger kind first. */
+export const CERTIFICATE_KINDS = ['certified', 'estimated'] as const;
 /** One of `CERTIFICATE_KINDS`. */
 export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 

@@ -1,7 +1,7 @@
 /**
- * Water-filling: keys go to whoever's error falls most by one key more, until what is left to gain is the same for all.
- * The squared error of each is a power of its keys, e^level k^slope, so that the keys at a price have a closed form, and
- * only the price is searched for.
+ * Water-filling: keys go to the head whose error falls most by one more key, until the marginal gain is equal for all.
+ * The squared error of a head is a power of its keys, e^level k^slope, so the keys at a given price have a closed form,
+ * and only the price is searched for, by bisection.
  */
 
 /** ln of a mean squared error as a line over ln keys. */
@@ -12,21 +12,20 @@ export interface ErrorLine {
   slope: number;
 }
 
-/** Least and most keys that each gets. */
+/** The fewest and the most keys that a head gets. */
 export interface KeyRange {
   min: number;
   max: number;
 }
 
-/** Halvings of the range of prices. */
 const BISECTION_STEPS = 50;
-/** Prices that are looked at: e^-80 to e^80 of squared error for a key. */
+/** Prices from e^-80 to e^80, in squared error a key, are searched. */
 const MAX_LOG_PRICE = 80;
 
-/** ln of the squared error that `keys` leave. */
+/** ln of the squared error with `keys` keys. */
 export const logSquaredError = ({ level, slope }: ErrorLine, keys: number): number => level + slope * Math.log(keys);
 
-/** The keys of each where one more saves as much squared error as e^logPrice, written into `keys`. */
+/** Writes into `keys`, and returns, the keys of every head at which one more key would save e^logPrice of squared error. */
 export function keysAtPrice(
   lines: readonly ErrorLine[],
   logPrice: number,
@@ -43,8 +42,9 @@ export function keysAtPrice(
 }
 
 /**
- * The price, as a logarithm, up to which keys exceed what is asked for: they do at all low prices, at which much is
- * bought, and at no high ones. Where they do at none, the lowest that is looked at; where at all, the highest.
+ * The logarithm of the lowest price at which the keys no longer exceed the target, given that they exceed it at every
+ * lower price (many keys are bought) and at no higher one. The lowest price searched where they never exceed it, the
+ * highest where they always do.
  */
 export function findLogPrice(exceeds: (logPrice: number) => boolean): number {
   let [low, high] = [-MAX_LOG_PRICE, MAX_LOG_PRICE];

@@ -1,30 +1,33 @@
 /**
- * What `keysieve measure` finds out about a model, as it is kept in law.json: how many keys the heads need as the context
- * grows, for three things that are never mixed up.
+ * The format of law.json, which `keysieve measure` writes: how many keys the heads of a model need as the context grows,
+ * by three criteria.
  *
  * - `mass`: the keys with the largest scores leave at most a share eps of the softmax unread.
- * - `dropped`: reading them, and nothing of the others, is off by at most eps (relative error of a head's output).
- * - `returned`: what a policy returns, its estimate of the tail included, is off by at most eps. Of heads it is that of
- *   `topk-means`: the best keys by score, with page means for the others. Of groups it is that of the policy that was
- *   measured, the sieve: the query heads of a group share its sample, so they have one law together.
+ * - `errorWithoutTail`: the output from these keys alone has a relative error of at most eps.
+ * - `errorWithTail`: the output of a policy, its estimate of the tail included, has a relative error of at most eps. For
+ *   a head the policy is `topk-means`: the best keys by score, and page means for the rest. For a GQA group it is the
+ *   measured policy, the sieve: the query heads of a group share a sample, and so have one law together.
  *
- * Arrays over lengths run along `lengths`, those over shares along `shares`, and so on. Errors are relative root mean
- * squares, ||o' - o|| / ||o||, over the sampled queries.
+ * Arrays over lengths are in the order of `lengths`, those over shares in that of `shares`, and so on. Errors are
+ * relative root mean squares, ||o' - o|| / ||o||, over the sampled queries.
  */
 
+/** The value of `format` in every law file. */
 export const LAW_FORMAT = 'keysieve-law';
-/** Raised when a file of before can no longer be read as one of now. */
-export const LAW_VERSION = 1;
+/** The version of the format, raised by every incompatible change. */
+export const LAW_VERSION = 2;
 
-/** What keys are needed for. */
+/** The criteria by which the needed keys are counted: see above. */
 export const CRITERIA = ['mass', 'errorWithoutTail', 'errorWithTail'] as const;
+/** One of `CRITERIA`. */
 export type Criterion = (typeof CRITERIA)[number];
 
-/** The shapes that the growth of the keys with n can have. */
+/** The shapes that are fitted to the growth of the keys with n. */
 export const LAW_SHAPES = ['constant', 'power', 'linear', 'saturating'] as const;
+/** One of `LAW_SHAPES`. */
 export type LawShape = (typeof LAW_SHAPES)[number];
 
-/** Numbers that a fit of each shape has: `LawFit.parameters`. */
+/** The number of parameters of each shape: the length of `LawFit.parameters`. */
 export const LAW_SHAPE_PARAMETERS: Readonly<Record<LawShape, number>> = {
   constant: 1,
   power: 2,
@@ -32,11 +35,12 @@ export const LAW_SHAPE_PARAMETERS: Readonly<Record<LawShape, number>> = {
   saturating: 2,
 };
 
-/** Kinds of heads, by the rule in `kinds.ts`. */
+/** Kinds of heads: half of the softmax on the first 4 keys, half on the last 128, on few others, or on many. */
 export const HEAD_KINDS = ['sink', 'local', 'retrieval', 'diffuse'] as const;
+/** One of `HEAD_KINDS`. */
 export type HeadKind = (typeof HEAD_KINDS)[number];
 
-/** Keys that the sampled queries near one length needed. */
+/** Statistics of the keys that the sampled queries of one length needed. */
 export interface KeyCounts {
   mean: number;
   p10: number;
@@ -44,41 +48,41 @@ export interface KeyCounts {
   p90: number;
 }
 
-/** How the keys grow with n, fitted to single queries on a logarithmic scale. */
+/** The growth of the keys with n, fitted to single queries on logarithmic scales. */
 export interface LawFit {
   /** keys = alpha n^C: the power law, whether or not it is the best shape. */
   alpha: number;
   C: number;
-  /** C lies in here with a probability of 95 %, by bootstrap. */
+  /** 95 % bootstrap confidence interval of C. */
   interval: [from: number, to: number];
-  /** Share of the variance of log keys that the power law explains. */
+  /** Share of the variance of ln keys that the power law explains. */
   r2: number;
-  /** The shape that the criterion chose. */
+  /** The shape with the smallest AICc. */
   shape: LawShape;
-  /** Numbers of that shape: see `keysFromFit` in `shapes.ts`. */
+  /** Parameters of that shape: [keys], [alpha, C], [rate] or [limit, half], as `keysFromFit` of @keysieve/lab reads them. */
   parameters: number[];
-  /** AICc of each shape, less the smallest of them: 0 is the one chosen. */
+  /** AICc of each shape minus the smallest one: 0 for the chosen shape. */
   deltaAicc: Record<LawShape, number>;
 }
 
-/** Keys needed for one thing. */
+/** The law of a head or group for one criterion and share. */
 export interface Law {
   criterion: Criterion;
-  /** The share of the softmax, or the relative error, that may be left. */
+  /** The share of the softmax, or the relative error, that is tolerated. */
   share: number;
-  /** Of each length. */
+  /** One for each length. */
   keys: KeyCounts[];
   fit: LawFit;
 }
 
-/** The law for a need and a share among those of a head or group. Both must be among what was measured. */
+/** The law for a criterion and a share, which must be among those of the head or group. */
 export const findLaw = (laws: readonly Law[], criterion: Criterion, share: number): Law =>
   laws.find((law) => law.criterion === criterion && law.share === share) as Law;
 
-/** One query head. `alpha` to `keys` are those of the file's `headline`. */
+/** A query head. `alpha`, `C`, `r2`, `interval` and `keys` are those of the file's `headline`. */
 export interface HeadLaw {
   layer: number;
-  /** Query head in the layer. */
+  /** Index of the query head in its layer. */
   head: number;
   kind: HeadKind;
   alpha: number;
@@ -87,84 +91,67 @@ export interface HeadLaw {
   interval: [from: number, to: number];
   /** Mean keys needed at each length: `{ "512": 40.1 }`. */
   keys: Record<string, number>;
-  /** For every need and share. */
+  /** For every criterion and share. */
   laws: Law[];
-  /** Mean share of the softmax on the first 4 keys and on the last 128, of each length. */
+  /** Mean share of the softmax on the first 4 keys, and on the last 128, at each length. */
   sinkMass: number[];
   localMass: number[];
-  /** Keys that would have the entropy of the softmax if they had equal shares: mean e^H, of each length. */
+  /** Mean e^H of the softmax entropy H at each length: the keys that would have that entropy with equal shares. */
   effectiveKeys: number[];
-  /** Standard deviation of the scores of a query, in nats: mean of each length. */
+  /** Mean standard deviation of the scores of a query, in nats, at each length. */
   scoreSpread: number[];
-  /** Keys needed for each share of mass (shares, lengths) if the scores were Gaussian with that spread. */
+  /** Keys for each share of mass if the scores were Gaussian with that spread: (shares, lengths). */
   gaussian: number[][];
-  /** Error with the tail dropped, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
+  /** Error without the tail: (lengths, ladder); null where a rung has more than 60 % of all keys. */
   errorWithoutTail: (number | null)[][];
-  /** Error of `topk-means`, likewise. */
+  /** Error of `topk-means`: (lengths, ladder); null where a rung has more than 60 % of all keys. */
   errorWithTail: (number | null)[][];
 }
 
-/** ln error^2 = level + keys (ln k - ln k0) + length (ln n - ln n0), for the policy that was measured. */
+/** The error of the measured policy: ln error^2 = level + keys (ln k - ln k0) + length (ln n - ln n0). */
 export interface ErrorSurface {
   level: number;
-  /** Slope over ln keys: below 0. */
+  /** Slope over ln k, below 0. */
   keys: number;
-  /** Slope over ln n. C of the policy's law is -length / keys. */
+  /** Slope over ln n. The policy's law has the exponent C = -length / keys. */
   length: number;
-  /** Standard errors of the two slopes before they were shrunk towards those of all groups. */
+  /** Standard errors of the two slopes before they were shrunk towards the mean of all groups. */
   standardErrors: [keys: number, length: number];
 }
 
-/** The query heads that share a key-value head. */
+/** A GQA group: the query heads that share a key-value head. */
 export interface GroupLaw {
   layer: number;
   keyValueHead: number;
-  /** Error of the policy, (lengths, budgets): root mean square over the sampled queries and the heads of the group. */
+  /** Error of the policy, root mean square over sampled queries and heads: (lengths, budgets); null where not measured. */
   errors: (number | null)[][];
-  /** Keys needed for each share as error of what the policy returns. */
+  /** For `errorWithTail`, by share. */
   laws: Law[];
-  /** What budgets are made with: shrunk slopes. */
+  /** The surface that budgets are derived from, with shrunk slopes. */
   surface: ErrorSurface;
-  /** How much the model's KL to dense, in nats, grows with the squared error of this group. Null: not measured. */
-  weight: number | null;
 }
 
-/** Mean keys a head that the whole model needs for one divergence from dense attention, of each length. */
-export interface ModelLaw {
-  /** KL to dense, in nats. */
-  kl: number;
-  fixed: KeysByLength;
-  /** With the keys divided over the heads. */
-  divided: KeysByLength;
-}
-
-/** Mean keys a head, predicted, and the exponent of their growth. */
-export interface KeysByLength {
-  keys: number[];
-  C: number;
-}
-
-/** How well laws that were fitted on shorter contexts predicted the keys at the longest one. */
+/** How well laws fitted to shorter contexts predicted the keys at the longest one. */
 export interface Extrapolation {
-  /** Longest length of the fit, and the length that was predicted. */
+  /** The longest length of the fit, and the predicted length. */
   fittedTo: number;
   predicted: number;
-  /** Of `mass` at the headline's share: by kind of head. */
+  /** By kind of head, for `mass` at the headline's share. */
   kinds: {
     kind: HeadKind;
     heads: number;
-    /** Mean of ln(predicted / measured), and root mean square of it. */
+    /** Mean and root mean square of ln(predicted / measured). */
     bias: number;
     error: number;
-    /** Error with each head's own exponent, not shrunk towards that of all heads. */
+    /** The root mean square with each head's own exponent, not shrunk towards that of all heads. */
     unshrunkError: number;
   }[];
 }
 
-/** The model that a law belongs to. */
+/** The model that was measured. */
 export interface LawModel {
   name: string;
-  /** SHA-256 of the model's file. */
+  /** SHA-256 of the model file, in hexadecimal. */
   hash: string;
   layers: number;
   heads: number;
@@ -172,41 +159,42 @@ export interface LawModel {
   headDim: number;
 }
 
-/** How it was measured. */
+/** The settings of a measurement. */
 export interface LawSettings {
-  /** Tokens of each text. */
+  /** Tokens read of each text. */
   tokens: number;
-  /** Sampled positions for each length and text. */
+  /** Positions sampled for each length and text. */
   samples: number;
   seed: number;
   precision: 'fp32' | 'a8' | 'w8a8';
   cachePrecision: 'f16' | 'f32';
-  /** Tokens of context at which the session was made; past what the model was trained for, RoPE is stretched. */
+  /** The session's context length in tokens. Beyond the model's trained length, RoPE is extended. */
   context: number;
-  /** The policy whose returned error the groups have. */
+  /** The policy whose error was measured for the groups. */
   policy: string;
 }
 
-/** A whole model at a length that may never have been measured. */
+/** What a token would read at a length, which may not have been measured. */
 export interface LawPrediction {
   n: number;
-  /** Mean keys a head by the headline's law, and the share of n that they are. */
+  /** Mean keys a head by the headline's law, and their share of n. */
   keys: number;
   share: number;
-  /** Mean budget of the policy for its default total, and bytes that a token reads by it, and densely. */
+  /** Mean budget of the policy; bytes that a token then reads from the cache, and with full attention. */
   budget: number;
   bytes: number;
   denseBytes: number;
-  /** Whether n is past the lengths that were measured. */
+  /** Whether n is beyond the measured lengths. */
   extrapolated: boolean;
 }
 
+/** Figures over all heads. */
 export interface LawSummary {
   heads: number;
   kinds: Record<HeadKind, number>;
-  /** How many heads grow in each shape, for the headline. */
+  /** The number of heads whose best shape is this one, for the headline. */
   shapes: Record<LawShape, number>;
-  /** Over heads, for every need and share: median C and its 5 % and 95 % quantiles, and mean keys of each length. */
+  /** For every criterion and share: median, 5 % and 95 % quantiles of C over the heads, and mean keys at each length. */
   laws: {
     criterion: Criterion;
     share: number;
@@ -214,36 +202,33 @@ export interface LawSummary {
     r2: number;
     keys: number[];
   }[];
-  /** Correlation over heads of C between the first two texts, for the headline; null with a single text. */
+  /** Correlation of C, over heads, between the first two texts, for the headline; null with a single text. */
   textCorrelation: number | null;
   predictions: LawPrediction[];
 }
 
-/** The whole of law.json. */
+/** The content of law.json. */
 export interface LawFile {
   format: typeof LAW_FORMAT;
   version: typeof LAW_VERSION;
   model: LawModel;
   texts: { name: string; hash: string; tokens: number }[];
   settings: LawSettings;
-  /** Lengths of context, ascending; queries at positions from .9 n to n count as those of n. */
+  /** Context lengths, ascending. Queries at positions from .9 n to n count for the length n. */
   lengths: number[];
-  /** Shares of mass, and relative errors, for which keys are counted. */
+  /** The tolerated shares of mass and relative errors. */
   shares: number[];
-  /** Numbers of keys at which the errors of heads are measured. */
+  /** Numbers of keys at which the errors of heads were measured, ascending. */
   ladder: number[];
-  /** Budgets at which the policy is measured. */
+  /** Numbers of keys at which the policy was measured, ascending. */
   budgets: number[];
-  /** The need and share that `alpha`, `C` and `keys` of the heads are for. */
+  /** The criterion and share of `alpha`, `C` and `keys` of the heads. */
   headline: { criterion: Criterion; share: number };
-  /** Layer by layer. */
+  /** In the order of layers and heads. */
   heads: HeadLaw[];
   groups: GroupLaw[];
-  /** What the surfaces of the groups are centred on: ln k0 and ln n0. */
+  /** The center of the error surfaces: ln k0 and ln n0. */
   centre: { keys: number; length: number };
-  /** Weights, as predicted, times this are the KL that was measured. */
-  calibration: { factor: number; points: { n: number; budget: string; predicted: number; measured: number }[] } | null;
-  whole: ModelLaw[];
   extrapolation: Extrapolation[];
   summary: LawSummary;
 }

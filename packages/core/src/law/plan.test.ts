@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { expectError } from '../../test/errors.ts';
 import { expectKeys } from '../budgets/budget.conformance.ts';
 import { createPlanBudget } from '../budgets/plan.ts';
-import { extrapolationError, shrinkToMean } from './carried.ts';
+import { extrapolationError, shrinkToMean } from './extrapolate.ts';
 import type { Extrapolation } from './law-file.ts';
 import { meanKeysFor, type PlanningLaw, planBudget } from './plan.ts';
 
@@ -37,10 +37,8 @@ function lawOf(surfaces = SURFACES, rest: Partial<PlanningLaw> = {}): PlanningLa
       keyValueHead: i % 2,
       errors: [],
       laws: [],
-      weight: 0.1 * (i + 1),
       surface: { level, keys, length, standardErrors: [0.1, 0.1] },
     })),
-    calibration: { factor: 2, points: [] },
     extrapolation: [tried(4096, 0.3), tried(2048, 0.5)],
     ...rest,
   };
@@ -95,24 +93,6 @@ describe('a plan by a law', () => {
     }
   });
 
-  it('kl:X: is the divergence that the calibration predicts', () => {
-    const keys = keysAt(lawOf(), 'kl:0.01', 4096);
-    const predicted = squaredErrors(SURFACES, keys, 4096).reduce((sum, error, i) => sum + 2 * 0.1 * (i + 1) * error, 0);
-    expect(predicted).toBeGreaterThan(0.0098);
-    expect(predicted).toBeLessThan(0.0102);
-  });
-
-  it('has no budget for a divergence without a calibration, and says what to do', () => {
-    const uncalibrated = lawOf(SURFACES, { calibration: null });
-    const unweighted = lawOf();
-    unweighted.groups = unweighted.groups.map((group, i) => ({ ...group, weight: i === 3 ? null : 1 }));
-    for (const law of [uncalibrated, unweighted]) {
-      const { remedy } = expectError('law-uncalibrated', () => planBudget(law, 'kl:0.01'));
-      expect(remedy).toContain('mean:K');
-      expect(keysAt(law, 'mean:100', 4096)).toHaveLength(6);
-    }
-  });
-
   it.for([
     '',
     'mean',
@@ -122,7 +102,7 @@ describe('a plan by a law', () => {
     'mean:1,2',
     'error:0',
     'error:2',
-    'kl:-1',
+    'kl:0.01',
     'fixed:256',
     'toString:1',
   ])('refuses %o', (total) => {
@@ -138,7 +118,6 @@ describe('a plan by a law', () => {
     const total = fc.oneof(
       fc.double({ min: 1, max: 1e6, noNaN: true }).map((k) => `mean:${k}`),
       fc.double({ min: 1e-6, max: 1, noNaN: true }).map((error) => `error:${error}`),
-      fc.double({ min: 1e-9, max: 10, noNaN: true }).map((kl) => `kl:${kl}`),
     );
     fc.assert(
       fc.property(fc.array(surface, { minLength: 6, maxLength: 6 }), total, (surfaces, text) => {

@@ -1,6 +1,6 @@
 /**
- * Reads law.json. Budgets are made from it, so everything they rest on is checked: a file that is broken, of another
- * version or of another model is refused, and never gives other budgets than it stands for.
+ * Reads law.json. Budgets are derived from it, so every field is checked: a file that is broken, of another version or
+ * of another model is refused, and never yields a wrong budget silently.
  */
 import { KeysieveError } from '../errors.ts';
 import {
@@ -38,21 +38,21 @@ import {
   type LawModel,
 } from './law-file.ts';
 
-/** The law in a text. Throws `law-invalid` or `law-version`; `name` says in them where the text comes from. */
+/** Parses and checks law.json. `name` names the source in errors. Throws `law-invalid` or `law-version`. */
 export function readLaw(text: string, name: string): LawFile {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    throw invalid(name, `text that is no JSON: ${(error as Error).message}`);
+    throw invalid(name, `invalid JSON: ${(error as Error).message}`);
   }
   if (!isObject(parsed) || parsed.format !== LAW_FORMAT) throw invalid(name, `no "format": "${LAW_FORMAT}"`);
   if (parsed.version !== LAW_VERSION) {
     throw new KeysieveError({
       code: 'law-version',
-      problem: `${name} was written by another version of keysieve, and its numbers may mean something else.`,
-      found: `version ${String(parsed.version)}, where ${LAW_VERSION} is read`,
-      remedy: 'Measure the model again with this version: keysieve measure.',
+      problem: `${name} was written by another version of keysieve, in another format.`,
+      found: `format version ${String(parsed.version)}; this version reads ${LAW_VERSION}`,
+      remedy: 'Measure the model again with keysieve measure.',
     });
   }
   const fault = findFault(parsed, LAW_FIELDS, 'the file') ?? findSizeFault(parsed as unknown as LawFile);
@@ -60,24 +60,24 @@ export function readLaw(text: string, name: string): LawFile {
   return parsed as unknown as LawFile;
 }
 
-/** Throws `law-foreign` unless the law was measured on this model. */
+/** Throws `law-foreign` unless the law was measured on this model file (by hash and sizes). `name` names the law. */
 export function checkLawModel({ model }: Pick<LawFile, 'model'>, actual: LawModel, name: string): void {
   const sizes = ['layers', 'heads', 'keyValueHeads', 'headDim'] as const;
   if (model.hash === actual.hash && sizes.every((size) => model[size] === actual[size])) return;
   throw new KeysieveError({
     code: 'law-foreign',
     problem: `${name} was measured on another model.`,
-    found: `${model.name} (${model.hash.slice(0, 12)}), where ${actual.name} (${actual.hash.slice(0, 12)}) is used`,
-    remedy: 'Measure this model: keysieve measure. A law holds for one file of weights.',
+    found: `a law of ${model.name} (${model.hash.slice(0, 12)}), used with ${actual.name} (${actual.hash.slice(0, 12)})`,
+    remedy: 'Measure this model with keysieve measure: a law holds for one file of weights.',
   });
 }
 
 function invalid(name: string, found: string): KeysieveError {
   return new KeysieveError({
     code: 'law-invalid',
-    problem: `${name} is not a law that keysieve measure has written, or it was damaged.`,
+    problem: `${name} is not a law file written by keysieve measure, or it is damaged.`,
     found,
-    remedy: 'Measure the model again: keysieve measure --law FILE.',
+    remedy: 'Measure the model again with keysieve measure --law FILE.',
   });
 }
 
@@ -94,7 +94,7 @@ const fitFields = objectOf({
   deltaAicc: objectWith(LAW_SHAPES, nonNegative),
 });
 
-/** A fit has as many numbers as its shape. */
+/** A fit has the number of parameters of its shape. */
 const fit: Check = (value, where) => {
   const fault = fitFields(value, where);
   if (fault !== undefined) return fault;
@@ -102,12 +102,11 @@ const fit: Check = (value, where) => {
   const parameterCount = LAW_SHAPE_PARAMETERS[shape];
   return parameters.length === parameterCount
     ? undefined
-    : `${where}: not ${parameterCount} numbers of the shape ${shape}`;
+    : `${where}: ${parameters.length} parameters; the shape ${shape} has ${parameterCount}`;
 };
 
 const law = objectOf({ criterion: oneOfValues(CRITERIA), share: positive, keys: listOf(counts, 1), fit });
 
-const keysByLength = objectOf({ keys: listOf(positive, 1), C: finite });
 const criterionAndShare = { criterion: oneOfValues(CRITERIA), share: positive };
 
 const LAW_FIELDS: Fields = {
@@ -162,18 +161,10 @@ const LAW_FIELDS: Fields = {
       errors,
       laws: listOf(law, 1),
       surface: objectOf({ level: finite, keys: finite, length: finite, standardErrors: pairOf(nonNegative) }),
-      weight: nullableOf(nonNegative),
     }),
     1,
   ),
   centre: objectOf({ keys: finite, length: finite }),
-  calibration: nullableOf(
-    objectOf({
-      factor: positive,
-      points: listOf(objectOf({ n: positiveInteger, budget: text, predicted: nonNegative, measured: nonNegative })),
-    }),
-  ),
-  whole: listOf(objectOf({ kl: positive, fixed: keysByLength, divided: keysByLength })),
   extrapolation: listOf(
     objectOf({
       fittedTo: positiveInteger,
@@ -211,15 +202,15 @@ const LAW_FIELDS: Fields = {
         budget: positive,
         bytes: positive,
         denseBytes: positive,
-        extrapolated: check('yes or no', (value) => typeof value === 'boolean'),
+        extrapolated: check('boolean', (value) => typeof value === 'boolean'),
       }),
     ),
   }),
 };
 
-/** Whether the lists have the sizes that the model and the lengths ask for, in their order. */
+/** What is wrong with the sizes and the order of lists, given the model and the lengths; undefined if nothing is. */
 function findSizeFault(file: LawFile): string | undefined {
-  const { model, lengths, shares, ladder, budgets, headline, heads, groups, whole, summary } = file;
+  const { model, lengths, shares, ladder, budgets, headline, heads, groups, summary } = file;
   const matchesLengths = (list: { length: number }) => list.length === lengths.length;
   const table = (rows: readonly (readonly unknown[])[], columns: number) =>
     matchesLengths(rows) && rows.every((row) => row.length === columns);
@@ -248,7 +239,7 @@ function findSizeFault(file: LawFile): string | undefined {
         gaussian.every(matchesLengths) &&
         [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread].every(matchesLengths),
     );
-  if (!headsValid) return `heads that are not those of ${model.layers} layers of ${model.heads}`;
+  if (!headsValid) return `heads other than those of ${model.layers} layers with ${model.heads} each`;
   const groupsValid =
     groups.length === model.layers * model.keyValueHeads &&
     groups.every(
@@ -258,14 +249,15 @@ function findSizeFault(file: LawFile): string | undefined {
         table(errors, budgets.length) &&
         hasLawsFor(laws, ['errorWithTail']),
     );
-  if (!groupsValid) return `groups that are not those of ${model.layers} layers of ${model.keyValueHeads}`;
-  if (model.heads % model.keyValueHeads !== 0) return 'heads that cannot be shared out over the key-value heads';
-  if (!shares.includes(headline.share)) return `a headline of the share ${headline.share}, which was not measured`;
-  const summaryValid =
-    whole.every(({ fixed, divided }) => matchesLengths(fixed.keys) && matchesLengths(divided.keys)) &&
-    hasLawsFor(summary.laws, CRITERIA) &&
-    summary.heads === heads.length;
-  if (!summaryValid) return 'a summary that is not of these lengths';
-  // A surface that does not fall with the keys divides nothing.
-  return groups.every(({ surface }) => surface.keys < 0) ? undefined : 'errors that do not fall with the keys';
+  if (!groupsValid)
+    return `groups other than those of ${model.layers} layers with ${model.keyValueHeads} key-value heads each`;
+  if (model.heads % model.keyValueHeads !== 0)
+    return `${model.heads} query heads, not a multiple of the ${model.keyValueHeads} key-value heads`;
+  if (!shares.includes(headline.share)) return `a headline share of ${headline.share}, which was not measured`;
+  const summaryValid = hasLawsFor(summary.laws, CRITERIA) && summary.heads === heads.length;
+  if (!summaryValid) return 'a summary whose laws or heads do not match the rest';
+  // Water-filling needs errors that fall as keys are added.
+  return groups.every(({ surface }) => surface.keys < 0)
+    ? undefined
+    : 'an error surface that does not fall with the keys';
 }

@@ -1,6 +1,6 @@
 /** Keys that a divergence takes at several lengths of one text, by fixed budgets and by a law. */
 import type { Model, Session } from '@keysieve/llm';
-import { type LawFile, meanKeysFor, type PolicySpec, planBudget } from 'keysieve';
+import { type LawFile, type PolicySpec, planBudget } from 'keysieve';
 import { formatCount } from '../format/format.ts';
 import { mean } from '../numerics/statistics.ts';
 import { costOfFixed, findKeys, fitGrowth, fitSufficientPower, type KeysByLength } from './keys-for.ts';
@@ -50,8 +50,6 @@ export interface KeysForLengths {
   power: KeysByLength & { alpha: number };
   /** Fewest mean keys a head, divided by the law. Null without one. */
   law: KeysByLength | null;
-  /** What the law alone gives for the divergence, and the one that it turns out to have. Null where it is not calibrated. */
-  predicted: (KeysByLength & { kl: number[] }) | null;
   /** Keys of one fixed budget that holds at every length, and how often those are the mean keys of the others. */
   cost: { fixed: number; overPower: number; overLaw: number | null };
   /** Agreement on the likeliest token at each length, with as many keys as are claimed to keep it at any length. */
@@ -66,9 +64,7 @@ interface Cost {
 
 export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLengths> {
   const { lengths, policy, maxKl, law, evalTokens } = options;
-  const calibrated = law !== undefined && law.calibration !== null && law.groups.every(({ weight }) => weight !== null);
   const [fixed, byLaw]: [number[], number[]] = [[], []];
-  const predicted = { keys: [] as number[], kl: [] as number[] };
   const claimed = [...new Set(['topk', policy])].map((name) => ({ policy: name, top1: [] as number[] }));
   for (const n of lengths) {
     const costOf = createCostMeasure(options, n);
@@ -79,12 +75,6 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
     if (law !== undefined) {
       const dividedByLaw = (keys: number): PolicySpec => ({ policy, ...planBudget(law, `mean:${keys}`) });
       byLaw.push(await needed(dividedByLaw, fixed.at(-1)));
-    }
-    if (calibrated) {
-      const total = `kl:${maxKl}`;
-      const { kl } = await costOf({ policy, ...planBudget(law, total) });
-      predicted.keys.push(Math.round(meanKeysFor(law, total, n)));
-      predicted.kl.push(kl);
     }
     for (const entry of claimed) {
       entry.top1.push((await costOf({ policy: entry.policy, budget: `fixed:${CLAIMED.keys}` })).top1);
@@ -99,7 +89,6 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
     fixed: fitGrowth(lengths, fixed),
     power,
     law: law === undefined ? null : fitGrowth(lengths, byLaw),
-    predicted: calibrated ? { ...predicted, ...fitGrowth(lengths, predicted.keys) } : null,
     cost: {
       fixed: Math.max(...fixed),
       overPower: costOfFixed(fixed, power.keys),

@@ -77,7 +77,6 @@ export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Rand
       ),
       laws,
       surface: surfaces[group] as GroupLaw['surface'],
-      weight: null,
     };
   });
 }

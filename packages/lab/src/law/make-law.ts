@@ -60,8 +60,6 @@ export function makeLaw(input: LawInput): LawFile {
     heads,
     groups,
     centre,
-    calibration: null,
-    whole: [],
     extrapolation: measureExtrapolations(pooled, heads, headline),
     summary: summarizeLaws({ pooled, heads, groups, headline, rowBytes }),
   };

@@ -1,6 +1,6 @@
 /** What the page of a law shows: law.json without what it does not draw, with numbers of a few digits, so that it stays small. */
 
-import type { HeadLaw, KeyCounts, Law, LawFile, LawFit, ModelLaw } from 'keysieve';
+import type { HeadLaw, KeyCounts, Law, LawFile, LawFit } from 'keysieve';
 import { roundNumbers } from './rounded.ts';
 
 export type PageFit = Pick<LawFit, 'alpha' | 'C' | 'interval' | 'r2' | 'shape' | 'parameters'>;
@@ -35,12 +35,11 @@ export interface LawPageData
     | 'summary'
   > {
   heads: PageHead[];
-  whole: ModelLaw[];
 }
 
 /** The data of the page. */
 export function lawPageData(law: LawFile): LawPageData {
-  const { model, texts, settings, lengths, shares, ladder, budgets, headline, extrapolation, summary, whole } = law;
+  const { model, texts, settings, lengths, shares, ladder, budgets, headline, extrapolation, summary } = law;
   return roundNumbers({
     model,
     texts,
@@ -52,7 +51,6 @@ export function lawPageData(law: LawFile): LawPageData {
     headline,
     extrapolation,
     summary,
-    whole,
     heads: law.heads.map((head) => ({
       layer: head.layer,
       head: head.head,

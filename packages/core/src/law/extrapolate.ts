@@ -1,10 +1,10 @@
-/** How far a law may be trusted past the lengths that it was measured at. */
+/** The uncertainty of a law beyond the lengths that it was measured at. */
 import type { LawFile } from './law-file.ts';
 
 /**
- * Standard deviation of ln keys that a law may be off by at n, from how far laws of shorter contexts were off when they
- * were tried: it grows with the logarithm of how much further than measured the law is carried, at the worst rate that was
- * found. Nothing within the lengths that were measured; infinite past them where nothing was tried.
+ * Standard deviation of the error in ln keys of a law extrapolated to n, estimated from the errors of laws fitted to
+ * shorter contexts. It grows with ln(n / longest measured length), at the worst rate of those laws. 0 within the
+ * measured lengths; infinite beyond them where no extrapolation was measured.
  */
 export function extrapolationError(
   { lengths, extrapolation }: Pick<LawFile, 'lengths' | 'extrapolation'>,
@@ -21,8 +21,8 @@ export function extrapolationError(
 }
 
 /**
- * Draws keys towards their mean, which stays: as far as an error of so many nats leaves of what distinguishes them. That
- * is the best linear guess of ln keys of which the spread is known, and the error.
+ * Shrinks ln keys towards their mean in place, by the factor variance / (variance + error^2) of the best linear
+ * predictor, where `error` is the standard deviation in nats; then rescales so that the mean number of keys is kept.
  */
 export function shrinkToMean(keys: Float64Array, error: number): Float64Array {
   if (error === 0) return keys;

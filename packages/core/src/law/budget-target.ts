@@ -1,14 +1,15 @@
-/** Totals: what a law divides over the heads. */
+/** Targets that a law divides over the heads of a model. */
 import { checkParameters } from '../budgets/budget.ts';
 import { KeysieveError } from '../errors.ts';
 
-export type BudgetTargetKind = 'mean' | 'error' | 'kl';
+/** What a target fixes: the mean number of keys, or the error. */
+export type BudgetTargetKind = 'mean' | 'error';
 
-/** A total, as it is written: `mean:256`. */
+/** A target, parsed. */
 export interface BudgetTarget {
   readonly kind: BudgetTargetKind;
   readonly value: number;
-  /** As it is written, in one form. */
+  /** Its canonical text: `mean:256`. */
   readonly name: string;
 }
 
@@ -19,42 +20,36 @@ interface BudgetTargetOption {
   readonly parameter: { name: string; from: number; to: number };
 }
 
-/** Every kind of total. */
+/** All kinds of targets, with how they are written and what they mean. */
 export const BUDGET_TARGETS: readonly BudgetTargetOption[] = [
   {
     kind: 'mean',
     usage: 'mean:K',
-    meaning: 'K keys a head in the mean, divided by the law',
+    meaning: 'K keys a head on average, divided over the heads by the law',
     parameter: { name: 'K', from: 1, to: 2 ** 31 },
   },
   {
     kind: 'error',
     usage: 'error:EPS',
-    meaning: 'as many as the law says leave a relative error of EPS, root mean square',
+    meaning: 'the keys that leave a relative output error of EPS by the law, root mean square',
     parameter: { name: 'EPS', from: 1e-6, to: 1 },
-  },
-  {
-    kind: 'kl',
-    usage: 'kl:X',
-    meaning: 'as many as the law says leave a divergence of X nats from dense attention',
-    parameter: { name: 'X', from: 1e-9, to: 10 },
   },
 ];
 
-/** Whether a text is meant as a total, and not as a budget that needs no law. */
+/** Whether a text is written as a target, and not as a budget that needs no law. */
 export const isBudgetTarget = (text: string): boolean =>
   BUDGET_TARGETS.some(({ kind }) => text.trim().startsWith(`${kind}:`));
 
-/** The total that a text names. Throws `invalid-argument`. */
+/** Parses a target such as `mean:256`. Throws `invalid-argument`. */
 export function parseBudgetTarget(text: string): BudgetTarget {
   const [, kind = '', rest = ''] = /^([a-z]+):(.*)$/.exec(text.trim()) ?? [];
-  const option = BUDGET_TARGETS.find((total) => total.kind === kind);
+  const option = BUDGET_TARGETS.find((each) => each.kind === kind);
   if (option === undefined) {
     throw new KeysieveError({
       code: 'invalid-argument',
-      problem: 'A law does not divide this.',
+      problem: 'Not a target that a law divides over the heads.',
       found: text,
-      remedy: `Write one of ${BUDGET_TARGETS.map(({ usage }) => usage).join(', ')}.`,
+      remedy: `Write ${BUDGET_TARGETS.map(({ usage }) => usage).join(' or ')}.`,
     });
   }
   const value = rest.trim() === '' ? Number.NaN : Number(rest);
