@@ -1,15 +1,18 @@
 /**
- * Fetches one file to a path, going on from what an earlier try has left: FILE.<version>.partial, whose name has the
- * file's ETag in it, so that a file that has changed on the hub begins anew. Only a file of the announced size and,
- * where the hub gives one, checksum gets its own name.
+ * Fetches one file to a path, going on from what an earlier try has left: FILE.<version>.<try>.partial, whose name has
+ * the file's ETag in it, so that a file that has changed on the hub begins anew. One download of a file runs at a time,
+ * in this process and others, and each try writes to a name of its own. Only a file of the announced size and, where the
+ * hub gives one, checksum gets its own name.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { HubRequest } from './hub-errors.ts';
-import { corrupt, hubError, statusError, unreachable, unwritable } from './hub-errors.ts';
+import { aborted, corrupt, hubError, statusError, unreachable, unwritable } from './hub-errors.ts';
+import type { HubFetch } from './hub-fetch.ts';
+import { acquireLock } from './lock.ts';
 
 export interface RemoteFile {
   url: string;
@@ -29,21 +32,41 @@ export interface DownloadProgress {
 }
 
 export interface DownloadOptions extends HubRequest {
+  fetch: HubFetch;
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
 /** Leaves the file at `path`. Throws `hub-unreachable`, `hub-file-corrupt`, `cache-folder-unwritable` or `aborted`. */
 export async function download(remote: RemoteFile, path: string, options: DownloadOptions): Promise<void> {
-  const partial = `${path}.${versionOf(remote.etag)}.partial`;
-  await prepareFolder(path, partial);
-  const file = await withWriteErrors(partial, () => open(partial, 'a'));
+  await withWriteErrors(path, () => mkdir(dirname(path), { recursive: true }));
+  await using _ = await lock(path, options);
+  if (await isFile(path)) return;
+  const partial = await withWriteErrors(path, () => claimPartial(path, versionOf(remote.etag)));
+  const file = await withWriteErrors(partial, () => openPartial(partial));
   try {
-    await fetchRest(remote, file, partial, options);
+    await fetchRest(remote, file, options);
+    await withWriteErrors(partial, () => file.sync());
+    await verify(remote, file, partial, options);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'hub-file-corrupt') await rm(partial, { force: true });
+    throw error;
   } finally {
     await file.close();
   }
-  await verify(remote, partial, options);
   await withWriteErrors(path, () => rename(partial, path));
+}
+
+/** Whether there is a file at a path, or at the end of a link there. */
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
+async function lock(path: string, options: DownloadOptions): Promise<AsyncDisposable> {
+  try {
+    return await acquireLock(`${path}.lock`, options.signal);
+  } catch (error) {
+    throw options.signal?.aborted ? aborted(options.what, options.signal.reason) : unwritable(path, error);
+  }
 }
 
 /** A name for a version that every file system takes. */
@@ -51,58 +74,91 @@ function versionOf(etag: string): string {
   return createHash('sha256').update(etag).digest('hex').slice(0, 16);
 }
 
-/** Makes the folder, and deletes what is left of other versions. */
-async function prepareFolder(path: string, partial: string): Promise<void> {
+/**
+ * The name of this try. It takes over the longest that earlier tries of this version have left, and deletes the others,
+ * and links: what they lead to is not ours to write to. The caller holds the lock.
+ */
+async function claimPartial(path: string, version: string): Promise<string> {
   const folder = dirname(path);
-  await withWriteErrors(folder, async () => {
-    await mkdir(folder, { recursive: true });
-    for (const name of await readdir(folder)) {
-      const isPartial = name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{16}\.partial$/.test(name);
-      if (isPartial && name !== basename(partial)) await rm(join(folder, name));
-    }
-  });
+  const partial = `${path}.${version}.${randomBytes(4).toString('hex')}.partial`;
+  const tries: { name: string; size: number }[] = [];
+  for (const name of await readdir(folder)) {
+    const [, found] = /\.([0-9a-f]{16})(?:\.[0-9a-f]{8})?\.partial$/.exec(name) ?? [];
+    if (found === undefined || !name.startsWith(`${basename(path)}.${found}`)) continue;
+    const stats = await lstat(join(folder, name));
+    const isOurs = found === version && stats.isFile() && stats.nlink === 1;
+    if (isOurs) tries.push({ name, size: stats.size });
+    else await rm(join(folder, name), { force: true });
+  }
+  const [longest, ...others] = tries.sort((a, b) => b.size - a.size);
+  for (const { name } of others) await rm(join(folder, name), { force: true });
+  if (longest !== undefined) await rename(join(folder, longest.name), partial);
+  return partial;
 }
 
-async function fetchRest(
-  remote: RemoteFile,
-  file: FileHandle,
-  partial: string,
-  options: DownloadOptions,
-): Promise<void> {
-  let { size: done } = await file.stat();
-  if (done > remote.size) done = await restart(file, partial);
+/** Opens it for reading and writing, but not through a link. */
+function openPartial(partial: string): Promise<FileHandle> {
+  return open(partial, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0), 0o644);
+}
+
+async function fetchRest(remote: RemoteFile, file: FileHandle, options: DownloadOptions): Promise<void> {
+  const { size: kept } = await file.stat();
+  const response = kept > 0 && kept <= remote.size ? await requestRest(remote, kept, options) : undefined;
+  if (response === 'complete') return options.onProgress?.({ done: kept, total: remote.size });
+  let done = kept;
+  if (response === undefined) {
+    await withWriteErrors(options.what, () => file.truncate(0));
+    done = 0;
+  }
   const report = () => options.onProgress?.({ done, total: remote.size });
   report();
-  if (done === remote.size) return;
-  const response = await request(remote, done, options);
-  if (done > 0 && !continues(response, done)) {
-    done = await restart(file, partial);
-  }
-  for await (const bytes of bodyOf(response, options)) {
-    if (done + bytes.length > remote.size) {
-      await rm(partial, { force: true });
-      throw corrupt(options.what, `more than its ${remote.size} bytes`);
-    }
-    await withWriteErrors(partial, () => file.appendFile(bytes));
+  for await (const bytes of bodyOf(response ?? (await request(remote, {}, options)), options)) {
+    if (done + bytes.length > remote.size) throw corrupt(options.what, `more than its ${remote.size} bytes`);
+    await withWriteErrors(options.what, () => writeFully(file, bytes, done));
     done += bytes.length;
     report();
   }
   if (done < remote.size) throw unreachable(`the end after ${done} of ${remote.size} bytes`, options);
 }
 
-async function restart(file: FileHandle, partial: string): Promise<0> {
-  await withWriteErrors(partial, () => file.truncate(0));
-  return 0;
+async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+  }
 }
 
-async function request({ url, headers }: RemoteFile, from: number, options: DownloadOptions): Promise<Response> {
-  const range: Record<string, string> = from > 0 ? { Range: `bytes=${from}-` } : {};
-  const signal = options.signal ?? null;
+/** The answer with what follows on `from`; undefined where the server gives no such answer, or has another version. */
+async function requestRest(
+  remote: RemoteFile,
+  from: number,
+  options: DownloadOptions,
+): Promise<Response | 'complete' | undefined> {
+  if (from === remote.size) return 'complete';
+  const ifRange: Record<string, string> = remote.etag.startsWith('W/') ? {} : { 'If-Range': remote.etag };
+  const response = await request(remote, { Range: `bytes=${from}-`, ...ifRange }, options);
+  const range = response.headers.get('content-range');
+  if (response.status === 206 && range === `bytes ${from}-${remote.size - 1}/${remote.size}`) return response;
+  await response.body?.cancel();
+  return undefined;
+}
+
+async function request(
+  { url, headers, etag, sha256 }: RemoteFile,
+  range: Record<string, string>,
+  options: DownloadOptions,
+): Promise<Response> {
   try {
-    const response = await fetch(url, { headers: { ...headers, ...range }, signal });
+    const response = await options.fetch(url, { headers: { ...headers, ...range } });
+    // A range that cannot be had: the file is fetched from its beginning.
+    if (response.status === 416 && 'Range' in range) return response;
     if (!response.ok) {
       await response.body?.cancel();
       throw statusError(response.status, options);
+    }
+    const found = response.headers.get('etag');
+    if (sha256 === undefined && found !== null && strongTag(found) !== strongTag(etag)) {
+      await response.body?.cancel();
+      throw corrupt(options.what, 'another version than a moment ago');
     }
     return response;
   } catch (error) {
@@ -110,11 +166,8 @@ async function request({ url, headers }: RemoteFile, from: number, options: Down
   }
 }
 
-/** Whether the answer begins at the byte that was asked for; a server may send the whole file instead. */
-function continues(response: Response, from: number): boolean {
-  const range = response.headers.get('content-range') ?? '';
-  return response.status === 206 && range.startsWith(`bytes ${from}-`);
-}
+/** A server may call a version weak in one answer and strong in another. */
+const strongTag = (etag: string) => etag.replace(/^W\//, '');
 
 async function* bodyOf(response: Response, options: DownloadOptions): AsyncGenerator<Uint8Array> {
   if (response.body === null) return;
@@ -125,7 +178,14 @@ async function* bodyOf(response: Response, options: DownloadOptions): AsyncGener
   }
 }
 
-async function verify({ sha256 }: RemoteFile, partial: string, options: DownloadOptions): Promise<void> {
+async function verify(
+  { size, sha256 }: RemoteFile,
+  file: FileHandle,
+  partial: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const { size: written } = await file.stat();
+  if (written !== size) throw corrupt(options.what, `${written} bytes, where ${size} were announced`);
   if (sha256 === undefined) return;
   const hash = createHash('sha256');
   try {
@@ -135,7 +195,6 @@ async function verify({ sha256 }: RemoteFile, partial: string, options: Download
   }
   const actualSha256 = hash.digest('hex');
   if (actualSha256 === sha256.toLowerCase()) return;
-  await rm(partial, { force: true });
   throw corrupt(options.what, `the SHA-256 ${actualSha256}, where ${sha256} was announced`);
 }
 

@@ -5,6 +5,7 @@ import { HubApiError } from '@huggingface/hub';
 import { KeysieveError } from 'keysieve';
 import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
+import { proxyFor } from './hub-fetch.ts';
 
 /** What was asked for, to name it in errors. */
 export interface HubRequest {
@@ -47,9 +48,10 @@ export function notFound({ what, hubUrl }: HubRequest, cause?: unknown): LlmErro
 }
 
 export function unreachable(found: string, { what, hubUrl }: HubRequest, cause?: unknown): LlmError {
+  const proxy = proxyFor(hubUrl);
   return llmError({
     code: 'hub-unreachable',
-    problem: `${what} cannot be fetched from ${hubUrl}.`,
+    problem: `${what} cannot be fetched from ${hubUrl}${proxy === undefined ? '' : `, through the proxy ${proxy}`}.`,
     found,
     remedy:
       'Check the connection and run it again: what has been fetched is kept, and a download goes on from there. ' +

@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 const resolve = (name = spec, options: Parameters<typeof resolveModel>[1] = {}) =>
-  resolveModel(name, { cacheFolder, hubUrl: hub.url, ...options });
+  resolveModel(name, { cacheFolder, hubUrl: hub.url, backoffMs: 1, ...options });
 const partials = async () => (await readdir(folder)).filter((name) => name.endsWith('.partial'));
 
 /** Breaks a download off after 100,000 bytes. */

@@ -1,16 +1,17 @@
 /**
  * From what a caller calls a model to the path of its file, fetched from the Hugging Face hub where need be.
  */
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { fileDownloadInfo, listFiles, pathsInfo } from '@huggingface/hub';
+import { fileDownloadInfo, HubApiError, listFiles, pathsInfo } from '@huggingface/hub';
 import { llmError } from '../errors.ts';
 import { cacheFolderPath } from '../onnx/cache-folder.ts';
 import { chooseFile } from './choose-file.ts';
 import type { DownloadProgress, RemoteFile } from './download.ts';
-import { download } from './download.ts';
+import { download, isFile } from './download.ts';
 import type { HubRequest } from './hub-errors.ts';
-import { hubError, notFound } from './hub-errors.ts';
+import { corrupt, hubError, notFound } from './hub-errors.ts';
+import { createHubFetch, type HubFetch, limitBody } from './hub-fetch.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
 
 export interface ResolveModelOptions {
@@ -24,7 +25,17 @@ export interface ResolveModelOptions {
   hubUrl?: string | undefined;
   /** For private and gated repositories. Default: the environment's HF_TOKEN. */
   accessToken?: string | undefined;
+  /**
+   * Milliseconds before a request that the hub has put off (status 429 or 503) is tried again, where it does not say
+   * when; each later try waits twice as long. Default: 1000.
+   */
+  backoffMs?: number | undefined;
 }
+
+/** The hub lists 1,000 files a page. */
+const MAX_PAGES = 100;
+/** Larger than any disk. */
+const MAX_FILE_BYTES = 2 ** 46;
 
 /**
  * The path of a model's file. A path is given back as it is; `hf:OWNER/REPO/FILE.gguf` is fetched, once, to
@@ -38,26 +49,32 @@ export async function resolveModel(spec: string, options: ResolveModelOptions = 
   const parsed = parseModelSpec(spec);
   if (parsed.kind === 'path') return parsed.path;
   const { repo } = parsed;
-  const hub = hubOf(options);
+  const { hubUrl, accessToken } = hubOf(options);
   const folder = join(cacheFolderPath(options.cacheFolder), 'hub', ...repo.split('/'));
-  const requestFor = (what: string): HubRequest => ({ what, hubUrl: hub.hubUrl, signal: options.signal });
+  if (parsed.file !== undefined && (await isFile(pathIn(folder, parsed.file)))) return pathIn(folder, parsed.file);
+  const fetch = await createHubFetch({ hubUrl, signal: options.signal, backoffMs: options.backoffMs ?? 1000 });
+  const hub: Hub = { hubUrl, ...(accessToken !== undefined && { accessToken }), fetch };
+  const requestFor = (what: string): HubRequest => ({ what, hubUrl, signal: options.signal });
   const file = parsed.file ?? (await chooseFrom(repo, folder, hub, requestFor(repo)));
-  const path = join(folder, ...file.split('/'));
-  if (await exists(path)) return path;
+  const path = pathIn(folder, file);
+  if (await isFile(path)) return path;
   const fileRequest = requestFor(`${repo}/${file}`);
   const remote = await fetchFileInfo(repo, file, hub, fileRequest);
-  await download(remote, path, { ...fileRequest, onProgress: options.onProgress });
+  await download(remote, path, { ...fileRequest, fetch, onProgress: options.onProgress });
   return path;
 }
+
+const pathIn = (folder: string, file: string) => join(folder, ...file.split('/'));
 
 interface Hub {
   hubUrl: string;
   accessToken?: string;
-  fetch: typeof fetch;
+  fetch: HubFetch;
 }
 
-function hubOf({ hubUrl, accessToken, signal }: ResolveModelOptions): Hub {
-  const token = accessToken ?? process.env.HF_TOKEN ?? '';
+/** The hub's address and the token for it. Throws `invalid-argument`. */
+function hubOf(options: ResolveModelOptions): { hubUrl: string; accessToken: string | undefined } {
+  const token = options.accessToken ?? process.env.HF_TOKEN ?? '';
   if (token !== '' && !token.startsWith('hf_')) {
     throw llmError({
       code: 'invalid-argument',
@@ -66,11 +83,16 @@ function hubOf({ hubUrl, accessToken, signal }: ResolveModelOptions): Hub {
       remedy: 'Set HF_TOKEN to a token that begins with hf_, or to nothing.',
     });
   }
-  return {
-    hubUrl: (hubUrl ?? (process.env.HF_ENDPOINT || 'https://huggingface.co')).replace(/\/+$/, ''),
-    ...(token === '' ? {} : { accessToken: token }),
-    fetch: (input, init) => fetch(input, { ...init, signal: signal ?? null }),
-  };
+  const hubUrl = (options.hubUrl ?? (process.env.HF_ENDPOINT || 'https://huggingface.co')).replace(/\/+$/, '');
+  if (!/^https?:$/.test(URL.canParse(hubUrl) ? new URL(hubUrl).protocol : '')) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: "The hub's address is no URL.",
+      found: JSON.stringify(hubUrl),
+      remedy: 'Set HF_ENDPOINT to an address such as https://huggingface.co, or to nothing.',
+    });
+  }
+  return { hubUrl, accessToken: token === '' ? undefined : token };
 }
 
 /** A file of the repository, or of those that are here already where the hub cannot be reached. */
@@ -88,9 +110,15 @@ async function chooseFrom(repo: string, folder: string, hub: Hub, request: HubRe
 
 async function listGgufFiles(repo: string, hub: Hub, request: HubRequest): Promise<string[]> {
   const paths: string[] = [];
+  let pages = 0;
+  // Each page names the next, so that a listing may have no end.
+  const fetchPage: HubFetch = (url, init) => {
+    if (++pages > MAX_PAGES) throw new Error(`a listing of more than ${MAX_PAGES} pages`);
+    return hub.fetch(url, init);
+  };
   try {
-    for await (const { type, path } of listFiles({ repo, recursive: true, ...hub })) {
-      if (type === 'file' && isGgufPath(path)) paths.push(path);
+    for await (const entry of listFiles({ repo, recursive: true, ...hub, fetch: limitBody(fetchPage) })) {
+      if (entry?.type === 'file' && typeof entry.path === 'string' && isGgufPath(entry.path)) paths.push(entry.path);
     }
   } catch (error) {
     throw hubError(error, request);
@@ -110,10 +138,14 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 async function fetchFileInfo(repo: string, path: string, hub: Hub, request: HubRequest): Promise<RemoteFile> {
+  const encodedPath = path.split('/').map(encodeURIComponent).join('/');
   try {
-    const info = await fileDownloadInfo({ repo, path, ...hub });
+    const info = await fileDownloadInfo({ repo, path: encodedPath, ...hub, fetch: headersOnly(hub.fetch) });
     if (info === null) throw notFound(request);
     const { url, size, etag } = info;
+    if (!(Number.isSafeInteger(size) && size > 0 && size <= MAX_FILE_BYTES)) {
+      throw corrupt(request.what, `a size of ${size} bytes`);
+    }
     // The token is for the hub alone, not for the storage that it may lead to.
     const trusted = new URL(url).origin === new URL(hub.hubUrl).origin;
     return {
@@ -128,17 +160,27 @@ async function fetchFileInfo(repo: string, path: string, hub: Hub, request: HubR
   }
 }
 
-/** Large files have their SHA-256 in their listing; small ones, none. */
-async function checksumOf(repo: string, path: string, hub: Hub): Promise<string | undefined> {
-  const entries = await pathsInfo({ repo, paths: [path], ...hub });
-  return entries.find((entry) => entry.path === path)?.lfs?.oid;
+/** The look-up asks for one byte and needs none: the body of a server that sends more is not waited for. */
+function headersOnly(fetch: HubFetch): typeof globalThis.fetch {
+  return async (input, init) => {
+    const response = await fetch(String(input), init);
+    const size = /\/(.*)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+    if (size !== undefined && !/^\d+$/.test(size)) throw new Error(`a file of ${JSON.stringify(size)} bytes`);
+    if (!response.ok) return response;
+    await response.body?.cancel();
+    const { status, statusText, headers } = response;
+    return new Response(null, { status, statusText, headers });
+  };
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Large files have their SHA-256 in their listing; small ones, none, and mirrors may have no such listing. */
+async function checksumOf(repo: string, path: string, hub: Hub): Promise<string | undefined> {
   try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
+    const entries = await pathsInfo({ repo, paths: [path], ...hub, fetch: limitBody(hub.fetch) });
+    const oid = entries.find((entry) => entry.path === path)?.lfs?.oid;
+    return /^[0-9a-f]{64}$/i.test(oid ?? '') ? oid : undefined;
+  } catch (error) {
+    if (error instanceof HubApiError && [404, 405, 501].includes(error.statusCode)) return undefined;
+    throw error;
   }
 }

@@ -21,11 +21,11 @@ export function parseModelSpec(spec: string): ModelSpec {
   return { kind: 'hub', repo, file };
 }
 
-/** A path that stays in its folder and ends in .gguf. */
+/** A path that stays in its folder, shows as it is, and ends in .gguf. */
 export function isGgufPath(file: string): boolean {
   const parts = file.split('/');
   const stays = parts.every((part) => part !== '' && part !== '.' && part !== '..');
-  return stays && !/[\\:\0]/.test(file) && /\.gguf$/i.test(file);
+  return stays && !/[\\:\p{Cc}\p{Cf}]/u.test(file) && /\.gguf$/i.test(file);
 }
 
 function notASpec(spec: string) {
