@@ -16,6 +16,17 @@ const floats: Partial<Record<GgmlType, { offsets: readonly number[]; exponent: n
   Q4_K: { offsets: [0, 2], exponent: 2 << 10 },
   Q5_K: { offsets: [0, 2], exponent: 1 << 10 },
   Q6_K: { offsets: [208], exponent: 0 << 10 },
+  Q2_K: { offsets: [80, 82], exponent: 6 << 10 },
+  Q3_K: { offsets: [108], exponent: 5 << 10 },
+  IQ4_NL: { offsets: [0], exponent: 5 << 10 },
+  IQ4_XS: { offsets: [0], exponent: 0 << 10 },
+  TQ1_0: { offsets: [52], exponent: 11 << 10 },
+  TQ2_0: { offsets: [64], exponent: 11 << 10 },
+  IQ3_XXS: { offsets: [0], exponent: 3 << 10 },
+  IQ3_S: { offsets: [0], exponent: 3 << 10 },
+  IQ2_XXS: { offsets: [0], exponent: 4 << 10 },
+  IQ2_XS: { offsets: [0], exponent: 4 << 10 },
+  IQ2_S: { offsets: [0], exponent: 4 << 10 },
 };
 
 /** Bytes of a tensor of the type with weights of about .05. */
@@ -30,6 +41,8 @@ export function randomTensorBytes(random: Random, type: GgmlType, dimensions: re
   const { bytes: blockBytes } = ggmlBlock(type);
   const { offsets, exponent } = floats[type] ?? { offsets: [], exponent: 0 };
   for (let at = 0; at < bytes.length; at += blockBytes) {
+    // Its scale is an exponent alone.
+    if (type === 'MXFP4') bytes[at] = 121;
     for (const offset of offsets) {
       view.setUint16(at + offset, (random.integer(2) << 15) | exponent | random.integer(128), true);
     }

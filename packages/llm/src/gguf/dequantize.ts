@@ -5,8 +5,11 @@
 import { llmError } from '../errors.ts';
 import { readBf16, readF16, readF32 } from './formats/floats.ts';
 import type { BlockReader } from './formats/formats.ts';
-import { readQ4K, readQ5K, readQ6K } from './formats/k-quants.ts';
-import { readQ4_0, readQ4_1, readQ5_0, readQ5_1, readQ8_0 } from './formats/legacy-quants.ts';
+import { readQ4K, readQ5K } from './formats/k-quants.ts';
+import { readQ4_1, readQ5_1 } from './formats/legacy-quants.ts';
+import { readQ2K } from './formats/low-bit.ts';
+import { type BlockLayout, ZERO_OF_BITS } from './formats/quantized.ts';
+import { blockLayout, quantizedTypes, readQuantizedBlocks } from './quantized-blocks.ts';
 import type { GgmlType } from './types.ts';
 import { ggmlBlock } from './types.ts';
 
@@ -14,18 +17,18 @@ const readers: Partial<Record<GgmlType, BlockReader>> = {
   F32: readF32,
   F16: readF16,
   BF16: readBf16,
-  Q4_0: readQ4_0,
+  // Types with offsets: the offset of a block is rounded to float32, so their values are read without it.
   Q4_1: readQ4_1,
-  Q5_0: readQ5_0,
   Q5_1: readQ5_1,
-  Q8_0: readQ8_0,
+  Q2_K: readQ2K,
   Q4_K: readQ4K,
   Q5_K: readQ5K,
-  Q6_K: readQ6K,
 };
 
 /** The types that `dequantize` knows. */
-export const dequantizableTypes = Object.keys(readers) as readonly GgmlType[];
+export const dequantizableTypes: readonly GgmlType[] = [
+  ...new Set([...(Object.keys(readers) as GgmlType[]), ...quantizedTypes]),
+];
 
 /**
  * The values of whole blocks of a type, in the order of the file, as float32.
@@ -33,7 +36,8 @@ export const dequantizableTypes = Object.keys(readers) as readonly GgmlType[];
  */
 export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<ArrayBuffer> {
   const read = readers[type];
-  if (read === undefined) {
+  const layout = blockLayout(type);
+  if (read === undefined && layout === undefined) {
     throw llmError({
       code: 'unsupported-tensor-type',
       problem: 'Tensors of this storage type cannot be read.',
@@ -51,7 +55,15 @@ export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<Arra
     });
   }
   const blocks = bytes.length / block.bytes;
+  if (read === undefined) return valuesOfBlocks(type, bytes, layout as BlockLayout);
   const values = new Float32Array(blocks * block.elements);
   read(bytes, blocks, values);
   return values;
+}
+
+/** scale * (quantized - zero), which float32 holds or rounds once. */
+function valuesOfBlocks(type: GgmlType, bytes: Uint8Array, { bits, blockSize }: BlockLayout) {
+  const { quantized, scales } = readQuantizedBlocks(type, bytes);
+  const zero = ZERO_OF_BITS[bits];
+  return Float32Array.from(quantized, (q, i) => (scales[Math.floor(i / blockSize)] as number) * (q - zero));
 }

@@ -1,9 +1,11 @@
 /** Reading GGUF files: header, metadata, tensors by ranges, and their values as float32. */
 export { dequantizableTypes, dequantize } from './dequantize.ts';
 export { requireFinite } from './finite.ts';
+export type { BlockLayout, QuantizedBlocks } from './formats/quantized.ts';
 export type { GgufTensor } from './header.ts';
 export type { GgufArray, GgufMetadata, GgufValue } from './metadata.ts';
 export type { GgufFile } from './open.ts';
 export { openGguf } from './open.ts';
+export { blockLayout, quantizedTypes, readQuantizedBlocks } from './quantized-blocks.ts';
 export type { GgmlBlock, GgmlType } from './types.ts';
 export { ggmlBlock, ggmlByteLength, ggmlTypes } from './types.ts';

@@ -221,8 +221,8 @@ describe('a byte-level vocabulary', () => {
     added: Parameters<typeof bytePairEntries>[1] = [],
   ) => {
     const entries: [string, GgufValue | undefined][] = Object.entries({ ...bytePairEntries(merges, added), ...change });
-    const given = entries.filter((entry): entry is [string, GgufValue] => entry[1] !== undefined);
-    return createTokenizer(metadataOf(Object.fromEntries(given)));
+    const present = entries.filter((entry): entry is [string, GgufValue] => entry[1] !== undefined);
+    return createTokenizer(metadataOf(Object.fromEntries(present)));
   };
 
   it('is cut by a default pre-tokenizer, with a warning, where the file names none', () => {

@@ -14,7 +14,9 @@ import numpy as np
 
 # Byte offsets of half-precision scales in a block.
 SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208], "F16": [0], "BF16": [], "F32": []}
+          "Q6_K": [208], "F16": [0], "BF16": [], "F32": [],
+          "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ1_0": [52], "TQ2_0": [64],
+          "IQ3_XXS": [0], "IQ3_S": [0], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0]}
 BLOCKS_OF_ONE = 64
 BLOCKS = 4
 
@@ -24,6 +26,8 @@ def random_blocks(generator, name, count, bytes_each):
     if name in ("BF16", "F32"):
         floats = generator.normal(size=count).astype(np.float32).view(np.uint32)
         return floats.view(np.uint8).reshape(count, 4)[:, 4 - bytes_each:]
+    if name == "MXFP4":
+        blocks[:, 0] = generator.integers(96, 160, count, dtype=np.uint8)  # exponents that float32 has
     for offset in SCALES[name]:
         halves = blocks[:, offset:offset + 2].copy().view(np.uint16)
         halves[(halves & 0x7C00) == 0x7C00] &= 0xBFFF

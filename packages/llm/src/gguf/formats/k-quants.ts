@@ -1,5 +1,5 @@
 /**
- * Readers of the k-quants Q4_K, Q5_K and Q6_K: blocks of 256 values whose parts have integer scales of their own
+ * Readers of the k-quants with minima, Q4_K and Q5_K: blocks of 256 values whose parts have integer scales of their own
  * (`block_q4_K` ... in ggml-common.h; `dequantize_row_q4_K` ... in ggml-quants.c).
  */
 import { float16ToFloat32 } from '../float16.ts';
@@ -51,28 +51,6 @@ export function readQ5K(bytes: Uint8Array, blocks: number, values: Float32Array)
         const fifth = ((bytes[at + 16 + j] as number) >> part) & 1;
         const q = (((bytes[nibbles + j] as number) >> shift) & 15) | (fifth << 4);
         values[block * 256 + part * 32 + j] = scale * q - minimum;
-      }
-    }
-  }
-}
-
-/** low nibbles (128), upper pairs of bits (64), signed scales (16), d (2): d scale (q - 32) */
-export function readQ6K(bytes: Uint8Array, blocks: number, values: Float32Array): void {
-  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let block = 0; block < blocks; block++) {
-    const at = block * 210;
-    const d = float16ToFloat32(uint16(bytes, at + 208));
-    for (let part = 0; part < 8; part++) {
-      const half = part >> 2; // values 0..127 or 128..255
-      const quarter = part & 3; // 32 values each
-      const low = at + half * 64 + (quarter & 1) * 32;
-      const upper = at + 128 + half * 32;
-      const scales = at + 192 + part * 2;
-      for (let j = 0; j < 32; j++) {
-        const nibble = ((bytes[low + j] as number) >> ((quarter >> 1) * 4)) & 15;
-        const bits = ((bytes[upper + j] as number) >> (quarter * 2)) & 3;
-        const scale = d * (signed[scales + (j >> 4)] as number);
-        values[block * 256 + part * 32 + j] = scale * ((nibble | (bits << 4)) - 32);
       }
     }
   }

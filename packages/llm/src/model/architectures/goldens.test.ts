@@ -102,10 +102,10 @@ function idsOf(tokenizer: Tokenizer, text: string): number[] {
 function klOfTop(top: readonly [number, number][], logProbabilities: Float64Array): number {
   let [kl, expectedRest, rest] = [0, 1, 1];
   for (const [token, expected] of top) {
-    const found = logProbabilities[token] as number;
-    kl += Math.exp(expected) * (expected - found);
+    const logProbability = logProbabilities[token] as number;
+    kl += Math.exp(expected) * (expected - logProbability);
     expectedRest -= Math.exp(expected);
-    rest -= Math.exp(found);
+    rest -= Math.exp(logProbability);
   }
   return expectedRest > 1e-4 ? kl + expectedRest * Math.log(expectedRest / rest) : kl;
 }

@@ -15,7 +15,7 @@ interface YarnTuning {
   logWeight: number;
 }
 
-/** Those of the paper (arXiv 2309.00071, section 3.2). */
+/** The tuning of the paper (arXiv 2309.00071, section 3.2). */
 const DEFAULT_TUNING: YarnTuning = { betaFast: 32, betaSlow: 1, logWeight: 0 };
 
 /** RoPE as metadata and tensors say. Throws `unsupported-architecture` for a way of scaling that is not known. */

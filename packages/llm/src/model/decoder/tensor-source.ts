@@ -5,7 +5,7 @@ import type { GgufFile, GgufTensor } from '../../gguf/index.ts';
 export interface TensorSource {
   /** Throws `tensor-missing`, or `tensor-shape-mismatch` where it has other dimensions (innermost first). */
   get(name: string, dimensions: readonly number[]): GgufTensor;
-  /** As `get`, but undefined where the file has no such tensor. */
+  /** As `get`, but undefined where the file lacks the tensor. */
   find(name: string, dimensions: readonly number[]): GgufTensor | undefined;
   has(name: string): boolean;
   /** Throws `unsupported-architecture` where the file has a tensor that was never asked for. */

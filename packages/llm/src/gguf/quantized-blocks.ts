@@ -1,51 +1,88 @@
 /**
- * Reads GGUF blocks as codes, scales and offsets: weight = scale * (code - zero) + offset, zero 8 for 4-bit and 128
- * for 8-bit codes. Nothing is rounded but what float32 rounds: a 5-bit code is an 8-bit code, and a type whose
- * weights are d q + m has the offset m + 8 d (4 bits). Layouts: `block_*` of ggml-common.h.
+ * Reads the quantized storage types as small integers with scales and offsets. Nothing is rounded but what float32 rounds: a
+ * 5-bit value is an 8-bit value, and a type whose weights are d q + m has the offset m + 8 d (4 bits).
+ * Layouts: `block_*` of ggml-common.h.
  */
 import { llmError } from '../errors.ts';
-import { float16Table } from '../gguf/float16.ts';
-import type { GgmlType } from '../gguf/index.ts';
-import { ggmlBlock } from '../gguf/index.ts';
+import { float16Table } from './float16.ts';
+import { uint16 } from './formats/formats.ts';
+import { iq2s, iq2xs, iq2xxs, iq3s, iq3xxs } from './formats/grid-coded.ts';
+import { q2K, q3K } from './formats/low-bit.ts';
+import type { BlockLayout, QuantizedBlocks, QuantizedFormat } from './formats/quantized.ts';
+import { iq4nl, iq4xs, mxfp4 } from './formats/tabled.ts';
+import { tq1, tq2 } from './formats/ternary.ts';
+import { type GgmlType, ggmlBlock } from './types.ts';
 
-/** Codes one by one (blocks * values), scales and offsets one a block of the form. */
-export interface QuantizedBlocks {
-  readonly quantized: Uint8Array;
-  readonly scales: Float32Array;
-  readonly offsets: Float32Array;
-}
+/** Blocks of 32 values with one scale, or 16 of Q6_K. */
+const layout = (bits: 4 | 8, hasOffsets: boolean, blockSize: 16 | 32 = 32): BlockLayout => ({
+  bits,
+  blockSize,
+  hasOffsets,
+});
 
-type BlockReader = (bytes: Uint8Array, blocks: number, target: QuantizedBlocks) => void;
-
-const readers: Partial<Record<GgmlType, BlockReader>> = {
-  Q4_0: (bytes, blocks, target) => readNibbles(bytes, blocks, target, { fifthBits: false, minimum: false }),
-  Q4_1: (bytes, blocks, target) => readNibbles(bytes, blocks, target, { fifthBits: false, minimum: true }),
-  Q5_0: (bytes, blocks, target) => readNibbles(bytes, blocks, target, { fifthBits: true, minimum: false }),
-  Q5_1: (bytes, blocks, target) => readNibbles(bytes, blocks, target, { fifthBits: true, minimum: true }),
-  Q8_0: readQ8_0,
-  Q4_K: (bytes, blocks, target) => readQ45K(bytes, blocks, target, false),
-  Q5_K: (bytes, blocks, target) => readQ45K(bytes, blocks, target, true),
-  Q6_K: readQ6K,
+const formats: Partial<Record<GgmlType, QuantizedFormat>> = {
+  Q4_0: { layout: layout(4, false), read: nibbleReader({ fifthBits: false, minimum: false }) },
+  Q4_1: { layout: layout(4, true), read: nibbleReader({ fifthBits: false, minimum: true }) },
+  Q5_0: { layout: layout(8, false), read: nibbleReader({ fifthBits: true, minimum: false }) },
+  Q5_1: { layout: layout(8, true), read: nibbleReader({ fifthBits: true, minimum: true }) },
+  Q8_0: { layout: layout(8, false), read: readQ8_0 },
+  Q2_K: q2K,
+  Q3_K: q3K,
+  Q4_K: { layout: layout(4, true), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, false) },
+  Q5_K: { layout: layout(8, true), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, true) },
+  Q6_K: { layout: layout(8, false, 16), read: readQ6K },
+  IQ4_NL: iq4nl,
+  IQ4_XS: iq4xs,
+  MXFP4: mxfp4,
+  TQ1_0: tq1,
+  TQ2_0: tq2,
+  IQ3_XXS: iq3xxs,
+  IQ3_S: iq3s,
+  IQ2_XXS: iq2xxs,
+  IQ2_XS: iq2xs,
+  IQ2_S: iq2s,
 };
 
-/** Reads whole blocks of a quantised type. */
-export function readQuantizedBlocks(type: GgmlType, bytes: Uint8Array, target: QuantizedBlocks): void {
-  const read = readers[type];
-  if (read === undefined) {
+/** The quantized types that can be read. */
+export const quantizedTypes = Object.keys(formats) as readonly GgmlType[];
+
+/** How a type's values are cut into blocks; undefined for types that are not quantized or cannot be read. */
+export function blockLayout(type: GgmlType): BlockLayout | undefined {
+  return formats[type]?.layout;
+}
+
+/** Reads whole blocks of a quantized type. Throws `unsupported-tensor-type`. */
+export function readQuantizedBlocks(type: GgmlType, bytes: Uint8Array): QuantizedBlocks {
+  const format = formats[type];
+  if (format === undefined) {
     throw llmError({
       code: 'unsupported-tensor-type',
-      problem: 'Tensors of this storage type have no codes.',
+      problem: 'Tensors of this storage type cannot be read as quantized blocks.',
       found: type,
-      remedy: `Use one of ${Object.keys(readers).join(', ')}.`,
+      remedy: `Use one of ${quantizedTypes.join(', ')}.`,
     });
   }
-  read(bytes, bytes.length / ggmlBlock(type).bytes, target);
+  const { elements, bytes: blockBytes } = ggmlBlock(type);
+  const blocks = bytes.length / blockBytes;
+  const { blockSize, hasOffsets } = format.layout;
+  const scaleCount = (blocks * elements) / blockSize;
+  const target = {
+    quantized: new Uint8Array(blocks * elements),
+    scales: new Float32Array(scaleCount),
+    offsets: new Float32Array(hasOffsets ? scaleCount : 0),
+  };
+  format.read(bytes, blocks, target);
+  return target;
 }
 
 /**
  * Q4_0, Q4_1, Q5_0, Q5_1: d (2), m (2, where there is a minimum), fifth bits (4, where there are), nibbles (16). A
  * weight is d q + m, or, without a minimum, d (q - half the range).
  */
+function nibbleReader(parts: { fifthBits: boolean; minimum: boolean }): QuantizedFormat['read'] {
+  return (bytes, blocks, target) => readNibbles(bytes, blocks, target, parts);
+}
+
 function readNibbles(
   bytes: Uint8Array,
   blocks: number,
@@ -56,7 +93,7 @@ function readNibbles(
   const nibblesAt = 2 + (minimum ? 2 : 0) + (fifthBits ? 4 : 0);
   const blockBytes = nibblesAt + 16;
   const middle = fifthBits ? 16 : 8; // of the range of q
-  const shift = (fifthBits ? 128 : 8) - middle; // from q to the code
+  const shift = (fifthBits ? 128 : 8) - middle; // from q to what is stored
   for (let block = 0; block < blocks; block++) {
     const at = block * blockBytes;
     const d = float16[uint16(bytes, at)] as number;
@@ -150,9 +187,4 @@ function readQ6K(bytes: Uint8Array, blocks: number, { quantized, scales }: Quant
       }
     }
   }
-}
-
-/** Little-endian 16 bits at `at`. */
-function uint16(bytes: Uint8Array, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
 }
