@@ -25,6 +25,9 @@ export interface Server {
   close(): Promise<void>;
 }
 
+const IDLE_CHECK_MS = 20;
+const FLUSH_MS = 2000;
+
 /**
  * Starts to listen, and to load the first model. Throws `invalid-argument` for options that are out of range or unsafe,
  * and the error of the system where the address cannot be had.
@@ -60,12 +63,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   async function stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-    http.closeIdleConnections();
-    const timer = setTimeout(() => requests.abortAll(), limits.stopMs);
+    const abortTimer = setTimeout(() => requests.abortAll(), limits.stopMs);
     await requests.idle();
-    clearTimeout(timer);
-    http.closeAllConnections();
+    clearTimeout(abortTimer);
+    // Connections become idle once the last bytes of their answers are out; a client that does not take them is cut off.
+    const idleTimer = setInterval(() => http.closeIdleConnections(), IDLE_CHECK_MS);
+    const cutTimer = setTimeout(() => http.closeAllConnections(), FLUSH_MS);
     await closed;
+    clearInterval(idleTimer);
+    clearTimeout(cutTimer);
     await models.dispose();
   }
 
