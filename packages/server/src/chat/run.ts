@@ -39,8 +39,10 @@ export interface JobOptions {
 /** Prompts as tokens, and what their answers must obey. */
 export interface PreparedPrompts {
   prompts: Int32Array[];
-  /** A constraint for one answer. */
+  /** A constraint for the next answer. */
   constraint?(): TokenConstraint;
+  /** Called when all answers have ended. */
+  dispose?(): void;
 }
 
 export type JobEvent =
@@ -64,8 +66,10 @@ export async function* runJob(
   const session = sessionSettings(options.attention, settings);
   const arrived = performance.now();
   const { loaded, release } = await models.acquire(options.model, signal);
+  let prepared: PreparedPrompts | undefined;
   try {
-    const { prompts, constraint } = await prepare(loaded);
+    prepared = await prepare(loaded);
+    const { prompts, constraint } = prepared;
     const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
     for (const prompt of prompts) checkContext(prompt, loaded);
     yield { type: 'prepared', loaded, promptTokens };
@@ -84,6 +88,7 @@ export async function* runJob(
       endTurn();
     }
   } finally {
+    prepared?.dispose?.();
     release();
   }
 }
