@@ -26,7 +26,8 @@ export class KeysieveError<Code extends string = string> extends Error {
   constructor({ code, problem, found, remedy, cause }: ErrorDetails<Code>) {
     const value = found === undefined ? '' : ` Found: ${found}.`;
     super(`${problem}${value} ${remedy}`, cause === undefined ? undefined : { cause });
-    this.name = 'KeysieveError';
+    // The name that abort errors have on the web.
+    this.name = code === 'aborted' ? 'AbortError' : 'KeysieveError';
     this.code = code;
     this.found = found;
     this.remedy = remedy;

@@ -32,6 +32,7 @@ export type LlmErrorCode =
   | 'chat-template-invalid'
   | 'chat-messages-invalid'
   | 'session-busy'
+  | 'generation-used'
   | 'cache-folder-unwritable'
   | 'out-of-memory'
   | 'backend-failed';

@@ -137,7 +137,7 @@ export class Attention {
       onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
       onTruncate: (length) => {
         this.#evictionRunner.truncate(length);
-        this.#headBudgets.reset();
+        this.#headBudgets.truncate(length);
       },
     });
     const { shape } = this.cache;
@@ -253,7 +253,10 @@ export class Attention {
     });
     if (job.kind === 'full-ranges') mergeRanges(context, job);
     if (job.kind === 'decode-split') mergeParts(context, job);
-    if (blocks) this.#headBudgets.update(job, taskCount(job, this.cache.shape.keyValueHeads), views().f32);
+    if (blocks) {
+      const tasks = taskCount(job, this.cache.shape.keyValueHeads);
+      this.#headBudgets.update({ ...job, n: position + count }, tasks, views().f32, this.cache.length);
+    }
 
     outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
     if (!hasRowResults(kind)) return reportFull(job, this.cache.shape, heads);

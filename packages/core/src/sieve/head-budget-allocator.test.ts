@@ -8,6 +8,7 @@ const [LAYERS, HEADS] = [3, 2];
 function learnAll(
   shares: HeadBudgetAllocator,
   squaredError: (layer: number, head: number, share: number) => number,
+  { from, to }: { from: number; to: number } = { from: 0, to: 64 },
 ): void {
   for (let layer = 0; layer < LAYERS; layer++) {
     const now = shares.allocate(layer);
@@ -17,7 +18,7 @@ function learnAll(
       const head = task % HEADS;
       exchange.set([squaredError(layer, head, now[head] as number), 1], 8 + task * BLOCK_ERROR_NUMBERS);
     }
-    shares.update({ layer, blockErrors: 32, budgetFactors: now }, 2 * HEADS, exchange);
+    shares.update({ layer, n: to, blockErrors: 32, budgetFactors: now }, 2 * HEADS, exchange, from);
   }
 }
 
@@ -30,7 +31,21 @@ describe('the shares of heads in a budget', () => {
     expect(allOf(shares)).toEqual(new Array(6).fill(1));
     learnAll(shares, (layer) => 1 + layer);
     expect(new Set(allOf(shares)).size).toBe(LAYERS);
-    shares.reset();
+    shares.truncate(32);
+    expect(allOf(shares)).toEqual(new Array(6).fill(1));
+  });
+
+  it('are as before the last tokens where these are taken back, and stay where nothing is', () => {
+    const shares = new HeadBudgetAllocator(LAYERS, HEADS);
+    learnAll(shares, (layer) => 1 + layer, { from: 0, to: 64 });
+    const known = allOf(shares);
+    shares.truncate(64);
+    expect(allOf(shares)).toEqual(known);
+    learnAll(shares, (layer) => 9 - layer, { from: 64, to: 128 });
+    expect(allOf(shares)).not.toEqual(known);
+    shares.truncate(64);
+    expect(allOf(shares)).toEqual(known);
+    shares.truncate(32);
     expect(allOf(shares)).toEqual(new Array(6).fill(1));
   });
 
@@ -61,7 +76,7 @@ describe('the shares of heads in a budget', () => {
     learnAll(shares, (layer) => 1 + layer);
     const before = allOf(shares);
     const exchange = Float32Array.of(5, 1, 5, 0);
-    shares.update({ layer: 1, blockErrors: 0, budgetFactors: [1, 1] }, 2, exchange);
+    shares.update({ layer: 1, n: 128, blockErrors: 0, budgetFactors: [1, 1] }, 2, exchange, 64);
     expect(allOf(shares)).toEqual(before);
   });
 });

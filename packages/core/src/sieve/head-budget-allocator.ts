@@ -14,6 +14,8 @@ export const BLOCK_ERROR_NUMBERS = 2;
 /** The blocks of one layer. */
 export interface BlocksOfLayer {
   layer: number;
+  /** Position behind the last query. */
+  n: number;
   /** Address in the job's memory of (tasks, BLOCK_ERROR_NUMBERS), where task t is of the head t mod keyValueHeads. */
   blockErrors: number;
   /** The factor of each key-value head. */
@@ -24,10 +26,15 @@ export class HeadBudgetAllocator {
   readonly #keyValueHeads: number;
   /** a of each head (layers, keyValueHeads), up to a common factor; NaN until a block has shown it. */
   readonly #errors: Float64Array;
+  /** The errors as they were when the cache had `length` keys: before those of the tokens that came then. */
+  #before: { length: number; errors: Float64Array };
+  /** Position behind the last query that has shown an error. */
+  #end = 0;
 
   constructor(layers: number, keyValueHeads: number) {
     this.#keyValueHeads = keyValueHeads;
     this.#errors = new Float64Array(layers * keyValueHeads).fill(Number.NaN);
+    this.#before = { length: 0, errors: this.#errors.slice() };
   }
 
   /**
@@ -44,8 +51,18 @@ export class HeadBudgetAllocator {
     });
   }
 
-  /** Learns from the errors of a job's blocks; from none of them where one drew no sample. */
-  update({ layer, blockErrors, budgetFactors }: BlocksOfLayer, tasks: number, jobNumbers: Float32Array): void {
+  /**
+   * Learns from the errors of a job's blocks; from none of them where one drew no sample. `cacheLength` is the number of
+   * keys that the cache holds, without those of the queries.
+   */
+  update(
+    { layer, n, blockErrors, budgetFactors }: BlocksOfLayer,
+    tasks: number,
+    jobNumbers: Float32Array,
+    cacheLength: number,
+  ): void {
+    if (cacheLength !== this.#before.length) this.#before = { length: cacheLength, errors: this.#errors.slice() };
+    this.#end = n;
     const squaredErrors = new Float64Array(this.#keyValueHeads);
     let squaredOutputs = 0;
     for (let task = 0; task < tasks; task++) {
@@ -65,9 +82,16 @@ export class HeadBudgetAllocator {
     }
   }
 
-  /** Forgets all errors: the next tokens are of another prompt. */
-  reset(): void {
-    this.#errors.fill(Number.NaN);
+  /**
+   * Forgets what the tokens from `length` on have shown, where these are the last that came, so that reading them again
+   * comes to the same; cut further back, it forgets all errors, for what follows is another prompt.
+   */
+  truncate(length: number): void {
+    if (length >= this.#end) return;
+    if (length === this.#before.length) this.#errors.set(this.#before.errors);
+    else this.#errors.fill(Number.NaN);
+    this.#before = { length, errors: this.#errors.slice() };
+    this.#end = length;
   }
 }
 

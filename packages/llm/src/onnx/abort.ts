@@ -7,7 +7,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   throw llmError({
     code: 'aborted',
     problem: 'The work was aborted by its signal.',
-    remedy: 'Start it again; nothing of it was kept.',
+    remedy: 'Start it again: what was finished before is kept.',
     cause: signal.reason,
   });
 }

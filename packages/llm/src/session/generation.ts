@@ -3,6 +3,7 @@
  * how exact its attention was.
  */
 import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
+import { llmError } from '../errors.ts';
 import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import type { Step } from './session.ts';
@@ -22,8 +23,11 @@ export interface GenerationChunk {
   probabilities?: TokenProbabilities;
 }
 
-/** Why an answer ended: the model ended it, a stop string came, it was long enough, or the context was full. */
-export type FinishReason = 'end' | 'stop' | 'length' | 'context';
+/**
+ * Why an answer ended: the model ended it, a stop string came, it was long enough, the context was full, or it was
+ * aborted, by its signal or by whoever read it. What there was until then is in the result in any case.
+ */
+export type FinishReason = 'end' | 'stop' | 'length' | 'context' | 'aborted';
 
 export interface AttentionSummary {
   policy: string;
@@ -55,7 +59,7 @@ export interface GenerationResult {
   promptTokens: number;
   /** Tokens of the prompt that were in the cache already. */
   reusedTokens: number;
-  /** Time until the logits of the prompt's last token were there. */
+  /** Time until the logits of the prompt's last token were there; until the abort where it was aborted before. */
   prefillMs: number;
   /** Time of each further pass. */
   decodeMs: number[];
@@ -66,8 +70,21 @@ export interface GenerationResult {
 }
 
 export interface Generation extends AsyncIterable<GenerationChunk> {
+  /**
+   * The chunks as they come, once: a second iteration throws `generation-used`. An abort ends it without an error, and
+   * leaving it early ends the answer: `result` says `aborted` then.
+   */
+  [Symbol.asyncIterator](): AsyncGenerator<GenerationChunk, void>;
   /** The whole answer. Generates it where nothing iterates. */
   readonly result: Promise<GenerationResult>;
+}
+
+/** What is known of a prompt while it is read. */
+export interface PromptProgress {
+  tokens: number;
+  reused: number;
+  /** Attention of the passes so far. */
+  report: AttentionReport;
 }
 
 /** The parts that an answer is made with. */
@@ -82,15 +99,38 @@ export interface GenerationParts {
   /** Number of the likeliest tokens whose log-probabilities are wanted; undefined where not even the chosen token's is. */
   topCount: number | undefined;
   contextLength: number;
+  signal: AbortSignal | undefined;
   acquire(): () => void;
-  prefill(): Promise<Step & { prompt: Int32Array; reused: number }>;
+  /** Reads the prompt; `progress` is kept up while it does. */
+  prefill(progress: PromptProgress): Promise<Step>;
   decode(token: number): Promise<Step>;
   /** Number of tokens in the cache. */
   cachedTokens(): number;
 }
 
+/** What there is of an answer at any time. */
+interface Answer {
+  text: string;
+  tokens: number[];
+  prompt: PromptProgress;
+  prefillMs: number;
+  decodeMs: number[];
+  decodeReport: AttentionReport;
+}
+
+/** Frees the session of a generation that was begun, and then forgotten without being left. */
+const forgotten = new FinalizationRegistry<() => void>((release) => release());
+
 export function createGeneration(parts: GenerationParts): Generation {
-  let started = false;
+  const answer: Answer = {
+    text: '',
+    tokens: [],
+    prompt: { tokens: 0, reused: 0, report: emptyReport() },
+    prefillMs: 0,
+    decodeMs: [],
+    decodeReport: emptyReport(),
+  };
+  let isStarted = false;
   let settle: { resolve(result: GenerationResult): void; reject(error: unknown): void } | undefined;
   const promise = new Promise<GenerationResult>((resolve, reject) => {
     settle = { resolve, reject };
@@ -98,27 +138,24 @@ export function createGeneration(parts: GenerationParts): Generation {
   // Whoever iterates gets the error there; the promise alone must not end the process.
   promise.catch(() => {});
 
-  async function* iterate(): AsyncGenerator<GenerationChunk, void> {
-    if (started) throw new TypeError('A generation can be iterated once; keep its chunks, or await its result.');
-    started = true;
-    let finished = false;
-    try {
-      const result = yield* run(parts);
-      finished = true;
-      settle?.resolve(result);
-    } catch (error) {
-      finished = true;
-      settle?.reject(error);
-      throw error;
-    } finally {
-      if (!finished) settle?.reject(new Error('The generation was left before its end.'));
-    }
+  function start(): AsyncGenerator<GenerationChunk, void> {
+    if (isStarted) throw alreadyUsed();
+    isStarted = true;
+    const hold: { release?: () => void } = {};
+    const end = (finishReason: FinishReason, error?: unknown) => {
+      hold.release?.();
+      if (error === undefined) settle?.resolve(resultOf(parts, answer, finishReason));
+      else settle?.reject(error);
+    };
+    const iterator = iterate(parts, answer, hold, end);
+    forgotten.register(iterator, () => end('aborted'));
+    return iterator;
   }
 
   return {
-    [Symbol.asyncIterator]: iterate,
+    [Symbol.asyncIterator]: start,
     get result() {
-      if (!started) void drain(iterate());
+      if (!isStarted) void drain(start());
       return promise;
     },
   };
@@ -132,77 +169,114 @@ async function drain(generator: AsyncGenerator<GenerationChunk, void>): Promise<
   }
 }
 
-async function* run(parts: GenerationParts): AsyncGenerator<GenerationChunk, GenerationResult> {
-  const { tokenizer, maxTokens, topCount, policy, contextLength } = parts;
-  const release = parts.acquire();
+/** Holds the session while it runs, and calls `end` however it ends. */
+async function* iterate(
+  parts: GenerationParts,
+  answer: Answer,
+  hold: { release?: () => void },
+  end: (finishReason: FinishReason, error?: unknown) => void,
+): AsyncGenerator<GenerationChunk, void> {
+  let finishReason: FinishReason = 'aborted';
+  let failure: unknown;
   try {
-    const stops = createStopFilter(parts.stop);
-    const decoder = tokenizer.streamDecoder({ skipSpecial: true });
-    const decodeReport = emptyReport();
-    const tokens: number[] = [];
-    const decodeMs: number[] = [];
-    let text = '';
-    let finishReason: FinishReason = 'length';
-
-    let started = performance.now();
-    const prefilled = await parts.prefill();
-    const prefillMs = performance.now() - started;
-    let step: Step = prefilled;
-    while (tokens.length < maxTokens) {
-      const token = parts.choose(step.logits);
-      if (tokenizer.endOfGeneration.has(token)) {
-        finishReason = 'end';
-        break;
-      }
-      tokens.push(token);
-      const piece = stops.append(decoder.append(token));
-      text += piece.text;
-      yield {
-        text: piece.text,
-        token,
-        milliseconds: performance.now() - started,
-        attention: step.report,
-        ...(topCount !== undefined && { probabilities: logProbabilities(step.logits, token, topCount) }),
-      };
-      if (piece.stopped) {
-        finishReason = 'stop';
-        break;
-      }
-      if (tokens.length === maxTokens) break;
-      if (parts.cachedTokens() >= contextLength) {
-        finishReason = 'context';
-        break;
-      }
-      started = performance.now();
-      step = await parts.decode(token);
-      decodeMs.push(performance.now() - started);
-      addReport(decodeReport, step.report);
-    }
-    if (finishReason !== 'stop') {
-      const rest = stops.append(decoder.flush());
-      const remainder = rest.text + (rest.stopped ? '' : stops.flush());
-      text += remainder;
-      if (remainder !== '') {
-        yield { text: remainder, token: tokens.at(-1) as number, milliseconds: 0, attention: emptyReport() };
-      }
-    }
-    const tokenCount = decodeMs.length;
-    const prefilledTokens = Math.max(1, prefilled.prompt.length - prefilled.reused);
-    const prefillAttention = summarizeAttention(parts.prefillPolicy, prefilled.report, prefilledTokens);
-    return {
-      text,
-      tokens,
-      finishReason,
-      promptTokens: prefilled.prompt.length,
-      reusedTokens: prefilled.reused,
-      prefillMs,
-      decodeMs,
-      attention: tokenCount > 0 ? summarizeAttention(policy, decodeReport, tokenCount) : prefillAttention,
-      prefillAttention,
-    };
+    hold.release = parts.acquire();
+    finishReason = yield* run(parts, answer);
+  } catch (error) {
+    if (parts.signal?.aborted && (error as { code?: unknown }).code === 'aborted') return;
+    failure = error;
+    throw error;
   } finally {
-    release();
+    end(finishReason, failure);
   }
+}
+
+async function* run(parts: GenerationParts, answer: Answer): AsyncGenerator<GenerationChunk, FinishReason> {
+  const { tokenizer, maxTokens, topCount, contextLength, signal } = parts;
+  const { tokens } = answer;
+  const stops = createStopFilter(parts.stop);
+  const decoder = tokenizer.streamDecoder({ skipSpecial: true });
+
+  function* finish(reason: FinishReason): Generator<GenerationChunk, FinishReason> {
+    const rest = stops.append(decoder.flush());
+    const remainder = rest.text + (rest.stopped ? '' : stops.flush());
+    answer.text += remainder;
+    if (remainder !== '') {
+      yield { text: remainder, token: tokens.at(-1) as number, milliseconds: 0, attention: emptyReport() };
+    }
+    return reason;
+  }
+
+  let started = performance.now();
+  let step: Step;
+  try {
+    step = await parts.prefill(answer.prompt);
+  } finally {
+    answer.prefillMs = performance.now() - started;
+  }
+  while (tokens.length < maxTokens) {
+    if (signal?.aborted) return yield* finish('aborted');
+    const token = parts.choose(step.logits);
+    if (tokenizer.endOfGeneration.has(token)) return yield* finish('end');
+    tokens.push(token);
+    const text = decoder.append(token);
+    const name = text === '' && parts.stop.length > 0 ? specialName(tokenizer, token) : '';
+    const piece = name === '' ? stops.append(text) : stops.append(name, { hidden: true });
+    answer.text += piece.text;
+    yield {
+      text: piece.text,
+      token,
+      milliseconds: performance.now() - started,
+      attention: step.report,
+      ...(topCount !== undefined && { probabilities: logProbabilities(step.logits, token, topCount) }),
+    };
+    if (piece.stopped) return 'stop';
+    if (tokens.length === maxTokens) break;
+    if (parts.cachedTokens() >= contextLength) return yield* finish('context');
+    started = performance.now();
+    try {
+      step = await parts.decode(token);
+    } catch (error) {
+      if (signal?.aborted) return yield* finish('aborted');
+      throw error;
+    }
+    answer.decodeMs.push(performance.now() - started);
+    addReport(answer.decodeReport, step.report);
+  }
+  return yield* finish('length');
+}
+
+/** The name of a control token, which is no part of an answer's text; '' for any other token. */
+function specialName(tokenizer: Tokenizer, token: number): string {
+  return tokenizer.decode([token], { skipSpecial: true }) === '' ? tokenizer.decode([token]) : '';
+}
+
+function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishReason): GenerationResult {
+  const { prompt, decodeMs, text, tokens, prefillMs } = answer;
+  const prefillAttention = summarizeAttention(
+    parts.prefillPolicy,
+    prompt.report,
+    Math.max(1, prompt.tokens - prompt.reused),
+  );
+  return {
+    text,
+    tokens,
+    finishReason,
+    promptTokens: prompt.tokens,
+    reusedTokens: prompt.reused,
+    prefillMs,
+    decodeMs,
+    attention:
+      decodeMs.length > 0 ? summarizeAttention(parts.policy, answer.decodeReport, decodeMs.length) : prefillAttention,
+    prefillAttention,
+  };
+}
+
+function alreadyUsed() {
+  return llmError({
+    code: 'generation-used',
+    problem: 'An answer is generated once, and this one was begun already.',
+    remedy: 'Keep its chunks, await its result, or call generate again.',
+  });
 }
 
 /** What a report over `passes` tokens says of each. */

@@ -1,8 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, type Model } from './load-model.ts';
 import type { PrefillProgress } from './session.ts';
 
 const TEXT = 'The number of amber fox is 48213. '.repeat(12);
+
+/** Without a flag of Node. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+}
 
 describe('a session', () => {
   let model: Model;
@@ -190,7 +198,11 @@ describe('a session', () => {
         if (done >= 512) controller.abort();
       };
       const generation = session.generate(long, { signal: controller.signal, onPrefill });
-      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
+      const result = await generation.result;
+      expect(result).toMatchObject({ finishReason: 'aborted', text: '', tokens: [], decodeMs: [], reusedTokens: 0 });
+      expect(result.promptTokens).toBe(model.encode(long).length);
+      expect(result.prefillMs).toBeGreaterThan(0);
+      expect(result.prefillAttention.keysExact.share).toBe(1);
       // The chunks that were read are kept, and are not read again.
       expect(session.tokens.length).toBe(512);
       const resumed = await session.generate(long, { maxTokens: 4 }).result;
@@ -198,26 +210,44 @@ describe('a session', () => {
       await expectUsable(session);
     });
 
+    it.each([512, 1024])('an abort while the sieve reads the prompt, behind %d tokens', async (at) => {
+      const sieve = { policy: 'sieve', budget: 'fixed:64' };
+      const options = { attention: sieve, prefill: sieve, denseFallback: false };
+      const words = Array.from({ length: 400 }, (_, i) => `${(i * 7919) % 1000} `).join('');
+      const prompt = `${TEXT}${words}`.slice(0, 1300);
+      await using fresh = await model.createSession(options);
+      const { tokens } = await fresh.generate(prompt, { maxTokens: 12 }).result;
+      await using session = await model.createSession(options);
+      const controller = new AbortController();
+      const onPrefill = ({ done }: PrefillProgress) => {
+        // Within the next chunk, too: what its first layers have shown must be forgotten.
+        if (done === at) setTimeout(() => controller.abort(), at === 512 ? 0 : 5);
+      };
+      await session.generate(prompt, { signal: controller.signal, onPrefill }).result;
+      expect((await session.generate(prompt, { maxTokens: 12 }).result).tokens).toEqual(tokens);
+    });
+
     it('an abort while it decodes', async () => {
       await using session = await model.createSession();
       const controller = new AbortController();
       const generation = session.generate(TEXT, { signal: controller.signal, maxTokens: 100 });
       const texts: string[] = [];
-      await expect(async () => {
-        for await (const { text } of generation) {
-          texts.push(text);
-          if (texts.length === 5) controller.abort();
-        }
-      }).rejects.toMatchObject({ code: 'aborted' });
-      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
-      expect(texts).toHaveLength(5);
+      for await (const { text } of generation) {
+        texts.push(text);
+        if (texts.length === 5) controller.abort();
+      }
+      const result = await generation.result;
+      expect(result).toMatchObject({ finishReason: 'aborted', text: texts.join('') });
+      expect([result.tokens.length, result.decodeMs.length]).toEqual([5, 4]);
+      expect(result.attention.keysExact.mean).toBeGreaterThan(0);
       await expectUsable(session);
     });
 
     it('a signal that was aborted before', async () => {
       await using session = await model.createSession();
       const generation = session.generate(TEXT, { signal: AbortSignal.abort() });
-      await expect(generation.result).rejects.toMatchObject({ code: 'aborted' });
+      expect(await generation.result).toMatchObject({ finishReason: 'aborted', text: '', tokens: [] });
+      for await (const _ of session.generate(TEXT, { signal: AbortSignal.abort() })) throw new Error('a chunk');
       await expectUsable(session);
     });
 
@@ -242,7 +272,49 @@ describe('a session', () => {
 
     it('an answer that is left early', async () => {
       await using session = await model.createSession();
-      for await (const _ of session.generate(TEXT)) break;
+      const generation = session.generate(TEXT);
+      for await (const _ of generation) break;
+      expect(await generation.result).toMatchObject({ finishReason: 'aborted', tokens: [expect.any(Number)] });
+      await expectUsable(session);
+    });
+
+    it('an answer that is iterated twice', async () => {
+      await using session = await model.createSession();
+      const generation = session.generate(TEXT, { maxTokens: 3 });
+      for await (const _ of generation) {
+        expect(() => generation[Symbol.asyncIterator]()).toThrow(expect.objectContaining({ code: 'generation-used' }));
+      }
+      expect((await generation.result).tokens).toHaveLength(3);
+      await expectUsable(session);
+    });
+
+    it('an answer that is begun and forgotten', async () => {
+      await using session = await model.createSession();
+      await (() => session.generate(TEXT)[Symbol.asyncIterator]().next())();
+      await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'session-busy' });
+      await vi.waitFor(
+        async () => {
+          collectGarbage();
+          await expectUsable(session);
+        },
+        { timeout: 60_000, interval: 50 },
+      );
+    });
+
+    it('an attempt to cut it while it answers or evaluates', async () => {
+      await using session = await model.createSession();
+      const undisturbed = (await session.generate(TEXT, { maxTokens: 6 }).result).text;
+      const busy = expect.objectContaining({ code: 'session-busy' });
+      let text = '';
+      for await (const chunk of session.generate(TEXT, { maxTokens: 6 })) {
+        expect(() => session.truncate(4)).toThrow(busy);
+        text += chunk.text;
+      }
+      expect(text).toBe(undisturbed);
+      const onPrefill = () => expect(() => session.truncate(0)).toThrow(busy);
+      await session.generate(TEXT.repeat(4), { maxTokens: 1, onPrefill }).result;
+      session.truncate(0);
+      for await (const _ of session.evaluate(model.encode(TEXT))) expect(() => session.truncate(0)).toThrow(busy);
       await expectUsable(session);
     });
   });

@@ -19,7 +19,7 @@ import {
 import { llmError } from '../errors.ts';
 import { type Attend, requireFullAttention, type TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
-import { createGeneration, type Generation } from './generation.ts';
+import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
 
@@ -188,7 +188,8 @@ export class Session {
    */
   readonly fullAttentionBelow: number | undefined;
   #tokens: number[] = [];
-  #busy = false;
+  /** Who generates or evaluates, if anybody does. */
+  #holder: object | undefined;
   /** Of the attention of a layer: done with when the next one begins. */
   #outputs = new Float32Array(0);
 
@@ -227,7 +228,8 @@ export class Session {
    * Reads a prompt and generates what follows. Iterate over the result for the text as it comes, or await its `result`.
    *
    * A prompt is the whole text or chat, not only what is new: what the cache begins with is not read again.
-   * Throws, when iterated, `prompt-empty`, `prompt-too-long`, `session-busy`, `aborted` and what the model throws.
+   * Throws, when iterated, `prompt-empty`, `prompt-too-long`, `session-busy` and what the model throws. An abort is no
+   * error: the result has what there was until then.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     const sampler = createSampler(options);
@@ -249,8 +251,9 @@ export class Session {
       choose: (logits) => sampler.next(logits, this.#tokens, constraint),
       topCount,
       contextLength: this.contextLength,
+      signal,
       acquire: () => this.#acquire(),
-      prefill: () => this.#prefill(prompt, options),
+      prefill: (progress) => this.#prefill(prompt, options, progress),
       decode: (token) => this.#forward([token], this.#policy, signal),
       cachedTokens: () => this.#tokens.length,
     });
@@ -291,9 +294,15 @@ export class Session {
   }
 
   /**
-   * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer.
+   * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer, and `session-busy` while
+   * it generates or evaluates.
    */
   truncate(length: number): void {
+    this.#acquire()();
+    this.#truncate(length);
+  }
+
+  #truncate(length: number): void {
     this.#attention.cache.truncate(length);
     this.#tokens.length = length;
   }
@@ -310,16 +319,17 @@ export class Session {
 
   /** Marks the session as busy; the returned function ends that. */
   #acquire(): () => void {
-    if (this.#busy) {
+    if (this.#holder !== undefined) {
       throw llmError({
         code: 'session-busy',
-        problem: 'The session is generating already.',
+        problem: 'The session is generating or evaluating already.',
         remedy: 'Await the first answer, abort it, or create another session of the same model.',
       });
     }
-    this.#busy = true;
+    const holder = {};
+    this.#holder = holder;
     return () => {
-      this.#busy = false;
+      if (this.#holder === holder) this.#holder = undefined;
     };
   }
 
@@ -337,7 +347,8 @@ export class Session {
   async #prefill(
     prompt: Prompt,
     { signal, special, onPrefill }: GenerateOptions,
-  ): Promise<Step & { prompt: Int32Array; reused: number }> {
+    progress: PromptProgress,
+  ): Promise<Step> {
     const tokens = encodePrompt(prompt, this.#model, { special });
     this.#checkContextLength(tokens.length);
     // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
@@ -345,10 +356,10 @@ export class Session {
     const reused = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
     const observe = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policySpecs: [this.#policy] });
-    if (reused < this.#tokens.length) this.truncate(reused);
+    if (reused < this.#tokens.length) this.#truncate(reused);
+    const { report } = Object.assign(progress, { tokens: tokens.length, reused });
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
-    const report = emptyReport();
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
@@ -356,7 +367,7 @@ export class Session {
       addReport(report, step.report);
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }
-    return { ...(step as Step), report, prompt: tokens, reused };
+    return { ...(step as Step), report };
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */

@@ -37,4 +37,16 @@ describe('stop strings', () => {
     expect(filter.append('b##')).toEqual({ text: '#b', stopped: false });
     expect(filter.append('# rest')).toEqual({ text: '', stopped: true });
   });
+
+  it('finds names of control tokens, which are no part of the text', () => {
+    const filter = createStopFilter(['<|user|>', '<|end|>\nQ']);
+    expect(filter.append('ab')).toEqual({ text: 'ab', stopped: false });
+    expect(filter.append('<|end|>', { hidden: true })).toEqual({ text: '', stopped: false });
+    expect(filter.append('c')).toEqual({ text: 'c', stopped: false });
+    expect(filter.append('<|end|>', { hidden: true })).toEqual({ text: '', stopped: false });
+    expect(filter.append('\n')).toEqual({ text: '', stopped: false });
+    expect(filter.append('x')).toEqual({ text: '\nx', stopped: false });
+    expect(filter.append('d')).toEqual({ text: 'd', stopped: false });
+    expect(filter.append('<|user|>', { hidden: true })).toEqual({ text: '', stopped: true });
+  });
 });

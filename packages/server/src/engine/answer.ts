@@ -1,7 +1,13 @@
 /**
  * Answers to one prompt, as a stream of events: how far the reading is, each token as it comes, how each answer ended.
  */
-import type { GenerateOptions, GenerationResult, SessionOptions, TokenProbabilities } from '@keysieve/llm';
+import {
+  type GenerateOptions,
+  type GenerationResult,
+  llmError,
+  type SessionOptions,
+  type TokenProbabilities,
+} from '@keysieve/llm';
 import type { LoadedModel } from './models.ts';
 import type { ServedSession } from './session-pool.ts';
 
@@ -89,7 +95,16 @@ async function* answerOnce(
       const { text, token, probabilities } = result.value;
       yield { type: 'token', choice, text, token, ...(probabilities !== undefined && { probabilities }) };
     }
-    yield { type: 'end', choice, result: await generation.result };
+    const result = await generation.result;
+    if (result.finishReason === 'aborted') {
+      throw llmError({
+        code: 'aborted',
+        problem: 'The answer was aborted.',
+        remedy: 'Ask again: what has been read is kept.',
+        cause: options.signal?.reason,
+      });
+    }
+    yield { type: 'end', choice, result };
   } finally {
     await iterator.return?.();
   }
