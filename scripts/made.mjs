@@ -93,11 +93,11 @@ async function bundle(entry) {
 function externalPackages() {
   const { workspaces } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
   const packages = workspaces.map((folder) => JSON.parse(readFileSync(`${root}${folder}/package.json`, 'utf8')));
-  const own = new Set(packages.map(({ name }) => name));
+  const workspaceNames = new Set(packages.map(({ name }) => name));
   const all = packages.flatMap(({ dependencies, devDependencies }) =>
     Object.keys({ ...dependencies, ...devDependencies }),
   );
-  return all.filter((name) => !own.has(name));
+  return all.filter((name) => !workspaceNames.has(name));
 }
 
 function expand(path) {

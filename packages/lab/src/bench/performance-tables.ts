@@ -4,7 +4,8 @@ import type { NumberedReport, Question } from './performance-question.ts';
 import type { MemoryReport, ScalingReport, StepsReport } from './reports.ts';
 import { describeLargestJump, stepsTable } from './steps-table.ts';
 
-export function growthTable(reports: readonly NumberedReport<ScalingReport>[]): Question {
+export function growthTable(unordered: readonly NumberedReport<ScalingReport>[]): Question {
+  const reports = [...unordered].sort((a, b) => a.headDim - b.headDim);
   const [first] = reports;
   const operators = Object.keys(first?.lengths[0]?.operators ?? {});
   return {
