@@ -5,7 +5,7 @@
  * VAGUE_VARIABLES identifiers only where a variable or parameter is declared: as words they are fine.
  */
 
-/** @type {{ pattern: RegExp, instead: string }[]} */
+/** `except` is for files where the word means something else. @type {{ pattern: RegExp, instead: string, except?: RegExp }[]} */
 export const PROSE = [
   { pattern: /\bso[- ]many(?:-th)?\b/i, instead: 'a number, "N", "every Nth" or "at most N"' },
   { pattern: /\bas many as\b/i, instead: '"at most N", "N" or a plain comparison' },
@@ -13,7 +13,7 @@ export const PROSE = [
   { pattern: /\bcom(?:e|es|ing) to\b/i, instead: '"amounts to", "adds up to" or "is"' },
   { pattern: /\bcoded\b/i, instead: '"quantized"' },
   { pattern: /\bby (?:its|their|the)? ?codes\b/i, instead: '"quantized" or "from 4-bit codes"' },
-  { pattern: /\bplanes?\b/i, instead: '"encoding"' },
+  { pattern: /\bplanes?\b/i, instead: '"encoding"', except: /\/law\/surfaces\.ts$/ },
   { pattern: /\bboxes\b/i, instead: '"minMax" or "per-page minima and maxima"' },
   { pattern: /\battend(?:ed|s|ing)? densely\b/i, instead: '"full attention"' },
   { pattern: /\bdense half\b/i, instead: '"non-attention layers"' },
@@ -51,9 +51,7 @@ export const NAMES = {
   openFrom: 'firstUnquantizedKey',
   movedByRounding: 'maxScoreRoundingError',
   cutsClosed: 'truncatesQuantizedPage',
-  announce: 'prewakeThreads',
   isGuarded: 'fullAttentionIsFaster',
-  makeRoom: 'ensureCapacity',
   grain: 'blockSize',
   readOn: 'certificateFallbacks',
   noteGroup: 'writeGroupResult',
@@ -73,8 +71,6 @@ export const NAMES = {
   doublings: 'shift',
   DenseModel: 'TransformerSegments',
   fewestOfMany: 'WIDE_SEGMENT_MIN_ROWS',
-  few: 'gemv',
-  many: 'gemm',
   Form: 'WeightEncoding',
   BlockForm: 'BlockQuantized',
   RowForm: 'RowInt8',
@@ -85,7 +81,6 @@ export const NAMES = {
   told: 'policyKey, or what it is',
   keysRead: 'keysExact',
   keysCoded: 'keysQuantized',
-  planes: 'encodings',
   policyPlanes: 'policyEncodings',
 };
 

@@ -33,7 +33,8 @@ const EXEMPT = [
 export function findRetired(path, text) {
   const findings = [];
   text.split('\n').forEach((line, i) => {
-    for (const { pattern, instead } of PROSE) {
+    for (const { pattern, instead, except } of PROSE) {
+      if (except?.test(path)) continue;
       const match = pattern.exec(line);
       if (match) findings.push({ line: i + 1, message: `"${match[0]}": write ${instead}` });
     }

@@ -84,12 +84,12 @@ function describe(answers: readonly TaskAnswer[], tokens: number, readMs: number
     budget ?? '',
     answer.trim().slice(0, code.length),
     right ? 'right' : 'wrong',
-    `${formatCount(keysExact.mean)} (${formatShare(keysExact.share)})`,
+    formatCount(keysExact.mean),
     formatShare(tailMass),
     outputError === null ? 'unknown' : formatShare(outputError),
     msPerToken.toFixed(1),
   ]);
-  const names = ['attention', 'budget', 'answer', '', 'keys a head reads', 'left out', 'error', 'ms a token'];
+  const names = ['attention', 'budget', 'answer', '', 'exact keys', 'left out', 'error', 'ms a token'];
   return [
     `${formatCount(tokens)} tokens were read in ${(readMs / 1000).toFixed(1)} s, ${formatShare(DEPTH)} into which a number was hidden: ${code}.`,
     'Asked for at the end:',
