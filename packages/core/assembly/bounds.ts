@@ -1,18 +1,14 @@
 /** Bounds on scores by int8 codes: what they may be off by, and what this computation may be off by. */
 import { sumLanes } from './exponential';
 import { halve, sumInts, sumPairs } from './lanes';
+import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
 import { centreOffset, factorsOffset, pageFactor, queryCodes, queryNumbers } from './scan';
 
-/** See `QuantizedKernels.boundScores`. `int4Offset` and `int8Offset` are the offsets of the planes int4 and int8. */
+/** See `QuantizedKernels.boundScores`. */
 export function boundScores(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  signOffset: usize,
-  int4Offset: usize,
-  int8Offset: usize,
+  pages: Pages,
   from: i32,
   to: i32,
   quantizedQuery: usize,
@@ -22,6 +18,12 @@ export function boundScores(
   upper: usize,
   stride: i32,
 ): void {
+  const table = pages.table;
+  const headOffset = pages.headOffset;
+  const d = pages.headDim;
+  const signOffset = pages.sign;
+  const int4Offset = pages.int4;
+  const int8Offset = pages.int8;
   const D = rotatedDim(d);
   for (let start = from; start < to; start += PAGE_KEYS) {
     const record = pageAddress(table, headOffset, start / PAGE_KEYS);

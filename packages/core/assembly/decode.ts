@@ -5,6 +5,7 @@
  * `queries` (rows, d) are scaled by 1 / sqrt(d) already. `scratch` holds one page of floats (64, d) and then the
  * scores (rows, 64).
  */
+import { Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
 import { updateSoftmax, stateOutput } from './softmax';
@@ -25,10 +26,7 @@ export function mask(scores: usize, from: i32, to: i32): void {
 
 /** Takes keys [from, to) into the state of `rows` query rows. `from` lies on the edge of a page. */
 export function attendDecode(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   from: i32,
   to: i32,
   queries: usize,
@@ -36,6 +34,10 @@ export function attendDecode(
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const keyBytes = rowBytes(d, isFloat16) * PAGE_KEYS;
   const queryBytes = <usize>d << 2;
   const output = stateOutput(state, rows);
@@ -70,10 +72,7 @@ export function attendDecode(
 
 /** Exact scores of keys [from, to) for `rows` query rows, into `scores` (rows, stride), column 0 being key `from`. */
 export function scoreKeys(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   from: i32,
   to: i32,
   queries: usize,
@@ -82,6 +81,10 @@ export function scoreKeys(
   stride: i32,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const queryBytes = <usize>d << 2;
   const pageScores = scratch + queryBytes * PAGE_KEYS;
   for (let page = from / PAGE_KEYS; page * PAGE_KEYS < to; page++) {
@@ -104,16 +107,17 @@ export function scoreKeys(
  * at a time are brought together first: those reads wait for memory side by side, and the arithmetic not at all.
  */
 export function attendSelected(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   indices: usize,
   count: i32,
   query: usize,
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const bytes = rowBytes(d, isFloat16);
   const keyBytes = bytes * PAGE_KEYS;
   const queryBytes = <usize>d << 2;

@@ -1,27 +1,26 @@
 /** Rows that are kept by their codes alone, as floats: int8 codes in steps, and for keys the centre of their page. */
+import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
 import { centreOffset } from './scan';
 
-/**
- * See `QuantizedKernels.dequantizeRows`. Planes are named by their offsets: `upper` is int4, and `lower` is int8 for keys and
- * `values` for values, of which `sign` is 0. `scratch` holds a centre (D).
- */
+/** See `QuantizedKernels.dequantizeRows`. `values` says which rows; `scratch` holds a centre (D). */
 export function dequantizeRows(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  sign: usize,
-  upper: usize,
-  lower: usize,
+  pages: Pages,
+  values: bool,
   indices: usize,
   count: i32,
   destination: usize,
   scratch: usize,
 ): void {
+  const table = pages.table;
+  const headOffset = pages.headOffset;
+  const d = pages.headDim;
+  const sign = pages.sign;
+  const upper = pages.int4;
+  const lower = values ? pages.values : pages.int8;
   const D = rotatedDim(d);
   const half = <usize>D >> 1;
-  const values = sign == 0;
   let cachedPage = -1;
   if (values) memory.fill(scratch, 0, <usize>D << 2);
   for (let i = 0; i < count; i++) {

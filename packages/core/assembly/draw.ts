@@ -4,7 +4,7 @@
  * `DRAW_PERIOD` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
  * `draw-tables.ts` has filled: see `QuantizedKernels.drawKeys`.
  */
-import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_STRIDE, DRAW_WRAP } from './generated';
+import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_STRIDE, DRAW_WRAP, KeyDraw } from './generated';
 import { maxLane } from './lanes';
 import { scanUnitsPerNat } from './scan';
 
@@ -21,50 +21,47 @@ const GUESS_STRIDE: i32 = 16;
 const MIN_PRIORITY: i32 = -32768;
 const ABOVE_ALL: i32 = 32768;
 
-/** See `QuantizedKernels.drawKeys`. `keyBlocks` has room for (n / 8 + 1, 2) int32, `histogram` for 4,096 counts. */
-export function drawKeys(
-  pooled: usize,
-  n: i32,
-  sinks: i32,
-  recentFrom: i32,
-  maxKeys: i32,
-  seed: i32,
-  fractionBits: i32,
-  tables: usize,
-  indices: usize,
-  logProbabilities: usize,
-  threshold: usize,
-  keyBlocks: usize,
-  histogram: usize,
-): i32 {
+/** See `QuantizedKernels.drawKeys`. `scratch` holds a histogram of 4,096 counts. */
+export function drawKeys(draw: KeyDraw): i32 {
+  const n = draw.n;
+  const recentFrom = draw.recentFrom;
+  const maxKeys = draw.maxKeys;
+  const fractionBits = draw.fractionBits;
+  const proposals = draw.proposals;
+  const tables = draw.tables;
+  const indices = draw.indices;
+  const logProbabilities = draw.logProbabilities;
+  const threshold = draw.threshold;
+  const keyBlocks = draw.keyBlocks;
+  const histogram = draw.scratch;
   if (maxKeys >= n) {
     for (let j = 0; j < n; j++) store<i32>(indices + (<usize>j << 2), j);
     memory.fill(logProbabilities, 0, <usize>n << 2);
     store<f32>(threshold, -Infinity);
     return n;
   }
-  let drawn = min(sinks, recentFrom);
+  let drawn = min(draw.sinks, recentFrom);
   for (let j = 0; j < drawn; j++) store<i32>(indices + (<usize>j << 2), j);
   memory.fill(logProbabilities, 0, <usize>drawn << 2);
   const room = maxKeys - drawn - (n - recentFrom);
   let t = ABOVE_ALL;
   if (room > 0) {
-    const first = (seed * DRAW_STRIDE) & (DRAW_PERIOD - 1);
+    const first = (draw.seed * DRAW_STRIDE) & (DRAW_PERIOD - 1);
     const down = DRAW_FRACTION_BITS - fractionBits;
     const candidates = indices + (<usize>drawn << 2);
     const priorities = logProbabilities + (<usize>drawn << 2);
-    let floor = likelyFloor(pooled, drawn, recentFrom, room, first, down, tables, histogram);
+    let floor = likelyFloor(proposals, drawn, recentFrom, room, first, down, tables, histogram);
     let count = 0;
     while (true) {
-      const listed = listBlocks(pooled, drawn, recentFrom, floor, first, down, tables, keyBlocks);
-      count = expandBlocks(keyBlocks, listed, pooled, first, down, tables, candidates, priorities);
+      const listed = listBlocks(proposals, drawn, recentFrom, floor, first, down, tables, keyBlocks);
+      count = expandBlocks(keyBlocks, listed, proposals, first, down, tables, candidates, priorities);
       t = thresholdOf(priorities, count, room, floor, histogram);
       // There is room for more keys than was thought, or for far fewer.
       if (t == floor && floor > MIN_PRIORITY) floor = MIN_PRIORITY;
       else if (t == floor + BINS) floor = t - 1;
       else break;
     }
-    drawn += takeCandidates(pooled, t, down, tables + DRAWS_BYTES, candidates, priorities, count);
+    drawn += takeCandidates(proposals, t, down, tables + DRAWS_BYTES, candidates, priorities, count);
   }
   store<f32>(threshold, t == ABOVE_ALL ? Infinity : <f32>t / scanUnitsPerNat(fractionBits));
   for (let j = recentFrom; j < n; j++) {
@@ -77,9 +74,9 @@ export function drawKeys(
 
 /** Priorities of 8 keys from key j on. */
 @inline
-function prioritiesFrom(pooled: usize, j: i32, first: i32, down: i32, tables: usize): v128 {
+function prioritiesFrom(proposals: usize, j: i32, first: i32, down: i32, tables: usize): v128 {
   const numbers = v128.load(tables + (<usize>((j + first) & (DRAW_PERIOD - 1)) << 1));
-  return i16x8.add_sat_s(v128.load(pooled + (<usize>j << 1)), i16x8.shr_s(numbers, down));
+  return i16x8.add_sat_s(v128.load(proposals + (<usize>j << 1)), i16x8.shr_s(numbers, down));
 }
 
 @inline
@@ -91,7 +88,7 @@ function increment(histogram: usize, bin: i32): void {
 /** A threshold that a little more keys than there is room for are likely to reach, by a look at a sixteenth of them. */
 @inline
 function likelyFloor(
-  pooled: usize,
+  proposals: usize,
   from: i32,
   to: i32,
   room: i32,
@@ -104,7 +101,7 @@ function likelyFloor(
   memory.fill(histogram, 0, <usize>BINS << 2);
   let maxima = i16x8.splat(0);
   for (let j = from; j + 8 <= to; j += 8 * GUESS_STRIDE) {
-    const x = prioritiesFrom(pooled, j, first, down, tables);
+    const x = prioritiesFrom(proposals, j, first, down, tables);
     const bins = i16x8.shr_u(i16x8.sub(x, i16x8.splat(<i16>MIN_PRIORITY)), GUESS_BIN_SHIFT);
     maxima = i16x8.max_s(maxima, bins);
     increment(histogram, i16x8.extract_lane_u(bins, 0));
@@ -130,7 +127,7 @@ function likelyFloor(
  */
 @inline
 function listBlocks(
-  pooled: usize,
+  proposals: usize,
   from: i32,
   to: i32,
   floor: i32,
@@ -144,7 +141,7 @@ function listBlocks(
   const all: i32 = floor == MIN_PRIORITY ? 0xff : 0;
   let target = keyBlocks;
   for (let j = from; j < to; j += 8) {
-    let set = i16x8.bitmask(i16x8.gt_s(prioritiesFrom(pooled, j, first, down, tables), belowFloor)) | all;
+    let set = i16x8.bitmask(i16x8.gt_s(prioritiesFrom(proposals, j, first, down, tables), belowFloor)) | all;
     if (to - j < 8) set &= (1 << (to - j)) - 1;
     store<i32>(target, j);
     store<i32>(target, set, 4);
@@ -158,7 +155,7 @@ function listBlocks(
 function expandBlocks(
   keyBlocks: usize,
   listed: i32,
-  pooled: usize,
+  proposals: usize,
   first: i32,
   down: i32,
   tables: usize,
@@ -172,7 +169,7 @@ function expandBlocks(
     for (let set = load<i32>(at, 4); set != 0; set &= set - 1) {
       const key = start + ctz(set);
       const number = <i32>load<i16>(tables + (<usize>((key + first) & (DRAW_PERIOD - 1)) << 1)) >> down;
-      const priority = <i32>load<i16>(pooled + (<usize>key << 1)) + number;
+      const priority = <i32>load<i16>(proposals + (<usize>key << 1)) + number;
       store<i32>(candidates + count, key);
       store<i32>(priorities + count, min(priority, 32767));
       count += 4;
@@ -209,7 +206,7 @@ function thresholdOf(priorities: usize, count: i32, room: i32, floor: i32, histo
  */
 @inline
 function takeCandidates(
-  pooled: usize,
+  proposals: usize,
   t: i32,
   down: i32,
   logs: usize,
@@ -221,7 +218,7 @@ function takeCandidates(
   for (let i: usize = 0; i < <usize>count << 2; i += 4) {
     const key = load<i32>(candidates + i);
     const reaches = load<i32>(priorities + i) >= t;
-    const shortfall = max(t - <i32>load<i16>(pooled + (<usize>key << 1)), 0) << down;
+    const shortfall = max(t - <i32>load<i16>(proposals + (<usize>key << 1)), 0) << down;
     store<i32>(candidates + taken, key);
     store<f32>(priorities + taken, load<f32>(logs + (<usize>min(shortfall, DRAW_LOG_ENTRIES - 1) << 2)));
     taken += <usize>reaches << 2;

@@ -12,7 +12,7 @@
  */
 import { gather } from './decode';
 import { exponential1, maxLanes, sumLanes } from './exponential';
-import { ROW_MULTIPLE } from './generated';
+import { Pages, ROW_MULTIPLE } from './generated';
 import { sumInts } from './lanes';
 import { PAGE_KEYS, rowBytes } from './pages';
 import { storeTransposed } from './prefill';
@@ -252,10 +252,7 @@ function quantizedWeights(x: v128): v128 {
 
 /** See `QuantizedKernels.attendGathered`. */
 export function attendGathered(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   indices: usize,
   count: i32,
   biases: usize,
@@ -264,6 +261,10 @@ export function attendGathered(
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const bytes = rowBytes(d, isFloat16);
   const queryBytes = <usize>d << 2;
   const codeBytes = <usize>d << 1;

@@ -12,3 +12,121 @@ export const ROTATION_MULTIPLE: i32 = 32;
 export const ROW_MULTIPLE: i32 = 4;
 export const SIEVE_RESULT_COUNTS: i32 = 4;
 export const SIEVE_ROW_RESULTS: i32 = 5;
+
+/** `Pages` of src/kernels/structs.ts. */
+@unmanaged
+export class Pages {
+  exactTable: usize;
+  exactOffset: usize;
+  headDim: i32;
+  isFloat16: i32;
+  dropsExactRows: i32;
+  table: usize;
+  headOffset: usize;
+  sign: usize;
+  int4: usize;
+  int8: usize;
+  values: usize;
+  summary: usize;
+  minMax: usize;
+}
+
+/** `KeyDraw` of src/kernels/structs.ts. */
+@unmanaged
+export class KeyDraw {
+  n: i32;
+  sinks: i32;
+  recentFrom: i32;
+  maxKeys: i32;
+  seed: i32;
+  fractionBits: i32;
+  proposals: usize;
+  tables: usize;
+  indices: usize;
+  logProbabilities: usize;
+  threshold: usize;
+  keyBlocks: usize;
+  scratch: usize;
+}
+
+/** `SampleSplit` of src/kernels/structs.ts. */
+@unmanaged
+export class SampleSplit {
+  indices: usize;
+  logProbabilities: usize;
+  scores: usize;
+  stride: i32;
+  rows: i32;
+  count: i32;
+  shares: usize;
+  selected: usize;
+  selectedCount: i32;
+  minShare: f32;
+  quantizedIndices: usize;
+  quantizedScores: usize;
+  quantizedStride: i32;
+  parts: usize;
+}
+
+/** `SieveStep` of src/kernels/structs.ts. */
+@unmanaged
+export class SieveStep {
+  n: i32;
+  rows: i32;
+  fractionBits: i32;
+  sinks: i32;
+  recentFrom: i32;
+  maxKeys: i32;
+  seed: i32;
+  proposalExponent: f32;
+  logCap: f32;
+  exactSinks: i32;
+  exactRecentFrom: i32;
+  maxExactKeys: i32;
+  minLogShare: f32;
+  scoreStride: i32;
+  scanStride: i32;
+}
+
+/** `SieveBuffers` of src/kernels/structs.ts. */
+@unmanaged
+export class SieveBuffers {
+  queries: usize;
+  quantizedQuery: usize;
+  centerScores: usize;
+  signScores: usize;
+  scores: usize;
+  softmaxStatistics: usize;
+  offsets: usize;
+  logWeightCaps: usize;
+  pooled: usize;
+  drawTables: usize;
+  indices: usize;
+  logProbabilities: usize;
+  threshold: usize;
+  drawBlocks: usize;
+  quantizedIndices: usize;
+  quantizedScores: usize;
+  sampleParts: usize;
+  state: usize;
+  certainState: usize;
+  firstHalfState: usize;
+  secondHalfState: usize;
+  scratch: usize;
+  results: usize;
+}
+
+/** `SieveStates` of src/kernels/structs.ts. */
+@unmanaged
+export class SieveStates {
+  headDim: i32;
+  rows: i32;
+  rounding: f32;
+  state: usize;
+  certainState: usize;
+  firstHalfState: usize;
+  secondHalfState: usize;
+  results: usize;
+  outputs: usize;
+  scratch: usize;
+}

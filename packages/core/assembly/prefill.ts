@@ -6,6 +6,7 @@
  * for the number of rows rounded up to 4.
  */
 import { widenHigh, widenLow } from './float16';
+import { Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { updateSoftmax, stateOutput } from './softmax';
 
@@ -130,10 +131,7 @@ export function transposeKeys(keys: usize, d: i32, isFloat16: bool, destination:
  * `scratch` holds the keys of a page (d, 64), its values (64, d) and the scores (rows, 64), all floats.
  */
 export function attendPrefill(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   from: i32,
   to: i32,
   queries: usize,
@@ -143,6 +141,10 @@ export function attendPrefill(
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const queryBytes = <usize>d << 2;
   const scoreBytes: usize = <usize>PAGE_KEYS << 2;
   const keyBytes = rowBytes(d, isFloat16) * PAGE_KEYS;

@@ -1,6 +1,6 @@
 /** Writes the planes of a full page: what they hold is said in src/kernels/layout.ts. */
 import { maxLanes, sumLanes } from './exponential';
-import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from './generated';
+import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT, Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { rotatedDim, rotateRow, storeSignBits, padToRotated } from './rotate';
 import { centreOffset, factorsOffset } from './scan';
@@ -22,31 +22,22 @@ function fromBfloat16(x: u32): f32 {
 }
 
 /**
- * See `QuantizedKernels.quantizePage`; planes are named by their offsets, 0 where there is none. `dropsExactRows` is whether the exact rows go.
- * `scratch` holds rows as floats (64, d), one row rotated (D), the centre (D), the sign bits of the rotation (2, D) and
- * the keys' factors (64).
+ * See `QuantizedKernels.quantizePage`. `scratch` holds rows as floats (64, d), one row rotated (D), the centre (D), the
+ * sign bits of the rotation (2, D) and the keys' factors (64).
  */
-export function quantizePage(
-  exactTable: usize,
-  exactOffset: usize,
-  d: i32,
-  isFloat16: bool,
-  table: usize,
-  headOffset: usize,
-  sign: usize,
-  int4: usize,
-  int8: usize,
-  valuesInt8: usize,
-  summary: usize,
-  minMax: usize,
-  dropsExactRows: bool,
-  page: i32,
-  scratch: usize,
-): bool {
+export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
+  const sign = pages.sign;
+  const int4 = pages.int4;
+  const int8 = pages.int8;
+  const valuesInt8 = pages.values;
+  const summary = pages.summary;
+  const minMax = pages.minMax;
   const D = rotatedDim(d);
   const rowFloats = <usize>D << 2;
-  const record = pageAddress(table, headOffset, page);
-  const exactKeys = pageAddress(exactTable, exactOffset, page);
+  const record = pageAddress(pages.table, pages.headOffset, page);
+  const exactKeys = pageAddress(pages.exactTable, pages.exactOffset, page);
   const exactValues = exactKeys + rowBytes(d, isFloat16) * PAGE_KEYS;
   const row = scratch + rowFloats * PAGE_KEYS;
   const centre = row + rowFloats;
@@ -78,7 +69,7 @@ export function quantizePage(
     }
     storeFactors(factors, record + sign, D);
   }
-  if (minMax != 0) storeMinMax(keys, d, record + minMax, dropsExactRows ? record + int8 + (<usize>(PAGE_KEYS * D) >> 1) : 0);
+  if (minMax != 0) storeMinMax(keys, d, record + minMax, pages.dropsExactRows ? record + int8 + (<usize>(PAGE_KEYS * D) >> 1) : 0);
   if (summary != 0) storeMean(keys, d, record + summary);
 
   const values = floatRows(exactValues, 0, PAGE_KEYS, d, isFloat16, scratch);

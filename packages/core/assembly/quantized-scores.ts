@@ -3,6 +3,7 @@
  * even and of its odd bytes are four vectors of int16, and the query's codes lie in the same order (`scan.ts`).
  */
 import { halve, storeFirst, sumPairs } from './lanes';
+import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
 import { maskOf, queryCodes, queryNumbers } from './scan';
@@ -49,12 +50,9 @@ export function prefetch(
   store<u32>(sink, sum);
 }
 
-/** See `QuantizedKernels.scoreQuantized`. `encodingOffset` is the offset of the plane int4 in a head's page. */
+/** See `QuantizedKernels.scoreQuantized`. */
 export function scoreQuantized(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  encodingOffset: usize,
+  pages: Pages,
   from: i32,
   indices: usize,
   count: i32,
@@ -65,6 +63,10 @@ export function scoreQuantized(
   bases: usize,
   baseStride: i32,
 ): void {
+  const table = pages.table;
+  const headOffset = pages.headOffset;
+  const d = pages.headDim;
+  const encodingOffset = pages.int4;
   const D = rotatedDim(d);
   const codes = queryCodes(quantizedQuery, rows, D);
   const numbers = queryNumbers(quantizedQuery, rows, D);

@@ -7,6 +7,7 @@
 import { PREFETCH_KEYS, int4RowAddress, quantizationStep, prefetch } from './quantized-scores';
 import { maxLanes, sumLanes } from './exponential';
 import { addTransposed, sumInts } from './lanes';
+import { Pages } from './generated';
 import { PAGE_KEYS } from './pages';
 import { rotatedDim } from './rotate';
 import { updateSoftmax, stateOutput } from './softmax';
@@ -14,14 +15,11 @@ import { updateSoftmax, stateOutput } from './softmax';
 const WEIGHT_BYTES: usize = <usize>PAGE_KEYS << 2;
 
 /**
- * See `QuantizedKernels.addQuantizedValues`. `encodingOffset` is the offset of the plane int4 in a head's page. `scratch` holds weights
+ * See `QuantizedKernels.addQuantizedValues`. `scratch` holds weights
  * (3, 64), steps (64), addresses (64) and pairs of whole weights (3, 32).
  */
 export function addQuantizedValues(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  encodingOffset: usize,
+  pages: Pages,
   indices: usize,
   count: i32,
   scores: usize,
@@ -30,6 +28,10 @@ export function addQuantizedValues(
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.table;
+  const headOffset = pages.headOffset;
+  const d = pages.headDim;
+  const encodingOffset = pages.int4;
   const D = rotatedDim(d);
   const half = <usize>D >> 1;
   const offset = headOffset + encodingOffset;

@@ -11,6 +11,7 @@
  */
 import { maxLanes, sumLanes } from './exponential';
 import { sumInts } from './lanes';
+import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim, rotate } from './rotate';
 
@@ -155,14 +156,10 @@ export function pageFactor(centre: usize, D: i32): f32 {
 }
 
 /**
- * See `QuantizedKernels.scanSigns`. `encodingOffset` is the offset of the plane sign in a head's page; `fractionBits` the binary digits of a
- * score behind the point, in powers of two of its weight.
+ * See `QuantizedKernels.scanSigns`. `fractionBits` are the fractional bits of a score in powers of two.
  */
 export function scanSigns(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  encodingOffset: usize,
+  pages: Pages,
   from: i32,
   to: i32,
   quantizedQuery: usize,
@@ -173,6 +170,10 @@ export function scanSigns(
   bases: usize,
   baseStride: i32,
 ): void {
+  const table = pages.table;
+  const headOffset = pages.headOffset;
+  const d = pages.headDim;
+  const encodingOffset = pages.sign;
   const D = rotatedDim(d);
   const rowBytes = <usize>stride << 1;
   const unit = scanUnitsPerNat(fractionBits);

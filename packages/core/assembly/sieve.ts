@@ -1,14 +1,14 @@
 /**
- * A step of the sieve in one call, over keys that all lie in this memory, and another to finish it: what
- * `src/selectors/sieve.ts` and `src/tails/sampled.ts` do by parts. A step has a dozen parts of some microseconds each, and
- * as much again would go by between them.
+ * One position of a GQA group by the sieve in one call, for keys that all lie in this memory, and a second call to finish
+ * it: `src/kernels/reference/sieve.ts` specifies both. A step has a dozen kernels of some microseconds each; calls and
+ * views from TypeScript between them would take as long again.
  */
 import { addQuantizedValues } from './quantized-values';
 import { scoreQuantized } from './quantized-scores';
 import { scoreKeys } from './decode';
 import { drawKeys } from './draw';
 import { exponential1, sumLanes } from './exponential';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from './generated';
+import { KeyDraw, Pages, SampleSplit, SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, SieveBuffers, SieveStates, SieveStep } from './generated';
 import { logarithm } from './logarithm';
 import { PAGE_KEYS } from './pages';
 import { approximateLogSumExp, maxOverHeads, maxScoresOverHeads } from './pool';
@@ -20,86 +20,46 @@ import { splitSample } from './split';
 import { updateLogSumExp } from './log-sum-exp';
 import { addValues, scoreSelected, applyImportanceWeights } from './weighted';
 
-/** The buffers of `src/cache/workspace.ts` that a step uses: their addresses, in this order. */
-const enum Buffer {
-  queries,
-  quantizedQuery,
-  bases,
-  scans,
-  scores,
-  statistics,
-  offsets,
-  caps,
-  pooled,
-  drawTables,
-  indices,
-  logProbabilities,
-  threshold,
-  keyBlocks,
-  quantizedIndices,
-  quantizedScores,
-  parts,
-  state,
-  certainState,
-  firstHalfState,
-  secondHalfState,
-  scratch,
-  results,
-}
-
-/** See `QuantizedKernels.sieve`, whose `SieveStep` and buffers these are. Returns how many keys were attended exactly. */
-export function sieve(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
-  signOffset: usize,
-  int4Offset: usize,
-  n: i32,
-  rows: i32,
-  fractionBits: i32,
-  sinks: i32,
-  recentFrom: i32,
-  maxKeys: i32,
-  seed: i32,
-  proposalExponent: f32,
-  logCap: f32,
-  exactSinks: i32,
-  exactFrom: i32,
-  maxExactKeys: i32,
-  minLogShare: f32,
-  buffers: usize,
-): i32 {
-  const queries = at(buffers, Buffer.queries);
-  const quantizedQuery = at(buffers, Buffer.quantizedQuery);
-  const bases = at(buffers, Buffer.bases);
-  const scans = at(buffers, Buffer.scans);
-  const scores = at(buffers, Buffer.scores);
-  const statistics = at(buffers, Buffer.statistics);
-  const offsets = at(buffers, Buffer.offsets);
-  const caps = at(buffers, Buffer.caps);
-  const pooled = at(buffers, Buffer.pooled);
-  const indices = at(buffers, Buffer.indices);
-  const logs = at(buffers, Buffer.logProbabilities);
-  const quantizedIndices = at(buffers, Buffer.quantizedIndices);
-  const quantizedScores = at(buffers, Buffer.quantizedScores);
-  const parts = at(buffers, Buffer.parts);
-  const state = at(buffers, Buffer.state);
-  const scratch = at(buffers, Buffer.scratch);
-  const results = at(buffers, Buffer.results);
-  const stride = (n + 11) & ~3;
-  const scanStride = (n + 15) & ~7;
+/** See `QuantizedKernels.sieve`. Returns how many keys were attended exactly. */
+export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32 {
+  const d = pages.headDim;
+  const n = step.n;
+  const rows = step.rows;
+  const fractionBits = step.fractionBits;
+  const proposalExponent = step.proposalExponent;
+  const stride = step.scoreStride;
+  const scanStride = step.scanStride;
+  const queries = buffers.queries;
+  const quantizedQuery = buffers.quantizedQuery;
+  const bases = buffers.centerScores;
+  const scans = buffers.signScores;
+  const scores = buffers.scores;
+  const statistics = buffers.softmaxStatistics;
+  const offsets = buffers.offsets;
+  const caps = buffers.logWeightCaps;
+  const pooled = buffers.pooled;
+  const indices = buffers.indices;
+  const logs = buffers.logProbabilities;
+  const quantizedIndices = buffers.quantizedIndices;
+  const quantizedScores = buffers.quantizedScores;
+  const parts = buffers.sampleParts;
+  const state = buffers.state;
+  const scratch = buffers.scratch;
+  const results = buffers.results;
+  // The blocks of kernels that take one lie behind the step's own.
+  const draw = changetype<KeyDraw>(changetype<usize>(step) + offsetof<SieveStep>());
+  const split = changetype<SampleSplit>(changetype<usize>(draw) + offsetof<KeyDraw>());
   const open = n & (PAGE_KEYS - 1);
   const firstUnquantized = n - open;
-  const pages = firstUnquantized / PAGE_KEYS;
+  const centers = firstUnquantized / PAGE_KEYS;
   const rowBytes = <usize>stride << 2;
 
-  // All keys by their signs, the open page's exactly.
+  // All keys by their signs, those of the open page exactly.
   quantizeQueries(queries, rows, d, quantizedQuery, scratch);
-  scanSigns(table, headOffset, d, signOffset, 0, firstUnquantized, quantizedQuery, rows, fractionBits, scans, scanStride, bases, pages);
+  scanSigns(pages, 0, firstUnquantized, quantizedQuery, rows, fractionBits, scans, scanStride, bases, centers);
   if (open > 0) {
     const exactScores = scores + (<usize>firstUnquantized << 2);
-    scoreKeys(table, headOffset, d, isFloat16, firstUnquantized, n, queries, rows, exactScores, stride, scratch);
+    scoreKeys(pages, firstUnquantized, n, queries, rows, exactScores, stride, scratch);
     scanScores(exactScores, stride, rows, open, fractionBits, scans + (<usize>firstUnquantized << 1), scanStride);
   }
   for (let r = 0; r < rows; r++) {
@@ -109,26 +69,24 @@ export function sieve(
 
   // The sample, and its weights by 4-bit codes.
   maxOverHeads(scans, scanStride, rows, n, fractionBits, offsets, proposalExponent, pooled, false);
-  const threshold = at(buffers, Buffer.threshold);
-  const drawn = drawKeys(
-    pooled,
-    n,
-    sinks,
-    recentFrom,
-    maxKeys,
-    seed,
-    fractionBits,
-    at(buffers, Buffer.drawTables),
-    indices,
-    logs,
-    threshold,
-    at(buffers, Buffer.keyBlocks),
-    scratch,
-  );
+  draw.n = n;
+  draw.sinks = step.sinks;
+  draw.recentFrom = step.recentFrom;
+  draw.maxKeys = step.maxKeys;
+  draw.seed = step.seed;
+  draw.fractionBits = fractionBits;
+  draw.proposals = pooled;
+  draw.tables = buffers.drawTables;
+  draw.indices = indices;
+  draw.logProbabilities = logs;
+  draw.threshold = buffers.threshold;
+  draw.keyBlocks = buffers.drawBlocks;
+  draw.scratch = scratch;
+  const drawn = drawKeys(draw);
   const quantized = drawn - open;
-  scoreQuantized(table, headOffset, d, int4Offset, 0, indices, quantized, quantizedQuery, rows, scores, stride, bases, pages);
+  scoreQuantized(pages, 0, indices, quantized, quantizedQuery, rows, scores, stride, bases, centers);
   for (let r = 0; r < rows; r++) {
-    const cap = logCap + load<f32>(threshold) / proposalExponent + load<f32>(offsets + (<usize>r << 2));
+    const cap = step.logCap + load<f32>(buffers.threshold) / proposalExponent + load<f32>(offsets + (<usize>r << 2));
     store<f32>(caps + (<usize>r << 2), cap);
   }
   applyImportanceWeights(scores, stride, rows, quantized, logs, caps);
@@ -142,40 +100,39 @@ export function sieve(
     store<f32>(offsets + (<usize>r << 2), logSumExp(statistics));
   }
   maxScoresOverHeads(scores, stride, rows, quantized, offsets, pooled);
-  includeEnds(pooled, indices, quantized, exactSinks, exactFrom);
+  includeEnds(pooled, indices, quantized, step.exactSinks, step.exactRecentFrom);
   // As a rule fewer keys are heavy than may be chosen, and then these are the largest.
-  let selected = listHeavy(pooled, quantized, minLogShare, quantizedIndices);
-  if (selected > maxExactKeys) {
-    selected = maxExactKeys;
+  let selected = listHeavy(pooled, quantized, step.minLogShare, quantizedIndices);
+  if (selected > step.maxExactKeys) {
+    selected = step.maxExactKeys;
     selectLargest(pooled, quantized, selected, 0, quantizedIndices, scratch);
   }
-  let exact = splitSample(
-    indices,
-    logs,
-    scores,
-    stride,
-    rows,
-    quantized,
-    pooled,
-    quantizedIndices,
-    selected,
-    minLogShare,
-    quantizedIndices,
-    quantizedScores,
-    stride,
-    parts,
-  );
+  split.indices = indices;
+  split.logProbabilities = logs;
+  split.scores = scores;
+  split.stride = stride;
+  split.rows = rows;
+  split.count = quantized;
+  split.shares = pooled;
+  split.selected = quantizedIndices;
+  split.selectedCount = selected;
+  split.minShare = step.minLogShare;
+  split.quantizedIndices = quantizedIndices;
+  split.quantizedScores = quantizedScores;
+  split.quantizedStride = stride;
+  split.parts = parts;
+  let exact = splitSample(split);
   for (let i = 0; i < open; i++) {
     store<i32>(indices + (<usize>exact << 2), firstUnquantized + i);
     store<f32>(logs + (<usize>exact << 2), 0.0);
     exact++;
   }
   initSoftmaxState(state, rows, d);
-  scoreSelected(table, headOffset, d, isFloat16, indices, exact, queries, rows, scores, stride, scratch);
+  scoreSelected(pages, indices, exact, queries, rows, scores, stride, scratch);
   applyImportanceWeights(scores, stride, rows, exact, logs, caps);
-  addValues(table, headOffset, d, isFloat16, indices, exact, scores, stride, rows, state, scratch);
+  addValues(pages, indices, exact, scores, stride, rows, state, scratch);
 
-  // The others by their codes.
+  // The others by their 4-bit values.
   const D = rotatedDim(d);
   const certain = load<i32>(parts);
   const firstHalf = load<i32>(parts, 4);
@@ -186,39 +143,38 @@ export function sieve(
     updateLogSumExp(scores, certain, statistics);
     store<f32>(results + (<usize>(SIEVE_RESULT_COUNTS + r * SIEVE_ROW_RESULTS) << 2), logSumExp(statistics), 16);
   }
-  const certainState = at(buffers, Buffer.certainState);
-  const firstHalfState = at(buffers, Buffer.firstHalfState);
-  const secondHalfState = at(buffers, Buffer.secondHalfState);
+  const certainState = buffers.certainState;
+  const firstHalfState = buffers.firstHalfState;
+  const secondHalfState = buffers.secondHalfState;
   let list = quantizedIndices;
   let weights = quantizedScores;
   initSoftmaxState(certainState, rows, D);
-  addQuantizedValues(table, headOffset, d, int4Offset, list, certain, weights, stride, rows, certainState, scratch);
+  addQuantizedValues(pages, list, certain, weights, stride, rows, certainState, scratch);
   list += <usize>certain << 2;
   weights += <usize>certain << 2;
   initSoftmaxState(firstHalfState, rows, D);
-  addQuantizedValues(table, headOffset, d, int4Offset, list, firstHalf, weights, stride, rows, firstHalfState, scratch);
+  addQuantizedValues(pages, list, firstHalf, weights, stride, rows, firstHalfState, scratch);
   list += <usize>firstHalf << 2;
   weights += <usize>firstHalf << 2;
   initSoftmaxState(secondHalfState, rows, D);
-  addQuantizedValues(table, headOffset, d, int4Offset, list, secondHalf, weights, stride, rows, secondHalfState, scratch);
+  addQuantizedValues(pages, list, secondHalf, weights, stride, rows, secondHalfState, scratch);
   store<i32>(results, exact);
   memory.copy(results + 4, parts, 12);
   return exact;
 }
 
-/** See `QuantizedKernels.finishSieve`. `scratch` is room for (2, D) floats. */
-export function finishSieve(
-  d: i32,
-  rows: i32,
-  rounding: f32,
-  state: usize,
-  certainState: usize,
-  firstHalfState: usize,
-  secondHalfState: usize,
-  outputs: usize,
-  results: usize,
-  scratch: usize,
-): void {
+/** See `QuantizedKernels.finishSieve`. */
+export function finishSieve(states: SieveStates): void {
+  const d = states.headDim;
+  const rows = states.rows;
+  const rounding = states.rounding;
+  const state = states.state;
+  const certainState = states.certainState;
+  const firstHalfState = states.firstHalfState;
+  const secondHalfState = states.secondHalfState;
+  const outputs = states.outputs;
+  const results = states.results;
+  const scratch = states.scratch;
   const D = rotatedDim(d);
   for (let r = 0; r < rows; r++) {
     const row = results + (<usize>(SIEVE_RESULT_COUNTS + r * SIEVE_ROW_RESULTS) << 2);
@@ -247,11 +203,6 @@ export function finishSieve(
 }
 
 @inline
-function at(buffers: usize, buffer: Buffer): usize {
-  return <usize>load<u32>(buffers + (<usize>buffer << 2));
-}
-
-@inline
 function initLogSumExp(statistics: usize): void {
   store<f32>(statistics, -Infinity);
   store<f32>(statistics, 0.0, 4);
@@ -275,7 +226,7 @@ function scanScores(scores: usize, stride: i32, rows: i32, n: i32, fractionBits:
   }
 }
 
-/** Puts sinks and recent keys, which are at the ends of the list, before all others. */
+/** Gives sinks and recent keys, which are at the ends of the list, the largest share. */
 @inline
 function includeEnds(shares: usize, indices: usize, count: i32, sinks: i32, recentFrom: i32): void {
   for (let j = 0; j < count && load<i32>(indices + (<usize>j << 2)) < sinks; j++) {
@@ -286,7 +237,7 @@ function includeEnds(shares: usize, indices: usize, count: i32, sinks: i32, rece
   }
 }
 
-/** Lists the numbers of the shares that are at least `least`; returns how many they are. */
+/** Lists the indices of the shares that are at least `minLogShare`; returns how many they are. */
 @inline
 function listHeavy(shares: usize, count: i32, minLogShare: f32, list: usize): i32 {
   let target = list;
@@ -305,7 +256,7 @@ function doubleScores(scores: usize, count: i32, destination: usize): void {
   }
 }
 
-/** ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z: see `src/certificates/halves.ts`. `outputs` (rows, D) are rotated. */
+/** ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z: see `src/sieve/half-samples.ts`. `outputs` (rows, D) are rotated. */
 function halfSampleDistance(a: usize, b: usize, rows: i32, D: i32, row: i32, outputs: usize, total: f32): f32 {
   const sumA = a + (<usize>row << 3);
   const sumB = b + (<usize>row << 3);

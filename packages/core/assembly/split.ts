@@ -1,25 +1,24 @@
-/** The split of a sample into keys that are attended exactly and keys that are attended by their codes. */
+/** The split of a sample into keys that are attended exactly and keys that are attended by their 4-bit rows. */
+import { SampleSplit } from './generated';
 
-/** Marks of the keys: a part of the coded list, 0 to 2, or this. */
+/** Mark of a key that is attended exactly; the others have the number of their part, 0 to 2. */
 const EXACT: i32 = 3;
 
 /** See `QuantizedKernels.splitSample`. */
-export function splitSample(
-  indices: usize,
-  logProbabilities: usize,
-  scores: usize,
-  stride: i32,
-  rows: i32,
-  count: i32,
-  shares: usize,
-  selected: usize,
-  selectedCount: i32,
-  minShare: f32,
-  quantizedIndices: usize,
-  quantizedScores: usize,
-  quantizedStride: i32,
-  parts: usize,
-): i32 {
+export function splitSample(split: SampleSplit): i32 {
+  const indices = split.indices;
+  const logProbabilities = split.logProbabilities;
+  const scores = split.scores;
+  const stride = split.stride;
+  const count = split.count;
+  const shares = split.shares;
+  const selected = split.selected;
+  const selectedCount = split.selectedCount;
+  const minShare = split.minShare;
+  const quantizedIndices = split.quantizedIndices;
+  const quantizedScores = split.quantizedScores;
+  const quantizedStride = split.quantizedStride;
+  const parts = split.parts;
   // The marks take the place of the shares.
   let next = 0;
   let nextHalf = 1;
@@ -63,7 +62,7 @@ export function splitSample(
     }
     const to = <usize>(mark == 0 ? certain++ : mark == 1 ? first++ : second++) << 2;
     store<i32>(quantizedIndices + to, load<i32>(indices + at));
-    for (let r = 0; r < rows; r++) {
+    for (let r = 0; r < split.rows; r++) {
       const score = load<f32>(scores + (<usize>(r * stride) << 2) + at);
       store<f32>(quantizedScores + (<usize>(r * quantizedStride) << 2) + to, score);
     }

@@ -1,15 +1,13 @@
 /** Attention to scattered keys with given weights: exact scores, weights in their place, and values added up. */
 import { gather, mask } from './decode';
+import { Pages } from './generated';
 import { PAGE_KEYS, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
 import { updateSoftmax, stateOutput } from './softmax';
 
 /** See `QuantizedKernels.scoreSelected`. `scratch` holds keys (64, d) and 64 scores. */
 export function scoreSelected(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   indices: usize,
   count: i32,
   queries: usize,
@@ -18,6 +16,10 @@ export function scoreSelected(
   stride: i32,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const bytes = rowBytes(d, isFloat16);
   const chunkScores = scratch + (<usize>(PAGE_KEYS * d) << 2);
   for (let done = 0; done < count; done += PAGE_KEYS) {
@@ -57,10 +59,7 @@ export function applyImportanceWeights(
 
 /** See `QuantizedKernels.addValues`. `scratch` holds values (64, d) and 64 weights. */
 export function addValues(
-  table: usize,
-  headOffset: usize,
-  d: i32,
-  isFloat16: bool,
+  pages: Pages,
   indices: usize,
   count: i32,
   scores: usize,
@@ -69,6 +68,10 @@ export function addValues(
   state: usize,
   scratch: usize,
 ): void {
+  const table = pages.exactTable;
+  const headOffset = pages.exactOffset;
+  const d = pages.headDim;
+  const isFloat16 = pages.isFloat16 != 0;
   const bytes = rowBytes(d, isFloat16);
   const weights = scratch + (<usize>(PAGE_KEYS * d) << 2);
   for (let done = 0; done < count; done += PAGE_KEYS) {

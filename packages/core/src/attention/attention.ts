@@ -129,7 +129,8 @@ export class Attention {
     this.#pool = pool;
     this.#control = control;
     this.#arguments = openControl(control).arguments;
-    const createKernelsOn = (memory: WebAssembly.Memory) => createKernels(kernels, memory);
+    const createKernelsOn = (memory: WebAssembly.Memory, parameters: number) =>
+      createKernels(kernels, memory, parameters);
     this.#jobBuffers = createJobBuffers(options.shared, createKernelsOn);
     this.cache = new KvCache({
       ...cacheOptions,

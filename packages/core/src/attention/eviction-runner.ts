@@ -27,7 +27,7 @@ import {
   selectedPositions,
   type ThreadRegion,
 } from '../group/group-work.ts';
-import { scoreStride } from '../group/workspace.ts';
+import { scoreStride } from '../kernels/quantized-kernels.ts';
 import type { EvictingPolicy } from '../policies/policy.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { addRow } from './job-report.ts';

@@ -3,6 +3,7 @@
  * policies. The owner of the cache describes it in a message that can be posted; every thread opens it for itself.
  */
 
+import { OWNER_PARAMETERS } from '../cache/arena.ts';
 import { headPages } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
 import type { Segment } from '../cache/slabs.ts';
@@ -41,10 +42,11 @@ interface MappedMemory {
   readonly kernels: Kernels;
 }
 
-const mapMemory = (memory: WebAssembly.Memory, kernels: KernelsName): MappedMemory => ({
+/** Maps a memory whose bytes from `parameters` on are the kernels' own. */
+const mapMemory = (memory: WebAssembly.Memory, kernels: KernelsName, parameters: number): MappedMemory => ({
   memory,
   views: viewsOf(memory),
-  kernels: createKernels(kernels, memory),
+  kernels: createKernels(kernels, memory, parameters),
 });
 
 /** The same, opened. */
@@ -69,9 +71,11 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext): Thread
     shape,
     heads,
     groupSize: heads / shape.keyValueHeads,
-    jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, kernels),
+    // Only the owner of a job merges its parts there.
+    jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, kernels, OWNER_PARAMETERS),
     regions: setup.regions.map(
-      ({ memory, ...rest }, i) => previous?.regions[i] ?? { ...mapMemory(memory, kernels), ...rest },
+      ({ memory, ...rest }, i) =>
+        previous?.regions[i] ?? { ...mapMemory(memory, kernels, rest.workspace.parameters), ...rest },
     ),
     pages: setup.regions.map((_, i) => previous?.pages[i] ?? []),
     policies: setup.policies.map((spec, i) => previous?.policies[i] ?? createPolicy(spec)),

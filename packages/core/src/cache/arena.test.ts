@@ -6,7 +6,7 @@ import { expectAccurate, problemOf } from '../kernels/conformance/accuracy.ts';
 import { KERNELS } from '../kernels/index.ts';
 import { scratchBytes } from '../kernels/kernels.ts';
 import { EXACT_PRECISIONS } from '../kernels/layout.ts';
-import { type Arena, createArena, MAX_ARENA_BYTES } from './arena.ts';
+import { type Arena, createArena, FIRST_BLOCK, MAX_ARENA_BYTES } from './arena.ts';
 
 const WASM_PAGE_BYTES = 65_536;
 const { wasm } = KERNELS;
@@ -72,7 +72,7 @@ describe('an arena', () => {
 describe('the upper half of 4 GiB', () => {
   it('ends before the last address, so that the end of a block is an address', () => {
     const arena = arenaOf(2 ** 32);
-    expect(arena.allocate(MAX_ARENA_BYTES - 64)).toBe(64);
+    expect(arena.allocate(MAX_ARENA_BYTES - FIRST_BLOCK)).toBe(FIRST_BLOCK);
     expect(arena.allocate(1)).toBeUndefined();
     expect(arena.memory.buffer.byteLength).toBeLessThan(2 ** 32);
   });

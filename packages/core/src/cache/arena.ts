@@ -4,6 +4,7 @@
  */
 import { KeysieveError } from '../errors.ts';
 import type { Kernels } from '../kernels/kernels.ts';
+import { PARAMETER_BYTES } from '../kernels/structs.ts';
 import { type Views, viewsOf } from '../kernels/views.ts';
 
 const WASM_PAGE_BYTES = 65_536;
@@ -15,9 +16,14 @@ export const MAX_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
 
 /** Blocks begin on cache lines, and address 0 is given to nobody. */
 const ALIGNMENT = 64;
+/** Parameter blocks of the kernels that the owner of an arena uses lie before the first block. */
+export const OWNER_PARAMETERS = ALIGNMENT;
 
-/** Makes the kernels that work on a memory. */
-export type KernelsFactory = (memory: WebAssembly.Memory) => Kernels;
+/** Address of the first block. */
+export const FIRST_BLOCK = OWNER_PARAMETERS + Math.ceil(PARAMETER_BYTES / ALIGNMENT) * ALIGNMENT;
+
+/** Makes the kernels that work on a memory, of which they have PARAMETER_BYTES from `parameters` on to themselves. */
+export type KernelsFactory = (memory: WebAssembly.Memory, parameters: number) => Kernels;
 
 export interface Arena {
   readonly memory: WebAssembly.Memory;
@@ -45,12 +51,12 @@ export function createArena({ limit, shared, createKernels }: ArenaOptions): Are
   const memory = createMemory(maxWasmPages, shared);
   const views = viewsOf(memory);
   const freeBlocks = new Map<number, number[]>();
-  let end = ALIGNMENT;
+  let end = FIRST_BLOCK;
   let usedBytes = 0;
 
   return {
     memory,
-    kernels: createKernels(memory),
+    kernels: createKernels(memory, OWNER_PARAMETERS),
     views,
     get usedBytes() {
       return usedBytes;

@@ -9,8 +9,9 @@
 import { type CacheShape, openPrecision } from '../cache/shape.ts';
 import { type Kernels, type Pages, type QueryRows, stateBytes, stateOutputs } from '../kernels/kernels.ts';
 import { rowBytes } from '../kernels/layout.ts';
+import { scoreStride } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { scoreStride, type Workspace } from './workspace.ts';
+import type { Workspace } from './workspace.ts';
 
 /** A region as one thread sees it. */
 export interface ThreadRegion {

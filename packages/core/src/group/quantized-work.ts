@@ -6,7 +6,7 @@
 
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim } from '../kernels/layout.ts';
-import { scanFractionBits, scanStride } from '../kernels/quantized-kernels.ts';
+import { type QuantizedQueries, scanFractionBits, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
 import {
   foldSegments,
   type GroupWork,
@@ -20,7 +20,7 @@ import {
   scoreStrideOf,
   type ThreadRegion,
 } from './group-work.ts';
-import { scoreStride, type Workspace } from './workspace.ts';
+import type { Workspace } from './workspace.ts';
 
 /** The first key of the page that is not full: the keys before it have codes. */
 export const firstUnquantizedKey = (n: number): number => n - (n % PAGE_KEYS);
@@ -40,11 +40,13 @@ export function prepareQuantizedQueries(
 export const workScanFractionBits = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
   scanFractionBits(queryNorms.reduce((a, b) => Math.max(a, b), 0) * maxKeyNorm);
 
-const centerScoreStride = ({ from, to }: HeadSegment): number => pagesFor(to - from);
-
-/** Where the scores of a segment's page centres lie: behind those of earlier segments of its region. */
-const centerScoresOf = ({ region, earlierKeys }: HeadSegment, rows: number): number =>
-  region.workspace.centerScores + rows * pagesFor(earlierKeys) * 4;
+/** The prepared queries of a segment. Scores of its page centers lie behind those of earlier segments of its region. */
+const quantizedQueriesOf = ({ region, from, to, earlierKeys }: HeadSegment, rows: number): QuantizedQueries => ({
+  address: region.workspace.quantizedQuery,
+  rows,
+  centerScores: region.workspace.centerScores + rows * pagesFor(earlierKeys) * 4,
+  centerStride: pagesFor(to - from),
+});
 
 /**
  * Estimated scores of all keys by their signs, for all rows: (rows, scanStride) of int16 in the home region's `scans`, in
@@ -56,23 +58,12 @@ export function scanAllKeys(work: GroupWork, bits: number): void {
   const stride = scanStride(n);
   for (const segment of work.segments) {
     const { region, pages, from, to } = segment;
-    const { quantizedQuery, signScores } = region.workspace;
-    const centerScores = centerScoresOf(segment, rows);
+    const { signScores } = region.workspace;
     const quantizedEnd = Math.max(from, firstUnquantizedKey(to));
     const [target, ownStride] =
       region === primary ? [signScores + from * 2, stride] : [signScores, scanStride(to - from)];
-    region.kernels.scanSigns(
-      pages,
-      from,
-      quantizedEnd,
-      quantizedQuery,
-      rows,
-      bits,
-      target,
-      ownStride,
-      centerScores,
-      centerScoreStride(segment),
-    );
+    const queries = quantizedQueriesOf(segment, rows);
+    region.kernels.scanSigns(pages, from, quantizedEnd, queries, bits, target, ownStride);
     if (region === primary) continue;
     for (let row = 0; row < rows; row++) {
       const start = signScores / 2 + row * ownStride;
@@ -184,20 +175,8 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
     const destination = scores(primary.workspace) + part.start * 4;
     const [target, ownStride] =
       region === primary ? [destination, stride] : [region.workspace.scores, scoreStride(partCount)];
-    const { quantizedQuery } = region.workspace;
-    const centerScores = centerScoresOf(segment, rows);
-    region.kernels.scoreQuantized(
-      pages,
-      from,
-      part.indices,
-      partCount,
-      quantizedQuery,
-      rows,
-      target,
-      ownStride,
-      centerScores,
-      centerScoreStride(segment),
-    );
+    const queries = quantizedQueriesOf(segment, rows);
+    region.kernels.scoreQuantized(pages, from, part.indices, partCount, queries, target, ownStride);
     if (region === primary) continue;
     copyRows(region, target, ownStride, primary, destination, stride, rows, partCount);
   }

@@ -7,7 +7,8 @@ import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts'
 import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { type Encoding, pagesFor, rotatedDim } from '../kernels/layout.ts';
-import { quantizedQueryBytes, SIEVE_BUFFERS, scanStride } from '../kernels/quantized-kernels.ts';
+import { quantizedQueryBytes, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
+import { PARAMETER_BYTES, structBytes, writeStruct } from '../kernels/structs.ts';
 
 /** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
 export interface Workspace {
@@ -67,8 +68,10 @@ export interface Workspace {
   partPageTable: number;
   /** What `sieve` returns beside the outputs. */
   results: number;
-  /** The addresses of its buffers, uint32. */
+  /** The parameter block `SieveBuffers`, for `sieve`. */
   sieveBuffers: number;
+  /** Parameter blocks of the thread's kernels. */
+  parameters: number;
 }
 
 export interface WorkspaceSize {
@@ -85,9 +88,6 @@ export interface WorkspaceSize {
 
 /** Means of a block's queries for which the keys are scanned at once, at most: see `sieve/block.ts`. */
 export const MAX_MEAN_QUERIES = 8;
-
-/** Numbers from one row of scores to the next. */
-export const scoreStride = (capacity: number): number => (capacity + 11) & ~3;
 
 /** Bytes of each buffer; 0 for those that a cache without codes does not need. */
 export function workspaceSizes(size: WorkspaceSize) {
@@ -126,7 +126,8 @@ export function workspaceSizes(size: WorkspaceSize) {
     drawBlocks: ifInt4((Math.ceil(capacity / 8) + 1) * 8),
     partPageTable: ifInt4(pagesFor(capacity) * 4),
     results: ifInt4((SIEVE_RESULT_COUNTS + SIEVE_ROW_RESULTS * groupSize) * 4),
-    sieveBuffers: ifInt4(SIEVE_BUFFERS.length * 4),
+    sieveBuffers: ifInt4(structBytes('SieveBuffers')),
+    parameters: PARAMETER_BYTES,
   } satisfies Record<keyof Workspace, number | number[]>;
 }
 
@@ -145,12 +146,8 @@ export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace 
 
 /** Writes what the kernels of the sieve find in memory. */
 function writeSieveBuffers(arena: Arena, workspace: Workspace): void {
-  const { u32 } = arena.views();
-  writeDrawTables(u32.buffer, workspace.drawTables);
+  writeDrawTables(arena.views().u32.buffer, workspace.drawTables);
   const [certainState, firstHalfState, secondHalfState] = workspace.quantizedStates;
-  const addresses = { ...workspace, certainState, firstHalfState, secondHalfState };
-  u32.set(
-    SIEVE_BUFFERS.map((name) => addresses[name]),
-    workspace.sieveBuffers / 4,
-  );
+  const buffers = { ...workspace, certainState, firstHalfState, secondHalfState };
+  writeStruct(arena.views(), workspace.sieveBuffers, 'SieveBuffers', buffers);
 }

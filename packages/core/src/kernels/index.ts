@@ -9,13 +9,16 @@ export const KERNELS = { reference: createReferenceKernels, wasm: createWasmKern
 /** Which kernels: `wasm`, or the slow `reference`. */
 export type KernelsName = keyof typeof KERNELS;
 
-/** Kernels over one arena's memory. Throws `invalid-argument` where there are none of this name. */
-export function createKernels(name: KernelsName, memory: WebAssembly.Memory): Kernels {
+/**
+ * Kernels over one arena's memory, of which they have PARAMETER_BYTES from `parameters` on to themselves. Throws
+ * `invalid-argument` for an unknown name.
+ */
+export function createKernels(name: KernelsName, memory: WebAssembly.Memory, parameters: number): Kernels {
   invariant(Object.hasOwn(KERNELS, name), () => ({
     code: 'invalid-argument',
     problem: 'There are no such kernels.',
     found: name,
     remedy: `Choose one of ${Object.keys(KERNELS).join(', ')}.`,
   }));
-  return KERNELS[name](memory);
+  return KERNELS[name](memory, parameters);
 }

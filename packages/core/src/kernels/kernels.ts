@@ -8,21 +8,10 @@
  */
 
 import { ROW_MULTIPLE } from './constants.ts';
-import { type ExactPrecision, PAGE_KEYS, type PageLayout, type Precision, rotatedDim } from './layout.ts';
+import { type ExactPrecision, PAGE_KEYS, type Pages, type Precision, rotatedDim } from './layout.ts';
 import type { QuantizedKernels } from './quantized-kernels.ts';
 
-/** The keys of one key-value head, as they lie in one arena. */
-export interface Pages extends PageLayout {
-  /** Address of the page table (pages) of uint32: where the page of the first head lies. */
-  readonly table: number;
-  /** Bytes from the first head's part of a page to this head's. */
-  readonly headOffset: number;
-  /** The same of the exact rows: they lie in the record, but for pages of an int8 cache that are not full yet. */
-  readonly exactTable: number;
-  readonly exactOffset: number;
-  /** How the rows of full pages are kept: as `precision` says, but for pages of an int8 cache that are not full yet. */
-  readonly storedPrecision: Precision;
-}
+export type { Pages } from './layout.ts';
 
 /** A block of query rows that attend to the same key-value head. */
 export interface QueryRows {

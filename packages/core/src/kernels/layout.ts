@@ -120,6 +120,20 @@ export interface PageLayout extends EncodingOffsets {
   readonly bytes: number;
 }
 
+/** The keys of one key-value head, as they lie in one arena. */
+export interface Pages extends PageLayout {
+  /** Address of the page table (pages) of uint32: where the page of the first head lies. */
+  readonly table: number;
+  /** Bytes from the first head's part of a page to this head's. */
+  readonly headOffset: number;
+  /** Address of the page table of the exact rows: they lie in the record, except in open pages of an int8 cache. */
+  readonly exactTable: number;
+  /** Bytes from the first head's exact rows of a page to this head's. */
+  readonly exactOffset: number;
+  /** How the rows are stored once a page is full; `precision` is how they are stored now. */
+  readonly storedPrecision: Precision;
+}
+
 const CACHE_LINE = 64;
 
 /** The record of a cache that keeps these planes beside the exact one. */

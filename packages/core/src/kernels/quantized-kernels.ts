@@ -7,9 +7,8 @@
  * D is `codeDim(d)`. Scores are in nats: the queries are scaled by 1 / sqrt(d) before they come here.
  */
 
-import type { Pages } from './kernels.ts';
-import { rotatedDim } from './layout.ts';
-import type { Views } from './views.ts';
+import { type Pages, rotatedDim } from './layout.ts';
+import type { StructValues } from './structs.ts';
 
 /** Which of the keys are drawn for certain, and how many there may be. */
 export interface DrawPlan {
@@ -23,6 +22,35 @@ export interface DrawPlan {
   maxKeys: number;
   /** Any whole number from 0 to 2^31 - 1: another one draws other keys. */
   seed: number;
+}
+
+/** What `drawKeys` reads and writes, by addresses. */
+export interface KeyDraw {
+  plan: DrawPlan;
+  /** g (n) of int16 in units of 2^-fractionBits. */
+  proposals: number;
+  fractionBits: number;
+  /** The tables of `draw-tables.ts`. */
+  tables: number;
+  /** Positions of the drawn keys, ascending, of int32: room for n. */
+  indices: number;
+  /** ln pi of each of them, 0 if it was drawn with certainty: room for n. */
+  logProbabilities: number;
+  /** t in nats (1). */
+  threshold: number;
+  /** Room for (n / 8 + 1, 2) of int32. */
+  keyBlocks: number;
+  /** Room for 16 KiB. */
+  scratch: number;
+}
+
+/** Query rows that `quantizeQueries` prepared, and the scores of page centres, which `scanSigns` finds for them. */
+export interface QuantizedQueries {
+  address: number;
+  rows: number;
+  /** <Rq, c> of each page in nats: (rows, centerStride). */
+  centerScores: number;
+  centerStride: number;
 }
 
 /** What `sieve` is asked: see `selectors/sieve.ts`, which says what these are for. */
@@ -61,39 +89,8 @@ export interface SieveStates {
   results: number;
 }
 
-/** The buffers of `sieve`, by their names in a workspace, in the order in which their addresses are handed over. */
-export const SIEVE_BUFFERS = [
-  'queries',
-  'quantizedQuery',
-  'centerScores',
-  'signScores',
-  'scores',
-  'softmaxStatistics',
-  'offsets',
-  'logWeightCaps',
-  'pooled',
-  'drawTables',
-  'indices',
-  'logProbabilities',
-  'threshold',
-  'drawBlocks',
-  'quantizedIndices',
-  'quantizedScores',
-  'sampleParts',
-  'state',
-  'certainState',
-  'firstHalfState',
-  'secondHalfState',
-  'scratch',
-  'results',
-] as const;
-
-/** Addresses of the buffers of `sieve`. */
-export type SieveBuffers = Readonly<Record<(typeof SIEVE_BUFFERS)[number], number>>;
-
-/** The addresses that lie in memory at `buffers`. */
-export const readSieveBuffers = ({ u32 }: Views, buffers: number): SieveBuffers =>
-  Object.fromEntries(SIEVE_BUFFERS.map((name, i) => [name, u32[buffers / 4 + i]])) as SieveBuffers;
+/** Addresses of the buffers of `sieve`, by their names in a workspace. */
+export type SieveBuffers = StructValues<'SieveBuffers'>;
 
 /** How likely the keys of a list were drawn, and how much weight an unlikely one may get. */
 export interface ImportanceWeights {
@@ -174,23 +171,19 @@ export interface QuantizedKernels {
   quantizeQueries(queries: number, rows: number, headDim: number, quantizedQuery: number, scratch: number): void;
 
   /**
-   * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>,
-   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them into `scans`
-   * (rows, stride) of int16, in units of 2^-bits ln 2 and no further than 16 bits go, and <Rq, c> of each page, in nats,
-   * into `bases` (rows, baseStride) of float32; both begin with the key, and the page, at `from`. `bits` is from
-   * `SCAN_BITS`.
+   * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>, where
+   * Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them to `scans` (rows, stride) of
+   * int16, in units of 2^-fractionBits ln 2, saturated, and <Rq, c> to the center scores of `queries`. Both begin with
+   * the key, and the page, at `from`. `fractionBits` is within SCAN_FRACTION_BITS.
    */
   scanSigns(
     pages: Pages,
     from: number,
     to: number,
-    quantizedQuery: number,
-    rows: number,
+    queries: QuantizedQueries,
     fractionBits: number,
     scans: number,
     stride: number,
-    bases: number,
-    baseStride: number,
   ): void;
 
   /**
@@ -217,47 +210,30 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)), g = `pooled` (n) of int16 in
-   * units of 2^-bits. The draw is Poisson sampling with numbers u_j that are spread evenly over consecutive keys: those
-   * of `tables`, see `draw-tables.ts`, from number 12,367 turn + j on, round and round. A key is taken where
-   * g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest with which there are at most `most` keys; infinite
-   * where the certain ones alone are as many. Where `most` >= n all keys are taken and t is -infinity.
-   *
-   * Writes positions, ascending, into `indices` of int32, ln pi_j (0 for certain keys), exact for u that begins with any
-   * number of the tables, into `logProbabilities`, both with room for n, and t in nats into `threshold` (1). Returns how
-   * many there are. `groups` has room for (n / 8 + 1, 2) of int32, `scratch` has 16 KiB.
+   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)): Poisson sampling with draws u_j that
+   * are spread evenly over consecutive keys, those of the tables from number (DRAW_STRIDE seed + j) mod DRAW_PERIOD on. A
+   * key is drawn if g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest number with which at most
+   * `maxKeys` keys are drawn; infinite where the always included ones alone are as many. If `maxKeys` >= n all keys are
+   * drawn and t is -infinity. ln pi_j is exact over the draws of the tables. Returns how many keys were drawn.
    */
-  drawKeys(
-    pooled: number,
-    plan: DrawPlan,
-    fractionBits: number,
-    tables: number,
-    indices: number,
-    logProbabilities: number,
-    threshold: number,
-    keyBlocks: number,
-    scratch: number,
-  ): number;
+  drawKeys(draw: KeyDraw): number;
 
   /** pooled[j] = the largest over the rows of scores[row][j] - offsets[row], for n keys. */
   maxScoresOverHeads(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
 
   /**
-   * Scores by 4-bit codes of the keys at `indices` (count), all in whole pages: base + <Rq, y4>, into `scores`
-   * (rows, stride). `bases` are those of `scanSigns`, from the page of the region's key `from` on. Rq may be rounded to
-   * 16 bits a number.
+   * Scores by 4-bit keys, <Rq, c> + <Rq, y4>, of the keys at `indices` (count), all in whole pages, into `scores`
+   * (rows, stride). The center scores of `queries` are those of `scanSigns`, from the page of the key `from` on. Rq may be
+   * rounded to 16 bits a number.
    */
   scoreQuantized(
     pages: Pages,
     from: number,
     indices: number,
     count: number,
-    quantizedQuery: number,
-    rows: number,
+    queries: QuantizedQueries,
     scores: number,
     stride: number,
-    bases: number,
-    baseStride: number,
   ): void;
 
   /**
@@ -364,23 +340,21 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * A step of the sieve, where an implementation has it: what `selectors/sieve.ts` and `tails/sampled.ts` do with the
-   * kernels above, one after the other, for keys that all lie in this memory. `buffers` has the addresses of
-   * `SIEVE_BUFFERS`, as uint32, `SieveSums` among them; these are what comes of it, for `finishSieve`. Returns how many
+   * One position of a GQA group by the sieve, for keys that all lie in this memory: see `reference/sieve.ts`. `buffers` is
+   * the address of the parameter block `SieveBuffers`. What it leaves is the `SieveStates` among them. Returns how many
    * keys were attended exactly.
    */
   sieve(pages: Pages, step: SieveStep, buffers: number): number;
 
   /**
-   * Puts the sums of a step together, or what several steps over different keys have been merged to: the outputs
-   * (rows, d), and `SIEVE_COUNTS` numbers and `SIEVE_ROW` for each row in `results`. `rounding` is the root mean square
-   * error of the output for a weight of 1 that is read by its codes. The states are used up. `scratch` is room for (2, D)
-   * numbers.
+   * Turns the states of a step, or those of several steps over different keys that were merged, into outputs (rows, d)
+   * and the rest of the results. `rounding` is the root mean square error of the output for a weight of 1 that is read by
+   * 4 bits. The states are used up. `scratch` is room for (2, D) numbers.
    */
   finishSieve(
     headDim: number,
     rows: number,
-    sums: SieveStates,
+    states: SieveStates,
     rounding: number,
     outputs: number,
     scratch: number,
@@ -409,6 +383,9 @@ export function scanFractionBits(maxScore: number): number {
   const fractionBits = Math.floor(Math.log2(32_767 / (1.5 * Math.LOG2E * maxScore)));
   return Math.max(SCAN_FRACTION_BITS.min, Math.min(SCAN_FRACTION_BITS.max, fractionBits));
 }
+
+/** Numbers from one row of scores of n keys to the next. */
+export const scoreStride = (n: number): number => (n + 11) & ~3;
 
 /** Numbers from one row of a scan to the next. */
 export const scanStride = (n: number): number => (n + 15) & ~7;

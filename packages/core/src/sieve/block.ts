@@ -144,20 +144,18 @@ function drawSample(
   { maxKeys, seed, fractionBits, fullFrom }: BlockDraw,
 ): [certain: number, firstHalf: number, secondHalf: number] {
   const { kernels, views, workspace } = primaryRegion(past);
-  const { pooled, drawTables, indices, logProbabilities, threshold, drawBlocks, scratch } = workspace;
-  const { quantizedIndices, quantizedScores } = workspace;
-  const plan = { n: past.n, sinks: SINK_KEYS, recentFrom: past.n, maxKeys, seed };
-  const drawn = kernels.drawKeys(
-    pooled,
-    plan,
+  const { indices, logProbabilities, quantizedIndices, quantizedScores } = workspace;
+  const drawn = kernels.drawKeys({
+    plan: { n: past.n, sinks: SINK_KEYS, recentFrom: past.n, maxKeys, seed },
+    proposals: workspace.pooled,
     fractionBits,
-    drawTables,
+    tables: workspace.drawTables,
     indices,
     logProbabilities,
-    threshold,
-    drawBlocks,
-    scratch,
-  );
+    threshold: workspace.threshold,
+    keyBlocks: workspace.drawBlocks,
+    scratch: workspace.scratch,
+  });
   const { f32, i32 } = views();
   const probabilities = f32.subarray(logProbabilities / 4, logProbabilities / 4 + drawn);
   let drawnWithCertainty = 0;

@@ -122,22 +122,22 @@ function drawAndSplit(
   const { n, rows } = work;
   const primary = primaryRegion(work);
   const { kernels, views, workspace } = primary;
-  const { signScores, scores, offsets, pooled, drawTables, indices, logProbabilities, threshold } = workspace;
+  const { signScores, scores, offsets, pooled, logProbabilities, threshold } = workspace;
   const stride = scoreStrideOf(work);
 
   views().f32.set(logSums, offsets / 4);
   kernels.maxOverHeads(signScores, scanStride(n), rows, n, fractionBits, offsets, PROPOSAL_EXPONENT, pooled, false);
-  const drawnKeys = kernels.drawKeys(
-    pooled,
-    planDraw(keys, n),
+  const drawnKeys = kernels.drawKeys({
+    plan: planDraw(keys, n),
+    proposals: pooled,
     fractionBits,
-    drawTables,
-    indices,
+    tables: workspace.drawTables,
+    indices: workspace.indices,
     logProbabilities,
     threshold,
-    workspace.drawBlocks,
-    workspace.scratch,
-  );
+    keyBlocks: workspace.drawBlocks,
+    scratch: workspace.scratch,
+  });
 
   // The keys of the open page, all drawn, come last; their exact scores are at the end of the rows and stay there.
   const unquantizedKeys = n - firstUnquantizedKey(n);

@@ -225,21 +225,11 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
         const bases = rig.allocate(rows * 8 * 4);
         const fractionBits = 6;
         const unit = Math.LN2 * 2 ** -fractionBits;
-        rig.kernels.scanSigns(pages, from, to, quantizedQuery, rows, fractionBits, scans, stride, bases, 8);
+        const prepared = { address: quantizedQuery, rows, centerScores: bases, centerStride: 8 };
+        rig.kernels.scanSigns(pages, from, to, prepared, fractionBits, scans, stride);
         const indices = Int32Array.of(64, 70, 71, 130, 200, 255);
         const listed = rig.allocate(rows * 8 * 4);
-        rig.kernels.scoreQuantized(
-          pages,
-          from,
-          rig.place(indices),
-          indices.length,
-          quantizedQuery,
-          rows,
-          listed,
-          8,
-          bases,
-          8,
-        );
+        rig.kernels.scoreQuantized(pages, from, rig.place(indices), indices.length, prepared, listed, 8);
         const views = rig.views();
         for (let row = 0; row < rows; row++) {
           const query = rotate(rowOf(queries, headDim, row));

@@ -27,15 +27,17 @@ function draw(rig: KernelRig, pooled: Int16Array, plan: DrawPlan, fractionBits: 
   padded.set(pooled);
   const tables = rig.allocate(DRAW_TABLE_BYTES);
   writeDrawTables(rig.views().u32.buffer, tables);
-  const lists = [indices, probabilities, threshold, rig.allocate((n / 8 + 2) * 8)] as const;
-  const count = rig.kernels.drawKeys(
-    placeScan(rig, padded),
+  const count = rig.kernels.drawKeys({
     plan,
+    proposals: placeScan(rig, padded),
     fractionBits,
     tables,
-    ...lists,
-    rig.allocate(16_384),
-  );
+    indices,
+    logProbabilities: probabilities,
+    threshold,
+    keyBlocks: rig.allocate((n / 8 + 2) * 8),
+    scratch: rig.allocate(16_384),
+  });
   return {
     positions: rig.ints(indices, count),
     logs: rig.floats(probabilities, count),

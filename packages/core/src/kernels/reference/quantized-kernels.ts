@@ -6,10 +6,11 @@
 import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
-import { type QuantizedKernels, readSieveBuffers } from '../quantized-kernels.ts';
+import type { QuantizedKernels } from '../quantized-kernels.ts';
 import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey, signRow } from '../quantized-rows.ts';
 import { inverseRotate, rotate } from '../rotation.ts';
 import { floatAbove, floatBelow } from '../rounding.ts';
+import { readStruct } from '../structs.ts';
 import { at, type Views, viewsOf } from '../views.ts';
 import { draw } from './draw.ts';
 import { quantizePage } from './quantize.ts';
@@ -80,14 +81,14 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       this.rotate(queries, rows, headDim, quantizedQuery, scratch);
     },
 
-    scanSigns(pages, from, to, quantizedQuery, rows, fractionBits, scans, stride, bases, baseStride) {
+    scanSigns(pages, from, to, { address, rows, centerScores, centerStride }, fractionBits, scans, stride) {
       const { f32, i16 } = views();
       for (let row = 0; row < rows; row++) {
-        const query = rotatedQuery(quantizedQuery, row, pages);
+        const query = rotatedQuery(address, row, pages);
         for (let position = from; position < to; position++) {
           const key = quantizedKey(views(), pages, position);
           const base = dot(query, centreOf(views(), key));
-          f32[bases / 4 + row * baseStride + pageAfter(from, position)] = base;
+          f32[centerScores / 4 + row * centerStride + pageAfter(from, position)] = base;
           i16[scans / 2 + row * stride + position - from] = toScanUnits(
             base + dot(query, signRow(views(), key)),
             fractionBits,
@@ -126,22 +127,22 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       }
     },
 
-    drawKeys(pooled, plan, fractionBits, _tables, indices, logProbabilities, threshold) {
+    drawKeys({ plan, proposals, fractionBits, indices, logProbabilities, threshold }) {
       const { f32, i16, i32 } = views();
-      const drawn = draw(i16.subarray(pooled / 2, pooled / 2 + plan.n), plan, fractionBits);
+      const drawn = draw(i16.subarray(proposals / 2, proposals / 2 + plan.n), plan, fractionBits);
       i32.set(drawn.positions, indices / 4);
       f32.set(drawn.logProbabilities, logProbabilities / 4);
       f32[threshold / 4] = drawn.threshold;
       return drawn.positions.length;
     },
 
-    scoreQuantized(pages, from, indices, count, quantizedQuery, rows, scores, stride, bases, baseStride) {
+    scoreQuantized(pages, from, indices, count, { address, rows, centerScores, centerStride }, scores, stride) {
       const { f32, i32 } = views();
       for (let row = 0; row < rows; row++) {
-        const query = rotatedQuery(quantizedQuery, row, pages);
+        const query = rotatedQuery(address, row, pages);
         for (let j = 0; j < count; j++) {
           const position = at(i32, indices / 4 + j);
-          const base = at(f32, bases / 4 + row * baseStride + pageAfter(from, position));
+          const base = at(f32, centerScores / 4 + row * centerStride + pageAfter(from, position));
           const y4 = int4Row(views(), quantizedKey(views(), pages, position), 'key');
           f32[scores / 4 + row * stride + j] = base + dot(query, y4);
         }
@@ -260,7 +261,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       }
     },
 
-    sieve: (pages, step, buffers) => sieve(views(), pages, step, readSieveBuffers(views(), buffers)),
+    sieve: (pages, step, buffers) => sieve(views(), pages, step, readStruct(views(), buffers, 'SieveBuffers')),
 
     finishSieve: (headDim, rows, states, rounding, outputs) =>
       finishSieve(views(), headDim, rows, states, rounding, outputs),
