@@ -1,4 +1,4 @@
-// Made by packages/core/scripts/generate-assembly.mjs from src/kernels/{constants,structs}.ts: do not edit.
+// Made by packages/core/scripts/generate-structs.mjs from src/kernels/{constants,structs}.ts: do not edit.
 
 export const DRAW_FRACTION_BITS: i32 = 7;
 export const DRAW_LOG_ENTRIES: i32 = 2048;

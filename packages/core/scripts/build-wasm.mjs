@@ -1,5 +1,5 @@
 /**
- * Writes assembly/generated.ts (see `generate-assembly.mjs`), then compiles the AssemblyScript kernels twice, for shared
+ * Writes assembly/generated.ts and src/kernels/structs.generated.ts (see `generate-structs.mjs`), then compiles the AssemblyScript kernels twice, for shared
  * memory (worker threads) and for plain memory (where SharedArrayBuffer is missing), and writes both as base64 into
  * src/kernels/wasm/binary.ts, so that a bundler needs no loader for them. With --check it compares instead of writing,
  * and fails where a file is out of date.
@@ -7,14 +7,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
-import { generateAssembly } from './generate-assembly.mjs';
+import { generateAssembly, generateWriters } from './generate-structs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const target = fileURLToPath(new URL('../src/kernels/wasm/binary.ts', import.meta.url));
 const generated = fileURLToPath(new URL('../assembly/generated.ts', import.meta.url));
+const writers = fileURLToPath(new URL('../src/kernels/structs.generated.ts', import.meta.url));
 const checks = process.argv.includes('--check');
 
 await writeOrCheck(generated, await generateAssembly());
+await writeOrCheck(writers, generateWriters());
 
 const common = [
   'assembly/index.ts',

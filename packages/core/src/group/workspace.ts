@@ -8,7 +8,8 @@ import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { type Encoding, pagesFor, rotatedDim } from '../kernels/layout.ts';
 import { quantizedQueryBytes, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
-import { PARAMETER_BYTES, structBytes, writeStruct } from '../kernels/structs.ts';
+import { writeSieveBuffers } from '../kernels/structs.generated.ts';
+import { PARAMETER_BYTES, structBytes } from '../kernels/structs.ts';
 
 /** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
 export interface Workspace {
@@ -140,14 +141,14 @@ export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace 
   ]);
   if (entries.flat(2).includes(undefined)) return undefined;
   const workspace = Object.fromEntries(entries) as Workspace;
-  if (workspace.drawTables !== 0) writeSieveBuffers(arena, workspace);
+  if (workspace.drawTables !== 0) initializeSieveBuffers(arena, workspace);
   return workspace;
 }
 
 /** Writes what the kernels of the sieve find in memory. */
-function writeSieveBuffers(arena: Arena, workspace: Workspace): void {
+function initializeSieveBuffers(arena: Arena, workspace: Workspace): void {
   writeDrawTables(arena.views().u32.buffer, workspace.drawTables);
   const [certainState, firstHalfState, secondHalfState] = workspace.quantizedStates;
   const buffers = { ...workspace, certainState, firstHalfState, secondHalfState };
-  writeStruct(arena.views(), workspace.sieveBuffers, 'SieveBuffers', buffers);
+  writeSieveBuffers(arena.views(), workspace.sieveBuffers, buffers);
 }

@@ -1,7 +1,7 @@
 /**
  * Parameter blocks: what a kernel in WebAssembly takes by one address in place of many numbers. A block is a run of
- * fields of four bytes. `npm run build:wasm` makes AssemblyScript classes of them, so that names and offsets stand here
- * alone.
+ * fields of four bytes. `npm run build:wasm` makes classes for AssemblyScript and writers for TypeScript of them, so that
+ * names and offsets stand here alone.
  */
 import type { Views } from './views.ts';
 
@@ -124,40 +124,17 @@ export type StructName = keyof typeof STRUCTS;
 /** The fields of a block as numbers. */
 export type StructValues<Name extends StructName> = { readonly [Field in keyof (typeof STRUCTS)[Name]]: number };
 
-/** Names of the fields of each block in order, and whether they are float32. */
-const FIELDS = Object.fromEntries(
-  Object.entries(STRUCTS).map(([name, fields]) => [
-    name,
-    Object.entries(fields).map(([field, type]) => ({ field, isFloat: type === 'f32' })),
-  ]),
-) as unknown as Readonly<Record<StructName, readonly { field: string; isFloat: boolean }[]>>;
-
 /** Bytes of a block. */
-export const structBytes = (name: StructName): number => FIELDS[name].length * 4;
+export const structBytes = (name: StructName): number => Object.keys(STRUCTS[name]).length * 4;
 
-/** Writes a block to an address, a multiple of 4. */
-export function writeStruct<Name extends StructName>(
-  { u32, f32 }: Views,
-  address: number,
-  name: Name,
-  values: StructValues<Name>,
-): void {
-  const fields = FIELDS[name];
-  const numbers = values as Readonly<Record<string, number>>;
-  for (let i = 0; i < fields.length; i++) {
-    const { field, isFloat } = fields[i] as { field: string; isFloat: boolean };
-    (isFloat ? f32 : u32)[address / 4 + i] = numbers[field] as number;
-  }
-}
-
-/** Reads a block from an address. */
+/** Reads a block from an address. For writing there are the functions of `structs.generated.ts`, which are faster. */
 export const readStruct = <Name extends StructName>(
   { u32, f32 }: Views,
   address: number,
   name: Name,
 ): StructValues<Name> =>
   Object.fromEntries(
-    FIELDS[name].map(({ field, isFloat }, i) => [field, (isFloat ? f32 : u32)[address / 4 + i]]),
+    Object.entries(STRUCTS[name]).map(([field, type], i) => [field, (type === 'f32' ? f32 : u32)[address / 4 + i]]),
   ) as StructValues<Name>;
 
 /**

@@ -1,6 +1,7 @@
 /** The sieve's kernels in WebAssembly: how the interface's arguments are handed to the module. */
 import type { Pages } from '../layout.ts';
 import { type QuantizedKernels, scanStride, scoreStride } from '../quantized-kernels.ts';
+import { writeKeyDraw, writeSampleSplit, writeSieveStates, writeSieveStep } from '../structs.generated.ts';
 import type { Blocks } from './blocks.ts';
 
 /** The functions that packages/core/assembly exports for the sieve. Addresses wrap to 32 bits on the way in. */
@@ -86,11 +87,11 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     approximateLogSumExp: wasm.approximateLogSumExp,
     maxOverHeads: wasm.maxOverHeads,
     maxScoresOverHeads: wasm.maxScoresOverHeads,
-    splitSample: (sample, split) => wasm.splitSample(blocks.write('SampleSplit', { ...sample, ...split })),
-    drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write('KeyDraw', { ...draw, ...plan })),
+    splitSample: (sample, split) => wasm.splitSample(blocks.write(writeSampleSplit, { ...sample, ...split })),
+    drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write(writeKeyDraw, { ...draw, ...plan })),
     sieve(pages, { n, rows, fractionBits, plan, proposalExponent, logCap, exact }, buffers) {
       const { sinks, recentFrom, maxKeys, seed } = plan;
-      const step = blocks.write('SieveStep', {
+      const step = blocks.write(writeSieveStep, {
         n,
         rows,
         fractionBits,
@@ -109,8 +110,22 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
       });
       return wasm.sieve(blocks.pages(pages), step, buffers);
     },
-    finishSieve: (headDim, rows, states, rounding, outputs, scratch) =>
-      wasm.finishSieve(blocks.write('SieveStates', { ...states, headDim, rows, rounding, outputs, scratch })),
+    finishSieve(headDim, rows, states, rounding, outputs, scratch) {
+      const { state, certainState, firstHalfState, secondHalfState, results } = states;
+      const block = blocks.write(writeSieveStates, {
+        headDim,
+        rows,
+        rounding,
+        state,
+        certainState,
+        firstHalfState,
+        secondHalfState,
+        results,
+        outputs,
+        scratch,
+      });
+      wasm.finishSieve(block);
+    },
     scoreQuantized(pages, from, indices, count, { address, rows, centerScores, centerStride }, scores, stride) {
       const at = blocks.pages(pages);
       wasm.scoreQuantized(at, from, indices, count, address, rows, scores, stride, centerScores, centerStride);
