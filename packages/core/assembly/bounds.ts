@@ -1,4 +1,4 @@
-/** Bounds on scores by int8 codes: what they may be off by, and what this computation may be off by. */
+/** Bounds on scores by int8 keys: the quantization error, and the rounding error of this computation. */
 import { sumLanes } from './exponential';
 import { halve, sumInts, sumPairs } from './lanes';
 import { Pages } from './generated';
@@ -51,8 +51,8 @@ export function boundScores(
 }
 
 /**
- * The bounds of a page's keys for one row. `factorStep` is the unit of their factors, `length` the norm of the centre, and
- * `base` its score; `norm` is that of the query, and `numbers` those beside its `codes`.
+ * Bounds of a page's keys for one row. `factorStep` is the unit of their factors, `length` the norm of the centre and
+ * `base` its score; `norm` is that of the query, whose `codes` have their step and sums in `numbers`.
  */
 @inline
 function boundPage(
@@ -70,14 +70,14 @@ function boundPage(
   upper: usize,
 ): void {
   const half = <usize>D >> 1;
-  // Codes are read as 0 to 255, so 127.5 times the sum of the query's codes, a whole number, is too much: 128 times in
-  // whole numbers, and the half less of it in floats.
+  // Codes are read as 0 to 255, so 127.5 times the sum of the query's codes, an integer, is too much: 128 times it is
+  // subtracted in integers, and half of it added in floats.
   const codeSum = load<f32>(numbers, 4);
   const codeSumOffset = i32x4.splat(<i32>codeSum * 128);
   const halfCodeSum = f32x4.splat(codeSum * <f32>0.5);
   const unit = f32x4.splat(load<f32>(numbers));
-  // What the query's codes leave out, and 256 roundings of float32 on the way.
-  const perLength = f32x4.splat(load<f32>(numbers, 12) + norm * <f32>1.52587890625e-5);
+  // The query's quantization error, and 256 roundings of float32.
+  const slope = f32x4.splat(load<f32>(numbers, 12) + norm * <f32>1.52587890625e-5);
   const root = f32x4.splat(<f32>Math.sqrt(<f64>D));
   for (let key: usize = 0; key < <usize>PAGE_KEYS; key += 4) {
     const high = highRows + key * <usize>D;
@@ -102,12 +102,12 @@ function boundPage(
     );
     const slack = f32x4.add(
       f32x4.mul(
-        f32x4.add(f32x4.mul(f32x4.splat(norm), error), f32x4.mul(perLength, lengths)),
+        f32x4.add(f32x4.mul(f32x4.splat(norm), error), f32x4.mul(slope, lengths)),
         f32x4.splat(<f32>1.0002),
       ),
       f32x4.splat(<f32>1e-37),
     );
-    // Where numbers are too large for float32 nothing is known.
+    // Numbers that overflow float32 bound nothing.
     const valid = v128.and(
       f32x4.lt(slack, f32x4.splat(<f32>1e38)),
       f32x4.lt(f32x4.abs(score), f32x4.splat(<f32>1e38)),
@@ -117,13 +117,13 @@ function boundPage(
   }
 }
 
-/** Four `upper16` as floats. */
+/** Four bfloat16 as floats. */
 @inline
 function bfloat16ToFloat32(address: usize): v128 {
   return i32x4.shl(i32x4.extend_low_i16x8_u(v128.load64_zero(address)), 16);
 }
 
-/** Sums of int8 codes, plus 128, times the query's int16 codes: four, to be added. */
+/** Dot product of (int8 codes + 128) with the query's int16 codes: four partial sums. */
 @inline
 function dotCodes(high: usize, low: usize, codes: usize, half: usize): v128 {
   const lowest = i16x8.splat(0x0f);
@@ -156,7 +156,7 @@ function centreNorm(centre: usize, D: i32): f32 {
   return <f32>Math.sqrt(<f64>sumInts(sum)) * load<f32>(centre + <usize>D);
 }
 
-/** <Rq, c> of a page, with the centre's codes at `centre` and their step behind them. */
+/** <Rq, c> of a page, whose centre has its codes at `centre` and their step behind them. */
 @inline
 function centreScore(rotated: usize, centre: usize, D: i32): f32 {
   let sum = f32x4.splat(0.0);

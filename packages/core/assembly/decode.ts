@@ -1,6 +1,6 @@
 /**
  * Attention of a few query rows, those of the heads that share a key-value head, over pages of keys: each page is
- * widened once into the first-level cache and serves all rows.
+ * converted to float32 once, in the first-level cache, and serves all rows.
  *
  * `queries` (rows, d) are scaled by 1 / sqrt(d) already. `scratch` holds one page of floats (64, d) and then the
  * scores (rows, 64).
@@ -11,20 +11,19 @@ import { addWeightedRows, scoreRows } from './rows';
 import { updateSoftmax, stateOutput } from './softmax';
 
 /**
- * Rows that are widened before they are used. Few, so that the processor's own prefetching, which runs some lines ahead
- * of what is read, brings the next rows while these are worked on: with whole pages reading and arithmetic would take
- * turns, at a third more time.
+ * Rows that are converted before they are used. Few, so that the hardware prefetcher, which runs some lines ahead of the
+ * reads, brings the next rows meanwhile: with whole pages, reading and arithmetic would take turns, at a third more time.
  */
 const KEYS_AT_ONCE: i32 = 4;
 const VALUES_AT_ONCE: i32 = 16;
 
-/** Masks the scores [from, to): those that were computed beyond the last key, to make their number a multiple of 4. */
+/** Masks the scores [from, to) beyond the last key, which were computed to make their number a multiple of 4. */
 @inline
 export function mask(scores: usize, from: i32, to: i32): void {
   for (let i = from; i < to; i++) store<f32>(scores + (<usize>i << 2), -Infinity);
 }
 
-/** Takes keys [from, to) into the state of `rows` query rows. `from` lies on the edge of a page. */
+/** Adds keys [from, to) to the state of `rows` query rows. `from` is the first key of a page. */
 export function attendDecode(
   pages: Pages,
   from: i32,
@@ -103,8 +102,8 @@ export function scoreKeys(
 }
 
 /**
- * Takes the keys named by `indices` (count) into the state of one query row. Their rows are scattered, so 64 of them
- * at a time are brought together first: those reads wait for memory side by side, and the arithmetic not at all.
+ * Adds the keys at `indices` (count) to the state of one query row. Their rows are scattered, so 64 of them at a time are
+ * gathered first: these reads wait for memory in parallel, and the arithmetic not at all.
  */
 export function attendSelected(
   pages: Pages,
@@ -136,7 +135,7 @@ export function attendSelected(
   }
 }
 
-/** Brings rows named by `indices` together as floats. */
+/** Gathers the rows at `indices` as floats. */
 @inline
 export function gather(
   table: usize,

@@ -1,4 +1,4 @@
-/** Rows that are kept by their codes alone, as floats: int8 codes in steps, and for keys the centre of their page. */
+/** Dequantizes int8 rows: codes times their step, and for keys the centre of their page. */
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
@@ -49,7 +49,7 @@ export function dequantizeRows(
   }
 }
 
-/** 16 codes, plus 128, as numbers: the middle of their step, and the centre. */
+/** Dequantizes 16 codes, given plus 128, to the middle of their step plus the centre. */
 @inline
 function dequantizeCodes(codes: v128, step: v128, centre: usize, destination: usize): void {
   const low = i16x8.extend_low_i8x16_u(codes);
@@ -66,7 +66,7 @@ function store4(codes: v128, step: v128, centre: usize, destination: usize): voi
   v128.store(destination, f32x4.add(f32x4.mul(inSteps, step), v128.load(centre)));
 }
 
-/** A page's centre (D), from its int8 codes and the step behind them. */
+/** Dequantizes a page's centre (D). */
 @inline
 function dequantizeCentre(codes: usize, D: i32, destination: usize): void {
   const step = f32x4.splat(load<f32>(codes + <usize>D));

@@ -1,8 +1,6 @@
 /**
- * The draw of a sample: Poisson sampling by a threshold, in whole numbers of 16 bits.
- *
- * `DRAW_PERIOD` numbers -log2 u, in 2^-7, and the logarithms of the probabilities that they give lie in tables that
- * `draw-tables.ts` has filled: see `QuantizedKernels.drawKeys`.
+ * The draw of a sample: Poisson sampling by a threshold on priorities, which are integers of 16 bits. The draws and the
+ * logarithms of the probabilities that they give are tables, which `draw-tables.ts` has written.
  */
 import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_STRIDE, DRAW_WRAP, KeyDraw } from './generated';
 import { maxLane } from './lanes';
@@ -11,15 +9,15 @@ import { scanUnitsPerNat } from './scan';
 /** Bytes of the draws, behind which lie the logarithms. */
 const DRAWS_BYTES: usize = (<usize>(DRAW_PERIOD + DRAW_WRAP)) << 1;
 
-/** Bins of a histogram, a number to a bin; what lies above goes to the last. */
+/** Bins of a histogram, one for each number; larger numbers go to the last. */
 const BINS: i32 = 4096;
-/** The bins of a guess are so many binary digits wide: as many of them hold all of 16 bits. */
+/** A guess has bins of 16 numbers, so that BINS of them cover int16. */
 const GUESS_BIN_SHIFT: i32 = 4;
-/** One vector in so many is looked at for a guess. */
+/** A guess looks at every 16th vector. */
 const GUESS_STRIDE: i32 = 16;
 
 const MIN_PRIORITY: i32 = -32768;
-const ABOVE_ALL: i32 = 32768;
+const UNREACHABLE: i32 = 32768;
 
 /** See `QuantizedKernels.drawKeys`. `scratch` holds a histogram of 4,096 counts. */
 export function drawKeys(draw: KeyDraw): i32 {
@@ -44,7 +42,7 @@ export function drawKeys(draw: KeyDraw): i32 {
   for (let j = 0; j < drawn; j++) store<i32>(indices + (<usize>j << 2), j);
   memory.fill(logProbabilities, 0, <usize>drawn << 2);
   const room = maxKeys - drawn - (n - recentFrom);
-  let t = ABOVE_ALL;
+  let t = UNREACHABLE;
   if (room > 0) {
     const first = (draw.seed * DRAW_STRIDE) & (DRAW_PERIOD - 1);
     const down = DRAW_FRACTION_BITS - fractionBits;
@@ -56,14 +54,14 @@ export function drawKeys(draw: KeyDraw): i32 {
       const listed = listBlocks(proposals, drawn, recentFrom, floor, first, down, tables, keyBlocks);
       count = expandBlocks(keyBlocks, listed, proposals, first, down, tables, candidates, priorities);
       t = thresholdOf(priorities, count, room, floor, histogram);
-      // There is room for more keys than was thought, or for far fewer.
+      // The guess was too high, or far too low.
       if (t == floor && floor > MIN_PRIORITY) floor = MIN_PRIORITY;
       else if (t == floor + BINS) floor = t - 1;
       else break;
     }
     drawn += takeCandidates(proposals, t, down, tables + DRAWS_BYTES, candidates, priorities, count);
   }
-  store<f32>(threshold, t == ABOVE_ALL ? Infinity : <f32>t / scanUnitsPerNat(fractionBits));
+  store<f32>(threshold, t == UNREACHABLE ? Infinity : <f32>t / scanUnitsPerNat(fractionBits));
   for (let j = recentFrom; j < n; j++) {
     store<i32>(indices + (<usize>drawn << 2), j);
     store<f32>(logProbabilities + (<usize>drawn << 2), 0.0);
@@ -85,7 +83,7 @@ function increment(histogram: usize, bin: i32): void {
   store<i32>(at, load<i32>(at) + 1);
 }
 
-/** A threshold that a little more keys than there is room for are likely to reach, by a look at a sixteenth of them. */
+/** A threshold that a few more keys than there is room for are likely to reach, guessed from every 16th vector. */
 @inline
 function likelyFloor(
   proposals: usize,
@@ -114,7 +112,7 @@ function likelyFloor(
     increment(histogram, i16x8.extract_lane_u(bins, 7));
   }
   const share = room / GUESS_STRIDE;
-  // Its spread is about the root of it.
+  // The count has a standard deviation of about its root.
   let left = share + (share >> 3) + <i32>sqrt<f32>(<f32>share) + 4;
   let bin = maxLane(maxima) + 1;
   while (bin > 0 && left >= 0) left -= load<i32>(histogram + (<usize>--bin << 2));
@@ -122,8 +120,8 @@ function likelyFloor(
 }
 
 /**
- * Lists the groups of 8 keys of [from, to) in which one reaches `floor`: the first key and the set of those that do, a
- * bit each. Returns how many groups there are.
+ * Lists the blocks of 8 keys of [from, to) in which some reach `floor`: the first key, and a bit for each key that does.
+ * Returns the number of blocks.
  */
 @inline
 function listBlocks(
@@ -136,7 +134,7 @@ function listBlocks(
   tables: usize,
   keyBlocks: usize,
 ): i32 {
-  // Nothing is greater than the largest number: it is counted as one that reaches the floor by hand below.
+  // Every key reaches the smallest floor, below which there is no number to compare with.
   const belowFloor = i16x8.splat(<i16>max(floor - 1, MIN_PRIORITY));
   const all: i32 = floor == MIN_PRIORITY ? 0xff : 0;
   let target = keyBlocks;
@@ -150,7 +148,7 @@ function listBlocks(
   return <i32>((target - keyBlocks) >> 3);
 }
 
-/** Writes the keys of the groups' sets and their priorities; returns how many there are. */
+/** Writes the keys of the listed blocks and their priorities. Returns how many there are. */
 @inline
 function expandBlocks(
   keyBlocks: usize,
@@ -179,8 +177,8 @@ function expandBlocks(
 }
 
 /**
- * The smallest number, not below `floor`, that no more candidates reach than there is room for: one above all that can
- * be told apart, floor + BINS, where even the last bin has too many.
+ * The smallest number, not below `floor`, that at most `room` candidates reach; floor + BINS if even the last bin has
+ * too many.
  */
 @inline
 function thresholdOf(priorities: usize, count: i32, room: i32, floor: i32, histogram: usize): i32 {
@@ -201,8 +199,8 @@ function thresholdOf(priorities: usize, count: i32, room: i32, floor: i32, histo
 }
 
 /**
- * Moves the candidates that reach t to the front of their list, and puts ln pi in the place of their priorities. Returns
- * how many there are.
+ * Moves the candidates that reach t to the front of their list and replaces their priorities by ln pi. Returns how many
+ * there are.
  */
 @inline
 function takeCandidates(

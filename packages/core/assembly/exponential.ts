@@ -1,5 +1,5 @@
 /**
- * exp for four floats at most 0, as the softmax asks for it: e^x = 2^m e^r with m whole and |r| <= ln(2) / 2, and e^r
+ * exp for four floats at most 0, as the softmax asks for it: e^x = 2^m e^r with an integer m and |r| <= ln(2) / 2, and e^r
  * by a polynomial of degree 6 with the coefficients of the Cephes library's expf (relative error below 2e-7).
  * e^0 is exactly 1. From -75 down the result is 0, so a masked score of -infinity has no weight. Beside a weight of 1
  * a float32 sum loses what is below e^-16, and a billion weights of e^-75 stay below e^-54; but their products with
@@ -9,9 +9,9 @@
 @inline
 export function exponential(x: v128): v128 {
   const live = f32x4.gt(x, f32x4.splat(-75.0));
-  // Pseudo-maxima are one instruction; maxima, which order zeros and NaNs too, are seven.
+  // pmax is one instruction; max, which also orders zeros and NaNs, is seven.
   const bounded = f32x4.pmax(x, f32x4.splat(-75.0));
-  // Adding 1.5 * 2^23 rounds to a whole number, which then lies at the lower end of the float.
+  // Adding 1.5 * 2^23 rounds to an integer, which then lies in the low bits of the float.
   const shifted = f32x4.add(f32x4.mul(bounded, f32x4.splat(<f32>1.4426950408889634)), f32x4.splat(12582912.0));
   const m = f32x4.sub(shifted, f32x4.splat(12582912.0));
   // ln 2 in two parts, so that m times the first is exact.
@@ -27,7 +27,7 @@ export function exponential(x: v128): v128 {
   return v128.and(i32x4.add(mantissa, i32x4.shl(shifted, 23)), live);
 }
 
-/** The same for one number. */
+/** e^x of one number, as `exponential` has it for four. */
 @inline
 export function exponential1(x: f32): f32 {
   return f32x4.extract_lane(exponential(f32x4.splat(x)), 0);

@@ -1,38 +1,38 @@
 /**
- * Half-precision numbers (IEEE 754 binary16) in memory, float32 in registers.
+ * float16 (IEEE 754 binary16) in memory, float32 in registers.
  *
- * Widening moves the bits of a half to where float32 keeps them; the exponent is then 112 too small, which one product
- * with 2^112 mends exactly, subnormal halves included. Infinities and NaNs are not stored (see `storeFloat16`), so they
- * need no case here.
+ * Converting moves the bits of a float16 to where float32 has them; the exponent is then 112 too small, which a product
+ * with 2^112 corrects exactly, subnormal numbers included. Infinities and NaNs are not stored (see `storeFloat16`), so
+ * they need no case here.
  */
 
-/** Bits that a half, sign-extended to 32 bits and moved up by 13, may keep: the three copies of the sign go. */
+/** Bits that a float16, sign-extended to 32 bits and shifted by 13, keeps: without the copies of the sign. */
 const HALF_BITS: i32 = 0x8fffffff;
 
-/** Widens the four lower halves of `h`. */
+/** Converts the four lower float16 of `h`. */
 @inline
 export function widenLow(h: v128): v128 {
   const bits = v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(h), 13), i32x4.splat(HALF_BITS));
   return f32x4.mul(bits, f32x4.splat(<f32>5.192296858534828e33));
 }
 
-/** Widens the four upper halves of `h`. */
+/** Converts the four upper float16 of `h`. */
 @inline
 export function widenHigh(h: v128): v128 {
   const bits = v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(h), 13), i32x4.splat(HALF_BITS));
   return f32x4.mul(bits, f32x4.splat(<f32>5.192296858534828e33));
 }
 
-/** Rounds four floats to halves, ties to even; each half lies in the lower 16 bits of its lane. */
+/** Rounds four floats to float16, ties to even, in the lower 16 bits of each lane. */
 @inline
 function narrow(x: v128): v128 {
   const sign = v128.and(x, i32x4.splat(0x80000000));
   const magnitude = v128.xor(x, sign);
-  // A normal half: round off 13 bits of the mantissa, ties to even, and move the exponent.
+  // Normal: round off 13 bits of the mantissa, ties to even, and move the exponent.
   const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
   const rounded = i32x4.add(i32x4.add(magnitude, i32x4.splat(0x0fff)), odd);
   const normal = i32x4.sub(i32x4.shr_u(rounded, 13), i32x4.splat(112 << 10));
-  // A subnormal half: adding one half lets the float adder round to the multiple of 2^-24.
+  // Subnormal: adding .5 makes the float adder round to a multiple of 2^-24.
   const magic = i32x4.splat(126 << 23);
   const subnormal = i32x4.sub(f32x4.add(magnitude, magic), magic);
   const small = i32x4.lt_s(magnitude, i32x4.splat(113 << 23));
@@ -40,8 +40,8 @@ function narrow(x: v128): v128 {
 }
 
 /**
- * Rounds `count` floats (a multiple of 8) to halves. Returns false when one of them is not finite or rounds to more
- * than the largest half, 65,504.
+ * Rounds `count` floats (a multiple of 8) to float16. Returns false if one of them is not finite or rounds to more than
+ * 65,504.
  */
 export function storeFloat16(source: usize, destination: usize, count: i32): bool {
   let tooLarge = i32x4.splat(0);
@@ -74,7 +74,7 @@ export function storeFloat32(source: usize, destination: usize, count: i32): boo
   return !v128.any_true(notFinite);
 }
 
-/** Widens `count` halves (a multiple of 8) to floats. */
+/** Converts `count` float16 (a multiple of 8) to float32. */
 @inline
 export function widenRow(source: usize, destination: usize, count: i32): void {
   const end = source + (<usize>count << 1);

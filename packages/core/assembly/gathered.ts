@@ -1,11 +1,11 @@
 /**
- * Attention of a block of query rows over keys that are scattered: 64 of them at a time are brought together, and then
- * it is two matrix products as over a page. Every row sees every key, each key with a weight of its own.
+ * Attention of a block of query rows to scattered keys: 64 of them at a time are gathered, and then it is two matrix
+ * products as over a page. Every row sees every key, each key with its own weight.
  *
- * The products are of whole numbers of 16 bits, of which one instruction multiplies and adds eight where it would be
- * four floats and two instructions. A query and a key have the codes round(32767 x / ||x||): by the inequality of
- * Cauchy and Schwarz no sum of their products leaves 31 bits. Values have codes of 12 bits, of the largest number among
- * the 64, and weights of 15, of the largest weight of the row: 64 products of the largest are just below 2^31.
+ * The products are of int16, of which one instruction multiplies and adds eight, where four floats take two. Queries and
+ * keys have the codes round(32767 x / ||x||): by the inequality of Cauchy and Schwarz no sum of their products exceeds 31
+ * bits. Values have codes of 12 bits, relative to the largest number among the 64, and weights of 15 bits, relative to the
+ * largest weight of the row: 64 products of the largest are just below 2^31.
  *
  * Scratch: the queries' codes (rows, d) of int16 and their steps (rows); keys (d / 2, 64, 2) of int16 and their steps
  * (64); values (32, d, 2) of int16; gathered rows (64, d) of float32; scores (rows, 64) of float32, then of int16.
@@ -24,8 +24,8 @@ const MAX_WEIGHT_CODE: f32 = 16384.0;
 
 /**
  * Sums of products of pairs, c (4, 8) of int32 in registers, = a (4, 2 pairs) b (pairs, 8, 2), all int16; strides in
- * bytes. A product for scores ends as c * rowSteps * columnSteps + biases; one of weights and values is added, times
- * `factor`, to what is there.
+ * bytes. A product of queries and keys becomes c * rowSteps * columnSteps + biases; one of weights and values is
+ * multiplied by `factor` and added to c.
  */
 @inline
 function multiplyQuantized(
@@ -113,7 +113,7 @@ function maxMagnitude(numbers: usize, count: i32): f32 {
   return maxLanes(maxima);
 }
 
-/** Whole numbers below 2^22 lie at the lower end of a float when 1.5 * 2^23 is added. */
+/** Adding 1.5 * 2^23 to a float below 2^22 rounds it to an integer in its low bits. */
 const WHOLE: f32 = 12582912.0;
 const WHOLE_BITS: i32 = 0x4b400000;
 
@@ -131,7 +131,7 @@ function roundWhole(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, f32x4.splat(WHOLE)), i32x4.splat(WHOLE_BITS));
 }
 
-/** 1 / step, or 0 where the step has vanished: what it is of counts as 0 then. */
+/** 1 / step, or 0 if the step is so small that its row counts as 0. */
 @inline
 function inverseOf(step: f32): f32 {
   return step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
@@ -145,7 +145,7 @@ function quantizeRow(row: usize, d: i32, codes: usize): f32 {
   let squares = f32x4.splat(0.0);
   const end = row + (<usize>d << 2);
   for (let at = row; at < end; at += 16) {
-    // Of numbers up to 1, so that no square overflows or vanishes.
+    // Scaled to at most 1, so that no square overflows or underflows.
     const x = f32x4.mul(v128.load(at), unit);
     squares = f32x4.add(squares, f32x4.mul(x, x));
   }
@@ -199,9 +199,8 @@ function quantizeValues(gathered: usize, count: i32, d: i32, values: usize): f32
 }
 
 /**
- * Takes 64 scores of one row into its statistics, puts the codes of their weights in their place, and rescales the
- * row's output where the largest score has grown. What counts in the sum is what the codes stand for, so that numerator
- * and denominator round alike.
+ * Adds 64 scores of one row to its statistics, replaces them by their quantized weights, and rescales the row's output if
+ * the maximum has grown. The sum is over the rounded weights, so that numerator and denominator round alike.
  */
 @inline
 function updateSoftmaxQuantized(scores: usize, statistics: usize, output: usize, d: i32): void {
@@ -232,12 +231,12 @@ function updateSoftmaxQuantized(scores: usize, statistics: usize, output: usize,
 }
 
 /**
- * round(2^14 e^x) for four x at most 0: 2^m 2^r with m whole and |r| <= 1/2, and 2^r by a polynomial that meets it at
+ * round(2^14 e^x) for four x at most 0: 2^m 2^r with an integer m and |r| <= 1/2, and 2^r by a polynomial that meets it at
  * five Chebyshev nodes (relative error below 4e-6, a tenth of half a code).
  */
 @inline
 function quantizedWeights(x: v128): v128 {
-  // Below 2^-30 nothing is left; the bound keeps the exponent in its range.
+  // Weights below 2^-30 round to 0; the bound keeps the exponent in range.
   const y = f32x4.pmax(f32x4.mul(x, f32x4.splat(<f32>1.4426950408889634)), f32x4.splat(-30.0));
   const shifted = f32x4.add(y, f32x4.splat(WHOLE));
   const r = f32x4.sub(y, f32x4.sub(shifted, f32x4.splat(WHOLE)));
@@ -245,7 +244,7 @@ function quantizedWeights(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>2.4022349038e-1));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(<f32>6.9312104520e-1));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
-  // The exponent of 2^m, and of 2^14, which is what the codes count.
+  // Adds the exponents of 2^m and 2^14.
   const weight = i32x4.add(i32x4.add(p, i32x4.shl(shifted, 23)), i32x4.splat(14 << 23));
   return roundWhole(weight);
 }
@@ -279,11 +278,11 @@ export function attendGathered(
   const gathered = values + codeBytes * PAGE_KEYS;
   const scores = gathered + queryBytes * PAGE_KEYS;
   for (let r = 0; r < padded; r++) {
-    // Rows that only pad the block out are whatever lies there, and go nowhere.
+    // Padding rows are whatever lies there, and are not stored.
     const step = quantizeRow(queries + <usize>r * queryBytes, d, queryCodes + <usize>r * codeBytes);
     store<f32>(querySteps + (<usize>r << 2), step);
   }
-  // Rows behind the last of the list are multiplied too, and then masked: they must be numbers.
+  // Rows behind the last are multiplied too, and then masked: they must not be NaN.
   memory.fill(gathered, 0, queryBytes * PAGE_KEYS);
   for (let done = 0; done < count; done += PAGE_KEYS) {
     const live = min(count - done, PAGE_KEYS);
@@ -291,7 +290,7 @@ export function attendGathered(
     const list = indices + (<usize>done << 2);
     const bias = biases + (<usize>done << 2);
     gather(table, headOffset, bytes, d, isFloat16, list, live, gathered);
-    // The scores' place is free until the keys are coded.
+    // The buffer of scores is free until the keys are quantized.
     quantizeKeys(gathered, whole, d, keys, keySteps, scores);
     for (let r = 0; r < rows; r += 4) {
       const q = queryCodes + <usize>r * codeBytes;

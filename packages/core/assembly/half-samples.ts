@@ -1,4 +1,4 @@
-/** The two halves of a sample: added up, and compared. */
+/** The two half-samples of a block: merged, and compared for the error estimate. */
 import { exponential1, sumLanes } from './exponential';
 import { stateOutput } from './softmax';
 

@@ -1,4 +1,4 @@
-/** What the compiled module offers; packages/core/src/kernels/kernels.ts says what each function does. */
+/** Exports of the compiled module: see packages/core/src/kernels/{kernels,quantized-kernels}.ts for each function. */
 export { boundScores } from './bounds';
 export { addQuantizedValues } from './quantized-values';
 export { scoreQuantized } from './quantized-scores';

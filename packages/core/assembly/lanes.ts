@@ -1,12 +1,12 @@
 /** Sums and stores of the lanes of vectors. */
 
-/** Adds the lanes of two vectors by halves: what `sumPairs` wants of a pair. */
+/** Adds the halves of two vectors of int32: the first step of `sumPairs`. */
 @inline
 export function halve(a: v128, b: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
 }
 
-/** Of four vectors of int32, in two halved pairs, the sums of their lanes. */
+/** The sums of the lanes of four vectors of int32, which `halve` has added in pairs. */
 @inline
 export function sumPairs(ab: v128, ce: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(ab, ce, 0, 1, 4, 5), v128.shuffle<i32>(ab, ce, 2, 3, 6, 7));

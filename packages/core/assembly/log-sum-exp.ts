@@ -1,7 +1,7 @@
-/** Sums over scores alone, for the share of the softmax that was not read. */
+/** Running log-sum-exp over scores alone. */
 import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
 
-/** Takes `n` scores into `statistics` (2): the largest, and the sum of e^(score - largest). */
+/** See `Kernels.updateLogSumExp`. */
 export function updateLogSumExp(scores: usize, n: i32, statistics: usize): void {
   const whole = n & ~3;
   const previousMax = load<f32>(statistics);
@@ -11,7 +11,7 @@ export function updateLogSumExp(scores: usize, n: i32, statistics: usize): void 
   for (let i = whole; i < n; i++) maxScore = max(maxScore, load<f32>(scores + (<usize>i << 2)));
   if (maxScore == -Infinity) return;
   const shift = f32x4.splat(maxScore);
-  // Sums of 64 scores each, added up in float64: a plain float32 sum would lose a small tail.
+  // Sums of 64 scores in float32, added in float64: a plain float32 sum would lose a small tail.
   let sum = <f64>(load<f32>(statistics, 4) * (previousMax == maxScore ? <f32>1.0 : exponential1(previousMax - maxScore)));
   for (let from = 0; from < whole; from += 64) {
     const to = min(from + 64, whole);

@@ -1,6 +1,6 @@
 /**
- * ln x of a normal number above 0, to 1e-12; -infinity for 0. The standard library's looks up tables, which it would put
- * into memory that is not ours to choose.
+ * ln x of a normal number above 0, to 1e-12; -infinity for 0. The standard library's needs tables in memory, which does
+ * not belong to the module.
  */
 export function logarithm(x: f32): f64 {
   if (x <= 0) return -Infinity;

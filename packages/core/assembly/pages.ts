@@ -1,7 +1,7 @@
 /**
- * Where the keys lie. A page holds 64 consecutive keys of one key-value head: its key rows (64, d), then its value rows
- * (64, d), in halves or floats. `table` holds the address of every page of the first head; the page of another head
- * lies `headOffset` bytes further.
+ * Where the keys lie. A page holds 64 consecutive keys of one key-value head: exact key rows (64, d), then value rows
+ * (64, d), in float16 or float32. `table` has the address of every page of the first head; the page of another head lies
+ * `headOffset` bytes further.
  */
 import { widenRow } from './float16';
 import { PAGE_KEYS } from './generated';
@@ -21,13 +21,13 @@ export function rowBytes(d: i32, isFloat16: bool): usize {
 }
 
 /**
- * Gives rows [from, to) of a plane as floats: where they are floats already, the address of row 0 itself; where they
- * are halves, `scratch`, with the rows widened into their places.
+ * Rows [from, to) of `rows` as floats. Returns the address of row 0: `rows` itself if they are float32, else `scratch`,
+ * into which they are converted.
  */
 @inline
-export function floatRows(plane: usize, from: i32, to: i32, d: i32, isFloat16: bool, scratch: usize): usize {
-  if (!isFloat16) return plane;
+export function floatRows(rows: usize, from: i32, to: i32, d: i32, isFloat16: bool, scratch: usize): usize {
+  if (!isFloat16) return rows;
   const bytes = rowBytes(d, true);
-  widenRow(plane + <usize>from * bytes, scratch + <usize>from * (bytes << 1), (to - from) * d);
+  widenRow(rows + <usize>from * bytes, scratch + <usize>from * (bytes << 1), (to - from) * d);
   return scratch;
 }

@@ -1,4 +1,4 @@
-/** Scans and shares of several rows as one number a key, and the sum that a scan stands for. */
+/** Reductions of scans and scores over rows, and the log-sum-exp of a scan. */
 import { sumLanes } from './exponential';
 import { maxLane } from './lanes';
 import { toScanUnits, pow2, scanUnitsPerNat } from './scan';
@@ -11,7 +11,7 @@ export function approximateLogSumExp(scan: usize, n: i32, fractionBits: i32, sta
   let maxScore = maxLane(best);
   for (let i = whole; i < n; i++) maxScore = max(maxScore, <i32>load<i16>(scan + (<usize>i << 1)));
   const shift = i16x8.splat(<i16>maxScore);
-  // 2^-126, the smallest normal float, is as good as nothing.
+  // Weights below 2^-126, the smallest normal float, are negligible.
   const minExponent = i16x8.splat(<i16>-(<i32>(126.0 * pow2(fractionBits))));
   const up = 7 - fractionBits;
   let sum: f64 = 0;
@@ -35,12 +35,12 @@ export function approximateLogSumExp(scan: usize, n: i32, fractionBits: i32, sta
   store<f32>(statistics, <f32>(sum * LINEAR_BIAS), 4);
 }
 
-/** A straight line between powers of two lies above 2^x, by 4 % in the mean over a whole step. */
+/** The linear interpolation between powers of two exceeds 2^x by 4 % on average. */
 const LINEAR_BIAS: f64 = 0.9614;
 
 /**
- * The upper halves of the floats 2^x to 6 % (Schraudolph 1999), x in units of a scan from -126 to 0: with its point
- * moved to where float32 keeps its exponent, a number stands for a mantissa that grows in a straight line.
+ * 2^x as bfloat16, to 6 % (Schraudolph 1999), x in units of a scan from -126 to 0: shifted to where float32 has its
+ * exponent, the fraction of x becomes the mantissa, which interpolates linearly.
  */
 @inline
 function exp2Bfloat16(x: v128, up: i32): v128 {
@@ -60,13 +60,13 @@ export function maxOverHeads(
   accumulate: bool,
 ): void {
   const unit = scanUnitsPerNat(fractionBits);
-  // A temper of 1 is 32,767 / 32,768, which moves no share of note.
+  // An exponent of 1 becomes 32,767 / 32,768, which makes no difference.
   const times = i16x8.splat(<i16>min(<i32>nearest<f32>(proposalExponent * <f32>32768.0), 32767));
   for (let r = 0; r < rows; r++) {
     const offset = i16x8.splat(<i16>toScanUnits(load<f32>(offsets + (<usize>r << 2)) * unit));
     const scan = scans + (<usize>(r * stride) << 1);
     const first = r == 0 && !accumulate;
-    // The last few keys are done with what lies behind them, up to a whole vector: rows have room for it.
+    // The last vector may reach beyond the last key: rows have room for it.
     for (let j: usize = 0; j < <usize>n << 1; j += 16) {
       const share = i16x8.q15mulr_sat_s(i16x8.sub_sat_s(v128.load(scan + j), offset), times);
       v128.store(pooled + j, first ? share : i16x8.max_s(share, v128.load(pooled + j)));
@@ -78,7 +78,7 @@ export function maxOverHeads(
 export function maxScoresOverHeads(scores: usize, stride: i32, rows: i32, n: i32, offsets: usize, pooled: usize): void {
   const whole = n & ~3;
   const rowBytes = <usize>stride << 2;
-  // Pseudo-maxima are one instruction; there is no NaN among the scores.
+  // pmax is one instruction; there are no NaNs among the scores.
   for (let j: usize = 0; j < <usize>whole << 2; j += 16) {
     let maxScore = f32x4.splat(-Infinity);
     for (let r = 0; r < rows; r++) {

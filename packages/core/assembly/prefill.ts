@@ -2,7 +2,7 @@
  * Attention of a block of query rows over pages of keys: two small matrix products a page, with the running softmax
  * between them (Dao et al., arXiv 2205.14135, algorithm 1, one page of keys a step).
  *
- * Rows are (query, head of the group); row r is allowed the keys before `limit + r / group`. All row buffers have room
+ * Rows are (query, head of the group); row r sees the keys before `limit + r / group`. All row buffers have room
  * for the number of rows rounded up to 4.
  */
 import { widenHigh, widenLow } from './float16';
@@ -95,7 +95,7 @@ export function storeTransposed(a: v128, b: v128, c: v128, e: v128, destination:
   v128.store(destination, v128.shuffle<f32>(ab1, ce1, 2, 3, 6, 7), 768);
 }
 
-/** Lays the keys (64, d) of a page out as (d, 64) floats. */
+/** Transposes the keys (64, d) of a page into (d, 64) floats. */
 export function transposeKeys(keys: usize, d: i32, isFloat16: bool, destination: usize): void {
   const bytes = rowBytes(d, isFloat16);
   for (let key = 0; key < PAGE_KEYS; key += 4) {
@@ -127,7 +127,7 @@ export function transposeKeys(keys: usize, d: i32, isFloat16: bool, destination:
 }
 
 /**
- * Takes keys [from, to) into the state of a block of query rows. `from` lies on the edge of a page.
+ * Adds keys [from, to) to the state of a block of query rows. `from` is the first key of a page.
  * `scratch` holds the keys of a page (d, 64), its values (64, d) and the scores (rows, 64), all floats.
  */
 export function attendPrefill(
@@ -159,7 +159,7 @@ export function attendPrefill(
     const address = pageAddress(table, headOffset, page);
     transposeKeys(address, d, isFloat16, keys);
     const values = floatRows(address + keyBytes, 0, live, d, isFloat16, valueScratch);
-    // Rows before `firstRow` are allowed no key of this page.
+    // Rows before `firstRow` see no key of this page.
     const firstRow = max(0, (first - limit + 1) * group) & ~3;
     for (let r = firstRow; r < rows; r += 4) {
       const q = queries + <usize>r * queryBytes;

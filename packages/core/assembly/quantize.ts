@@ -1,4 +1,4 @@
-/** Writes the planes of a full page: what they hold is said in src/kernels/layout.ts. */
+/** Writes the encodings of a full page: see src/kernels/layout.ts. */
 import { maxLanes, sumLanes } from './exponential';
 import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT, Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
@@ -7,10 +7,10 @@ import { centreOffset, factorsOffset } from './scan';
 
 /** Larger numbers cannot be quantized. */
 const MAX_MAGNITUDE: f32 = reinterpret<f32>((127 + MAX_QUANTIZABLE_EXPONENT) << 23);
-/** Below this a row is as good as 0: its squares would vanish. */
+/** Rows below this magnitude count as 0: their squares underflow. */
 const MIN_MAGNITUDE: f32 = 1e-36;
 
-/** The upper half of x >= 0 as a float32, rounded up. */
+/** x >= 0 as bfloat16, rounded up. */
 @inline
 function toBfloat16Ceil(x: f32): u32 {
   return (reinterpret<u32>(x) + 0xffff) >> 16;
@@ -92,7 +92,7 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
   return true;
 }
 
-/** Whether all of 64 rows are numbers up to 2^96. */
+/** Whether no magnitude in 64 rows exceeds MAX_MAGNITUDE; false for NaN. */
 @inline
 function allWithinRange(rows: usize, d: i32): bool {
   let inside = i32x4.splat(-1);
@@ -119,7 +119,7 @@ function storeMean(rows: usize, d: i32, mean: usize): void {
   }
 }
 
-/** The rotated mean of the keys as int8 codes (D) with their step, and what they stand for at `centre`. */
+/** Writes the centre, the rotated mean of the keys, as int8 codes (D) and their step, and dequantized to `centre`. */
 @inline
 function storeCentre(keys: usize, d: i32, D: i32, encodingAddress: usize, centre: usize, bits: usize): void {
   if (D > d) memory.fill(centre + (<usize>d << 2), 0, <usize>(D - d) << 2);
@@ -165,7 +165,7 @@ function storeSigns(y: usize, D: i32, rowMax: f32, encodingAddress: usize, key: 
   return total > 0 ? min(rowMax, rowMax * (sumLanes(squares) / total) * <f32>1.000005) : rowMax;
 }
 
-/** The factors of 64 keys as shares of the largest, in 32,767 parts, rounded up; and the largest. */
+/** Writes the factors of 64 keys in FACTOR_SCALE parts of the largest, rounded up, and the largest. */
 @inline
 function storeFactors(factors: usize, encodingAddress: usize, D: i32): void {
   const maxFactor = maxMagnitude(factors, PAGE_KEYS);
@@ -178,7 +178,7 @@ function storeFactors(factors: usize, encodingAddress: usize, D: i32): void {
   }
 }
 
-/** int8 codes of four numbers, as int32, and what is left of these, in steps. */
+/** int8 codes of four numbers that are given in steps, as int32. */
 @inline
 function quantizeInt8(x: v128): v128 {
   const code = i32x4.trunc_sat_f32x4_s(f32x4.floor(x));
@@ -192,14 +192,14 @@ function squaredError(x: v128, code: v128): v128 {
 }
 
 /**
- * The codes of a row (D): upper halves to `upper`, lower halves to `lower` if that is not 0. Returns the sum of the
- * squares of what they leave out, in steps.
+ * Writes the codes of a row (D): upper halves to `upper`, lower halves to `lower` if that is not 0. Returns the squared
+ * quantization error in steps.
  */
 @inline
 function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usize): f32 {
   const half = <usize>D >> 1;
   if (step < MIN_MAGNITUDE) {
-    // Codes of 0 stand for half a step of next to nothing.
+    // Codes of 0 stand for half a negligible step.
     memory.fill(upper, 0x88, half);
     if (lower != 0) memory.fill(lower, 0, half);
     return <f32>D * <f32>16384.0;
@@ -243,8 +243,8 @@ function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usiz
 }
 
 /**
- * A bound on ||R k - c - y8||: what the codes leave out; numbers in steps are off by 2^-17 of one each; and the
- * rotation in float32, 14 and a few roundings of numbers that have the norm of k together.
+ * A bound on ||R k - c - y8||: the quantization error; numbers in steps, each off by 2^-17 of a step; and the rotation in
+ * float32, 14 and a few roundings of numbers that together have the norm of k.
  */
 @inline
 function errorBoundOf(y: usize, D: i32, rowMax: f32, step: f32, rest: f32, centre: usize): f32 {
@@ -254,7 +254,7 @@ function errorBoundOf(y: usize, D: i32, rowMax: f32, step: f32, rest: f32, centr
   return left + norms * <f32>3.814697265625e-6 + <f32>1e-37;
 }
 
-/** The norm of a row with this largest number, and not less. */
+/** An upper bound on the norm of a row whose largest magnitude is `rowMax`, close to it. */
 @inline
 function scaledNorm(row: usize, D: i32, rowMax: f32): f32 {
   if (rowMax <= MIN_MAGNITUDE) return rowMax * <f32>D;
@@ -283,8 +283,8 @@ function radiusOf(rows: usize, d: i32, mean: usize): f32 {
 }
 
 /**
- * The smallest and the largest numbers (d) of every 16 keys. `bounds` are the bounds (64) on what their codes leave out,
- * where the keys are kept by these alone, or 0.
+ * Writes the minima and the maxima (d) of every 16 keys. `bounds` is the address of the keys' error bounds (64), if the
+ * page keeps int8 alone, or 0.
  */
 @inline
 function storeMinMax(keys: usize, d: i32, encodingAddress: usize, bounds: usize): void {
@@ -308,7 +308,7 @@ function storeMinMax(keys: usize, d: i32, encodingAddress: usize, bounds: usize)
   }
 }
 
-/** How far a number of 16 keys may move. */
+/** The largest error bound of 16 keys. */
 @inline
 function maxErrorOf(bounds: usize): f32 {
   let maxBound: f32 = 0;

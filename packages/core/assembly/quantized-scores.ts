@@ -8,26 +8,26 @@ import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
 import { maskOf, queryCodes, queryNumbers } from './scan';
 
-/** Where the codes of a key lie: its row of the plane int4. */
+/** Address of a key's row of the encoding int4. */
 @inline
 export function int4RowAddress(table: usize, encodingOffset: usize, position: u32, D: i32): usize {
   return pageAddress(table, encodingOffset, position / PAGE_KEYS) + <usize>((position & (PAGE_KEYS - 1)) * D);
 }
 
-/** The step of a key's codes, or of its value's (`what` 2), behind the rows of its page: an `upper16`. */
+/** The step of a key's codes (`what` 0) or of its value's (2): a bfloat16 behind the rows of its page. */
 @inline
 export function quantizationStep(table: usize, encodingOffset: usize, position: u32, D: i32, what: usize): f32 {
   const steps = pageAddress(table, encodingOffset, position / PAGE_KEYS) + <usize>(PAGE_KEYS * D);
   return reinterpret<f32>(<u32>load<u16>(steps + <usize>((position & (PAGE_KEYS - 1)) << 2) + what) << 16);
 }
 
-/** Keys whose lines are asked for before the first of them is needed. */
+/** Keys that are prefetched together. */
 export const PREFETCH_KEYS: i32 = 32;
 
 /**
- * Reads a number of the codes (of the value from byte `half` on) and of the step of keys [from, to) of a list, so that
- * the waits for memory overlap. The sum goes to `sink`, which is written again afterwards: a read without a use would
- * be left out.
+ * Prefetches keys [from, to) of a list: reads one of their codes (from byte `half` on those of the value) and their step,
+ * so that the waits for memory overlap. The sum goes to `sink`, which is overwritten later: unused reads would be
+ * optimized away.
  */
 @inline
 export function prefetch(
@@ -79,7 +79,7 @@ export function scoreQuantized(
     const list = indices + (<usize>j << 2);
     const target = scores + (<usize>j << 2);
     if ((j & (PREFETCH_KEYS - 1)) == 0) prefetch(table, offset, indices, j, min(j + PREFETCH_KEYS, count), D, 0, target);
-    // Behind the last key it is taken again, and not stored.
+    // Behind the last key the first is repeated, and not stored.
     const p0 = load<u32>(list);
     const p1 = live > 1 ? load<u32>(list, 4) : p0;
     const p2 = live > 2 ? load<u32>(list, 8) : p0;
@@ -147,12 +147,12 @@ function storeScores(
   storeFirst(score, live, scores + (<usize>(r * stride) << 2));
 }
 
-/** What `pair3` and `pair1` give: for each row of codes two keys' sums of u * code, halved. */
+/** Results of `pair3` and `pair1`: sums of u * code of two keys for each row of codes, after `halve`. */
 let sums0: v128 = i32x4.splat(0);
 let sums1: v128 = i32x4.splat(0);
 let sums2: v128 = i32x4.splat(0);
 
-/** Two keys against three rows of codes, one behind the other, which share what is unpacked. */
+/** Two keys against three consecutive rows of codes, which share the unpacking. */
 @inline
 function pair3(first: usize, second: usize, codes: usize, codeBytes: usize, fifteen: v128): void {
   let a0 = i32x4.splat(0);

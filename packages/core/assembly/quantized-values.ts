@@ -1,8 +1,8 @@
 /**
  * Attention by 4-bit values of scattered keys. 64 keys at a time: with weights w and steps s, sum w s 16 (u - 7.5) is
- * the sum of u with weights 16 w s, less 7.5 times the sum of these. Rows of weights that come in threes share what is
- * unpacked, and their weights are whole numbers, 32,767 for the largest of the 64: codes of two keys are multiplied and
- * added by one instruction then.
+ * the sum of u with weights 16 w s, less 7.5 times the sum of these. Three rows of weights share the unpacking,
+ * and their weights are integers, 32,767 for the largest of the 64, so that one instruction multiplies and adds codes of
+ * two keys.
  */
 import { PREFETCH_KEYS, int4RowAddress, quantizationStep, prefetch } from './quantized-scores';
 import { maxLanes, sumLanes } from './exponential';
@@ -15,8 +15,8 @@ import { updateSoftmax, stateOutput } from './softmax';
 const WEIGHT_BYTES: usize = <usize>PAGE_KEYS << 2;
 
 /**
- * See `QuantizedKernels.addQuantizedValues`. `scratch` holds weights
- * (3, 64), steps (64), addresses (64) and pairs of whole weights (3, 32).
+ * See `QuantizedKernels.addQuantizedValues`. `scratch` holds weights (3, 64), steps (64), addresses (64) and pairs of
+ * integer weights (3, 32).
  */
 export function addQuantizedValues(
   pages: Pages,
@@ -48,7 +48,7 @@ export function addQuantizedValues(
       store<f32>(steps + (<usize>i << 2), quantizationStep(table, offset, position, D, 2) * <f32>16.0);
     }
     for (let i = chunk; i < ((chunk + 3) & ~3); i++) store<f32>(steps + (<usize>i << 2), 0.0);
-    // An odd key is paired with itself, at no weight.
+    // An odd key is paired with itself, with weight 0.
     if (chunk & 1) store<u32>(addresses + (<usize>chunk << 2), load<u32>(addresses + (<usize>(chunk - 1) << 2)));
     const log = scores + (<usize>done << 2);
     for (let r = 0; r < rows; ) {
@@ -70,10 +70,10 @@ export function addQuantizedValues(
   }
 }
 
-/** 32 pairs of weights, then what one of their units stands for, a float, and 15 times their sum. */
+/** 32 pairs of weights, then the value of their unit, a float, and 15 times their sum. */
 const PAIRS_BYTES: usize = 144;
 
-/** Rounds up to 64 weights, none negative, to whole numbers of 16 bits, of which the largest is 32,767. */
+/** Rounds up to 64 weights >= 0 to integers, of which the largest is 32,767. */
 @inline
 function pairWeights(weights: usize, chunk: i32, pairs: usize): void {
   const end = (chunk + 3) & ~3;
@@ -92,8 +92,8 @@ function pairWeights(weights: usize, chunk: i32, pairs: usize): void {
 }
 
 /**
- * Takes the log-weights of some keys into a row's running softmax, and writes their weights times their steps to
- * `weights`. Returns 7.5 times the sum of these.
+ * Adds the log-weights of some keys to a row's running softmax, and writes their weights times their steps to `weights`.
+ * Returns 7.5 times the sum of these.
  */
 @inline
 function updateWeights(log: usize, chunk: i32, steps: usize, statistics: usize, output: usize, D: i32, weights: usize): v128 {
@@ -110,15 +110,14 @@ function updateWeights(log: usize, chunk: i32, steps: usize, statistics: usize, 
   return f32x4.splat(sumLanes(sum) * <f32>7.5);
 }
 
-/** Every fourth of 16 codes, from one that lies in the lowest bits on, as floats. */
+/** Every fourth of 16 codes as floats, from the code in the lowest bits on. */
 @inline
 function unpackNibbles(bytes: v128): v128 {
   return f32x4.convert_i32x4_s(v128.and(bytes, i32x4.splat(15)));
 }
 
 /**
- * Adds 16 dimensions for three rows: of the 8 bytes from byte `from` of the codes on those whose codes lie in the lower
- * halves, and those in the upper ones.
+ * Adds 16 dimensions for three rows: the lower and the upper halves of the 8 bytes of codes from byte `from` on.
  */
 @inline
 function add3(addresses: usize, chunk: i32, pairs: usize, from: usize, half: usize, output: usize, rowBytes: usize): void {
@@ -173,7 +172,7 @@ function add3(addresses: usize, chunk: i32, pairs: usize, from: usize, half: usi
   addSums(c2, e2, pairs + PAIRS_BYTES * 2, upper + (rowBytes << 1));
 }
 
-/** Adds 8 sums of u with whole weights, less 7.5 times the sum of these, to 8 floats. */
+/** Adds 8 sums of u with integer weights, less 7.5 times the sum of the weights, to 8 floats. */
 @inline
 function addSums(a: v128, b: v128, pairs: usize, output: usize): void {
   const unit = f32x4.splat(load<f32>(pairs, 128) * <f32>0.5);

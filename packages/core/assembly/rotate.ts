@@ -1,6 +1,6 @@
 /**
- * The rotation R = H S D2 H D1 of src/kernels/rotation.ts, on rows of D floats in place. H is done by butterflies: it
- * comes out larger by the root of a block b, and two of them by b, a power of two, which is taken off at the end.
+ * The rotation R = H S D2 H D1 of src/kernels/rotation.ts, on rows of D floats in place. H is done by butterflies,
+ * which multiply by the root of a block b; two of them multiply by b, a power of two, which is divided out at the end.
  */
 import { ROTATION_MULTIPLE } from './generated';
 
@@ -80,7 +80,7 @@ function placeOf(i: i32, D: i32): i32 {
   return (i % b) * (D / b) + i / b;
 }
 
-/** S, or its inverse, in place: along each cycle of places, from the smallest of it. */
+/** S, or its inverse, in place, along each cycle of the permutation from its smallest index on. */
 function shuffle(row: usize, D: i32, inverse: bool): void {
   if (blockOf(D) == D) return;
   for (let start = 0; start < D; start++) {
@@ -156,7 +156,7 @@ export function rotate(source: usize, rows: i32, d: i32, destination: usize, bit
   }
 }
 
-/** Turns rows (rows, D) back, in place, and copies what is left of them (rows, d) to `destination`. */
+/** Rotates rows (rows, D) back, in place, and copies their first d numbers to `destination` (rows, d). */
 export function inverseRotate(source: usize, rows: i32, d: i32, destination: usize, bits: usize): void {
   const D = rotatedDim(d);
   storeSignBits(D, bits);

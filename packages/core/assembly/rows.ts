@@ -1,6 +1,6 @@
 /**
- * One query row against a handful of key or value rows that lie as floats, one after the other, in the first-level
- * cache: the inner loops of decoding.
+ * One query row against a few consecutive key or value rows of float32 in the first-level cache: the inner loops of
+ * decoding.
  */
 
 /**

@@ -1,13 +1,13 @@
 /**
- * The scan by signs. A query is rotated and prepared once: for every 4 dimensions a table of the 16 sums that their
- * signs can give, of codes of 4 bits, so that 4 bits of 16 keys are looked up by one instruction (RaBitQ's fast scan,
- * arXiv 2405.12497). The signs of 16 keys lie side by side for it. Sums and scores have 16 bits, 8 to a vector.
+ * The scan by signs. A query is rotated and prepared once: for every 4 dimensions, a table of the 16 sums that their signs
+ * can give, from codes of 4 bits, so that one instruction looks up 4 bits of 16 keys (RaBitQ's fast scan, arXiv
+ * 2405.12497), whose signs are interleaved for it. Sums and scores have 16 bits, 8 to a vector.
  *
- * A prepared query of `rows` rows: rotated rows (rows, D) of float32; codes (rows, D) of int16 in the order of a key's
- * codes; tables (rows, D / 4, 16) of uint8; codes (rows, D) of int16 in the order of the dimensions; and for each row 64
- * bytes, of which are used: the step of its codes, the sum of its codes, the step of its tables, and a bound on the norm
- * of what the codes leave out, all float32; then 16 bytes of 15, the mask of 4 bits: a constant that is read from memory
- * stays in a register, where one in the code is made anew at every use.
+ * Prepared query rows: rotated rows (rows, D) of float32; codes (rows, D) of int16 in the order of a key's codes; tables
+ * (rows, D / 4, 16) of uint8; codes (rows, D) of int16 in the order of the dimensions; and 64 bytes for each row: the step
+ * of its codes, the sum of its codes, the step of its tables and a bound on the norm of its quantization error, float32;
+ * then 16 bytes of 15, the mask of 4 bits: a constant from memory stays in a register, one in the code is made anew at
+ * every use.
  */
 import { maxLanes, sumLanes } from './exponential';
 import { sumInts } from './lanes';
@@ -60,8 +60,8 @@ export function quantizeQueries(queries: usize, rows: i32, d: i32, quantizedQuer
 }
 
 /**
- * Codes of 16 bits, their step, their sum, and what they leave out. Of every 16 dimensions of either half come first
- * the even ones, then the odd ones, those of the two halves by turns: the order in which `codes.ts` unpacks a key's.
+ * Writes codes of 16 bits, their step, their sum, and a bound on their error. Of every 16 dimensions the even ones come
+ * first, then the odd ones, alternately of the two halves of a row: the order in which a key's codes are unpacked.
  */
 @inline
 function storeQuantized(row: usize, D: i32, maxAbs: f32, codes: usize, ordered: usize, numbers: usize): void {
@@ -84,7 +84,7 @@ function storeQuantized(row: usize, D: i32, maxAbs: f32, codes: usize, ordered: 
   }
   store<f32>(numbers, step);
   store<f32>(numbers, <f32>sumInts(sum), 4);
-  // A product of up to 32,767 may be off by 2^-9 of a step; where the step has vanished, the row itself is left out.
+  // A product of up to 32,767 may be off by 2^-9 of a step; if the step underflows, the row itself is the error.
   const slack = <f32>Math.sqrt(<f64>D) * <f32>0.00390625;
   const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : maxAbs * <f32>D;
   store<f32>(numbers, left, 12);
@@ -97,7 +97,7 @@ function quantizeEight(x: usize, inverse: f32): v128 {
   return i16x8.narrow_i32x4_s(low, high);
 }
 
-/** Squares of what 8 codes leave out, in steps, so that none overflows or vanishes: four, to be added. */
+/** Squared quantization errors of 8 codes, in steps, so that none overflows or underflows: four partial sums. */
 @inline
 function squaredErrorOfEight(x: usize, inverse: f32, codes: v128): v128 {
   const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes));
@@ -107,11 +107,11 @@ function squaredErrorOfEight(x: usize, inverse: f32, codes: v128): v128 {
   return f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1));
 }
 
-/** The largest code of the tables, and the sum of four of them, which is added to every entry: entries are not negative. */
+/** The largest code of the tables, and the sum of four, which is added to every entry so that none is negative. */
 const MAX_CODE: i32 = 7;
 const ENTRY_OFFSET: i32 = 4 * MAX_CODE;
 
-/** Tables of sums of 4-bit codes, and their step. Bit b of an entry's number says that dimension b is negative. */
+/** Writes tables of signed sums of 4-bit codes, and their step. Bit b of an index says that dimension b is negative. */
 @inline
 function storeTables(row: usize, D: i32, maxAbs: f32, tables: usize, numbers: usize): void {
   const step = maxAbs / <f32>MAX_CODE;
@@ -138,7 +138,7 @@ function signed(code: i32, negative: v128): v128 {
   return i8x16.sub(v128.xor(i8x16.splat(<i8>code), negative), negative);
 }
 
-/** Where a page's numbers beside its signs lie, from the beginning of the plane sign on. */
+/** Offset of a page's factors in the encoding sign. */
 @inline
 export function factorsOffset(D: i32): usize {
   return <usize>D << 3;
@@ -149,7 +149,7 @@ export function centreOffset(D: i32): usize {
   return (<usize>D << 3) + (PAGE_KEYS << 1);
 }
 
-/** The largest factor of a page, behind the centre and its step. */
+/** The largest factor of a page, which lies behind the centre and its step. */
 @inline
 export function pageFactor(centre: usize, D: i32): f32 {
   return load<f32>(centre + <usize>D, 4);
@@ -206,18 +206,18 @@ export function scanUnitsPerNat(fractionBits: i32): f32 {
   return <f32>1.4426950408889634 * pow2(fractionBits);
 }
 
-/** A score in nats as a whole number of units, within 16 bits. */
+/** A score in units, rounded, within 16 bits. */
 @inline
 export function toScanUnits(score: f32): i32 {
   return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
 }
 
-/** Pages whose lines are asked for together, so that the waits for memory overlap. */
+/** Pages that are prefetched together. */
 const PREFETCH_PAGES: i32 = 4;
 
 /**
- * Reads a number of every line of some pages' signs and factors: pages of a head lie too far apart for the hardware to
- * see them coming. The sum goes to `sink`, which is written again afterwards.
+ * Prefetches the signs and factors of some pages, by a read of every cache line: pages of a head lie too far apart for the
+ * hardware prefetcher. The sum goes to `sink`, which is overwritten later.
  */
 @inline
 function prefetchPages(table: usize, encodingOffset: usize, page: i32, count: i32, D: i32, sink: usize): void {
@@ -230,7 +230,7 @@ function prefetchPages(table: usize, encodingOffset: usize, page: i32, count: i3
   store<u32>(sink, sum);
 }
 
-/** Of 16 keys the sums of four look-ups, 16 dimensions: at most 4 * 56. */
+/** Sums of four look-ups, 16 dimensions, for 16 keys: at most 4 * 56. */
 @inline
 function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
   const low = i8x16.add(i8x16.swizzle(v128.load(table), a), i8x16.swizzle(v128.load(table, 16), b));
@@ -239,8 +239,8 @@ function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
 }
 
 /**
- * What turns a row's sums of codes into units: products of 16-bit fractions. A sum, shifted up as far as it goes, is
- * multiplied by its key's factor, then by `scaleQ15`, and doubled `scaleShift` times: all without leaving 16 bits.
+ * Conversion of a row's sums of codes to units, by products of 16-bit fractions: a sum, shifted left as far as possible,
+ * is multiplied by its key's factor, then by `scaleQ15`, and doubled `scaleShift` times, all within 16 bits.
  */
 let scaleQ15: i32 = 0;
 let scaleShift: i32 = 0;
@@ -265,7 +265,7 @@ function setScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
   scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
 }
 
-/** <Rq, c> of a page in nats, by codes of 16 bits. */
+/** <Rq, c> of a page in nats, from the query's int16 codes. */
 @inline
 function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
   let sum = i32x4.splat(0);
@@ -278,7 +278,7 @@ function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
   return <f32>sumInts(sum) * step * load<f32>(centre + <usize>D);
 }
 
-/** The scores of a page's keys for one row. */
+/** Scores a page's keys for one row. */
 @inline
 function scanPage1(
   signs: usize,
@@ -331,7 +331,7 @@ function scanPage1(
   }
 }
 
-/** The same for three rows, which share what is read of the signs. */
+/** Scores a page's keys for three rows, which share the reads of the signs. */
 @inline
 function scanPage3(
   signs: usize,
@@ -414,8 +414,8 @@ function scanPage3(
 }
 
 /**
- * Scores of 16 keys of one row. `both` has the sums of the first 8 keys and, in the upper bytes too, of the last 8;
- * `odd` has the latter alone.
+ * Stores the scores of 16 keys for one row. `both` has the sums of the first 8 keys, plus 256 times those of the last 8;
+ * `odd` has those of the last 8.
  */
 @inline
 function storeGroup(

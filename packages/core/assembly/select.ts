@@ -1,9 +1,9 @@
 /**
- * The k largest of n scores, by radix selection on the bits of the floats: 12 bits, then 12, then 8. Of equal scores
- * the earlier keys are taken.
+ * The k largest of n scores, by radix selection on the bits of the floats: 12 bits, then 12, then 8. Ties go to the
+ * earlier key.
  */
 
-/** A whole number that orders as the float does; adding 0 makes one zero of the two. */
+/** An integer that is ordered as the float is; adding 0 makes the two zeros equal. */
 @inline
 function order(address: usize): u32 {
   const bits = reinterpret<u32>(load<f32>(address) + <f32>0.0);
@@ -19,8 +19,8 @@ export function selectLargest(scores: usize, n: i32, k: i32, base: i32, indices:
   let prefixMask: u32 = 0;
   let remaining = k;
   let shift = 20;
-  // After each round `prefix` holds the upper bits of the k-th largest, and `remaining` of those with just these bits
-  // are to be taken.
+  // After each round `prefix` has the upper bits of the k-th largest, and `remaining` keys with these bits are still to
+  // be taken.
   while (true) {
     const bins = shift == 0 ? 256 : 4096;
     memory.fill(histogram, 0, bins << 2);

@@ -67,7 +67,7 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
     store<f32>(offsets + (<usize>r << 2), logSumExp(statistics));
   }
 
-  // The sample, and its weights by 4-bit codes.
+  // The sample, and its importance weights by 4-bit keys.
   maxOverHeads(scans, scanStride, rows, n, fractionBits, offsets, proposalExponent, pooled, false);
   draw.n = n;
   draw.sinks = step.sinks;
@@ -101,7 +101,7 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   }
   maxScoresOverHeads(scores, stride, rows, quantized, offsets, pooled);
   includeEnds(pooled, indices, quantized, step.exactSinks, step.exactRecentFrom);
-  // As a rule fewer keys are heavy than may be chosen, and then these are the largest.
+  // Usually fewer keys are heavy enough than may be selected, and then they are the largest.
   let selected = listHeavy(pooled, quantized, step.minLogShare, quantizedIndices);
   if (selected > step.maxExactKeys) {
     selected = step.maxExactKeys;
@@ -184,7 +184,7 @@ export function finishSieve(states: SieveStates): void {
   mergeState(certainState, firstHalfState, rows, D);
   mergeState(certainState, secondHalfState, rows, D);
   inverseRotate(stateOutput(certainState, rows), rows, d, outputs, scratch);
-  // As a state of rows of d numbers: its statistics stand already where they belong.
+  // Now it is a state of rows of d numbers: its statistics are in place already.
   memory.copy(stateOutput(certainState, rows), outputs, <usize>(rows * d) << 2);
   mergeState(state, certainState, rows, d);
 
@@ -208,13 +208,13 @@ function initLogSumExp(statistics: usize): void {
   store<f32>(statistics, 0.0, 4);
 }
 
-/** The logarithm of a sum. */
+/** max + ln sum of a running log-sum-exp. */
 @inline
 function logSumExp(statistics: usize): f32 {
   return <f32>(<f64>load<f32>(statistics) + logarithm(load<f32>(statistics, 4)));
 }
 
-/** Rows of scores (rows, stride) as rows of a scan (rows, scanStride). */
+/** Converts rows of scores (rows, stride) to rows of a scan (rows, scanStride). */
 @inline
 function scanScores(scores: usize, stride: i32, rows: i32, n: i32, fractionBits: i32, scans: usize, scanStride: i32): void {
   const unit = scanUnitsPerNat(fractionBits);

@@ -1,7 +1,7 @@
 /**
  * The running softmax of a set of query rows (Milakov and Gimelshein, arXiv 1805.02867). The state of `rows` rows:
- *   statistics (rows, 2): the largest score so far and the sum of e^(score - largest),
- *   output (rows, d): the sum of e^(score - largest) * value, not yet divided.
+ *   statistics (rows, 2): the maximal score so far and the sum of e^(score - max),
+ *   output (rows, d): the sum of e^(score - max) * value, not yet divided.
  */
 import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
 
@@ -23,8 +23,8 @@ export function scaleRow(row: usize, d: i32, factor: f32): void {
 }
 
 /**
- * Takes `count` scores (a multiple of 4; -infinity where a key is masked) of one row into its statistics, puts their
- * weights e^(score - largest) in their place, and rescales the row's output where the largest score has grown.
+ * Adds `count` scores (a multiple of 4; -infinity for masked keys) of one row to its statistics, replaces them by their
+ * weights e^(score - max), and rescales the row's output if the maximum has grown.
  */
 @inline
 export function updateSoftmax(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
@@ -33,7 +33,7 @@ export function updateSoftmax(scores: usize, count: i32, statistics: usize, outp
   for (let i = 0; i < count; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
   const maxScore = maxLanes(best);
   if (maxScore == -Infinity) {
-    // Every key so far is masked: no weight, and no difference of infinities.
+    // Every key so far is masked: all weights are 0, and infinities must not be subtracted.
     for (let i = 0; i < count; i += 4) v128.store(scores + (<usize>i << 2), f32x4.splat(0.0));
     return;
   }
@@ -72,7 +72,7 @@ export function scaleQueries(queries: usize, rows: i32, d: i32): f32 {
   return <f32>Math.sqrt(<f64>maxSquare);
 }
 
-/** Sets the state of `rows` rows to that of no keys at all. */
+/** Initializes a state of `rows` rows, with no keys. */
 export function initSoftmaxState(state: usize, rows: i32, d: i32): void {
   for (let r = 0; r < rows; r++) {
     store<f32>(state + (<usize>r << 3), -Infinity);
@@ -81,7 +81,7 @@ export function initSoftmaxState(state: usize, rows: i32, d: i32): void {
   memory.fill(stateOutput(state, rows), 0, <usize>(rows * d) << 2);
 }
 
-/** Adds the state `other` to `state`: the keys of both, each counted once. */
+/** Adds the keys of the state `other` to `state`. */
 export function mergeState(state: usize, other: usize, rows: i32, d: i32): void {
   let output = stateOutput(state, rows);
   let from = stateOutput(other, rows);

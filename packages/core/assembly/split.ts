@@ -19,7 +19,7 @@ export function splitSample(split: SampleSplit): i32 {
   const quantizedScores = split.quantizedScores;
   const quantizedStride = split.quantizedStride;
   const parts = split.parts;
-  // The marks take the place of the shares.
+  // The marks replace the shares.
   let next = 0;
   let nextHalf = 1;
   let certain = 0;

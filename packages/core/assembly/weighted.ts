@@ -1,4 +1,4 @@
-/** Attention to scattered keys with given weights: exact scores, weights in their place, and values added up. */
+/** Attention to scattered keys with importance weights: exact scores, log-weights of them, and weighted values. */
 import { gather, mask } from './decode';
 import { Pages } from './generated';
 import { PAGE_KEYS, rowBytes } from './pages';

@@ -1,8 +1,8 @@
 /**
- * Writes assembly/generated.ts and src/kernels/structs.generated.ts (see `generate-structs.mjs`), then compiles the AssemblyScript kernels twice, for shared
- * memory (worker threads) and for plain memory (where SharedArrayBuffer is missing), and writes both as base64 into
- * src/kernels/wasm/binary.ts, so that a bundler needs no loader for them. With --check it compares instead of writing,
- * and fails where a file is out of date.
+ * Writes assembly/generated.ts and src/kernels/structs.generated.ts (see `generate-structs.mjs`), then compiles the
+ * AssemblyScript kernels twice, for shared memory (worker threads) and for plain memory (where SharedArrayBuffer is
+ * missing), and writes both as base64 into src/kernels/wasm/binary.ts, so that a bundler needs no loader for them. With
+ * --check it compares instead of writing, and fails where a file is out of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -22,8 +22,18 @@ const common = [
   'assembly/index.ts',
   '--baseDir',
   root,
-  ...['--runtime', 'stub', '--importMemory', '--noExportMemory', '--noAssert', '-O3', '--use', 'abort='],
-  ...['--initialMemory', '1', '--maximumMemory', '65536'],
+  '--runtime',
+  'stub',
+  '--importMemory',
+  '--noExportMemory',
+  '--noAssert',
+  '-O3',
+  '--use',
+  'abort=',
+  '--initialMemory',
+  '1',
+  '--maximumMemory',
+  '65536',
 ];
 
 async function compile(extra) {

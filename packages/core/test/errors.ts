@@ -12,7 +12,7 @@ export function expectError(code: string, action: () => unknown): KeysieveError 
   throw new Error(`nothing was thrown, where ${code} was expected`);
 }
 
-/** The same of a promise. */
+/** Expects a promise to reject with a KeysieveError of this code. */
 export async function expectRejection(code: string, promise: Promise<unknown>): Promise<KeysieveError> {
   const outcome = await promise.then(
     () => new Error(`nothing was thrown, where ${code} was expected`),

@@ -17,7 +17,7 @@ export interface HeadBenchOptions {
   precision?: Precision;
   encodings?: readonly Encoding[];
   arenaBytes?: number;
-  /** Those that queries use. Default: `wasm`. */
+  /** Kernels that queries use. Default: `wasm`. */
   kernels?: KernelsName;
 }
 
@@ -28,11 +28,13 @@ export interface HeadBench {
   query(rows: Float32Array, n?: number): GroupWork;
   /** The positions that a selector has chosen. */
   selectedPositions(query: GroupWork, count: number): Int32Array;
-  /** The same queries in plain numbers: each sees `seen`, or all of the first n keys. */
+  /** Queries as a problem in plain numbers: each sees `seen`, or all of the first n keys. */
   problem(rows: Float32Array, n?: number, seen?: Int32Array): AttentionProblem;
 }
 
-/** Bytes of an arena that holds the buffers of a bench and some pages: with 700 keys of 16 dimensions it takes several. */
+/**
+ * Bytes of an arena that holds the buffers of a bench and some pages: with 700 keys of 16 dimensions it takes several.
+ */
 export const SMALL_ARENA_BYTES = 5 * 2 ** 16;
 
 /** Most query rows of a bench. */

@@ -84,7 +84,7 @@ export interface KernelRig {
   place(numbers: Float32Array | Int32Array): number;
   floats(address: number, count: number): Float32Array;
   ints(address: number, count: number): Int32Array;
-  /** Lays a head out in pages, as the second of two heads, with room for `planes`, which are not written. */
+  /** Lays a head out in pages, as the second of two heads, with room for `encodings`, which are not written. */
   layOut(head: HeadNumbers, encodings?: readonly Encoding[]): Pages;
   /** A state of no keys. */
   start(rows: number, headDim: number): number;
@@ -161,11 +161,11 @@ function layOut(
     const slab = allocateFilled(arena, 2 * headOffset);
     const { u32, u16, f32 } = arena.views();
     u32[table / 4 + page] = slab;
-    for (const [plane, floats] of [keys, values].entries()) {
-      const address = slab + headOffset + plane * PAGE_KEYS * rowBytes(headDim, precision);
+    for (const [which, floats] of [keys, values].entries()) {
+      const address = slab + headOffset + which * PAGE_KEYS * rowBytes(headDim, precision);
       const [from, to] = [page * pageNumbers, Math.min((page + 1) * pageNumbers, n * headDim)];
       if (float16 === undefined) f32.set(floats.subarray(from, to), address / 4);
-      else u16.set((plane === 0 ? float16.keys : float16.values).subarray(from, to), address / 2);
+      else u16.set((which === 0 ? float16.keys : float16.values).subarray(from, to), address / 2);
     }
   }
   return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, storedPrecision: precision };

@@ -57,7 +57,7 @@ export function attention64(problem: AttentionProblem): AttentionTruth {
   return { outputs, logSumExp };
 }
 
-/** The same in float32, term after term, with the largest score taken off first. */
+/** Softmax attention in float32, term after term, with the maximal score subtracted first. */
 export function attention32({ headDim, queries, keys, values, visible }: AttentionProblem): Float32Array {
   const { fround } = Math;
   const outputs = new Float32Array(visible.length * headDim);

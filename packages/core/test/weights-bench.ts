@@ -1,6 +1,6 @@
 /**
- * Attention of given weights, and which keys an attention has read: for cases that are computed by hand. Each of at most
- * eight kinds of query looks at a dimension of its own, where the keys have the logarithms of their weights.
+ * Attention of given weights, and which keys an attention has read: for cases that are computed by hand. Each of at
+ * most eight kinds of query looks at a dimension of its own, where the keys have the logarithms of their weights.
  */
 import { type Attention, createAttention } from '../src/attention/attention.ts';
 import type { PolicySpec } from '../src/policies/policy.ts';
@@ -16,8 +16,8 @@ export interface WeightsBench {
 }
 
 /**
- * An attention over keys of which kind t of query finds weights[head][t][j], not normalised; what is not given is 1. One
- * query head for each key-value head.
+ * An attention over keys of which kind t of query finds weights[head][t][j], not normalised; what is not given is 1.
+ * One query head for each key-value head.
  */
 export async function createWeightsBench(
   keys: number,

@@ -1,9 +1,8 @@
 /**
- * The query rows of one position that share a key-value head, and the keys that they may see, as one thread works on
- * them: where the keys lie, and the exact steps that every policy is made of. A selector that chooses for every head on
- * its own gets one row at a time; one that chooses for the group gets all its rows. The keys may lie in several
- * regions; a step visits them in order, and the softmax state moves on with it. What is gathered about all keys lies in
- * the home region, that of the first keys.
+ * The query rows of one position that share a key-value head (a GQA group, or one of its heads), and the keys that they
+ * may see, as one thread works on them: where the keys lie, and the exact steps that every policy is made of. The keys
+ * may lie in several regions; a step visits them in order, and carries the softmax state from one to the next. Scores
+ * and lists over all keys lie in the primary region, that of the first keys.
  */
 
 import { type CacheShape, openPrecision } from '../cache/shape.ts';
@@ -18,13 +17,13 @@ export interface ThreadRegion {
   readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
-  /** Addresses of the page table, and of that of the blocks of open pages. */
+  /** Addresses of the page table, and of the table of open pages. */
   readonly table: number;
   readonly openTable: number;
   readonly workspace: Workspace;
 }
 
-/** Keys at positions [from, to) of one key-value head, in one region, all kept in the same way. */
+/** Keys at positions [from, to) of one key-value head, in one region, all stored in the same precision. */
 export interface HeadSegment {
   region: ThreadRegion;
   pages: Pages;
@@ -37,7 +36,7 @@ export interface HeadSegment {
 export interface GroupWork {
   readonly shape: CacheShape;
   readonly layer: number;
-  /** First query head, and how many: rows of the workspace's queries (rows, d). */
+  /** First query head. The workspace has the queries (rows, d) of `rows` heads from it on. */
   readonly head: number;
   readonly rows: number;
   /** Keys that the queries may see: positions [0, n). */
@@ -52,13 +51,13 @@ export interface GroupWork {
   readonly rmsValueNorm: number;
 }
 
-/** Sum of e^(score - largest) over some keys. */
+/** A running log-sum-exp: the maximum of some scores, and the sum of e^(score - max). */
 export interface RunningLogSumExp {
   max: number;
   sum: number;
 }
 
-/** The logarithm of a sum. */
+/** max + ln sum: the logarithm of the sum of e^score. */
 export const logSumExp = ({ max, sum }: RunningLogSumExp): number => max + Math.log(sum);
 
 /** The region where positions, scores and results are gathered. */
@@ -66,7 +65,7 @@ export const primaryRegion = ({ segments }: Pick<GroupWork, 'segments'>): Thread
   (segments[0] as HeadSegment).region;
 
 /**
- * Bytes of `count` exact rows of keys and of values. In an int8 cache those of open pages are longer, and are taken to be
+ * Bytes of `count` exact keys and values. In an int8 cache the rows of open pages are longer, and are assumed to be
  * among them.
  */
 export function exactRowBytes({ shape, segments }: GroupWork, count: number): number {
@@ -107,7 +106,10 @@ export function loadQueries(
   return queryNorms;
 }
 
-/** Walks through the segments with a softmax state of `rows` rows of d numbers; leaves it in the last one's region. */
+/**
+ * Visits the segments in order with a softmax state of `rows` rows of d numbers, which starts empty and moves along.
+ * Returns the region where it ends.
+ */
 export function foldSegments(
   segments: readonly HeadSegment[],
   rows: number,
@@ -127,7 +129,7 @@ export function foldSegments(
   return previous as ThreadRegion;
 }
 
-/** The same group over its first n keys. */
+/** A group that sees its first n keys only. */
 export const limitKeys = (work: GroupWork, n: number): GroupWork => ({
   ...work,
   n,
@@ -159,11 +161,11 @@ export function attendSegments(
   });
 }
 
-/** Attends with all rows of a query to all keys that it may see. Returns the region where the state lies. */
+/** Attends with all rows of a group to all keys that it may see. Returns the region where the state lies. */
 export const attendAllKeys = ({ segments, rows, n, shape }: GroupWork): ThreadRegion =>
   attendSegments(segments, { rows, group: rows, limit: n }, shape.headDim);
 
-/** One row of a query as a query of its own: its numbers stay where they lie. */
+/** One row of a group as a group of its own. Its numbers stay where they are. */
 export function singleRow(work: GroupWork, row: number): GroupWork {
   const { shape, segments, head, queryNorms } = work;
   const rowRegions = new Map<ThreadRegion, ThreadRegion>();
@@ -182,12 +184,12 @@ export function singleRow(work: GroupWork, row: number): GroupWork {
   };
 }
 
-/** Numbers from one row of a query's scores to the next. */
+/** Numbers from one row of a group's scores to the next. */
 export const scoreStrideOf = ({ n }: GroupWork): number => scoreStride(n);
 
 /**
- * Fills rows of scores (rows, strideOf) in the home region's workspace, segment by segment. `score` writes those of a
- * segment's keys, for all rows, to an address, with a stride; scores of other regions are copied home.
+ * Fills `scores` (rows, scoreStrideOf) of the primary region, segment by segment. `score` writes those of a segment's
+ * keys, for all rows, to an address, with a stride; scores of other regions are copied to the primary one.
  */
 export function gatherScores(
   work: GroupWork,
@@ -211,7 +213,7 @@ export function gatherScores(
   }
 }
 
-/** Exact scores of all keys, for all rows: (rows, strideOf), in the home region's workspace. */
+/** Writes exact scores of all keys, for all rows, to `scores` (rows, scoreStrideOf) of the primary region. */
 export function scoreAllKeys(work: GroupWork): void {
   gatherScores(work, ({ region, pages, from, to }, scores, stride) => {
     const { queries, scratch } = region.workspace;
@@ -219,14 +221,14 @@ export function scoreAllKeys(work: GroupWork): void {
   });
 }
 
-/** One row of scores (n), once they have been gathered. */
+/** One row of the scores (n) that `gatherScores` has filled in. */
 export function rowScores(work: GroupWork, row = 0): Float32Array {
   const { workspace, views } = primaryRegion(work);
   const start = workspace.scores / 4 + row * scoreStrideOf(work);
   return views().f32.subarray(start, start + work.n);
 }
 
-/** Sum over the scores of all keys for one row, once they have been gathered. */
+/** Running log-sum-exp of one row of the scores that `gatherScores` has filled in. */
 export function rowLogSumExp(work: GroupWork, row = 0): RunningLogSumExp {
   return extendLogSumExp(
     primaryRegion(work),
@@ -235,7 +237,7 @@ export function rowLogSumExp(work: GroupWork, row = 0): RunningLogSumExp {
   );
 }
 
-/** Sum over `count` scores at an address. */
+/** Running log-sum-exp of `count` scores at an address, and of those that `previous` is of. */
 export function extendLogSumExp(
   region: ThreadRegion,
   scores: number,
@@ -256,30 +258,30 @@ export const readLogSumExp = ({ f32 }: Views, address: number): RunningLogSumExp
   sum: f32[address / 4 + 1] as number,
 });
 
-/** The sums of a state's rows. */
+/** Running log-sum-exp of each row of a region's state. */
 export const readStateSums = ({ views, workspace }: ThreadRegion, rows: number): RunningLogSumExp[] =>
   Array.from({ length: rows }, (_, row) => readLogSumExp(views(), workspace.state + row * 8));
 
-/** The outputs (rows, d) of the state, divided by their sums; the state stays as it is. */
+/** The outputs (rows, d) of a region's state, divided by their sums. The state stays as it is. */
 export function normalizedOutputs({ kernels, views, workspace }: ThreadRegion, rows: number, d: number): Float32Array {
   kernels.normalize(workspace.state, rows, d, workspace.outputs, d * 4);
   const start = workspace.outputs / 4;
   return views().f32.subarray(start, start + rows * d);
 }
 
-/** The outputs (rows, d) of a state at an address, not divided. */
+/** The numerators (rows, d) of a state at an address: outputs that are not divided yet. */
 export const unnormalizedOutputs = ({ views }: ThreadRegion, state: number, rows: number, d: number): Float32Array => {
   const start = stateOutputs(state, rows) / 4;
   return views().f32.subarray(start, start + rows * d);
 };
 
-/** Where a selector writes the positions that it chose, ascending: int32 (n) in the home region. */
+/** Where a selector writes the positions that it selects, ascending: int32 (n) in the primary region. */
 export function selectedPositions(work: GroupWork): Int32Array {
   const { views, workspace } = primaryRegion(work);
   return views().i32.subarray(workspace.indices / 4, workspace.indices / 4 + work.n);
 }
 
-/** The keys of an ascending list that lie in one segment: numbers [start, end) of the list. */
+/** The keys of an ascending list that lie in one segment: entries [start, end) of the list. */
 export interface ListPart extends HeadSegment {
   start: number;
   end: number;
@@ -288,8 +290,8 @@ export interface ListPart extends HeadSegment {
 }
 
 /**
- * Splits an ascending list of `count` positions at `list` in the home region by segments, in order. Where a segment
- * lies in another region, its part of the list is copied to that region's buffer of the same name.
+ * The part in one segment of an ascending list: the `count` positions from entry `first` on of `list` in the primary
+ * region. If the segment lies in another region, its part is copied to that region's buffer of the same name.
  */
 export function listPartIn(
   work: GroupWork,
@@ -323,8 +325,8 @@ export function lowerBound(list: Int32Array, value: number): number {
 }
 
 /**
- * Attends with all rows to the first `count` positions of the positions buffer, which ascend; with more than one row the
- * scores are of no use afterwards. Returns the region where the state lies.
+ * Attends with all rows to the first `count` selected positions, which ascend; with more than one row the scores are
+ * overwritten. Returns the region where the state lies.
  */
 export function attendPositions(work: GroupWork, count: number): ThreadRegion {
   return foldSegments(work.segments, work.rows, work.shape.headDim, (segment) => {
@@ -333,7 +335,7 @@ export function attendPositions(work: GroupWork, count: number): ThreadRegion {
   });
 }
 
-/** Takes the keys at `indices` (count), which lie in one segment, into a state of `rows` rows. */
+/** Adds the keys at `indices` (count), which lie in one segment, to a state of `rows` rows. */
 export function attendList(
   { region: { kernels, workspace }, pages }: HeadSegment,
   indices: number,

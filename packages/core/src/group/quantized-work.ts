@@ -1,7 +1,7 @@
 /**
- * The steps of a group's queries that read the coded planes: scores of all keys by their signs, scores of some by their
- * 4-bit codes, and attention with given weights, exact or by codes. Keys of the page that is not full yet have no
- * codes; their exact scores stand in.
+ * The steps of a group that read quantized keys and values: scores of all keys by their signs, scores of some by 4
+ * bits, and attention with importance weights. The keys of the open page have no encodings yet; their exact scores
+ * stand in.
  */
 
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
@@ -22,10 +22,10 @@ import {
 } from './group-work.ts';
 import type { Workspace } from './workspace.ts';
 
-/** The first key of the page that is not full: the keys before it have codes. */
+/** The first key of the open page; the keys before it have encodings. */
 export const firstUnquantizedKey = (n: number): number => n - (n % PAGE_KEYS);
 
-/** Prepares the rows of a query, which lie at `source` in every region's workspace, for the scores below. */
+/** Prepares the query rows at `source` in every region's workspace for quantized scores. */
 export function prepareQuantizedQueries(
   { segments, rows, shape }: GroupWork,
   source: (workspace: Workspace) => number = ({ queries }) => queries,
@@ -36,11 +36,11 @@ export function prepareQuantizedQueries(
   }
 }
 
-/** Binary digits of a scan that has room for the scores of a query. */
+/** Fractional bits with which a scan has room for the scores of a group. */
 export const workScanFractionBits = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
   scanFractionBits(queryNorms.reduce((a, b) => Math.max(a, b), 0) * maxKeyNorm);
 
-/** The prepared queries of a segment. Scores of its page centers lie behind those of earlier segments of its region. */
+/** The prepared queries of a segment. Scores of its page centres lie behind those of earlier segments of its region. */
 const quantizedQueriesOf = ({ region, from, to, earlierKeys }: HeadSegment, rows: number): QuantizedQueries => ({
   address: region.workspace.quantizedQuery,
   rows,
@@ -49,8 +49,9 @@ const quantizedQueriesOf = ({ region, from, to, earlierKeys }: HeadSegment, rows
 });
 
 /**
- * Estimated scores of all keys by their signs, for all rows: (rows, scanStride) of int16 in the home region's `scans`, in
- * units of 2^-bits ln 2. Keys without codes have their exact scores there, and at the end of the rows of `scores` too.
+ * Scans all keys by their signs, for all rows, into `signScores` (rows, scanStride) of int16 in the primary region, in
+ * units of 2^-bits ln 2. Keys of the open page have their exact scores there, and at the end of the rows of `scores`
+ * too.
  */
 export function scanAllKeys(work: GroupWork, bits: number): void {
   const { rows, n } = work;
@@ -74,7 +75,7 @@ export function scanAllKeys(work: GroupWork, bits: number): void {
   scanUnquantizedKeys(work, bits);
 }
 
-/** The exact scores of the keys without codes, all in one page. */
+/** Writes the exact scores of the keys of the open page. */
 function scanUnquantizedKeys(work: GroupWork, bits: number): void {
   const { rows, n, segments } = work;
   const first = firstUnquantizedKey(n);
@@ -99,8 +100,8 @@ function scanUnquantizedKeys(work: GroupWork, bits: number): void {
 }
 
 /**
- * Bounds on the scores of all keys for row 0, by their int8 codes: the upper ones in the home region's scores, the lower
- * ones in each region's own `lowerBounds`. Those of keys without codes are their exact scores, with what these may be off by.
+ * Bounds the scores of all keys for row 0 by int8 keys: upper bounds in `scores` of the primary region, lower bounds in
+ * each region's own `lowerBounds`. Those of the open page's keys are their exact scores with their rounding error.
  */
 export function boundAllScores(work: GroupWork): void {
   prepareQuantizedQueries(work);
@@ -126,7 +127,7 @@ export function boundAllScores(work: GroupWork): void {
   });
 }
 
-/** The lower bounds (n), once `boundAll` has found them. */
+/** The lower bounds (n) that `boundAllScores` has found. */
 export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
   const parts = segments.map(({ region, from, to, earlierKeys }) => {
     const start = region.workspace.lowerBounds / 4 + earlierKeys;
@@ -139,11 +140,11 @@ export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
   return joined;
 }
 
-/** By how much a score may have moved because the query was scaled and rounded: in nats. */
+/** Bound on the error of a score, in nats, because the query was scaled and rounded. */
 export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
   1.01 * 2 ** -24 * (queryNorms[0] as number) * maxKeyNorm;
 
-/** The sum over the scores of all keys for one row, once they have been scanned, to a few per cent. */
+/** Running log-sum-exp of one row's scan over all keys, to a few per cent. */
 export function approximateLogSumExp(work: GroupWork, row: number, bits: number): RunningLogSumExp {
   const { kernels, workspace, views } = primaryRegion(work);
   kernels.approximateLogSumExp(
@@ -159,9 +160,9 @@ const indicesIn = ({ indices }: Workspace): number => indices;
 const scoresIn = ({ scores }: Workspace): number => scores;
 
 /**
- * Scores by 4-bit codes of the first `count` positions of a list in the home region, the positions buffer if no other,
- * all with codes: column j of the home region's scores, or of another buffer (rows, strideOf), becomes that of position
- * j. `scanAll` has gone before.
+ * Scores the first `count` positions of a list in the primary region, all in full pages, by 4-bit keys: column j of
+ * `scores` (rows, scoreStrideOf) becomes the score of position j. The lists and buffers are those of the primary
+ * region, by default `indices` and `scores`. Needs the scan of `scanAllKeys`.
  */
 export function scoreQuantizedKeys(work: GroupWork, count: number, list = indicesIn, scores = scoresIn): void {
   const { rows } = work;
@@ -182,12 +183,12 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
   }
 }
 
-/** Attends with given weights: log-weights of a part's keys are put at `scores` (rows, stride), then added up. */
+/** Says where the log-weights (rows, stride) of a part's keys are, once it has put them there. */
 type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
 
 /**
- * Attends exactly with all rows to the first `count` positions of the positions buffer, each with the weight that its
- * probability and the caps give it. Returns the region where the state lies.
+ * Attends with all rows to the first `count` selected positions exactly, each with its importance weight. Returns the
+ * region where the state lies.
  */
 export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
   const { rows, shape, segments } = work;
@@ -230,8 +231,9 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
 }
 
 /**
- * Attends by 4-bit codes with all rows to `count` positions of the coded list from number `first` on, with the
- * log-weights that stand in `codedScores`, in the coded state number `which`. Returns the region where it lies.
+ * Attends with all rows to `count` keys by their 4-bit values: those from entry `first` of `quantizedIndices` on, with
+ * the log-weights in `quantizedScores`. The state is one of the three `quantizedStates`. Returns the region where it
+ * lies.
  */
 export function attendQuantized(work: GroupWork, first: number, count: number, stateIndex: 0 | 1 | 2): ThreadRegion {
   const { rows, shape, segments } = work;
@@ -289,7 +291,7 @@ function addListedKeys(
   );
 }
 
-/** Merges the coded states into the first, and that, turned back, into the state of the exact rows in `region`. */
+/** Merges the quantized states of a region into the first, and that, rotated back, into the state of the exact rows. */
 export function mergeQuantizedStates({ rows, shape }: GroupWork, region: ThreadRegion): void {
   const { headDim } = shape;
   const { kernels, workspace, views } = region;
@@ -297,13 +299,13 @@ export function mergeQuantizedStates({ rows, shape }: GroupWork, region: ThreadR
   const [sum, ...others] = quantizedStates;
   for (const other of others) kernels.mergeState(sum, other, rows, rotatedDim(headDim));
   kernels.inverseRotate(stateOutputs(sum, rows), rows, headDim, outputs, scratch);
-  // As a state of rows of d numbers: its statistics stand already where they belong.
+  // Now it is a state of rows of d numbers: its statistics are in place already.
   const { f32 } = views();
   f32.copyWithin(stateOutputs(sum, rows) / 4, outputs / 4, outputs / 4 + rows * headDim);
   kernels.mergeState(state, sum, rows, headDim);
 }
 
-/** Copies rows of numbers from one region to another; returns where they went. */
+/** Copies rows of numbers from one region to another. Returns their new address. */
 function copyRows(
   from: ThreadRegion,
   source: number,
@@ -321,7 +323,10 @@ function copyRows(
   return destination;
 }
 
-/** Bytes that a scan of the signs of n keys reads: signs, factors and centres of full pages, and the exact keys of the last. */
+/**
+ * Bytes that a scan of the signs of n keys reads: signs, factors and centres of full pages, and the exact keys of the
+ * last.
+ */
 export function signScanBytes(n: number, headDim: number, keyBytes: number): number {
   const d = rotatedDim(headDim);
   return pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d / 8 + 2) + d + 4) + (n - firstUnquantizedKey(n)) * keyBytes;

@@ -1,6 +1,4 @@
-/**
- * The buffers of one thread in one region: everything that a kernel needs beside the pages, at fixed addresses.
- */
+/** The buffers of one thread in one region: everything that kernels need beside the pages, at fixed addresses. */
 
 import type { Arena } from '../cache/arena.ts';
 import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
@@ -11,86 +9,97 @@ import { quantizedQueryBytes, scanStride, scoreStride } from '../kernels/quantiz
 import { writeSieveBuffers } from '../kernels/structs.generated.ts';
 import { PARAMETER_BYTES, structBytes } from '../kernels/structs.ts';
 
-/** Byte addresses in a region's arena. G is the number of query heads that share a key-value head. */
+/**
+ * Byte addresses in a region's arena. G is the size of a GQA group, D = `rotatedDim(d)`, and S = G * MAX_MEAN_QUERIES
+ * the rows for which keys are scanned at once. Numbers are float32 unless said otherwise.
+ */
 export interface Workspace {
+  // Every policy's.
+
   /** Query rows, scaled by 1 / sqrt(d): (rows, d). */
   queries: number;
-  /** A softmax state of `rows` rows. */
+  /** Softmax state of `rows` rows. */
   state: number;
   /** Room that the kernels use as they please. */
   scratch: number;
   /** Scores of all keys: (G, scoreStride). */
   scores: number;
-  /** Scores of all keys by their signs: (SCANNED_MEANS * G, scanStride) of int16. */
-  signScores: number;
   /** Positions of selected keys (capacity), int32. */
   indices: number;
-  /** Softmax sums: the largest score, and the sum of e^(score - largest), of each row (G, 2). */
+  /** Running log-sum-exp (max, sum) of each row (G, 2). */
   softmaxStatistics: number;
-  /** A number for each row whose keys are scanned. */
-  offsets: number;
-  /** A number for each row (G). */
-  logWeightCaps: number;
-  /** The threshold of a sample (1). */
-  threshold: number;
-  /** How many keys the parts of a sample have (3), int32. */
-  sampleParts: number;
-  /** Finished outputs, or means of values: (G, d). */
+  /** Normalized outputs, also rotated: (G, D). */
   outputs: number;
-  /** Rotated queries and their codes, for the kernels: one `CodeQuery` of the rows that are scanned at once. */
-  quantizedQuery: number;
-  /** Scores of page centres: a row for each that is scanned, (pages of the capacity). */
-  centerScores: number;
-  /** One number a key, pooled over the rows (capacity). */
+  /** One number a key, reduced over the rows (capacity). */
   pooled: number;
-  /** ln of the probability that each selected key was drawn (capacity). */
-  logProbabilities: number;
   /** Lower bounds on the scores of all keys for one row (capacity). */
   lowerBounds: number;
-  /** Positions of keys that are attended by their codes (capacity), int32. */
-  quantizedIndices: number;
-  /** Their log-weights: (G, scoreStride). */
-  quantizedScores: number;
-  /** Softmax states of G rows of D numbers: the keys that were drawn for certain, and two halves of the others. */
-  quantizedStates: [number, number, number];
-  /** Means of neighbouring queries of a block: (scanned at once, d). */
-  meanQueries: number;
-  /** Softmax states of `rows` rows: two halves of a sample that a block of queries shares. */
-  halfSampleStates: [number, number];
-  /** Of each row of a block: what `mergeHalves` tells (rows, 3). */
-  halfSampleErrors: number;
-  /** A softmax state of one row, for measuring: some keys, and page means for the others. */
+  /** Softmax state of one row, for measuring: selected keys, and page means for the others. */
   rowState: number;
-  /** What `drawKeys` looks up, see `draw-tables.ts`. */
-  drawTables: number;
-  /** What it lists on its way. */
-  drawBlocks: number;
-  /** The pages of a part of a step: (pages of the capacity), uint32. */
-  partPageTable: number;
-  /** What `sieve` returns beside the outputs. */
-  results: number;
-  /** The parameter block `SieveBuffers`, for `sieve`. */
-  sieveBuffers: number;
   /** Parameter blocks of the thread's kernels. */
   parameters: number;
+
+  // Quantized keys and values.
+
+  /** Query rows as `quantizeQueries` prepares them, S at once. */
+  quantizedQuery: number;
+  /** Scores of page centres: (S, pages of the capacity). */
+  centerScores: number;
+  /** Scores of all keys by their signs: (S, scanStride) of int16. */
+  signScores: number;
+  /** Positions of keys that are attended by their 4-bit values (capacity), int32. */
+  quantizedIndices: number;
+  /** Log-weights of these keys: (G, scoreStride). */
+  quantizedScores: number;
+  /** Softmax states of G rows of D numbers: of the keys drawn with certainty, and of two halves of the others. */
+  quantizedStates: [number, number, number];
+
+  // The sieve's.
+
+  /** ln of the sum over all keys, of each row (S). */
+  offsets: number;
+  /** Cap on the log-weights of each row (G). */
+  logWeightCaps: number;
+  /** Threshold of a draw (1). */
+  threshold: number;
+  /** Keys of the three parts of a sample (3), int32. */
+  sampleParts: number;
+  /** ln of the probability of each selected key (capacity). */
+  logProbabilities: number;
+  /** Tables of `draw-tables.ts`. */
+  drawTables: number;
+  /** Blocks of keys that `drawKeys` lists. */
+  drawBlocks: number;
+  /** Means of neighbouring queries of a block: (S, d). */
+  meanQueries: number;
+  /** Softmax states of `rows` rows: two halves of the sample of a block. */
+  halfSampleStates: [number, number];
+  /** Errors of a block's rows, from `mergeHalfSamples`: (rows, 3). */
+  halfSampleErrors: number;
+  /** Page table of a part of a split step: (pages of the capacity), uint32. */
+  partPageTable: number;
+  /** Results of a step: see `SieveStates`. */
+  results: number;
+  /** The parameter block `SieveBuffers`. */
+  sieveBuffers: number;
 }
 
 export interface WorkspaceSize {
-  /** Most query rows of one task. */
+  /** Query rows of one task, at most. */
   rows: number;
-  /** G */
+  /** G: query heads that share a key-value head. */
   groupSize: number;
   headDim: number;
-  /** Most keys. */
+  /** Keys, at most. */
   capacity: number;
-  /** Those of the cache. */
+  /** Encodings that the cache keeps. */
   encodings: readonly Encoding[];
 }
 
 /** Means of a block's queries for which the keys are scanned at once, at most: see `sieve/block.ts`. */
 export const MAX_MEAN_QUERIES = 8;
 
-/** Bytes of each buffer; 0 for those that a cache without codes does not need. */
+/** Bytes of each buffer; 0 for those that a cache without the encodings does not need. */
 export function workspaceSizes(size: WorkspaceSize) {
   const { rows, groupSize, headDim, capacity, encodings } = size;
   const ifInt4 = (bytes: number) => (encodings.includes('int4') ? bytes : 0);
@@ -100,7 +109,7 @@ export function workspaceSizes(size: WorkspaceSize) {
   return {
     queries: paddedRows(rows) * headDim * 4,
     state: stateBytes(rows, headDim),
-    // Rows are read by their int8 codes in an int8 cache, and wherever values have such codes.
+    // Kernels may dequantize rows wherever the cache has int8 values.
     scratch: scratchBytes(rows, headDim, encodings.includes('values') ? 'int8' : 'f16'),
     scores: groupSize * scoreStride(capacity) * 4,
     signScores: encodings.includes('sign') ? scannedRows * scanStride(capacity) * 2 : 0,
@@ -132,7 +141,7 @@ export function workspaceSizes(size: WorkspaceSize) {
   } satisfies Record<keyof Workspace, number | number[]>;
 }
 
-/** Takes a workspace from an arena; undefined where it has no room. */
+/** Allocates a workspace; undefined if the arena has no room. */
 export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace | undefined {
   const allocate = (bytes: number) => (bytes === 0 ? 0 : arena.allocate(bytes));
   const entries = Object.entries(workspaceSizes(size)).map(([name, bytes]) => [
@@ -145,7 +154,7 @@ export function allocateWorkspace(arena: Arena, size: WorkspaceSize): Workspace 
   return workspace;
 }
 
-/** Writes what the kernels of the sieve find in memory. */
+/** Writes the tables and addresses that the sieve's kernels read. */
 function initializeSieveBuffers(arena: Arena, workspace: Workspace): void {
   writeDrawTables(arena.views().u32.buffer, workspace.drawTables);
   const [certainState, firstHalfState, secondHalfState] = workspace.quantizedStates;

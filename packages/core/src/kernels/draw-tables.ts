@@ -1,13 +1,15 @@
 /**
  * The draws of Poisson sampling, as tables. Consecutive multiples of the golden ratio, u_i = frac((i + 1) phi), are a
- * low-discrepancy sequence: any run of them covers (0, 1) evenly. DRAW_PERIOD of them serve all keys cyclically, and the
- * seed says which one comes first. -log2 u is stored as an integer, so that the probability of drawing a key is a count
- * of table entries, exactly.
+ * low-discrepancy sequence: any run of them covers (0, 1) evenly. DRAW_PERIOD of them serve all keys cyclically, and
+ * the seed says which one comes first. -log2 u is stored as an integer, so that the probability of drawing a key is a
+ * count of table entries, exactly.
  */
 
 import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_WRAP } from './constants.ts';
 
-/** Bytes of the tables: draws (DRAW_PERIOD + DRAW_WRAP) of int16, then log-probabilities (DRAW_LOG_ENTRIES) of float32. */
+/**
+ * Bytes of the tables: draws (DRAW_PERIOD + DRAW_WRAP) of int16, then log-probabilities (DRAW_LOG_ENTRIES) of float32.
+ */
 export const DRAW_TABLE_BYTES = (DRAW_PERIOD + DRAW_WRAP) * 2 + DRAW_LOG_ENTRIES * 4;
 
 /** floor(-log2(u_i) 2^DRAW_FRACTION_BITS), the draw number i. */

@@ -1,4 +1,4 @@
-/** The rows that exact attention reads: as they came, or, in full pages of an int8 cache, what their codes stand for. */
+/** The rows that exact attention reads: exact rows, or dequantized ones in full pages of an int8 cache. */
 import { float16ToFloat32 } from './float16.ts';
 import type { Pages } from './kernels.ts';
 import { PAGE_KEYS, rowBytes } from './layout.ts';

@@ -1,12 +1,12 @@
-/** Half-precision numbers (IEEE 754 binary16), one at a time: the specification of the kernels' conversions. */
+/** Conversions of float16 (IEEE 754 binary16), one number at a time: the specification of the kernels' conversions. */
 
-/** Largest finite half. */
+/** Largest finite float16. */
 export const MAX_FLOAT16 = 65_504;
 
-/** What a unit of the fraction of a half is worth, by its exponent. */
+/** Value of a unit of the fraction, by the exponent. */
 const FRACTION_UNITS = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
 
-/** The float that a half (16 bits) stands for. */
+/** The number that 16 bits stand for. */
 export function float16ToFloat32(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 31;
@@ -15,7 +15,7 @@ export function float16ToFloat32(half: number): number {
   return sign * (exponent === 0 ? fraction : 1024 + fraction) * (FRACTION_UNITS[exponent] as number);
 }
 
-/** The half (16 bits) nearest to a float, ties to even. What rounds beyond 65,504 becomes infinite. */
+/** The 16 bits of the nearest float16, ties to even. Numbers that round beyond 65,504 become infinite. */
 export function float32ToFloat16(x: number): number {
   if (Number.isNaN(x)) return 0x7e00;
   const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;

@@ -1,13 +1,13 @@
 /**
- * Exact attention to rows that are kept by their int8 codes alone, out of kernels that read floats: 64 rows at a time
- * are widened into a page of floats and attended there. They stay rotated, as the codes have them: the rotation is
- * orthogonal, so it is the queries that are rotated instead, once, and the outputs that are turned back.
+ * Attention to rows that a cache keeps in int8 alone, by kernels that read floats: 64 rows at a time are dequantized
+ * into a page of floats and attended there. They stay rotated: the rotation is orthogonal, so the queries are rotated
+ * instead, once, and the outputs are rotated back.
  */
 import { type Kernels, type Pages, stateBytes, stateOutputs } from './kernels.ts';
 import { PAGE_KEYS, pageLayout, rotatedDim } from './layout.ts';
 import type { Views } from './views.ts';
 
-/** What lies in the scratch of a call, and what the kernels underneath are given. */
+/** One call: what lies in its scratch, and what the wrapped kernels are given. */
 interface Int8Call {
   /** D */
   dimensions: number;
@@ -15,19 +15,19 @@ interface Int8Call {
   queries: number;
   /** A state of rows of D numbers. */
   state: number;
-  /** The scratch of the kernels underneath. */
+  /** Scratch of the wrapped kernels. */
   scratch: number;
-  /** The page of floats, as page number `page` of a head. */
+  /** The page of floats, as if it were page number `page` of a head. */
   pageAs(page: number): Pages;
-  /** Widens rows of a list, at most 64, into the page. */
+  /** Dequantizes the listed rows, at most 64, into the page. */
   dequantize(what: 'keys' | 'values', indices: number, count: number): void;
   /** The positions 0 to 63 in the page. */
   positions: number;
 }
 
-/** `kernels`, with those that read exact rows extended to int8 ones. Scratch is that of `scratchBytes` for int8. */
+/** `kernels`, of which those that read exact rows also read int8 rows. Scratch is that of `scratchBytes` for int8. */
 export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
-  /** Lays the scratch out and rotates the queries, where there are any. */
+  /** Lays out the scratch and rotates the queries, if there are any. */
   function startCall(pages: Pages, queries: number, rows: number, scratch: number): Int8Call {
     const dimensions = rotatedDim(pages.headDim);
     const rowBytes = dimensions * 4;
@@ -62,11 +62,11 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
     };
   }
 
-  /** Adds what came of a call to a state of rows of d numbers. */
+  /** Adds the state of a call, rotated back, to a state of rows of d numbers. */
   function addToState(call: Int8Call, state: number, rows: number, headDim: number): void {
     const unrotated = call.queries;
     kernels.inverseRotate(stateOutputs(call.state, rows), rows, headDim, unrotated, call.scratch);
-    // As a state of rows of d numbers: its statistics stand already where they belong.
+    // Now it is a state of rows of d numbers: its statistics are in place already.
     const { f32 } = views();
     f32.copyWithin(stateOutputs(call.state, rows) / 4, unrotated / 4, unrotated / 4 + rows * headDim);
     kernels.mergeState(state, call.state, rows, headDim);

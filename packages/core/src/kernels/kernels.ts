@@ -4,7 +4,7 @@
  * work on the same memory, an arena, and name what lies there by byte addresses.
  *
  * Shapes: n keys, d the dimension of a head (a multiple of 8), rows the query rows. All numbers are float32 in
- * row-major order unless the plane says otherwise. Buffers of rows have room for `rows` rounded up to 4.
+ * row-major order unless the encoding says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
 
 import { ROW_MULTIPLE } from './constants.ts';
@@ -29,21 +29,21 @@ export interface Kernels extends QuantizedKernels {
   readonly name: 'reference' | 'wasm';
 
   /**
-   * Rounds `count` floats (a multiple of 8) at `source` into a plane at `destination`. Returns false when one of them
-   * is not finite, or too large for the precision; what was written is then of no use.
+   * Stores `count` floats (a multiple of 8) at `source` in a precision at `destination`. Returns false if one of them
+   * is not finite, or too large for the precision; what was written is undefined then.
    */
   store(source: number, destination: number, count: number, precision: ExactPrecision): boolean;
 
   /**
-   * The running softmax of `rows` rows: statistics (rows, 2), the largest score and the sum of e^(score - largest),
-   * then, from the next multiple of 16 bytes, outputs (rows, d), not yet divided by the sum. This one has no keys.
+   * Initializes the running softmax of `rows` rows, with no keys yet: statistics (rows, 2), the maximal score and the
+   * sum of e^(score - max), then, from the next multiple of 16 bytes, outputs (rows, d), not yet divided by the sum.
    */
   initSoftmaxState(state: number, rows: number, headDim: number): void;
 
-  /** Takes the keys at positions [from, to), as far as each row may see them, into the state. `from` opens a page. */
+  /** Adds the keys at positions [from, to) that each row may see to the state. `from` is the first key of a page. */
   attendFull(pages: Pages, from: number, to: number, queries: QueryRows, state: number, scratch: number): void;
 
-  /** Takes the keys at the positions `indices` (count) of int32 into the state of one row. */
+  /** Adds the keys at the positions `indices` (count) of int32 to the state of one row. */
   attendSelected(pages: Pages, indices: number, count: number, query: number, state: number, scratch: number): void;
 
   /** Scores q . k of the keys at positions [from, to) for `rows` rows, into `scores` (rows, stride). */
@@ -60,16 +60,16 @@ export interface Kernels extends QuantizedKernels {
 
   /**
    * Writes the positions of the k largest of `scores` (n), each plus `base`, in ascending order into `indices` (k) of
-   * int32. Of equal scores the earlier are taken. `scratch` has 16 KiB.
+   * int32. Ties go to the earlier key. `scratch` has 16 KiB.
    */
   selectLargest(scores: number, n: number, k: number, base: number, indices: number, scratch: number): void;
 
-  /** Takes `n` scores into `statistics` (2) alone: the largest, and the sum of e^(score - largest). */
+  /** Adds n scores to a running log-sum-exp (2): the maximum, and the sum of e^(score - max). */
   updateLogSumExp(scores: number, n: number, statistics: number): void;
 
   /**
-   * Divides query rows (rows, d) by sqrt(d), in place. Returns the largest of their norms then, to a few roundings;
-   * infinity where a square leaves float32.
+   * Divides query rows (rows, d) by sqrt(d), in place. Returns the largest of their norms, up to a few roundings;
+   * infinity if a square overflows float32.
    */
   scaleQueries(queries: number, rows: number, headDim: number): number;
 
@@ -90,7 +90,7 @@ export const stateBytes = (rows: number, headDim: number): number =>
 /** Address of the outputs (rows, d) in a state. */
 export const stateOutputs = (state: number, rows: number): number => state + align16(rows * 8);
 
-/** Bytes of scratch that every kernel can do with for `rows` rows of a cache of this precision. */
+/** Bytes of scratch that suffice for every kernel over `rows` rows of a cache of this precision. */
 export function scratchBytes(rows: number, headDim: number, precision: Precision = 'f16'): number {
   const d = rotatedDim(headDim);
   const page = 2 * PAGE_KEYS * d * 4;

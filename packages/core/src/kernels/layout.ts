@@ -1,46 +1,45 @@
 /**
- * How keys and values lie in memory, which kernels and cache agree on. A page is 64 consecutive keys, the unit of
- * allocation, of summaries and of saving. The page of one head is a record: its exact rows, then the planes that the
- * cache keeps of them, each at its own offset. The exact rows are written key by key; the other planes all at once,
- * when the page is full, and never again.
+ * How keys and values lie in memory: what kernels and cache agree on. A page is 64 consecutive keys, the unit of
+ * allocation, of quantization and of saving. The page of one head is a record: its exact rows, then the encodings that
+ * the cache keeps of them, each at its own offset. Exact rows are written key by key; the encodings all at once, when
+ * the page is full, and never again.
  */
 
 import { PAGE_KEYS, ROTATION_MULTIPLE } from './constants.ts';
 
 export { PAGE_KEYS };
 
-/** How rows that are kept as they came are stored: IEEE 754 binary16, or binary32. */
+/** Storage of exact rows: IEEE 754 binary16, or binary32. */
 export type ExactPrecision = 'f16' | 'f32';
 
 export const EXACT_PRECISIONS: readonly ExactPrecision[] = ['f16', 'f32'];
 
 /**
- * How a cache keeps its keys and values: as they came, or, `int8`, full pages by their codes alone. The row of a key in
- * such a page is what its codes stand for, R^T (c + y8), and that of a value R^T z8; a page that is not full yet lies
- * elsewhere, as f32.
+ * How a cache stores its keys and values: exactly, or, `int8`, full pages quantized alone. The key row of such a page
+ * is R^T (c + y8) and the value row R^T z8, dequantized; pages that are not full yet lie elsewhere, as f32.
  */
 export type Precision = ExactPrecision | 'int8';
 
 export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
 
 /**
- * The planes beside the exact one. With y = R (k - c), where R is a fixed rotation (`rotation.ts`) into D = `codeDim`
- * dimensions and c the page's own centre, as it is stored:
+ * The encodings of a page beside its exact rows. With y = R (k - c), where R is a fixed rotation (`rotation.ts`) into
+ * D = `rotatedDim(d)` dimensions and c the centre of the page's keys, as it is stored:
  *
  * - `sign`: the signs of y, a factor f = ||y||^2 / ||y||_1 that makes f <q, sign y> an estimate of <q, y> (RaBitQ,
  *   arXiv 2405.12497), and c.
- * - `int4`: y and R v as codes of 4 bits, with a step each.
- * - `int8`: the lower 4 bits that make the codes of y int8, and a bound on their error ||y - y8||.
- * - `values`: the lower 4 bits that make the codes of R v int8.
- * - `summary`: the mean key and the mean value of the page, and the radius of the values round their mean.
- * - `minMax`: the smallest and the largest number of each dimension over 16 keys (Quest, arXiv 2406.10774).
+ * - `int4`: y and R v in 4 bits, each row with its own step.
+ * - `int8`: the lower 4 bits that make y int8, and a bound on the quantization error ||y - y8||.
+ * - `values`: the lower 4 bits that make R v int8.
+ * - `summary`: the mean key and the mean value of the page, and the radius of the values around their mean.
+ * - `minMax`: the minimum and the maximum of each dimension over 16 keys (Quest, arXiv 2406.10774).
  *
- * `int8` and `values` stand on `int4`, and `int4` on `sign`.
+ * `int8` and `values` need `int4`, and `int4` needs `sign`.
  */
 export const ENCODINGS = ['sign', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
-/** The planes that each stands on. */
+/** The encodings that each encoding needs. */
 export const ENCODING_BASES: Readonly<Record<Encoding, readonly Encoding[]>> = {
   sign: [],
   int4: ['sign'],
@@ -50,7 +49,7 @@ export const ENCODING_BASES: Readonly<Record<Encoding, readonly Encoding[]>> = {
   minMax: [],
 };
 
-/** Keys of one box. */
+/** Keys that share a minimum and a maximum. */
 export const MIN_MAX_KEYS = 16;
 
 /** Pages that hold n keys. */
@@ -59,36 +58,36 @@ export const pagesFor = (n: number): number => Math.ceil(n / PAGE_KEYS);
 /** D: the dimensions of a rotated row, d rounded up to a multiple of 32. */
 export const rotatedDim = (headDim: number): number => Math.ceil(headDim / ROTATION_MULTIPLE) * ROTATION_MULTIPLE;
 
-/** Bytes that are read for one row, of a key or of a value: d numbers, or D codes and their step. */
+/** Bytes of one row of a key or of a value: d numbers, or D int8 codes and their step. */
 export function rowBytes(headDim: number, precision: Precision): number {
   if (precision === 'int8') return rotatedDim(headDim) + 2;
   return headDim * (precision === 'f16' ? 2 : 4);
 }
 
-/** Bytes of a key or of a value of 4 bits, and its step. */
+/** Bytes of one 4-bit row of a key or of a value, with its step. */
 export const quantizedRowBytes = (headDim: number): number => rotatedDim(headDim) / 2 + 2;
 
-/** Bytes of the centres of the whole pages of n keys, with their steps: what scores by any codes begin with. */
+/** Bytes of the centres of the full pages of n keys, with their steps: every quantized score reads them. */
 export const centreBytes = (n: number, headDim: number): number =>
   Math.floor(n / PAGE_KEYS) * (rotatedDim(headDim) + 4);
 
-/** Bytes of the exact rows of one head's page: keys and values. */
+/** Bytes of the exact keys and values of one head's page. */
 export const exactPageBytes = (headDim: number, precision: Precision): number =>
   precision === 'int8' ? 0 : 2 * PAGE_KEYS * rowBytes(headDim, precision);
 
 /**
- * Bytes of a plane's part of a page, whose contents are, in this order:
+ * Bytes of an encoding in one head's page, whose contents are, in this order:
  *
  * - sign: signs (4, D / 8, 16) of uint8: bit b of number [g][t][2 i + h] is set where dimension 8 t + b of key
- *   16 g + 8 h + i is negative; factors (64) of int16, in 32,767 parts of the largest; centre (D) of int8; its step and
- *   the largest factor, float32, and 8 bytes that are not used.
- * - int4: rows (64, D) of uint8, of each row first the key's D / 2 numbers and then the value's. The lower four bits
- *   of number i of a half are the code of dimension i, the upper four that of dimension D / 2 + i. Then the steps
- *   (64, 2), of key and value, of `upper16`.
- * - int8: rows (64, D / 2) of uint8, as the keys' halves of int4; then the bounds (64) of `upper16`.
- * - values: rows (64, D / 2) of uint8, as the values' halves of int4.
- * - summary: mean key (d) of float32, mean value (d) of float32, radius of float32, and 12 bytes that are not used.
- * - minMax: (4, 2, d) of float32: of 16 keys each the smallest numbers, then the largest.
+ *   16 g + 8 h + i is negative; factors (64) of int16, in FACTOR_SCALE parts of the largest; centre (D) of int8; its
+ *   step and the largest factor, float32, and 8 unused bytes.
+ * - int4: rows (64, D) of uint8, each of them D / 2 bytes of the key and then D / 2 of the value. The lower four bits
+ *   of byte i are dimension i, the upper four are dimension D / 2 + i. Then the steps (64, 2), of key and value,
+ *   bfloat16.
+ * - int8: rows (64, D / 2) of uint8, as the key bytes of int4; then the error bounds (64), bfloat16.
+ * - values: rows (64, D / 2) of uint8, as the value bytes of int4.
+ * - summary: mean key (d), mean value (d) and radius, float32, and 12 unused bytes.
+ * - minMax: (4, 2, d) of float32: the minima of 16 keys, then their maxima.
  */
 export const encodingBytes = (encoding: Encoding, headDim: number): number => {
   const d = rotatedDim(headDim);
@@ -108,7 +107,7 @@ export const encodingBytes = (encoding: Encoding, headDim: number): number => {
   }
 };
 
-/** Offsets of the planes from the beginning of a head's page, in bytes; 0 where the cache does not keep the plane. */
+/** Offsets of the encodings from the start of a head's record, in bytes; 0 if the cache does not keep the encoding. */
 export type EncodingOffsets = Readonly<Record<Encoding, number>>;
 
 /** The record of one head's page. */
@@ -136,10 +135,10 @@ export interface Pages extends PageLayout {
 
 const CACHE_LINE = 64;
 
-/** The record of a cache that keeps these planes beside the exact one. */
+/** The record of a cache that keeps these encodings beside the exact rows. */
 export function pageLayout(headDim: number, precision: Precision, encodings: readonly Encoding[] = []): PageLayout {
   const offsets: Record<Encoding, number> = { sign: 0, int4: 0, int8: 0, values: 0, summary: 0, minMax: 0 };
-  // An offset of 0 says that there is no plane, so no plane begins there.
+  // Offset 0 means that an encoding is absent, so none begins there.
   let bytes = exactPageBytes(headDim, precision) || CACHE_LINE;
   for (const encoding of completeEncodings(encodings, precision)) {
     bytes = Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
@@ -149,10 +148,10 @@ export function pageLayout(headDim: number, precision: Precision, encodings: rea
   return { headDim, precision, ...offsets, bytes: Math.ceil(bytes / CACHE_LINE) * CACHE_LINE };
 }
 
-/** The planes without which a cache of a precision has no rows. */
+/** The encodings that hold the rows of a cache, by its precision. */
 const ROW_ENCODINGS: Readonly<Record<Precision, readonly Encoding[]>> = { f16: [], f32: [], int8: ['int8', 'values'] };
 
-/** `planes` and those that the rows are made of, with those that they stand on: each once, in the order of `ENCODINGS`. */
+/** `encodings`, those that hold the rows, and all that these need: each once, in the order of `ENCODINGS`. */
 export function completeEncodings(encodings: readonly Encoding[], precision: Precision = 'f16'): Encoding[] {
   const all = [...encodings, ...ROW_ENCODINGS[precision]];
   return ENCODINGS.filter((encoding) =>

@@ -1,26 +1,26 @@
 /**
- * What the sieve asks of the arithmetic beside the exact kernels: to write the planes of a page when it is full, to
- * score keys by them, to draw a sample, and to attend with given weights. As in `kernels.ts` buffers are named by byte
- * addresses, numbers are float32 in row-major order unless said otherwise, and a key is named by its position in the
- * cache. `rows` query rows meet the same keys: they see all of those that a kernel is given.
+ * The kernels beside the exact ones of `kernels.ts`: they write the encodings of a full page, score keys by them, draw
+ * a sample, and attend with importance weights. As in `kernels.ts` buffers are named by byte addresses, numbers are
+ * float32 in row-major order unless said otherwise, and a key is named by its position in the cache. `rows` query rows
+ * meet the same keys: they see all of those that a kernel is given.
  *
- * D is `codeDim(d)`. Scores are in nats: the queries are scaled by 1 / sqrt(d) before they come here.
+ * D is `rotatedDim(d)`. Scores are in nats: the queries are scaled by 1 / sqrt(d) before.
  */
 
 import { type Pages, rotatedDim } from './layout.ts';
 import type { StructValues } from './structs.ts';
 
-/** Which of the keys are drawn for certain, and how many there may be. */
+/** Which keys are always included in a sample, and how many keys it may have. */
 export interface DrawPlan {
   /** Keys that there are: positions [0, n). */
   n: number;
-  /** Keys before this position are drawn for certain, */
+  /** Positions below this are always included. */
   sinks: number;
-  /** and so are those from this one on. */
+  /** Positions from this one on are always included. */
   recentFrom: number;
-  /** Most keys of the sample, the certain ones counted. */
+  /** Keys of the sample at most, the always included ones among them. */
   maxKeys: number;
-  /** Any whole number from 0 to 2^31 - 1: another one draws other keys. */
+  /** An integer from 0 to 2^31 - 1: another seed draws other keys. */
   seed: number;
 }
 
@@ -53,21 +53,21 @@ export interface QuantizedQueries {
   centerStride: number;
 }
 
-/** What `sieve` is asked: see `selectors/sieve.ts`, which says what these are for. */
+/** One position of the sieve: see `sieve/sieve.ts` for the algorithm, `sieve/plan.ts` for how this is chosen. */
 export interface SieveStep {
   /** Keys: positions [0, n). */
   n: number;
   rows: number;
-  /** Binary digits of a scan's scores, see `scanSigns`. */
+  /** Fractional bits of the scores by signs: see `scanSigns`. */
   fractionBits: number;
   plan: DrawPlan;
-  /** For `poolScans`. */
+  /** Exponent of a key's share in its probability: see `maxOverHeads`. */
   proposalExponent: number;
-  /** A key's weight is at most e^logCap times the weight that is drawn for certain. */
+  /** ln of the cap on a key's weight, relative to the weight at which keys are drawn with certainty. */
   logCap: number;
   /**
-   * Keys of the sample, beside those of the open page, that are attended exactly: at most so many, with a share of at
-   * least e^`leastLog`; those before `sinks` and from `recentFrom` on come first, whatever their shares.
+   * Which keys of the sample are attended exactly, beside those of the open page: the largest shares, at most `maxKeys`
+   * of at least e^minLogShare; keys before `sinks` and from `recentFrom` on come first, whatever their shares.
    */
   exact: { maxKeys: number; minLogShare: number; sinks: number; recentFrom: number };
 }
@@ -76,15 +76,17 @@ export interface SieveStep {
 export interface SieveStates {
   /** Softmax state of the keys that were attended exactly (rows, d). */
   state: number;
-  /** Rotated softmax states (rows, D) of the quantized keys: those drawn with certainty, and two halves of the others. */
+  /**
+   * Rotated softmax states (rows, D) of the quantized keys: those drawn with certainty, and two halves of the others.
+   */
   certainState: number;
   firstHalfState: number;
   secondHalfState: number;
   /**
-   * SIEVE_RESULT_COUNTS numbers of int32: the keys attended exactly, and the keys of each quantized state. Then for each
-   * row SIEVE_ROW_RESULTS of float32: the running log-sum-exp (max, sum) of the exact keys, that of all keys, and the
-   * estimated error ||output - exact output||. Before `finishSieve` only the last is there, and it is ln of the sum of
-   * the squared weights of the certain quantized keys.
+   * SIEVE_RESULT_COUNTS numbers of int32: the keys attended exactly, and the keys of each quantized state. Then for
+   * each row SIEVE_ROW_RESULTS of float32: the running log-sum-exp (max, sum) of the exact keys, that of all keys, and
+   * the estimated error ||output - exact output||. Before `finishSieve` only the last is there, and it is ln of the sum
+   * of the squared weights of the certain quantized keys.
    */
   results: number;
 }
@@ -92,15 +94,15 @@ export interface SieveStates {
 /** Addresses of the buffers of `sieve`, by their names in a workspace. */
 export type SieveBuffers = StructValues<'SieveBuffers'>;
 
-/** How likely the keys of a list were drawn, and how much weight an unlikely one may get. */
+/** The probabilities with which the keys of a list were drawn, and the cap on their weights. */
 export interface ImportanceWeights {
-  /** Address of ln pi (count): the logarithm of each key's probability of being drawn, at most 0. */
+  /** Address of ln pi (count), at most 0: pi is a key's probability of being drawn. */
   logProbabilities: number;
   /** Address of the caps (rows), in nats. */
   caps: number;
 }
 
-/** A sample: positions (count), their ln pi (count), and their log-weights `scores` (rows, stride). */
+/** A sample by addresses: positions (count) of int32, ln pi (count), and log-weights `scores` (rows, stride). */
 export interface DrawnSample {
   indices: number;
   logProbabilities: number;
@@ -111,14 +113,14 @@ export interface DrawnSample {
 }
 
 /**
- * How a sample is split. The keys with the numbers `chosen` (chosenCount, ascending) whose share is at least `least`
- * are attended exactly: their positions and ln pi move to the front of the sample's lists. The others go into the coded
- * list: positions into `codedIndices`, log-weights into `codedScores` (rows, codedStride), in three parts one behind
- * the other, each in the order of the sample: keys with ln pi = 0, and of the others by turns one into either half.
- * Their numbers go to `parts` (3) of int32. `chosen` may be the same buffer as `codedIndices`.
+ * How a sample is split. The keys numbered `selected` (selectedCount, ascending) in the sample whose share is at least
+ * e^minShare are attended exactly: their positions and ln pi move to the front of the sample's lists. The others go to
+ * `quantizedIndices`, and their log-weights to `quantizedScores` (rows, quantizedStride), in three parts one behind the
+ * other: the keys with ln pi = 0, and the rest dealt by turns into two halves. The sizes of the parts go to `parts` (3)
+ * of int32. `selected` may be the buffer `quantizedIndices`.
  */
 export interface SampleSplit {
-  /** (count); of no use afterwards. */
+  /** ln of each key's largest share over the rows (count); overwritten. */
   shares: number;
   selected: number;
   selectedCount: number;
@@ -131,23 +133,24 @@ export interface SampleSplit {
 
 export interface QuantizedKernels {
   /**
-   * Writes every plane that `pages` has of page `page`, whose 64 exact rows are there. Returns false, and leaves what
-   * it wrote of no use, where a number in them is too large: all |k| and |v| up to 2^96 are well. `scratch` has
-   * `sealScratchBytes`.
+   * Writes every encoding that `pages` has of page `page`, whose 64 exact rows are there. Returns false, and leaves the
+   * encodings undefined, if a number is too large: magnitudes up to 2^96 are safe. `scratch` has
+   * `quantizeScratchBytes`.
    *
    * - The centre is the mean of the keys, rotated, as int8: step = max |c| / 127, codes round(c / step).
-   * - y = R k - c. The factor is ||y||^2 / ||y||_1, 0 where y is 0; in 32,767 parts of the page's largest, rounded up.
-   * - The step of y is s = max |y| / 128, rounded up to `upper16`; its int8 code is floor(y / s), within -128..127, for
-   *   (code + .5) s; the 4-bit code is the int8 code's upper half plus 8, u in 0..15, for (u - 7.5) 16 s; the lower
-   *   half lies in the plane int8. What is stored is s. Where s is 0, codes are 0 and stand for 0. R v likewise.
+   * - y = R k - c. The factor is ||y||^2 / ||y||_1, 0 where y is 0; in FACTOR_SCALE parts of the page's largest,
+   *   rounded up.
+   * - The step of y is s = max |y| / 128, rounded up to bfloat16; its int8 code is floor(y / s), within -128..127,
+   *   and stands for (code + .5) s. The 4-bit code u is the upper half of that plus 8, in 0..15, and stands for
+   *   16 s (u - 7.5); the lower half is in the encoding int8. Where s is 0, codes are 0 and stand for 0. R v likewise.
    * - The bound of int8 is at least ||R k - c - y8|| for the true R and k, rounding of this computation included.
-   * - Boxes are widened by that bound where the page is kept by its codes alone, so that they hold these rows too.
+   * - minMax is widened by that bound if the page keeps int8 alone, so that it holds for the dequantized rows too.
    */
   quantizePage(pages: Pages, page: number, scratch: number): boolean;
 
   /**
-   * The keys or the values at `indices` (count) as their int8 codes have them, rotated: c + y8, or R v, into rows
-   * (count, D). `scratch` has room for D numbers.
+   * Dequantizes the keys or the values at `indices` (count) from int8, still rotated: c + y8, or R v, into rows (count,
+   * D). `scratch` has room for D numbers.
    */
   dequantizeRows(
     pages: Pages,
@@ -161,20 +164,20 @@ export interface QuantizedKernels {
   /** Rotates rows (rows, d) into rows (rows, D). `destination` is another buffer. */
   rotate(source: number, rows: number, headDim: number, destination: number, scratch: number): void;
 
-  /** Turns rows (rows, D) back into rows (rows, d). `destination` is another buffer; `source` is of no use afterwards. */
+  /** Rotates rows (rows, D) back into rows (rows, d). `destination` is another buffer; `source` is overwritten. */
   inverseRotate(source: number, rows: number, headDim: number, destination: number, scratch: number): void;
 
   /**
-   * Prepares `rows` query rows (rows, d) for the scores below: their `CodeQuery`, of `codeQueryBytes`, which is one
-   * implementation's own but for its beginning, the rotated rows (rows, D).
+   * Prepares `rows` query rows (rows, d) for quantized scores, in `quantizedQueryBytes` at `quantizedQuery`: the
+   * rotated rows (rows, D), and behind them what each implementation needs for itself.
    */
   quantizeQueries(queries: number, rows: number, headDim: number, quantizedQuery: number, scratch: number): void;
 
   /**
-   * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>, where
-   * Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them to `scans` (rows, stride) of
-   * int16, in units of 2^-fractionBits ln 2, saturated, and <Rq, c> to the center scores of `queries`. Both begin with
-   * the key, and the page, at `from`. `fractionBits` is within SCAN_FRACTION_BITS.
+   * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>,
+   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them to `scans` (rows,
+   * stride) of int16, in units of 2^-fractionBits ln 2, saturated, and <Rq, c> to the centre scores of `queries`. Both
+   * begin with the key, and the page, at `from`. `fractionBits` is within SCAN_FRACTION_BITS.
    */
   scanSigns(
     pages: Pages,
@@ -187,15 +190,15 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * The sum over `n` scores of a scan: `statistics` (2) are the largest, in nats, and the sum of e^(score - largest) with
-   * weights that may be off by 4 %: for shares that only steer a choice.
+   * The running log-sum-exp (2) over n scores of a scan: their maximum in nats, and the sum of e^(score - max) to 4 %,
+   * for shares that only steer a choice.
    */
   approximateLogSumExp(scan: number, n: number, fractionBits: number, statistics: number): void;
 
   /**
-   * pooled[j] = temper * the largest over the rows of scans[row][j] - offsets[row], for n keys; `pooled` is of int16 in
-   * the units of the scan, `offsets` are nats. With `further` the largest of that and of what `pooled` has already. Rows
-   * of both have room for n rounded up to 8.
+   * pooled[j] = proposalExponent * max over the rows of (scans[row][j] - offsets[row]), for n keys; `pooled` is of
+   * int16 in the units of the scan, `offsets` are in nats. If `accumulate`, the maximum includes what `pooled` has
+   * already. Rows of both have room for n rounded up to 8.
    */
   maxOverHeads(
     scans: number,
@@ -210,11 +213,12 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)): Poisson sampling with draws u_j that
-   * are spread evenly over consecutive keys, those of the tables from number (DRAW_STRIDE seed + j) mod DRAW_PERIOD on. A
-   * key is drawn if g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest number with which at most
-   * `maxKeys` keys are drawn; infinite where the always included ones alone are as many. If `maxKeys` >= n all keys are
-   * drawn and t is -infinity. ln pi_j is exact over the draws of the tables. Returns how many keys were drawn.
+   * Draws a sample of keys, key j with probability pi_j = min(1, P(g_j - log2 u >= t)): Poisson sampling with draws u_j
+   * that are spread evenly over consecutive keys, those of the tables from number (DRAW_STRIDE seed + j) mod
+   * DRAW_PERIOD on. A key is drawn if g_j + floor(-log2 u_j) >= t, all in whole units. t is the smallest number with
+   * which at most `maxKeys` keys are drawn; infinite where the always included ones alone are as many. If `maxKeys` >=
+   * n all keys are drawn and t is -infinity. ln pi_j is exact over the draws of the tables. Returns how many keys were
+   * drawn.
    */
   drawKeys(draw: KeyDraw): number;
 
@@ -223,8 +227,8 @@ export interface QuantizedKernels {
 
   /**
    * Scores by 4-bit keys, <Rq, c> + <Rq, y4>, of the keys at `indices` (count), all in whole pages, into `scores`
-   * (rows, stride). The center scores of `queries` are those of `scanSigns`, from the page of the key `from` on. Rq may be
-   * rounded to 16 bits a number.
+   * (rows, stride). The centre scores of `queries` are those of `scanSigns`, from the page of the key `from` on. Rq may
+   * be rounded to 16 bits a number.
    */
   scoreQuantized(
     pages: Pages,
@@ -237,11 +241,11 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * Bounds on the scores of the keys at positions [from, to), whole pages, by their int8 codes: `lower` and `upper`
-   * (rows, stride) are below and above the true score q . k of float64 arithmetic, rounding included. `norms` (rows)
-   * are bounds on the norms of the queries.
+   * Bounds on the scores of the keys at positions [from, to), full pages, by int8 keys: `lower` and `upper` (rows,
+   * stride) enclose the true score q . k of float64 arithmetic, rounding included. `norms` (rows) are bounds on the
+   * norms of the queries.
    *
-   * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, e the bound of the plane int8.
+   * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, where e is the error bound of the encoding int8.
    */
   boundScores(
     pages: Pages,
@@ -267,15 +271,15 @@ export interface QuantizedKernels {
     scratch: number,
   ): void;
 
-  /** Puts log-weights in place of scores (rows, stride): max(s, min(s - ln pi_j, cap_row)). */
+  /** Replaces scores s (rows, stride) by log-weights max(s, min(s - ln pi_j, cap_row)). */
   applyImportanceWeights(scores: number, stride: number, rows: number, count: number, weights: ImportanceWeights): void;
 
   /** Splits a sample; returns how many of its keys are attended exactly. */
   splitSample(sample: DrawnSample, split: SampleSplit): number;
 
   /**
-   * Takes the values of the keys at `indices` (count), with log-weights `scores` (rows, stride), into a state of
-   * `rows` rows. What `scores` holds afterwards is of no use.
+   * Adds the values of the keys at `indices` (count), with log-weights `scores` (rows, stride), to a state of `rows`
+   * rows. `scores` is overwritten.
    */
   addValues(
     pages: Pages,
@@ -289,8 +293,9 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * The same with the 4-bit values, which are rotated: into a state of `rows` rows of D numbers. The weights of every 64
-   * keys may be rounded to whole numbers, 32,767 for the largest of them.
+   * Adds the 4-bit values of the keys at `indices` (count), with log-weights `scores` (rows, stride), to a state of
+   * `rows` rotated rows of D numbers. The weights of every 64 keys may be rounded to integers, 32,767 for the largest
+   * of them. `scores` is overwritten.
    */
   addQuantizedValues(
     pages: Pages,
@@ -304,13 +309,12 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * Takes the keys at `indices` (count) into a state of many rows, with `biases` (count) added to their scores: what
-   * `attendDense` is for consecutive keys, for keys that a block of queries has drawn. Every row sees every key. The
+   * Adds the keys at `indices` (count) to a state of many rows, with `biases` (count) added to their scores: what
+   * `attendFull` is for consecutive keys, for keys that a block of queries has drawn. Every row sees every key. The
    * buffer of biases has room for `count` rounded up to 8.
    *
    * Queries and keys may be rounded to 1 / 32,767 of their norms, weights to 2^-14 of a row's largest, and values to
-   * 1 / 2,047 of the largest number among the 64 that are taken together: what rounding adds is far below what the
-   * sample itself leaves uncertain.
+   * 1 / 2,047 of the largest number among the 64 that are added together: far below the sampling error.
    */
   attendGathered(
     pages: Pages,
@@ -324,10 +328,10 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * Puts together what a block has of the keys that it attends for certain, in `state`, and of the two halves of its
-   * sample: states of rows of d numbers, of at least one key in all. Writes the outputs (rows, d), divided, and into
-   * `errors` (rows, 3) for each row the share of the softmax that the halves stand for, the squared error that their
-   * difference tells (see `certificates/halves.ts`), and the squared norm of the output.
+   * Merges the states of a block: of the keys that are attended with certainty, `state`, and of the two halves of its
+   * sample; together at least one key. Writes the outputs (rows, d), divided, and `errors` (rows, 3): the softmax mass
+   * of the halves, the squared error that their difference estimates (see `sieve/half-samples.ts`), and the squared
+   * norm of the output.
    */
   mergeHalfSamples(
     state: number,
@@ -340,16 +344,16 @@ export interface QuantizedKernels {
   ): void;
 
   /**
-   * One position of a GQA group by the sieve, for keys that all lie in this memory: see `reference/sieve.ts`. `buffers` is
-   * the address of the parameter block `SieveBuffers`. What it leaves is the `SieveStates` among them. Returns how many
-   * keys were attended exactly.
+   * One position of a GQA group by the sieve, for keys that all lie in this memory: see `reference/sieve.ts`. `buffers`
+   * is the address of the parameter block `SieveBuffers`. What it leaves is the `SieveStates` among them. Returns how
+   * many keys were attended exactly.
    */
   sieve(pages: Pages, step: SieveStep, buffers: number): number;
 
   /**
    * Turns the states of a step, or those of several steps over different keys that were merged, into outputs (rows, d)
-   * and the rest of the results. `rounding` is the root mean square error of the output for a weight of 1 that is read by
-   * 4 bits. The states are used up. `scratch` is room for (2, D) numbers.
+   * and the rest of the results. `rounding` is the root mean square error of the output for a weight of 1 that is read
+   * by 4 bits. The states are used up. `scratch` is room for (2, D) numbers.
    */
   finishSieve(
     headDim: number,
@@ -362,24 +366,24 @@ export interface QuantizedKernels {
 }
 
 /**
- * What every implementation finds in a `CodeQuery`: the rotated rows (rows, D) at its beginning. Behind them it keeps
- * what its own kernels read.
+ * Bytes of prepared query rows: see `quantizeQueries`. The rotated rows (rows, D) come first, the rest is the
+ * implementation's own.
  */
 export const quantizedQueryBytes = (rows: number, headDim: number): number => {
   const d = rotatedDim(headDim);
-  // Rotated rows; 16-bit codes, in two orders; tables of 16 sums of signs for every 4 dimensions; 16 numbers a row.
+  // Rotated rows; 16-bit numbers in two orders; tables of 16 signed sums for every 4 dimensions; 16 numbers a row.
   return rows * (d * 4 + d * 2 * 2 + (d / 4) * 16 + 64);
 };
 
-/** Bytes of scratch that `seal` needs: a page of keys and values as floats, rotated, and as much again. */
+/** Bytes of scratch for `quantizePage`: a page of keys and values as floats, rotated, twice. */
 export const quantizeScratchBytes = (headDim: number): number => 4 * 64 * rotatedDim(headDim) * 4 + 4096;
 
-/** The least and the most binary digits of a scan's scores behind the point. */
+/** Range of the fractional bits of a scan's scores. */
 export const SCAN_FRACTION_BITS = { min: -7, max: 7 } as const;
 
-/** As many binary digits as leave room for scores, in nats, up to `largest`; beyond that they lie at the edge. */
+/** Fractional bits with which scores up to `maxScore` nats fit in int16; larger ones saturate. */
 export function scanFractionBits(maxScore: number): number {
-  // Estimates by signs may be half as large again as any score.
+  // Estimates by signs may exceed any score by half.
   const fractionBits = Math.floor(Math.log2(32_767 / (1.5 * Math.LOG2E * maxScore)));
   return Math.max(SCAN_FRACTION_BITS.min, Math.min(SCAN_FRACTION_BITS.max, fractionBits));
 }

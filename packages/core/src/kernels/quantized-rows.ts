@@ -1,4 +1,4 @@
-/** The coded planes of a page as numbers: each of them read back from where `../layout.ts` says that it lies. */
+/** Quantized rows, dequantized one at a time in float64, from where `layout.ts` says that they lie. */
 
 import { fromBfloat16 } from './bfloat16.ts';
 import { FACTOR_SCALE } from './constants.ts';
@@ -10,7 +10,7 @@ import { at, type Views } from './views.ts';
 export const recordAddress = ({ u32 }: Views, pages: Pages, page: number): number =>
   at(u32, pages.table / 4 + page) + pages.headOffset;
 
-/** One key of a sealed page: where its page's record begins, and which key of the page it is. */
+/** One key of a full page: the address of the page's record, and the index of the key in the page. */
 export interface QuantizedKey {
   record: number;
   key: number;
@@ -58,7 +58,7 @@ export function signRow(views: Views, { record, key, pages }: QuantizedKey): Flo
   });
 }
 
-/** y4, or R v of 4 bits (D). */
+/** y4, or R v in 4 bits (D). */
 export function int4Row(views: Views, { record, key, pages }: QuantizedKey, what: 'key' | 'value'): Float64Array {
   const dimensions = rotatedDim(pages.headDim);
   const row = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : dimensions / 2);
@@ -67,7 +67,7 @@ export function int4Row(views: Views, { record, key, pages }: QuantizedKey, what
   return Float64Array.from({ length: dimensions }, (_, i) => (nibble(data, row, dimensions, i) - 7.5) * 16 * step);
 }
 
-/** y8, or R v of 8 bits (D): the 4-bit codes with those of the plane int8, or values, below them. */
+/** y8, or R v in 8 bits (D): the upper four bits are those of int4, the lower four those of int8 or values. */
 export function int8Row(
   views: Views,
   { record, key, pages }: QuantizedKey,
@@ -84,7 +84,7 @@ export function int8Row(
   });
 }
 
-/** The row of a key or of a value that is kept by its codes alone, c + y8 or z8, rotated (D). */
+/** The row of a key or of a value in a full page of an int8 cache, c + y8 or z8, rotated (D). */
 export function dequantizedRow(views: Views, key: QuantizedKey, what: 'key' | 'value'): Float64Array {
   const row = int8Row(views, key, what);
   if (what === 'value') return row;
@@ -92,11 +92,11 @@ export function dequantizedRow(views: Views, key: QuantizedKey, what: 'key' | 'v
   return row.map((x, i) => x + at(centre, i));
 }
 
-/** Where e of a key lies, of `upper16`. */
+/** Address of a key's error bound e, a bfloat16. */
 export const errorBoundAddress = ({ record, key, pages }: QuantizedKey): number =>
   record + pages.int8 + (PAGE_KEYS * rotatedDim(pages.headDim)) / 2 + 2 * key;
 
-/** e, at least ||y - y8||. */
+/** A key's error bound e, at least ||y - y8||. */
 export const errorBoundOf = ({ u16 }: Views, key: QuantizedKey): number =>
   fromBfloat16(at(u16, errorBoundAddress(key) / 2));
 

@@ -1,9 +1,10 @@
 /**
  * The rotation before quantization: R = H S D2 H D1 of D dimensions (a multiple of 32), the same for all caches. D1 and
- * D2 flip signs, H is the Walsh-Hadamard transform of consecutive blocks of b dimensions, b the largest power of two that
- * divides D, and S moves dimension i of block j to place i (D / b) + j, so that with several blocks the second H mixes
- * what the first kept apart. R is orthogonal. It spreads outlier dimensions over all of them, so that signs and 4-bit
- * numbers lose little (RaBitQ, arXiv 2405.12497; QuIP#, arXiv 2402.04396). Here in float64; kernels rotate in float32.
+ * D2 flip signs, H is the Walsh-Hadamard transform of consecutive blocks of b dimensions, b the largest power of two
+ * that divides D, and S moves dimension i of block j to place i (D / b) + j, so that with several blocks the second H
+ * mixes what the first kept apart. R is orthogonal. It spreads outlier dimensions over all of them, so that signs and
+ * 4-bit numbers lose little (RaBitQ, arXiv 2405.12497; QuIP#, arXiv 2402.04396). Here in float64; kernels rotate in
+ * float32.
  */
 import { rotatedDim } from './layout.ts';
 import { at } from './views.ts';

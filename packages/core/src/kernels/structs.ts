@@ -1,7 +1,7 @@
 /**
  * Parameter blocks: what a kernel in WebAssembly takes by one address in place of many numbers. A block is a run of
- * fields of four bytes. `npm run build:wasm` makes classes for AssemblyScript and writers for TypeScript of them, so that
- * names and offsets stand here alone.
+ * fields of four bytes. `npm run build:wasm` makes classes for AssemblyScript and writers for TypeScript of them, so
+ * that names and offsets stand here alone.
  */
 import type { Views } from './views.ts';
 
@@ -138,8 +138,8 @@ export const readStruct = <Name extends StructName>(
   ) as StructValues<Name>;
 
 /**
- * Bytes that an instance of the kernels needs for itself: the block `Pages`, then one other; behind `SieveStep` the step
- * itself keeps those of the kernels that it calls.
+ * Bytes that an instance of the kernels needs for itself: the block `Pages`, then one other; behind `SieveStep` the
+ * step itself keeps those of the kernels that it calls.
  */
 export const PARAMETER_BYTES =
   structBytes('Pages') +

@@ -33,7 +33,7 @@ export function viewsOf(memory: WebAssembly.Memory): () => Views {
 /**
  * Makes sure that this thread sees the first `bytes` of a memory that another thread may have grown. V8 tells the
  * threads of growth, but not one that is just receiving the memory in a message: that thread would see the old size for
- * good. Growing by nothing brings a memory up to date.
+ * ever. Growing by nothing updates a memory.
  */
 export function catchUp(memory: WebAssembly.Memory, bytes: number): void {
   if (memory.buffer.byteLength < bytes) memory.grow(0);

@@ -80,8 +80,8 @@ const exactState = ({ state }: Workspace): number => state;
 
 /**
  * Writes g of every past key to `pooled`: its largest tempered share for the mean of any of a few parts of the block. A
- * mean is flatter than any of its queries, but a scan for every query would take several times as long for a sample that
- * is little better. Returns the fractional bits of the shares.
+ * mean is flatter than any of its queries, but a scan for every query would take several times as long for a sample
+ * that is little better. Returns the fractional bits of the shares.
  */
 function proposeKeys(past: GroupWork, block: BlockOfRows): number {
   const { kernels, views, workspace } = primaryRegion(past);
@@ -136,8 +136,9 @@ interface BlockDraw {
 }
 
 /**
- * Draws the sample of the past keys into `quantizedIndices`, with -ln pi of each key in `quantizedScores`: first the keys
- * of probability 1 and those up to `fullFrom`, then the others in two halves. Returns how many each of the three has.
+ * Draws the sample of the past keys into `quantizedIndices`, with -ln pi of each key in `quantizedScores`: first the
+ * keys of probability 1 and those up to `fullFrom`, then the others in two halves. Returns how many each of the three
+ * has.
  */
 function drawSample(
   past: GroupWork,
@@ -182,8 +183,8 @@ function drawSample(
 }
 
 /**
- * Takes `count` of the listed keys, from number `first` of the list on, into a state, and whatever `addMore` adds of each
- * segment. Returns the region of the state.
+ * Takes `count` of the listed keys, from number `first` of the list on, into a state, and whatever `addMore` adds of
+ * each segment. Returns the region of the state.
  */
 function attendListed(
   work: GroupWork,

@@ -1,7 +1,7 @@
 /**
- * Every number of the sieve that was chosen, with the measurement that chose it where there is one. To change one, or to
- * add one, touch this file alone: kernels are handed what they need of it in a `SieveStep`, and constants of formats,
- * which TypeScript and AssemblyScript share, are those of `kernels/constants.ts`.
+ * Every number of the sieve that was chosen, with the measurement that chose it where there is one. To change one, or
+ * to add one, touch this file alone: kernels are handed what they need of it in a `SieveStep`, and constants of
+ * formats, which TypeScript and AssemblyScript share, are those of `kernels/constants.ts`.
  */
 /** The room that every workspace has for means of queries says how many there are at most. */
 export { MAX_MEAN_QUERIES } from '../group/workspace.ts';
@@ -15,8 +15,8 @@ export const SAMPLE_KEYS_PER_BUDGET_KEY = 3;
 /** Keys drawn at least, beside those that are always included. */
 export const MIN_DRAWN_KEYS = 128;
 /**
- * Tempering: a key is drawn in proportion to its estimated share to this power. Signs are noisy, and an underestimate of
- * 2 nats then costs 1.5 in probability only.
+ * Tempering: a key is drawn in proportion to its estimated share to this power. Signs are noisy, and an underestimate
+ * of 2 nats then costs 1.5 in probability only.
  */
 export const PROPOSAL_EXPONENT = 0.75;
 /** Cap on a key's importance weight, relative to the weight at which keys are drawn with certainty. */
@@ -43,8 +43,8 @@ export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
 // The budget of a prompt, divided over its heads.
 
 /**
- * p of squared error = a / keys^p. It is 1 where all keys are drawn alike; but the heaviest are drawn with certainty, the
- * more of them the larger the sample (measured on heads of SmolLM2: 1.6).
+ * p of squared error = a / keys^p. It is 1 where all keys are drawn alike; but the heaviest are drawn with certainty,
+ * the more of them the larger the sample (measured on heads of SmolLM2: 1.6).
  */
 export const ERROR_EXPONENT = 1.5;
 /** Limits of a head's factor: what it needs on the next tokens is not known. */
@@ -66,8 +66,8 @@ export const PART_SEED_STRIDE = 4099;
 // The error estimate.
 
 /**
- * Root mean square error of a 4-bit row, relative to its norm. A quantization step is 1/8 of the largest number, which in
- * 64 rotated and so nearly normal dimensions is about 2.4 standard deviations, and rounding leaves 1 / sqrt(12) of a
+ * Root mean square error of a 4-bit row, relative to its norm. A quantization step is 1/8 of the largest number, which
+ * in 64 rotated and so nearly normal dimensions is about 2.4 standard deviations, and rounding leaves 1 / sqrt(12) of a
  * step. Scores and values both have it.
  */
 export const INT4_ROUNDING_ERROR = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;

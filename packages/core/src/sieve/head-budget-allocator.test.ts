@@ -57,9 +57,9 @@ describe('the shares of heads in a budget', () => {
         const errorOf = (layer: number, head: number, share: number) =>
           (levels[layer * HEADS + head] as number) / share ** 1.5;
         for (let turn = 0; turn < 4; turn++) learnAll(shares, errorOf);
-        const found = allOf(shares);
-        expect(found.reduce((sum, share) => sum + share, 0)).toBeCloseTo(6, 5);
-        const slopes = found.map((share, i) => (levels[i] as number) / share ** 2.5);
+        const factors = allOf(shares);
+        expect(factors.reduce((sum, share) => sum + share, 0)).toBeCloseTo(6, 5);
+        const slopes = factors.map((share, i) => (levels[i] as number) / share ** 2.5);
         for (const slope of slopes) expect(slope / (slopes[0] as number)).toBeCloseTo(1, 4);
       }),
     );

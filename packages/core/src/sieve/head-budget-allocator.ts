@@ -3,12 +3,14 @@
  *
  * Some heads need many keys and some need few: with equal budgets a few heads make up most of the model's error. If the
  * squared error of a head with a sample of K keys is a / K^p, the division of a total that minimizes the sum of squared
- * errors has K in proportion to a^(1 / (1 + p)) (Neyman 1934, for p = 1). Every block estimates its head's a at no extra
- * reads, by its half-samples. Errors count relative to the outputs of all heads of the layer, which are added up.
+ * errors has K in proportion to a^(1 / (1 + p)) (Neyman 1934, for p = 1). Every block estimates its head's a at no
+ * extra reads, by its half-samples. Errors count relative to the outputs of all heads of the layer, which are added up.
  */
 import { ERROR_EXPONENT, MAX_BUDGET_FACTOR, MIN_BUDGET_FACTOR, NEWEST_WEIGHT } from './constants.ts';
 
-/** Numbers of a block's errors: its squared error and the squared norm of its outputs; both 0 where it drew no sample. */
+/**
+ * Numbers of a block's errors: its squared error and the squared norm of its outputs; both 0 where it drew no sample.
+ */
 export const BLOCK_ERROR_NUMBERS = 2;
 
 /** The blocks of one layer. */
@@ -38,8 +40,8 @@ export class HeadBudgetAllocator {
   }
 
   /**
-   * The factor by which each key-value head of a layer multiplies its budget. It is 1 on average over all layers, but for
-   * its limits, and 1 everywhere until every head has shown its error.
+   * The factor by which each key-value head of a layer multiplies its budget. It is 1 on average over all layers, but
+   * for its limits, and 1 everywhere until every head has shown its error.
    */
   allocate(layer: number): number[] {
     let sum = 0;

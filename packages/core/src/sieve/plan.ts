@@ -1,4 +1,6 @@
-/** From a budget to what a step does: how many keys are drawn, which are always included, which are attended exactly. */
+/**
+ * From a budget to what a step does: how many keys are drawn, which are always included, which are attended exactly.
+ */
 import type { Budget } from '../budgets/budget.ts';
 import type { GroupWork } from '../group/group-work.ts';
 import { firstUnquantizedKey, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
@@ -49,7 +51,7 @@ export const planDraw = (keys: number, n: number): DrawPlan => ({
 });
 
 /**
- * Which keys of the sample are attended exactly, beside those of the open page: at most as many as the budget says, of a
+ * Which keys of the sample are attended exactly, beside those of the open page: no more than the budget, of a
  * share of at least `minExactShare` / (keys of the sample). Sinks and recent keys come first.
  */
 export function planExactKeys(keys: number, n: number, minExactShare: number): SieveStep['exact'] {

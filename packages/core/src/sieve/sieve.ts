@@ -6,13 +6,13 @@
  *   draw key j with probability pi_j = min(1, e^(g_j - t)),  t such that at most m are drawn
  *   s4_j = scores of the sample by 4-bit keys                                          (D / 2 + 2 bytes a drawn key)
  *   ln w_j = max(s4_j, min(s4_j - ln pi_j, cap))                                       (importance weights, capped)
- *   the largest w_j, at most as many as the budget says, are recomputed from exact keys and values
+ *   the largest w_j, no more keys than the budget, are recomputed from exact keys and values
  *   the other keys of the sample enter by w_j and their 4-bit values, in two random halves
  *   output = sum w_j v_j / sum w_j;  error = the difference of the halves, and the rounding of 4 bits
  *
  * Weighting by 1 / pi estimates the sums over all keys without bias (Horvitz and Thompson 1952; for attention MagicPIG,
- * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The cap
- * trades a little bias for the rare key that looked light and is heavy. Sinks, recent keys and the keys of the open
+ * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The
+ * cap trades a little bias for the rare key that looked light and is heavy. Sinks, recent keys and the keys of the open
  * page, which are not quantized yet, are always drawn.
  *
  * Where things are:
@@ -25,7 +25,8 @@
  *   block.ts                  a block of positions, which share one sample
  *   half-samples.ts           the error estimate
  *   head-budget-allocator.ts  the budget of a prompt, divided over its heads
- *   buffers.ts                the room's memory
+ *
+ * Its buffers are a section of `group/workspace.ts`, its arithmetic is in `kernels/` and `assembly/`.
  */
 import type { Selector } from '../selectors/selector.ts';
 import type { Tail } from '../tails/tail.ts';
@@ -33,7 +34,9 @@ import { blockSampling } from './block.ts';
 import { sampleSize } from './plan.ts';
 import { addSample, selectSample } from './step-by-step.ts';
 
-/** The first half of the policy `sieve`, as a selector: draws a sample and selects the keys that are attended exactly. */
+/**
+ * The first half of the policy `sieve`, as a selector: draws a sample and selects the keys that are attended exactly.
+ */
 export const createSieve = (): Selector => ({
   name: 'sieve',
   encodings: ['int4'],

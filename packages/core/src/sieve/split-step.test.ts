@@ -16,7 +16,7 @@ function benchOf(n: number) {
   const numbers = { keys: random.normals(n * HEAD_DIM), values: random.normals(n * HEAD_DIM).map((x) => x + 1) };
   const bench = createHeadBench({ headDim: HEAD_DIM, ...numbers, encodings: ['int4'] });
   const query = bench.query(random.normals(ROWS * HEAD_DIM).map((x) => 2 * x));
-  // Room for what parts come to: where rows of scores lie, which a step is done with then.
+  // The parts are merged where rows of scores lie, which a step is done with then.
   const { kernels, views, workspace } = primaryRegion(query);
   const inParts = (budget: string, parts: number) => {
     const sums = new Float32Array((parts * partBytes(ROWS, HEAD_DIM)) / 4);
@@ -56,7 +56,7 @@ describe('the parts of a step', () => {
     }
   });
 
-  it('come to what the whole step does, where the sample has all keys', () => {
+  it('add up to the whole step, where the sample has all keys', () => {
     const { query, inParts } = benchOf(1100);
     const whole = attendSieve(query, parseBudget('fixed:400')) as NonNullable<ReturnType<typeof attendSieve>>;
     for (const parts of [1, 2, 3]) {

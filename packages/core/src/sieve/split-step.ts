@@ -5,7 +5,7 @@
  * states of the parts are merged, those of the half-samples too.
  *
  * To the kernels, the pages of a part are a cache of their own, with a page table that lists them alone; positions of
- * sinks and recent keys are counted in it. docs/decisions/split-decode.md says why steps are split at all.
+ * sinks and recent keys are counted in it. docs/decisions/14-split-decode.md says why steps are split at all.
  */
 import type { Budget } from '../budgets/budget.ts';
 import { type GroupWork, primaryRegion } from '../group/group-work.ts';

@@ -60,7 +60,9 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
   return selectEverything(work, scanBytes(work));
 }
 
-/** Adds the rest of a selection's sample to the state in `region`, by 4-bit keys and values, and estimates the error. */
+/**
+ * Adds the rest of a selection's sample to the state in `region`, by 4-bit keys and values, and estimates the error.
+ */
 export function addSample(work: GroupWork, { sample }: Selection, region: ThreadRegion): TailEstimate {
   const [certainKeys, firstHalf, secondHalf] = sample?.parts ?? [0, 0, 0];
   const keysQuantized = certainKeys + firstHalf + secondHalf;
@@ -110,8 +112,8 @@ function scanSigns(work: GroupWork): SignScan {
 }
 
 /**
- * Draws the sample of a budget of `keys` and splits it into keys that are attended exactly and the others. `tailMass` is
- * the largest share, over the rows, of the others.
+ * Draws the sample of a budget of `keys` and splits it into keys that are attended exactly and the others. `tailMass`
+ * is the largest share, over the rows, of the others.
  */
 function drawAndSplit(
   work: GroupWork,

@@ -11,7 +11,7 @@ import { attendSieve, type SieveStepResult } from './step.ts';
 
 const policyOf = (budget: string): SparsePolicy => createPolicy({ policy: 'sieve', budget }) as SparsePolicy;
 
-/** The same policy, done kernel by kernel. */
+/** The policy `sieve` without its step in one call. */
 function stepByStep(budget: string): SparsePolicy {
   const { step: _, ...parts } = policyOf(budget);
   return parts;

@@ -28,8 +28,8 @@ export interface SieveStepResult {
 }
 
 /**
- * Attends with the rows of a group. Undefined where one kernel call cannot do it, and `step-by-step.ts` must: for keys in
- * several regions, caches that keep int8 alone, budgets of tail mass, and budgets that cover all keys.
+ * Attends with the rows of a group. Undefined where one kernel call cannot do it, and `step-by-step.ts` must: for keys
+ * in several regions, caches that keep int8 alone, budgets of tail mass, and budgets that cover all keys.
  */
 export function attendSieve(work: GroupWork, budget: Budget): SieveStepResult | undefined {
   const { kernels, views, workspace } = primaryRegion(work);

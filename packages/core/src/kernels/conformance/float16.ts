@@ -1,4 +1,4 @@
-/** What is kept of a number in a plane, for every half there is and the floats around it. */
+/** What float16 keeps of a number: for every float16 that there is, and the floats around it. */
 import { describe, expect, it } from 'vitest';
 import { FLOAT16_INFINITY, FLOAT16_VALUES, nearestFloat16 } from '../../../test/float16.ts';
 import { createRig, type KernelRig, type KernelsUnderTest } from '../../../test/kernel-rig.ts';

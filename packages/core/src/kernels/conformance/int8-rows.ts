@@ -20,7 +20,7 @@ import { rotate } from '../rotation.ts';
 import { expectAccurate, UNIT } from './accuracy.ts';
 
 const DIMENSIONS = [8, 40, 64, 80, 128, 256];
-/** Of the slow kernels. */
+/** Dimensions for the slow kernels. */
 const SLOW_DIMENSIONS = [24, 64];
 const N = 3 * PAGE_KEYS;
 
@@ -30,7 +30,7 @@ interface Rows64 {
   values: Float64Array;
 }
 
-/** What the codes stand for; `plain`, as float32 arithmetic has it. */
+/** The dequantized rows; `plain` has them in float32 arithmetic. */
 interface Contents extends Rows64 {
   headDim: number;
   n: number;
@@ -43,7 +43,7 @@ interface Int8Head {
   head: Contents;
 }
 
-/** Seals a head, whose length is one of whole pages, and keeps its codes alone. */
+/** Quantizes a head of full pages, and keeps int8 alone. */
 function int8Head(kernels: KernelsUnderTest, written: HeadNumbers): Int8Head {
   const { headDim, n } = written;
   const rig = createRig(kernels, 2 ** 25);

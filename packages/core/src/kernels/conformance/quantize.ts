@@ -1,4 +1,4 @@
-/** The coded planes: how they are written, and the scores that are read from them. */
+/** Encodings: how they are written, and the scores by them. */
 import { describe, expect, it } from 'vitest';
 import {
   createRig,
@@ -18,7 +18,7 @@ import { UNIT } from './accuracy.ts';
 
 const DIMENSIONS = [8, 24, 64, 80, 96, 128, 256];
 
-/** A head with all planes, sealed. */
+/** A head of full pages with all encodings. */
 function quantizeHead(kernels: KernelsUnderTest, head: HeadNumbers): { rig: KernelRig; pages: Pages; ok: boolean } {
   const rig = createRig(kernels);
   const pages = rig.layOut(head, ENCODINGS);
@@ -152,7 +152,7 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
   });
 
   describe('quantizePage', () => {
-    it.for(KEY_SHAPE_NAMES)('writes planes that stand for keys that are %s', (shape) => {
+    it.for(KEY_SHAPE_NAMES)('writes encodings of keys that are %s', (shape) => {
       for (const [headDim, precision] of [
         [8, 'f32'],
         [64, 'f16'],
@@ -205,8 +205,8 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
     });
   });
 
-  describe('scores by codes', () => {
-    it.for(DIMENSIONS)('are what the planes say, for d = %i', (headDim) => {
+  describe('quantized scores', () => {
+    it.for(DIMENSIONS)('are those of the dequantized keys, for d = %i', (headDim) => {
       for (const rows of [1, 3, 4]) {
         const random = createRandom(headDim + rows);
         const head = headOf(headDim, 'f16', random.normals(320 * headDim), random.normals(320 * headDim));

@@ -149,7 +149,7 @@ export function describeSamples(kernels: KernelsUnderTest): void {
   });
 
   describe('drawKeys', () => {
-    it('draws the keys whose share outweighs their number, as many as there is room for', () => {
+    it('draws the keys whose share outweighs their draw, at most as the plan allows', () => {
       const cases = fc.record({
         n: fc.integer({ min: 1, max: 3000 }),
         spread: fc.constantFrom(0, 0.1, 1, 4, 20, 400),
@@ -316,7 +316,7 @@ export function describeSamples(kernels: KernelsUnderTest): void {
       }
     });
 
-    it.for([8, 64, 96])('takes values by their codes, for d = %i', (headDim) => {
+    it.for([8, 64, 96])('adds 4-bit values, for d = %i', (headDim) => {
       for (const rows of [1, 3]) {
         const random = createRandom(headDim);
         const rig = createRig(kernels);
@@ -377,8 +377,8 @@ function weightsOf(
 /** Scores of some 10 nats are off by a few 1e-6 of a nat, and values are of the order of 1. */
 const FLOAT32_TOLERANCE = 5e-5;
 /**
- * Weights of 64 keys that are off by up to half of a 32,767th of the largest, evenly: together by some 8 * .3 / 32,767 of
- * it, times values that reach 4.
+ * Weights of 64 keys that are off by up to half of a 32,767th of the largest, evenly: together by some 8 * .3 / 32,767
+ * of it, times values that reach 4.
  */
 const ROUNDED_WEIGHT_TOLERANCE = 3e-4;
 

@@ -1,4 +1,4 @@
-/** Poisson sampling with evenly spread numbers, see `CodeKernels.drawKeys`. */
+/** Poisson sampling with draws of low discrepancy: see `QuantizedKernels.drawKeys`. */
 
 import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE } from '../constants.ts';
 import { drawNumber } from '../draw-tables.ts';
@@ -6,15 +6,15 @@ import type { DrawPlan } from '../quantized-kernels.ts';
 import { at } from '../views.ts';
 
 export interface DrawResult {
-  /** Ascending positions. */
+  /** Positions of the drawn keys, ascending. */
   positions: number[];
-  /** ln pi of each. */
+  /** ln pi of each drawn key. */
   logProbabilities: number[];
-  /** In nats. */
+  /** t in nats. */
   threshold: number;
 }
 
-/** Draws keys by `pooled`, g (n) in units of 2^-bits. */
+/** Draws keys by `pooled`: g (n) in units of 2^-fractionBits. */
 export function draw(pooled: ArrayLike<number>, plan: DrawPlan, fractionBits: number): DrawResult {
   const { n, sinks, recentFrom, seed } = plan;
   const all = Array.from({ length: n }, (_, j) => j);
@@ -25,7 +25,7 @@ export function draw(pooled: ArrayLike<number>, plan: DrawPlan, fractionBits: nu
   const threshold = thresholdOf(all.filter((j) => !certain(j)).map(priority), all.filter(certain).length, plan);
   const positions = all.filter((j) => certain(j) || priority(j) >= threshold);
 
-  // pi of a key that is `missing` below the threshold: the share of the numbers that would do.
+  // pi of a key whose share is `shortfall` below the threshold: the fraction of draws that lift it over.
   const numbers = Array.from({ length: DRAW_PERIOD }, (_, i) => number(i));
   const cache = new Map<number, number>();
   const logProbability = (shortfall: number): number => {
@@ -39,15 +39,15 @@ export function draw(pooled: ArrayLike<number>, plan: DrawPlan, fractionBits: nu
   return { positions, logProbabilities, threshold: threshold * Math.LN2 * 2 ** -fractionBits };
 }
 
-/** t: the smallest with which the priorities that reach it, and the certain keys, are at most `most`. */
+/** t: the smallest number with which the always included keys and the priorities from t on are at most `maxKeys`. */
 function thresholdOf(priorities: readonly number[], certain: number, { n, maxKeys }: DrawPlan): number {
   if (maxKeys >= n) return Number.NEGATIVE_INFINITY;
   if (certain >= maxKeys) return Number.POSITIVE_INFINITY;
-  // The first that has no room must be left below.
+  // The first key that has no room must stay below.
   const descending = [...priorities].sort((a, b) => b - a);
   const threshold = at(descending, maxKeys - certain) + 1;
   return threshold > MAX_PRIORITY ? Number.POSITIVE_INFINITY : threshold;
 }
 
-/** The largest number of 16 bits: priorities go no further. */
+/** Priorities saturate at the largest int16. */
 const MAX_PRIORITY = 32_767;

@@ -1,4 +1,4 @@
-/** Writes the planes of a full page: every plane from its definition in `../layout.ts`, one after the other. */
+/** Writes the encodings of a full page, each from its definition in `../layout.ts`. */
 
 import { fromBfloat16, toBfloat16Ceil } from '../bfloat16.ts';
 import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from '../constants.ts';
@@ -23,7 +23,7 @@ import { norm } from './rows.ts';
 
 const MAX_MAGNITUDE = 2 ** MAX_QUANTIZABLE_EXPONENT;
 
-/** What R k - c - y8 may be off by in float64, relative to k and c: 20 additions one after the other, and a root. */
+/** Rounding error of R k - c - y8 in float64, relative to k and c: a chain of 20 additions, and a root. */
 const ROUNDING = 2 ** -46;
 
 /** Rows of a page: keys and values (64, d). */
@@ -32,7 +32,7 @@ interface PageRows {
   values: Float64Array[];
 }
 
-/** See `CodeKernels.seal`. */
+/** See `QuantizedKernels.quantizePage`. */
 export function quantizePage(views: Views, pages: Pages, page: number): boolean {
   const read = (what: 'keys' | 'values') =>
     Array.from({ length: PAGE_KEYS }, (_, i) => exactRow(views, pages, what, page * PAGE_KEYS + i));
@@ -61,19 +61,19 @@ export function quantizePage(views: Views, pages: Pages, page: number): boolean 
   return true;
 }
 
-/** c as int8 codes (D) and their step. */
+/** Writes c as int8 codes (D) and their step. */
 function writeCentre(views: Views, pages: Pages, page: number, centre: Float64Array): void {
   const dimensions = centre.length;
   const address = recordAddress(views, pages, page) + pages.sign + signBytes(dimensions) + PAGE_KEYS * 2;
   const step = Math.fround(maxAbs(centre) / 127);
   for (const [i, x] of centre.entries()) {
-    // A step that is rounded down far, as the smallest floats are, must not push a code out of its byte.
+    // The step is rounded, which for subnormal floats may push a code out of its byte.
     bytes(views)[address + i] = step === 0 ? 0 : Math.max(-127, Math.min(127, Math.round(x / step)));
   }
   views.f32[(address + dimensions) / 4] = step;
 }
 
-/** The signs of y. Returns f = ||y||^2 / ||y||_1. */
+/** Writes the signs of y and returns f = ||y||^2 / ||y||_1. */
 function writeSigns(views: Views, address: number, key: number, y: Float64Array): number {
   let sum = 0;
   for (let first = 0; first < y.length; first += 8) {
@@ -88,7 +88,7 @@ function writeSigns(views: Views, address: number, key: number, y: Float64Array)
   return sum === 0 ? 0 : norm(y) ** 2 / sum;
 }
 
-/** The factors of a page in parts of the largest, and that. */
+/** Writes the factors of a page in parts of the largest, and the largest. */
 function writeFactors(views: Views, address: number, dimensions: number, factors: readonly number[]): void {
   const maxFactor = floatAbove(Math.max(...factors));
   const parts = factors.map((factor) => (maxFactor === 0 ? 0 : Math.ceil((factor / maxFactor) * FACTOR_SCALE)));
@@ -96,7 +96,7 @@ function writeFactors(views: Views, address: number, dimensions: number, factors
   views.f32[(address + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1] = maxFactor;
 }
 
-/** The int8 codes of y or of R v (D): the upper halves in int4, with their step, and the lower halves at `lower`. */
+/** Writes int8 codes of y or of R v (D): upper halves and step to int4, lower halves to `lower` if there is one. */
 function writeQuantized(
   views: Views,
   pages: Pages,
@@ -121,7 +121,7 @@ function writeQuantized(
   }
 }
 
-/** e: no less than ||R k - c - y8||, of y that is rounded. */
+/** Writes the error bound e >= ||R k - c - y8||, given y, which is rounded. */
 function writeErrorBound(views: Views, pages: Pages, position: number, y: Float64Array, centre: Float64Array): void {
   const quantized = quantizedKey(views, pages, position);
   const y8 = int8Row(views, quantized);
@@ -130,7 +130,7 @@ function writeErrorBound(views: Views, pages: Pages, position: number, y: Float6
   views.u16[errorBoundAddress(quantized) / 2] = toBfloat16Ceil(error + rounding);
 }
 
-/** Mean key (d), mean value (d), and the radius of the values round their mean, as it is stored. */
+/** Writes the mean key (d), the mean value (d), and the radius of the values around the stored mean. */
 function writeSummary({ f32 }: Views, address: number, { keys, values }: PageRows): void {
   const meanValue = Float32Array.from(mean(values));
   const headDim = meanValue.length;
@@ -141,8 +141,8 @@ function writeSummary({ f32 }: Views, address: number, { keys, values }: PageRow
 }
 
 /**
- * How far a number of each key of a page may move when the page is kept by its codes: not at all where the rows stay,
- * else by the bound on the codes' error, in whatever basis.
+ * Bounds on how far a number of each key may move once the page is full: 0 where exact rows stay, else the bound on the
+ * quantization error, which holds in any basis.
  */
 function errorBoundsOf(views: Views, pages: Pages, page: number): number[] {
   const first = page * PAGE_KEYS;
@@ -151,7 +151,7 @@ function errorBoundsOf(views: Views, pages: Pages, page: number): number[] {
   return Array.from({ length: PAGE_KEYS }, (_, key) => errorBoundAt(key));
 }
 
-/** The smallest, then the largest numbers (d) of every 16 keys, as they may be once they have moved by `losses` (64). */
+/** Writes the minima, then the maxima (d) of every 16 keys, widened by `errorBounds` (64). */
 function writeMinMax(
   { f32 }: Views,
   address: number,

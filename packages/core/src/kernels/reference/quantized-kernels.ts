@@ -1,6 +1,6 @@
 /**
- * The sieve's kernels from their definitions in `../code-kernels.ts`: scores by what each plane decodes to, in float64,
- * and weights that are taken into the running softmax.
+ * The quantized kernels from their definitions in `../quantized-kernels.ts`: scores by dequantized rows in float64, and
+ * importance weights that enter a running softmax.
  */
 
 import { exactRow } from '../exact-rows.ts';
@@ -19,21 +19,21 @@ import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.
 import { finishSieve, sieve } from './sieve.ts';
 
 /**
- * The rotated query is stored in float32: half a unit in the last place of each number, relative to its norm. The rest
- * of the arithmetic is float64, which doubling this covers by far.
+ * The rotated query is stored in float32, which rounds each number by half a unit in its last place. The rest of the
+ * arithmetic is float64, for which twice that is far more than enough.
  */
 const ROUNDING = 2 ** -23;
-/** And half the smallest float, where a number of the rotated query is below all normal ones. */
+/** Rounding of a subnormal number of the rotated query: half the smallest float. */
 const MIN_FLOAT = 2 ** -149;
 
 export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): QuantizedKernels {
   const views = viewsOf(memory);
 
-  /** Rq of a row of a `CodeQuery`, in which the rotated rows come first. */
+  /** Rq of one of the prepared query rows. */
   const rotatedQuery = (quantizedQuery: number, row: number, { headDim }: Pages): Float64Array =>
     floatsAt(views(), quantizedQuery + row * rotatedDim(headDim) * 4, rotatedDim(headDim));
 
-  /** Takes the values of the keys at `indices` into every row of a state of `dimensions`. */
+  /** Adds the values of the keys at `indices` to every row of a state of `dimensions` numbers a row. */
   const accumulateRows = (
     indices: number,
     count: number,
@@ -288,7 +288,7 @@ interface RowPart {
   numerator: Float64Array;
 }
 
-/** Log-weights `scores` (rows, stride), and the state that they are taken into. */
+/** Log-weights `scores` (rows, stride), and the state to which keys with these weights are added. */
 interface WeightedRows {
   scores: number;
   stride: number;
@@ -297,6 +297,6 @@ interface WeightedRows {
   dimensions: number;
 }
 
-/** How many pages a key lies behind the one of the key `from`. */
+/** Pages from the page of key `from` to that of a position. */
 const pageAfter = (from: number, position: number): number =>
   Math.floor(position / PAGE_KEYS) - Math.floor(from / PAGE_KEYS);

@@ -1,7 +1,7 @@
 /**
  * The kernels as the papers have them, in plain TypeScript: the specification that the fast ones are tested against.
- * Arithmetic is JavaScript's float64; only what is stored is rounded to float32 or float16. A softmax state is kept
- * running over pages (Milakov and Gimelshein, arXiv 1805.02867), in float32 as the kernels share it.
+ * Arithmetic is float64; only what is stored is rounded to float32 or float16. Softmax is online (Milakov and
+ * Gimelshein, arXiv 1805.02867), and its state is float32, which the kernels share.
  */
 
 import { exactRow } from '../exact-rows.ts';
@@ -17,7 +17,7 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
   const score = (pages: Pages, query: number, position: number): number =>
     dot(floatsAt(views(), query, pages.headDim), exactRow(views(), pages, 'keys', position));
 
-  /** Takes one row's softmax over `positions` into its statistics (2) and output (d). */
+  /** Adds the keys at `positions` to one row's running softmax: statistics (2) and output (d). */
   const attendRow = (
     pages: Pages,
     query: number,
@@ -87,7 +87,7 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
     selectLargest(scores, n, k, base, indices) {
       const { f32, i32 } = views();
       const all = Array.from({ length: n }, (_, i) => i);
-      // Array.prototype.sort is stable: of equal scores the earlier comes first.
+      // Array.prototype.sort is stable: ties go to the earlier key.
       all.sort((a, b) => at(f32, scores / 4 + b) - at(f32, scores / 4 + a));
       const selected = all.slice(0, k).sort((a, b) => a - b);
       i32.set(

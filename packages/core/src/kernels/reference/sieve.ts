@@ -15,7 +15,10 @@ import { draw } from './draw.ts';
 import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 
-/** Attends with `rows` query rows to n keys, into the states and results of `buffers`. Returns the keys attended exactly. */
+/**
+ * Attends with `rows` query rows to n keys, into the states and results of `buffers`. Returns the keys attended
+ * exactly.
+ */
 export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: SieveBuffers): number {
   const { n, rows, fractionBits, plan, proposalExponent, logCap, exact } = step;
   const queries = rowsAt(views, buffers.queries, rows, pages.headDim);
