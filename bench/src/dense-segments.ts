@@ -1,7 +1,7 @@
 /**
- * The dense half of a model alone, its attention left out: milliseconds of a token, tokens a second of a prefill, and
- * what its weights take in memory against what is predicted. Wall-clock times are least and median of the rounds;
- * processor times, which other work on the machine disturbs less, are the least.
+ * The non-attention layers of a model alone: milliseconds of a token, tokens a second of a prefill, and
+ * what its weights take in memory against what is predicted. Wall-clock times are minimum and median of the rounds;
+ * CPU times, which other work on the machine disturbs less, are minima.
  *
  *   node --expose-gc dist/dense-segments.mjs --model FILE.gguf [--precision fp32,a8,w8a8] [--threads 2]
  *     [--chunks 128,512] [--rounds 5] [--cache FOLDER]
