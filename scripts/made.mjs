@@ -5,16 +5,13 @@
  *   node scripts/made.mjs make FILE...    runs their commands and records what they were made from
  *   node scripts/made.mjs record FILE...  records it without running them: where the result is known to be the same
  *
- * What a file is made from is a hash. `programs` are entry points: each is bundled with all that it imports, minified,
- * so that comments, types and names of variables do not count and code that is not used does not either. `inputs` are
- * files, by paths that may end in `/*`, taken as they are. Measured inputs that are not in the repository do not count.
+ * An entry names its `programs`, with all that these import, and its `inputs`; what they hash to is `hash`: see
+ * `checks/made-from.mjs`. What was measured and is not in the repository does not count.
  */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { hashOf } from './checks/made-from.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const MANIFEST = `${root}docs/made.json`;
@@ -59,51 +56,4 @@ function entryOf(name) {
   const entry = manifest.files[name];
   if (entry === undefined) throw new Error(`docs/made.json has no ${name}.`);
   return entry;
-}
-
-async function hashOf({ programs = [], inputs = [] }) {
-  const hash = createHash('sha256');
-  for (const program of programs) hash.update(await bundle(program));
-  for (const path of inputs.flatMap(expand).sort()) hash.update(`${path}\n`).update(readFileSync(root + path));
-  return hash.digest('hex').slice(0, 16);
-}
-
-/** One program with all of the workspace that it imports; what it installs stays outside. */
-async function bundle(entry) {
-  const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    bundle: true,
-    minify: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-    target: ['es2022'],
-    conditions: ['keysieve-source'],
-    external: externalPackages(),
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
-    legalComments: 'none',
-    logLevel: 'error',
-  });
-  return outputFiles[0].contents;
-}
-
-/** What the workspaces depend on beside each other. */
-function externalPackages() {
-  const { workspaces } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
-  const packages = workspaces.map((folder) => JSON.parse(readFileSync(`${root}${folder}/package.json`, 'utf8')));
-  const workspaceNames = new Set(packages.map(({ name }) => name));
-  const all = packages.flatMap(({ dependencies, devDependencies }) =>
-    Object.keys({ ...dependencies, ...devDependencies }),
-  );
-  return all.filter((name) => !workspaceNames.has(name));
-}
-
-function expand(path) {
-  if (!path.endsWith('/*')) return [path];
-  const folder = dirname(path);
-  return readdirSync(root + folder, { withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => `${folder}/${entry.name}`);
 }
