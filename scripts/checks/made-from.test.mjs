@@ -43,4 +43,14 @@ describe('what a file is made from', () => {
     write('more.json', '2');
     expect(new Set([first, second, await hashOf(inputs)]).size).toBe(3);
   });
+
+  it('is the same after changes to comments and spaces of a TypeScript input', async () => {
+    const inputs = { inputs: [join(folder, 'input.ts')] };
+    write('input.ts', '// Old.\nexport function f(): i32 { return 1; }\n');
+    const before = await hashOf(inputs);
+    write('input.ts', '/** New. */\nexport function f(): i32 {\n  return 1;\n}\n');
+    expect(await hashOf(inputs)).toBe(before);
+    write('input.ts', 'export function f(): i32 { return 2; }\n');
+    expect(await hashOf(inputs)).not.toBe(before);
+  });
 });
