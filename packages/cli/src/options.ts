@@ -1,6 +1,4 @@
-/** Options that several subcommands share, and how their texts are read. */
-
-import { llmError } from '@keysieve/llm';
+/** Options that several subcommands share, and how they are parsed. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   BUDGETS,
@@ -13,7 +11,7 @@ import {
   parseBudgetTarget,
   policyNames,
 } from 'keysieve';
-import { DEFAULT_TARGET, lawOption } from './law-budgets.ts';
+import { DEFAULT_TARGET, lawOption } from './law-options.ts';
 
 export interface ModelFlags {
   model: string;
@@ -33,12 +31,12 @@ export interface AttentionFlags {
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
-    .option('--context <tokens>', "tokens of context; past the model's own, RoPE is stretched", parsePositiveInteger)
+    .option('--context <tokens>', "tokens of context; beyond the model's own, RoPE is extended", parsePositiveInteger)
     .addOption(
       new Option(
         '--precision <precision>',
-        'of the dense layers: exact (float32), fast (8-bit activations) or fastest (8-bit weights, too, to read a ' +
-          'prompt); default: the fastest whose KL to exact is below .005 on the model',
+        'of the layers around attention: fp32, a8 (8-bit activations) or w8a8 (8-bit weights as well, to read a ' +
+          'prompt); default: the fastest whose KL to fp32 is below .005 on the model',
       ).choices(['fp32', 'a8', 'w8a8']),
     )
     .option('--threads <count>', 'threads (default: all cores)', parsePositiveInteger);
@@ -51,14 +49,10 @@ export function addAttentionOptions(command: Command): Command {
     .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(policyNames()).default('sieve'))
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, parseBudgetOption)
     .addOption(lawOption())
-    .option(
-      '--certify <share>',
-      'read on until at most this share of the softmax is left out for certain',
-      parseMassShare,
-    );
+    .option('--certify <share>', 'keep reading until at most this softmax mass is provably unread', parseMassShare);
 }
 
-/** The policy that --attention, --budget and --certify name; a law's default where there is one. */
+/** The policy that --attention, --budget and --certify name; with --law the default budget is a target. */
 export function attentionSpec({ attention: policy, budget, law, certify }: AttentionFlags): PolicySpec {
   const isDense = policy === 'dense';
   const effectiveBudget = budget ?? (isDense ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET);
@@ -72,11 +66,11 @@ export function attentionSpec({ attention: policy, budget, law, certify }: Atten
 /** A share of the softmax: above 0, at most 1. */
 export function parseMassShare(text: string): number {
   const value = Number(text);
-  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be above 0 and at most 1.');
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('Must be in (0, 1].');
   return value;
 }
 
-/** --policy and --budget, to compare several. */
+/** --policy and --budget, for comparing several. */
 export interface PolicyFlags {
   policy?: string[];
   budget?: string[];
@@ -93,8 +87,8 @@ export function addPolicyOptions(command: Command): Command {
 }
 
 /**
- * The policies that were asked for: every one with every budget, but for those that name theirs, and for `dense`, which
- * has none. Budgets that are totals wait for a law: see `divided`. Throws `invalid-argument`.
+ * The policies that --policy and --budget name: each with every budget, except those that name their own and `dense`,
+ * which has none. Budget targets are still to be divided by a law: see `withLawBudget`. Throws `invalid-argument`.
  */
 export function policySpecs({ policy = ['sieve'], budget, law }: PolicyFlags): PolicySpec[] {
   const budgets = budget ?? [law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET];
@@ -121,26 +115,11 @@ export function policySpec(text: string): PolicySpec {
   return policySpecs({ policy: [text] })[0] as PolicySpec;
 }
 
-/**
- * Policies for keys of which no prompt was read, captured or random ones. Throws `invalid-argument` for those that evict
- * keys by what the prompt paid attention to.
- */
-export function rejectEvictingPolicies(specs: readonly PolicySpec[]): readonly PolicySpec[] {
-  const evicting = specs.find((spec) => createPolicy(spec).kind === 'evicting');
-  if (evicting === undefined) return specs;
-  throw llmError({
-    code: 'invalid-argument',
-    problem: 'A policy that evicts keys needs all queries of a prompt, and here there are only the last.',
-    found: evicting.policy,
-    remedy: 'Compare it with keysieve eval, which reads a text.',
-  });
-}
-
 /** --cache-precision */
 export const cachePrecisionOption = (): Option =>
   new Option(
     '--cache-precision <precision>',
-    'of keys and values: f16, f32, or int8 (codes alone, well under half the memory of f16 with its codes); ' +
+    'of keys and values: f16, f32, or int8 (well under half the memory of f16 with its encodings); ' +
       'default: f32 with --precision fp32, else f16',
   ).choices(PRECISIONS);
 
@@ -148,7 +127,7 @@ export const addJsonOption = (command: Command): Command => command.option('--js
 
 export function parsePositiveInteger(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value <= 0) throw new InvalidArgumentError('It must be a positive whole number.');
+  if (!Number.isSafeInteger(value) || value <= 0) throw new InvalidArgumentError('Must be a positive integer.');
   return value;
 }
 
@@ -159,14 +138,14 @@ export const parsePositiveIntegers = (text: string): number[] =>
 export function parseWholeNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError('It must be a whole number, at least 0.');
+    throw new InvalidArgumentError('Must be a non-negative integer.');
   }
   return value;
 }
 
 export function parseFiniteNumber(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Must be a number.');
   return value;
 }
 

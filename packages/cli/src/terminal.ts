@@ -1,9 +1,7 @@
 /** What a person sees while a command works: progress and notes on stderr, so that stdout stays clean. */
 
-import { formatCount } from '@keysieve/lab';
+import { formatCount, type Work } from '@keysieve/lab';
 import { Presets, SingleBar } from 'cli-progress';
-
-export { formatBytes, formatCount, formatShare } from '@keysieve/lab';
 
 export interface Progress {
   /** Work done, of a total; the first call draws the bar. */
@@ -74,4 +72,35 @@ export function abortOnInterrupt(): { signal: AbortSignal; release(): void } {
   };
   process.on('SIGINT', interrupt);
   return { signal: controller.signal, release: () => process.off('SIGINT', interrupt) };
+}
+
+/**
+ * Does the work of a command: draws its progress, notes on stderr what it says, and aborts it at the first Ctrl-C; a
+ * second one ends the process at once.
+ */
+export async function withProgress<T>(work: (options: Work) => Promise<T>): Promise<T> {
+  const { signal, release } = abortOnInterrupt();
+  let current: { what: string; bar: Progress } | undefined;
+  const stop = () => {
+    current?.bar.stop();
+    current = undefined;
+  };
+  const onProgress = (what: string, done: number, total: number) => {
+    if (current?.what !== what) {
+      stop();
+      current = { what, bar: createProgress(what, '') };
+    }
+    current.bar.update(done, total);
+    if (done >= total) stop();
+  };
+  const onNote = (text: string) => {
+    stop();
+    note(text);
+  };
+  try {
+    return await work({ signal, onProgress, onNote });
+  } finally {
+    stop();
+    release();
+  }
 }

@@ -1,7 +1,15 @@
 /** Keysieve's laboratory: what sparse attention costs on a model and a text, measured. */
 export { registerBaselines } from './baselines/index.ts';
-export { benchAttention, benchQuantizedCaches, type PolicyResult, type QuantizedResult } from './bench/attention.ts';
-export { startClock } from './bench/clock.ts';
+export {
+  type BenchAttentionOptions,
+  benchAttention,
+  benchQuantizedCaches,
+  type CertifyResult,
+  type HeadResult,
+  type PolicyResult,
+  type QuantizedResult,
+} from './bench/attention.ts';
+export { startClock, type Time } from './bench/clock.ts';
 export {
   type Build,
   type BuildAttention,
@@ -11,38 +19,88 @@ export {
   type CompareBuildsOptions,
   compareBuilds,
 } from './bench/compare-builds.ts';
+export { rejectEvictingPolicies } from './bench/evicting-policies.ts';
 export { loadLlamaCpp } from './bench/llama-cpp.ts';
-export { machineOf, versionsOf } from './bench/machine.ts';
-export { benchMemory } from './bench/memory.ts';
-export { loadPeer, PEERS, type Peer } from './bench/peer.ts';
+export { type Machine, machineOf, type Versions, versionsOf } from './bench/machine.ts';
+export {
+  type BenchMemoryOptions,
+  benchMemory,
+  type EncodingSet,
+  type FilledCache,
+  type MemoryResult,
+} from './bench/memory.ts';
+export type { Peer, PeerCache, PeerOptions } from './bench/peer.ts';
+export { loadPeer, PEERS } from './bench/peers.ts';
 export { performancePage, readReport } from './bench/performance.ts';
 export type * from './bench/reports.ts';
-export { benchScaling } from './bench/scaling.ts';
-export { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions, type SpeedResult } from './bench/speed.ts';
-export { speedTable } from './bench/speed-table.ts';
-export { benchSteps } from './bench/steps.ts';
+export { type BenchScalingOptions, benchScaling, type LengthResult, type ScalingResult } from './bench/scaling.ts';
+export {
+  type BenchSpeedOptions,
+  benchDecode,
+  benchPrefill,
+  FIRST_TOKENS,
+  type FirstTimes,
+  type OurTimes,
+  type PeerTimes,
+  type SpeedResult,
+} from './bench/speed.ts';
+export { type SpeedTable, type SpeedTableForm, speedTable } from './bench/speed-table.ts';
+export { type BenchStepsOptions, benchSteps, type StepsResult } from './bench/steps.ts';
 export { describeLargestJump, stepsTable } from './bench/steps-table.ts';
-export { readCapture } from './captures/capture.ts';
-export { documentOf } from './claims/document.ts';
-export { jsonOf, runStudy, VERDICT_TEXT } from './claims/study.ts';
-export { measureKeysFor } from './eval/keys-for-lengths.ts';
-export { modelSettings } from './eval/model-settings.ts';
+export { type CapturedHead, readCapture } from './captures/capture.ts';
+export { claimsDocument } from './claims/document.ts';
+export {
+  type ClaimsStudy,
+  claimsJson,
+  type JudgedClaim,
+  type StudyOptions,
+  type StudySetting,
+  studyClaims,
+  VERDICT_TEXT,
+} from './claims/study.ts';
+export type { LabError, LabErrorCode } from './errors.ts';
+export type { AttentionFigures, LayerFigures } from './eval/audit.ts';
+export type { PolicyEvaluation, TextEvaluation } from './eval/compare-policies.ts';
+export { type EvaluateKeysForOptions, evaluateKeysFor, type KeysForResult } from './eval/evaluate-keys-for.ts';
+export { type EvaluateTextOptions, evaluateText, type TextResult } from './eval/evaluate-text.ts';
+export type { KeysForLengths } from './eval/keys-for-lengths.ts';
+export type { ModelSettings } from './eval/model-settings.ts';
 export { specName } from './eval/predictions.ts';
-export type * from './eval/results.ts';
-export { openSavedResults } from './eval/saved-results.ts';
-export { describeSuggestion, ladderSpecs, meetsTarget, type QualityTarget, suggest } from './eval/suggest.ts';
-export { evaluateText, type PolicyEvaluation } from './eval/text.ts';
-export { textHash } from './file-hash.ts';
+export {
+  LADDER,
+  ladderSpecs,
+  meetsTarget,
+  type QualityTarget,
+  type Setting,
+  type Suggestion,
+  suggest,
+} from './eval/suggest.ts';
+export { type NamedText, type TokenRange, takeTokens } from './eval/tokens.ts';
 export * from './format/format.ts';
 export { formatTable } from './format/table.ts';
-export { describeLawModel, type LoadedModelFile } from './law/law-model.ts';
-export { makeLaw } from './law/make-law.ts';
-export { createDesign } from './measure/design.ts';
-export { measureText, planesToMeasure } from './measure/measure-text.ts';
-export { openRun } from './measure/saved-run.ts';
+export { type LawInput, makeLaw } from './law/make-law.ts';
+export { checkLaw, type IdentifiedModel, lawModelOf, openLaw, withLawBudget } from './law/open-law.ts';
+export { keysFromFit } from './law/shapes.ts';
+export { LawTally, type TallyDesign, type Trial } from './law/tally.ts';
+export {
+  type MeasuredLaw,
+  type MeasurementCost,
+  type MeasureTextsOptions,
+  measureTexts,
+} from './measure/measure-texts.ts';
+export type { Interval } from './numerics/interval.ts';
+export type { Spread } from './numerics/spread.ts';
 export { mean } from './numerics/statistics.ts';
-export { evalReport } from './report/eval-report.ts';
+export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';
-export { answerTask, makePrompt, readPrompt, type TaskAnswer, type TaskItem } from './tasks/answer-task.ts';
+export type { TaskAnswer, TaskItem } from './tasks/answer-task.ts';
 export { defaultFiller } from './tasks/default-filler.ts';
+export { type DemoOptions, type DemoResult, runDemo } from './tasks/demo.ts';
+export {
+  type EvaluateTasksOptions,
+  evaluateTasks,
+  type PolicyScores,
+  type TasksResult,
+} from './tasks/evaluate-tasks.ts';
 export { MAX_NAMES, TASKS, type Task, taskOf } from './tasks/index.ts';
+export type { Work, WorkOptions } from './work.ts';

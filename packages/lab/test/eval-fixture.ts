@@ -1,8 +1,9 @@
 /** Results as `keysieve eval` gives them, of an invented model: for tests of what is made from them. */
 
-import type { TasksResult, TextResult } from '../src/eval/results.ts';
-import type { PolicyEvaluation } from '../src/eval/text.ts';
+import type { PolicyEvaluation } from '../src/eval/compare-policies.ts';
+import type { TextResult } from '../src/eval/evaluate-text.ts';
 import { createRandom } from '../src/numerics/random.ts';
+import type { TasksResult } from '../src/tasks/evaluate-tasks.ts';
 
 const MODEL: TextResult['model'] = {
   model: 'invented',

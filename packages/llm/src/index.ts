@@ -9,6 +9,7 @@ export {
   type FullAttentionOperator,
   type FullAttentionOperatorName,
   type FullAttentionOperatorOptions,
+  hashFile,
 } from './onnx/index.ts';
 export * from './sampling/index.ts';
 export * from './session/index.ts';

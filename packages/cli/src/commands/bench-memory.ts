@@ -1,9 +1,10 @@
-/** `keysieve bench memory`: memory of a long context, by planes, and of a process whose cache is full. */
+/** `keysieve bench memory`: bytes of a token by encodings, and memory of a process whose cache is full. */
 
 import type { MemoryReport } from '@keysieve/lab';
-import { benchMemory, formatSpread, formatTable, machineOf, versionsOf } from '@keysieve/lab';
+import { benchMemory, formatBytes, formatCount, formatSpread, formatTable, machineOf, versionsOf } from '@keysieve/lab';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
+import { showLoading } from '../loading.ts';
 import {
   type AttentionFlags,
   addAttentionOptions,
@@ -12,7 +13,7 @@ import {
   attentionSpec,
   type ModelFlags,
 } from '../options.ts';
-import { abortOnInterrupt, createProgress, formatBytes, formatCount } from '../terminal.ts';
+import { withProgress } from '../terminal.ts';
 
 interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision[];
@@ -21,12 +22,12 @@ interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
 
 export function memoryCommand(): Command {
   const command = new Command('memory').description(
-    'what a token takes with every set of planes, and what a process holds whose cache is full',
+    'bytes of a token in the cache, and memory of a process whose cache is full',
   );
   command.addOption(
     new Option(
       '--cache-precision <precision>',
-      `of a cache that is filled: ${PRECISIONS.join(', ')}; may be given again (default: int8)`,
+      `of the cache to fill: ${PRECISIONS.join(', ')}; may be given again (default: int8)`,
     )
       .choices(PRECISIONS)
       .argParser(parsePrecision),
@@ -39,35 +40,31 @@ export function memoryCommand(): Command {
 
 function parsePrecision(text: string, previous: Precision[] = []): Precision[] {
   const precision = PRECISIONS.find((name) => name === text);
-  if (precision === undefined) throw new InvalidArgumentError(`It must be ${PRECISIONS.join(', ')}.`);
+  if (precision === undefined) throw new InvalidArgumentError(`Must be one of ${PRECISIONS.join(', ')}.`);
   return [...previous, precision];
 }
 
-/** Keys of a full cache, where --context does not say. */
+/** Keys of a full cache without --context. */
 const TOKENS = 131_072;
 
 async function runMemory(options: MemoryCommandOptions): Promise<void> {
   const { model, context: tokens = TOKENS, precision, threads, cachePrecision = ['int8'], json } = options;
-  const { signal, release } = abortOnInterrupt();
-  const progress = createProgress('filling', 'tokens');
-  try {
-    const result = await benchMemory({
+  const result = await withProgress((work) =>
+    benchMemory({
       model,
+      load: {
+        ...(precision === undefined ? {} : { precision }),
+        ...(threads === undefined ? {} : { threads }),
+        ...showLoading(),
+      },
       tokens,
       attention: attentionSpec(options),
       precisions: cachePrecision,
-      signal,
-      ...(precision === undefined ? {} : { precision }),
-      ...(threads === undefined ? {} : { threads }),
-      onFill: (done, total) => progress.update(done, total),
-    });
-    progress.stop();
-    const report: MemoryReport = { bench: 'memory', ...result, versions: versionsOf(), machine: machineOf() };
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeMemory(report)}\n`);
-  } finally {
-    progress.stop();
-    release();
-  }
+      ...work,
+    }),
+  );
+  const report: MemoryReport = { bench: 'memory', ...result, versions: versionsOf(), machine: machineOf() };
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeMemory(report)}\n`);
 }
 
 function describeMemory({ model, threads, tokens, encodingSets, filled }: MemoryReport): string {
@@ -84,7 +81,7 @@ function describeMemory({ model, threads, tokens, encodingSets, filled }: Memory
     formatSpread(stepMs, 1),
   ]);
   return [
-    formatTable(['cache', 'policy', 'planes', 'bytes a token'], encodingRows),
+    formatTable(['cache', 'policy', 'encodings', 'bytes a token'], encodingRows),
     '',
     `${model}, ${threads} threads, ${formatCount(tokens)} tokens`,
     formatTable(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], filledRows),

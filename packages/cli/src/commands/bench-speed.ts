@@ -5,17 +5,21 @@ import {
   benchDecode,
   benchPrefill,
   FIRST_TOKENS,
+  formatCount,
+  formatShare,
   formatTable,
   loadPeer,
   machineOf,
+  type NamedText,
   PEERS,
   type Peer,
-  type SpeedOptions,
   type SpeedResult,
   speedTable,
+  takeTokens,
   versionsOf,
+  type Work,
 } from '@keysieve/lab';
-import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
+import { loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
 import { showLoading } from '../loading.ts';
@@ -31,7 +35,7 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { abortOnInterrupt, createProgress, formatCount, formatShare, type Progress } from '../terminal.ts';
+import { withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   text: string;
@@ -47,7 +51,7 @@ interface Options extends ModelFlags, AttentionFlags {
 type Bench = SpeedReport['bench'];
 
 export const decodeCommand = (): Command =>
-  speedCommand('decode', 'time of a token behind a context, against llama.cpp on the same file, text and threads');
+  speedCommand('decode', 'time of a token after a context, against llama.cpp on the same file, text and threads');
 
 export const prefillCommand = (): Command =>
   speedCommand('prefill', 'time of reading a context, against llama.cpp on the same file, text and threads');
@@ -58,16 +62,16 @@ function speedCommand(bench: Bench, description: string): Command {
     .requiredOption('--text <file>', 'the text: its beginning is the context')
     .option(
       '--tokens <counts>',
-      'tokens of context; several, as 2048,8192, one after the other',
+      'tokens of context; several, such as 2048,8192, one after the other',
       parsePositiveIntegers,
       [2048],
     )
-    .option('--offset <count>', 'tokens of the text to leave out at its beginning', parseWholeNumber, 0)
+    .option('--offset <count>', 'tokens to skip at the beginning of the text', parseWholeNumber, 0)
     .option(
       '--steps <count>',
       bench === 'decode'
-        ? `tokens that are timed, behind ${FIRST_TOKENS} that are timed on their own`
-        : 'tokens behind the context that are compared with dense attention',
+        ? `tokens to time, after ${FIRST_TOKENS} that are timed separately`
+        : 'tokens after the context to compare with full attention',
       parsePositiveInteger,
       bench === 'decode' ? 128 : 32,
     )
@@ -76,7 +80,7 @@ function speedCommand(bench: Bench, description: string): Command {
         .argParser(collect)
         .default([], 'none'),
     )
-    .option('--no-divergence', 'leave out the KL to dense attention, which has to read the context, too');
+    .option('--no-divergence', 'leave out the KL from full attention, which has to read the context as well');
   if (bench === 'prefill')
     command.option('--rounds <count>', 'times that each side reads the context', parsePositiveInteger, 3);
   addAttentionOptions(command);
@@ -86,45 +90,48 @@ function speedCommand(bench: Bench, description: string): Command {
 }
 
 async function run(bench: Bench, options: Options): Promise<void> {
-  const { tokens: lengths, steps } = options;
+  const { tokens: lengths, steps, offset, rounds, divergence } = options;
   const decodedTokens = (bench === 'decode' ? FIRST_TOKENS : 0) + steps;
   const tokensNeeded = Math.max(...lengths) + decodedTokens + 1;
-  const { signal, release } = abortOnInterrupt();
   const peers = new Map<string, Peer>();
   try {
-    const { model, text } = await loadForBench(options, tokensNeeded, signal);
-    await using _ = model;
-    const tokens = takeTokens(model.tokenizer.encode(text, { special: false }), options, tokensNeeded);
-    const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
-    for (const name of options.peer) peers.set(name, await loadPeer(name, load));
-    const attention = attentionSpec(options);
-    const runs: SpeedResult[] = [];
-    for (const length of lengths) {
-      runs.push(await measure(bench, { model, peers, tokens, context: length, attention, options, signal }));
-    }
-    const report: SpeedReport = {
-      bench,
-      model: model.name,
-      text: basename(options.text),
-      threads: model.threads,
-      precision: model.precision,
-      versions: versionsOf(Object.assign({}, ...[...peers.values()].map((peer) => peer.versions))),
-      machine: machineOf(),
-      runs,
-    };
-    process.stdout.write(options.json ? `${JSON.stringify(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
+    await withProgress(async (work) => {
+      const { model, text } = await loadForBench(options, tokensNeeded, work.signal);
+      await using _ = model;
+      const tokens = takeTokens(model.tokenizer.encode(text.content), { name: text.name, offset, count: tokensNeeded });
+      const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
+      for (const name of options.peer) peers.set(name, await loadPeer(name, load));
+      const attention = attentionSpec(options);
+      const run = { model, peers, tokens, attention, prefill: prefillSpec(attention), steps, rounds, divergence };
+      const runs: SpeedResult[] = [];
+      for (const context of lengths) {
+        const onProgress: Work['onProgress'] = (what, done, total) =>
+          work.onProgress(`${what} at ${formatCount(context)}`, done, total);
+        runs.push(await (bench === 'decode' ? benchDecode : benchPrefill)({ ...run, context, ...work, onProgress }));
+      }
+      const report: SpeedReport = {
+        bench,
+        model: model.name,
+        text: text.name,
+        threads: model.threads,
+        precision: model.precision,
+        versions: versionsOf(Object.assign({}, ...[...peers.values()].map((peer) => peer.versions))),
+        machine: machineOf(),
+        runs,
+      };
+      process.stdout.write(options.json ? `${JSON.stringify(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
+    });
   } finally {
     for (const peer of peers.values()) await peer.dispose();
-    release();
   }
 }
 
-/** The model with room for so many tokens, and the text. */
+/** The model with room for `tokensNeeded` tokens, and the text. */
 export async function loadForBench(
   { model, text, context, precision, threads }: ModelFlags & { text: string },
   tokensNeeded: number,
   signal: AbortSignal,
-): Promise<{ model: Model; text: string }> {
+): Promise<{ model: Model; text: NamedText }> {
   const content = await readPromptFile(text);
   const loaded = await loadModel(model, {
     context: context ?? tokensNeeded,
@@ -133,52 +140,13 @@ export async function loadForBench(
     ...showLoading(),
     signal,
   });
-  return { model: loaded, text: content };
-}
-
-interface Measurement extends Pick<SpeedOptions, 'model' | 'peers' | 'tokens' | 'context' | 'attention' | 'signal'> {
-  options: Options;
-}
-
-async function measure(bench: Bench, { options, ...rest }: Measurement): Promise<SpeedResult> {
-  const bars = new Map<string, Progress>();
-  const { steps, rounds, divergence } = options;
-  return (bench === 'decode' ? benchDecode : benchPrefill)({
-    ...rest,
-    steps,
-    rounds,
-    divergence,
-    prefill: prefillSpec(rest.attention),
-    onProgress(what, done, total) {
-      const bar = bars.get(what) ?? createProgress(`${what} at ${formatCount(rest.context)}`, 'steps');
-      bars.set(what, bar);
-      bar.update(done, total);
-      if (done < total) return;
-      bar.stop();
-      bars.delete(what);
-    },
-  });
+  return { model: loaded, text: { name: basename(text), content } };
 }
 
 /** Prompts are read as `generate` reads them: without certificates. */
 const prefillSpec = ({ certify: _, ...spec }: PolicySpec): PolicySpec => spec;
 
-/** The tokens of the text that are used. Throws `invalid-argument` where there are fewer. */
-export function takeTokens(
-  allTokens: ArrayLike<number>,
-  { text, offset }: { text: string; offset: number },
-  count: number,
-): Int32Array {
-  if (offset + count <= allTokens.length) return Int32Array.from(allTokens).subarray(offset, offset + count);
-  throw llmError({
-    code: 'invalid-argument',
-    problem: `${text} is too short.`,
-    found: `${allTokens.length} tokens, of which ${offset + count} are needed`,
-    remedy: 'Lower --tokens or --offset, or give a longer text.',
-  });
-}
-
-/** One context as DESIGN has it: ours, the first peer, the ratio and the divergence at the top. */
+/** With one context, its times, the first peer, the ratio and the divergence are at the top as well. */
 function jsonOf(report: SpeedReport): object {
   const [first] = report.runs;
   if (report.runs.length !== 1 || first === undefined) return report;
@@ -186,7 +154,7 @@ function jsonOf(report: SpeedReport): object {
   return { ...report, ours: first.ours, peer: peer ?? null, ratio: peer?.ratio ?? null, kl: first.kl };
 }
 
-export function describeSpeed(report: SpeedReport): string {
+function describeSpeed(report: SpeedReport): string {
   const { model, threads, precision, versions, machine } = report;
   const { names, rows } = speedTable(report, {
     separator: '@',

@@ -1,7 +1,15 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
 
 import type { StepsReport } from '@keysieve/lab';
-import { benchSteps, describeLargestJump, formatTable, machineOf, stepsTable, versionsOf } from '@keysieve/lab';
+import {
+  benchSteps,
+  describeLargestJump,
+  formatTable,
+  machineOf,
+  stepsTable,
+  takeTokens,
+  versionsOf,
+} from '@keysieve/lab';
 import { Command } from 'commander';
 import {
   type AttentionFlags,
@@ -12,8 +20,8 @@ import {
   type ModelFlags,
   parsePositiveInteger,
 } from '../options.ts';
-import { abortOnInterrupt, createProgress } from '../terminal.ts';
-import { loadForBench, takeTokens } from './bench-speed.ts';
+import { withProgress } from '../terminal.ts';
+import { loadForBench } from './bench-speed.ts';
 
 interface StepsCommandOptions extends ModelFlags, AttentionFlags {
   text: string;
@@ -27,12 +35,7 @@ export function stepsCommand(): Command {
   command
     .requiredOption('--text <file>', 'the text')
     .option('--tokens <count>', 'the last position', parsePositiveInteger, 16_384)
-    .option(
-      '--turns <count>',
-      'times that neighbouring bins are timed in turn, 8 tokens each',
-      parsePositiveInteger,
-      6,
-    );
+    .option('--turns <count>', 'times that neighbouring bins take turns, 8 tokens each', parsePositiveInteger, 6);
   addAttentionOptions(command);
   addModelOptions(command);
   addJsonOption(command);
@@ -40,32 +43,31 @@ export function stepsCommand(): Command {
 }
 
 async function runSteps(options: StepsCommandOptions): Promise<void> {
-  const { signal, release } = abortOnInterrupt();
-  const progress = createProgress('reading and decoding', 'tokens');
-  try {
-    const { model, text } = await loadForBench(options, options.tokens, signal);
+  await withProgress(async (work) => {
+    const { model, text } = await loadForBench(options, options.tokens, work.signal);
     await using _ = model;
-    const tokens = takeTokens(
-      model.tokenizer.encode(text, { special: false }),
-      { text: options.text, offset: 0 },
-      options.tokens,
-    );
+    const tokens = takeTokens(model.tokenizer.encode(text.content), {
+      name: text.name,
+      offset: 0,
+      count: options.tokens,
+    });
     const result = await benchSteps({
       model,
       attention: attentionSpec(options),
       tokens,
       turns: options.turns,
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
+      ...work,
     });
-    progress.stop();
-    const about = { model: model.name, threads: model.threads, versions: versionsOf(), machine: machineOf() };
-    const report: StepsReport = { bench: 'steps', ...about, ...result };
+    const report: StepsReport = {
+      bench: 'steps',
+      ...result,
+      model: model.name,
+      threads: model.threads,
+      versions: versionsOf(),
+      machine: machineOf(),
+    };
     process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${describeSteps(report)}\n`);
-  } finally {
-    progress.stop();
-    release();
-  }
+  });
 }
 
 function describeSteps(result: StepsReport): string {

@@ -58,7 +58,7 @@ describe('keysieve eval', () => {
     ];
     const { code, stdout } = await keysieve(['eval', ...args, '--suggest', 'kl=0.05', '--policy', 'topk']);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/Of the settings that hold a KL of at most 0.05|None of these settings holds/);
+    expect(stdout).toMatch(/Of the settings that meet a KL of at most 0.05|None of these settings meets/);
     expect(stdout).toContain('400 tokens, the last 12 compared');
   });
 

@@ -1,13 +1,28 @@
-/** `keysieve eval`: what policies cost in quality, against dense attention on the same text, and in tasks. */
+/** `keysieve eval`: what policies cost in quality, against full attention on the same text, and in tasks. */
 import { writeFile } from 'node:fs/promises';
-import type { QualityTarget } from '@keysieve/lab';
-import { evalReport, MAX_NAMES, TASKS, taskOf } from '@keysieve/lab';
-import { loadModel } from '@keysieve/llm';
+import { basename } from 'node:path';
+import {
+  evalReport,
+  evaluateKeysFor,
+  evaluateTasks,
+  evaluateText,
+  MAX_NAMES,
+  type NamedText,
+  type QualityTarget,
+  TASKS,
+  type TasksResult,
+  type TextResult,
+  taskOf,
+  type Work,
+  withLawBudget,
+} from '@keysieve/lab';
+import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Precision } from 'keysieve';
-import { describeKeysFor, evaluateKeysFor } from '../eval/run-keys-for.ts';
-import { describeTasks, evaluateTasks } from '../eval/run-tasks.ts';
-import { describeText, evaluateTextFile } from '../eval/run-text.ts';
+import type { PolicySpec, Precision } from 'keysieve';
+import { describeKeysFor } from '../describe/keys-for.ts';
+import { describeTasks } from '../describe/tasks.ts';
+import { describeText } from '../describe/text.ts';
+import { checkLoadedLaw, DEFAULT_TARGET, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
 import {
   addJsonOption,
@@ -20,11 +35,13 @@ import {
   parsePositiveInteger,
   parsePositiveIntegers,
   parseWholeNumber,
+  policySpec,
+  policySpecs,
 } from '../options.ts';
-import { abortOnInterrupt, note } from '../terminal.ts';
+import { note, withProgress } from '../terminal.ts';
 
-export interface EvalOptions extends ModelFlags, PolicyFlags {
-  /** Names of tasks, and `text` for predictions on one. */
+interface EvalOptions extends ModelFlags, PolicyFlags {
+  /** Names of tasks, and `text` for predictions on a text. */
   task: string[];
   text?: string;
   tokens: number;
@@ -35,7 +52,7 @@ export interface EvalOptions extends ModelFlags, PolicyFlags {
   prefill?: string[];
   suggest?: number;
   suggestBy: QualityTarget['by'];
-  /** Most KL divergence. */
+  /** The KL divergence that is tolerated. */
   keysFor?: number;
   lengths: number[];
   depths: number;
@@ -51,13 +68,15 @@ export interface EvalOptions extends ModelFlags, PolicyFlags {
 }
 
 const TEXT_TASK = 'text';
-/** No word is in two names of facts. */
+/** One of the names is asked for. */
 const MAX_DISTRACTORS = MAX_NAMES - 1;
-/** Tokens of an answer for which a context has room beside a prompt. */
+/** Tokens of context for an answer, beside those of the prompt. */
 const ANSWER_ROOM = 256;
 
 export function evalCommand(): Command {
-  const command = new Command('eval').description('what policies cost: divergence from dense attention on a text');
+  const command = new Command('eval').description(
+    'what policies cost: divergence from full attention on a text, and answers to tasks',
+  );
   command
     .option(
       '--task <tasks>',
@@ -65,47 +84,48 @@ export function evalCommand(): Command {
       parseTaskNames,
       [TEXT_TASK],
     )
-    .option('--text <file>', 'the text; for tasks what surrounds their facts (default: the licence)')
-    .option('--tokens <count>', 'tokens of context, those that are compared among them', parsePositiveInteger, 2048)
-    .option('--eval-tokens <count>', 'tokens at its end that go through the policies', parsePositiveInteger, 128)
+    .option('--text <file>', 'the text; for tasks the text around their facts (default: the licence)')
+    .option('--tokens <count>', 'tokens of the text, the compared ones among them', parsePositiveInteger, 2048)
+    .option('--eval-tokens <count>', 'tokens at the end that go through the policies', parsePositiveInteger, 128)
     .option(
       '--audit-tokens <count>',
-      'of these, tokens whose attention outputs are compared with full attention',
+      'compared tokens whose attention outputs are compared with full attention',
       parsePositiveInteger,
       16,
     )
     .option('--timed-steps <count>', 'decoding steps that are timed', parsePositiveInteger, 8)
-    .option('--offset <count>', 'tokens of the text to leave out at its beginning', parseWholeNumber, 0)
-    .option(
-      '--prefill <policy>',
-      'POLICY@BUDGET that the context is read with (default: dense); may be given again',
-      collect,
-    )
+    .option('--offset <count>', 'tokens to skip at the beginning of the text', parseWholeNumber, 0)
+    .option('--prefill <policy>', 'POLICY@BUDGET that reads the context (default: dense); may be given again', collect)
     .option(
       '--suggest <kl>',
-      'kl=LIMIT: the cheapest setting within this divergence from dense, of a ladder if none is given',
+      'kl=LIMIT: suggest the cheapest setting within this divergence, of a ladder if no budget is given',
       parseKlLimit,
     )
-    .addOption(new Option('--suggest-by <cost>', 'what is cheap').choices(['bytes', 'time']).default('bytes'))
-    .option('--keys-for <kl>', 'kl=LIMIT: the keys that this divergence takes at each of --lengths', parseKlLimit)
+    .addOption(new Option('--suggest-by <cost>', 'what counts as cheap').choices(['bytes', 'time']).default('bytes'))
+    .option('--keys-for <kl>', 'kl=LIMIT: count the keys that this divergence takes at each of --lengths', parseKlLimit)
     .option('--lengths <counts>', 'tasks: tokens of the prompts', parsePositiveIntegers, [2048, 4096, 8192])
-    .option('--depths <count>', 'tasks: places of the fact, from the beginning to the end', parsePositiveInteger, 10)
+    .option(
+      '--depths <count>',
+      'tasks: places of the fact, evenly from the beginning to the end',
+      parsePositiveInteger,
+      10,
+    )
     .option(
       '--samples <count>',
-      'tasks: prompts for each length and place (default: 1), or for each length where places are random (default: 10)',
+      'tasks: prompts for each length and place (default: 1; 10 where places are random)',
       parsePositiveInteger,
     )
     .option(
       '--distractors <count>',
-      `recall: facts that are not asked for, at most ${MAX_DISTRACTORS}`,
+      `recall: other facts that are not asked for, at most ${MAX_DISTRACTORS}`,
       parseDistractors,
       0,
     )
     .option('--chat', "tasks: put questions into the model's chat template")
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', parseWholeNumber, 1)
-    .option('--save <file>', 'keep results in this file, and go on from what it has')
-    .option('--plot <file>', 'tasks: draw a heat map, of places by lengths, into this SVG file')
-    .option('--report <file>', 'write a page into this HTML file: the trade, all settings, layers, tasks')
+    .option('--save <file>', 'keep results in this file, and continue from it')
+    .option('--plot <file>', 'tasks: draw a heat map of places by lengths into this SVG file')
+    .option('--report <file>', 'write a report into this HTML file')
     .addOption(cachePrecisionOption());
   addPolicyOptions(command);
   addModelOptions(command);
@@ -114,40 +134,143 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextFor(options), precision, threads, json, report, keysFor } = options;
-  const { signal, release } = abortOnInterrupt();
-  try {
+  const { context = contextFor(options), precision, threads, report } = options;
+  await withProgress(async (work) => {
     await using model = await loadModel(options.model, {
       ...(context === undefined ? {} : { context }),
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       ...showLoading(),
-      signal,
+      signal: work.signal,
     });
-    if (keysFor !== undefined) {
-      const keysResult = await evaluateKeysFor(model, { ...options, keysFor }, signal);
-      process.stdout.write(`${json ? JSON.stringify(keysResult) : describeKeysFor(keysResult)}\n`);
+    if (options.keysFor !== undefined) {
+      const result = await countKeys(model, { ...options, keysFor: options.keysFor }, work);
+      print(options, result, () => describeKeysFor(result));
       return;
     }
-    const names = options.task.filter((name) => name !== TEXT_TASK);
-    const text = includesText(options) ? await evaluateTextFile(model, options, signal) : undefined;
-    const tasks = names.length > 0 ? await evaluateTasks(model, { ...options, task: names }, signal) : undefined;
+    const text = includesText(options) ? await compareOnText(model, options, work) : undefined;
+    const tasks = options.task.some((name) => name !== TEXT_TASK) ? await askTasks(model, options, work) : undefined;
     if (report !== undefined) {
       await writeFile(report, await evalReport({ text, tasks }));
       note(`The report is in ${report}.`);
     }
-    const sections = [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined);
     // Tasks that go with a text are a part of its result.
     const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
-    process.stdout.write(`${json ? JSON.stringify(result) : sections.join('\n\n')}\n`);
-  } finally {
-    release();
+    print(options, result, () =>
+      [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined).join('\n\n'),
+    );
+  });
+}
+
+const print = ({ json }: EvalOptions, result: unknown, describe: () => string): void => {
+  process.stdout.write(`${json ? JSON.stringify(result) : describe()}\n`);
+};
+
+/** Policies with their laws applied, checked against the model. */
+async function openSpecs(model: Model, options: EvalOptions, specs: readonly PolicySpec[], signal: AbortSignal) {
+  const prefillSpecs = (options.prefill ?? ['dense']).map(policySpec);
+  const loaded = await loadLaw(options.law, [...specs, ...prefillSpecs]);
+  await checkLoadedLaw(loaded, model, signal);
+  const withLaw = (spec: PolicySpec) => withLawBudget(spec, loaded?.law);
+  return { policies: specs.map(withLaw), prefills: prefillSpecs.map(withLaw) };
+}
+
+async function compareOnText(model: Model, options: EvalOptions, work: Work): Promise<TextResult> {
+  const target = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
+  const climbsLadder = target !== undefined && options.budget === undefined;
+  const specs = climbsLadder ? [] : policySpecs(options);
+  const { policies, prefills } = await openSpecs(model, options, specs, work.signal);
+  const { tokens, offset, evalTokens, auditTokens, timedSteps, seed, save, cachePrecision } = options;
+  return evaluateText({
+    model,
+    text: await readText(options),
+    tokens,
+    offset,
+    evalTokens,
+    auditTokens,
+    timedSteps,
+    seed,
+    save,
+    cachePrecision,
+    target,
+    prefills,
+    policies: climbsLadder ? undefined : policies,
+    ladder: options.policy,
+    ...work,
+  });
+}
+
+async function askTasks(model: Model, options: EvalOptions, work: Work): Promise<TasksResult> {
+  const { policies, prefills } = await openSpecs(model, options, policySpecs(options), work.signal);
+  const { lengths, depths, samples, distractors, chat, seed, save, cachePrecision, plot } = options;
+  const result = await evaluateTasks({
+    model,
+    tasks: options.task.filter((name) => name !== TEXT_TASK),
+    lengths,
+    depths,
+    samples,
+    distractors,
+    chat: chat ?? false,
+    seed,
+    save,
+    cachePrecision,
+    policies,
+    prefills,
+    filler: options.text === undefined ? undefined : await readText(options),
+    ...work,
+  });
+  if (plot !== undefined) {
+    // Plots are a large import, which only this needs.
+    const { plotRecall } = await import('@keysieve/lab/plot');
+    await writeFile(plot, plotRecall(result.answers));
+    note(`The heat map is in ${plot}.`);
   }
+  return result;
+}
+
+/** The keys for a divergence, with the file of the law. */
+async function countKeys(model: Model, options: EvalOptions & { keysFor: number }, work: Work) {
+  const { keysFor, evalTokens, offset, lengths, save, cachePrecision, policy: policies = ['sieve'] } = options;
+  const [policy = ''] = policies;
+  if (policies.length > 1) {
+    throw llmError({
+      code: 'invalid-argument',
+      problem: 'Keys are counted for one policy, whose budgets are tried.',
+      found: policies.join(', '),
+      remedy: 'Give one --policy.',
+    });
+  }
+  const needsLaw = { policy, budget: DEFAULT_TARGET };
+  const loaded = options.law === undefined ? undefined : await loadLaw(options.law, [needsLaw]);
+  await checkLoadedLaw(loaded, model, work.signal);
+  const result = await evaluateKeysFor({
+    model,
+    text: await readText(options),
+    offset,
+    lengths,
+    evalTokens,
+    maxKl: keysFor,
+    policy,
+    law: loaded?.law,
+    save,
+    cachePrecision,
+    ...work,
+  });
+  return { ...result, lawFile: loaded?.path ?? null };
+}
+
+async function readText({ text: path }: EvalOptions): Promise<NamedText> {
+  if (path !== undefined) return { name: basename(path), content: await readPromptFile(path) };
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'No text was given.',
+    remedy: 'Give --text FILE, or --task with tasks that make their own.',
+  });
 }
 
 const includesText = ({ task }: EvalOptions): boolean => task.includes(TEXT_TASK);
 
-/** The prompts of tasks tell how much context they need; a text has that of the model. */
+/** Tasks need the context of their longest prompt; a text has that of the model. */
 const contextFor = (options: EvalOptions): number | undefined =>
   includesText(options) ? undefined : Math.max(...options.lengths) + ANSWER_ROOM;
 
@@ -164,13 +287,13 @@ function parseTaskNames(text: string): string[] {
 
 function parseDistractors(text: string): number {
   const count = parseWholeNumber(text);
-  if (count > MAX_DISTRACTORS) throw new InvalidArgumentError(`There are names for ${MAX_DISTRACTORS}.`);
+  if (count > MAX_DISTRACTORS) throw new InvalidArgumentError(`Must be at most ${MAX_DISTRACTORS}.`);
   return count;
 }
 
 /** kl=0.01 */
 function parseKlLimit(text: string): number {
   const limit = Number(/^kl=(.+)$/.exec(text)?.[1]);
-  if (!(limit > 0)) throw new InvalidArgumentError('It is written kl=LIMIT, with a limit above 0, such as kl=0.01.');
+  if (!(limit > 0)) throw new InvalidArgumentError('Write kl=LIMIT with a limit above 0, such as kl=0.01.');
   return limit;
 }

@@ -1,4 +1,5 @@
 /** `keysieve generate`: reads a prompt, streams what the model makes of it, and says what that cost and how exact it was. */
+import { formatCount, formatShare, withLawBudget } from '@keysieve/lab';
 import {
   type AttentionSummary,
   type ChatMessage,
@@ -12,7 +13,7 @@ import {
 } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import { checkLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
+import { checkLoadedLaw, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionFlags,
@@ -28,7 +29,7 @@ import {
   parseWholeNumber,
   policySpec,
 } from '../options.ts';
-import { abortOnInterrupt, createProgress, formatCount, formatShare, note } from '../terminal.ts';
+import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   prompt?: string;
@@ -90,10 +91,10 @@ async function generate(options: Options): Promise<void> {
     if (options.attention === 'dense' && options.budget !== undefined) {
       note('warning: dense attention reads every key; the budget is not used.');
     }
-    await checkLaw(law, model, signal);
+    await checkLoadedLaw(law, model, signal);
     await using session = await model.createSession({
-      attention: withLawBudget(answerSpec, law),
-      prefill: withLawBudget(promptSpec, law),
+      attention: withLawBudget(answerSpec, law?.law),
+      prefill: withLawBudget(promptSpec, law?.law),
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');

@@ -1,8 +1,9 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
-import { type Inspection, inspectModel } from '@keysieve/llm';
+import { formatBytes, formatCount, withLawBudget } from '@keysieve/lab';
+import { hashFile, type Inspection, inspectModel } from '@keysieve/llm';
 import { Command } from 'commander';
 import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
-import { checkLaw, type LoadedLaw, loadLaw, withLawBudget } from '../law-budgets.ts';
+import { checkLoadedLaw, type LoadedLaw, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionFlags,
@@ -13,7 +14,7 @@ import {
   cachePrecisionOption,
   type ModelFlags,
 } from '../options.ts';
-import { abortOnInterrupt, formatBytes, formatCount } from '../terminal.ts';
+import { abortOnInterrupt } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision;
@@ -42,11 +43,12 @@ async function inspect({ model, context, precision, threads, json, ...attention 
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       cachePrecision: attention.cachePrecision,
-      attention: withLawBudget(spec, law),
+      attention: withLawBudget(spec, law?.law),
       ...showLoading(),
       signal,
     });
-    await checkLaw(law, inspection, signal);
+    const { name, path, config } = inspection;
+    await checkLoadedLaw(law, { name, config, hash: () => hashFile(path, { signal }) }, signal);
     const budget = lawBudget(law, spec);
     const output = { ...inspection, ...(budget && { law: budget }) };
     process.stdout.write(json ? `${JSON.stringify(output)}\n` : `${describe(output)}\n`);
@@ -55,7 +57,7 @@ async function inspect({ model, context, precision, threads, json, ...attention 
   }
 }
 
-/** What a law makes of a total. */
+/** A budget target divided by a law. */
 interface LawBudget {
   file: string;
   target: string;

@@ -1,13 +1,12 @@
-/** What `keysieve measure` prints for people. */
+/** The result of `keysieve measure`, as tables and sentences. */
 
-import { formatTable } from '@keysieve/lab';
+import { formatBytes, formatCount, formatShare, formatTable } from '@keysieve/lab';
 import { HEAD_KINDS, LAW_SHAPES, type LawFile } from 'keysieve';
-import { formatBytes, formatCount, formatShare } from '../terminal.ts';
 
 const CRITERION_NAMES = {
   mass: 'mass left out',
-  errorWithoutTail: 'error, tail dropped',
-  errorWithTail: 'error, tail estimated',
+  errorWithoutTail: 'error without the tail',
+  errorWithTail: 'error with the tail estimated',
 };
 
 export function describeLaw({ lengths, summary, extrapolation }: LawFile): string {

@@ -1,29 +1,33 @@
 /**
- * Policies over captured heads: the error of what they return, against float64, what they read, whether their
- * certificates hold, and their time against dense attention in the same run.
+ * Policies on captured heads: the errors of their outputs against float64, what they read, whether their certificates
+ * hold, and their times against full attention in the same run.
  */
 import { type Attention, createAttention, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import type { CapturedHead } from '../captures/capture.ts';
 import { type AttentionRow, attendRow, minKeysForMass, relativeError } from '../numerics/attention.ts';
 import { type Spread, spreadOf } from '../numerics/spread.ts';
 import { mean, quantile } from '../numerics/statistics.ts';
+import { type WorkOptions, workOf, yieldToEventLoop } from '../work.ts';
+import { rejectEvictingPolicies } from './evicting-policies.ts';
 import { quantizeRows } from './quantized-rows.ts';
 
+/** A policy on one query head. */
 export interface HeadResult {
-  /** Of the key-value head, and the number of the query head in its group. */
+  /** Name of the key-value head, and index of the query head in its GQA group. */
   name: string;
   head: number;
   outputError: { mean: number; p95: number };
-  /** Mean, as the reports have it: a bound or an estimate of the share that was not read exactly. */
+  /** Mean share of the softmax that was not read exactly, as reported: a bound or an estimate. */
   tailMass: number;
   keysExact: number;
   keysQuantized: number;
-  /** Bytes read for each key of the context, by all query heads of the group together. */
+  /** Bytes read for each key of the context, by all query heads of the GQA group together. */
   bytesPerKey: number;
   /** Rows whose certified bound on the output error was below the error, in float64, against the cache's contents. */
   violations: number;
 }
 
+/** A policy on all heads. */
 export interface PolicyResult {
   policy: string;
   budget: string | null;
@@ -35,11 +39,14 @@ export interface PolicyResult {
     bytesPerKey: number;
     denseBytesPerKey: number;
     violations: number;
-    /** Dense time over the policy's, one thread, query by query in turn. */
+    /** Time of full attention over the policy's: one thread, query by query in turn. */
     speedup: { f32: Spread; f16: Spread };
-    /** Of estimated errors: root mean square of the true ones over that of the estimates; share within twice. */
+    /**
+     * For estimated errors: the root mean square of the true ones over that of the estimates, and the share of rows whose
+     * error is at most twice the estimate. Null where errors are certified.
+     */
     calibration: { ratio: number; withinTwice: number } | null;
-    /** Rows that read more keys for the sake of a certificate, and rows that were dense. */
+    /** Share of the rows that read more keys for a certificate, and share that read all keys. */
     certificateFallbacks: number;
     fullAttention: number;
     certify: CertifyResult | null;
@@ -49,46 +56,51 @@ export interface PolicyResult {
 /** What it took to certify that at most a share of the softmax stays unread. */
 export interface CertifyResult {
   share: number;
-  /** Share of the rows whose policy's own choice was enough. */
+  /** Share of the rows for which the policy's own selection was enough. */
   certifiedWithoutExtension: number;
-  /** Keys that a row read exactly at last, and those that an oracle needs for the same, in float64. */
+  /** Mean keys that a row read exactly in the end, and that an oracle needs for the same share, in float64. */
   keysExact: number;
   oracleKeys: number;
   ratio: number;
-  /** Median of the certified bound on the output error over the error: how loose it is; null where no row has an error. */
+  /** Median ratio of the certified bound on the output error to the error; null where no row has an error. */
   looseness: number | null;
 }
 
-/** A cache of fewer bits, read whole: a point to compare policies with. */
+/** Full attention over a cache with fewer bits a number: a point to compare policies with. */
 export interface QuantizedResult {
   name: string;
   bytesPerKey: number;
   outputError: number;
 }
 
-export interface BenchOptions {
+/** Which policies are measured, on what. */
+export interface BenchAttentionOptions extends WorkOptions {
   heads: readonly CapturedHead[];
   policies: readonly PolicySpec[];
-  /** Queries of each head, from the last one back, and every how many-th of them. */
-  lastQueries: number;
-  stride: number;
-  /** How the policies' cache keeps keys and values. Default: `f16`. */
-  precision?: Precision;
-  signal: AbortSignal;
-  onProgress(what: string, done: number, total: number): void;
+  /** Queries of each head, counted back from the last one. Default: 128. */
+  lastQueries?: number;
+  /** Takes every Nth of these queries. Default: 1. */
+  stride?: number;
+  /** Precision of the policies' cache. Default: `f16`. */
+  precision?: Precision | undefined;
 }
 
-/** Repetitions of every timing; the median counts. */
+/** Repetitions of every timing, of which the median counts. */
 const ROUNDS = 5;
 
-/** Measures every policy on every head. */
-export async function benchAttention(options: BenchOptions): Promise<PolicyResult[]> {
-  const { heads, policies, onProgress } = options;
+/**
+ * Measures every policy on every head. Throws `invalid-argument` for policies that evict keys by the queries of a whole
+ * prompt, of which captures have only the last.
+ */
+export async function benchAttention(options: BenchAttentionOptions): Promise<PolicyResult[]> {
+  const { heads, policies } = options;
+  const { signal, onProgress } = workOf(options);
+  rejectEvictingPolicies(policies);
   const collected = policies.map((): HeadMeasurement[] => []);
   for (const [at, head] of heads.entries()) {
     const steps = stepsOf(head, options);
-    const measured = await measureHead(head, steps, options, (done) => {
-      onProgress(head.name, at * policies.length + done, heads.length * policies.length);
+    const measured = await measureHead(head, steps, options, signal, (done) => {
+      onProgress('measuring policies and heads', at * policies.length + done, heads.length * policies.length);
     });
     for (const [i, measurement] of measured.entries()) collected[i]?.push(measurement);
   }
@@ -103,12 +115,14 @@ interface Step {
   truth: AttentionRow[];
 }
 
-/** The same, and what dense attention over the contents of the policies' cache gives: what certificates speak of. */
+/** A step with full attention over the contents of the policies' cache as well, which certificates are about. */
 interface CachedStep extends Step {
   cachedTruth: AttentionRow[];
 }
 
-function stepsOf(head: CapturedHead, { lastQueries, stride }: Pick<BenchOptions, 'lastQueries' | 'stride'>): Step[] {
+type QueryRange = Pick<BenchAttentionOptions, 'lastQueries' | 'stride'>;
+
+function stepsOf(head: CapturedHead, { lastQueries = 128, stride = 1 }: QueryRange): Step[] {
   const { n, group, headDim, queries } = head;
   const steps: Step[] = [];
   for (let i = head.lastQueries - 1; i >= Math.max(0, head.lastQueries - lastQueries); i -= stride) {
@@ -146,28 +160,27 @@ interface HeadMeasurement {
 
 async function measureHead(
   head: CapturedHead,
-  found: readonly Step[],
-  { policies, signal, precision = 'f16' }: BenchOptions,
+  exactSteps: readonly Step[],
+  { policies, precision = 'f16' }: BenchAttentionOptions,
+  signal: AbortSignal,
   onDone: (policies: number) => void,
 ): Promise<HeadMeasurement[]> {
-  const planes = [...new Set(policies.flatMap(policyEncodings))];
-  await using policyCache = await createFilled(head, precision, planes);
+  const encodings = [...new Set(policies.flatMap(policyEncodings))];
+  await using policyCache = await createFilled(head, precision, encodings);
   await using f16Cache = await createFilled(head, 'f16', []);
   await using f32Cache = await createFilled(head, 'f32', []);
-  const steps = withCachedTruth(head, found, policyCache);
+  const steps = withCachedTruth(head, exactSteps, policyCache);
   const caches = { kept: policyCache, half: f16Cache, single: f32Cache };
   const measured: HeadMeasurement[] = [];
   for (const policy of policies) {
-    signal.throwIfAborted();
+    await yieldToEventLoop(signal);
     measured.push(measurePolicy(head, steps, caches, policy));
     onDone(measured.length);
-    // Lets an interrupt be heard.
-    await new Promise((resolve) => setImmediate(resolve));
   }
   return measured;
 }
 
-/** Adds the truth about what a cache holds; in float16 that is what was captured. */
+/** Adds full attention over what the cache holds, which in float16 is what was captured. */
 function withCachedTruth(head: CapturedHead, steps: readonly Step[], { cache }: Attention): CachedStep[] {
   if (cache.shape.precision !== 'int8') return steps.map((step) => ({ ...step, cachedTruth: step.truth }));
   const [keys, values] = (['keys', 'values'] as const).map((what) => cache.read(0, 0, what, 0, cache.length));
@@ -177,7 +190,7 @@ function withCachedTruth(head: CapturedHead, steps: readonly Step[], { cache }: 
       const query = step.queries.subarray(row * headDim, (row + 1) * headDim);
       return attendRow(query, keys as Float32Array, values as Float32Array, step.position + 1);
     });
-    return { ...step, cachedTruth: cachedTruth };
+    return { ...step, cachedTruth };
   });
 }
 
@@ -325,9 +338,9 @@ function loosenessOf(bounds: readonly number[], errors: readonly number[]): numb
   return ratios.length === 0 ? null : quantile(ratios, 0.5);
 }
 
-/** Dense attention over caches of 8 and of 4 bits, simulated in float64: keys and values with one step a row. */
+/** Full attention over caches of 8 and of 4 bits, simulated in float64: keys and values with one step size a row. */
 export function benchQuantizedCaches(
-  options: Pick<BenchOptions, 'heads' | 'lastQueries' | 'stride'>,
+  options: Pick<BenchAttentionOptions, 'heads' | 'lastQueries' | 'stride'>,
 ): QuantizedResult[] {
   return [8, 4].map((bits) => {
     const errors = options.heads.flatMap((head) => {
@@ -341,7 +354,7 @@ export function benchQuantizedCaches(
       );
     });
     const { headDim } = options.heads[0] as CapturedHead;
-    // And a step of two bytes for each row.
+    // Each row has a step size of two bytes.
     return { name: `dense, ${bits} bits`, bytesPerKey: (2 * headDim * bits) / 8 + 4, outputError: mean(errors) };
   });
 }

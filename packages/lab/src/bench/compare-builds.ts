@@ -6,6 +6,7 @@
 import { relativeError } from '../numerics/attention.ts';
 import { createRandom, normals } from '../numerics/random.ts';
 import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
+import { type WorkOptions, workOf, yieldToEventLoop } from '../work.ts';
 import { startClock, type Time } from './clock.ts';
 
 /** The heads that the builds attend for. */
@@ -41,7 +42,7 @@ export interface BuildAttention extends AsyncDisposable {
 export type Build = (shape: BuildShape & { capacity: number }) => Promise<BuildAttention>;
 
 /** What to compare, and how long. */
-export interface CompareBuildsOptions {
+export interface CompareBuildsOptions extends WorkOptions {
   before: Build;
   after: Build;
   shape: BuildShape;
@@ -51,8 +52,6 @@ export interface CompareBuildsOptions {
   rounds: { decode: number; prefill: number };
   /** Queries of a block of a prompt. */
   blockQueries: number;
-  signal: AbortSignal;
-  onProgress(what: string, done: number, total: number): void;
 }
 
 /** One comparison. Times are milliseconds for all layers, by the clock. */
@@ -89,7 +88,8 @@ export async function compareBuilds(options: CompareBuildsOptions): Promise<Buil
 }
 
 async function compareAt(keys: number, isFirst: boolean, options: CompareBuildsOptions): Promise<BuildsRow[]> {
-  const { before, after, shape, rounds, blockQueries, signal, onProgress } = options;
+  const { before, after, shape, rounds, blockQueries } = options;
+  const { signal, onProgress } = workOf(options);
   const sized = { ...shape, capacity: keys };
   await using older = await before(sized);
   await using newer = await after(sized);
@@ -127,8 +127,7 @@ async function compareAt(keys: number, isFirst: boolean, options: CompareBuildsO
         if (round >= warmUp) times[name].push(time);
       }
       onProgress(`${what} at ${keys}`, round + 1, warmUp + count);
-      await new Promise((resolve) => setImmediate(resolve));
-      signal.throwIfAborted();
+      await yieldToEventLoop(signal);
     }
     const of = (side: readonly Time[], kind: keyof Time) => side.map((time) => time[kind]);
     const ratio = (kind: keyof Time) => ratioOf(of(times.before, kind), of(times.after, kind));

@@ -8,7 +8,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { KeysieveError } from 'keysieve';
+import { labError } from '../errors.ts';
 import type { Peer, PeerOptions } from './peer.ts';
 
 /** What is used of node-llama-cpp 3. */
@@ -80,7 +80,7 @@ export async function loadLlamaCpp({ model: modelPath, threads, contextSize, cac
   const actualTypes = [context.kvCacheKeyType, context.kvCacheValueType];
   if (!context.flashAttention || actualTypes.some((x) => x !== requestedType) || context.idealThreads !== threads) {
     await llama.dispose();
-    throw new KeysieveError({
+    throw labError({
       code: 'invalid-argument',
       problem: `llama.cpp would not run with flash attention, a cache of ${cache} and ${threads} threads.`,
       found: `flash attention ${context.flashAttention}, types ${actualTypes}, ${context.idealThreads} threads`,
@@ -158,7 +158,7 @@ async function importLibrary(): Promise<{ library: NodeLlamaCpp; version: string
     };
     return { library, version };
   }
-  throw new KeysieveError({
+  throw labError({
     code: 'invalid-argument',
     problem: 'llama.cpp is not installed here, and Keysieve does not bring it.',
     found: `no ${PACKAGE} in ${folders.join(' or ')}`,

@@ -1,8 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { registerBaselines } from '../baselines/index.ts';
 import { benchMemory } from './memory.ts';
-
-await registerBaselines();
 
 describe('bench memory', () => {
   it('fills a cache, and finds it as large as was predicted', async () => {
@@ -10,13 +7,11 @@ describe('bench memory', () => {
     const filling: number[] = [];
     const { encodingSets, filled, ...rest } = await benchMemory({
       model: 'nano',
-      precision: 'fp32',
-      threads: 1,
+      load: { precision: 'fp32', threads: 1 },
       attention,
       precisions: ['f16', 'int8'],
       tokens: 1000,
-      signal: new AbortController().signal,
-      onFill: (done: number) => filling.push(done),
+      onProgress: (_, done) => filling.push(done),
     });
     expect(rest).toMatchObject({ threads: 1, tokens: 1000 });
     expect(filling).toEqual([512, 1000, 1512, 2000]);
@@ -40,13 +35,12 @@ describe('bench memory', () => {
     const aborted = new AbortController();
     const filling = benchMemory({
       model: 'nano',
-      precision: 'fp32',
-      threads: 1,
+      load: { precision: 'fp32', threads: 1 },
       attention: { policy: 'dense' },
       precisions: ['f16'],
       tokens: 4096,
       signal: aborted.signal,
-      onFill: () => aborted.abort(),
+      onProgress: () => aborted.abort(),
     });
     await expect(filling).rejects.toThrow();
   });

@@ -1,7 +1,7 @@
 /**
- * Memory of a long context: what a token takes with every set of planes, and what a process holds whose cache is full.
- * The cache is filled with random rows, since reading as long a text would take longer than filling tells; the model is
- * loaded beside it, and has read a chunk of a prompt.
+ * The memory of a long context: bytes of a token in the cache with each set of encodings, and resident memory of a
+ * process whose cache is full. The cache is filled with random rows, since reading a text of that length would take hours
+ * and show no more; the model is loaded beside it, and has read a chunk of a prompt.
  */
 import { inspectModel, type LoadOptions, loadModel } from '@keysieve/llm';
 import {
@@ -13,20 +13,25 @@ import {
   type Precision,
   policyEncodings,
 } from 'keysieve';
+import { registerBaselines } from '../baselines/index.ts';
 import { createRandom } from '../numerics/random.ts';
 import { type Spread, spreadOf } from '../numerics/spread.ts';
+import { type WorkOptions, workOf, yieldToEventLoop } from '../work.ts';
 
-export interface MemoryOptions extends Omit<LoadOptions, 'context'> {
+/** What is filled. */
+export interface BenchMemoryOptions extends WorkOptions {
+  /** As `loadModel` takes it. */
   model: string;
+  /** How the model is loaded, but for its context. */
+  load?: Omit<LoadOptions, 'context' | 'signal'>;
   attention: PolicySpec;
-  /** Of the caches that are filled, one after the other. */
+  /** Precisions of the caches that are filled, one after the other. */
   precisions: readonly Precision[];
   /** Keys of a full cache, and the context that the model is loaded with. */
   tokens: number;
-  signal: AbortSignal;
-  onFill(done: number, total: number): void;
 }
 
+/** Bytes of caches and of the process. */
 export interface MemoryResult {
   model: string;
   threads: number;
@@ -39,27 +44,28 @@ export interface MemoryResult {
 export interface EncodingSet {
   precision: Precision;
   policy: string;
-  /** Beside the exact rows; of an int8 cache all there is. */
+  /** Encodings beside the exact rows; in an int8 cache they are all that is kept. */
   encodings: readonly string[];
   bytesPerToken: number;
 }
 
+/** A full cache. */
 export interface FilledCache {
   attention: PolicySpec;
   precision: Precision;
-  /** Of the cache and of the attention's buffers. */
+  /** Bytes of the cache and of the attention's buffers. */
   bytes: number;
-  /** Of the whole process: what `inspect` predicts, what it holds, and the most that it has held so far. */
+  /** Bytes of the whole process: as `inspectModel` predicts them, resident now, and at the peak so far. */
   predictedBytes: number;
   residentBytes: number;
   peakBytes: number;
-  /** Milliseconds of a step of decoding behind the last key, attention of all layers alone. */
+  /** Milliseconds of the attention of all layers for one token after the last key. */
   stepMs: Spread;
 }
 
 const CHUNK = 512;
 const STEPS = 8;
-/** The sets of planes that there are reasons to choose. */
+/** Policies whose encodings there are reasons to keep. */
 const POLICIES: readonly PolicySpec[] = [
   { policy: 'dense' },
   { policy: 'sieve' },
@@ -67,9 +73,12 @@ const POLICIES: readonly PolicySpec[] = [
   { policy: 'quest' },
 ];
 
-export async function benchMemory(options: MemoryOptions): Promise<MemoryResult> {
-  const { attention, precisions, tokens, signal, onFill } = options;
-  const load = { ...options, context: tokens };
+/** Fills caches beside a loaded model. Throws what `loadModel` throws, and `cache-out-of-memory`. */
+export async function benchMemory(options: BenchMemoryOptions): Promise<MemoryResult> {
+  const { attention, precisions, tokens } = options;
+  const { signal, onProgress } = workOf(options);
+  await registerBaselines();
+  const load = { ...options.load, context: tokens, signal };
   await using model = await loadModel(options.model, load);
   const { config, threads } = model;
   const sizes = { ...config, capacity: tokens, threads };
@@ -82,7 +91,7 @@ export async function benchMemory(options: MemoryOptions): Promise<MemoryResult>
     await session.dispose();
     await using full = await createAttention({ ...sizes, precision, encodings: policyEncodings(attention) });
     const noise = createNoise();
-    await fill(full, noise, signal, (done) => onFill(i * tokens + done, precisions.length * tokens));
+    await fill(full, noise, signal, (done) => onProgress('filling', i * tokens + done, precisions.length * tokens));
     const stepMs = spreadOf(Array.from({ length: STEPS }, () => timeStep(full, noise, attention)));
     filled.push({
       attention,
@@ -122,9 +131,7 @@ async function fill(
     done += count;
     cache.commit(done);
     onFill(done);
-    // Otherwise neither an interrupt nor the progress would come through.
-    await new Promise((resolve) => setImmediate(resolve));
-    signal.throwIfAborted();
+    await yieldToEventLoop(signal);
   }
 }
 

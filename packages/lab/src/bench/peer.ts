@@ -1,18 +1,18 @@
-/** Other engines to compare with: what a benchmark asks of one, and how it is found by its name. */
-import { KeysieveError } from 'keysieve';
-import { loadLlamaCpp } from './llama-cpp.ts';
+/** What a benchmark asks of another engine. */
 
+/** How a peer loads its model. */
 export interface PeerOptions {
   /** Path of a GGUF file. */
   model: string;
-  /** Threads for every evaluation, exactly as many. */
+  /** Threads of every evaluation. */
   threads: number;
-  /** Tokens that the sequence must hold. */
+  /** Tokens that the sequence must have room for. */
   contextSize: number;
-  /** Storage type of the cache's keys and values. */
+  /** Storage type of the cache. */
   cache: PeerCache;
 }
 
+/** Storage types of a peer's cache. */
 export type PeerCache = 'f16' | 'q8_0';
 
 /** One model and one sequence, timed token by token. */
@@ -30,19 +30,4 @@ export interface Peer {
   /** Empties the sequence, evaluates `tokens` and gives the probability of every next token (vocabulary size). */
   nextTokenProbabilities(tokens: readonly number[]): Promise<Float64Array>;
   dispose(): Promise<void>;
-}
-
-/** llama.cpp with the default cache, and with one of 8 bits a number. */
-export const PEERS: Readonly<Record<string, PeerCache>> = { 'llama.cpp': 'f16', 'llama.cpp:q8_0': 'q8_0' };
-
-/** Loads the peer of a name. Throws `invalid-argument` where it has no such name, or is not installed. */
-export function loadPeer(name: string, options: Omit<PeerOptions, 'cache'>): Promise<Peer> {
-  const cache = PEERS[name];
-  if (cache !== undefined) return loadLlamaCpp({ ...options, cache });
-  throw new KeysieveError({
-    code: 'invalid-argument',
-    problem: 'There is no such peer.',
-    found: name,
-    remedy: `Give one of ${Object.keys(PEERS).join(', ')}.`,
-  });
 }

@@ -1,5 +1,5 @@
 /** The page on performance, from the JSON that the benchmarks print: no figure of it is typed by hand. */
-import { KeysieveError } from 'keysieve';
+import { labError } from '../errors.ts';
 import type { NumberedReport, Question } from './performance-question.ts';
 import { answerTable, firstTokensTable, promptTable } from './performance-speed.ts';
 import { fallbackTable, growthTable, processMemoryTable, tokenMemoryTable } from './performance-tables.ts';
@@ -14,7 +14,7 @@ export function readReport(json: string, path: string): BenchReport {
     value = null;
   }
   if (BENCHES.some((bench) => bench === value?.bench)) return value as BenchReport;
-  throw new KeysieveError({
+  throw labError({
     code: 'invalid-file',
     problem: `${path} is not the output of a benchmark.`,
     found: value === null ? 'no JSON' : `bench: ${JSON.stringify(value.bench)}`,

@@ -1,7 +1,6 @@
 /**
- * The time of one step of attention against the number of keys, dense beside it in the same run: one layer with one
- * key-value head, over random keys in as many layers as no processor's cache holds, as a model's are. Beside it, too,
- * ONNX Runtime's operators over the same numbers as floats.
+ * The time of one step of attention against the number of keys, with full attention and ONNX Runtime's operators in the
+ * same run: one key-value head, over random keys in enough layers that, as in a model, no processor cache holds them.
  */
 import { FULL_ATTENTION_OPERATORS, type FullAttentionOperator, type FullAttentionOperatorName } from '@keysieve/llm';
 import { type Attention, createAttention, type PolicySpec, policyEncodings } from 'keysieve';
@@ -9,66 +8,71 @@ import { attendRow, relativeError } from '../numerics/attention.ts';
 import { createRandom, normals } from '../numerics/random.ts';
 import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
 import { fitLine, mean, median } from '../numerics/statistics.ts';
+import { type WorkOptions, workOf, yieldToEventLoop } from '../work.ts';
 import { processorTime } from './clock.ts';
+import { rejectEvictingPolicies } from './evicting-policies.ts';
 
-export interface ScalingOptions {
+/** What is timed. */
+export interface BenchScalingOptions extends WorkOptions {
   policy: PolicySpec;
+  /** Numbers of keys. */
   lengths: readonly number[];
+  /** Dimension of a head, a multiple of 8. */
   headDim: number;
   /** Query heads that share the key-value head. */
   group: number;
-  signal: AbortSignal;
-  onProgress(done: number, total: number): void;
 }
 
+/** Times at every length, and how they grow. */
 export interface ScalingResult {
   policy: string;
   budget: string | null;
   headDim: number;
   group: number;
   lengths: LengthResult[];
-  /** d ln time / d ln n over the lengths from 8,192 on, and d ln bytes / d ln n of the rows that are read exactly. */
+  /** d ln ms / d ln n from 8,192 keys on, and d ln keys / d ln n of the keys read exactly; null with fewer than two. */
   exponents: { policy: number; f16: number; f32: number; onnx: number; exactKeys: number } | null;
 }
 
+/** One step at one number of keys. */
 export interface LengthResult {
   n: number;
-  /**
-   * Of a step, in milliseconds of the processor, since one thread does it all; `onnx` is that of the faster one of ONNX
-   * Runtime's operators.
-   */
+  /** Processor milliseconds of a step on one thread; `onnx` is the faster of ONNX Runtime's operators. */
   ms: { policy: Spread; f16: Spread; f32: Spread; onnx: Spread };
   operators: Record<FullAttentionOperatorName, Spread>;
-  /** Dense time over the policy's, round by round. */
+  /** Time of full attention over the policy's, round by round. */
   speedup: { f16: Spread; f32: Spread; onnx: Spread };
-  /** Of the policy: mean keys of a head, and bytes of the step for each key. */
+  /** Mean keys that a head read, and bytes that the step read for each key of the context, with the policy. */
   keysExact: number;
   keysQuantized: number;
   bytesPerKey: number;
-  /** ||o' - o|| / ||o|| against float64, mean over the heads: of the policy, and of dense f32 and f16. */
+  /** ||o' - o|| / ||o|| against float64, mean over the heads: with the policy, and with full attention over f16 and f32. */
   outputError: { policy: number; f16: number; f32: number };
 }
 
-/** Scores of normal queries and keys are spread by so many nats. */
+/** Standard deviation of the scores, in nats. */
 const SPREAD = 2;
-/** The values of a head have much in common: of numbers without a mean, little would be left of many keys. */
+/** Values of real heads have a mean; without one, the average of many keys would be close to nothing. */
 const VALUE_MEAN = 1;
-/** A layer's keys are met again when at least so many bytes have gone by. */
+/** Bytes that are read before a layer's keys are read again. */
 const COLD_BYTES = 64 * 2 ** 20;
 const MAX_LAYERS = 48;
 const WARM_UP = 60;
 const ROUNDS = { min: 40, max: 120, keys: 3e6 };
 const MIN_FIT_LENGTH = 8192;
 
-export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
-  const { policy, lengths, headDim, group, signal, onProgress } = options;
+/** Times one step at each length. Throws `invalid-argument` for policies that evict keys by the queries of a prompt. */
+export async function benchScaling(options: BenchScalingOptions): Promise<ScalingResult> {
+  const { policy, lengths, headDim, group } = options;
+  const { signal, onProgress } = workOf(options);
+  rejectEvictingPolicies([policy]);
   const results: LengthResult[] = [];
   for (const n of lengths) {
-    signal.throwIfAborted();
-    onProgress(results.length, lengths.length);
+    await yieldToEventLoop(signal);
+    onProgress('measuring lengths', results.length, lengths.length);
     results.push(await measureLength(n, options));
   }
-  onProgress(lengths.length, lengths.length);
+  onProgress('measuring lengths', lengths.length, lengths.length);
   const longLengths = results.filter(({ n }) => n >= MIN_FIT_LENGTH);
   const slope = (select: (result: LengthResult) => number) =>
     fitLine(
@@ -94,7 +98,10 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   };
 }
 
-async function measureLength(n: number, { policy, headDim, group: groupSize }: ScalingOptions): Promise<LengthResult> {
+async function measureLength(
+  n: number,
+  { policy, headDim, group: groupSize }: BenchScalingOptions,
+): Promise<LengthResult> {
   const random = createRandom(n);
   const keys = normals(random, n * headDim);
   const values = normals(random, n * headDim).map((x) => x + VALUE_MEAN);
@@ -164,7 +171,7 @@ async function measureLength(n: number, { policy, headDim, group: groupSize }: S
   };
 }
 
-/** One of ONNX Runtime's operators: for every layer one with numbers of its own to read, and the times of its steps. */
+/** One of ONNX Runtime's operators: an instance a layer, each with its own copy of the numbers, and the times of its steps. */
 interface Timed {
   name: FullAttentionOperatorName;
   ofLayers: FullAttentionOperator[];

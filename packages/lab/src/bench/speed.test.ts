@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { registerBaselines } from '../baselines/index.ts';
 import { machineOf, versionsOf } from './machine.ts';
 import { benchMemory } from './memory.ts';
-import { loadPeer, type Peer } from './peer.ts';
+import type { Peer } from './peer.ts';
+import { loadPeer } from './peers.ts';
 import { performancePage, readReport } from './performance.ts';
 import { benchScaling } from './scaling.ts';
-import { benchDecode, benchPrefill, FIRST_TOKENS, type SpeedOptions } from './speed.ts';
+import { type BenchSpeedOptions, benchDecode, benchPrefill, FIRST_TOKENS } from './speed.ts';
 import { benchSteps, findLargestJump } from './steps.ts';
 
 await registerBaselines();
@@ -44,7 +45,7 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
   };
 }
 
-function optionsWith(peer: Peer, given: Partial<SpeedOptions> = {}): SpeedOptions {
+function optionsWith(peer: Peer, given: Partial<BenchSpeedOptions> = {}): BenchSpeedOptions {
   const tokens = Int32Array.from({ length: 400 }, (_, i) => 40 + ((i * 37) % 80));
   return {
     model,
@@ -113,7 +114,7 @@ describe('bench steps', () => {
       tokens,
       turns: 2,
       signal,
-      onProgress: (tokensRead) => done.push(tokensRead),
+      onProgress: (_, tokensRead) => done.push(tokensRead),
     });
     expect(done).toEqual([256, 512, 768]);
     expect(bins.map(({ from, fullAttentionShare }) => [from, fullAttentionShare])).toEqual([
@@ -163,13 +164,10 @@ describe('the page on performance', () => {
     const steps = await benchSteps({ model, attention: policy, tokens, turns: 2, signal, onProgress });
     const memory = await benchMemory({
       model: 'nano',
-      precision: 'fp32',
-      threads: 1,
+      load: { precision: 'fp32', threads: 1 },
       tokens: 600,
       attention: policy,
       precisions: ['int8'],
-      signal,
-      onFill: () => {},
     });
     const reports = [
       { bench: 'memory', ...about, ...memory },

@@ -1,93 +1,100 @@
 /**
- * Time of a model with our attention against that of a peer, on the same tokens. The two sides take turns in one
- * process, and what counts are the ratios of their times for the same work. How far our predictions are from those of
- * dense attention is measured on the same tokens, behind the same context.
+ * The time of a model with our attention against that of a peer, on the same tokens. The two sides take turns in one
+ * process; what counts are the ratios of their times for the same work. The divergence of our predictions from those of
+ * full attention is measured on the same tokens, after the same context.
  */
 import type { Evaluation, Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
 import { klDivergence, logSoftmax } from '../numerics/softmax.ts';
 import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
 import { mean } from '../numerics/statistics.ts';
+import { type Work, type WorkOptions, workOf } from '../work.ts';
 import { startClock, type Time } from './clock.ts';
 import type { Peer } from './peer.ts';
 
-export interface SpeedOptions {
+/** What is timed. */
+export interface BenchSpeedOptions extends WorkOptions {
   model: Model;
-  /** Other engines by their names; all have room for the context and the steps. */
+  /** Other engines by name, loaded with room for the context and the steps. */
   peers: ReadonlyMap<string, Peer>;
-  /** The text: those of the context, and then one for each token that is decoded and one more. */
+  /** Tokens of the text: the context, then one for each decoded token, and one more. */
   tokens: Int32Array;
   /** Tokens of the context. */
   context: number;
-  /** How decoding attends, and how the context is read. */
+  /** Policies that decode, and that read the context. */
   attention: PolicySpec;
   prefill: PolicySpec;
-  /** Tokens that are decoded: timed by `benchDecode` behind the first ones, compared with dense attention by both. */
+  /** Tokens after the context: timed by `benchDecode` after the first ones, compared with full attention by both. */
   steps: number;
-  /** Times that the context is read. */
+  /** Times that `benchPrefill` reads the context. */
   rounds: number;
-  /** Whether predictions are compared with dense attention, which must read the context then. */
+  /** Whether predictions are compared with full attention, which then has to read the context as well. */
   divergence: boolean;
-  signal: AbortSignal;
-  onProgress(what: string, done: number, total: number): void;
 }
 
+/** Times of both sides after one context. */
 export interface SpeedResult {
   context: number;
   attention: PolicySpec;
   prefill: PolicySpec;
-  /** Milliseconds: of a token (decode), of the whole context (prefill). */
+  /** Milliseconds of a token (decode) or of the whole context (prefill). */
   ours: OurTimes;
   peers: PeerTimes[];
-  /** Decoding has read the context first, once: milliseconds of each side. */
+  /** Milliseconds in which each side read the context, once, before decoding. Null for prefill. */
   reading: { ours: number; peers: Record<string, number> } | null;
-  /** The first tokens behind the context, while the runtime compiles what decodes: milliseconds of one. */
+  /** Milliseconds of one of the first tokens after the context, while the runtime still compiles. Null for prefill. */
   first: FirstTimes | null;
-  /** Mean divergence from dense attention over the tokens behind the context, in nats; null where it was not asked for. */
+  /** Mean KL divergence from full attention over the tokens after the context, in nats; null if not requested. */
   kl: number | null;
 }
 
+/** Our side: milliseconds, and what they bought. */
 export interface OurTimes extends Spread {
-  /** Processor milliseconds of all threads: other work on the machine disturbs them less. */
+  /** Processor milliseconds of all threads, which other work on the machine disturbs less. */
   cpu: Spread;
-  /** Shares of the time: attention, the cache and waiting for threads included; and the rest of the model. */
+  /** Shares of the time: attention, with the cache and the waiting for threads, and the rest of the model. */
   timeShares: { attention: number; rest: number };
-  /** Mean keys that a head read exactly and by codes, and share of the heads that were attended densely. */
+  /** Mean keys that a head read exactly and quantized, and share of the heads with full attention. */
   keysExact: number;
   keysQuantized: number;
   fullAttentionShare: number;
   bytesPerToken: number;
-  /** Memory of the cache and the attention's buffers. */
+  /** Bytes of the cache and of the attention's buffers. */
   cacheBytes: number;
 }
 
+/** Milliseconds of each of the first tokens. */
 export interface FirstTimes {
   tokens: number;
   ours: Spread;
   peers: Record<string, { ms: Spread; ratio: Spread }>;
 }
 
+/** A peer: milliseconds, and ratios. */
 export interface PeerTimes extends Spread {
   name: string;
   cpu: Spread;
-  /** Of its time to ours, round by round: above 1, ours is faster. The same of processor times. */
+  /** Its time over ours, round by round, by the clock and of the processor: above 1, ours is faster. */
   ratio: Spread;
   cpuRatio: Spread;
 }
 
-/** Tokens at the beginning that `benchDecode` times on their own. */
+type Timed = BenchSpeedOptions & Work;
+
+/** Tokens after the context that `benchDecode` times separately. */
 export const FIRST_TOKENS = 64;
 /**
- * Tokens that a side decodes before it is another's turn. For the first two or three of a turn the system has yet to share
- * out the threads over the cores, which the other side's had; whoever decodes an answer has no such turns.
+ * Tokens that a side decodes in its turn. For the first two or three of a turn the operating system still moves threads
+ * to the cores that the other side's had, which does not happen while an answer is decoded.
  */
 const TURN = 32;
 const WARM_UP_TOKENS = 256;
 const READ_TOKENS = 512;
 const DENSE: PolicySpec = { policy: 'dense' };
 
-/** Reading the context, round by round. */
-export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> {
+/** Times the reading of the context, round by round. */
+export async function benchPrefill(speedOptions: BenchSpeedOptions): Promise<SpeedResult> {
+  const options = { ...speedOptions, ...workOf(speedOptions) };
   const { model, peers, context, attention, prefill, steps, rounds, onProgress } = options;
   const tokens = options.tokens.subarray(0, context);
   await using session = await model.createSession({ attention, prefill });
@@ -110,8 +117,9 @@ export async function benchPrefill(options: SpeedOptions): Promise<SpeedResult> 
   return { ...resultOf(options, ours, theirs, context, session), reading: null, first: null, kl };
 }
 
-/** Decoding behind the context, token by token. */
-export async function benchDecode(options: SpeedOptions): Promise<SpeedResult> {
+/** Times decoding after the context, token by token. */
+export async function benchDecode(speedOptions: BenchSpeedOptions): Promise<SpeedResult> {
+  const options = { ...speedOptions, ...workOf(speedOptions) };
   const { model, peers, context, steps, attention, prefill, signal, onProgress } = options;
   await using session = await model.createSession({ attention, prefill });
   const tokens = options.tokens.subarray(0, context);
@@ -164,7 +172,7 @@ function firstTimes({ ours, theirs }: { ours: Tally; theirs: ReadonlyMap<string,
 
 const wallOf = (times: readonly Time[]): number[] => times.map(({ wall }) => wall);
 
-/** Time of a peer, which tells by itself how long it worked. */
+/** The time of a peer, which measures its own milliseconds. */
 async function timeOfPeer(work: () => Promise<number>): Promise<Time> {
   const clock = startClock();
   const wall = await work();
@@ -196,7 +204,7 @@ function createTally(): Tally {
 
 /** Reads tokens as a prompt is read. */
 async function readTokens(
-  { prefill, signal, onProgress }: SpeedOptions,
+  { prefill, signal, onProgress }: Timed,
   session: Session,
   tokens: Int32Array,
 ): Promise<{ time: Time; attentionMs: number; report: AttentionReport }> {
@@ -204,7 +212,7 @@ async function readTokens(
   const report = emptyReport();
   let attentionMs = 0;
   const clock = startClock();
-  // The logits of the last token alone are wanted, as of a prompt.
+  // Only the last token needs logits, as in a prompt.
   const prefixLength = tokens.length - 1;
   for await (const pass of session.evaluate(tokens.subarray(0, prefixLength), { ...options, logits: false })) {
     attentionMs += pass.attentionMs;
@@ -215,9 +223,9 @@ async function readTokens(
   return { time: clock(), attentionMs, report };
 }
 
-/** How far the predictions of `count` tokens behind the context are from those of dense attention that read it, too. */
+/** Mean divergence of the predictions of `count` tokens after the context from those of full attention. */
 async function divergenceOf(
-  options: SpeedOptions,
+  options: Timed,
   session: Session,
   count: number,
   knownLogits: readonly Float32Array[] = [],
@@ -246,7 +254,7 @@ async function predictions(
 }
 
 function resultOf(
-  { context, attention, prefill }: SpeedOptions,
+  { context, attention, prefill }: BenchSpeedOptions,
   { times, attentionMs, report }: Tally,
   theirs: ReadonlyMap<string, readonly Time[]>,
   tokensPerRound: number,

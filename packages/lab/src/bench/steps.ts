@@ -1,43 +1,46 @@
 /**
- * Time of a token against its position, in bins of neighbouring positions: to find where it jumps.
+ * The time of a token against its position, in bins of consecutive positions: to find where it jumps.
  *
- * What else a machine does changes times by more than a bin does, and for minutes. So each bin is timed against the one
- * before it, in turns: two sessions read the text, one as far as the one bin, one as far as the other, and decode the
- * last tokens of their bins again and again. What counts is the ratio of the two, turn by turn.
+ * Other work on a machine changes times more than a bin does, and for minutes. So each bin is timed against the one
+ * before it, in turn: two sessions read the text up to neighbouring bins, and decode the last tokens of their bins again
+ * and again. What counts is the ratio of the two, turn by turn.
  */
 import type { Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { ratioOf, type Spread, spreadOf } from '../numerics/spread.ts';
+import { type Work, type WorkOptions, workOf } from '../work.ts';
 
-export interface StepsOptions {
+/** What is timed. */
+export interface BenchStepsOptions extends WorkOptions {
   model: Model;
   attention: PolicySpec;
-  /** The text, as many as the last position that is timed. */
+  /** Tokens of the text, up to the last position that is timed. */
   tokens: Int32Array;
-  /** Turns that two neighbouring bins are timed in. */
+  /** Times that two neighbouring bins take turns. */
   turns: number;
-  signal: AbortSignal;
-  onProgress(done: number, total: number): void;
 }
 
+/** Times of tokens, bin by bin. */
 export interface StepsResult {
   attention: PolicySpec;
   /** Tokens of a bin. */
   bin: number;
   /**
-   * Positions from `from` to `from + bin`, milliseconds of a token there, and how many times as long it takes as one of
-   * the bin before; null for the first.
+   * Positions from `from` to `from + bin`: milliseconds of a token, the ratio to the bin before (null for the first), and
+   * the share of the heads with full attention.
    */
   bins: { from: number; ms: Spread; growth: Spread | null; fullAttentionShare: number }[];
-  /** The largest median of the growth, and where: 1.2 is a fifth more. Null where there is one bin. */
+  /** The largest median ratio, and the position where it is: 1.2 is a fifth more. Null with a single bin. */
   largestJump: { growth: number; at: number } | null;
 }
 
 const BIN = 256;
 /** Tokens at the end of a bin that are decoded in a turn. */
 const TURN_TOKENS = 8;
-/** Tokens that are decoded before anything is timed: the runtime compiles meanwhile. */
+/** Tokens that are decoded before anything is timed, while the runtime compiles. */
 const WARM_UP = 64;
+
+type TimedText = Pick<BenchStepsOptions, 'attention' | 'tokens'> & Work;
 
 interface BinTimes {
   ms: number[];
@@ -46,26 +49,28 @@ interface BinTimes {
 }
 
 /** Reads the text twice, and times the tokens at the end of each bin. */
-export async function benchSteps(options: StepsOptions): Promise<StepsResult> {
-  const { model, attention, tokens, turns, onProgress } = options;
+export async function benchSteps(options: BenchStepsOptions): Promise<StepsResult> {
+  const { model, attention, tokens, turns } = options;
+  const work = workOf(options);
+  const timed: TimedText = { attention, tokens, ...work };
   await using even = await model.createSession({ attention, prefill: attention });
   await using odd = await model.createSession({ attention, prefill: attention });
   const count = Math.floor(tokens.length / BIN);
   const times = Array.from({ length: count }, (): BinTimes => ({ ms: [], rowsFull: 0, rows: 0 }));
   const growths: Spread[] = [];
-  if (count > 0) await warmUp(options, even);
+  if (count > 0) await warmUp(timed, even);
   for (let bin = 0; bin < count; bin++) {
     const [session, previousSession] = bin % 2 === 0 ? ([even, odd] as const) : ([odd, even] as const);
-    await readUpTo(options, session, (bin + 1) * BIN - TURN_TOKENS);
+    await readUpTo(timed, session, (bin + 1) * BIN - TURN_TOKENS);
     const binTimes = times[bin] as BinTimes;
     const previousTimes = times[bin - 1];
     const timedBefore = previousTimes?.ms.length ?? 0;
     for (let turn = 0; turn < turns; turn++) {
-      if (previousTimes !== undefined) await timeTurn(options, previousSession, bin - 1, previousTimes);
-      await timeTurn(options, session, bin, binTimes);
+      if (previousTimes !== undefined) await timeTurn(timed, previousSession, bin - 1, previousTimes);
+      await timeTurn(timed, session, bin, binTimes);
     }
     if (previousTimes !== undefined) growths.push(ratioOf(binTimes.ms, previousTimes.ms.slice(timedBefore)));
-    onProgress((bin + 1) * BIN, count * BIN);
+    work.onProgress('reading and decoding', (bin + 1) * BIN, count * BIN);
   }
   const bins = times.map(({ ms, rows, rowsFull }, bin) => {
     return { from: bin * BIN, ms: spreadOf(ms), growth: growths[bin - 1] ?? null, fullAttentionShare: rowsFull / rows };
@@ -73,6 +78,7 @@ export async function benchSteps(options: StepsOptions): Promise<StepsResult> {
   return { attention, bin: BIN, bins, largestJump: findLargestJump(bins) };
 }
 
+/** The bin whose time grew most over the bin before. */
 export function findLargestJump(bins: readonly { from: number; growth: Spread | null }[]): StepsResult['largestJump'] {
   let largest: StepsResult['largestJump'] = null;
   for (const { from, growth } of bins) {
@@ -81,14 +87,14 @@ export function findLargestJump(bins: readonly { from: number; growth: Spread | 
   return largest;
 }
 
-async function readUpTo({ attention, tokens, signal }: StepsOptions, session: Session, end: number): Promise<void> {
+async function readUpTo({ attention, tokens, signal }: TimedText, session: Session, end: number): Promise<void> {
   const options = { attention, chunkTokens: 2 * BIN, shareSamples: true, logits: false, signal };
   for await (const _ of session.evaluate(tokens.subarray(session.tokens.length, end), options));
 }
 
-/** Decodes the last tokens of a bin, and forgets them again. */
+/** Decodes the last tokens of a bin, and takes them out of the cache again. */
 async function timeTurn(
-  { attention, tokens, signal }: StepsOptions,
+  { attention, tokens, signal }: TimedText,
   session: Session,
   bin: number,
   binTimes: BinTimes,
@@ -105,7 +111,7 @@ async function timeTurn(
   session.truncate(end - TURN_TOKENS);
 }
 
-async function warmUp({ attention, tokens, signal }: StepsOptions, session: Session): Promise<void> {
+async function warmUp({ attention, tokens, signal }: TimedText, session: Session): Promise<void> {
   for await (const _ of session.evaluate(tokens.subarray(0, WARM_UP), { attention, chunkTokens: 1, signal }));
   session.truncate(0);
 }

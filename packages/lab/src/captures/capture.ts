@@ -3,7 +3,7 @@
  * (n, d) and `NAME.q` (query heads of the group, last positions, d), after RoPE, not scaled; the last query is that of
  * position n - 1.
  */
-import { KeysieveError } from 'keysieve';
+import { labError } from '../errors.ts';
 import { openTensors } from './safetensors.ts';
 
 export interface CapturedHead {
@@ -27,7 +27,7 @@ export async function readCapture(path: string): Promise<CapturedHead[]> {
   const file = await openTensors(path);
   const names = file.names.filter((name) => name.endsWith('.k')).map((name) => name.slice(0, -2));
   const invalidCapture = (problem: string, found: string) =>
-    new KeysieveError({
+    labError({
       code: 'invalid-file',
       problem: `${path} ${problem}`,
       found,

@@ -3,7 +3,8 @@
  * bytes. Strict: what the header says must be there.
  */
 import { readFile } from 'node:fs/promises';
-import { float16ToFloat32, KeysieveError } from 'keysieve';
+import { float16ToFloat32 } from 'keysieve';
+import { labError } from '../errors.ts';
 
 export interface Tensor {
   shape: readonly number[];
@@ -26,7 +27,7 @@ interface Entry {
 const BYTES: Readonly<Record<string, number>> = { F16: 2, F32: 4 };
 
 const invalid = (path: string, problem: string, found: string | number) =>
-  new KeysieveError({
+  labError({
     code: 'invalid-file',
     problem: `${path} ${problem}`,
     found,
@@ -36,7 +37,7 @@ const invalid = (path: string, problem: string, found: string | number) =>
 /** Opens a file. Throws `file-not-found` or `invalid-file`. */
 export async function openTensors(path: string): Promise<TensorFile> {
   const file = await readFile(path).catch((cause) => {
-    throw new KeysieveError({
+    throw labError({
       code: 'file-not-found',
       problem: 'The capture cannot be read.',
       found: path,

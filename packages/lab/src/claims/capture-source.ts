@@ -6,16 +6,17 @@
  */
 import type { CapturedHead } from '../captures/capture.ts';
 import { scoreKeys } from '../numerics/attention.ts';
+import { yieldToEventLoop } from '../work.ts';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
-import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
+import type { RowsWork, Source } from './source.ts';
 
 /** First keys that every context keeps. */
 export const SINKS = 4;
 /** Repetitions that the queries of a head are divided into: blocks of neighbours, which resemble each other. */
 const MAX_REPETITIONS = 8;
 
-export interface CaptureOptions extends WorkOptions {
+export interface CaptureOptions extends RowsWork {
   heads: readonly CapturedHead[];
   /** At least as many keys has the shortest context; others are twice and twice as long, up to the whole. */
   minLength: number;

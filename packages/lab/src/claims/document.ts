@@ -1,9 +1,9 @@
-/** docs/claims.md: every claim with its criterion, what was found, tables and figures, all from the results. */
+/** The document about a study: every claim with its criterion, findings, tables and figures, all from the results. */
 import type { Table } from './claim.ts';
-import { type Judged, type Setting, VERDICT_TEXT } from './study.ts';
+import { type ClaimsStudy, type JudgedClaim, type StudySetting, VERDICT_TEXT } from './study.ts';
 
-/** The document as Markdown. Figures are files in `folder`, beside it. */
-export function documentOf(setting: Setting, judged: readonly Judged[], folder: string): string {
+/** The document as Markdown. Its figures are files in `folder`, beside it: see `plotCurves`. */
+export function claimsDocument({ setting, judged }: ClaimsStudy, folder: string): string {
   return [
     '# The claims, tried',
     'Made by `keysieve claims`: every figure below was computed in that run, and every answer follows from a criterion that stands in the code (`packages/lab/src/claims/`, one file for each claim). Do not edit.',
@@ -14,7 +14,7 @@ export function documentOf(setting: Setting, judged: readonly Judged[], folder: 
   ].join('\n\n');
 }
 
-const summaryOf = (judged: readonly Judged[]): string =>
+const summaryOf = (judged: readonly JudgedClaim[]): string =>
   tableOf(
     ['claim', 'answer', 'results that hold'],
     judged.map(({ claim, outcome: { holds, results } }) => [
@@ -24,7 +24,7 @@ const summaryOf = (judged: readonly Judged[]): string =>
     ]),
   );
 
-function settingOf({ seed, gaussian, captures }: Setting): string[] {
+function settingOf({ seed, gaussian, captures }: StudySetting): string[] {
   const lengths = gaussian.lengths.map((n) => n.toLocaleString('en-US')).join(', ');
   const files = captures.files.map((file) => file.replace(/.*\//, '')).join(', ');
   return [
@@ -37,7 +37,7 @@ function settingOf({ seed, gaussian, captures }: Setting): string[] {
   ].reduce<string[]>((list, item) => (list.length === 0 ? [item] : [`${list[0]}\n${item}`]), []);
 }
 
-function sectionOf({ claim, outcome }: Judged, folder: string): string[] {
+function sectionOf({ claim, outcome }: JudgedClaim, folder: string): string[] {
   return [
     `## ${claim.title}`,
     `**Claim.** ${claim.statement}`,

@@ -7,11 +7,12 @@
  * error; and `independent` of the keys, uniform with variance 1.
  */
 import { createRandom, normals, type Random } from '../numerics/random.ts';
+import { yieldToEventLoop } from '../work.ts';
 import { ladder } from './budgets.ts';
 import { descending, type Measurement, meanMeasurement, measureRow } from './row.ts';
-import { type Source, type WorkOptions, yieldToEventLoop } from './source.ts';
+import type { RowsWork, Source } from './source.ts';
 
-export interface GaussianOptions extends WorkOptions {
+export interface GaussianOptions extends RowsWork {
   seed: number;
   /** Keys, ascending: shorter rows are the first keys of longer ones. */
   lengths: number[];

@@ -18,7 +18,8 @@ export interface Study {
   captures: Source[];
 }
 
-export interface WorkOptions {
+/** Watches the rows being made, and stops that. */
+export interface RowsWork {
   signal: AbortSignal;
   onProgress(done: number, total: number): void;
 }
@@ -32,10 +33,4 @@ export function valueAt({ n, ks, curves }: Measurement, quantity: Quantity, k: n
   const at = ks.indexOf(k);
   if (at === -1) throw new RangeError(`${k} of ${n} keys were not measured.`);
   return curves[quantity][at] as number;
-}
-
-/** Lets an interrupt be heard. Throws where the work was aborted. */
-export async function yieldToEventLoop(signal: AbortSignal): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  signal.throwIfAborted();
 }

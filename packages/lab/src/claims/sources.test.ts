@@ -5,11 +5,11 @@ import { createRandom } from '../numerics/random.ts';
 import { plotCurves } from '../plot/curves.ts';
 import { captureSources } from './capture-source.ts';
 import { gaussianShare } from './captured-mass.ts';
-import { documentOf } from './document.ts';
+import { claimsDocument } from './document.ts';
 import { gaussianSources } from './gaussian-source.ts';
 import { CLAIMS } from './index.ts';
 import { meansOf, type Study, valueAt } from './source.ts';
-import { jsonOf } from './study.ts';
+import { claimsJson } from './study.ts';
 
 const quiet = { signal: new AbortController().signal, onProgress: () => {} };
 const small = { seed: 5, lengths: [64, 256, 1024, 4096], spreads: [1, 2], contexts: 4, queries: 3, ...quiet };
@@ -98,12 +98,12 @@ describe('the claims', () => {
         gaussian: small,
         captures: { files: ['a/b.safetensors'], stride: 1, heads: study.captures.length },
       };
-      const text = documentOf(setting, judged, 'claims');
+      const text = claimsDocument({ setting, judged }, 'claims');
       expect(text).not.toMatch(/NaN|undefined|Infinity/);
       const figures = judged.flatMap(({ outcome }) => outcome.figures.map(({ name }) => name));
       expect(new Set(figures).size).toBe(figures.length);
       for (const name of figures) expect(text).toContain(`(claims/${name}.svg)`);
-      const json = JSON.stringify(jsonOf(setting, judged));
+      const json = JSON.stringify(claimsJson({ setting, judged }));
       expect(JSON.parse(json).claims).toHaveLength(CLAIMS.length);
     }
   });

@@ -5,7 +5,7 @@ import { loadModel, type Model } from '@keysieve/llm';
 import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lawFixture } from '../../test/law-fixture.ts';
-import { describeLawModel } from '../law/law-model.ts';
+import { lawModelOf } from '../law/open-law.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { type KeysForOptions, measureKeysFor } from './keys-for-lengths.ts';
 import { measurePolicy, predictWithFullAttention } from './predictions.ts';
@@ -27,7 +27,7 @@ describe('keys for a divergence', () => {
     model = await loadModel('nano', { precision: 'fp32', threads: 1, context: 1024 });
     tokens = Int32Array.from(model.tokenizer.encode(await defaultFiller())).subarray(0, 700);
     const fixture = lawFixture({ layers: 6, heads: 3 });
-    law = { ...fixture, model: await describeLawModel(model, signal) };
+    law = { ...fixture, model: await lawModelOf(model) };
   });
   afterAll(async () => {
     await model.dispose();

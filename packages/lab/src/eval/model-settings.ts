@@ -1,9 +1,9 @@
-/** What results depend on of the model and of how it is run. */
+/** The model, and how it runs: what results depend on. */
 import { defaultCachePrecision, type Model } from '@keysieve/llm';
 import type { Precision } from 'keysieve';
-import { fileHash } from '../file-hash.ts';
 import { packageVersion } from '../package-file.ts';
 
+/** The settings of a model that results depend on. */
 export type ModelSettings = {
   model: string;
   /** SHA-256 of the GGUF file. */
@@ -11,18 +11,19 @@ export type ModelSettings = {
   context: number;
   precision: string;
   cachePrecision: string;
-  /** Of keysieve. */
+  /** Version of keysieve. */
   version: string;
 };
 
+/** The settings of a loaded model. Hashes its file, once for each loaded model. */
 export async function modelSettings(
-  { name, path, contextLength, precision }: Model,
+  { name, hash, contextLength, precision }: Model,
   cachePrecision: Precision | undefined,
   signal: AbortSignal,
 ): Promise<ModelSettings> {
   return {
     model: name,
-    hash: await fileHash(path, signal),
+    hash: await hash(signal),
     context: contextLength,
     precision,
     cachePrecision: cachePrecision ?? defaultCachePrecision(precision),

@@ -48,7 +48,7 @@ describe('saved results', () => {
     ['invalid-file', 'no json'],
     ['invalid-file', '{}\n'],
     ['invalid-file', '{"format":"keysieve-law","version":1}\n'],
-    ['results-version', '{"format":"keysieve-eval","version":2}\n'],
+    ['results-version', '{"format":"keysieve-eval","version":1}\n'],
   ])('are an error of the code %s in a file of %s, which stays as it is', async ([code, content]) => {
     const path = await newPath();
     await writeFile(path, content as string);

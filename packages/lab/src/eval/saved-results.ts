@@ -1,30 +1,31 @@
 /**
- * Results that are kept while they come, so that an interrupted run goes on where it was. A file of lines: first what it
- * is, then a line a result, with the run that it belongs to, its key in the run, and a checksum. Runs of other models,
- * texts and settings may share a file: each finds only its own.
+ * Results that are saved as they come, so that an interrupted run continues where it was. A file of lines: a header, then
+ * one line a result with the run that it belongs to, its key in the run, and a checksum. Runs with other models, texts
+ * and settings may share a file: each finds only its own results.
  */
 import { createHash } from 'node:crypto';
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
-import { KeysieveError, type PolicySpec } from 'keysieve';
-import { textHash } from '../file-hash.ts';
+import type { PolicySpec } from 'keysieve';
+import { labError } from '../errors.ts';
+import { textHash } from './text-hash.ts';
 
-/** A policy as results are kept under it: plans are long, and told apart by their hash. */
+/** The key of a policy. Plans are long, so their hash stands for them. */
 export const policyKey = ({ plan, ...spec }: PolicySpec) =>
   plan === undefined ? spec : { ...spec, plan: textHash(JSON.stringify(plan)) };
 
-/** What a result depends on beside its key: two runs of which all of this is the same give the same results. */
+/** What results depend on beside their keys: runs with equal settings give equal results. */
 export type RunSettings = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface SavedResults {
-  /** What is kept under a key. */
+  /** The result that is saved under a key. */
   find<T>(key: object): T | undefined;
-  /** Keeps a result under its key; a later one takes the place of an earlier. */
+  /** Saves a result under its key, in place of an earlier one. */
   keep(key: object, value: unknown): Promise<void>;
-  /** Characters of a line that was being written when an earlier run ended; they are gone. */
+  /** Characters of an unfinished last line, which were removed. */
   readonly truncatedCharacters: number;
 }
 
-const HEADER = { format: 'keysieve-eval', version: 1 };
+const HEADER = { format: 'keysieve-eval', version: 2 };
 
 interface Line {
   run: string;
@@ -33,9 +34,20 @@ interface Line {
   sum: string;
 }
 
+/** Opens saved results as `openSavedResults` does, and notes where the file's last line was cut off. */
+export async function openResults(
+  path: string | undefined,
+  settings: RunSettings,
+  onNote: (text: string) => void,
+): Promise<SavedResults> {
+  const saved = await openSavedResults(path, settings);
+  if (saved.truncatedCharacters > 0) onNote(`The last line of ${path} was cut off: that result is computed again.`);
+  return saved;
+}
+
 /**
  * Opens or begins a file; without a path, results are kept in memory only. Throws `invalid-file` where it holds something
- * else or was changed, and `results-version` where another version has written it; the file then stays as it is.
+ * else or was changed, and `results-version` where another version wrote it; the file then stays as it is.
  */
 export async function openSavedResults(path: string | undefined, settings: RunSettings): Promise<SavedResults> {
   const run = digest(JSON.stringify(settings));
@@ -81,10 +93,10 @@ function checkHeader(path: string, line: string): void {
   const header = tryOrUndefined(() => JSON.parse(line) as Partial<typeof HEADER>);
   if (header?.format !== HEADER.format) throw broken(path, 1, line);
   if (header.version === HEADER.version) return;
-  throw new KeysieveError({
+  throw labError({
     code: 'results-version',
-    problem: `${path} was written by another version of keysieve.`,
-    found: `version ${header.version} of the file, not ${HEADER.version}`,
+    problem: `${path} was written by another version of keysieve, in another format.`,
+    found: `format version ${header.version}; this version reads ${HEADER.version}`,
     remedy: 'Give another file, or use the version that wrote it.',
   });
 }
@@ -104,9 +116,9 @@ function tryOrUndefined<T>(what: () => T): T | undefined {
 }
 
 const broken = (path: string, number: number, line: string) =>
-  new KeysieveError({
+  labError({
     code: 'invalid-file',
-    problem: `${path} is not a file of results, or was changed.`,
+    problem: `${path} is not a file of results, or was edited.`,
     found: `line ${number}: ${line.slice(0, 60)}`,
     remedy: 'Give another file, or remove that line.',
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { describeSuggestion, ladderSpecs, type QualityTarget, type Setting, suggest } from './suggest.ts';
-import type { TextEvaluation } from './text.ts';
+import type { TextEvaluation } from './compare-policies.ts';
+import { ladderSpecs, type QualityTarget, type Setting, suggest } from './suggest.ts';
 
 const setting = (policy: string, kl: number, high: number, bytesPerKey: number, msPerToken: number): Setting => ({
   policy,
@@ -21,34 +21,24 @@ const SETTINGS = [
   setting('int8', 0.001, 0.002, 20, 40),
   setting('dense', 0, 0, 1, 1),
 ];
-const WISH: QualityTarget = { kl: 0.01, by: 'bytes' };
+const TARGET: QualityTarget = { kl: 0.01, by: 'bytes' };
 
 describe('the suggestion', () => {
   it('is the cheapest setting whose whole interval holds, and tells of a cheaper one whose mean does', () => {
-    const byBytes = suggest(evaluationOf(SETTINGS), WISH);
+    const byBytes = suggest(evaluationOf(SETTINGS), TARGET);
     expect(byBytes.setting?.policy).toBe('int8');
     expect(byBytes.probable?.policy).toBe('sieve');
     expect(byBytes.denseIsCheaper).toBe(false);
-    const byTime = suggest(evaluationOf(SETTINGS), { ...WISH, by: 'time' });
+    const byTime = suggest(evaluationOf(SETTINGS), { ...TARGET, by: 'time' });
     expect(byTime.setting?.policy).toBe('quest');
     expect(byTime.probable).toBeNull();
   });
 
   it('says that none holds, and where dense attention costs less', () => {
-    const none = suggest(evaluationOf(SETTINGS), { ...WISH, kl: 1e-4 });
+    const none = suggest(evaluationOf(SETTINGS), { ...TARGET, kl: 1e-4 });
     expect(none).toMatchObject({ setting: null, probable: null, denseIsCheaper: false });
-    expect(describeSuggestion(none, 30)).toContain('None of these settings holds a KL of at most 0.0001');
-    const slow = suggest(evaluationOf([setting('int8', 0.001, 0.002, 20, 40)]), { ...WISH, by: 'time' });
+    const slow = suggest(evaluationOf([setting('int8', 0.001, 0.002, 20, 40)]), { ...TARGET, by: 'time' });
     expect(slow.denseIsCheaper).toBe(true);
-    expect(describeSuggestion(slow, 30)).toContain('dense attention is faster: 30.0 ms');
-  });
-
-  it('is said with what to type and with its figures', () => {
-    const text = describeSuggestion(suggest(evaluationOf(SETTINGS), WISH), 30);
-    expect(text).toContain(
-      '--policy int8 --budget fixed:64: KL 0.001 (95 % interval 0.0005 to 0.002), 20.0 bytes a key',
-    );
-    expect(text).toContain('--policy sieve --budget fixed:64 is cheaper and may hold');
   });
 
   it('comes from a ladder of budgets below the context', () => {

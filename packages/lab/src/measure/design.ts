@@ -1,5 +1,6 @@
 /** What is sampled of a text of so many tokens: lengths of context, numbers of keys, and the positions of the queries. */
-import { llmError, type ModelConfig } from '@keysieve/llm';
+import type { ModelConfig } from '@keysieve/llm';
+import { labError } from '../errors.ts';
 import { samplePositions } from '../law/positions.ts';
 import type { TallyDesign } from '../law/tally.ts';
 import { createRandom } from '../numerics/random.ts';
@@ -52,11 +53,11 @@ export function createDesign({
   const lengths = requestedLengths ?? lengthsUpTo(tokens);
   const areValid = lengths.every((length, i) => length <= tokens && length > (lengths[i - 1] ?? MIN_KEYS));
   if (!areValid) {
-    throw llmError({
+    throw labError({
       code: 'invalid-argument',
-      problem: `Lengths ascend, from more than ${MIN_KEYS} up to the tokens that are read.`,
+      problem: `Lengths must ascend, from more than ${MIN_KEYS} up to the number of tokens read.`,
       found: `${lengths.join(', ')}, of ${tokens} tokens`,
-      remedy: 'Correct --lengths, or raise --tokens.',
+      remedy: 'Change the lengths, or read more tokens.',
     });
   }
   const positions = Array.from({ length: texts }, (_, text) => {

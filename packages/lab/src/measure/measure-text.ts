@@ -30,8 +30,8 @@ export interface MeasureTextOptions {
   onProgress(progress: TextProgress): Promise<void>;
 }
 
-/** Planes that the cache of the session must have: those of the policy, and page means. */
-export const planesToMeasure = (policy: string): Encoding[] =>
+/** The encodings that the session's cache must have: those of the policy, and page means. */
+export const encodingsToMeasure = (policy: string): Encoding[] =>
   [policy, 'topk-means'].flatMap((each) => policyEncodings({ policy: each }));
 
 /** Measures the text from where an earlier run came to; what that run had read is read again, without sampling it. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LawTally } from '../law/tally.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { createDesign, type Design, lengthsUpTo } from './design.ts';
-import { measureText, planesToMeasure, type TextProgress } from './measure-text.ts';
+import { encodingsToMeasure, measureText, type TextProgress } from './measure-text.ts';
 import { openRun } from './saved-run.ts';
 
 const TOKENS = 1200;
@@ -34,7 +34,7 @@ describe('a measurement', () => {
 
   /** Measures into a tally from where it is; `stopAt` interrupts it once so many tokens are done. */
   async function measureInto(tally: LawTally, resumeFrom: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
-    await using session = await model.createSession({ encodings: planesToMeasure('sieve'), denseFallback: false });
+    await using session = await model.createSession({ encodings: encodingsToMeasure('sieve'), denseFallback: false });
     const stop = new AbortController();
     return await measureText({
       session,

@@ -4,13 +4,13 @@
  * to do with it; of the texts those are taken that are the same at the same place, so that texts can be added.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { KeysieveError } from 'keysieve';
+import { type LabError, labError } from '../errors.ts';
 import { LawTally, type TallyDesign } from '../law/tally.ts';
 import type { TextProgress } from './measure-text.ts';
 
 const FORMAT = 'keysieve-measurement';
 /** Raised when what was saved before means something else now. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** One text, as far as it has been measured. */
 export interface MeasuredText {
@@ -117,11 +117,11 @@ function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number], 
   Object.assign(progress, saved.progress);
 }
 
-function invalidFile(path: string, found: string): KeysieveError {
-  return new KeysieveError({
+function invalidFile(path: string, found: string): LabError {
+  return labError({
     code: 'invalid-file',
-    problem: `${path} is not the measurement that keysieve measure saves, or it was damaged.`,
+    problem: `${path} is not a saved measurement, or it is damaged.`,
     found,
-    remedy: 'Remove it to measure from the beginning, or name another file with --state.',
+    remedy: 'Remove it to measure from the beginning, or save to another file.',
   });
 }

@@ -1,8 +1,9 @@
 /** What the page of an evaluation shows: results without what it does not draw, with numbers of a few digits. */
 import type { LayerFigures } from '../eval/audit.ts';
-import type { PolicyScores, TasksResult, TextResult } from '../eval/results.ts';
+import type { PolicyEvaluation } from '../eval/compare-policies.ts';
+import type { TextResult } from '../eval/evaluate-text.ts';
 import type { QualityTarget } from '../eval/suggest.ts';
-import type { PolicyEvaluation } from '../eval/text.ts';
+import type { PolicyScores, TasksResult } from '../tasks/evaluate-tasks.ts';
 import { roundNumbers } from './rounded.ts';
 
 export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysExact' | 'certificate'>;

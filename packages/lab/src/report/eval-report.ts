@@ -12,3 +12,5 @@ export function evalReport(results: EvalResults): Promise<string> {
     data,
   });
 }
+
+export type { EvalResults } from './eval-page-data.ts';

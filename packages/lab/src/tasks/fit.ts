@@ -1,5 +1,5 @@
 /** Prompts of exactly as many tokens as were asked for. */
-import { KeysieveError } from 'keysieve';
+import { labError } from '../errors.ts';
 import type { Question } from './task.ts';
 
 /** Text that fills the last tokens, from its end on: as if the prompt began in the middle of something. */
@@ -24,11 +24,11 @@ export function fitPrompt<Tokens extends ArrayLike<number>>(
   };
   const minTokens = tryUnits(0).tokens.length;
   if (minTokens > length) {
-    throw new KeysieveError({
+    throw labError({
       code: 'invalid-argument',
       problem: 'The prompt of a task does not fit into its length.',
       found: `${minTokens} tokens without any context, of ${length}`,
-      remedy: 'Ask for longer prompts, with --lengths.',
+      remedy: 'Ask for longer prompts.',
     });
   }
   // Most units that fit: the rule of three, within bounds that close in.
@@ -52,7 +52,7 @@ export function fitPrompt<Tokens extends ArrayLike<number>>(
       if (candidate.tokens.length > length + 3) break;
     }
   }
-  throw new KeysieveError({
+  throw labError({
     code: 'invalid-argument',
     problem: 'The tokenizer of the model allows no prompt of this length.',
     found: length,

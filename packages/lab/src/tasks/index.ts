@@ -1,5 +1,5 @@
 /** Every task that there is: a new one is a file that default-exports it, and an entry here. */
-import { KeysieveError } from 'keysieve';
+import { labError } from '../errors.ts';
 import commonWords from './common-words.ts';
 import frequentWords from './frequent-words.ts';
 import needle from './needle.ts';
@@ -29,9 +29,9 @@ export const TASKS: readonly Task[] = [
 export function taskOf(name: string): Task {
   const task = TASKS.find((each) => each.name === name);
   if (task !== undefined) return task;
-  throw new KeysieveError({
+  throw labError({
     code: 'invalid-argument',
-    problem: 'There is no such task.',
+    problem: 'Unknown task.',
     found: name,
     remedy: `Choose some of ${TASKS.map((each) => each.name).join(', ')}.`,
   });

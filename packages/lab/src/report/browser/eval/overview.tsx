@@ -30,7 +30,7 @@ function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] 
   const { target } = state.value;
   const { setting, probable } = suggestionOf(text);
   if (setting === null) {
-    const label = `None of these settings holds a KL of ${formatNumber(target.kl)}${probable === null ? '' : `; ${nameOf(probable)} may, with more tokens compared`}.`;
+    const label = `None of these settings meets a KL of ${formatNumber(target.kl)}${probable === null ? '' : `; ${nameOf(probable)} may, with more tokens compared`}.`;
     return <Tiles tiles={[{ value: 'dense', label }]} />;
   }
   const chosen = text.policies.find((policy) => isSame(policy, setting));

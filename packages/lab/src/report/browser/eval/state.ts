@@ -1,7 +1,7 @@
 /** What is chosen on the page, and what follows from it. */
 import { signal } from '@preact/signals';
+import type { TextEvaluation } from '../../../eval/compare-policies.ts';
 import { type QualityTarget, type Suggestion, suggest } from '../../../eval/suggest.ts';
-import type { TextEvaluation } from '../../../eval/text.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 
 export interface PageState {

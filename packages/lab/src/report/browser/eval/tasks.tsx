@@ -1,7 +1,7 @@
 /** What is found in tasks whose answers are known: a row a setting, a column a length. */
 
-import type { PolicyScores } from '../../../eval/results.ts';
 import { formatCount, formatLength } from '../../../format/format.ts';
+import type { PolicyScores } from '../../../tasks/evaluate-tasks.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 import { Card, Choice } from '../parts.tsx';
 import { percent } from '../text.ts';

@@ -1,14 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defaultFiller, describeLawModel } from '@keysieve/lab';
+import { defaultFiller, lawModelOf, withLawBudget } from '@keysieve/lab';
 import { loadModel, type Model } from '@keysieve/llm';
 import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lawFixture } from '../../lab/test/law-fixture.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
-import { checkLaw, loadLaw, withLawBudget } from './law-budgets.ts';
+import { checkLoadedLaw, loadLaw } from './law-options.ts';
 import { policySpecs } from './options.ts';
 
 const never = new AbortController().signal;
@@ -22,7 +22,7 @@ describe('budgets by a law', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-law-'));
     model = await loadModel('nano', { precision: 'fp32', threads: 1, context: 2048 });
-    law = { ...lawFixture({ layers: 6, heads: 3 }), model: await describeLawModel(model, never) };
+    law = { ...lawFixture({ layers: 6, heads: 3 }), model: await lawModelOf(model) };
     await writeFile(file('law.json'), JSON.stringify(law));
     await writeFile(file('foreign.json'), JSON.stringify(lawFixture({ layers: 6, heads: 3 })));
     await writeFile(file('old.json'), JSON.stringify({ ...law, version: 0 }));
@@ -69,7 +69,7 @@ describe('budgets by a law', () => {
   });
 
   it.for([
-    ['none.json', 'invalid-argument'],
+    ['none.json', 'file-not-found'],
     ['text.txt', 'law-invalid'],
     ['old.json', 'law-version'],
   ] as const)('are not made from %s', async ([name, code]) => {
@@ -77,11 +77,14 @@ describe('budgets by a law', () => {
   });
 
   it('are not made from the law of another model, and other budgets are left as they are', async () => {
-    await expect(checkLaw(await opened(), model, never)).resolves.toBeUndefined();
+    await expect(checkLoadedLaw(await opened(), model, never)).resolves.toBeUndefined();
     const foreign = await loadLaw(file('foreign.json'), [{ policy: 'sieve', budget: 'mean:64' }]);
-    await expect(checkLaw(foreign, model, never)).rejects.toMatchObject({ code: 'law-foreign' });
+    await expect(checkLoadedLaw(foreign, model, never)).rejects.toMatchObject({ code: 'law-foreign' });
     const law = await opened();
-    expect(withLawBudget({ policy: 'sieve', budget: 'fixed:9' }, law)).toEqual({ policy: 'sieve', budget: 'fixed:9' });
+    expect(withLawBudget({ policy: 'sieve', budget: 'fixed:9' }, law?.law)).toEqual({
+      policy: 'sieve',
+      budget: 'fixed:9',
+    });
   });
 
   it('reach the attention of generate, which reports them', async () => {

@@ -6,8 +6,8 @@ import { type PolicySpec, policyEncodings, policyNames } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { registerBaselines } from '../baselines/index.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
+import { type CompareOptions, comparePolicies, type TextEvaluation } from './compare-policies.ts';
 import { openSavedResults, type SavedResults } from './saved-results.ts';
-import { evaluateText, type TextEvaluation, type TextOptions } from './text.ts';
 
 await registerBaselines();
 
@@ -41,8 +41,8 @@ describe('the evaluation of a text', () => {
     await rm(folder, { recursive: true });
   });
 
-  const evaluate = (saved: SavedResults, change: Partial<TextOptions> = {}) =>
-    evaluateText({
+  const evaluate = (saved: SavedResults, change: Partial<CompareOptions> = {}) =>
+    comparePolicies({
       model,
       session,
       tokens,

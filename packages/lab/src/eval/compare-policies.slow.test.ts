@@ -7,8 +7,8 @@ import { openSafetensors } from '../../../llm/test/safetensors.ts';
 import { sharedFile } from '../../../llm/test/shared.ts';
 import { registerBaselines } from '../baselines/index.ts';
 import { mean } from '../numerics/statistics.ts';
+import { comparePolicies } from './compare-policies.ts';
 import { openSavedResults } from './saved-results.ts';
-import { evaluateText } from './text.ts';
 
 await registerBaselines();
 
@@ -31,7 +31,7 @@ describe.skipIf(!MODEL || !LOGITS || !TEXT)('SmolLM2-135M', () => {
     const whole = ['sieve', 'quest', 'snapkv'].map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
     const policies: PolicySpec[] = [...whole, { policy: 'sieve', budget: 'fixed:256' }];
     await using session = await model.createSession({ encodings: policies.flatMap(policyEncodings) });
-    const result = await evaluateText({
+    const result = await comparePolicies({
       model,
       session,
       tokens: tokens.subarray(0, TOKENS),

@@ -59,7 +59,7 @@ export interface PolicyEvaluation extends AttentionFigures {
   layers: LayerFigures[];
 }
 
-export interface TextOptions extends ComparedText {
+export interface CompareOptions extends ComparedText {
   /** What the context is read with, before every policy. */
   prefills: readonly PolicySpec[];
   /** Decoding steps that are timed. */
@@ -74,7 +74,7 @@ export interface TextOptions extends ComparedText {
 const DENSE: PolicySpec = { policy: 'dense' };
 
 /** Evaluates what is not saved already. */
-export async function evaluateText(options: TextOptions): Promise<TextEvaluation> {
+export async function comparePolicies(options: CompareOptions): Promise<TextEvaluation> {
   const { tokens, evalTokens, auditTokens, policies, prefills, seed } = options;
   const steps = createSteps(options);
   const reference = await steps.reference();
@@ -118,7 +118,7 @@ interface Measured {
 type DenseFigures = Pick<Reference, 'nll'>;
 
 /** The steps of an evaluation: each gives what is saved, or does its work, and saves what comes of it. */
-function createSteps(options: TextOptions) {
+function createSteps(options: CompareOptions) {
   const { saved, timedSteps } = options;
   let context: string | undefined;
   let reference: Reference | undefined;

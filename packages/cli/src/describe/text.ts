@@ -1,0 +1,33 @@
+/** The result of `keysieve eval` on a text, as a table, and the suggestion in sentences. */
+import { formatCount, formatShare, formatTable, type PolicyEvaluation, type TextResult } from '@keysieve/lab';
+import { describeSuggestion } from './suggestion.ts';
+
+/** A table with a row for each policy. */
+export function describeText({ tokens, evalTokens, dense, policies, suggestion }: TextResult): string {
+  const heading =
+    `${formatCount(tokens)} tokens, the last ${formatCount(evalTokens)} compared; full attention: ` +
+    `nll ${dense.nll.toFixed(4)}, ${dense.bytesPerKey.toFixed(0)} bytes a key, ${dense.msPerToken.toFixed(1)} ms a token`;
+  const rows = policies.map((row) => [
+    row.policy,
+    row.budget ?? '',
+    row.prefill.budget === null ? row.prefill.policy : `${row.prefill.policy} ${row.prefill.budget}`,
+    row.kl.mean.toPrecision(3),
+    row.top1.toFixed(3),
+    row.deltaNll.toFixed(4),
+    formatShare(row.outputError.mean),
+    formatEstimatedError(row),
+    formatCount(row.keysExact),
+    formatCount(row.keysQuantized),
+    row.bytesPerKey.toFixed(1),
+    row.msPerToken.toFixed(1),
+  ]);
+  const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'reported', 'exact', 'quantized'];
+  const table = formatTable([...names, 'bytes/key', 'ms'], rows);
+  return [heading, table, ...(suggestion ? [describeSuggestion(suggestion, dense.msPerToken)] : [])].join('\n');
+}
+
+/** The error as the policy itself reports it. */
+const formatEstimatedError = ({ estimatedError, certificate }: PolicyEvaluation): string =>
+  estimatedError.mean === null
+    ? 'unknown'
+    : `${certificate === 'certified' ? '<= ' : '~ '}${formatShare(estimatedError.mean)}`;
