@@ -10,6 +10,7 @@ import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { measureCommand } from './commands/measure.ts';
+import { serveCommand } from './commands/serve.ts';
 import { EXIT, reportError } from './errors.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -17,6 +18,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 /** A new subcommand is a file in commands/ and an entry here. */
 const COMMANDS = [
   generateCommand,
+  serveCommand,
   inspectCommand,
   measureCommand,
   evalCommand,

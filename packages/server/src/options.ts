@@ -23,8 +23,6 @@ export interface ServerOptions {
   limits?: Partial<Limits>;
   /** Where it logs to. Default: nowhere. */
   logger?: Logger;
-  /** Whether requests and answers are logged with their text. Default: false. */
-  logText?: boolean;
 }
 
 export interface Limits {
@@ -72,7 +70,7 @@ const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
 
 /** Options with their defaults. Throws `invalid-argument` for those that are out of range or unsafe. */
 export function resolveOptions(options: ServerOptions): Settings {
-  const { models, host = '127.0.0.1', port = 8080, apiKey, corsOrigins, logText = false } = options;
+  const { models, host = '127.0.0.1', port = 8080, apiKey, corsOrigins } = options;
   const attention = options.attention ?? { policy: 'sieve', budget: DEFAULT_BUDGET };
   const prefill = options.prefill ?? defaultPrefill(attention);
   for (const policy of [attention, prefill]) createPolicy(policy);
@@ -104,7 +102,6 @@ export function resolveOptions(options: ServerOptions): Settings {
     attention,
     prefill,
     limits,
-    logText,
     ...(apiKey !== undefined && { apiKey }),
     ...(corsOrigins !== undefined && { corsOrigins }),
   };

@@ -155,11 +155,14 @@ describe('a stream', () => {
     );
     await using _ = server;
     const response = await chat('long', { stream: true });
-    // The response began with a comment, before anything was read.
-    await sleep(40);
-    gate.open();
-    const { events, comments } = await readEvents(response);
-    expect(comments.length).toBeGreaterThan(1);
+    // The response begins with comments, before anything is read.
+    let text = '';
+    for await (const piece of response.body as ReadableStream<Uint8Array>) {
+      text += Buffer.from(piece).toString();
+      if (text.split(': working\n\n').length > 3) gate.open();
+    }
+    const { events, comments } = await readEvents(new Response(text));
+    expect(comments.length).toBeGreaterThan(2);
     const texts = events.map(({ data }) => (data as Chunk).choices?.[0]?.delta.content ?? '');
     expect(texts.join('')).toBe('ab');
     const [failure, done] = events.slice(-2).map(({ data }) => data);

@@ -6,6 +6,10 @@ import pino, { type Logger } from 'pino';
 /** A logger that says nothing. */
 export const silentLogger = (): Logger => pino({ enabled: false });
 
+/** A logger that writes lines of JSON: failures alone at the level `error`, each request at `info`. */
+export const createLogger = (level: 'error' | 'info', stream: NodeJS.WritableStream): Logger =>
+  pino({ level, base: null }, stream as pino.DestinationStream);
+
 export interface AppVariables {
   requestId: string;
 }
