@@ -20,7 +20,8 @@ export function naiveAttention({ heads, keyValueHeads, headDim, layerAttention }
         const at = (row * heads + head) * headDim;
         const group = Math.floor(head / (heads / keyValueHeads)) * headDim;
         const rows = { first, end: position + 1, width, group };
-        const weights = softmax(cap(scores(q.subarray(at, at + headDim), allKeys, rows), attention.softCap));
+        const capped = cap(scores(q.subarray(at, at + headDim), allKeys, rows), attention.softCap);
+        const weights = softmax(capped, attention.sinks?.[head]);
         for (let i = 0; i < headDim; i++) {
           let sum = 0;
           for (let j = 0; j < weights.length; j++) {
@@ -57,10 +58,11 @@ function cap(values: Float64Array, softCap: number | undefined): Float64Array {
   return softCap === undefined ? values : values.map((value) => softCap * Math.tanh(value / softCap));
 }
 
-function softmax(values: Float64Array): Float64Array {
-  const max = values.reduce((a, b) => Math.max(a, b));
+/** Of some scores and, where there is one, a sink's, whose weight is left out. */
+function softmax(values: Float64Array, sink = Number.NEGATIVE_INFINITY): Float64Array {
+  const max = values.reduce((a, b) => Math.max(a, b), sink);
   const weights = values.map((value) => Math.exp(value - max));
-  const sum = weights.reduce((a, b) => a + b);
+  const sum = weights.reduce((a, b) => a + b, Math.exp(sink - max));
   return weights.map((weight) => weight / sum);
 }
 

@@ -10,6 +10,7 @@ import {
 } from 'keysieve';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
+import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
 import { type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, defaultCachePrecision } from './session.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
@@ -78,8 +79,10 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
+  const pagedLayers = config.layerAttention.filter((layer) => !isExactLayer(layer)).length;
   const cacheSize = {
     ...config,
+    layers: Math.max(1, pagedLayers),
     capacity: tokens,
     precision: cachePrecision,
     planes: policyEncodings(attention),
@@ -88,6 +91,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
   const costs = supportsDenseFallback(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
   const shortestSparse = (costs && fullAttentionBelow(policy, costs, tokens, config)) ?? null;
+  const exactBytes = exactLayerBytes(config, tokens);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.buffers + sizes.open + activationBytes(config);
   const youngGenerationBytes = policy.kind === 'dense' ? 0 : threads * YOUNG_GENERATION_BYTES;
@@ -112,10 +116,10 @@ export async function inspectModel(source: string, options: InspectOptions = {})
       runtime,
       weights,
       tokenizer,
-      cache: sizes.cache,
+      cache: sizes.cache + exactBytes,
       cachePerToken: sizes.cachePerToken,
       work,
-      total: runtime + weights + tokenizer + sizes.cache + work,
+      total: runtime + weights + tokenizer + sizes.cache + exactBytes + work,
     },
   };
 }

@@ -5,16 +5,11 @@
  */
 import { createAttention } from 'keysieve';
 import type { GgufFile } from '../gguf/index.ts';
-import {
-  type Calibration,
-  readCalibration,
-  requireFullAttention,
-  type TransformerSegments,
-  writeCalibration,
-} from '../model/index.ts';
+import { type Calibration, readCalibration, type TransformerSegments, writeCalibration } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
+import { createExactLayers } from './exact-layers.ts';
 import type { LoadProgress } from './model-file.ts';
 
 /** Largest mean KL divergence, in nats, at which a rounded precision is the default. */
@@ -72,24 +67,39 @@ function meanDivergence(reference: Float32Array, approximate: Float32Array, toke
 async function predictions(parts: PrecisionParts, precision: MatmulPrecision, text: Int32Array, run: number) {
   const { load, signal, onProgress } = parts;
   await using segments = await load(precision);
-  requireFullAttention(segments.config);
   const tokens = text.subarray(0, segments.context);
   const { layers, keyValueHeads, headDim, heads } = segments.config;
-  const shape = { layers, keyValueHeads, headDim, heads, precision: 'f32' } as const;
+  const exactLayers = await createExactLayers(segments.config, 1);
+  const shape = {
+    layers: Math.max(1, exactLayers.pagedLayers),
+    keyValueHeads,
+    headDim,
+    heads,
+    precision: 'f32',
+  } as const;
   await using attention = await createAttention({ ...shape, capacity: tokens.length });
   attention.cache.reserve(tokens.length);
-  const logits = await segments.forward(
-    tokens,
-    0,
-    (layer, { q, k, v }) => {
-      attention.cache.write(layer, 0, k, v);
-      const done = Math.round(((run + (layer + 1) / layers) / (1 + QUANTIZED_PRECISIONS.length)) * tokens.length);
-      onProgress?.({ phase: 'calibrate', done, total: tokens.length });
-      return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
-    },
-    { logits: 'all', ...(signal === undefined ? {} : { signal }) },
-  );
-  return logits as Float32Array;
+  try {
+    const logits = await segments.forward(
+      tokens,
+      0,
+      async (modelLayer, projections) => {
+        const done = Math.round(
+          ((run + (modelLayer + 1) / layers) / (1 + QUANTIZED_PRECISIONS.length)) * tokens.length,
+        );
+        onProgress?.({ phase: 'calibrate', done, total: tokens.length });
+        const layer = exactLayers.pagedLayer(modelLayer);
+        if (layer === undefined) return (await exactLayers.attend(modelLayer, 0, projections)).outputs;
+        const { q, k, v } = projections;
+        attention.cache.write(layer, 0, k, v);
+        return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
+      },
+      { logits: 'all', ...(signal === undefined ? {} : { signal }) },
+    );
+    return logits as Float32Array;
+  } finally {
+    await exactLayers.release();
+  }
 }
 
 /** KL(softmax(p) || softmax(q)) of two rows of logits, in nats. */

@@ -17,8 +17,9 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
-import { type Attend, requireFullAttention, type TransformerSegments } from '../model/index.ts';
+import type { Attend, Projections, TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
+import { createExactLayers, type ExactLayers } from './exact-layers.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
@@ -95,6 +96,7 @@ export interface EvaluateOptions {
 
 /** The attention of one layer to some consecutive tokens. */
 export interface AttentionEvent {
+  /** Index of the layer in the paged cache: layers with a window, a soft cap or sinks are not counted. */
   layer: number;
   /** Position of the first token. */
   position: number;
@@ -149,8 +151,7 @@ export const defaultCachePrecision = (matmulPrecision: TransformerSegments['prec
   matmulPrecision === 'fp32' ? 'f32' : 'f16';
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
-  requireFullAttention(model.segments.config);
-  const { layers, keyValueHeads, headDim, heads } = model.segments.config;
+  const { keyValueHeads, headDim, heads } = model.segments.config;
   const {
     attention: policy = FULL_ATTENTION,
     prefill = FULL_ATTENTION,
@@ -162,24 +163,32 @@ export async function createSession(model: SessionModel, options: SessionOptions
   const usesDenseFallback = denseFallback && supportsDenseFallback(policy);
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
   const costs = usesDenseFallback ? await stepCosts(shape, model.cacheFolder) : undefined;
-  const attention = await createAttention({
-    layers,
-    keyValueHeads,
-    headDim,
-    heads,
-    capacity: model.contextLength,
-    threads: model.threads,
-    precision,
-    ...(costs && { costs }),
-    encodings: [...policyEncodings(policy), ...policyEncodings(prefill), ...encodings],
-    ...(memoryLimit === undefined ? {} : { memoryLimit }),
-  });
-  return new Session(model, attention, policy, prefill, costs);
+  const exactLayers = await createExactLayers(model.segments.config, model.threads);
+  try {
+    const attention = await createAttention({
+      // A cache has at least one layer, even where none attends to it.
+      layers: Math.max(1, exactLayers.pagedLayers),
+      keyValueHeads,
+      headDim,
+      heads,
+      capacity: model.contextLength,
+      threads: model.threads,
+      precision,
+      ...(costs && { costs }),
+      encodings: [...policyEncodings(policy), ...policyEncodings(prefill), ...encodings],
+      ...(memoryLimit === undefined ? {} : { memoryLimit }),
+    });
+    return new Session(model, attention, exactLayers, policy, prefill, costs);
+  } catch (error) {
+    await exactLayers.release();
+    throw error;
+  }
 }
 
 export class Session {
   readonly #model: SessionModel;
   readonly #attention: Attention;
+  readonly #exactLayers: ExactLayers;
   readonly #policy: PolicySpec;
   readonly #prefillPolicy: PolicySpec;
   /**
@@ -197,6 +206,7 @@ export class Session {
   constructor(
     model: SessionModel,
     attention: Attention,
+    exactLayers: ExactLayers,
     policy: PolicySpec,
     prefill: PolicySpec,
     costs: StepCosts | undefined,
@@ -205,6 +215,7 @@ export class Session {
       costs && fullAttentionBelow(createPolicy(policy), costs, model.contextLength, model.segments.config);
     this.#model = model;
     this.#attention = attention;
+    this.#exactLayers = exactLayers;
     this.#policy = policy;
     this.#prefillPolicy = prefill;
   }
@@ -221,7 +232,7 @@ export class Session {
 
   /** Bytes that the cache has taken, and the buffers of the attention. */
   get cacheBytes(): number {
-    return this.#attention.bytes;
+    return this.#attention.bytes + this.#exactLayers.bytes;
   }
 
   /**
@@ -294,8 +305,8 @@ export class Session {
   }
 
   /**
-   * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer, and `session-busy` while
-   * it generates or evaluates.
+   * Forgets the tokens from `length` on. Throws `invalid-argument` where the session has fewer, or where layers with a
+   * window have moved past what would be seen again, and `session-busy` while it generates or evaluates.
    */
   truncate(length: number): void {
     this.#acquire()();
@@ -303,13 +314,16 @@ export class Session {
   }
 
   #truncate(length: number): void {
+    this.#exactLayers.requireLength(length);
     this.#attention.cache.truncate(length);
+    this.#exactLayers.truncate(length);
     this.#tokens.length = length;
   }
 
   /** Frees the cache and ends the threads. Disposing again does nothing. */
   async dispose(): Promise<void> {
     await this.#attention.dispose();
+    await this.#exactLayers.release();
     this.#tokens = [];
   }
 
@@ -353,7 +367,9 @@ export class Session {
     this.#checkContextLength(tokens.length);
     // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
     const evicts = createPolicy(this.#policy).kind === 'evicting';
-    const reused = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    const common = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    // Layers with a window cannot go back to what they have moved past.
+    const reused = common < this.#tokens.length && common < this.#exactLayers.minLength ? 0 : common;
     const observe = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policySpecs: [this.#policy] });
     if (reused < this.#tokens.length) this.#truncate(reused);
@@ -385,7 +401,10 @@ export class Session {
     let attentionMs = 0;
     try {
       cache.reserve(tokens.length);
-      const attend: Attend = (layer, { q, k, v }) => {
+      const attend: Attend = (modelLayer, projections) => {
+        const layer = this.#exactLayers.pagedLayer(modelLayer);
+        if (layer === undefined) return attendExactly(modelLayer, projections);
+        const { q, k, v } = projections;
         const started = performance.now();
         this.#attention.prewakeThreads();
         cache.write(layer, position, k, v);
@@ -396,11 +415,19 @@ export class Session {
         onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention: this.#attention });
         return outputs;
       };
+      const attendExactly = async (layer: number, projections: Projections) => {
+        const started = performance.now();
+        const { outputs, report: layerReport } = await this.#exactLayers.attend(layer, position, projections);
+        addReport(report, layerReport);
+        attentionMs += performance.now() - started;
+        return outputs;
+      };
       const logits = await this.#model.segments.forward(Int32Array.from(tokens), position, attend, {
         logits: requestedLogits,
         ...(signal === undefined ? {} : { signal }),
       });
       cache.commit(position + tokens.length);
+      this.#exactLayers.commit(position + tokens.length);
       for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i] as number);
       return { logits: logits ?? new Float32Array(0), report, attentionMs };
     } catch (error) {

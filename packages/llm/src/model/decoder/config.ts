@@ -9,6 +9,8 @@ export interface LayerAttention {
   readonly window?: number | undefined;
   /** Scores s become cap tanh(s / cap). */
   readonly softCap?: number | undefined;
+  /** A learned score of each query head that takes part in the softmax without a value. */
+  readonly sinks?: readonly number[] | undefined;
 }
 
 export interface ModelConfig {
@@ -109,14 +111,4 @@ function requireDivisible(key: string, value: number, divisor: number, what: str
 
 function requireEqual(key: string, value: number, expected: number): void {
   if (value !== expected) throw invalidValue(key, value, `${expected}, as the rest of the file says`);
-}
-
-/** Throws `unsupported-architecture` for a model whose attention does more than a softmax over all positions. */
-export function requireFullAttention({ architecture, layerAttention }: ModelConfig): void {
-  const layer = layerAttention.findIndex(({ window, softCap }) => window !== undefined || softCap !== undefined);
-  if (layer < 0) return;
-  throw unsupported(
-    'Layers with a window or a soft cap of scores cannot be attended yet.',
-    `${architecture}, layer ${layer}`,
-  );
 }

@@ -6,14 +6,12 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { useTestFiles } from '../../../test/gguf-files.ts';
-import { naiveAttention } from '../../../test/naive-attention.ts';
-import { sharedFile } from '../../../test/shared.ts';
-import { TINY_MODELS } from '../../../test/tiny-models/models.ts';
-import { readCorpus } from '../../../test/tiny-models/vocabularies.ts';
-import { openGguf } from '../../gguf/index.ts';
-import { createTokenizer, type Tokenizer } from '../../tokenizer/index.ts';
-import { loadTransformerSegments } from '../transformer-segments.ts';
+import { useTestFiles } from '../../test/gguf-files.ts';
+import { sharedFile } from '../../test/shared.ts';
+import { TINY_MODELS } from '../../test/tiny-models/models.ts';
+import { readCorpus } from '../../test/tiny-models/vocabularies.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
+import { loadModel } from './load-model.ts';
 
 interface Golden {
   /** File name of the model. */
@@ -58,34 +56,39 @@ describe.skipIf(goldens === undefined || corpus === undefined)('a small model ha
     const bytes = make(readCorpus(corpus as string)).write(modelName);
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(golden.sha256);
 
-    await using gguf = await openGguf(await files.save(bytes));
-    const tokenizer = createTokenizer(gguf);
-    await using model = await loadTransformerSegments(gguf, {
+    await using model = await loadModel(await files.save(bytes), {
       precision: 'fp32',
       threads: 1,
       context: golden.context,
       cacheFolder: join(files.folder(), 'cache'),
     });
+    await using session = await model.createSession();
+    const logitsOf = async (tokens: readonly number[]) => {
+      const rows: Float64Array[] = [];
+      for await (const { logits } of session.evaluate(Int32Array.from(tokens))) {
+        const width = model.config.vocabularySize;
+        for (let at = 0; at < logits.length; at += width) rows.push(logSoftmax(logits.subarray(at, at + width)));
+      }
+      return rows;
+    };
     let [kl, rows] = [0, 0];
     for (const prompt of golden.prompts) {
-      expect(idsOf(tokenizer, prompt.text)).toEqual(prompt.ids);
-      const attend = naiveAttention(model.config);
-      const logits = (await model.forward(Int32Array.from(prompt.ids), 0, attend, { logits: 'all' })) as Float32Array;
-      const width = model.config.vocabularySize;
-      const rowOf = (row: number) => logSoftmax(logits.subarray(row * width, (row + 1) * width));
+      expect(idsOf(model.tokenizer, prompt.text)).toEqual(prompt.ids);
+      session.truncate(0);
+      const logProbabilities = await logitsOf(prompt.ids);
       for (const [row, expected] of prompt.logprobs.entries()) {
-        expect(Math.abs((rowOf(row)[prompt.ids[row + 1] as number] as number) - expected)).toBeLessThan(0.02);
+        const actual = logProbabilities[row]?.[prompt.ids[row + 1] as number] as number;
+        expect(Math.abs(actual - expected)).toBeLessThan(0.02);
       }
       for (const [row, top] of Object.entries(prompt.top)) {
-        kl += klOfTop(top, rowOf(Number(row)));
+        kl += klOfTop(top, logProbabilities[Number(row)] as Float64Array);
         rows++;
       }
-      let next = rowOf(prompt.ids.length - 1);
+      let next = logProbabilities.at(-1) as Float64Array;
       for (const [i, token] of prompt.greedy.entries()) {
         if ((prompt.margin[i] as number) < MIN_MARGIN) break;
         expect(indexOfMax(next)).toBe(token);
-        const position = prompt.ids.length + i;
-        next = logSoftmax((await model.forward(Int32Array.of(token), position, attend)) as Float32Array);
+        next = (await logitsOf([token]))[0] as Float64Array;
       }
     }
     expect(kl / rows).toBeLessThan(MAX_KL);
