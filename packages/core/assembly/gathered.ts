@@ -11,12 +11,12 @@
  * (64); values (32, d, 2) of int16; gathered rows (64, d) of float32; scores (rows, 64) of float32, then of int16.
  */
 import { gather } from './decode';
-import { exponential1, maxLanes, sumLanes } from './exponential';
+import { maxLanes, sumLanes } from './exponential';
 import { Pages, ROW_MULTIPLE } from './generated';
 import { sumInts } from './lanes';
 import { PAGE_KEYS, rowBytes } from './pages';
 import { storeTransposed } from './prefill';
-import { scaleRow, stateOutput } from './softmax';
+import { raiseMaximum, stateOutput } from './softmax';
 
 const MAX_CODE: f32 = 32767.0;
 const MAX_VALUE_CODE: f32 = 2047.0;
@@ -204,20 +204,10 @@ function quantizeValues(gathered: usize, count: i32, d: i32, values: usize): f32
  */
 @inline
 function updateSoftmaxQuantized(scores: usize, statistics: usize, output: usize, d: i32): void {
-  const previousMax = load<f32>(statistics);
-  let best = f32x4.splat(previousMax);
-  for (let i: usize = 0; i < 256; i += 16) best = f32x4.pmax(best, v128.load(scores + i));
-  const maxScore = maxLanes(best);
+  const maxScore = raiseMaximum(scores, PAGE_KEYS, statistics, output, d);
   if (maxScore == -Infinity) {
     memory.fill(scores, 0, 128);
     return;
-  }
-  let sum = load<f32>(statistics, 4);
-  if (maxScore > previousMax) {
-    const shrink = exponential1(previousMax - maxScore);
-    sum *= shrink;
-    scaleRow(output, d, shrink);
-    store<f32>(statistics, maxScore);
   }
   const shift = f32x4.splat(maxScore);
   let total = i32x4.splat(0);
@@ -227,7 +217,7 @@ function updateSoftmaxQuantized(scores: usize, statistics: usize, output: usize,
     total = i32x4.add(total, i32x4.add(low, high));
     v128.store(scores + (i >> 1), i16x8.narrow_i32x4_s(low, high));
   }
-  store<f32>(statistics, sum + <f32>sumInts(total) / MAX_WEIGHT_CODE, 4);
+  store<f32>(statistics, load<f32>(statistics, 4) + <f32>sumInts(total) / MAX_WEIGHT_CODE, 4);
 }
 
 /**

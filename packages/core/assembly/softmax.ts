@@ -23,26 +23,35 @@ export function scaleRow(row: usize, d: i32, factor: f32): void {
 }
 
 /**
+ * Raises the maximum of one row's statistics to that of `count` scores (a multiple of 4), and rescales its sum and its
+ * output to it. Returns the maximum; -infinity if every key so far is masked.
+ */
+@inline
+export function raiseMaximum(scores: usize, count: i32, statistics: usize, output: usize, d: i32): f32 {
+  const previousMax = load<f32>(statistics);
+  let best = f32x4.splat(previousMax);
+  for (let i = 0; i < count; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
+  const maxScore = maxLanes(best);
+  if (maxScore > previousMax) {
+    const shrink = exponential1(previousMax - maxScore);
+    store<f32>(statistics, maxScore);
+    store<f32>(statistics, load<f32>(statistics, 4) * shrink, 4);
+    scaleRow(output, d, shrink);
+  }
+  return maxScore;
+}
+
+/**
  * Adds `count` scores (a multiple of 4; -infinity for masked keys) of one row to its statistics, replaces them by their
  * weights e^(score - max), and rescales the row's output if the maximum has grown.
  */
 @inline
 export function updateSoftmax(scores: usize, count: i32, statistics: usize, output: usize, d: i32): void {
-  const previousMax = load<f32>(statistics);
-  let best = f32x4.splat(previousMax);
-  for (let i = 0; i < count; i += 4) best = f32x4.pmax(best, v128.load(scores + (<usize>i << 2)));
-  const maxScore = maxLanes(best);
+  const maxScore = raiseMaximum(scores, count, statistics, output, d);
   if (maxScore == -Infinity) {
     // Every key so far is masked: all weights are 0, and infinities must not be subtracted.
     for (let i = 0; i < count; i += 4) v128.store(scores + (<usize>i << 2), f32x4.splat(0.0));
     return;
-  }
-  let sum = load<f32>(statistics, 4);
-  if (maxScore > previousMax) {
-    const shrink = exponential1(previousMax - maxScore);
-    sum *= shrink;
-    scaleRow(output, d, shrink);
-    store<f32>(statistics, maxScore);
   }
   const shift = f32x4.splat(maxScore);
   let total = f32x4.splat(0.0);
@@ -52,7 +61,7 @@ export function updateSoftmax(scores: usize, count: i32, statistics: usize, outp
     v128.store(address, weight);
     total = f32x4.add(total, weight);
   }
-  store<f32>(statistics, sum + sumLanes(total), 4);
+  store<f32>(statistics, load<f32>(statistics, 4) + sumLanes(total), 4);
 }
 
 /** See `Kernels.scaleQueries`. */
