@@ -10,6 +10,7 @@ import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { measureCommand } from './commands/measure.ts';
+import { methodsCommand } from './commands/methods.ts';
 import { serveCommand } from './commands/serve.ts';
 import { EXIT, reportError } from './errors.ts';
 
@@ -24,6 +25,7 @@ const COMMANDS = [
   evalCommand,
   benchCommand,
   claimsCommand,
+  methodsCommand,
   demoCommand,
 ];
 

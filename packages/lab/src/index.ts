@@ -88,11 +88,19 @@ export {
   type MeasureTextsOptions,
   measureTexts,
 } from './measure/measure-texts.ts';
+export { distanceProfile, distanceShare } from './methods/distance-share.ts';
+export { methodDocument } from './methods/document.ts';
+export { METHODS } from './methods/index.ts';
+export type { Method, PlantedOutcome, Reading } from './methods/method.ts';
+export { createResidualSketch, type ResidualSketch } from './methods/residual-sketch.ts';
+export { type MethodStudy, methodStudyJson, runMethodStudy } from './methods/study.ts';
+export { createRefitRule, type RefitRule } from './methods/surprise.ts';
 export type { Interval } from './numerics/interval.ts';
 export type { Spread } from './numerics/spread.ts';
 export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';
+export { methodReport } from './report/method-report.ts';
 export type { TaskAnswer, TaskItem } from './tasks/answer-task.ts';
 export { defaultFiller } from './tasks/default-filler.ts';
 export { type DemoOptions, type DemoResult, runDemo } from './tasks/demo.ts';
