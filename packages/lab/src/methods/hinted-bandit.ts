@@ -150,8 +150,10 @@ export const hintedBandit: Method = {
     'The regret is at most 4 sqrt E T^1/4; where the predictor errs by 0.01 it is a third of that of EXP4 and of the predictor at most, ' +
     'and where it errs by 0.1 at most 1.2 times that of EXP4.',
   place: {
-    kind: 'serving',
-    what: 'the budget of decoded tokens divided by the errors that heads have shown; the bandit itself has nothing to explore there.',
+    kind: 'none',
+    what:
+      'none for the bandit: an error at one budget tells that at another, so there is nothing to explore. An average over ' +
+      'the errors that heads have shown divides a budget as well.',
   },
   planted(seed) {
     const random = createRandom(seed);

@@ -167,7 +167,11 @@ export type Degree = 0 | 1 | 2;
 
 /** (2), for rows of tests. */
 export function remainsOfClusters({ d, counts, keys, values, scatter, cross }: Clusters, degree: Degree): RemainsOf {
-  const N = counts.reduce((sum, x) => sum + x, 0);
+  // Nothing is evicted where everything is kept.
+  const N = Math.max(
+    1,
+    counts.reduce((sum, x) => sum + x, 0),
+  );
   return ({ query, largest }) => {
     const numerator = new Float64Array(d);
     let W = 0;

@@ -15,7 +15,7 @@ import {
 /** Keys of the prompt that are kept. */
 const KEPT = [128, 256, 512] as const;
 const PAGE = 64;
-const ROUNDS = 10;
+const ROUNDS = 6;
 const ROUNDS_ONE_PASS = 4;
 
 /** Keys and values (evicted, d) that are not kept, in order. */

@@ -44,11 +44,11 @@ interface Hull {
 /** Fits every key by the vertices: projected gradient with momentum on |k - sum h_i m_i|^2. */
 function hullOf(keys: Float64Array, d: number, seed: number): Hull {
   const n = keys.length / d;
+  const k = Math.min(VERTICES, n);
   const centre = meanRow(keys, d);
   const points = keys.map((x, i) => x - at(centre, i % d));
-  const vertices = latentSimplex(points, d, { k: VERTICES, p: Math.min(POINTS, n), random: createRandom(seed) });
+  const vertices = latentSimplex(points, d, { k, p: Math.min(POINTS, n), random: createRandom(seed) });
   // M M^T (k, k); a step of 1 over its trace is always small enough, over its largest row sum nearly always the largest.
-  const k = VERTICES;
   const gram = Float64Array.from({ length: k * k }, (_, i) =>
     dot(vertices, Math.floor(i / k) * d, vertices, (i % k) * d, d),
   );
@@ -96,7 +96,7 @@ function hullBound({ vertices, centre, weights, residuals }: Hull, { query }: Te
 
 function studyHead(head: EvictionHead, seed: number) {
   const { d } = head;
-  const kept = keepSnapkv(head, KEPT);
+  const kept = keepSnapkv(head, Math.min(KEPT, head.prompt >> 1));
   const gone = evicted(head, kept);
   const n = gone.keys.length / d;
   const hull = hullOf(gone.keys, d, seed);
@@ -109,7 +109,7 @@ function studyHead(head: EvictionHead, seed: number) {
     );
     return { centre, count: distances.length, radius: Math.max(...distances) };
   });
-  const options = { count: VERTICES, rounds: 10, metric: energies(head), random: createRandom(seed) };
+  const options = { count: VERTICES, rounds: 6, metric: energies(head), random: createRandom(seed) };
   const clusters = merged(singles(gone.keys, gone.values, d), options);
   const [jensen, moments] = [remainsOfClusters(clusters, 0), remainsOfClusters(clusters, 2)];
   const rows = head.rows.map((row) => {

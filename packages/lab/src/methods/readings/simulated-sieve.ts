@@ -3,7 +3,7 @@
  * 4-bit scores of the sample, the heaviest keys exactly and the others by 4-bit keys and values, all with Horvitz and
  * Thompson's weights, capped.
  */
-import { addScaled, at, logSumExp, type Random, relativeError } from '../numbers.ts';
+import { addScaled, at, dot, logSumExp, type Random, relativeError } from '../numbers.ts';
 import { randomRotation } from './scan.ts';
 
 const PAGE = 64;
@@ -20,15 +20,15 @@ export function fourBitRows(rows: Float64Array, d: number, seed: number): Float6
   const R = randomRotation(d, seed);
   const n = rows.length / d;
   const kept = new Float64Array(rows.length);
+  // A row about its centre, and rotated: (d) each
+  const [about, y] = [new Float64Array(d), new Float64Array(d)];
   for (let page = 0; page * PAGE < n; page++) {
     const count = Math.min(PAGE, n - page * PAGE);
     const centre = new Float64Array(d);
     for (let j = 0; j < count; j++) addScaled(centre, 0, 1 / count, rows, (page * PAGE + j) * d, d);
     for (let j = page * PAGE; j < page * PAGE + count; j++) {
-      const y = new Float64Array(d);
-      for (let i = 0; i < d; i++) {
-        for (let a = 0; a < d; a++) y[i] = at(y, i) + at(R, i * d + a) * (at(rows, j * d + a) - at(centre, a));
-      }
+      for (let a = 0; a < d; a++) about[a] = at(rows, j * d + a) - at(centre, a);
+      for (let i = 0; i < d; i++) y[i] = dot(R, i * d, about, 0, d);
       const step = y.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 7.5 || 1;
       kept.set(centre, j * d);
       // Levels are at odd halves of a step.

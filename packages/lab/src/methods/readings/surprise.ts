@@ -16,7 +16,7 @@ import {
 } from './eviction.ts';
 
 /** Halvings of the range of tau, until the number of kept keys fits. */
-const BISECTION_STEPS = 12;
+const BISECTION_STEPS = 10;
 
 /** Keys that enter D with a threshold: lambda is the mean square of a coordinate. */
 function surprising(keys: Float64Array, d: number, tauSquared: number): number[] {
