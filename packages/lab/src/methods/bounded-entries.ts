@@ -14,7 +14,6 @@
  */
 import { atLeast, atMost, type Figure, type Method, outcomeOf, short } from './method.ts';
 import { addScaled, at, checkCount, checkPositive, createRandom, dot, invalid } from './numbers.ts';
-import { polynomialReading } from './readings/polynomial.ts';
 
 /** p_0 .. p_g of the Chebyshev interpolation of exp on [-R, R]. */
 export function exponentialPolynomial(degree: number, range: number): Float64Array {
@@ -251,5 +250,4 @@ export const boundedEntries: Method = {
       return outcomeOf([atMost('largest error', Math.min(error, Number.MAX_VALUE), PLANTED.wanted)]);
     },
   },
-  reading: polynomialReading,
 };

@@ -17,7 +17,6 @@
 import { fft, ifft } from 'fourier-transform';
 import { atMost, type Figure, fact, type Method, outcomeOf, short } from './method.ts';
 import { at, checkCount, checkPositive, createRandom, invalid, type Random } from './numbers.ts';
-import { convolutionReading } from './readings/convolution.ts';
 
 export interface Basis {
   /** Column of H in which it begins: m = n - start. */
@@ -214,5 +213,4 @@ export const convBasis: Method = {
       return outcomeOf([...figures, fact('columns', n)]);
     },
   },
-  reading: convolutionReading,
 };

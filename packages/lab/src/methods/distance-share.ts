@@ -4,7 +4,9 @@
  * what it explains of the variance of other queries' scores, each about its own mean. It may be negative: the profile
  * then tells less than that mean.
  */
-import { at, checkCount, invalid, mean } from './numbers.ts';
+
+import { mean } from '../numerics/statistics.ts';
+import { at, checkCount, invalid } from './numbers.ts';
 
 export interface DistanceRow {
   /** Scores of keys 0 to the query's position, in nats. */

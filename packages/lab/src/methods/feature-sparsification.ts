@@ -14,9 +14,9 @@
  * small. So the spectral statement is what is tried: (1 - eps) X X^T <= Y Y^T <= (1 + eps) X X^T.
  */
 import { CholeskyDecomposition, EigenvalueDecomposition, inverse, Matrix } from 'ml-matrix';
+import { fitLine, median } from '../numerics/statistics.ts';
 import { atLeast, atMost, fact, type Method, outcomeOf, short } from './method.ts';
-import { at, checkCount, createRandom, invalid, max, median, type Random, slope } from './numbers.ts';
-import { featureReading } from './readings/features.ts';
+import { at, checkCount, createRandom, invalid, max, type Random } from './numbers.ts';
 
 /** Columns of X, each with the factor that it has in Y. */
 export interface Columns {
@@ -173,7 +173,7 @@ export const featureSparsification: Method = {
       );
     const [leverage, evenly] = [medians(tau), medians(uniform)];
     const logs = (numbers: readonly number[]) => numbers.map(Math.log);
-    const falls = slope(logs(multiples), logs(leverage));
+    const falls = fitLine(logs(multiples), logs(leverage)).slope;
     const drawn = sampleColumns(tau, 16 * n, random);
     const Y = X.subMatrixColumn(drawn.indices).mulRowVector(drawn.factors);
     const figures = [
@@ -207,5 +207,4 @@ export const featureSparsification: Method = {
       return outcomeOf([atMost('m = 16 n: spectral error, median', median(errors), 0.6)]);
     },
   },
-  reading: featureReading,
 };

@@ -12,9 +12,10 @@
  * Remapping costs at most E / sigma, since it hurts only where the predictor errs by sigma; the numbers of (3) are of
  * size sigma. Steps derived from the bound; the rates agree. With sigma = 1 and no predictor it is EXP4.
  */
+
+import { mean } from '../numerics/statistics.ts';
 import { atMost, type Figure, type Method, outcomeOf, short } from './method.ts';
-import { at, checkCount, checkPositive, createRandom, invalid, max, mean, type Random } from './numbers.ts';
-import { divisionReading } from './readings/division.ts';
+import { at, checkCount, checkPositive, createRandom, invalid, max, type Random } from './numbers.ts';
 
 export interface BanditOptions {
   rounds: number;
@@ -178,5 +179,4 @@ export const hintedBandit: Method = {
       return outcomeOf([atMost('regret', remapped, 4 * rateOf(0.1))]);
     },
   },
-  reading: divisionReading,
 };

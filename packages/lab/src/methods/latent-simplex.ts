@@ -17,20 +17,9 @@
  *   sum_E e^{q.k_j} >= sum_P |P| e^{q.mean_P}   for any grouping P of E (Jensen)                                      (2)
  */
 import { EigenvalueDecomposition, Matrix, QrDecomposition } from 'ml-matrix';
+import { median } from '../numerics/statistics.ts';
 import { atMost, type Figure, type Method, outcomeOf, short } from './method.ts';
-import {
-  addScaled,
-  at,
-  checkCount,
-  checkRows,
-  createRandom,
-  descending,
-  dot,
-  median,
-  norm,
-  type Random,
-} from './numbers.ts';
-import { simplexReading } from './readings/simplex.ts';
+import { addScaled, at, checkCount, checkRows, createRandom, descending, dot, norm, type Random } from './numbers.ts';
 
 export interface SimplexOptions {
   /** Vertices. */
@@ -173,5 +162,4 @@ export const latentSimplexMethod: Method = {
       );
     },
   },
-  reading: simplexReading,
 };

@@ -26,7 +26,6 @@ import {
   dot,
   invalid,
 } from './numbers.ts';
-import { leverageReading } from './readings/leverage.ts';
 
 /** Keys between two prunings of the one-pass form. */
 const PRUNE_EVERY = 64;
@@ -241,7 +240,6 @@ export const levAttention: Method = {
       return outcomeOf([fact('entries of eps or more', large), atMost('large entries outside the set', missed, 0)]);
     },
   },
-  reading: leverageReading,
 };
 
 /** Throws `invalid-argument` where more keys are asked for than there are. */

@@ -1,27 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import {
-  centred,
-  createRandom,
-  descending,
-  hash,
-  largest,
-  logSumExp,
-  mean,
-  meanRow,
-  median,
-  quantile,
-  relativeError,
-  slope,
-  spearman,
-} from './numbers.ts';
+import { mean } from '../numerics/statistics.ts';
+import { centred, createRandom, descending, hash, largest, logSumExp, meanRow, spearman } from './numbers.ts';
 
 describe('statistics', () => {
   it('are those of cases by hand', () => {
-    expect(mean([1, 2, 6])).toBe(3);
-    expect(median([5, 1, 3])).toBe(3);
-    expect(quantile([0, 10], 0.25)).toBe(2.5);
-    expect(slope([0, 1, 2], [1, 3, 5])).toBe(2);
-    expect(relativeError(Float64Array.of(3, 0), Float64Array.of(3, 4))).toBeCloseTo(0.8, 12);
     expect(logSumExp([Math.log(1), Math.log(2), Math.log(5)])).toBeCloseTo(Math.log(8), 12);
     expect(logSumExp([-1000, -1000])).toBeCloseTo(-1000 + Math.LN2, 12);
   });

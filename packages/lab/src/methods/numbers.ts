@@ -1,7 +1,6 @@
 /** Vectors in float64, statistics, and repeatable random numbers, as the methods of this folder use them. */
 import { KeysieveError } from 'keysieve';
-import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import { createRandom as createUniformRandom, type Random as UniformRandom } from '../numerics/random.ts';
 
 /** Rows of numbers, one after the other: (rows, width). */
 export type Rows = Float32Array | Float64Array;
@@ -54,23 +53,6 @@ export function max(numbers: Iterable<number>): number {
   return most;
 }
 
-export function mean(numbers: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < numbers.length; i++) sum += at(numbers, i);
-  return sum / numbers.length;
-}
-
-/** The number below which `share` of the numbers lie, linear between neighbours. */
-export function quantile(numbers: ArrayLike<number>, share: number): number {
-  const sorted = Float64Array.from(numbers).sort();
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  const next = Math.min(below + 1, sorted.length - 1);
-  return at(sorted, below) + (place - below) * (at(sorted, next) - at(sorted, below));
-}
-
-export const median = (numbers: ArrayLike<number>): number => quantile(numbers, 0.5);
-
 /** ln of the sum of e^x. */
 export function logSumExp(numbers: ArrayLike<number>): number {
   let most = Number.NEGATIVE_INFINITY;
@@ -79,17 +61,6 @@ export function logSumExp(numbers: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < numbers.length; i++) sum += Math.exp(at(numbers, i) - most);
   return most + Math.log(sum);
-}
-
-/** Slope of the least squares line through (x, y). */
-export function slope(x: readonly number[], y: readonly number[]): number {
-  const [middleX, middleY] = [mean(x), mean(y)];
-  let [products, squares] = [0, 0];
-  for (const [i, value] of x.entries()) {
-    products += (value - middleX) * (at(y, i) - middleY);
-    squares += (value - middleX) ** 2;
-  }
-  return products / squares;
 }
 
 /** Rank correlation of two lists without ties. */
@@ -105,21 +76,7 @@ export function spearman(x: readonly number[], y: readonly number[]): number {
   return 1 - (6 * squares) / (n * (n * n - 1));
 }
 
-/** ||found - truth|| / ||truth||. */
-export function relativeError(found: Rows, truth: Rows): number {
-  let [error, size] = [0, 0];
-  for (let i = 0; i < truth.length; i++) {
-    error += (at(found, i) - at(truth, i)) ** 2;
-    size += at(truth, i) ** 2;
-  }
-  return error === 0 ? 0 : Math.sqrt(error / size);
-}
-
-export interface Random {
-  /** From 0 up to, not including, 1. */
-  uniform(): number;
-  /** A whole number from 0 to n - 1. */
-  below(n: number): number;
+export interface Random extends UniformRandom {
   normal(): number;
   normals(count: number): Float64Array;
   /** -1 or 1. */
@@ -133,9 +90,7 @@ export function createRandom(seed: number): Random {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw invalid('The seed of a method is not valid.', seed, 'Give a whole number from 0 to 4294967295.');
   }
-  const generator = xoroshiro128plus(seed);
-  const uniform = () => uniformFloat64(generator);
-  const below = (n: number) => Math.floor(uniform() * n);
+  const { uniform, below } = createUniformRandom(seed);
   // Box and Muller.
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
   return {

@@ -14,7 +14,6 @@
 import { createFeatures, type Features } from './bounded-entries.ts';
 import { atLeast, atMost, type Figure, type Method, outcomeOf } from './method.ts';
 import { addScaled, at, checkCount, createRandom, descending, dot, hash, invalid, type Random } from './numbers.ts';
-import { remainsReading } from './readings/remains.ts';
 
 /** With 7, some of 65,536 entries share most of their rows with one of the large ones, and are taken for it. */
 const ROWS = 11;
@@ -190,5 +189,4 @@ export const onePass: Method = {
       }
     },
   },
-  reading: remainsReading,
 };

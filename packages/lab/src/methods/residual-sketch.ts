@@ -11,9 +11,9 @@
  * values of the sketched noise are taken off as well.
  */
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { median } from '../numerics/statistics.ts';
 import { atMost, fact, type Method, outcomeOf, short } from './method.ts';
-import { at, checkCount, createRandom, hash, invalid, median, type Random } from './numbers.ts';
-import { residualReading } from './readings/residual.ts';
+import { at, checkCount, createRandom, hash, invalid, type Random } from './numbers.ts';
 
 export interface ResidualSketch {
   /** A_ij += value. */
@@ -135,5 +135,4 @@ export const residualSketch: Method = {
       return outcomeOf([fact('estimate / true', ratio), atMost('error at r = 40k', Math.abs(ratio - 1), 0.1)]);
     },
   },
-  reading: residualReading,
 };

@@ -14,20 +14,10 @@
  *
  *   w <- (1 - 1/t) w + [y w.x < 1] y x / (lambda t),   the mean of w weighted by t                                    (3)
  */
+
+import { fitLine, mean } from '../numerics/statistics.ts';
 import { atLeast, atMost, type Figure, type Method, outcomeOf, short } from './method.ts';
-import {
-  addScaled,
-  at,
-  checkCount,
-  checkPositive,
-  createRandom,
-  dot,
-  invalid,
-  mean,
-  type Random,
-  slope,
-} from './numbers.ts';
-import { retentionReading } from './readings/retention.ts';
+import { addScaled, at, checkCount, checkPositive, createRandom, dot, invalid, type Random } from './numbers.ts';
 
 export interface HingeSketch {
   add(x: number, label: -1 | 1): void;
@@ -210,7 +200,7 @@ export const streamingSvm: Method = {
       );
       return [String(B), String(sketch.nodes), short(error), short(4 / B ** 2)];
     });
-    const falls = slope(cells.map(Math.log), errors.map(Math.log));
+    const falls = fitLine(cells.map(Math.log), errors.map(Math.log)).slope;
     figures.push(atLeast('slope of ln error in ln B', falls, -2.5), atMost('slope of ln error in ln B', falls, -1.7));
     for (const { t, gap } of pegasosGaps(random))
       figures.push(atMost(`Pegasos, t = ${t}: gap`, gap, 1 / (PLANTED.lambda * t)));
@@ -228,5 +218,4 @@ export const streamingSvm: Method = {
       return outcomeOf([atMost('B = 64: largest error / |theta|', error, 4 / 64 ** 2)]);
     },
   },
-  reading: retentionReading,
 };

@@ -1,5 +1,6 @@
 /** The whole gallery: every method on planted data, on input that must fail, and on captured heads. */
 import { basename } from 'node:path';
+import { registerBaselines } from '../baselines/index.ts';
 import { benchAttention } from '../bench/attention.ts';
 import { readCapture } from '../captures/capture.ts';
 import { METHODS } from './index.ts';
@@ -50,6 +51,7 @@ const STRIDE = 16;
 export async function runMethodStudy(options: MethodStudyOptions): Promise<MethodStudy> {
   const { captures, seed, signal, onProgress } = options;
   createRandom(seed);
+  await registerBaselines();
   const methods = chosenMethods(options.methods);
   const files = await Promise.all(
     captures.map(async (path) => ({ file: basename(path), heads: await readCapture(path) })),

@@ -13,7 +13,6 @@
  */
 import { atMost, type Figure, fact, type Method, outcomeOf } from './method.ts';
 import { addScaled, at, checkCount, checkPositive, createRandom, dot, invalid, max, type Random } from './numbers.ts';
-import { surpriseReading } from './readings/surprise.ts';
 
 export interface Surprise {
   /** u of (1): what D says nothing about is above 1 / lambda |phi|^2 at most. */
@@ -147,5 +146,4 @@ export const surpriseBound: Method = {
       return outcomeOf(checkKept(points, kept, surprise));
     },
   },
-  reading: surpriseReading,
 };

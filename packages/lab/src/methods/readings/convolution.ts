@@ -1,7 +1,10 @@
 /** Whether real heads look at distances alone, as Conv-Basis supposes. */
+
+import { relativeError } from '../../numerics/attention.ts';
+import { mean } from '../../numerics/statistics.ts';
 import { distanceProfile, distanceShare } from '../distance-share.ts';
 import { type HeadFigure, type Reading, type Study, short } from '../method.ts';
-import { addScaled, at, dot, mean, relativeError } from '../numbers.ts';
+import { addScaled, at, dot } from '../numbers.ts';
 import { type EvictionHead, evictionHeads, type TestedRow, WINDOW } from './eviction.ts';
 
 /** Entries of a column that are compared with those of its neighbour, and nats by which they may differ on average. */

@@ -3,8 +3,10 @@
  * attends its best keys exactly and page means stand for the others; 256 keys a head on average.
  */
 import type { CapturedHead } from '../../captures/capture.ts';
+import { relativeError } from '../../numerics/attention.ts';
+import { mean, quantile } from '../../numerics/statistics.ts';
 import { type HeadFigure, type Reading, type Study, short } from '../method.ts';
-import { addScaled, at, createRandom, descending, mean, quantile, type Random, relativeError } from '../numbers.ts';
+import { addScaled, at, createRandom, descending, type Random } from '../numbers.ts';
 import { outputOf, type ScoredRow, scoredRow } from './rows.ts';
 
 /** Numbers of keys, each sqrt(2) times the one before. */

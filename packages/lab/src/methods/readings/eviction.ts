@@ -4,8 +4,10 @@
  * heads that share them, and everything that comes after it; what is evicted is gone, or something stands for it.
  */
 import type { CapturedHead } from '../../captures/capture.ts';
+import { relativeError } from '../../numerics/attention.ts';
+import { mean } from '../../numerics/statistics.ts';
 import { type HeadFigure, type Point, type Study, short, type Table } from '../method.ts';
-import { addScaled, at, createRandom, descending, invalid, mean, type Random, relativeError } from '../numbers.ts';
+import { addScaled, at, createRandom, descending, invalid, type Random } from '../numbers.ts';
 import { outputOf, type ScoredRow, scoredRow } from './rows.ts';
 
 export const TESTED = 96;

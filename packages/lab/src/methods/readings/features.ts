@@ -1,7 +1,8 @@
 /** Feature sparsification's question asked of the sieve's scan: which bits of the keys does the softmax need. */
 import type { CapturedHead } from '../../captures/capture.ts';
+import { mean } from '../../numerics/statistics.ts';
 import { compared, type HeadFigure, type Point, type Reading, type Study, short } from '../method.ts';
-import { at, createRandom, dot, mean } from '../numbers.ts';
+import { at, createRandom, dot } from '../numbers.ts';
 import { outputOf, scoredRow } from './rows.ts';
 import { featureScan, type Scan, signScan } from './scan.ts';
 import { fourBitRows, type SieveRow, sieveErrors } from './simulated-sieve.ts';

@@ -1,7 +1,9 @@
 /** LevAttention as an eviction: the keys of the largest leverage are kept, and what else a score without a query could be. */
+
+import { mean } from '../../numerics/statistics.ts';
 import { leverages } from '../lev-attention.ts';
 import { compared, errorAt, type Point, type Reading, type Study, short } from '../method.ts';
-import { at, centred, dot, mean, norm } from '../numbers.ts';
+import { at, centred, dot, norm } from '../numbers.ts';
 import {
   type EvictionHead,
   errorsByHead,

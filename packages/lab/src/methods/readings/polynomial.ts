@@ -4,8 +4,10 @@
  * query by least squares to the scan's own scores, since no polynomial of low degree fits the exponential over all of them.
  */
 import { EigenvalueDecomposition, Matrix, solve } from 'ml-matrix';
+import { relativeError } from '../../numerics/attention.ts';
+import { mean } from '../../numerics/statistics.ts';
 import { compared, type HeadFigure, type Point, type Reading, SIEVE, type Study, short } from '../method.ts';
-import { addScaled, at, descending, dot, logSumExp, max, mean, meanRow, relativeError } from '../numbers.ts';
+import { addScaled, at, descending, dot, logSumExp, max, meanRow } from '../numbers.ts';
 import { type EvictionHead, evictionHeads, type TestedRow, WINDOW } from './eviction.ts';
 import { energies } from './remains.ts';
 import { type Scan, signScan } from './scan.ts';

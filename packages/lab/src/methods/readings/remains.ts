@@ -1,6 +1,8 @@
 /** One-pass states as the remains of evicted keys: what stands for them, by memory, behind keys chosen by votes. */
+
+import { mean } from '../../numerics/statistics.ts';
 import { compared, type Point, type Reading, type Study, short } from '../method.ts';
-import { createRandom, max, mean } from '../numbers.ts';
+import { createRandom, max } from '../numbers.ts';
 import { type Clusters, clustersInOnePass, type Degree, merged, remainsOfClusters, singles } from './clusters.ts';
 import {
   type EvictionHead,

@@ -1,8 +1,10 @@
 /** The residual sketch on the attention of real heads: what rank 4 leaves of it over many queries, and what that tells. */
 import type { CapturedHead } from '../../captures/capture.ts';
+import { relativeError } from '../../numerics/attention.ts';
+import { mean } from '../../numerics/statistics.ts';
 import type { HeadFigure, Reading, Study } from '../method.ts';
 import { short } from '../method.ts';
-import { addScaled, at, descending, mean, relativeError, spearman } from '../numbers.ts';
+import { addScaled, at, descending, spearman } from '../numbers.ts';
 import { createResidualSketch } from '../residual-sketch.ts';
 import { outputOf, type ScoredRow, scoredRow } from './rows.ts';
 

@@ -1,6 +1,8 @@
 /** The streaming SVM as learned retention: a linear score on keys, trained by one pass over what the window attends to. */
+
+import { mean } from '../../numerics/statistics.ts';
 import { compared, type Point, type Reading, type Study } from '../method.ts';
-import { at, createRandom, descending, dot, mean, norm, type Random } from '../numbers.ts';
+import { at, createRandom, descending, dot, norm, type Random } from '../numbers.ts';
 import { createPegasos } from '../streaming-svm.ts';
 import {
   type EvictionHead,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { captureFixture } from '../../../test/capture-fixture.ts';
 import type { CapturedHead } from '../../captures/capture.ts';
-import { createRandom, mean } from '../numbers.ts';
+import { mean } from '../../numerics/statistics.ts';
+import { createRandom } from '../numbers.ts';
 import { outputOf, scoredRow } from './rows.ts';
 import { allocateBits, featureScan, randomRotation, signScan } from './scan.ts';
 import { fourBitRows, sieveErrors } from './simulated-sieve.ts';

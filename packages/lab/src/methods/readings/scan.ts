@@ -9,7 +9,8 @@
  *              a.k ~ a.c + f <V^T M^-1/2 a, z'>,  f = <z, z'> / <z', z'>                                               (2)
  */
 import { EigenvalueDecomposition, Matrix, QrDecomposition } from 'ml-matrix';
-import { addScaled, at, createRandom, descending, dot, quantile } from '../numbers.ts';
+import { quantile } from '../../numerics/statistics.ts';
+import { addScaled, at, createRandom, descending, dot } from '../numbers.ts';
 
 export const PAGE = 64;
 /** Distortion of a normal number by Lloyd and Max's levels, by bits (Max 1960), and the levels above 0. */

@@ -1,7 +1,9 @@
 /** A hull of the evicted keys as a certificate of what eviction lost, beside balls, norms, Jensen's bound and clusters. */
+
+import { mean, median } from '../../numerics/statistics.ts';
 import { latentSimplex } from '../latent-simplex.ts';
 import { type HeadFigure, type Reading, type Study, short } from '../method.ts';
-import { addScaled, at, createRandom, dot, logSumExp, max, mean, meanRow, median, norm } from '../numbers.ts';
+import { addScaled, at, createRandom, dot, logSumExp, max, meanRow, norm } from '../numbers.ts';
 import { merged, remainsOfClusters, singles } from './clusters.ts';
 import { type EvictionHead, evictionHeads, keepSnapkv, type TestedRow } from './eviction.ts';
 import { energies, evicted } from './remains.ts';

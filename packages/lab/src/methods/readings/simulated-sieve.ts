@@ -3,7 +3,9 @@
  * 4-bit scores of the sample, the heaviest keys exactly and the others by 4-bit keys and values, all with Horvitz and
  * Thompson's weights, capped.
  */
-import { addScaled, at, dot, logSumExp, type Random, relativeError } from '../numbers.ts';
+
+import { relativeError } from '../../numerics/attention.ts';
+import { addScaled, at, dot, logSumExp, type Random } from '../numbers.ts';
 import { randomRotation } from './scan.ts';
 
 const PAGE = 64;
