@@ -13,7 +13,7 @@
  * is subquadratic (under SETH), and so the paper's title.
  */
 import { atLeast, atMost, type Figure, type Method, outcomeOf, short } from './method.ts';
-import { addScaled, at, checkCount, checkPositive, createRandom, dot, invalid } from './numbers.ts';
+import { addScaled, at, checkCount, checkPositive, createRandom, dot, invalid, multinomial } from './numbers.ts';
 
 /** p_0 .. p_g of the Chebyshev interpolation of exp on [-R, R]. */
 export function exponentialPolynomial(degree: number, range: number): Float64Array {
@@ -44,7 +44,7 @@ export function exponentialPolynomial(degree: number, range: number): Float64Arr
 }
 
 /** delta of (4), on a grid. */
-export function relativeDistance(coefficients: Float64Array, range: number): number {
+function relativeDistance(coefficients: Float64Array, range: number): number {
   let delta = 0;
   for (let i = 0; i <= 1000; i++) {
     const x = range * (i / 500 - 1);
@@ -115,16 +115,6 @@ export function createFeatures({ d, degree, range }: FeatureOptions): Features {
     ofKey,
     ofQuery: (query) => ofKey(query).map((x, a) => x * (monomials[a] as (typeof monomials)[0]).weight),
   };
-}
-
-/** |a|! / prod a_i! of a list of dimensions, ascending. */
-function multinomial(dimensions: readonly number[]): number {
-  let orders = 1;
-  for (let i = 0, run = 0; i < dimensions.length; i++) {
-    run = i > 0 && dimensions[i] === dimensions[i - 1] ? run + 1 : 1;
-    orders *= (i + 1) / run;
-  }
-  return orders;
 }
 
 /** (3): the outputs (queries, d_v). Throws `invalid-argument` where a denominator is not positive. */

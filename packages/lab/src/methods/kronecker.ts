@@ -41,7 +41,7 @@ function check({ n, d, ...inputs }: Triples): void {
 }
 
 /** Scores (n, n) of the pairs of query i. */
-export function pairScores({ n, d, Q, K1, K2 }: Triples, i: number): Float64Array {
+function pairScores({ n, d, Q, K1, K2 }: Triples, i: number): Float64Array {
   const scores = new Float64Array(n * n);
   for (let j1 = 0; j1 < n; j1++) {
     for (let j2 = 0; j2 < n; j2++) {

@@ -24,7 +24,7 @@ import {
   createRandom,
   descending,
   dot,
-  invalid,
+  multinomial,
 } from './numbers.ts';
 
 /** Keys between two prunings of the one-pass form. */
@@ -38,12 +38,7 @@ export function lifted(keys: Float64Array, d: number, r: number): { rows: Float6
   const multisets: { dimensions: number[]; root: number }[] = [];
   const extend = (dimensions: number[]) => {
     if (dimensions.length === r) {
-      let orders = 1;
-      for (let i = 0, run = 0; i < r; i++) {
-        run = i > 0 && dimensions[i] === dimensions[i - 1] ? run + 1 : 1;
-        orders *= (i + 1) / run;
-      }
-      multisets.push({ dimensions, root: Math.sqrt(orders) });
+      multisets.push({ dimensions, root: Math.sqrt(multinomial(dimensions)) });
       return;
     }
     for (let i = dimensions.at(-1) ?? 0; i < d; i++) extend([...dimensions, i]);
@@ -61,7 +56,7 @@ export function lifted(keys: Float64Array, d: number, r: number): { rows: Float6
 }
 
 /** Pass 1: G = sum k k^T (d, d). */
-export function gramOf(keys: Float64Array, d: number): Matrix {
+function gramOf(keys: Float64Array, d: number): Matrix {
   const gram = new Float64Array(d * d);
   for (let j = 0; j < keys.length; j += d) {
     for (let a = 0; a < d; a++) addScaled(gram, a * d, at(keys, j + a), keys, j, d);
@@ -104,7 +99,7 @@ export function leverages(keys: Float64Array, d: number): Float64Array {
 }
 
 /** U for f(x) = |x|^(2r): the keys that can have an entry of `eps` or more. */
-export function universalSet(keys: Float64Array, d: number, r: number, eps: number): Set<number> {
+function universalSet(keys: Float64Array, d: number, r: number, eps: number): Set<number> {
   checkPositive(eps, 'The share eps');
   const { rows, width } = lifted(keys, d, r);
   const tau = leverages(rows, width);
@@ -241,9 +236,3 @@ export const levAttention: Method = {
     },
   },
 };
-
-/** Throws `invalid-argument` where more keys are asked for than there are. */
-export function largestLeverages(keys: Float64Array, d: number, count: number): Uint32Array {
-  if (count > keys.length / d) throw invalid('There are fewer keys than are to be kept.', count, 'Keep fewer.');
-  return descending(leverages(keys, d)).slice(0, count).sort();
-}

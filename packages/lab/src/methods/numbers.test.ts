@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { mean } from '../numerics/statistics.ts';
-import { centred, createRandom, descending, hash, largest, logSumExp, meanRow, spearman } from './numbers.ts';
+import { centred, createRandom, descending, hash, logSumExp, meanRow, multinomial, spearman } from './numbers.ts';
 
 describe('statistics', () => {
   it('are those of cases by hand', () => {
@@ -16,12 +16,19 @@ describe('statistics', () => {
 
   it('order: descending, the first of equals first', () => {
     expect([...descending([1, 3, 2, 3])]).toEqual([1, 3, 2, 0]);
-    expect([...largest([1, 3, 2, 3], 3)]).toEqual([1, 2, 3]);
   });
 
   it('of rows take the mean row off', () => {
     expect([...meanRow(Float64Array.of(1, 2, 3, 6), 2)]).toEqual([2, 4]);
     expect([...centred(Float64Array.of(1, 2, 3, 6), 2)]).toEqual([-1, -2, 1, 2]);
+  });
+});
+
+describe('multinomial coefficients', () => {
+  it('count the orders of a list', () => {
+    expect([[], [0], [0, 0], [0, 1], [0, 0, 1], [0, 1, 2], [1, 1, 2, 2]].map(multinomial)).toEqual([
+      1, 1, 1, 2, 3, 6, 6,
+    ]);
   });
 });
 

@@ -43,14 +43,20 @@ export function descending(numbers: ArrayLike<number>): Uint32Array {
   return order.sort((a, b) => at(numbers, b) - at(numbers, a) || a - b);
 }
 
-/** Indices of the `count` largest numbers, ascending. */
-export const largest = (numbers: ArrayLike<number>, count: number): Uint32Array =>
-  descending(numbers).slice(0, count).sort();
-
 export function max(numbers: Iterable<number>): number {
   let most = Number.NEGATIVE_INFINITY;
   for (const x of numbers) if (!(x <= most)) most = x;
   return most;
+}
+
+/** |a|! / prod a_i! of a list of dimensions, ascending. */
+export function multinomial(dimensions: readonly number[]): number {
+  let orders = 1;
+  for (let i = 0, run = 0; i < dimensions.length; i++) {
+    run = i > 0 && dimensions[i] === dimensions[i - 1] ? run + 1 : 1;
+    orders *= (i + 1) / run;
+  }
+  return orders;
 }
 
 /** ln of the sum of e^x. */

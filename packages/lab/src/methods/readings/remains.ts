@@ -45,11 +45,13 @@ export function energies({ d, window }: EvictionHead): Float64Array {
   return squares.map((x, i) => (x + (squares[(i + d / 2) % d] as number)) / 2);
 }
 
+/** Clusters, and the degrees of the polynomial inside them that are tried. */
 interface Variant {
-  name: string;
-  /** Keys' worth of what stands for the evicted keys, at 4 d bytes a key and value. */
-  memory(head: EvictionHead): number;
-  degree: Degree;
+  degrees: readonly Degree[];
+  /** The name with each degree. */
+  names: Readonly<Partial<Record<Degree, string>>>;
+  /** Clusters for a prompt of this length. */
+  count(prompt: number): number;
   make(gone: { keys: Float64Array; values: Float64Array }, head: EvictionHead, seed: number): Clusters;
 }
 
@@ -57,10 +59,14 @@ interface Variant {
 const momentBytes = (d: number, degree: Degree): number =>
   (degree > 0 ? 2 * d * d : 0) + (degree > 1 ? d * (d + 1) : 0);
 
-const clusterVariant = (name: string, count: number, degree: Degree, inOnePass: boolean): Variant => ({
-  name,
-  degree,
-  memory: ({ d }) => count + momentBytes(d, degree) / (4 * d),
+/** Keys' worth of what stands for evicted keys, at 4 d bytes a key and value. */
+const memoryOf = (variant: Variant, degree: Degree, { prompt, d }: EvictionHead): number =>
+  variant.count(prompt) + momentBytes(d, degree) / (4 * d);
+
+const clusterVariant = (count: number, names: Variant['names'], inOnePass = false): Variant => ({
+  degrees: Object.keys(names).map((degree) => Number(degree) as Degree),
+  names,
+  count: () => count,
   make({ keys, values }, head, seed) {
     const options = { count, metric: energies(head), random: createRandom(seed) };
     if (inOnePass) return clustersInOnePass(keys, values, head.d, { ...options, rounds: ROUNDS_ONE_PASS });
@@ -70,9 +76,9 @@ const clusterVariant = (name: string, count: number, degree: Degree, inOnePass: 
 
 /** Means of 64 consecutive keys. */
 const pages: Variant = {
-  name: 'page means of 64 keys',
-  degree: 0,
-  memory: ({ prompt }) => Math.ceil(prompt / PAGE),
+  degrees: [0],
+  names: { 0: 'page means of 64 keys' },
+  count: (prompt) => Math.ceil(prompt / PAGE),
   make({ keys, values }, { d }) {
     const points = singles(keys, values, d);
     const count = Math.ceil(points.counts.length / PAGE);
@@ -96,15 +102,12 @@ const pages: Variant = {
 
 const ONE_PASS = '64 clusters with moments, in one pass';
 
-export const VARIANTS: readonly Variant[] = [
-  clusterVariant('one mean', 1, 0, false),
-  clusterVariant('moments of degree 1', 1, 1, false),
-  clusterVariant('moments of degree 2', 1, 2, false),
+const VARIANTS: readonly Variant[] = [
+  clusterVariant(1, { 0: 'one mean', 1: 'moments of degree 1', 2: 'moments of degree 2' }),
   pages,
-  clusterVariant('32 clusters', 32, 0, false),
-  clusterVariant('32 clusters with moments', 32, 2, false),
-  clusterVariant('64 clusters with moments', 64, 2, false),
-  clusterVariant(ONE_PASS, 64, 2, true),
+  clusterVariant(32, { 0: '32 clusters', 2: '32 clusters with moments' }),
+  clusterVariant(64, { 2: '64 clusters with moments' }),
+  clusterVariant(64, { 2: ONE_PASS }, true),
 ];
 
 export function remainsReading(study: Study): Reading {
@@ -117,19 +120,29 @@ export function remainsReading(study: Study): Reading {
     mean(heads.map((head) => mean(evictionErrors(head, keepMost(head, head.votes, count))))),
   );
   rows.push(['nothing, keys by votes', '0', ...nothing.map(short)]);
-  for (const { name, memory, degree, make } of VARIANTS) {
+  for (const variant of VARIANTS) {
+    // (kept, degrees)
     const errors = KEPT.map((count) => {
-      const errorsByHeads = heads.map((head) => {
+      const byHead = heads.map((head) => {
         const kept = keepMost(head, head.votes, count);
-        return evictionErrors(head, kept, remainsOfClusters(make(evicted(head, kept), head, study.seed), degree));
+        const clusters = variant.make(evicted(head, kept), head, study.seed);
+        return variant.degrees.map((degree) => evictionErrors(head, kept, remainsOfClusters(clusters, degree)));
       });
-      if (name === ONE_PASS && count === KEPT[1])
-        strip = heads.flatMap((head, i) => errorsByHead(head, errorsByHeads[i] as Float64Array));
-      const cost = count + mean(heads.map(memory));
-      points.push({ name, cost, error: mean(errorsByHeads.map((clustered) => mean(clustered))) });
-      return points.at(-1)?.error as number;
+      return variant.degrees.map((degree, i) => {
+        const ofDegree = byHead.map((degrees) => degrees[i] as Float64Array);
+        if (variant.names[degree] === ONE_PASS && count === KEPT[1]) {
+          strip = heads.flatMap((head, h) => errorsByHead(head, ofDegree[h] as Float64Array));
+        }
+        return mean(ofDegree.map((ofHead) => mean(ofHead)));
+      });
     });
-    rows.push([name, short(mean(heads.map(memory))), ...errors.map(short)]);
+    for (const [i, degree] of variant.degrees.entries()) {
+      const name = variant.names[degree] ?? '';
+      const memory = mean(heads.map((head) => memoryOf(variant, degree, head)));
+      const line = KEPT.map((count, k) => ({ name, cost: count + memory, error: errors[k]?.[i] ?? Number.NaN }));
+      points.push(...line);
+      rows.push([name, short(memory), ...line.map(({ error }) => short(error))]);
+    }
   }
   const clustered = points.filter(({ name }) => name === ONE_PASS);
   const middle = clustered[1] as Point;
