@@ -147,9 +147,9 @@ export function compared(point: Point, axis: Axis, reference: Line): string {
   return `${point.name}, at ${cost}: error ${short(point.error)}, ${more} that of ${reference.name} (${short(referenceError)})`;
 }
 
-/** Three digits. */
+/** Three digits; whole numbers as they are. */
 export const short = (value: number): string => {
-  if (value === 0) return '0';
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 };

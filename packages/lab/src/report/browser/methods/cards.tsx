@@ -23,7 +23,7 @@ export function MethodCard({ method, file }: { method: PageMethod; file: string 
         <Verdict good={!method.failing.holds}>
           {method.failing.holds ? 'holds, and should not' : 'fails, as it must'}
         </Verdict>{' '}
-        ({describe(broken(method.failing.figures))}).
+        ({describe(tightest(method.failing.figures))}).
       </p>
       {reading !== undefined && (
         <>
@@ -56,11 +56,9 @@ const strain = ({ value, bound }: Figure): number => {
   return b === 0 ? (a > 0 ? Number.POSITIVE_INFINITY : 0) : a / b;
 };
 
-/** The figure that is nearest to its bound. */
+/** The figure that is nearest to its bound, or furthest beyond it. */
 const tightest = (figures: readonly Figure[]): Figure | undefined =>
   [...figures].sort((a, b) => strain(b) - strain(a))[0];
-
-const broken = tightest;
 
 function describe(figure: Figure | undefined): string {
   if (figure === undefined) return '';
@@ -85,7 +83,12 @@ function Strip({ reading }: { reading: PageReading }) {
         marginRight: 16,
         x: { type: wide ? 'log' : 'linear', ...(wide ? {} : { zero: true }) },
         marks: [
-          Plot.axisX({ label: `${quantity} →`, ticks: width < 460 ? 4 : 8, tickSize: 4 }),
+          Plot.axisX({
+            label: `${quantity} →`,
+            ticks: width < 460 ? 4 : 8,
+            tickFormat: (value: number) => formatNumber(value),
+            tickSize: 4,
+          }),
           Plot.dotX(heads, { x: 'value', fill: 'var(--accent)', fillOpacity: 0.6, r: 5 }),
           Plot.tip(
             heads,

@@ -44,7 +44,7 @@ export function CostPicture({ axis, title, text, methods, capture }: CostPicture
         plot={(width) => ({
           height: width < 460 ? 320 : 420,
           marginLeft: 52,
-          marginRight: width < 460 ? 24 : 120,
+          marginRight: width < 460 ? 24 : 150,
           x: { type: 'log' },
           y: { type: 'log' },
           marks: [
@@ -80,6 +80,8 @@ export function CostPicture({ axis, title, text, methods, capture }: CostPicture
                     textAnchor: 'start',
                     fill: 'var(--muted)',
                     fontSize: 11,
+                    stroke: 'var(--surface)',
+                    strokeWidth: 3,
                   }),
                 ]),
             Plot.tip(
@@ -128,12 +130,17 @@ function linesOf(
   }));
 }
 
+/** Costs within this factor have names that could overlap. */
+const NEAR = 1.7;
+/** The least factor between the errors at which two such names stand. */
+const APART = 1.13;
+
 /** Names at the ends of lines, moved apart where they would overlap. */
 function spread<T extends Point>(ends: readonly T[]): (T & { at: number })[] {
-  const sorted = ends.map((end) => ({ ...end, at: end.error })).sort((a, b) => a.at - b.at);
-  for (let i = 1; i < sorted.length; i++) {
-    const [below, end] = [sorted[i - 1] as T & { at: number }, sorted[i] as T & { at: number }];
-    end.at = Math.max(end.at, below.at * 1.14);
+  const placed: (T & { at: number })[] = [];
+  for (const end of [...ends].sort((a, b) => a.error - b.error)) {
+    const near = placed.filter(({ cost }) => Math.abs(Math.log(cost / end.cost)) < Math.log(NEAR));
+    placed.push({ ...end, at: Math.max(end.error, ...near.map(({ at }) => at * APART)) });
   }
-  return sorted;
+  return placed;
 }
