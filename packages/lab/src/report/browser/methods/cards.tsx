@@ -74,32 +74,36 @@ function Strip({ reading }: { reading: PageReading }) {
   const values = heads.map(({ value }) => value);
   const wide = Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 30;
   return (
-    <Chart
-      label={`${quantity}, for ${heads.length} heads`}
-      plot={(width) => ({
-        height: 92,
-        marginTop: 16,
-        marginLeft: 16,
-        marginRight: 16,
-        x: { type: wide ? 'log' : 'linear', ...(wide ? {} : { zero: true }) },
-        marks: [
-          Plot.axisX({
-            label: `${quantity} →`,
-            ticks: width < 460 ? 4 : 8,
-            tickFormat: (value: number) => formatNumber(value),
-            tickSize: 4,
-          }),
-          Plot.dotX(heads, { x: 'value', fill: 'var(--accent)', fillOpacity: 0.6, r: 5 }),
-          Plot.tip(
-            heads,
-            Plot.pointerX({
-              x: 'value',
-              ...TIP,
-              title: ({ head, value }: (typeof heads)[number]) => `${head}\n${formatNumber(value)}`,
+    <>
+      <p class="small muted">Each query head: {quantity}</p>
+      <Chart
+        label={`${quantity}, for ${heads.length} heads`}
+        plot={(width) => ({
+          height: 64,
+          marginTop: 12,
+          marginBottom: 28,
+          marginLeft: 16,
+          marginRight: 16,
+          x: { type: wide ? 'log' : 'linear', ...(wide ? {} : { zero: true }) },
+          marks: [
+            Plot.axisX({
+              label: null,
+              ticks: width < 460 ? 4 : 8,
+              tickFormat: (value: number) => formatNumber(value),
+              tickSize: 4,
             }),
-          ),
-        ],
-      })}
-    />
+            Plot.dotX(heads, { x: 'value', fill: 'var(--accent)', fillOpacity: 0.6, r: 5 }),
+            Plot.tip(
+              heads,
+              Plot.pointerX({
+                x: 'value',
+                ...TIP,
+                title: ({ head, value }: (typeof heads)[number]) => `${head}\n${formatNumber(value)}`,
+              }),
+            ),
+          ],
+        })}
+      />
+    </>
   );
 }
