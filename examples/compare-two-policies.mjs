@@ -21,7 +21,11 @@ const context = tokens.length - 128;
 const vocabulary = model.config.vocabularySize;
 
 // `denseFallback: false`: keep to the policies even where full attention would be faster.
-const session = await model.createSession({ encodings: policies.flatMap(policyEncodings), denseFallback: false });
+const session = await model.createSession({
+  attention: { policy: 'dense' },
+  encodings: policies.flatMap(policyEncodings),
+  denseFallback: false,
+});
 
 /** Logits after each of the last tokens. @param {import('keysieve').PolicySpec} attention */
 async function predict(attention) {

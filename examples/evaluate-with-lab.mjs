@@ -18,7 +18,11 @@ const policies = [
 ];
 
 const model = await loadModel('nano');
-const session = await model.createSession({ encodings: policies.flatMap(policyEncodings), denseFallback: false });
+const session = await model.createSession({
+  attention: { policy: 'dense' },
+  encodings: policies.flatMap(policyEncodings),
+  denseFallback: false,
+});
 try {
   const text = await readFile(new URL('../LICENSE', import.meta.url), 'utf8');
   const {

@@ -16,7 +16,7 @@ const document =
 const questions = ['The number of amber fox is', 'The number of silver oak is'];
 
 const model = await loadModel('nano');
-const session = await model.createSession({ attention: { policy: 'sieve' }, prefill: { policy: 'sieve' } });
+const session = await model.createSession();
 try {
   for (const question of questions) {
     const { text, promptTokens, reusedTokens, prefillMs } = await session.generate(`${document} ${question}`, {

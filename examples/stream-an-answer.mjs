@@ -9,7 +9,7 @@ import { loadModel } from '@keysieve/llm';
 // "nano" comes with the package; a GGUF file or hf:OWNER/REPO works the same way.
 const model = await loadModel(process.argv[2] ?? 'nano');
 // Prompts and answers are read by the sieve; without these options attention is full.
-const session = await model.createSession({ attention: { policy: 'sieve' }, prefill: { policy: 'sieve' } });
+const session = await model.createSession();
 try {
   const generation = session.generate('The king said', { maxTokens: 60, seed: 1, temperature: 0.7 });
   for await (const { text } of generation) process.stdout.write(text);

@@ -98,7 +98,11 @@ async function run(bench: Bench, options: Options): Promise<void> {
     await withProgress(async (work) => {
       const { model, text } = await loadForBench(options, tokensNeeded, work.signal);
       await using _ = model;
-      const tokens = takeTokens(model.tokenizer.encode(text.content), { name: text.name, offset, count: tokensNeeded });
+      const tokens = takeTokens(model.tokenizer.encode(text.content, { special: false }), {
+        name: text.name,
+        offset,
+        count: tokensNeeded,
+      });
       const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
       for (const name of options.peer) peers.set(name, await loadPeer(name, load));
       const attention = attentionSpec(options);

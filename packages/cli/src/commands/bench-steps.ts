@@ -46,7 +46,7 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
   await withProgress(async (work) => {
     const { model, text } = await loadForBench(options, options.tokens, work.signal);
     await using _ = model;
-    const tokens = takeTokens(model.tokenizer.encode(text.content), {
+    const tokens = takeTokens(model.tokenizer.encode(text.content, { special: false }), {
       name: text.name,
       offset: 0,
       count: options.tokens,

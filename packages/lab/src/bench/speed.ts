@@ -234,7 +234,7 @@ async function divergenceOf(
   if (!divergence) return null;
   const next = tokens.subarray(context, context + count);
   const ourLogits = knownLogits.length > 0 ? knownLogits : await predictions(session, next, attention, signal);
-  await using denseSession = await model.createSession();
+  await using denseSession = await model.createSession({ attention: { policy: 'dense' } });
   const reading = { ...options, prefill: DENSE };
   await readTokens(reading, denseSession, tokens.subarray(0, context));
   const truth = await predictions(denseSession, next, DENSE, signal);

@@ -30,7 +30,10 @@ describe.skipIf(!MODEL || !LOGITS || !TEXT)('SmolLM2-135M', () => {
     expect([...tokens.subarray(0, TOKENS)]).toEqual([...goldens.i32('ids').subarray(0, TOKENS)]);
     const whole = ['sieve', 'quest', 'snapkv'].map((policy): PolicySpec => ({ policy, budget: 'fraction:1' }));
     const policies: PolicySpec[] = [...whole, { policy: 'sieve', budget: 'fixed:256' }];
-    await using session = await model.createSession({ encodings: policies.flatMap(policyEncodings) });
+    await using session = await model.createSession({
+      attention: { policy: 'dense' },
+      encodings: policies.flatMap(policyEncodings),
+    });
     const result = await comparePolicies({
       model,
       session,

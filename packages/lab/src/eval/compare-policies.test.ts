@@ -32,7 +32,10 @@ describe('the evaluation of a text', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-eval-'));
     model = await loadModel('nano', { precision: 'fp32', threads: 2, context: 1024 });
-    session = await model.createSession({ encodings: [...SPECS, ...WHOLE].flatMap(policyEncodings) });
+    session = await model.createSession({
+      attention: { policy: 'dense' },
+      encodings: [...SPECS, ...WHOLE].flatMap(policyEncodings),
+    });
     tokens = model.tokenizer.encode(await defaultFiller()).subarray(0, 600);
   });
   afterAll(async () => {

@@ -47,7 +47,7 @@ export async function evaluateKeysFor(options: EvaluateKeysForOptions): Promise<
   const { signal, onProgress, onNote } = workOf(options);
   checkPolicy(policy);
   const lengths = [...new Set(options.lengths)].sort((a, b) => a - b);
-  const allTokens = model.tokenizer.encode(text.content);
+  const allTokens = model.tokenizer.encode(text.content, { special: false });
   checkLengths(lengths, evalTokens, allTokens.length - offset, text.name);
   const settings = await modelSettings(model, cachePrecision, signal);
   const tokens = Int32Array.from(allTokens).subarray(offset, offset + (lengths.at(-1) as number));
@@ -55,7 +55,7 @@ export async function evaluateKeysFor(options: EvaluateKeysForOptions): Promise<
   const run = { ...settings, text: hash, offset, tokens: tokens.length, evalTokens };
   const saved = await openResults(save, run, onNote);
   const encodings = [policy, 'topk'].flatMap((name) => policyEncodings({ policy: name }));
-  await using session = await model.createSession({ encodings, cachePrecision });
+  await using session = await model.createSession({ attention: { policy: 'dense' }, encodings, cachePrecision });
   const measured = await measureKeysFor({
     model,
     session,

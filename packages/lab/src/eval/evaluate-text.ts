@@ -63,7 +63,11 @@ export async function evaluateText(options: EvaluateTextOptions): Promise<TextRe
   const { tokens: count = 2048, auditTokens = 16, timedSteps = 8, prefills = [{ policy: 'dense' }] } = options;
   const { signal, onProgress, onNote } = workOf(options);
   checkContext(count, evalTokens);
-  const tokens = takeTokens(model.tokenizer.encode(text.content), { name: text.name, offset, count });
+  const tokens = takeTokens(model.tokenizer.encode(text.content, { special: false }), {
+    name: text.name,
+    offset,
+    count,
+  });
   const climbsLadder = target !== undefined && options.policies === undefined;
   const policies = options.policies ?? defaultPolicies(count - evalTokens, options);
   const settings = await modelSettings(model, cachePrecision, signal);
@@ -71,7 +75,7 @@ export async function evaluateText(options: EvaluateTextOptions): Promise<TextRe
   const run = { ...settings, text: hash, offset, tokens: count, evalTokens, auditTokens };
   const saved = await openResults(save, run, onNote);
   const encodings = [...policies, ...prefills].flatMap(policyEncodings);
-  await using session = await model.createSession({ encodings, cachePrecision });
+  await using session = await model.createSession({ attention: { policy: 'dense' }, encodings, cachePrecision });
   const evaluation = await comparePolicies({
     model,
     session,

@@ -43,7 +43,7 @@ describe('keys for a divergence', () => {
     maxKl: LIMIT,
     law,
     signal,
-    session: await model.createSession({ encodings: ['int4'] }),
+    session: await model.createSession({ attention: { policy: 'dense' }, encodings: ['int4'] }),
     saved: await openSavedResults(undefined, {}),
     onProgress() {},
     ...change,

@@ -60,7 +60,7 @@ export async function measureTexts(options: MeasureTextsOptions): Promise<Measur
   const work = workOf(options);
   const { config, precision, contextLength: context } = model;
   const encoded = texts.map(({ name, content }) =>
-    takeTokens(model.tokenizer.encode(content), { name, offset, count: tokens }),
+    takeTokens(model.tokenizer.encode(content, { special: false }), { name, offset, count: tokens }),
   );
   const { lengths } = options;
   const { tally: design, queries } = createDesign({ config, tokens, lengths, samples, seed, texts: texts.length });
@@ -95,6 +95,7 @@ async function sampleTexts(
   { signal, onProgress, onNote }: Work,
 ): Promise<void> {
   await using session = await model.createSession({
+    attention: { policy: 'dense' },
     encodings: encodingsToMeasure(POLICY),
     denseFallback: false,
     cachePrecision: defaultCachePrecision(model.precision),

@@ -34,7 +34,11 @@ describe('a measurement', () => {
 
   /** Measures into a tally from where it is; `stopAt` interrupts it once so many tokens are done. */
   async function measureInto(tally: LawTally, resumeFrom: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
-    await using session = await model.createSession({ encodings: encodingsToMeasure('sieve'), denseFallback: false });
+    await using session = await model.createSession({
+      attention: { policy: 'dense' },
+      encodings: encodingsToMeasure('sieve'),
+      denseFallback: false,
+    });
     const stop = new AbortController();
     return await measureText({
       session,

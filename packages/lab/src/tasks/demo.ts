@@ -42,7 +42,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { model, tokens, seed } = options;
   const { signal, onProgress } = workOf(options);
   const encodings = [...POLICIES, PREFILL].flatMap(policyEncodings);
-  await using session = await model.createSession({ encodings, denseFallback: false });
+  await using session = await model.createSession({ attention: { policy: 'dense' }, encodings, denseFallback: false });
   const item = { task: recall.name, length: tokens, depth: DEPTH, repetition: 0 };
   const settings = { filler: await defaultFiller(), seed, distractors: DISTRACTORS, chat: false };
   const prompt = makePrompt(recall, item, settings, model);

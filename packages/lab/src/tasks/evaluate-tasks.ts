@@ -87,7 +87,12 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Task
   const settings = await modelSettings(model, cachePrecision, signal);
   const saved = await openResults(save, { ...settings, filler: fillerInfo.hash, chat, seed, distractors }, onNote);
   const encodings = [...policies, ...prefills].flatMap(policyEncodings);
-  await using session = await model.createSession({ encodings, cachePrecision, denseFallback: false });
+  await using session = await model.createSession({
+    attention: { policy: 'dense' },
+    encodings,
+    cachePrecision,
+    denseFallback: false,
+  });
   const answers: TaskAnswer[] = [];
   const items = tasks.flatMap((task) => taskItems(task, lengths, options).map((item) => ({ task, item })));
   const total = items.length * prefills.length * policies.length;

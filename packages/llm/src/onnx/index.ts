@@ -16,6 +16,7 @@ export { type WeightsMemory, weightsMemory } from './memory.ts';
 export { floatTensor, int32Tensor, loadSegment, type Segment, type SegmentInputs } from './runtime.ts';
 export {
   type Int8Signedness,
+  MATMUL_PRECISIONS,
   type MatmulPrecision,
   type MatmulShape,
   supportedTensorTypes,

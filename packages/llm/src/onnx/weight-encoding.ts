@@ -10,7 +10,9 @@ import { type BlockLayout, blockLayout, type GgmlType, type GgufTensor, quantize
  * How matrices are multiplied: `fp32` in float32, `a8` with activations quantized to 8 bits, and `w8a8`, where many rows
  * are multiplied at once, with weights requantized to 8 bits, too.
  */
-export type MatmulPrecision = 'fp32' | 'a8' | 'w8a8';
+export type MatmulPrecision = (typeof MATMUL_PRECISIONS)[number];
+
+export const MATMUL_PRECISIONS = ['fp32', 'a8', 'w8a8'] as const;
 
 /** Whether a product is made for one row at a time, or for many at once. */
 export type MatmulShape = 'gemv' | 'gemm';

@@ -28,7 +28,7 @@ export type SamplingSettings = { readonly [Name in keyof SamplingOptions]-?: num
 export function resolveSamplingOptions(options: SamplingOptions): SamplingSettings {
   const settings = {
     temperature: options.temperature ?? 0,
-    topK: options.topK ?? 40,
+    topK: options.topK === undefined ? 40 : options.topK,
     topP: options.topP ?? 0.95,
     minP: options.minP ?? 0,
     repetitionPenalty: options.repetitionPenalty ?? 1,

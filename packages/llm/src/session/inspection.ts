@@ -1,5 +1,4 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
-import { availableParallelism } from 'node:os';
 import {
   attentionBytes,
   createPolicy,
@@ -11,12 +10,13 @@ import {
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
-import { type LoadOptions, openModelFile } from './model-file.ts';
-import { CHUNK_TOKENS, defaultCachePrecision } from './session.ts';
+import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
+import { chooseThreads } from './processors.ts';
+import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
 
 export interface InspectOptions extends LoadOptions {
-  /** Default: `{ policy: 'dense' }`. */
+  /** Default: as in a session. */
   attention?: PolicySpec;
   /** Precision of the cache. Default: as in a session. */
   cachePrecision?: Precision | undefined;
@@ -70,7 +70,9 @@ const GARBAGE_BYTES = 64 * 2 ** 20;
 
 /** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
 export async function inspectModel(source: string, options: InspectOptions = {}): Promise<Inspection> {
-  const { attention = { policy: 'dense' }, threads = availableParallelism() } = options;
+  checkLoadOptions(source, options);
+  const { attention = DEFAULT_ATTENTION } = options;
+  const threads = await chooseThreads(options.threads);
   const policy = createPolicy(attention);
   await using file = await openModelFile(source, options);
   const choice = await file.choosePrecision();

@@ -1,9 +1,9 @@
 /** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
-import { availableParallelism } from 'node:os';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
-import { type LoadOptions, openModelFile } from './model-file.ts';
+import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
+import { chooseThreads } from './processors.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 
@@ -42,7 +42,8 @@ export interface Model extends AsyncDisposable {
  * GGUF file by its path. Throws `model-not-found`, `not-gguf` and the other codes of files, hubs and backends; `aborted`.
  */
 export async function loadModel(source: string, options: LoadOptions = {}): Promise<Model> {
-  const threads = options.threads ?? availableParallelism();
+  checkLoadOptions(source, options);
+  const threads = await chooseThreads(options.threads);
   await using file = await openModelFile(source, { ...options, threads });
   const precision = await file.choosePrecision();
   const segments = await file.load(typeof precision === 'string' ? precision : precision.chosen);

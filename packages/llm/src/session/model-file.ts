@@ -1,9 +1,19 @@
 /** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
 import { KeysieveError } from 'keysieve';
+import {
+  checkArgument,
+  checkChoice,
+  checkOptional,
+  checkOptions,
+  checkSignal,
+  isFunction,
+  isPositiveInteger,
+  isText,
+} from '../arguments.ts';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
 import { architectureOf, loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
-import type { MatmulPrecision } from '../onnx/index.ts';
+import { MATMUL_PRECISIONS, type MatmulPrecision } from '../onnx/index.ts';
 import {
   type ChatTemplate,
   createChatTemplate,
@@ -36,7 +46,10 @@ export interface LoadOptions {
    * the KL divergence of its predictions from exact ones is below .005 on this model, measured once.
    */
   precision?: MatmulPrecision | undefined;
-  /** Threads of the dense layers and of the attention. Default: one for each core. */
+  /**
+   * Threads of the dense layers and of the attention. Default: one for each processor that this process may use and that
+   * is not busy with other work when the model is loaded.
+   */
   threads?: number | undefined;
   /** Where prepared models are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
   cacheFolder?: string | undefined;
@@ -56,6 +69,27 @@ export interface ModelFile extends AsyncDisposable {
   choosePrecision(): Promise<MatmulPrecision | PrecisionChoice>;
   load(precision: MatmulPrecision): Promise<TransformerSegments>;
 }
+
+/** Throws `invalid-argument` for what is no source of a model, and for options of the wrong kind. */
+export function checkLoadOptions(source: unknown, options: unknown): void {
+  checkArgument('The model', source, isText(source), 'a text: nano, hf:OWNER/REPO[/FILE] or the path of a GGUF file');
+  checkOptions('The options of a model', options);
+  const { context, precision, threads, cacheFolder, onProgress, signal } = options as Record<string, unknown>;
+  checkOptional(
+    'context',
+    context,
+    (n) => isPositiveInteger(n) && (n as number) <= MAX_CONTEXT,
+    `a whole number from 1 to ${MAX_CONTEXT}`,
+  );
+  checkChoice('precision', precision, MATMUL_PRECISIONS);
+  checkOptional('threads', threads, isPositiveInteger, 'a whole number from 1 on');
+  checkOptional('cacheFolder', cacheFolder, (path) => isText(path) && path !== '', 'the path of a folder');
+  checkOptional('onProgress', onProgress, isFunction, 'a function');
+  checkSignal(signal);
+}
+
+/** Longer than any model is trained for; the buffers of longer ones would fit nowhere. */
+const MAX_CONTEXT = 2 ** 24;
 
 /** Opens `nano`, `hf:OWNER/REPO[/FILE]` or a path. Throws the codes of files, hubs and tokenizers. */
 export async function openModelFile(source: string, options: LoadOptions): Promise<ModelFile> {

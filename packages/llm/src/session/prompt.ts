@@ -1,4 +1,5 @@
 /** From what a caller calls a prompt, a text, chat messages or token ids, to the ids that the model reads. */
+import { checkArgument } from '../arguments.ts';
 import { llmError } from '../errors.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 
@@ -24,6 +25,8 @@ export interface PromptContext {
  * `chat-messages-invalid`.
  */
 export function encodePrompt(prompt: Prompt, context: PromptContext, options: EncodePromptOptions = {}): Int32Array {
+  const isPrompt = typeof prompt === 'string' || prompt instanceof Int32Array || Array.isArray(prompt);
+  checkArgument('A prompt', prompt, isPrompt, 'a text, a list of messages, or token ids in an Int32Array');
   const tokens = encode(prompt, context, options);
   if (tokens.length === 0) {
     throw llmError({

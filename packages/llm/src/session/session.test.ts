@@ -6,6 +6,8 @@ import type { PrefillProgress } from './session.ts';
 
 const TEXT = 'The number of amber fox is 48213. '.repeat(12);
 
+const DENSE = { attention: { policy: 'dense' } };
+
 /** Without a flag of Node. */
 function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
@@ -21,7 +23,7 @@ describe('a session', () => {
   afterAll(() => model.dispose());
 
   it('streams the same text that it gives as a whole, and says what it cost', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const generation = session.generate(TEXT, { maxTokens: 20 });
     let streamed = '';
     for await (const { text } of generation) streamed += text;
@@ -36,15 +38,32 @@ describe('a session', () => {
     expect(result.attention.keysExact.share).toBe(1);
   });
 
-  it('recalls what it has read', async () => {
+  it('decodes, reads prompts and evaluates by the sieve, unless told otherwise', async () => {
     await using session = await model.createSession();
+    const { attention, prefillAttention } = await session.generate(TEXT, { maxTokens: 3 }).result;
+    expect([attention.policy, prefillAttention.policy]).toEqual(['sieve', 'sieve']);
+    await using short = await model.createSession({
+      attention: { policy: 'sieve', budget: 'fixed:8' },
+      denseFallback: false,
+    });
+    let keysQuantized = 0;
+    for await (const pass of short.evaluate(model.encode(TEXT), { logits: false })) {
+      keysQuantized += pass.attention.keysQuantized;
+    }
+    expect(keysQuantized).toBeGreaterThan(0);
+    await using mass = await model.createSession({ attention: { policy: 'int8', budget: 'mass:0.1' } });
+    expect((await mass.generate(TEXT, { maxTokens: 1 }).result).prefillAttention.policy).toBe('dense');
+  });
+
+  it('recalls what it has read', async () => {
+    await using session = await model.createSession(DENSE);
     const { text } = await session.generate(`${TEXT}The number of amber fox is `, { maxTokens: 5 }).result;
     expect(text).toBe('48213');
   });
 
   it('gives the same text for the same seed, and another for another', async () => {
     const generate = async (seed: number) => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       return (await session.generate(TEXT, { maxTokens: 30, temperature: 1.5, seed, topK: 0, topP: 1 }).result).text;
     };
     expect(await generate(1)).toBe(await generate(1));
@@ -52,7 +71,7 @@ describe('a session', () => {
   });
 
   it('reads only what is new in the next turn', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const first = await session.generate(TEXT, { maxTokens: 8 }).result;
     const progress: PrefillProgress[] = [];
     const prompt = `${TEXT}${first.text} And so on`;
@@ -61,12 +80,12 @@ describe('a session', () => {
     expect(second.reusedTokens).toBe(TEXT.length + first.tokens.length - 1);
     expect(progress[0]).toEqual({ done: second.reusedTokens, total: second.promptTokens, reused: second.reusedTokens });
 
-    await using fresh = await model.createSession();
+    await using fresh = await model.createSession(DENSE);
     expect((await fresh.generate(prompt, { maxTokens: 8 }).result).text).toBe(second.text);
   });
 
   it('shows the attention of every layer, and undoes a pass that the observer ends', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const tokens = Int32Array.from(model.tokenizer.encode(TEXT)).subarray(0, 200);
     const { layers, heads, headDim } = model.config;
     const seen: string[] = [];
@@ -93,16 +112,16 @@ describe('a session', () => {
   });
 
   it('forgets what another prompt does not begin with', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     await session.generate(`${TEXT}one`, { maxTokens: 4 }).result;
     const other = await session.generate(`${TEXT}two`, { maxTokens: 4 }).result;
     expect(other.reusedTokens).toBe(TEXT.length);
-    await using fresh = await model.createSession();
+    await using fresh = await model.createSession(DENSE);
     expect((await fresh.generate(`${TEXT}two`, { maxTokens: 4 }).result).text).toBe(other.text);
   });
 
   it('ends at a stop string, which it leaves out', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const whole = await session.generate(TEXT, { maxTokens: 40 }).result;
     const stop = whole.text.slice(9, 13);
     const cut = await session.generate(TEXT, { maxTokens: 40, stop: ['never', stop] }).result;
@@ -111,7 +130,7 @@ describe('a session', () => {
   });
 
   it('gives the log-probabilities of what it chose, and of the likeliest', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const chunks = [];
     for await (const chunk of session.generate(TEXT, { maxTokens: 4, logProbabilities: 3 })) chunks.push(chunk);
     expect(chunks).toHaveLength(4);
@@ -126,7 +145,7 @@ describe('a session', () => {
   });
 
   it('writes nothing that a constraint forbids', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const accepted: number[] = [];
     const constraint = {
       mask(logits: Float32Array) {
@@ -140,7 +159,7 @@ describe('a session', () => {
   });
 
   it.each(['window', 'topk'])('attends by %s, and with all keys as densely as dense', async (policy) => {
-    await using dense = await model.createSession();
+    await using dense = await model.createSession(DENSE);
     await using sparse = await model.createSession({ attention: { policy, budget: 'fraction:1' } });
     const expected = await dense.generate(TEXT, { maxTokens: 16 }).result;
     const result = await sparse.generate(TEXT, { maxTokens: 16 }).result;
@@ -156,13 +175,13 @@ describe('a session', () => {
 
   describe('after bad input is as it was before', () => {
     const expectUsable = async (session: Awaited<ReturnType<Model['createSession']>>) => {
-      await using fresh = await model.createSession();
+      await using fresh = await model.createSession(DENSE);
       const expected = await fresh.generate(TEXT, { maxTokens: 4 }).result;
       expect((await session.generate(TEXT, { maxTokens: 4 }).result).text).toBe(expected.text);
     };
 
     it('an empty prompt', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       for (const prompt of ['', new Int32Array(0), []]) {
         await expect(session.generate(prompt).result).rejects.toMatchObject({ code: 'prompt-empty' });
       }
@@ -170,7 +189,7 @@ describe('a session', () => {
     });
 
     it('a prompt longer than the context', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       await session.generate(TEXT, { maxTokens: 1 }).result;
       const before = session.tokens.length;
       await expect(session.generate('x'.repeat(4097)).result).rejects.toMatchObject({
@@ -182,7 +201,7 @@ describe('a session', () => {
     });
 
     it('tokens that the vocabulary does not have', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       await expect(session.generate(Int32Array.of(1, 1_000_000)).result).rejects.toMatchObject({
         code: 'invalid-argument',
       });
@@ -191,7 +210,7 @@ describe('a session', () => {
     });
 
     it('an abort while the prompt is read', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const controller = new AbortController();
       const long = TEXT.repeat(4);
       const onPrefill = ({ done }: PrefillProgress) => {
@@ -228,7 +247,7 @@ describe('a session', () => {
     });
 
     it('an abort while it decodes', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const controller = new AbortController();
       const generation = session.generate(TEXT, { signal: controller.signal, maxTokens: 100 });
       const texts: string[] = [];
@@ -244,7 +263,7 @@ describe('a session', () => {
     });
 
     it('a signal that was aborted before', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const generation = session.generate(TEXT, { signal: AbortSignal.abort() });
       expect(await generation.result).toMatchObject({ finishReason: 'aborted', text: '', tokens: [] });
       for await (const _ of session.generate(TEXT, { signal: AbortSignal.abort() })) throw new Error('a chunk');
@@ -262,7 +281,7 @@ describe('a session', () => {
     });
 
     it('two answers at once', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const first = session.generate(TEXT, { maxTokens: 10 });
       const result = first.result;
       await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'session-busy' });
@@ -271,7 +290,7 @@ describe('a session', () => {
     });
 
     it('an answer that is left early', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const generation = session.generate(TEXT);
       for await (const _ of generation) break;
       expect(await generation.result).toMatchObject({ finishReason: 'aborted', tokens: [expect.any(Number)] });
@@ -279,7 +298,7 @@ describe('a session', () => {
     });
 
     it('an answer that is iterated twice', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const generation = session.generate(TEXT, { maxTokens: 3 });
       for await (const _ of generation) {
         expect(() => generation[Symbol.asyncIterator]()).toThrow(expect.objectContaining({ code: 'generation-used' }));
@@ -289,7 +308,7 @@ describe('a session', () => {
     });
 
     it('an answer that is begun and forgotten', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       await (() => session.generate(TEXT)[Symbol.asyncIterator]().next())();
       await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'session-busy' });
       await vi.waitFor(
@@ -302,7 +321,7 @@ describe('a session', () => {
     });
 
     it('an attempt to cut it while it answers or evaluates', async () => {
-      await using session = await model.createSession();
+      await using session = await model.createSession(DENSE);
       const undisturbed = (await session.generate(TEXT, { maxTokens: 6 }).result).text;
       const busy = expect.objectContaining({ code: 'session-busy' });
       let text = '';
@@ -320,7 +339,7 @@ describe('a session', () => {
   });
 
   it('refuses options that make no sense', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     expect(() => session.generate('x', { maxTokens: -1 })).toThrow(
       expect.objectContaining({ code: 'invalid-argument' }),
     );
@@ -334,21 +353,21 @@ describe('a session', () => {
   });
 
   it('says which tokens it reads of a prompt', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     await session.generate(TEXT, { maxTokens: 1 }).result;
     expect([...model.encode(TEXT)]).toEqual(session.tokens);
     expect(() => model.encode('')).toThrow(expect.objectContaining({ code: 'prompt-empty' }));
   });
 
   it('says that nano has no chat template', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const chat = [{ role: 'user', content: 'Hello' }];
     expect(() => model.encode(chat)).toThrow(expect.objectContaining({ code: 'chat-template-missing' }));
     await expect(session.generate(chat).result).rejects.toMatchObject({ code: 'chat-template-missing' });
   });
 
   it('ends at the end of the context', async () => {
-    await using session = await model.createSession();
+    await using session = await model.createSession(DENSE);
     const { finishReason, tokens } = await session.generate('y'.repeat(4090), { maxTokens: 50 }).result;
     expect(finishReason).toBe('context');
     // Six more fit, and one that follows on the last of them.
@@ -356,7 +375,7 @@ describe('a session', () => {
   });
 
   it('can be disposed of twice, and is then of no use', async () => {
-    const session = await model.createSession();
+    const session = await model.createSession(DENSE);
     await session.dispose();
     await session.dispose();
     await expect(session.generate(TEXT).result).rejects.toMatchObject({ code: 'disposed' });

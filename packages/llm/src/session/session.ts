@@ -19,53 +19,54 @@ import {
 import { llmError } from '../errors.ts';
 import type { Attend, Projections, TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
+import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts, supportsDenseFallback } from './step-costs.ts';
 
 export interface SessionOptions {
-  /** How decoding attends. Default: `{ policy: 'dense' }`. */
-  attention?: PolicySpec;
+  /** How decoding attends. Default: `{ policy: 'sieve' }`. */
+  attention?: PolicySpec | undefined;
   /**
-   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default:
-   * `{ policy: 'dense' }`.
+   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default: as decoding
+   * attends where that is the sieve with a number of keys, else `{ policy: 'dense' }`.
    */
-  prefill?: PolicySpec;
+  prefill?: PolicySpec | undefined;
   /**
    * Planes that the cache keeps beside the exact one. Default: those that `attention` reads. Name more of them to
    * evaluate other policies.
    */
-  encodings?: readonly Encoding[];
+  encodings?: readonly Encoding[] | undefined;
   /**
    * Whether heads are attended densely where that is faster than the policy, as measured on this machine when the first
    * such session is made, and kept in the cache folder. Default: true.
    */
-  denseFallback?: boolean;
+  denseFallback?: boolean | undefined;
   /** Precision of the cache. Default: `f32` where the dense layers are `fp32`, else `f16`. */
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
 }
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: 256. */
-  maxTokens?: number;
+  maxTokens?: number | undefined;
   /**
    * Whether names of control tokens in a prompt that is a text, such as `<|im_start|>`, become those tokens. Default:
    * false, so that a text is nothing but text.
    */
-  special?: boolean;
+  special?: boolean | undefined;
   /** Texts that end the answer; they are not part of it. Default: none. */
-  stop?: readonly string[];
+  stop?: readonly string[] | undefined;
   /** Restricts the tokens of the answer, for example to a grammar. Default: none. */
-  constraint?: TokenConstraint;
+  constraint?: TokenConstraint | undefined;
   /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
-  logProbabilities?: number;
+  logProbabilities?: number | undefined;
   /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called while the prompt is read, after every chunk. */
-  onPrefill?: (progress: PrefillProgress) => void;
+  onPrefill?: ((progress: PrefillProgress) => void) | undefined;
 }
 
 export interface PrefillProgress {
@@ -78,20 +79,20 @@ export interface PrefillProgress {
 }
 
 export interface EvaluateOptions {
-  /** How to attend. Default: `{ policy: 'dense' }`. */
-  attention?: PolicySpec;
+  /** How to attend. Default: as the session decodes. */
+  attention?: PolicySpec | undefined;
   /** Tokens of one pass. Default: 128. */
-  chunkTokens?: number;
+  chunkTokens?: number | undefined;
   /** Whether the tokens of a pass may share what they read, as those of a prompt do. Default: each is on its own. */
-  shareSamples?: boolean;
+  shareSamples?: boolean | undefined;
   /** Whether logits are wanted; without them `logits` is empty, and reading is faster. Default: true. */
-  logits?: boolean;
+  logits?: boolean | undefined;
   /**
    * Called after the attention of each layer, for measuring what heads do. The cache has the keys of the tokens, not
    * committed yet. What it throws ends the pass, and the cache is as it was before.
    */
-  onAttention?: (event: AttentionEvent) => void;
-  signal?: AbortSignal;
+  onAttention?: ((event: AttentionEvent) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The attention of one layer to some consecutive tokens. */
@@ -145,16 +146,25 @@ export const CHUNK_TOKENS = 512;
 const EVALUATION_CHUNK_TOKENS = 128;
 const DEFAULT_MAX_TOKENS = 256;
 const FULL_ATTENTION: PolicySpec = { policy: 'dense' };
+/** How sessions decode by default. */
+export const DEFAULT_ATTENTION: PolicySpec = { policy: 'sieve' };
+
+/** Long prompts are read as they are answered; a policy that draws no samples would gain nothing there. */
+export function defaultPrefill({ policy, budget }: PolicySpec): PolicySpec {
+  if (policy !== DEFAULT_ATTENTION.policy || budget?.startsWith('mass')) return FULL_ATTENTION;
+  return { policy, ...(budget !== undefined && { budget }) };
+}
 
 /** The precision of a cache that goes with that of the dense layers. */
 export const defaultCachePrecision = (matmulPrecision: TransformerSegments['precision']): 'f16' | 'f32' =>
   matmulPrecision === 'fp32' ? 'f32' : 'f16';
 
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
+  checkSessionOptions(options);
   const { keyValueHeads, headDim, heads } = model.segments.config;
   const {
-    attention: policy = FULL_ATTENTION,
-    prefill = FULL_ATTENTION,
+    attention: policy = DEFAULT_ATTENTION,
+    prefill = defaultPrefill(policy),
     encodings = [],
     denseFallback = true,
   } = options;
@@ -243,16 +253,9 @@ export class Session {
    * error: the result has what there was until then.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    checkGenerateOptions(options);
     const sampler = createSampler(options);
     const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], constraint, logProbabilities: topCount, signal } = options;
-    if (!(Number.isSafeInteger(maxTokens) && maxTokens >= 0)) {
-      throw llmError({
-        code: 'invalid-argument',
-        problem: 'maxTokens must be a whole number, at least 0.',
-        found: maxTokens,
-        remedy: 'Leave it out for the default of 256.',
-      });
-    }
     return createGeneration({
       policy: this.#policy,
       prefillPolicy: this.#prefillPolicy,
@@ -275,8 +278,9 @@ export class Session {
    * Throws as `generate` does.
    */
   async *evaluate(tokens: Int32Array, options: EvaluateOptions = {}): AsyncGenerator<Evaluation, void> {
+    checkEvaluateOptions(tokens, options);
     const {
-      attention = FULL_ATTENTION,
+      attention = this.#policy,
       chunkTokens = EVALUATION_CHUNK_TOKENS,
       shareSamples = false,
       logits: requestedLogits = true,

@@ -114,7 +114,9 @@ function tokenText(metadata: GgufMetadata, name: string): string {
 export function requireMessages(messages: readonly ChatMessage[]): void {
   if (messages.length === 0) throw messagesInvalid('The chat has no messages.', 'an empty list');
   const wrong = messages.find((message) => typeof message?.role !== 'string' || typeof message.content !== 'string');
-  if (wrong !== undefined) throw messagesInvalid('A message lacks its role or content.', JSON.stringify(wrong));
+  if (wrong !== undefined || messages.includes(undefined as never)) {
+    throw messagesInvalid('A message lacks its role or content.', JSON.stringify(wrong) ?? 'undefined');
+  }
 }
 
 function messagesInvalid(problem: string, found: string) {

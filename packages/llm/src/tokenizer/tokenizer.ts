@@ -2,6 +2,7 @@
  * The tokenizer of a model: text to token ids and back. @huggingface/tokenizers encodes, from a tokenizer.json or
  * from the one that is made of the GGUF's own metadata.
  */
+import { checkArgument, isText } from '../arguments.ts';
 import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 import { bytePairTokenizerJson } from './byte-pair.ts';
@@ -89,6 +90,7 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
   const marker = createMessageMarker(json.added_tokens);
 
   function encode(text: string, { special = true }: EncodeOptions = {}): Int32Array<ArrayBuffer> {
+    checkArgument('What is encoded', text, isText(text), 'a text');
     return Int32Array.from(special ? encoders.withSpecial(text) : encoders.withoutSpecial(text));
   }
 

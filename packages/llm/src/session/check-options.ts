@@ -1,0 +1,56 @@
+/** Checks the options of sessions, for callers whose compiler does not. All throw `invalid-argument`. */
+import { ENCODINGS, PRECISIONS } from 'keysieve';
+import {
+  checkArgument,
+  checkChoice,
+  checkOptional,
+  checkOptions,
+  checkSignal,
+  isBoolean,
+  isFunction,
+  isPositiveInteger,
+  isText,
+} from '../arguments.ts';
+
+export function checkSessionOptions(options: unknown): void {
+  checkOptions('The options of a session', options);
+  const { attention, prefill, encodings, denseFallback, cachePrecision, memoryLimit } = options as Record<
+    string,
+    unknown
+  >;
+  checkPolicySpec('attention', attention);
+  checkPolicySpec('prefill', prefill);
+  const areEncodings = (value: unknown) => Array.isArray(value) && value.every((each) => ENCODINGS.includes(each));
+  checkOptional('encodings', encodings, areEncodings, `a list of ${ENCODINGS.join(', ')}`);
+  checkOptional('denseFallback', denseFallback, isBoolean, 'true or false');
+  checkChoice('cachePrecision', cachePrecision, PRECISIONS);
+  checkOptional('memoryLimit', memoryLimit, (bytes) => (bytes as number) > 0, 'a number of bytes above 0');
+}
+
+export function checkGenerateOptions(options: unknown): void {
+  checkOptions('The options of an answer', options);
+  const { maxTokens, special, stop, signal, onPrefill } = options as Record<string, unknown>;
+  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
+  checkOptional('maxTokens', maxTokens, isCount, 'a whole number from 0 on');
+  checkOptional('special', special, isBoolean, 'true or false');
+  checkOptional('stop', stop, (texts) => Array.isArray(texts) && texts.every(isText), 'a list of texts');
+  checkOptional('onPrefill', onPrefill, isFunction, 'a function');
+  checkSignal(signal);
+}
+
+export function checkEvaluateOptions(tokens: unknown, options: unknown): void {
+  checkArgument('What is evaluated', tokens, tokens instanceof Int32Array, 'token ids in an Int32Array');
+  checkOptions('The options of an evaluation', options);
+  const { attention, chunkTokens, shareSamples, logits, onAttention, signal } = options as Record<string, unknown>;
+  checkPolicySpec('attention', attention);
+  checkOptional('chunkTokens', chunkTokens, isPositiveInteger, 'a whole number from 1 on');
+  checkOptional('shareSamples', shareSamples, isBoolean, 'true or false');
+  checkOptional('logits', logits, isBoolean, 'true or false');
+  checkOptional('onAttention', onAttention, isFunction, 'a function');
+  checkSignal(signal);
+}
+
+function checkPolicySpec(name: string, spec: unknown): void {
+  const isSpec = (value: unknown) => typeof value === 'object' && value !== null && 'policy' in value;
+  checkOptional(name, spec, isSpec, "an object with a policy, such as { policy: 'sieve' }");
+}
