@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { registerBaselines } from '@keysieve/lab';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './commands/bench.ts';
+import { captureCommand } from './commands/capture.ts';
 import { claimsCommand } from './commands/claims.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
@@ -24,6 +25,7 @@ const COMMANDS = [
   measureCommand,
   evalCommand,
   benchCommand,
+  captureCommand,
   claimsCommand,
   methodsCommand,
   demoCommand,

@@ -27,7 +27,7 @@ export type { CacheShape } from './cache/shape.ts';
 export type { Region, Segment } from './cache/slabs.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
 export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } from './errors.ts';
-export { float16ToFloat32 } from './kernels/float16.ts';
+export { float16ToFloat32, float32ToFloat16 } from './kernels/float16.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';

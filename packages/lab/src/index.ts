@@ -47,7 +47,10 @@ export {
 export { type SpeedTable, type SpeedTableForm, speedTable } from './bench/speed-table.ts';
 export { type BenchStepsOptions, benchSteps, type StepsResult } from './bench/steps.ts';
 export { describeLargestJump, stepsTable } from './bench/steps-table.ts';
-export { type CapturedHead, readCapture } from './captures/capture.ts';
+export { type CaptureHeadsOptions, captureHeads, type HeadPlace } from './captures/capture-heads.ts';
+export type { CapturedHead } from './captures/captured-head.ts';
+export { readCapture } from './captures/read-capture.ts';
+export { type WriteCaptureOptions, writeCapture } from './captures/write-capture.ts';
 export { claimsDocument } from './claims/document.ts';
 export {
   type ClaimsStudy,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { readCapture } from '../captures/capture.ts';
+import { readCapture } from '../captures/read-capture.ts';
 import { benchAttention } from './attention.ts';
 
 const captureOf = (name: string) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CapturedHead } from '../captures/capture.ts';
+import type { CapturedHead } from '../captures/captured-head.ts';
 import { benchAttention, benchQuantizedCaches } from './attention.ts';
 
 /** A head of repeatable numbers, spread like normal ones. */

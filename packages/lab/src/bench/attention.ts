@@ -3,7 +3,7 @@
  * hold, and their times against full attention in the same run.
  */
 import { type Attention, createAttention, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
-import type { CapturedHead } from '../captures/capture.ts';
+import type { CapturedHead } from '../captures/captured-head.ts';
 import { type AttentionRow, attendRow, minKeysForMass, relativeError } from '../numerics/attention.ts';
 import { type Spread, spreadOf } from '../numerics/spread.ts';
 import { mean, quantile } from '../numerics/statistics.ts';

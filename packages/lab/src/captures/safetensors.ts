@@ -1,16 +1,18 @@
 /**
- * Reads safetensors files of half-precision numbers: the length of a JSON header (8 bytes), the header, and the tensors'
- * bytes. Strict: what the header says must be there.
+ * Safetensors files of F16 or F32 tensors: the length of a JSON header (8 bytes, little endian), the header, and the
+ * tensors' bytes. Reading is strict: everything that the header promises must be there, and be finite.
  */
-import { readFile } from 'node:fs/promises';
-import { float16ToFloat32 } from 'keysieve';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { float16ToFloat32, float32ToFloat16 } from 'keysieve';
 import { labError } from '../errors.ts';
 
+/** A tensor as float32. */
 export interface Tensor {
   shape: readonly number[];
   numbers: Float32Array;
 }
 
+/** An open file. */
 export interface TensorFile {
   readonly path: string;
   readonly names: readonly string[];
@@ -31,7 +33,7 @@ const invalid = (path: string, problem: string, found: string | number) =>
     code: 'invalid-file',
     problem: `${path} ${problem}`,
     found,
-    remedy: 'Give a whole safetensors file of F16 or F32 tensors.',
+    remedy: 'Give a complete safetensors file of F16 or F32 tensors.',
   });
 
 /** Opens a file. Throws `file-not-found` or `invalid-file`. */
@@ -55,10 +57,11 @@ export async function openTensors(path: string): Promise<TensorFile> {
       if (entry === undefined) throw invalid(path, `has no tensor ${name}.`, Object.keys(header).join(', '));
       const { dtype, shape, data_offsets: offsets } = entry;
       const size = BYTES[dtype];
-      if (size === undefined) throw invalid(path, `has the tensor ${name} in a type that is not read here.`, dtype);
+      if (size === undefined) throw invalid(path, `has the tensor ${name} in an unsupported type.`, dtype);
       const [from, to] = offsets;
       const count = shape.reduce((product, x) => product * x, 1);
-      if (to - from !== count * size) throw invalid(path, `has another size for ${name} than its shape.`, to - from);
+      if (to - from !== count * size)
+        throw invalid(path, `has bytes for ${name} that do not match its shape.`, to - from);
       if (to > data.length) throw invalid(path, `ends before its tensor ${name} does.`, `${data.length} bytes of data`);
       // A copy of its own: offsets need not be aligned.
       const bytes = new Uint8Array(data.subarray(from, to)).buffer;
@@ -66,7 +69,7 @@ export async function openTensors(path: string): Promise<TensorFile> {
         dtype === 'F32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), float16ToFloat32);
       const nonFiniteIndex = numbers.findIndex((x) => !Number.isFinite(x));
       if (nonFiniteIndex !== -1)
-        throw invalid(path, `has a number that is not finite in ${name}.`, numbers[nonFiniteIndex] as number);
+        throw invalid(path, `has a number in ${name} that is not finite.`, numbers[nonFiniteIndex] as number);
       return { shape, numbers };
     },
   };
@@ -80,15 +83,51 @@ function readHeader(path: string, file: Buffer): Record<string, Entry> {
   try {
     parsed = JSON.parse(file.toString('utf8', 8, 8 + length));
   } catch {
-    throw invalid(path, 'has a header that is no JSON.', `${length} bytes of header`);
+    throw invalid(path, 'has a header that is not JSON.', `${length} bytes of header`);
   }
   const entries = Object.entries(parsed as Record<string, Entry>).filter(([name]) => name !== '__metadata__');
   for (const [name, { shape, data_offsets: offsets }] of entries) {
     const isCount = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
     const isValid = Array.isArray(shape) && shape.every(isCount) && Array.isArray(offsets) && offsets.every(isCount);
     if (!isValid || offsets.length !== 2 || (offsets[0] as number) > (offsets[1] as number)) {
-      throw invalid(path, `has a broken entry for ${name}.`, JSON.stringify({ shape, offsets }));
+      throw invalid(path, `has an invalid entry for ${name}.`, JSON.stringify({ shape, offsets }));
     }
   }
   return Object.fromEntries(entries);
+}
+
+/** Types of numbers in a file. */
+export type TensorType = 'F16' | 'F32';
+
+/**
+ * Writes tensors into a file, in the order of the record, beside it and renamed, so that an interruption leaves no half
+ * of one. `metadata` goes into the header.
+ */
+export async function writeTensors(
+  path: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  type: TensorType,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  for (const [name, { shape, numbers }] of Object.entries(tensors)) {
+    const bytes = encode(numbers, type);
+    header[name] = { dtype: type, shape, data_offsets: [offset, offset + bytes.length] };
+    offset += bytes.length;
+    parts.push(bytes);
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  // Blanks after the header align the numbers to 8 bytes.
+  const blanks = Buffer.alloc((8 - (json.length % 8)) % 8, ' ');
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length + blanks.length));
+  await writeFile(`${path}.new`, Buffer.concat([length, json, blanks, ...parts]));
+  await rename(`${path}.new`, path);
+}
+
+function encode(numbers: Float32Array, type: TensorType): Uint8Array {
+  const { buffer, byteOffset, byteLength } = type === 'F32' ? numbers : Uint16Array.from(numbers, float32ToFloat16);
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -4,7 +4,7 @@
  * to the query. Distances to the recent keys are then as they were, and nothing comes after the query; but the keys and
  * the query were made by a model that had read all of the text, which in a context that is really shorter it would not.
  */
-import type { CapturedHead } from '../captures/capture.ts';
+import type { CapturedHead } from '../captures/captured-head.ts';
 import { scoreKeys } from '../numerics/attention.ts';
 import { yieldToEventLoop } from '../work.ts';
 import { ladder } from './budgets.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CapturedHead } from '../captures/capture.ts';
+import type { CapturedHead } from '../captures/captured-head.ts';
 import { gaussianKeys } from '../numerics/gaussian.ts';
 import { createRandom } from '../numerics/random.ts';
 import { plotCurves } from '../plot/curves.ts';

@@ -1,5 +1,5 @@
 /** The study of the claims: rows of attention from all sources, and every claim judged on them. */
-import { readCapture } from '../captures/capture.ts';
+import { readCapture } from '../captures/read-capture.ts';
 import { type WorkOptions, workOf } from '../work.ts';
 import { captureSources } from './capture-source.ts';
 import type { Claim, Outcome, Verdict } from './claim.ts';

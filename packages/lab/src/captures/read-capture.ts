@@ -1,26 +1,7 @@
-/**
- * Captures: queries, keys and values of real heads. For each key-value head NAME the file has `NAME.k` and `NAME.v`
- * (n, d) and `NAME.q` (query heads of the group, last positions, d), after RoPE, not scaled; the last query is that of
- * position n - 1.
- */
+/** Reads captures: queries, keys and values of real heads, in the format that `docs/captures.md` describes. */
 import { labError } from '../errors.ts';
+import type { CapturedHead } from './captured-head.ts';
 import { openTensors } from './safetensors.ts';
-
-export interface CapturedHead {
-  name: string;
-  headDim: number;
-  /** Keys. */
-  n: number;
-  /** Query heads that share the key-value head. */
-  group: number;
-  /** Last positions that there are queries of. */
-  lastQueries: number;
-  /** (n, d) each */
-  keys: Float32Array;
-  values: Float32Array;
-  /** (group, last, d) */
-  queries: Float32Array;
-}
 
 /** The heads of a capture. Throws `file-not-found` or `invalid-file`. */
 export async function readCapture(path: string): Promise<CapturedHead[]> {
@@ -31,7 +12,8 @@ export async function readCapture(path: string): Promise<CapturedHead[]> {
       code: 'invalid-file',
       problem: `${path} ${problem}`,
       found,
-      remedy: 'A capture has NAME.k and NAME.v (n, d) and NAME.q (heads, last, d) for each key-value head.',
+      remedy:
+        'A capture has NAME.k and NAME.v (n, d) and NAME.q (query heads, last positions, d) for each key-value head.',
     });
   if (names.length === 0) throw invalidCapture('has no captured heads.', file.names.join(', ') || 'no tensors');
   return names.map((name) => {
@@ -46,8 +28,7 @@ export async function readCapture(path: string): Promise<CapturedHead[]> {
       lastQueries <= n &&
       headDim % 8 === 0 &&
       k.numbers.length * q.numbers.length > 0;
-    if (!isValid)
-      throw invalidCapture(`has shapes that do not fit for ${name}.`, `${k.shape} / ${v.shape} / ${q.shape}`);
+    if (!isValid) throw invalidCapture(`has inconsistent shapes for ${name}.`, `${k.shape} / ${v.shape} / ${q.shape}`);
     return { name, headDim, n, group, lastQueries, keys: k.numbers, values: v.numbers, queries: q.numbers };
   });
 }

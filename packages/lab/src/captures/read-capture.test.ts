@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readCapture } from './capture.ts';
+import { readCapture } from './read-capture.ts';
 
 interface Written {
   shape: number[];
