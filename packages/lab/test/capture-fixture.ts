@@ -1,5 +1,5 @@
 /** Small captured heads of repeatable numbers, some of whose keys matter to every query. */
-import type { CapturedHead } from '../src/captures/capture.ts';
+import type { CapturedHead } from '../src/captures/captured-head.ts';
 import { createRandom } from '../src/methods/numbers.ts';
 
 export interface CaptureFixtureOptions {

@@ -1,5 +1,5 @@
 /** What a system of the literature is here: its claim, tried on planted data, and what it does on real heads. */
-import type { CapturedHead } from '../captures/capture.ts';
+import type { CapturedHead } from '../captures/captured-head.ts';
 
 /** A number that came out, and the bound that the claim puts on it, if it does. */
 export interface Figure {

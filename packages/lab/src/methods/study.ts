@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { registerBaselines } from '../baselines/index.ts';
 import { benchAttention } from '../bench/attention.ts';
-import { readCapture } from '../captures/capture.ts';
+import { readCapture } from '../captures/read-capture.ts';
 import { METHODS } from './index.ts';
 import { type Line, type Method, type PlantedOutcome, type Reading, SIEVE, type Study } from './method.ts';
 import { createRandom, invalid } from './numbers.ts';

@@ -2,7 +2,7 @@
  * Budgets divided over heads as a bandit would have it: which head gets how many keys for the next token. Every head
  * attends its best keys exactly and page means stand for the others; 256 keys a head on average.
  */
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { relativeError } from '../../numerics/attention.ts';
 import { mean, quantile } from '../../numerics/statistics.ts';
 import { type HeadFigure, type Reading, type Study, short } from '../method.ts';

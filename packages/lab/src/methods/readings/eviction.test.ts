@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { captureFixture } from '../../../test/capture-fixture.ts';
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import {
   errorTable,
   evictionErrors,

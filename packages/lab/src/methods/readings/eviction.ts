@@ -3,7 +3,7 @@
  * that may be looked at, the 96 after it are tested. A cache keeps some keys of the prompt, the same for all query
  * heads that share them, and everything that comes after it; what is evicted is gone, or something stands for it.
  */
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { relativeError } from '../../numerics/attention.ts';
 import { mean } from '../../numerics/statistics.ts';
 import { type HeadFigure, type Point, type Study, short, type Table } from '../method.ts';

@@ -1,5 +1,5 @@
 /** Feature sparsification's question asked of the sieve's scan: which bits of the keys does the softmax need. */
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { mean } from '../../numerics/statistics.ts';
 import { compared, type HeadFigure, type Point, type Reading, type Study, short } from '../method.ts';
 import { at, createRandom, dot } from '../numbers.ts';

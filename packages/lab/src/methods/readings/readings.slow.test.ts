@@ -1,7 +1,7 @@
 /** Readings of a real model's heads, beside figures that a study of the same captures had (within 15 %). */
 import { describe, expect, it } from 'vitest';
 import { sharedFile } from '../../../../llm/test/shared.ts';
-import { readCapture } from '../../captures/capture.ts';
+import { readCapture } from '../../captures/read-capture.ts';
 import { errorAt, type Point, type Study } from '../method.ts';
 import { divisionReading } from './division.ts';
 import { leverageReading } from './leverage.ts';

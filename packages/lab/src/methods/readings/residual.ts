@@ -1,5 +1,5 @@
 /** The residual sketch on the attention of real heads: what rank 4 leaves of it over many queries, and what that tells. */
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { relativeError } from '../../numerics/attention.ts';
 import { mean } from '../../numerics/statistics.ts';
 import type { HeadFigure, Reading, Study } from '../method.ts';

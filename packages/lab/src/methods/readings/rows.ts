@@ -1,5 +1,5 @@
 /** Rows of attention of captured heads, in float64. */
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { addScaled, dot, max } from '../numbers.ts';
 
 export interface ScoredRow {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { captureFixture } from '../../../test/capture-fixture.ts';
-import type { CapturedHead } from '../../captures/capture.ts';
+import type { CapturedHead } from '../../captures/captured-head.ts';
 import { mean } from '../../numerics/statistics.ts';
 import { createRandom } from '../numbers.ts';
 import { outputOf, scoredRow } from './rows.ts';
