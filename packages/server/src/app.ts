@@ -3,6 +3,8 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { countTokens, message, messageEvents, PING } from './anthropic/messages.ts';
+import { countTokensRequest, messagesJob, messagesRequest, promptJob } from './anthropic/messages-request.ts';
 import type { Service } from './chat/run.ts';
 import { allowOrigins, requireKey, requireLocalHost } from './http/access.ts';
 import { ApiError, anthropicError, errorHeaders, openAiError, toApiError } from './http/api-error.ts';
@@ -127,6 +129,23 @@ export function createApp(parts: AppParts): App {
     const job = completionJob(request);
     if (!request.stream) return c.json(await whole(c, (signal) => completion(service, job, signal)));
     return openAiStream(c, (signal) => completionChunks(service, job, chunkOptions(request), signal));
+  });
+
+  const messagesSchema = messagesRequest(limits);
+  app.post('/v1/messages', async (c) => {
+    const request = await readJson(c, messagesSchema);
+    const job = messagesJob(request);
+    if (!request.stream) return c.json(await whole(c, (signal) => message(service, job, signal)));
+    return respondWithStream(requests.begin(c), (signal) => messageEvents(service, job, signal), {
+      keepAliveMs: limits.keepAliveMs,
+      keepAlive: () => PING,
+      onError: (error) => [{ event: 'error', data: JSON.stringify(anthropicError(logFailure(c, error))) }],
+    });
+  });
+  const countSchema = countTokensRequest(limits);
+  app.post('/v1/messages/count_tokens', async (c) => {
+    const job = promptJob(await readJson(c, countSchema));
+    return c.json(await whole(c, (signal) => countTokens(service, job, signal)));
   });
 
   for (const [path, name] of Object.entries(NOT_OFFERED)) app.all(path, () => refuse(name));

@@ -56,6 +56,8 @@ export interface GenerationResult {
   /** Generated tokens. */
   tokens: number[];
   finishReason: FinishReason;
+  /** The stop string that ended it. */
+  stopString?: string;
   promptTokens: number;
   /** Tokens of the prompt that were in the cache already. */
   reusedTokens: number;
@@ -111,6 +113,7 @@ export interface GenerationParts {
 /** What there is of an answer at any time. */
 interface Answer {
   text: string;
+  stopString: string | undefined;
   tokens: number[];
   prompt: PromptProgress;
   prefillMs: number;
@@ -124,6 +127,7 @@ const forgotten = new FinalizationRegistry<() => void>((release) => release());
 export function createGeneration(parts: GenerationParts): Generation {
   const answer: Answer = {
     text: '',
+    stopString: undefined,
     tokens: [],
     prompt: { tokens: 0, reused: 0, report: emptyReport() },
     prefillMs: 0,
@@ -222,6 +226,7 @@ async function* run(parts: GenerationParts, answer: Answer): AsyncGenerator<Gene
     const name = text === '' && parts.stop.length > 0 ? specialName(tokenizer, token) : '';
     const piece = name === '' ? stops.append(text) : stops.append(name, { hidden: true });
     answer.text += piece.text;
+    answer.stopString = piece.stop;
     yield {
       text: piece.text,
       token,
@@ -251,7 +256,7 @@ function specialName(tokenizer: Tokenizer, token: number): string {
 }
 
 function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishReason): GenerationResult {
-  const { prompt, decodeMs, text, tokens, prefillMs } = answer;
+  const { prompt, decodeMs, text, tokens, prefillMs, stopString } = answer;
   const prefillAttention = summarizeAttention(
     parts.prefillPolicy,
     prompt.report,
@@ -261,6 +266,7 @@ function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishRe
     text,
     tokens,
     finishReason,
+    ...(stopString !== undefined && { stopString }),
     promptTokens: prompt.tokens,
     reusedTokens: prompt.reused,
     prefillMs,

@@ -35,7 +35,7 @@ describe('stop strings', () => {
     const filter = createStopFilter(['###']);
     expect(filter.append('a#')).toEqual({ text: 'a', stopped: false });
     expect(filter.append('b##')).toEqual({ text: '#b', stopped: false });
-    expect(filter.append('# rest')).toEqual({ text: '', stopped: true });
+    expect(filter.append('# rest')).toEqual({ text: '', stopped: true, stop: '###' });
   });
 
   it('finds names of control tokens, which are no part of the text', () => {
@@ -47,6 +47,6 @@ describe('stop strings', () => {
     expect(filter.append('\n')).toEqual({ text: '', stopped: false });
     expect(filter.append('x')).toEqual({ text: '\nx', stopped: false });
     expect(filter.append('d')).toEqual({ text: 'd', stopped: false });
-    expect(filter.append('<|user|>', { hidden: true })).toEqual({ text: '', stopped: true });
+    expect(filter.append('<|user|>', { hidden: true })).toEqual({ text: '', stopped: true, stop: '<|user|>' });
   });
 });

@@ -5,10 +5,10 @@
  */
 export interface StopFilter {
   /**
-   * Takes more text; returns what can be given out, and whether a stop string has come. `hidden` text counts for stop
-   * strings alone.
+   * Takes more text; returns what can be given out, and whether a stop string has come, and which. `hidden` text counts
+   * for stop strings alone.
    */
-  append(text: string, options?: { hidden?: boolean }): { text: string; stopped: boolean };
+  append(text: string, options?: { hidden?: boolean }): { text: string; stopped: boolean; stop?: string };
   /** What was held back, when the stream ends by itself. */
   flush(): string;
 }
@@ -41,11 +41,12 @@ export function createStopFilter(stopStrings: readonly string[]): StopFilter {
     append(text, { hidden = false } = {}) {
       if (text !== '') pending.push({ text, hidden });
       const full = pending.map((piece) => piece.text).join('');
-      const matches = stops.map((stop) => full.indexOf(stop)).filter((at) => at !== -1);
-      if (matches.length > 0) {
-        const ready = take(Math.min(...matches));
+      const matches = stops.map((stop) => ({ stop, at: full.indexOf(stop) })).filter(({ at }) => at !== -1);
+      const [first] = matches.sort((a, b) => a.at - b.at);
+      if (first !== undefined) {
+        const ready = take(first.at);
         pending = [];
-        return { text: ready, stopped: true };
+        return { text: ready, stopped: true, stop: first.stop };
       }
       const heldLength = Math.max(0, ...stops.map((stop) => overlap(full, stop)));
       return { text: take(full.length - heldLength), stopped: false };

@@ -71,7 +71,8 @@ function promptList(prompt: CompletionRequest['prompt']): (string | number[])[] 
 function encodePrompts({ prompts }: CompletionJob, { model }: LoadedModel): Int32Array[] {
   const { vocabularySize } = model.tokenizer;
   return prompts.map((prompt) => {
-    if (typeof prompt === 'string') return model.encode(prompt);
+    // Prompts are written for the model, its control tokens included.
+    if (typeof prompt === 'string') return model.encode(prompt, { special: true });
     const wrong = prompt.find((id) => id >= vocabularySize);
     if (wrong === undefined) return Int32Array.from(prompt);
     throw invalidRequest(`There is no token ${wrong}: the vocabulary has ${vocabularySize}.`, 'prompt');
