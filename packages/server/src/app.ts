@@ -16,6 +16,8 @@ import { chatChunks, chatCompletion } from './openai/chat.ts';
 import { chatJob, chatRequest } from './openai/chat-request.ts';
 import { completion, completionChunks, completionJob, completionRequest } from './openai/completions.ts';
 import { describeModel, describeModels, health } from './openai/models.ts';
+import { response, responseFrames } from './openai/responses.ts';
+import { responsesJob, responsesRequest } from './openai/responses-request.ts';
 
 type App = Hono<{ Variables: AppVariables }>;
 
@@ -129,6 +131,20 @@ export function createApp(parts: AppParts): App {
     const job = completionJob(request);
     if (!request.stream) return c.json(await whole(c, (signal) => completion(service, job, signal)));
     return openAiStream(c, (signal) => completionChunks(service, job, chunkOptions(request), signal));
+  });
+
+  const responsesSchema = responsesRequest(limits);
+  app.post('/v1/responses', async (c) => {
+    const request = await readJson(c, responsesSchema);
+    const job = responsesJob(request);
+    if (!request.stream) return c.json(await whole(c, (signal) => response(service, job, request, signal)));
+    return respondWithStream(requests.begin(c), (signal) => responseFrames(service, job, request, signal), {
+      keepAliveMs: limits.keepAliveMs,
+      onError(error) {
+        const { message, code } = logFailure(c, error).details;
+        return [{ event: 'error', data: JSON.stringify({ type: 'error', message, code, param: null }) }];
+      },
+    });
   });
 
   const messagesSchema = messagesRequest(limits);

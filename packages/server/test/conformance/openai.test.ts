@@ -135,6 +135,57 @@ describe('the openai package', () => {
     await expect(nano.embeddings.create({ model: 'nano', input: 'x' })).rejects.toMatchObject({ status: 501 });
   });
 
+  describe('with responses', () => {
+    const ask = { model: 'nano', input: PROMPT, temperature: 0, max_output_tokens: 5 };
+
+    it('gets an answer', async () => {
+      const response = await nano.responses.create({ ...ask, instructions: '' });
+      expect(response).toMatchObject({ output_text: CODE, status: 'incomplete', usage: { output_tokens: 5 } });
+      expect(response.incomplete_details?.reason).toBe('max_output_tokens');
+    });
+
+    it('puts a stream together', async () => {
+      const types: string[] = [];
+      const stream = nano.responses.stream(ask);
+      for await (const event of stream) types.push(event.type);
+      expect(types.slice(0, 4)).toEqual([
+        'response.created',
+        'response.in_progress',
+        'response.output_item.added',
+        'response.content_part.added',
+      ]);
+      expect(types.at(-1)).toBe('response.incomplete');
+      expect((await stream.finalResponse()).output_text).toBe(CODE);
+    });
+
+    it('gets two calls at once, and an answer to their results', async () => {
+      const tool = { type: 'function' as const, name: 'get_weather', strict: false, parameters: WEATHER_SCHEMA };
+      const input: OpenAI.Responses.ResponseInput = [{ role: 'user', content: 'Weather?' }];
+      const first = await agent.responses.create({ model: 'agent', input, tools: [tool] });
+      const calls = first.output.filter((item) => item.type === 'function_call');
+      expect(calls.map((call) => JSON.parse(call.arguments).city)).toEqual(['Paris', 'Rome']);
+      const results = calls.map(({ call_id }) => ({ type: 'function_call_output' as const, call_id, output: 'sunny' }));
+      const second = await agent.responses.create({
+        model: 'agent',
+        input: [...input, ...calls, ...results],
+        tools: [tool],
+      });
+      expect(second).toMatchObject({ output_text: 'It is sunny.', status: 'completed' });
+    });
+
+    it('gets an answer by a schema', async () => {
+      const schema = { type: 'object', properties: { color: { const: 'blue' } }, required: ['color'] };
+      const text = { format: { type: 'json_schema' as const, name: 'answer', schema } };
+      const response = await nano.responses.create({ model: 'nano', input: 'Which color?', text });
+      expect(JSON.parse(response.output_text)).toEqual({ color: 'blue' });
+    });
+
+    it('is told that nothing is remembered', async () => {
+      const request = nano.responses.create({ ...ask, previous_response_id: 'resp_1' });
+      await expect(request).rejects.toMatchObject({ status: 400, param: 'previous_response_id' });
+    });
+  });
+
   it('completes text, and lists models', async () => {
     const { choices } = await nano.completions.create({ model: 'nano', prompt: PROMPT, max_tokens: 5, temperature: 0 });
     expect(choices[0]?.text).toBe(CODE);
