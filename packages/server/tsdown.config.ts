@@ -6,4 +6,5 @@ export default defineConfig({
   entry: ['src/index.ts'],
   platform: 'node',
   target: 'node20.19',
+  copy: { from: 'src/page/page.html', to: 'dist' },
 });

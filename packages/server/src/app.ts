@@ -19,6 +19,8 @@ import { describeModel, describeModels, health } from './openai/models.ts';
 import { response, responseFrames } from './openai/responses.ts';
 import { responsesJob, responsesRequest } from './openai/responses-request.ts';
 
+import { readPage } from './page/page.ts';
+
 type App = Hono<{ Variables: AppVariables }>;
 
 export interface AppParts {
@@ -69,6 +71,10 @@ export function createApp(parts: AppParts): App {
   app.get('/health', (c) => {
     const { status, body } = health(service.models.list(), parts.isStopping());
     return c.json(body, status);
+  });
+  app.get('/', async (c) => {
+    const { html, policy } = await readPage();
+    return c.html(html, 200, { 'Content-Security-Policy': policy, 'X-Content-Type-Options': 'nosniff' });
   });
   if (apiKey !== undefined) app.use(requireKey(apiKey));
   app.use(refuseWhenStopping(parts));

@@ -1,4 +1,5 @@
 /** Who may call, and what becomes of requests that are none. */
+import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import pino from 'pino';
@@ -34,6 +35,19 @@ describe('access', () => {
     const open = { models, host: '0.0.0.0', port: 0 };
     await expect(startServer(open)).rejects.toMatchObject({ code: 'invalid-argument', found: '0.0.0.0' });
     await (await startServer({ ...open, apiKey: 'k' })).close();
+  });
+
+  it('shows its page without the key, and the page may run nothing but its own', async () => {
+    await using server = await serve({ models, apiKey: 'k' });
+    const response = await fetch(server.url);
+    expect(response.status).toBe(200);
+    const html = await response.text();
+    const policy = response.headers.get('content-security-policy') ?? '';
+    for (const element of ['script', 'style']) {
+      const text = new RegExp(`<${element}[^>]*>(.*?)</${element}>`, 's').exec(html)?.[1] as string;
+      expect(policy).toContain(`${element}-src 'sha256-${createHash('sha256').update(text).digest('base64')}'`);
+    }
+    expect(html).not.toMatch(/https?:\/\//);
   });
 
   it('refuses a Host header that names another machine', async () => {
