@@ -14,6 +14,8 @@ import { readHeader } from './header.ts';
 export interface GgufFile extends GgufHeader, AsyncDisposable {
   readonly path: string;
   readonly byteLength: number;
+  /** When the file was last changed, in milliseconds since 1970. */
+  readonly modifiedMs: number;
   /**
    * Bytes of a tensor, or of a range of them (from the tensor's start), in a buffer of their own.
    * Throws `invalid-argument` for a range outside the tensor, `out-of-memory` for one that is too large,
@@ -32,9 +34,9 @@ export interface GgufFile extends GgufHeader, AsyncDisposable {
 export async function openGguf(path: string): Promise<GgufFile> {
   const file = await openRegular(path);
   try {
-    const { size } = await file.stat();
+    const { size, mtimeMs } = await file.stat();
     const header = await readHeader(createCursor(file, size));
-    return createFile(path, file, size, header);
+    return createFile(path, file, { size, mtimeMs }, header);
   } catch (error) {
     await file.close();
     throw isSystemError(error) ? unreadable(path, error) : error;
@@ -59,7 +61,12 @@ async function openRegular(path: string): Promise<FileHandle> {
   }
 }
 
-function createFile(path: string, file: FileHandle, byteLength: number, header: GgufHeader): GgufFile {
+function createFile(
+  path: string,
+  file: FileHandle,
+  { size, mtimeMs }: { size: number; mtimeMs: number },
+  header: GgufHeader,
+): GgufFile {
   let closed = false;
 
   async function read(tensor: GgufTensor, range = { offset: 0, byteLength: tensor.byteLength }) {
@@ -80,7 +87,7 @@ function createFile(path: string, file: FileHandle, byteLength: number, header: 
     await file.close();
   }
 
-  return { path, byteLength, ...header, read, close, [Symbol.asyncDispose]: close };
+  return { path, byteLength: size, modifiedMs: mtimeMs, ...header, read, close, [Symbol.asyncDispose]: close };
 }
 
 function checkRange(tensor: GgufTensor, { offset, byteLength }: { offset: number; byteLength: number }): void {

@@ -1,9 +1,9 @@
 /**
- * Remembers, in the cache folder, how far a model's predictions are from its exact ones: measuring takes seconds.
+ * Remembers, in the cache folder, how far a precision's predictions are from those of `fp32`: measuring takes seconds.
  */
 import { join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
-import { cacheFolderPath, hashTensors, type MatmulPrecision, readJson, writeJson } from '../onnx/index.ts';
+import { cacheFolderPath, fingerprintTensors, type MatmulPrecision, readJson, writeJson } from '../onnx/index.ts';
 
 export interface Calibration {
   /** Mean KL divergence of the precision from `fp32`, in nats. */
@@ -15,7 +15,7 @@ export interface Calibration {
 /** Part of the name of every calibration: raise it when other segments are built of the same file. */
 const version = 2;
 
-/** What was measured on a file's content before, or undefined. */
+/** The measurement of a file's content, undefined where there is none. */
 export async function readCalibration(
   gguf: GgufFile,
   precision: MatmulPrecision,
@@ -27,7 +27,7 @@ export async function readCalibration(
   return Number.isSafeInteger(tokens) && (tokens as number) > 0 ? ({ kl, tokens } as Calibration) : undefined;
 }
 
-/** Keeps a measurement. Where the folder cannot be written it is lost, and will be made again. */
+/** Keeps a measurement. Where the folder cannot be written it is lost, and measured again the next time. */
 export async function writeCalibration(
   gguf: GgufFile,
   precision: MatmulPrecision,
@@ -42,6 +42,6 @@ async function calibrationPath(
   precision: MatmulPrecision,
   cacheFolder: string | undefined,
 ): Promise<string> {
-  const content = await hashTensors(gguf, {});
+  const content = await fingerprintTensors(gguf, {});
   return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${precision}-${version}.json`);
 }

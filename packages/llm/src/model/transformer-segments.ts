@@ -90,6 +90,8 @@ export interface TransformerSegmentsOptions {
   context?: number;
   /** Where prepared weights are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
   cacheFolder?: string;
+  /** Whether prepared weights are read whole and compared with what was written. Default: samples of them. */
+  verify?: boolean;
   onProgress?: (progress: SegmentLoadProgress) => void;
   signal?: AbortSignal;
 }
@@ -106,7 +108,7 @@ export async function loadTransformerSegments(
   gguf: GgufFile,
   options: TransformerSegmentsOptions,
 ): Promise<TransformerSegments> {
-  const { precision, threads = availableParallelism(), cacheFolder, onProgress, signal } = options;
+  const { precision, threads = availableParallelism(), cacheFolder, verify, onProgress, signal } = options;
   checkPositiveInteger('threads', threads);
   const decoder = describeDecoder(gguf, architectureOf(gguf));
   const { context = decoder.config.contextLength } = options;
@@ -114,7 +116,7 @@ export async function loadTransformerSegments(
   const int8Signedness = precision === 'w8a8' ? await detectInt8Signedness() : 'unsigned';
   const graphs = buildGraphs(decoder, precision, int8Signedness);
   const ropes = await readRopes(gguf, decoder, context);
-  const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, onProgress, signal });
+  const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, verify, onProgress, signal });
   const allGraphs = [...graphs.segments, ...graphs.wide];
   const loaded: Segment[] = [];
   try {

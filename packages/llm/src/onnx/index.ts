@@ -23,5 +23,5 @@ export {
   type WeightEncoding,
 } from './weight-encoding.ts';
 export { type PreparedWeights, type PrepareOptions, type PrepareProgress, prepareWeights } from './weights-cache.ts';
-export { hashFile, hashTensors } from './weights-file.ts';
+export { fingerprintTensors, hashFile } from './weights-file.ts';
 export { WeightsPlan } from './weights-plan.ts';

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../test/gguf-files.ts';
@@ -96,7 +96,7 @@ describe('a cache of weights files', () => {
     'a manifest that is null': (folder) => writeFile(join(folder, 'manifest.json'), 'null'),
     'a manifest of another builder': async (folder) => {
       const path = join(folder, 'manifest.json');
-      await writeFile(path, (await readFile(path, 'utf8')).replace('"builder": 1', '"builder": 0'));
+      await writeFile(path, (await readFile(path, 'utf8')).replace('"builder": 2', '"builder": 0'));
     },
     'an empty folder in its place': async (folder) => {
       await rm(folder, { recursive: true });
@@ -117,6 +117,43 @@ describe('a cache of weights files', () => {
     expect(await hashFile(weightsIn(again.folder), {})).toBe(intact);
     expect(await prepare(gguf)).toMatchObject({ built: false });
     expect(entries()).toHaveLength(1);
+  });
+
+  describe('of a large model', () => {
+    const large = (byte: number) => {
+      const tensor = randomTensor(createRandom(1), 'a', 'Q8_0', [256, 20_000]);
+      tensor.data[5_000_000] = byte;
+      return writeGguf({ tensors: [tensor] });
+    };
+
+    it('looks at samples of the weights, or at all of them where that is asked for or their time has changed', async () => {
+      await using gguf = await openGguf(await files.save(large(1)));
+      const { folder } = await prepare(gguf);
+      const { mtime, atime } = await stat(weightsIn(folder));
+      const file = await open(weightsIn(folder), 'r+');
+      // Between two samples.
+      await file.write(Buffer.of(1, 2, 3, 4), 0, 4, 12_000);
+      await file.close();
+      expect((await prepare(gguf)).built).toBe(true);
+      const again = await open(weightsIn(folder), 'r+');
+      await again.write(Buffer.of(1, 2, 3, 4), 0, 4, 12_000);
+      await again.close();
+      const manifest = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as { modifiedMs: number };
+      await utimes(weightsIn(folder), atime, new Date(mtime));
+      const { mtimeMs } = await stat(weightsIn(folder));
+      await writeFile(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, modifiedMs: mtimeMs }));
+      expect((await prepare(gguf)).built).toBe(false);
+      expect((await prepare(gguf, { verify: true })).built).toBe(true);
+    });
+
+    it('knows it by its time, too', async () => {
+      const path = await files.save(large(1));
+      await using gguf = await openGguf(path);
+      const { folder } = await prepare(gguf);
+      await utimes(path, new Date(), new Date(2e12));
+      await using touched = await openGguf(path);
+      expect((await prepare(touched)).folder).not.toBe(folder);
+    });
   });
 
   it('serves builds that run at the same time', async () => {

@@ -1,7 +1,8 @@
 /**
  * Keeps weights files in the user's cache folder, so that a model is prepared once. An entry is a folder named after
- * its content, with the weights and a manifest; it is built beside its place and renamed into it, and read through
- * before every use: one that is broken, cut short or changed is built anew.
+ * its content, with the weights and a manifest; it is built beside its place and renamed into it. Before every use its size,
+ * its time and samples of it are compared with the manifest, and all of it where they differ or where that is asked for: one
+ * that is broken, cut short or changed is built anew.
  *
  * Graphs are not cached: they cost milliseconds to build, and what is not kept need not be trusted.
  */
@@ -14,22 +15,24 @@ import { throwIfAborted } from './abort.ts';
 import { cacheFolderPath, openCacheFolder, unwritable } from './cache-folder.ts';
 import { weightsFileName } from './graph.ts';
 import type { MatmulPrecision } from './weight-encoding.ts';
-import { hashContent, hashFile, type WorkOptions, writeWeights } from './weights-file.ts';
+import { fingerprintPlan, hashFile, hashSamples, type WorkOptions, writeWeights } from './weights-file.ts';
 import type { WeightsPlan } from './weights-plan.ts';
 
 /** Part of the name of every entry: raise it when the same plan gives other bytes. */
-const builderVersion = 1;
+const builderVersion = 2;
 
-/** What preparing is at. */
+/** Current phase of preparing. */
 export interface PrepareProgress {
-  /** `hash` reads the model, `verify` the cached weights, `build` writes them. */
+  /** `hash` looks at the model, `verify` at the cached weights, `build` writes them. */
   phase: 'hash' | 'verify' | 'build';
-  /** Bytes. */
+  /** Bytes, or tensors or samples where the work is done by those. */
   done: number;
   total: number;
 }
 
 export interface PrepareOptions {
+  /** Whether cached weights are read whole and compared with what was written. Default: samples of them. */
+  verify?: boolean | undefined;
   /** Default: the environment's KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
   cacheFolder?: string | undefined;
   onProgress?: ((progress: PrepareProgress) => void) | undefined;
@@ -48,12 +51,18 @@ export interface PreparedWeights {
 interface Manifest {
   builder: number;
   precision: MatmulPrecision;
-  /** Of what the weights are made of. */
+  /** Fingerprint of what the weights are made of. */
   content: string;
   byteLength: number;
-  /** Of the weights file. */
+  /** Of the weights file, like the two below. */
   sha256: string;
+  /** Hash of samples. */
+  samples: string;
+  modifiedMs: number;
 }
+
+/** What a manifest must say for an entry to be the one that is looked for. */
+type Expected = Pick<Manifest, 'builder' | 'precision' | 'content' | 'byteLength'>;
 
 const manifestName = 'manifest.json';
 const MAX_MANIFEST_BYTES = 2 ** 16;
@@ -72,18 +81,20 @@ export async function prepareWeights(
     signal: options.signal,
     onBytes: (done, total) => options.onProgress?.({ phase, done, total }),
   });
-  const content = await hashContent(gguf, plan, work('hash'));
+  const content = await fingerprintPlan(gguf, plan, work('hash'));
   const expected = { builder: builderVersion, precision, content, byteLength: plan.byteLength };
   const entry = join('segments', `${content.slice(0, 40)}-${precision}-${builderVersion}`);
   const cachedFolder = join(cacheFolderPath(options.cacheFolder), entry);
-  if (await isIntact(cachedFolder, expected, work('verify')))
+  if (await isIntact(cachedFolder, expected, options.verify ?? false, work('verify')))
     return { folder: cachedFolder, built: false, release: async () => {} };
 
   const cache = await openCacheFolder(options.cacheFolder);
   try {
     const folder = join(cache.path, entry);
     const builtFolder = await build(dirname(folder), gguf, plan, expected, work('build'));
-    const finalFolder = await moveIntoPlace(builtFolder, folder, () => isIntact(folder, expected, work('verify')));
+    const finalFolder = await moveIntoPlace(builtFolder, folder, () =>
+      isIntact(folder, expected, true, work('verify')),
+    );
     return { folder: finalFolder, built: true, release: cache.release };
   } catch (error) {
     await cache.release();
@@ -91,8 +102,8 @@ export async function prepareWeights(
   }
 }
 
-/** Whether an entry is there, complete, for this content, and byte for byte what was written. */
-async function isIntact(folder: string, expected: Omit<Manifest, 'sha256'>, options: WorkOptions): Promise<boolean> {
+/** Whether an entry is there, for this content, and what was written: by its samples, or by all of it. */
+async function isIntact(folder: string, expected: Expected, verify: boolean, options: WorkOptions): Promise<boolean> {
   try {
     // Entries are made of plain files: a link or a pipe in the place of one was put there by somebody else.
     const text = await readRegularFile(join(folder, manifestName), {
@@ -105,6 +116,8 @@ async function isIntact(folder: string, expected: Omit<Manifest, 'sha256'>, opti
     const weights = join(folder, weightsFileName);
     const stats = await lstat(weights);
     if (!stats.isFile() || stats.size !== expected.byteLength) return false;
+    const sampled = !verify && stats.mtimeMs === manifest?.modifiedMs;
+    if (sampled && (await hashSamples(weights, options)) === manifest?.samples) return true;
     return (await hashFile(weights, options)) === manifest?.sha256;
   } catch (error) {
     throwIfAborted(options.signal);
@@ -118,7 +131,7 @@ async function build(
   segments: string,
   gguf: GgufFile,
   plan: WeightsPlan,
-  expected: Omit<Manifest, 'sha256'>,
+  expected: Expected,
   options: WorkOptions,
 ): Promise<string> {
   await mkdir(segments, { recursive: true });
@@ -128,7 +141,12 @@ async function build(
   try {
     const weights = join(folder, weightsFileName);
     await writeWeights(weights, gguf, plan, options);
-    const manifest: Manifest = { ...expected, sha256: await hashFile(weights, { signal: options.signal }) };
+    const manifest: Manifest = {
+      ...expected,
+      sha256: await hashFile(weights, { signal: options.signal }),
+      samples: await hashSamples(weights, { signal: options.signal }),
+      modifiedMs: (await lstat(weights)).mtimeMs,
+    };
     await writeFile(join(folder, manifestName), JSON.stringify(manifest, undefined, 2));
     return folder;
   } catch (error) {

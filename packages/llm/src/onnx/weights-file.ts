@@ -12,7 +12,7 @@ import { type PlacedMatrix, rowsOf, type WeightsPlan } from './weights-plan.ts';
 
 /** Work that can be followed and stopped. */
 export interface WorkOptions {
-  /** Called with the bytes done so far, of those that the work reads. */
+  /** Called with the work done so far, and all of it. */
   onBytes?: ((done: number, total: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -20,32 +20,51 @@ export interface WorkOptions {
 /** Bytes of a tensor that are read at a time, at most, unless a row is longer. */
 const chunkBytes = 4 * 2 ** 20;
 
-const hashesByFile = new WeakMap<GgufFile, string>();
+/** Files up to this size are hashed whole; larger ones by samples. */
+const MAX_WHOLE_BYTES = 4 * 2 ** 20;
+const SAMPLE_BYTES = 4096;
+/** Samples of a weights file. */
+const FILE_SAMPLES = 256;
+
+const fingerprints = new WeakMap<GgufFile, string>();
 
 /**
- * SHA-256 (hexadecimal) of a file's tensors: names, types, dimensions and bytes, read from the open file (its path
- * may by now lead to another). Computed once for each open file.
+ * What tells a file's tensors from others (SHA-256, hexadecimal): names, types, dimensions and bytes. Of a large file it is
+ * taken from its size, its time and the beginning and middle of each tensor: reading gigabytes at each start would take
+ * longer than all else. Computed once for each open file, and read from it: its path may by now lead to another.
  */
-export async function hashTensors(gguf: GgufFile, options: WorkOptions): Promise<string> {
-  const cached = hashesByFile.get(gguf);
+export async function fingerprintTensors(gguf: GgufFile, options: WorkOptions): Promise<string> {
+  const cached = fingerprints.get(gguf);
   if (cached !== undefined) return cached;
   const tensors = [...gguf.tensors.values()];
   const hash = createHash('sha256');
   hash.update(JSON.stringify(tensors.map(({ name, type, dimensions }) => ({ name, type, dimensions }))));
-  for await (const { bytes } of readAll(gguf, tensors, options)) hash.update(bytes);
+  if (totalBytes(tensors) <= MAX_WHOLE_BYTES) {
+    for await (const { bytes } of readAll(gguf, tensors, options)) hash.update(bytes);
+  } else {
+    hash.update(JSON.stringify({ byteLength: gguf.byteLength, modifiedMs: gguf.modifiedMs }));
+    for (const [i, tensor] of tensors.entries()) {
+      throwIfAborted(options.signal);
+      const byteLength = Math.min(SAMPLE_BYTES, tensor.byteLength);
+      for (const offset of [0, Math.floor((tensor.byteLength - byteLength) / 2)]) {
+        hash.update(await gguf.read(tensor, { offset, byteLength }));
+      }
+      options.onBytes?.(i + 1, tensors.length);
+    }
+  }
   const result = hash.digest('hex');
-  hashesByFile.set(gguf, result);
+  fingerprints.set(gguf, result);
   return result;
 }
 
-/** SHA-256 (hexadecimal) of all that a plan's weights file is made of: tensors, forms and places. */
-export async function hashContent(gguf: GgufFile, plan: WeightsPlan, options: WorkOptions): Promise<string> {
+/** What tells a plan's weights file from others (SHA-256, hexadecimal): its tensors, their encodings and places. */
+export async function fingerprintPlan(gguf: GgufFile, plan: WeightsPlan, options: WorkOptions): Promise<string> {
   const layout = plan.matrices.map(({ tensors, encoding, components }) => ({
     tensors: tensors.map(({ name }) => name),
-    form: encodingKey(encoding),
-    planes: components.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
+    encoding: encodingKey(encoding),
+    components: components.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
   }));
-  const tensors = await hashTensors(gguf, options);
+  const tensors = await fingerprintTensors(gguf, options);
   return createHash('sha256').update(JSON.stringify({ tensors, layout })).digest('hex');
 }
 
@@ -64,6 +83,27 @@ export async function hashFile(path: string, { onBytes, signal }: WorkOptions): 
       done += bytesRead;
       onBytes?.(done, size);
     }
+  } finally {
+    await file.close();
+  }
+}
+
+/** SHA-256 (hexadecimal) of samples of a file that lie evenly over it; of all of a small one. */
+export async function hashSamples(path: string, options: WorkOptions): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size <= MAX_WHOLE_BYTES) return await hashFile(path, options);
+    const hash = createHash('sha256');
+    const buffer = new Uint8Array(SAMPLE_BYTES);
+    for (let sample = 0; sample < FILE_SAMPLES; sample++) {
+      throwIfAborted(options.signal);
+      const position = Math.floor(((size - SAMPLE_BYTES) * sample) / (FILE_SAMPLES - 1));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+      hash.update(buffer.subarray(0, bytesRead));
+      options.onBytes?.(sample + 1, FILE_SAMPLES);
+    }
+    return hash.digest('hex');
   } finally {
     await file.close();
   }

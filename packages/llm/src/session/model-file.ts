@@ -53,6 +53,8 @@ export interface LoadOptions {
   threads?: number | undefined;
   /** Where prepared models are kept. Default: KEYSIEVE_CACHE, or `keysieve` in the user's cache folder. */
   cacheFolder?: string | undefined;
+  /** Whether prepared weights are read whole and compared with what was written. Default: samples of them. */
+  verify?: boolean | undefined;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
