@@ -10,8 +10,8 @@ export const PROSE = [
   { pattern: /\bso[- ]many(?:-th)?\b/i, instead: 'a number, "N", "every Nth" or "at most N"' },
   { pattern: /\bas many as\b/i, instead: '"at most N", "N" or a plain comparison' },
   { pattern: /\bin the mean\b/i, instead: '"on average"' },
-  { pattern: /\bcom(?:e|es|ing) to\b/i, instead: '"amounts to", "adds up to" or "is"' },
-  { pattern: /\bcoded\b/i, instead: '"quantized"' },
+  { pattern: /\bcom(?:e|es|ing) to\b(?! an end| the same)/i, instead: '"amounts to", "adds up to" or "is"' },
+  { pattern: /(?<!grid-)\bcoded\b/i, instead: '"quantized"' },
   { pattern: /\bby (?:its|their|the)? ?codes\b/i, instead: '"quantized" or "from 4-bit codes"' },
   { pattern: /\bplanes?\b/i, instead: '"encoding"', except: /\/law\/surfaces\.ts$/ },
   { pattern: /\bboxes\b/i, instead: '"minMax" or "per-page minima and maxima"' },
@@ -87,18 +87,8 @@ export const NAMES = {
 /** Constants whose name begins so have a maximum or a minimum in them. */
 export const NAME_PREFIXES = /^(?:MOST|LARGEST|LEAST|SMALLEST|FEWEST|LONGEST)_/;
 
-export const VAGUE_VARIABLES = new Set([
-  'wanted',
-  'told',
-  'known',
-  'found',
-  'given',
-  'asked',
-  'own',
-  'some',
-  'here',
-  'there',
-]);
+export const VAGUE_VARIABLES = new Set(['wanted', 'told', 'known', 'given', 'asked', 'own', 'some', 'here', 'there']);
 
 /** A doc comment is shown apart from its neighbours, so it cannot begin by pointing at one. */
-export const DANGLING = /^(?:Of each|Of the|The same|Those|So many|As many)\b/;
+export const DANGLING =
+  /^(?:Of each|Of the|The same(?=[.,;:]| (?:of|for|with|as|up|but|and|to|on|at)\b)|Those|So many|As many)\b/;

@@ -75,11 +75,9 @@ function findInCode(path, text) {
   return findings;
 }
 
-/** Whether a variable is declared under this name. A property that is taken apart keeps the name that it has. */
+/** Whether a variable is declared under this name. A property that is destructured keeps the name that it has. */
 function declares(node) {
   const { parent } = node;
-  // What an error has found is called so.
-  if (node.text === 'found' && !ts.isVariableDeclaration(parent)) return false;
   return (ts.isVariableDeclaration(parent) || ts.isParameter(parent)) && parent.name === node;
 }
 

@@ -49,8 +49,8 @@ describe('budgets by a law', () => {
   }
 
   it('are read with the other budgets, each under its own name', () => {
-    const asked = { policy: ['sieve@fixed:64', 'sieve@mean:64.0', 'topk'], law: 'law.json' };
-    expect(policySpecs(asked)).toEqual([
+    const options = { policy: ['sieve@fixed:64', 'sieve@mean:64.0', 'topk'], law: 'law.json' };
+    expect(policySpecs(options)).toEqual([
       { policy: 'sieve', budget: 'fixed:64' },
       { policy: 'sieve', budget: 'mean:64' },
       { policy: 'topk', budget: 'mean:256' },
@@ -63,8 +63,8 @@ describe('budgets by a law', () => {
   });
 
   it('need the law that divides them', async () => {
-    const asked = loadLaw(undefined, [{ policy: 'dense' }, { policy: 'sieve', budget: 'mean:64' }]);
-    await expect(asked).rejects.toMatchObject({ code: 'invalid-argument', found: 'mean:64' });
+    const options = loadLaw(undefined, [{ policy: 'dense' }, { policy: 'sieve', budget: 'mean:64' }]);
+    await expect(options).rejects.toMatchObject({ code: 'invalid-argument', found: 'mean:64' });
     await expect(loadLaw(undefined, [{ policy: 'sieve', budget: 'fixed:64' }])).resolves.toBeUndefined();
   });
 

@@ -16,7 +16,7 @@ const MODEL: TextResult['model'] = {
 const DENSE = { policy: 'dense', budget: null };
 const LAYERS = 6;
 const BUDGETS = [64, 256, 1024];
-/** Of each policy: its KL at one key, bytes that it scans, and bytes of a key that it reads. */
+/** For each policy its KL at one key, bytes that it scans, and bytes of a key that it reads. */
 const POLICIES = { sieve: [2, 14, 0.05], quest: [30, 90, 0.2], window: [40, 0, 0.2] } as const;
 
 export function evalFixture(): { text: TextResult; tasks: TasksResult } {

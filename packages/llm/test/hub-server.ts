@@ -15,13 +15,13 @@ export interface HubFaults {
   page?: boolean;
   /** Names versions of files by something else than their checksum. */
   plainEtags?: boolean;
-  /** Breaks the connection after so many bytes of a content. */
+  /** Breaks the connection after this number of bytes of a content. */
   breakAfter?: number;
-  /** Ends a content, as if it were whole, after so many bytes. */
+  /** Ends a content, as if it were whole, after this number of bytes. */
   endAfter?: number;
   /** Sends other bytes than announced. */
   corrupt?: boolean;
-  /** Sends so many bytes more than announced. */
+  /** Sends this number of bytes more than announced. */
   extra?: number;
   /** Sends whole files whatever range is asked for. */
   ignoreRanges?: boolean;

@@ -9,7 +9,7 @@ export interface Metrics {
   registry: Registry;
   /** A request was answered with this status. */
   answered(route: string, status: number): void;
-  /** A request got its turn after so many seconds. */
+  /** A request got its turn after `seconds`. */
   waited(seconds: number): void;
   /** Passes the events of an answer on and counts them; `arrived` is when the request came (`performance.now()`). */
   observe<Event extends AnswerEvent>(events: AsyncIterable<Event>, arrived: number): AsyncGenerator<Event, void>;

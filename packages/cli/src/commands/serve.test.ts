@@ -5,18 +5,18 @@ const MESSAGE = 'The number of amber fox is 48213. The number of amber fox is ';
 
 describe('keysieve serve', () => {
   it('answers until Ctrl-C, and then ends as it should', async () => {
-    let asked: Promise<unknown> | undefined;
+    let request: Promise<unknown> | undefined;
     const args = ['serve', '--model', 'tiny=nano', '--precision', 'fp32', '--context', '1024', '--port', '0'];
     const { code, stdout, stderr } = await keysieve(args, '', (text, interrupt) => {
-      if (asked !== undefined || !text.includes('Ready.')) return;
+      if (request !== undefined || !text.includes('Ready.')) return;
       const url = /http:\/\/127\.0\.0\.1:\d+/.exec(text)?.[0];
       const body = JSON.stringify({ model: 'tiny', prompt: MESSAGE, max_tokens: 5, temperature: 0 });
       const headers = { 'Content-Type': 'application/json' };
-      asked = fetch(`${url}/v1/completions`, { method: 'POST', headers, body })
+      request = fetch(`${url}/v1/completions`, { method: 'POST', headers, body })
         .then((response) => response.json())
         .finally(interrupt);
     });
-    expect(await asked).toMatchObject({ model: 'tiny', choices: [{ text: '48213' }] });
+    expect(await request).toMatchObject({ model: 'tiny', choices: [{ text: '48213' }] });
     expect([code, stdout]).toEqual([0, '']);
     expect(stderr).toContain('Stopping');
   });

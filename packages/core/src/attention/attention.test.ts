@@ -98,18 +98,18 @@ describe('a prompt', () => {
     for (const chunks of [[1, 63, 64, 65, 107], Array.from({ length }, () => 1)]) {
       const attention = await createAttention({ ...SHAPE, threads: 2 });
       open.push(attention);
-      const found = new Float32Array(outputs.length);
+      const actual = new Float32Array(outputs.length);
       let position = 0;
       for (const count of chunks) {
         const rows = (numbers: Float32Array) => numbers.subarray(position * 64, (position + count) * 64);
         attention.cache.reserve(count);
         attention.cache.write(1, position, rows(keys), rows(values));
         const part = queries.subarray(position * width, (position + count) * width);
-        found.set(attention.attend({ layer: 1, position, queries: part, policy: DENSE }).outputs, position * width);
+        actual.set(attention.attend({ layer: 1, position, queries: part, policy: DENSE }).outputs, position * width);
         attention.cache.commit(position + count);
         position += count;
       }
-      expect(errorRatio(whole, 1, 0, queries, found), `${chunks.length} chunks`).toBeLessThan(2);
+      expect(errorRatio(whole, 1, 0, queries, actual), `${chunks.length} chunks`).toBeLessThan(2);
     }
   });
 

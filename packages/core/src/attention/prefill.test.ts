@@ -30,8 +30,8 @@ async function measure(options: object, budget: string, count = 128, keys = 2500
     const truth = attention64(bench.problem(0, head, position, queries)).outputs;
     for (let i = 0; i < count; i++) {
       const exact = truth.subarray(i * 64, (i + 1) * 64);
-      const found = outputs.subarray((i * 6 + head) * 64, (i * 6 + head + 1) * 64);
-      errors.push(distance(found, exact).norm / Math.hypot(...exact));
+      const actual = outputs.subarray((i * 6 + head) * 64, (i * 6 + head + 1) * 64);
+      errors.push(distance(actual, exact).norm / Math.hypot(...exact));
     }
   }
   return { outputs, report, regions, error: errors.reduce((sum, x) => sum + x, 0) / errors.length };

@@ -32,11 +32,11 @@ describe('an arena', () => {
 
   it('grows as it must, up to its limit, and then gives nothing', () => {
     const arena = arenaOf(4 * WASM_PAGE_BYTES);
-    const given: number[] = [];
+    const addresses: number[] = [];
     for (let address = arena.allocate(20_000); address !== undefined; address = arena.allocate(20_000))
-      given.push(address);
+      addresses.push(address);
     // 262,144 bytes less the first line, in blocks of 20,032.
-    expect(given).toHaveLength(13);
+    expect(addresses).toHaveLength(13);
     expect(arena.memory.buffer.byteLength).toBe(4 * WASM_PAGE_BYTES);
     expect(arena.usedBytes).toBe(13 * 20_032);
     expect(arena.allocate(1000)).toBeDefined();
@@ -120,8 +120,8 @@ describe('the upper half of 4 GiB', () => {
     rig.kernels.selectLargest(scores, 300, 100, 0, indices, scratch);
     const state = rig.start(1, 64);
     rig.kernels.attendSelected(pages, indices, 100, query, state, scratch);
-    const found = rig.floats(scores, 300);
-    const best = [...found.keys()].sort((a, b) => (found[b] as number) - (found[a] as number)).slice(0, 100);
+    const actual = rig.floats(scores, 300);
+    const best = [...actual.keys()].sort((a, b) => (actual[b] as number) - (actual[a] as number)).slice(0, 100);
     const chosen = Int32Array.from(best).sort();
     expect(rig.ints(indices, 100)).toEqual(chosen);
     const problem = problemOf(head, { queries, rows: 1, group: 1, limit: 300 }, [chosen]);
@@ -130,7 +130,7 @@ describe('the upper half of 4 GiB', () => {
     rig.kernels.updateLogSumExp(scores, 300, statistics);
     const [largest = 0, sum = 0] = rig.floats(statistics, 2);
     expect(sum).toBeCloseTo(
-      found.reduce((total, score) => total + Math.exp(score - largest), 0),
+      actual.reduce((total, score) => total + Math.exp(score - largest), 0),
       3,
     );
   }

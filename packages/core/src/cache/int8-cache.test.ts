@@ -1,4 +1,4 @@
-/** A cache without exact rows: full pages by their codes alone, the others beside them. */
+/** A cache without exact rows: full pages quantized, the others beside them. */
 import { describe, expect, it } from 'vitest';
 import { snapshot } from '../../test/cache-model.ts';
 import { expectError } from '../../test/errors.ts';
@@ -38,8 +38,8 @@ function createInt8(options: Partial<KvCacheOptions> = {}) {
       for (let layer = 0; layer < SHAPE.layers; layer++) {
         for (let head = 0; head < SHAPE.keyValueHeads; head++) {
           for (const [i, what] of (['keys', 'values'] as const).entries()) {
-            const found = cache.read(layer, head, what, from, to);
-            for (const [at, x] of found.entries()) {
+            const actual = cache.read(layer, head, what, from, to);
+            for (const [at, x] of actual.entries()) {
               const position = from + Math.floor(at / 64);
               const wrote = (rows[2 * layer + i] as number[])[position * WIDTH + head * 64 + (at % 64)] as number;
               largest = Math.max(largest, Math.abs(x - wrote));
@@ -53,7 +53,7 @@ function createInt8(options: Partial<KvCacheOptions> = {}) {
 }
 
 /** A step is max |y| / 128, and numbers of 64 normal dimensions go to 3.5 or so: half of one, turned back. */
-const CODED = 0.08;
+const MAX_ROUNDING_ERROR = 0.08;
 
 describe.for([
   ['one region', {}],
@@ -65,7 +65,7 @@ describe.for([
       append(count);
       const closed = cache.length - (cache.length % PAGE_KEYS);
       expect(error(closed, cache.length)).toBe(0);
-      expect(error(0, closed)).toBeLessThan(CODED);
+      expect(error(0, closed)).toBeLessThan(MAX_ROUNDING_ERROR);
       if (closed > 0) expect(error(0, closed)).toBeGreaterThan(0);
     }
     expect(cache.regions.length > 1).toBe('arenaBytes' in options);
@@ -94,7 +94,7 @@ describe.for([
       for (const [i, x] of now.entries()) expect(Math.abs(x - (held[i] as number))).toBeLessThan(1e-5);
       append(70);
       // What was cut within its page has been rounded twice.
-      expect(error(0, cache.length)).toBeLessThan(2 * CODED);
+      expect(error(0, cache.length)).toBeLessThan(2 * MAX_ROUNDING_ERROR);
       truncate(length);
     }
   });

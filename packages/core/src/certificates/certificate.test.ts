@@ -32,9 +32,9 @@ interface Measured extends Certificate {
   /** What the selector says itself. */
   tailShare: number;
   trueMass: number;
-  /** Of the output of the chosen keys, computed in float64. */
+  /** What the output of the chosen keys has, computed in float64. */
   trueError: number;
-  /** Of the output that was returned, in float32. */
+  /** What the returned output has, in float32. */
   returnedError: number;
   /** What float32 may add to it, in dense attention as well. */
   rounding: number;
@@ -50,7 +50,7 @@ function measure(
   const most = Math.max(...LENGTHS);
   const { keys, values, query: row } = keysOfShape(shape, createRandom(seed), most, headDim);
   const bench = createHeadBench({ headDim, keys, values, precision, encodings: ENCODINGS });
-  const found: Measured[] = [];
+  const results: Measured[] = [];
   for (const n of LENGTHS) {
     const exact = attention64(bench.problem(row, n)).outputs;
     for (const [selector, create] of selectorsOf()) {
@@ -73,7 +73,7 @@ function measure(
         // Scores of d roundings each move the weights, which add up in `count` roundings more.
         const score = (headDim + 4) * 2 ** -24 * (query.queryNorms[0] as number) * query.maxKeyNorm;
         const weights = Math.expm1(2 * score) + (100 + chosen.length) * 2 ** -24;
-        found.push({
+        results.push({
           ...certificate,
           what: `${selector}, ${text} of ${n}, d ${headDim}, ${precision}`,
           tailShare: selection.tailShare ?? 1,
@@ -85,7 +85,7 @@ function measure(
       }
     }
   }
-  return found;
+  return results;
 }
 
 describe('certificates of keys that are dropped', () => {

@@ -64,10 +64,10 @@ const squaredErrors = (surfaces: readonly Surface[], keys: readonly number[], n:
 
 describe('a plan by a law', () => {
   it.for(['mean:64', 'mean:256', 'mean:300'])('%s: is that mean at every length, and never more than n', (total) => {
-    const wanted = Number(total.slice(5));
+    const target = Number(total.slice(5));
     for (const n of [512, 1024, 3000, 4096, 8192, 16_384, 100_000]) {
-      expect(Math.abs(mean(keysAt(lawOf(), total, n)) - wanted)).toBeLessThan(1);
-      expect(meanKeysFor(lawOf(), total, n)).toBeCloseTo(wanted, 3);
+      expect(Math.abs(mean(keysAt(lawOf(), total, n)) - target)).toBeLessThan(1);
+      expect(meanKeysFor(lawOf(), total, n)).toBeCloseTo(target, 3);
     }
     expect(keysAt(lawOf(), total, 40)).toEqual(new Array(6).fill(40));
   });
@@ -81,13 +81,13 @@ describe('a plan by a law', () => {
   });
 
   it.for(['error:0.1', 'error:0.02'])('%s: is left by the keys, which grow with n', (total) => {
-    const wanted = Number(total.slice(6));
+    const target = Number(total.slice(6));
     let before = 0;
     for (const n of [1024, 2048, 4096, 8192]) {
       const keys = keysAt(lawOf(), total, n);
       const error = Math.sqrt(mean(squaredErrors(SURFACES, keys, n)));
-      expect(error).toBeLessThan(wanted * 1.02);
-      if (Math.min(...keys) > 16 && Math.max(...keys) < n) expect(error).toBeGreaterThan(wanted * 0.98);
+      expect(error).toBeLessThan(target * 1.02);
+      if (Math.min(...keys) > 16 && Math.max(...keys) < n) expect(error).toBeGreaterThan(target * 0.98);
       expect(mean(keys)).toBeGreaterThan(before);
       before = mean(keys);
     }

@@ -32,8 +32,8 @@ describe('page means', () => {
       const sum = read.reduce((total, j) => total + column(j), 0);
       // Four sinks and 36 recent keys were read.
       const tail = [60, 64, 64, 64, 28].reduce((total, unread, page) => {
-        const own = Array.from({ length: 64 }, (_, j) => column(64 * page + j));
-        return total + (unread / 64) * own.reduce((a, b) => a + b, 0);
+        const pageColumn = Array.from({ length: 64 }, (_, j) => column(64 * page + j));
+        return total + (unread / 64) * pageColumn.reduce((a, b) => a + b, 0);
       }, 0);
       expect(x).toBeCloseTo((sum + tail) / 320, 4);
     }

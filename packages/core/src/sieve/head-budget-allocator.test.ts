@@ -26,7 +26,7 @@ const allOf = (shares: HeadBudgetAllocator) =>
   Array.from({ length: LAYERS }, (_, layer) => shares.allocate(layer)).flat();
 
 describe('the shares of heads in a budget', () => {
-  it('are the same until all heads are known, and after they were forgotten', () => {
+  it('are the same until all heads are factors, and after they were forgotten', () => {
     const shares = new HeadBudgetAllocator(LAYERS, HEADS);
     expect(allOf(shares)).toEqual(new Array(6).fill(1));
     learnAll(shares, (layer) => 1 + layer);
@@ -38,13 +38,13 @@ describe('the shares of heads in a budget', () => {
   it('are as before the last tokens where these are taken back, and stay where nothing is', () => {
     const shares = new HeadBudgetAllocator(LAYERS, HEADS);
     learnAll(shares, (layer) => 1 + layer, { from: 0, to: 64 });
-    const known = allOf(shares);
+    const factors = allOf(shares);
     shares.truncate(64);
-    expect(allOf(shares)).toEqual(known);
+    expect(allOf(shares)).toEqual(factors);
     learnAll(shares, (layer) => 9 - layer, { from: 64, to: 128 });
-    expect(allOf(shares)).not.toEqual(known);
+    expect(allOf(shares)).not.toEqual(factors);
     shares.truncate(64);
-    expect(allOf(shares)).toEqual(known);
+    expect(allOf(shares)).toEqual(factors);
     shares.truncate(32);
     expect(allOf(shares)).toEqual(new Array(6).fill(1));
   });

@@ -23,7 +23,7 @@ const norm = (row: Float32Array): number => Math.sqrt(row.reduce((sum, x) => sum
 
 export function describeTail(create: () => Tail): void {
   const { name, dropsTail, requiresSample, encodings } = create();
-  const error = encodings.some((plane) => plane === 'int4' || plane === 'int8') ? CODE_ERROR : 0;
+  const error = encodings.some((encoding) => encoding === 'int4' || encoding === 'int8') ? CODE_ERROR : 0;
   const selectors = [...selectorsOf()].filter(
     ([, selector]) => (selector().sampleSize !== undefined) === requiresSample,
   );

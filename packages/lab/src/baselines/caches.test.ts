@@ -39,13 +39,15 @@ function problemByCodes(
   const values: number[] = [];
   for (let j = 0; j < n; j++) {
     const segment = segments.find(({ from, to }) => from <= j && j < to) as (typeof segments)[0];
-    const coded = j < n - (n % PAGE_KEYS) && !chosen.has(j);
+    const quantized = j < n - (n % PAGE_KEYS) && !chosen.has(j);
     const views = segment.region.views();
     const key: QuantizedKey = quantizedKey(views, segment.pages, j);
-    const own = (numbers: Float32Array) => rotate(numbers.subarray(j * HEAD_DIM, (j + 1) * HEAD_DIM));
+    const exactRow = (numbers: Float32Array) => rotate(numbers.subarray(j * HEAD_DIM, (j + 1) * HEAD_DIM));
     const centre = centreOf(views, key);
-    keys.push(...(coded ? rowOf(views, key, 'key').map((y, i) => y + (centre[i] as number)) : own(exact.keys)));
-    values.push(...(coded ? rowOf(views, key, 'value') : own(exact.values)));
+    keys.push(
+      ...(quantized ? rowOf(views, key, 'key').map((y, i) => y + (centre[i] as number)) : exactRow(exact.keys)),
+    );
+    values.push(...(quantized ? rowOf(views, key, 'value') : exactRow(exact.values)));
   }
   const queries: number[] = [];
   for (let row = 0; row < ROWS; row++) {
@@ -74,11 +76,11 @@ describe.for([
         const region = attendPositions(query, selection.count);
         const { keysQuantized } = create(api).add(query, selection, region);
         expect(keysQuantized).toBe(n - selection.count);
-        const found = normalizedOutputs(region, ROWS, HEAD_DIM);
+        const outputs = normalizedOutputs(region, ROWS, HEAD_DIM);
         const truth = attention64(problemByCodes(query, rows, exact, chosen, rowOf)).outputs;
         for (let row = 0; row < ROWS; row++) {
           const expected = inverseRotate(truth.subarray(row * D, (row + 1) * D), HEAD_DIM);
-          const error = distance(found.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), expected).norm;
+          const error = distance(outputs.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), expected).norm;
           expect(error / Math.hypot(...expected), `${budget} of ${n}`).toBeLessThan(tolerance);
         }
       }

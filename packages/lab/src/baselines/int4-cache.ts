@@ -3,7 +3,7 @@
  * value. With few keys chosen, the first and the last, it is dense attention over such a cache, as KIVI (arXiv
  * 2402.02750) and KVQuant (arXiv 2401.18079) have it: what is recent stays as it came, and so do the sinks.
  *
- * The codes are those of the plane `int4`: rotated, keys less the centre of their page, with a step for every row.
+ * The codes are those of the encoding `int4`: rotated, keys less the centre of their page, with a step for every row.
  */
 import type { ExtensionApi, Tail, Workspace } from 'keysieve/extend';
 
@@ -22,7 +22,7 @@ export function createInt4Cache(api: ExtensionApi): Tail {
       if (count === n) return { bytesRead: 0, keysQuantized: 0 };
       const { quantized, unquantized } = listUnselected(work, count);
       attendUnquantized(work, unquantized, region);
-      // Scores by codes begin with those of the page centres, which the scan finds.
+      // Scores from codes begin with those of the page centres, which the scan finds.
       api.prepareQuantizedQueries(work);
       api.scanAllKeys(work, api.workScanFractionBits(work));
       api.scoreQuantizedKeys(work, quantized.length, listIn, scoresIn);

@@ -83,7 +83,7 @@ function boundUnselected(
   return { max: max + roundingError, sum: sum * (1 + 1e-9) };
 }
 
-/** Boxes, in order, that leave at most a share of the sum of all bounds: a guess, bounds are far above most scores. */
+/** Runs of 16 keys, in order, that leave at most a share of the sum of all bounds: a guess, bounds are far above most scores. */
 function boxesForMass(bounds: Float64Array, order: readonly number[], tailMass: number): number {
   const max = order.length === 0 ? 0 : (bounds[order[0] as number] as number);
   const weights = order.map((box) => Math.exp((bounds[box] as number) - max));

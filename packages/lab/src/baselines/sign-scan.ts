@@ -1,5 +1,5 @@
 /**
- * The signs alone: scores of all keys by the plane `sign` (RaBitQ, arXiv 2405.12497), and the largest of them. What the
+ * The signs alone: scores of all keys from the encoding `sign` (RaBitQ, arXiv 2405.12497), and the largest of them. What the
  * sieve begins with, for comparison.
  */
 import type { ExtensionApi, GroupWork, Selector } from 'keysieve/extend';

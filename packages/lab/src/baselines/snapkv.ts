@@ -23,7 +23,7 @@ export function createSnapkv(): Eviction {
   };
 }
 
-/** Of the first `count` votes, the largest within reach of each; the window behind them takes no part. */
+/** The largest vote within reach of each of the first `count` votes; the window behind them takes no part. */
 function maxPoolVotes(votes: Float64Array, count: number): Float64Array {
   const radius = Math.floor(POOLING_WIDTH / 2);
   return votes.map((vote, j) => {

@@ -1,6 +1,6 @@
 /**
  * Twilight (arXiv 2502.02770): every key is scored by its 4-bit codes, and of the largest scores as many keys are taken
- * as have a share p of the softmax: `mass:EPS` is p = 1 - EPS. Another budget takes so many of the largest instead. The
+ * as have a share p of the softmax: `mass:EPS` is p = 1 - EPS. Another budget takes its number of the largest instead. The
  * heads of a group share a cache: they take together what any of them takes, with the largest share that a key has for
  * one of them.
  *

@@ -7,7 +7,7 @@ export interface Machine {
   cores: number;
   memoryBytes: number;
   system: string;
-  /** Processes that wanted a core in the last minute: above `cores`, the machine was doing other work as well. */
+  /** Load average of the last minute: above `cores`, the machine was doing other work as well. */
   load: number;
 }
 

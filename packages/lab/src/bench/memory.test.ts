@@ -21,13 +21,13 @@ describe('bench memory', () => {
     expect(bytesOf('f16', 'dense')).toBeLessThan(bytesOf('f16', 'sieve'));
     expect(bytesOf('f16', 'sieve')).toBeLessThan(bytesOf('f16', 'sieve, certified'));
     for (const [i, precision] of (['f16', 'int8'] as const).entries()) {
-      const found = filled[i];
-      expect(found).toMatchObject({ precision, attention });
+      const result = filled[i];
+      expect(result).toMatchObject({ precision, attention });
       // Whole pages, and the buffers of the attention beside them.
-      expect(found?.bytes).toBeGreaterThan(bytesOf(precision, 'sieve') * 1000);
-      expect(found?.residentBytes).toBeGreaterThan(found?.bytes as number);
-      expect(found?.peakBytes).toBeGreaterThan(0);
-      expect(found?.stepMs.low).toBeGreaterThan(0);
+      expect(result?.bytes).toBeGreaterThan(bytesOf(precision, 'sieve') * 1000);
+      expect(result?.residentBytes).toBeGreaterThan(result?.bytes as number);
+      expect(result?.peakBytes).toBeGreaterThan(0);
+      expect(result?.stepMs.low).toBeGreaterThan(0);
     }
   });
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => model.dispose());
 
-/** Says that it took a second a token, and keeps what it was given. */
+/** Says that it took a second a token, and keeps what it was options. */
 function createPeer(): Peer & { read: number[][]; decoded: number[] } {
   const read: number[][] = [];
   const decoded: number[] = [];
@@ -45,7 +45,7 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
   };
 }
 
-function optionsWith(peer: Peer, given: Partial<BenchSpeedOptions> = {}): BenchSpeedOptions {
+function optionsWith(peer: Peer, options: Partial<BenchSpeedOptions> = {}): BenchSpeedOptions {
   const tokens = Int32Array.from({ length: 400 }, (_, i) => 40 + ((i * 37) % 80));
   return {
     model,
@@ -59,7 +59,7 @@ function optionsWith(peer: Peer, given: Partial<BenchSpeedOptions> = {}): BenchS
     peers: new Map([['clock', peer]]),
     attention: { policy: 'dense' },
     prefill: { policy: 'dense' },
-    ...given,
+    ...options,
   };
 }
 

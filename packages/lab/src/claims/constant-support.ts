@@ -55,7 +55,7 @@ function judge({ gaussian, captures }: Study): Outcome {
     holds: verdictOf(results),
     findings: captured.map((result) => {
       const { heads, rising, median, keys: ends } = figuresOf(result);
-      return `${result.on}, ${result.quantity} of the softmax left out: they rise in ${rising} of ${heads} heads, from ${keys(ends.shortest)} to ${keys(ends.longest)} in the mean; the median exponent is ${median.toFixed(2)}.`;
+      return `${result.on}, ${result.quantity} of the softmax left out: they rise in ${rising} of ${heads} heads, from ${keys(ends.shortest)} to ${keys(ends.longest)} on average; the median exponent is ${median.toFixed(2)}.`;
     }),
     results,
     tables: [

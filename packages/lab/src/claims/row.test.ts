@@ -19,7 +19,7 @@ describe('a row of attention', () => {
     const n = 200;
     const { scores, values, order } = randomRow(n, 1);
     const ks = [1, 5, 50, n];
-    const found = measureRow({ scores, scale: 1.5, order, values, d: D }, ks);
+    const measured = measureRow({ scores, scale: 1.5, order, values, d: D }, ks);
     const exps = [...scores].map((score) => Math.exp(1.5 * score));
     const total = exps.reduce((sum, x) => sum + x, 0);
     const p = exps.map((x) => x / total);
@@ -33,27 +33,30 @@ describe('a row of attention', () => {
       const mass = p.reduce((sum, x, key) => sum + (kept.has(key) ? x : 0), 0);
       const q = p.map((x, key) => (kept.has(key) ? x / mass : 0));
       const difference = outputOf(q.map((x, key) => x - (p[key] as number)));
-      expect(found.curves.tailMass[at]).toBeCloseTo(1 - mass, 12);
-      expect(found.curves.matrix[at]).toBeCloseTo(Math.max(...q.map((x, key) => Math.abs(x - (p[key] as number)))), 12);
-      expect(found.curves.output[at]).toBeCloseTo(norm(difference) / norm(outputOf(p)), 12);
-      expect(found.curves.outputAbsolute[at]).toBeCloseTo(norm(difference) / Math.sqrt(D), 12);
+      expect(measured.curves.tailMass[at]).toBeCloseTo(1 - mass, 12);
+      expect(measured.curves.matrix[at]).toBeCloseTo(
+        Math.max(...q.map((x, key) => Math.abs(x - (p[key] as number)))),
+        12,
+      );
+      expect(measured.curves.output[at]).toBeCloseTo(norm(difference) / norm(outputOf(p)), 12);
+      expect(measured.curves.outputAbsolute[at]).toBeCloseTo(norm(difference) / Math.sqrt(D), 12);
     }
     const sorted = [...p].sort((a, b) => b - a);
     for (const [i, share] of [0.1, 0.05, 0.01].entries()) {
-      const k = found.needed[i] as number;
+      const k = measured.needed[i] as number;
       const massOf = (count: number) => sorted.slice(0, count).reduce((sum, x) => sum + x, 0);
       expect(massOf(k)).toBeGreaterThanOrEqual(1 - share - 1e-12);
       expect(massOf(k - 1)).toBeLessThan(1 - share);
     }
-    expect(found.entropy).toBeCloseTo(-p.reduce((sum, x) => sum + x * Math.log(x), 0), 12);
+    expect(measured.entropy).toBeCloseTo(-p.reduce((sum, x) => sum + x * Math.log(x), 0), 12);
     const above = p.filter((x) => x > THRESHOLD);
-    expect(found.above).toBe(above.length);
-    expect(found.aboveMass).toBeCloseTo(
+    expect(measured.above).toBe(above.length);
+    expect(measured.aboveMass).toBeCloseTo(
       above.reduce((sum, x) => sum + x, 0),
       12,
     );
     const centre = scores.reduce((sum, x) => sum + x, 0) / n;
-    expect(found.spread).toBeCloseTo(1.5 * Math.sqrt(scores.reduce((sum, x) => sum + (x - centre) ** 2, 0) / n), 10);
+    expect(measured.spread).toBeCloseTo(1.5 * Math.sqrt(scores.reduce((sum, x) => sum + (x - centre) ** 2, 0) / n), 10);
   });
 
   it('has the output of dense attention, and no error, with all keys', () => {
@@ -65,9 +68,9 @@ describe('a row of attention', () => {
       const products = query.map((x, i) => x * (keys[key * D + i] as number));
       return products.reduce((sum, x) => sum + x, 0) / Math.sqrt(D);
     });
-    const found = measureRow({ scores, scale: 1, order: descending(scores), values: keys, d: D }, [90]);
-    expect(found.curves.output[0]).toBe(0);
-    expect(found.curves.tailMass[0]).toBeCloseTo(0, 12);
+    const measured = measureRow({ scores, scale: 1, order: descending(scores), values: keys, d: D }, [90]);
+    expect(measured.curves.output[0]).toBe(0);
+    expect(measured.curves.tailMass[0]).toBeCloseTo(0, 12);
     expect(Math.hypot(...output)).toBeGreaterThan(0);
   });
 

@@ -9,19 +9,19 @@ import { mean, quantile } from '../numerics/statistics.ts';
 
 /** Some heads, over the tokens that were compared. */
 export interface AttentionFigures {
-  /** Of the heads' outputs, ||o' - o|| / ||o||, measured against dense attention on the audited tokens. */
+  /** ||o' - o|| / ||o|| of the heads' outputs, measured against dense attention on the audited tokens. */
   outputError: { mean: number; p95: number };
-  /** The same, as the policy itself has it, over all compared tokens: a bound or an estimate, as `certificate` says. */
+  /** The output error as the policy itself reports it, over all compared tokens: a bound or an estimate, as `certificate` says. */
   estimatedError: { mean: number | null; max: number | null };
   /** Share of the softmax that was not read exactly, as the policy has it: a bound, or an estimate. */
   tailMass: { mean: number; max: number };
   certificate: CertificateKind;
-  /** Keys that a head read exactly for a token, and by their codes. */
+  /** Keys that a head read exactly for a token, and quantized. */
   keysExact: number;
   keysQuantized: number;
   /** Bytes read for each key of the context and key-value head. */
   bytesPerKey: number;
-  /** Share of the heads that were attended densely. */
+  /** Share of the heads that had full attention. */
   fullAttentionShare: number;
 }
 

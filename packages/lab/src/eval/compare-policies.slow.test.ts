@@ -49,8 +49,8 @@ describe.skipIf(!MODEL || !LOGITS || !TEXT)('SmolLM2-135M', () => {
       onProgress() {},
     });
     // The prediction of a token is made by the one before it.
-    const wanted = mean([...goldens.f32('nll').subarray(TOKENS - LAST - 1, TOKENS - 1)]);
-    expect(Math.abs(result.dense.nll - wanted)).toBeLessThan(1e-3);
+    const expected = mean([...goldens.f32('nll').subarray(TOKENS - LAST - 1, TOKENS - 1)]);
+    expect(Math.abs(result.dense.nll - expected)).toBeLessThan(1e-3);
     for (const { policy, kl, top1 } of result.policies.slice(0, whole.length)) {
       expect(kl.mean, policy).toBeLessThanOrEqual(1e-6);
       expect(top1, policy).toBe(1);

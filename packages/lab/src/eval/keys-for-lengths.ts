@@ -14,7 +14,7 @@ import {
 import { readContext } from './reading.ts';
 import { policyKey, type SavedResults } from './saved-results.ts';
 
-/** What zenodo 20582700 claims: so many keys, at any length, keep so large a share of the likeliest tokens. */
+/** What zenodo 20582700 claims: this number of keys, at any length, keeps this share of the likeliest tokens. */
 const CLAIMED = { keys: 352, top1: 0.99 } as const;
 
 /** Fewest keys that are tried. */
@@ -23,7 +23,7 @@ const MIN_KEYS = 16;
 export interface KeysForOptions {
   model: Pick<Model, 'config'>;
   session: Session;
-  /** As many as the longest length has. */
+  /** Number of tokens, that of the longest length. */
   tokens: Int32Array;
   /** Tokens at the end that are compared, at every length the same. */
   evalTokens: number;

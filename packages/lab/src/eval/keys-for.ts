@@ -6,7 +6,7 @@ export interface KeysSearch {
   /** Most KL divergence, in nats. */
   maxKl: number;
   min: number;
-  /** All: so many are enough, and not tried. */
+  /** All keys: always enough, and not tried. */
   max: number;
   /** Where to begin. */
   guess: number;

@@ -14,7 +14,7 @@ export interface ComparedText {
   evalTokens: number;
   /** Of these, those whose outputs are compared with dense attention, head by head. */
   auditTokens: number;
-  /** Those that go on from the context: some have to see what it pays attention to. */
+  /** Policies that go on from the context: some have to see what it pays attention to. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
   onProgress(what: string, done: number, total: number): void;
@@ -22,16 +22,16 @@ export interface ComparedText {
 
 /** What dense attention predicts: the reference. */
 export interface Reference {
-  /** Of each compared token: -ln of its probability, and the likeliest token in its place. */
+  /** -ln of the probability of each compared token, and the likeliest token in its place. */
   nll: number[];
   best: number[];
-  /** Of each: (vocabulary) */
+  /** Logits in the place of each compared token: (vocabulary) */
   logits: Float32Array[];
 }
 
 /** What came of one policy. */
 export interface PolicyMeasurement extends AttentionFigures {
-  /** Of each compared token: -ln of its probability, divergence from dense, and whether the likeliest token is the same. */
+  /** For each compared token, -ln of its probability, KL to full attention, and whether the likeliest token is the same. */
   nll: number[];
   kl: number[];
   agrees: boolean[];

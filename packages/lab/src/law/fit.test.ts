@@ -8,7 +8,7 @@ import { keysFromFit } from './shapes.ts';
 /** Lengths of `count` queries, evenly over the logarithm from 512 to 8,192. */
 const lengthsOf = (count: number) => Array.from({ length: count }, (_, i) => 512 * 16 ** (i / (count - 1)));
 
-/** Keys alpha n^C with noise of so many nats, as whole numbers. */
+/** Keys alpha n^C with noise of `noise` nats, as whole numbers. */
 function planted(alpha: number, C: number, noise: number, seed: number, count = 300) {
   const random = createTestRandom(seed);
   const n = lengthsOf(count);
@@ -54,18 +54,18 @@ describe('fitLaw', () => {
       saturating: (x: number) => (600 * x) / (x + 900),
     };
     for (const shape of LAW_SHAPES) {
-      let found = 0;
+      let hits = 0;
       for (let seed = 0; seed < 20; seed++) {
         const random = createTestRandom(seed);
         const keys = n.map((x) => truths[shape](x) * Math.exp(0.1 * random.normal()));
         const law = fitLaw({ n, keys }, createRandom(seed));
-        if (law.shape === shape) found++;
+        if (law.shape === shape) hits++;
         expect(law.deltaAicc[law.shape]).toBe(0);
         expect(keysFromFit(law, 2048)).toBeGreaterThan(0.9 * truths[shape](2048));
         expect(keysFromFit(law, 2048)).toBeLessThan(1.1 * truths[shape](2048));
       }
       // A parameter more wins by chance now and then.
-      expect(found, shape).toBeGreaterThanOrEqual(14);
+      expect(hits, shape).toBeGreaterThanOrEqual(14);
     }
   });
 

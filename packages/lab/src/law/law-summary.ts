@@ -1,4 +1,4 @@
-/** What the laws of all heads come to: medians, kinds, and what a length that was never measured would take. */
+/** The laws of all heads in sum: medians, kinds, and what a length that was never measured would take. */
 
 import {
   CRITERIA,

@@ -12,7 +12,7 @@ import type { LawTally } from './tally.ts';
 
 export interface LawInput extends Pick<LawFile, 'texts' | 'settings' | 'headline'> {
   model: LawModel;
-  /** Of each text. */
+  /** Measurements of each text. */
   tallies: readonly LawTally[];
   /** Longest length of context that laws are fitted to. */
   fittedTo: number;

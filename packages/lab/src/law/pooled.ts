@@ -22,7 +22,7 @@ export class PooledTallies {
     return new PooledTallies([tally], this.lengths.at(-1) as number);
   }
 
-  /** The same up to a shorter length. */
+  /** The pooled errors up to a shorter length. */
   upTo(fittedTo: number): PooledTallies {
     return new PooledTallies(this.tallies, fittedTo);
   }
@@ -41,7 +41,7 @@ export class PooledTallies {
     return { n: concatenate(parts.map(({ n }) => n)), keys: concatenate(parts.map(({ keys }) => keys)) };
   }
 
-  /** Of each length. */
+  /** Queries of each length. */
   facts(row: number, fact: Parameters<LawTally['scalar']>[2]): number[] {
     return this.lengths.map((_, length) => mean(this.tallies.map((tally) => tally.scalar(row, length, fact))));
   }

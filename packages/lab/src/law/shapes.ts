@@ -9,7 +9,7 @@ interface Shape {
   fit(logN: ArrayLike<number>, logKeys: ArrayLike<number>): number[];
 }
 
-/** Halves of a saturating law are tried between these multiples of the shortest and the longest n, so many of them. */
+/** Halves of a saturating law are tried between these multiples of the shortest and the longest n, in this number of steps. */
 const MIN_HALF_RATIO = 1 / 4;
 const MAX_HALF_RATIO = 4;
 const HALF_CANDIDATES = 33;

@@ -1,4 +1,4 @@
-/** What is sampled of a text of so many tokens: lengths of context, numbers of keys, and the positions of the queries. */
+/** What is sampled of a text: lengths of context, numbers of keys, and the positions of the queries. */
 import type { ModelConfig } from '@keysieve/llm';
 import { labError } from '../errors.ts';
 import { samplePositions } from '../law/positions.ts';
@@ -13,7 +13,7 @@ const MIN_KEYS = 4;
 const MAX_COARSE_KEYS = 128;
 /** Budgets at which the policy is tried. */
 const BUDGETS = [32, 64, 128, 256, 512, 1024, 2048];
-/** Of so many samples one is a trial of the policy, too. */
+/** Every Nth sample is a trial of the policy, too. */
 const QUERIES_PER_TRIAL = 4;
 
 /** One query that is sampled. */
@@ -28,7 +28,7 @@ export interface SampledQuery {
 
 export interface Design {
   tally: TallyDesign;
-  /** Of each text, in the order of their positions. */
+  /** Samples of each text, in the order of their positions. */
   queries: SampledQuery[][];
 }
 

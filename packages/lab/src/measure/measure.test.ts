@@ -32,7 +32,7 @@ describe('a measurement', () => {
     await rm(folder, { recursive: true });
   });
 
-  /** Measures into a tally from where it is; `stopAt` interrupts it once so many tokens are done. */
+  /** Measures into a tally from where it is; `stopAt` interrupts it once that number of tokens is done. */
   async function measureInto(tally: LawTally, resumeFrom: TextProgress, save: () => Promise<void>, stopAt = TOKENS) {
     await using session = await model.createSession({
       attention: { policy: 'dense' },
@@ -84,7 +84,7 @@ describe('a measurement', () => {
     expect(reading[1]).toBeGreaterThan(reading[0] as number);
   });
 
-  it('comes to the same numbers when it was interrupted, and leaves out what it has', async () => {
+  it('ends with the same numbers when it was interrupted, and leaves out what it has', async () => {
     const whole = new LawTally(design.tally);
     await measureInto(whole, { ...START }, async () => {});
     const first = await openRun(file('state.json'), RUN, design.tally, ['text']);

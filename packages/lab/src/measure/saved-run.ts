@@ -1,6 +1,6 @@
 /**
  * What an interrupted measurement had found, in a file: the tallies as they were after the last whole chunk. A run that
- * goes on from there comes to the same numbers as one that was never interrupted. Another model or setting has nothing
+ * goes on from there ends with the same numbers as one that was never interrupted. Another model or setting has nothing
  * to do with it; of the texts those are taken that are the same at the same place, so that texts can be added.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';

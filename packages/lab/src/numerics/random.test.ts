@@ -46,7 +46,7 @@ describe('normals', () => {
     expect(numbers.filter((x) => Math.abs(x) > 1.96).length / numbers.length).toBeCloseTo(0.05, 2);
   });
 
-  it('are as many as are asked for, odd counts too', () => {
+  it('are of the requested number, odd counts too', () => {
     expect(normals(createRandom(5), 7)).toHaveLength(7);
     expect(normals(createRandom(5), 7)).toEqual(normals(createRandom(5), 8).subarray(0, 7));
   });

@@ -28,7 +28,7 @@ export interface EvalResults {
 /** What a setting should hold where nothing was asked for. */
 const DEFAULT_TARGET: QualityTarget = { kl: 0.01, by: 'bytes' };
 
-/** So many that the page chooses the setting that the command suggests. */
+/** Enough digits that the page chooses the setting that the command suggests. */
 const DIGITS = 6;
 
 /** The data of the page. */

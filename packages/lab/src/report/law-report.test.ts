@@ -34,10 +34,10 @@ describe('the report of a law', () => {
   });
 });
 
-const found = existsSync(CHROMIUM);
-if (!found) console.warn(`skipped: needs a Chromium at ${CHROMIUM} (or where CHROMIUM says), which is not there`);
+const hasBrowser = existsSync(CHROMIUM);
+if (!hasBrowser) console.warn(`skipped: needs a Chromium at ${CHROMIUM} (or where CHROMIUM says), which is not there`);
 
-describe.skipIf(!found)('the report of a law in a browser', () => {
+describe.skipIf(!hasBrowser)('the report of a law in a browser', () => {
   let folder: string;
   let browser: Browser;
   const problems: string[] = [];

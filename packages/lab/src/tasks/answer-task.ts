@@ -85,7 +85,7 @@ export interface AnswerContext {
   session: Session;
   /** How the prompt is read. */
   prefill: PolicySpec;
-  /** Those that answer. */
+  /** Policies that answer. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
   onRead?(done: number, total: number): void;

@@ -6,7 +6,7 @@ export interface HiddenFact {
   place: number;
 }
 
-/** As many characters of a text, from `offset` on, with facts between its words; it is repeated as often as need be. */
+/** That number of characters of a text, from `offset` on, with facts between its words; it is repeated as often as need be. */
 export function hideFacts(filler: string, offset: number, characters: number, facts: readonly HiddenFact[]): string {
   let text = '';
   while (text.length < characters + offset) text += `${filler}\n`;

@@ -23,7 +23,7 @@ const WORDS = prompter((text) => (text.match(/\s?[^\s]{1,5}|\s/g) ?? []).map((wo
 const itemOf = (task: string, length: number, repetition = 0): TaskItem => ({ task, length, depth: 0.4, repetition });
 
 describe.each(TASKS)('the task $name', (task) => {
-  it('makes prompts of exactly the tokens that were asked for, with and without a chat', () => {
+  it('makes prompts of exactly the tokens that were count for, with and without a chat', () => {
     for (const [model, lengths] of [
       [BYTES, [1700, 5001]],
       [WORDS, [1024, 4099]],
@@ -58,7 +58,7 @@ describe.each(TASKS)('the task $name', (task) => {
 const MODEL = sharedFile('models/smollm2-135m/smollm2-135m-instruct-q4_1.gguf');
 
 describe.skipIf(!MODEL)('with a tokenizer of byte pairs', () => {
-  it('all tasks make prompts of exactly the tokens that were asked for', async () => {
+  it('all tasks make prompts of exactly the tokens that were count for', async () => {
     const gguf = await openGguf(MODEL as string);
     const tokenizer = createTokenizer(gguf);
     await gguf.close();
@@ -89,11 +89,11 @@ describe('what tasks ask', () => {
     ['needle-keys', 1, 4],
     ['needle-values', 4, 4],
     ['needle-queries', 4, 4],
-  ])('%s: %i of %i numbers', (name, asked, all) => {
+  ])('%s: %i of %i numbers', (name, count, all) => {
     const { text, references } = promptOf(name);
     const facts = [...text.matchAll(/secret number of (\w+ \w+) is (\d{7})\. /g)];
     expect(facts).toHaveLength(all);
-    expect(references).toHaveLength(asked);
+    expect(references).toHaveLength(count);
     const about = text.slice(text.lastIndexOf('What '));
     for (const [, of, number] of facts) {
       expect(references.includes(number as string)).toBe(about.includes(of as string));
@@ -106,8 +106,8 @@ describe('what tasks ask', () => {
     for (const [, name, value] of text.matchAll(/LET ([A-Z]{4}) = (\w+)\. /g)) {
       values.set(name as string, values.get(value as string) ?? (value as string));
     }
-    const wanted = /have the value (\d+)/.exec(text)?.[1];
-    expect([...values].filter(([, value]) => value === wanted).map(([name]) => name)).toEqual(references);
+    const number = /have the value (\d+)/.exec(text)?.[1];
+    expect([...values].filter(([, value]) => value === number).map(([name]) => name)).toEqual(references);
     expect(references).toHaveLength(5);
   });
 
@@ -116,15 +116,15 @@ describe('what tasks ask', () => {
     ['common-words', 10, 5000],
     ['frequent-words', 3, 2000],
     ['frequent-words', 3, 8000],
-  ])('%s: the %i words that come most often, of %i tokens', (name, asked, length) => {
+  ])('%s: the %i words that come most often, of %i tokens', (name, count, length) => {
     const { text, references } = promptOf(name, length);
     const list = text.split('\n\n')[1]?.split(' ') ?? [];
     const counts = new Map<string, number>();
     for (const word of list) counts.set(word, (counts.get(word) ?? 0) + 1);
     const ordered = [...counts].sort((a, b) => b[1] - a[1]);
-    expect(references).toHaveLength(asked);
-    expect(new Set(ordered.slice(0, asked).map(([word]) => word))).toEqual(new Set(references));
-    expect(ordered[asked - 1]?.[1]).toBeGreaterThan(ordered[asked]?.[1] ?? 0);
+    expect(references).toHaveLength(count);
+    expect(new Set(ordered.slice(0, count).map(([word]) => word))).toEqual(new Set(references));
+    expect(ordered[count - 1]?.[1]).toBeGreaterThan(ordered[count]?.[1] ?? 0);
   });
 });
 

@@ -25,7 +25,7 @@ export interface Cursor {
   take<T>(bytes: number, read: (view: DataView, offset: number) => T): T;
   /** Takes a string: a length (8 bytes) and that many bytes of UTF-8. */
   takeString(what: string, maxBytes?: number): Promise<string>;
-  /** The same for a string that the window holds whole, else undefined: arrays of 10^5 strings need no waiting. */
+  /** Reads at once a string that the window holds whole, else undefined: arrays of 10^5 strings need no waiting. */
   takeBufferedString(what: string): string | undefined;
   /** Takes `bytes` bytes in a buffer of their own. */
   takeBytes(bytes: number, what: string): Promise<Uint8Array<ArrayBuffer>>;

@@ -20,7 +20,7 @@ export interface RemoteFile {
   size: number;
   /** Names this version of the file. */
   etag: string;
-  /** Of the content, in hexadecimal, where it is known. */
+  /** SHA-256 of the content, in hexadecimal, where it is known. */
   sha256: string | undefined;
   headers: Record<string, string>;
 }

@@ -1,4 +1,4 @@
-/** The dense half of SmolLM2-135M, with naive attention, against reference logits of the same GGUF file. */
+/** The non-attention layers of SmolLM2-135M, with naive attention, against reference logits of the same GGUF file. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,7 +34,7 @@ function maxDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((max, value, i) => Math.max(max, Math.abs(value - (b[i] as number))), 0);
 }
 
-/** The likeliest tokens after `ids`, as many as are wanted. */
+/** The `count` likeliest tokens after `ids`. */
 async function continueGreedily(model: TransformerSegments, ids: readonly number[], count: number): Promise<number[]> {
   const attend = naiveAttention(model.config);
   const tokens: number[] = [];

@@ -21,7 +21,7 @@ export function detectInt8Signedness(): Promise<Int8Signedness> {
   return cached;
 }
 
-/** As many as several kernels' widest steps take at once. */
+/** What several kernels' widest steps take at once. */
 const MATRIX_SIZE = 64;
 
 async function probe(): Promise<Int8Signedness> {

@@ -17,7 +17,7 @@ import { prepareWeights } from './weights-cache.ts';
 import { WeightsPlan } from './weights-plan.ts';
 
 const files = useTestFiles();
-/** Those that are multiplied without error here. */
+/** Kinds of bytes that are multiplied without error here. */
 const signednesses =
   (await detectInt8Signedness()) === 'signed' ? (['signed', 'unsigned'] as const) : (['unsigned'] as const);
 const rowLength = 512;

@@ -19,7 +19,7 @@ function encode(type: GgmlType, encoding: WeightEncoding) {
   const bytes = randomTensorBytes(createRandom(3), type, [rowLength, rows]);
   const parts = encodeRows(type, bytes, encoding, { rows, rowLength });
   const components = new Map(componentsOf(encoding, rowLength).map(({ name }, i) => [name, parts[i] as Uint8Array]));
-  return { values: dequantize(type, bytes), planes: components, parts };
+  return { values: dequantize(type, bytes), components, parts };
 }
 
 /** The weights that a form stands for, by the formula of MatMulNBits and its operators' zero points. */
@@ -56,8 +56,8 @@ describe('forms of matrices', () => {
   describe.each(quantizedTypes)('%s', (type) => {
     it.each(['a8', 'fp32'] as const)('holds every weight without loss, %s', (precision) => {
       const encoding = productEncoding(tensorOf(type), precision) as BlockQuantized;
-      const { values, planes } = encode(type, encoding);
-      const decoded = decode(planes, encoding);
+      const { values, components } = encode(type, encoding);
+      const decoded = decode(components, encoding);
       const maxAbs = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
       expect(maxAbs).toBeGreaterThan(0.01);
       for (const [i, value] of values.entries()) {
@@ -65,7 +65,7 @@ describe('forms of matrices', () => {
       }
     });
 
-    it('has planes of the sizes that are planned', () => {
+    it('has components of the sizes that are planned', () => {
       for (const encoding of [productEncoding(tensorOf(type), 'fp32'), productEncoding(tensorOf(type), 'a8')]) {
         const planned = componentsOf(encoding, rowLength).map(({ bytesPerRow }) => rows * bytesPerRow);
         expect(encode(type, encoding).parts.map((part) => part.length)).toEqual(planned);

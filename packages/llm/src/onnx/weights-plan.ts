@@ -16,7 +16,7 @@ export interface PlacedMatrix {
   readonly rows: number;
   readonly rowLength: number;
   readonly uses: ReadonlySet<MatrixUse>;
-  /** Where each plane lies; its rows follow one another. */
+  /** Where each component lies; its rows follow one another. */
   readonly components: readonly (EncodingComponent & ExternalData)[];
 }
 

@@ -38,7 +38,7 @@ export function resolveSamplingOptions(options: SamplingOptions): SamplingSettin
   const { temperature, topK, topP, minP, repetitionPenalty, repetitionWindow, seed } = settings;
   check('temperature', temperature, Number.isFinite(temperature) && temperature >= 0, 'a number from 0 on');
   check('topK', topK, Number.isInteger(topK) && topK >= 0, 'a whole number from 0 (off) on');
-  check('topP', topP, topP > 0 && topP <= 1, 'a number above 0 and at most 1 (off)');
+  check('topP', topP, topP > 0 && topP <= 1, 'a number in (0, 1]; 1 is off');
   check('minP', minP, minP >= 0 && minP <= 1, 'a number from 0 (off) to 1');
   check(
     'repetitionPenalty',

@@ -91,7 +91,7 @@ export async function checkThreads(threads: number): Promise<void> {
       code: 'invalid-argument',
       problem: `There are far more threads than processors (${processors}).`,
       found: threads,
-      remedy: 'Leave the number of threads out: the default is as many as there are processors that are not busy.',
+      remedy: 'Leave the number of threads out: the default is the number of processors that are not busy.',
     });
   }
   if (threads > processors) {

@@ -5,7 +5,7 @@ const context = createContext({ work: undefined as (() => void) | undefined });
 const script = new Script('work()');
 
 /**
- * Runs `work`, and ends it after so many milliseconds: V8 then stops it in the middle of a loop or of a regular
+ * Runs `work`, and ends it after a number of milliseconds: V8 then stops it in the middle of a loop or of a regular
  * expression. Throws `error()` where that happens, and what `work` throws.
  */
 export function withTimeLimit<T>(milliseconds: number, work: () => T, error: () => Error): T {

@@ -66,7 +66,7 @@ export function exactness(summary: AttentionSummary): Exactness {
   };
 }
 
-/** Of the prompt and of the answer; null for an answer of one token, which the reading of the prompt gives. */
+/** Attention of the prompt and of the answer; null for an answer of one token, which the reading of the prompt gives. */
 export interface ExactnessOfAnswer {
   prompt: Exactness;
   answer: Exactness | null;

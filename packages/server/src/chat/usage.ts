@@ -7,7 +7,7 @@ export interface Usage {
   /** Tokens of the prompts that were in a cache. */
   cachedTokens: number;
   completionTokens: number;
-  /** Of the first answer. */
+  /** Usage of the first answer. */
   exactness: ExactnessOfAnswer;
   prefillMs: number;
   decodeMs: number;

@@ -140,9 +140,9 @@ export function createModels(sources: readonly ModelSource[], options: ModelsOpt
   }
 
   /** Lets models go that nobody uses, the least recently used first, until the new one fits. */
-  async function makeRoom(wanted: Entry): Promise<void> {
+  async function makeRoom(entry: Entry): Promise<void> {
     const bytes = () =>
-      entries.reduce((sum, entry) => sum + (entry === wanted || entry.loaded !== undefined ? entry.bytes : 0), 0);
+      entries.reduce((sum, each) => sum + (each === entry || each.loaded !== undefined ? each.bytes : 0), 0);
     while (bytes() > options.memoryLimit) {
       const [oldest] = entries
         .filter((entry) => entry.loaded !== undefined && entry.users === 0)

@@ -53,7 +53,7 @@ interface Issue {
   message: string;
 }
 
-/** Of the alternatives of a union, what the one that came furthest says. */
+/** What the alternative of a union says that came furthest. */
 function deepestIssue(issues: readonly z.core.$ZodIssue[], prefix: PropertyKey[] = []): Issue {
   const issue = issues[0] as z.core.$ZodIssue;
   const path = [...prefix, ...issue.path];

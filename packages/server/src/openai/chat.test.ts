@@ -150,9 +150,9 @@ describe('a stream of chunks', () => {
   it('tells several answers apart by their index', async () => {
     const all = await chunks({ n: 2 });
     for (const index of [0, 1]) {
-      const own = all.filter((chunk) => chunk.choices[0]?.index === index);
-      expect(own[0]?.choices[0]?.delta).toEqual({ role: 'assistant', content: '' });
-      expect(own.at(-1)?.choices[0]?.finish_reason).toBe('length');
+      const chunksOfChoice = all.filter((chunk) => chunk.choices[0]?.index === index);
+      expect(chunksOfChoice[0]?.choices[0]?.delta).toEqual({ role: 'assistant', content: '' });
+      expect(chunksOfChoice.at(-1)?.choices[0]?.finish_reason).toBe('length');
     }
   });
 });

@@ -25,7 +25,7 @@ export const commonFields = {
   return_progress: z.boolean().nullish(),
 };
 
-/** Number of answers: at most as many as the server allows. */
+/** Number of answers: at most what the server allows. */
 export const choicesField = (maxChoices: number) =>
   z
     .int()

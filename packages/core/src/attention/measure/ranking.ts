@@ -5,7 +5,7 @@
  */
 import { sinksAndRecent } from '../../selectors/selector.ts';
 
-/** As many as keep bins to a few keys and tables in the first-level cache. */
+/** Few enough for tables in the first-level cache, enough to keep bins to a few keys. */
 const BINS = 2048;
 /** A bin of its own for keys whose tier is looked up one by one. */
 const PER_KEY_BIN = BINS;

@@ -154,8 +154,8 @@ describe('Ranking', () => {
             const middle = Array.from({ length: n - sinks - recent }, (_, i) => i + sinks);
             middle.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
             const kept = Array.from({ length: n }, (_, i) => i).filter((i) => i < sinks || i >= n - recent);
-            const wanted = [...kept, ...middle.slice(0, keys - kept.length)].sort((a, b) => a - b);
-            expect(Array.from(positions.subarray(0, keys)).sort((a, b) => a - b)).toEqual(wanted);
+            const expected = [...kept, ...middle.slice(0, keys - kept.length)].sort((a, b) => a - b);
+            expect(Array.from(positions.subarray(0, keys)).sort((a, b) => a - b)).toEqual(expected);
             const tier = positions.subarray(ladder[rung - 1] ?? 0, keys);
             expect(tier.every((position, i) => i === 0 || position > (tier[i - 1] as number))).toBe(true);
           }

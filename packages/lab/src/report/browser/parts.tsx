@@ -101,7 +101,7 @@ export function Legend({ entries }: { entries: readonly LegendEntry[] }) {
 export interface ChoiceProps<T extends string> {
   /** What is chosen. */
   label: string;
-  /** Of the group of buttons: no other on the page may have it. */
+  /** Name of the group of buttons: no other on the page may have it. */
   name: string;
   options: readonly { value: T; label: string }[];
   value: T;

@@ -121,7 +121,7 @@ function LawChart({ data: { lengths, shares }, head, law, longest }: HeadPanelPr
                 y: 'median',
                 ...TIP,
                 title: ({ n, mean, median, p10, p90 }: (typeof points)[number]) =>
-                  `${formatCount(n)} tokens: ${formatCount(median)} keys, in the mean ${formatCount(mean)}\neight of ten queries: ${formatCount(p10)} to ${formatCount(p90)}`,
+                  `${formatCount(n)} tokens: ${formatCount(median)} keys, on average ${formatCount(mean)}\neight of ten queries: ${formatCount(p10)} to ${formatCount(p90)}`,
               }),
             ),
           ],

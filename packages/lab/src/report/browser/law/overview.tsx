@@ -15,7 +15,7 @@ export function Overview({ data }: { data: LawPageData }) {
   const tiles: Tile[] = [
     {
       value: `${formatCount(keys)} keys`,
-      label: `of ${formatCount(longest)} hold ${percent(1 - headline.share)} of the softmax in the mean head: ${percent(keys / longest)} of the context`,
+      label: `of ${formatCount(longest)} hold ${percent(1 - headline.share)} of the softmax, averaged over heads: ${percent(keys / longest)} of the context`,
     },
     {
       value: `C = ${exponent(headlineLaw?.C.median ?? Number.NaN)}`,
