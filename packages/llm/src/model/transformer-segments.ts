@@ -110,7 +110,7 @@ export async function loadTransformerSegments(
 ): Promise<TransformerSegments> {
   const { precision, threads = availableParallelism(), cacheFolder, verify, onProgress, signal } = options;
   checkPositiveInteger('threads', threads);
-  const decoder = describeDecoder(gguf, architectureOf(gguf));
+  const decoder = await readSinks(gguf, describeDecoder(gguf, architectureOf(gguf)));
   const { context = decoder.config.contextLength } = options;
   checkPositiveInteger('context', context);
   const int8Signedness = precision === 'w8a8' ? await detectInt8Signedness() : 'unsigned';
@@ -144,6 +144,18 @@ export function inspectTransformerSegments(
   const decoder = describeDecoder(gguf, architectureOf(gguf));
   const { weights, segments, wide } = buildGraphs(decoder, precision, 'unsigned');
   return { config: decoder.config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
+}
+
+/** The decoder with the values of its sinks. */
+async function readSinks(gguf: GgufFile, decoder: Decoder): Promise<Decoder> {
+  const layerAttention = await Promise.all(
+    decoder.config.layerAttention.map(async (attention, layer) => {
+      const tensor = decoder.sinks[layer];
+      if (tensor === undefined) return attention;
+      return { ...attention, sinks: [...dequantize(tensor.type, await gguf.read(tensor))] };
+    }),
+  );
+  return { ...decoder, config: { ...decoder.config, layerAttention } };
 }
 
 /** RoPE of every layer, undefined for layers without; layers of one specification share it. */

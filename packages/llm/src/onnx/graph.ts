@@ -45,8 +45,8 @@ export interface ExternalData {
   readonly byteLength: number;
 }
 
-/** A whole number, `{ float }`, or whole numbers. */
-export type Attribute = number | { readonly float: number } | readonly number[];
+/** A whole number, `{ float }`, `{ text }`, or whole numbers. */
+export type Attribute = number | { readonly float: number } | { readonly text: string } | readonly number[];
 
 export interface NodeOptions {
   attributes?: Readonly<Record<string, Attribute>>;
@@ -202,6 +202,9 @@ export class Graph {
 
 function attributeProto(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
   if (typeof value === 'number') return { name, type: AttributeProto_AttributeType.INT, i: BigInt(value) };
+  if ('text' in value) {
+    return { name, type: AttributeProto_AttributeType.STRING, s: new TextEncoder().encode(value.text) };
+  }
   if ('float' in value) return { name, type: AttributeProto_AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeProto_AttributeType.INTS, ints: value.map(BigInt) };
 }

@@ -2,6 +2,7 @@
 export { throwIfAborted } from './abort.ts';
 export { cacheFolderPath } from './cache-folder.ts';
 export { type CachedAttentionOperator, createCachedAttentionOperator } from './cached-attention-operator.ts';
+export { type ExpertTensors, mixtureOfExperts } from './experts.ts';
 export {
   FULL_ATTENTION_OPERATORS,
   type FullAttentionOperator,

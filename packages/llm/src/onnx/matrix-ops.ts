@@ -292,7 +292,8 @@ function quantizedTensor(
   return componentTensor(graph, matrix, name, 'uint8', [rows, rowLength / blockSize, (blockSize * bits) / 8]);
 }
 
-function componentTensor(
+/** A component of a placed matrix as a tensor. */
+export function componentTensor(
   graph: Graph,
   matrix: PlacedMatrix,
   name: ComponentName,

@@ -87,6 +87,18 @@ export function tableEncoding(tensor: GgufTensor): WeightEncoding {
   return floatEncoding(tensor, tensor.type === 'F16' ? 'float16' : 'float32');
 }
 
+/** The encoding of experts: blocks where QMoE reads those of all tensors as they are, else float32. */
+export function expertEncoding(tensors: readonly GgufTensor[]): BlockQuantized | FloatEncoding {
+  const [first] = tensors as [GgufTensor];
+  const layout = blockLayout(first.type);
+  const isReadable = layout !== undefined && layout.blockSize === 32 && !layout.hasOffsets;
+  if (isReadable && tensors.every(({ type }) => type === first.type)) {
+    return { kind: 'blocks', ...layout, splitNibbles: false };
+  }
+  for (const tensor of tensors) if (blockLayout(tensor.type) === undefined) floatEncoding(tensor, 'float32');
+  return { kind: 'floats', element: 'float32' };
+}
+
 function floatEncoding({ name, type }: GgufTensor, element: FloatEncoding['element']): FloatEncoding {
   if (floatTypes.includes(type)) return { kind: 'floats', element };
   throw llmError({

@@ -59,8 +59,9 @@ export async function fingerprintTensors(gguf: GgufFile, options: WorkOptions): 
 
 /** What tells a plan's weights file from others (SHA-256, hexadecimal): its tensors, their encodings and places. */
 export async function fingerprintPlan(gguf: GgufFile, plan: WeightsPlan, options: WorkOptions): Promise<string> {
-  const layout = plan.matrices.map(({ tensors, encoding, components }) => ({
+  const layout = plan.matrices.map(({ tensors, encoding, components, interleaved }) => ({
     tensors: tensors.map(({ name }) => name),
+    interleaved,
     encoding: encodingKey(encoding),
     components: components.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
   }));
@@ -131,6 +132,7 @@ export async function writeWeights(path: string, gguf: GgufFile, plan: WeightsPl
 }
 
 async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
+  if (matrix.interleaved) return writeInterleaved(file, gguf, matrix, options);
   const { encoding, rowLength, components } = matrix;
   let row = 0;
   for await (const { tensor, bytes, rows } of readAll(gguf, matrix.tensors, options)) {
@@ -140,6 +142,35 @@ async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatri
       await writeFully(file, encoded[i] as Uint8Array, offset + row * bytesPerRow);
     }
     row += rows;
+  }
+}
+
+/** Writes rows of equally large tensors in turn. */
+async function writeInterleaved(file: FileHandle, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
+  const { encoding, rowLength, components, tensors, rows: allRows } = matrix;
+  const rowCount = allRows / tensors.length;
+  const maxRows = Math.max(1, Math.floor(chunkBytes / (totalBytes(tensors) / rowCount)));
+  for (let row = 0; row < rowCount; row += maxRows) {
+    throwIfAborted(options.signal);
+    const rows = Math.min(maxRows, rowCount - row);
+    const parts: (readonly Uint8Array[])[] = [];
+    for (const tensor of tensors) {
+      const rowBytes = tensor.byteLength / rowCount;
+      const bytes = await gguf.read(tensor, { offset: row * rowBytes, byteLength: rows * rowBytes });
+      requireFinite(tensor, bytes);
+      parts.push(encodeRows(tensor.type, bytes, encoding, { rows, rowLength }));
+    }
+    for (const [i, { offset, bytesPerRow }] of components.entries()) {
+      const merged = new Uint8Array(rows * tensors.length * bytesPerRow);
+      for (let r = 0; r < rows; r++) {
+        for (const [t, part] of parts.entries()) {
+          const source = (part[i] as Uint8Array).subarray(r * bytesPerRow, (r + 1) * bytesPerRow);
+          merged.set(source, (r * tensors.length + t) * bytesPerRow);
+        }
+      }
+      await writeFully(file, merged, offset + row * tensors.length * bytesPerRow);
+    }
+    options.onBytes?.(((row + rows) / rowCount) * totalBytes(tensors), totalBytes(tensors));
   }
 }
 

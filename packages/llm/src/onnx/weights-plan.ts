@@ -6,12 +6,14 @@ import type { GgufTensor } from '../gguf/index.ts';
 import type { ExternalData } from './graph.ts';
 import { componentsOf, type EncodingComponent, encodingKey, type WeightEncoding } from './weight-encoding.ts';
 
-/** What a graph does with a matrix: it multiplies by it, looks rows of it up, or has it as a vector. */
+/** What a graph does with a matrix: multiply by it, look up its rows, or use it as a vector. */
 export type MatrixUse = 'product' | 'table' | 'vector';
 
-/** Rows of one or more tensors of equal row length, in one form, one under the other. */
+/** Rows of one or more tensors of equal row length in one encoding. */
 export interface PlacedMatrix {
   readonly tensors: readonly GgufTensor[];
+  /** Whether rows of the tensors take turns. Otherwise the tensors lie one under the other. */
+  readonly interleaved: boolean;
   readonly encoding: WeightEncoding;
   readonly rows: number;
   readonly rowLength: number;
@@ -37,9 +39,9 @@ export class WeightsPlan {
     return this.#byteLength;
   }
 
-  /** Places tensors, once: the same ones in the same form share their place. */
-  place(tensors: readonly GgufTensor[], encoding: WeightEncoding, use: MatrixUse): PlacedMatrix {
-    const key = `${encodingKey(encoding)} ${JSON.stringify(tensors.map(({ name }) => name))}`;
+  /** Places tensors, once: the same ones in the same encoding share their place. */
+  place(tensors: readonly GgufTensor[], encoding: WeightEncoding, use: MatrixUse, interleaved = false): PlacedMatrix {
+    const key = `${encodingKey(encoding)} ${interleaved} ${JSON.stringify(tensors.map(({ name }) => name))}`;
     const existing = this.#matrices.get(key);
     if (existing !== undefined) {
       existing.uses.add(use);
@@ -51,7 +53,7 @@ export class WeightsPlan {
       const byteLength = rows * component.bytesPerRow;
       return { ...component, offset: this.#reserve(byteLength), byteLength };
     });
-    const matrix = { tensors, encoding, rows, rowLength, uses: new Set([use]), components };
+    const matrix = { tensors, interleaved, encoding, rows, rowLength, uses: new Set([use]), components };
     this.#matrices.set(key, matrix);
     return matrix;
   }

@@ -38,9 +38,6 @@ const MAX_KL = 1e-5;
 /** Below this either of two tokens may come first. */
 const MIN_MARGIN = 1e-3;
 
-/** Mixtures of experts, which cannot be run yet. */
-const MIXTURES = ['mixtral', 'qwen2moe', 'qwen3moe', 'gpt-oss-f32'];
-
 const goldens = sharedFile('models/tiny/goldens');
 const corpus = sharedFile('models/tiny/tools/corpus.py');
 const files = useTestFiles();
@@ -48,7 +45,7 @@ const files = useTestFiles();
 describe.skipIf(goldens === undefined || corpus === undefined)('a small model has what llama.cpp gives', () => {
   const names = goldens === undefined ? [] : readdirSync(goldens).map((file) => file.replace('.json', ''));
 
-  it.each(names.filter((name) => !MIXTURES.includes(name)))('%s', async (name) => {
+  it.each(names)('%s', async (name) => {
     const golden = JSON.parse(readFileSync(join(goldens as string, `${name}.json`), 'utf8')) as Golden;
     const modelName = golden.model.replace('.gguf', '');
     const make = TINY_MODELS[modelName];

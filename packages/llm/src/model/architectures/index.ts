@@ -8,6 +8,7 @@ import gemma from './gemma.ts';
 import gemma2 from './gemma2.ts';
 import gemma3 from './gemma3.ts';
 import glm4 from './glm4.ts';
+import gptOss from './gpt-oss.ts';
 import gptneox from './gptneox.ts';
 import granite from './granite.ts';
 import hunyuanDense from './hunyuan-dense.ts';
@@ -16,7 +17,9 @@ import mistral3 from './mistral3.ts';
 import olmo2 from './olmo2.ts';
 import phi3 from './phi3.ts';
 import qwen2 from './qwen2.ts';
+import qwen2moe from './qwen2moe.ts';
 import qwen3 from './qwen3.ts';
+import qwen3moe from './qwen3moe.ts';
 import smollm3 from './smollm3.ts';
 import stablelm from './stablelm.ts';
 import starcoder2 from './starcoder2.ts';
@@ -24,7 +27,10 @@ import starcoder2 from './starcoder2.ts';
 const architectures: readonly Architecture[] = [
   llama,
   qwen2,
+  qwen2moe,
   qwen3,
+  qwen3moe,
+  gptOss,
   mistral3,
   phi3,
   gemma,

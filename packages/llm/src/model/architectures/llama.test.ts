@@ -95,7 +95,7 @@ describe('a llama file', () => {
       { metadata: { 'llama.rope.scaling.type': text('su') } },
       { code: 'unsupported-architecture', found: 'su' },
     ],
-    ['experts', { metadata: { 'llama.expert_count': u32(8) } }, { code: 'unsupported-architecture' }],
+    ['experts of which none is used', { metadata: { 'llama.expert_count': u32(8) } }, { code: 'metadata-missing' }],
     ['no embedding', { edit: without('token_embd.weight') }, { code: 'tensor-missing' }],
     ['no down projection', { edit: without('blk.1.ffn_down.weight') }, { code: 'tensor-missing' }],
     ['no output norm', { edit: without('output_norm.weight') }, { code: 'tensor-missing' }],

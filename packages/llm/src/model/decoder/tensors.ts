@@ -1,9 +1,9 @@
 /** The tensors of a decoder by their parts in it, found by GGUF's names and checked against the header's sizes. */
 import type { GgufTensor } from '../../gguf/index.ts';
-import type { Linear } from '../../onnx/index.ts';
+import type { ExpertTensors, Linear } from '../../onnx/index.ts';
 import type { ModelHeader } from './config.ts';
 import type { TensorSource } from './tensor-source.ts';
-import type { DecoderTraits } from './traits.ts';
+import type { DecoderTraits, ExpertTraits } from './traits.ts';
 
 /** Gains, and for layer norms biases. */
 export interface Norm {
@@ -28,10 +28,22 @@ export interface AttentionTensors {
 
 export interface FeedForwardTensors {
   readonly norm: Norm | undefined;
+  readonly mlp: MlpTensors | MixtureTensors;
+  readonly postNorm: Norm | undefined;
+}
+
+export interface MlpTensors {
   /** Matrices whose products are the gate, where there is one, and what it is multiplied by. */
   readonly gateAndUp: readonly Linear[];
   readonly down: Linear;
-  readonly postNorm: Norm | undefined;
+}
+
+export interface MixtureTensors {
+  /** Scores of the experts. */
+  readonly router: Linear;
+  readonly experts: ExpertTensors;
+  /** The expert that serves every token, and the scores of its weight. */
+  readonly shared: { readonly mlp: MlpTensors; readonly gate: Linear } | undefined;
 }
 
 export interface DecoderTensors {
@@ -88,24 +100,70 @@ function attentionTensors(
 
 function feedForwardTensors(
   source: TensorSource,
-  { hiddenSize, feedForwardSizes }: ModelHeader,
+  header: ModelHeader,
   traits: DecoderTraits,
   layer: number,
 ): FeedForwardTensors {
   const block = `blk.${layer}`;
-  const width = feedForwardSizes[layer] as number;
-  const { normPlacement, gate } = traits;
+  const { hiddenSize, feedForwardSizes } = header;
+  const { normPlacement, experts } = traits;
   const hasNorm = normPlacement !== 'after' && traits.block !== 'parallel-one-norm';
-  const up = (sizes: readonly number[]) => fused(source, `${block}.ffn_up`, hiddenSize, sizes);
   return {
     norm: hasNorm ? norm(source, `${block}.${traits.feedForwardNorm}`, hiddenSize, traits) : undefined,
+    mlp:
+      experts === undefined
+        ? mlpTensors(source, hiddenSize, traits.gate, block, '', feedForwardSizes[layer] as number)
+        : mixtureTensors(source, hiddenSize, experts, block),
+    postNorm: normPlacement === 'before' ? undefined : norm(source, `${block}.post_ffw_norm`, hiddenSize, traits),
+  };
+}
+
+function mlpTensors(
+  source: TensorSource,
+  hiddenSize: number,
+  gate: DecoderTraits['gate'],
+  block: string,
+  suffix: string,
+  width: number,
+): MlpTensors {
+  const up = (sizes: readonly number[]) => fused(source, `${block}.ffn_up${suffix}`, hiddenSize, sizes);
+  return {
     gateAndUp: {
-      apart: () => [matrix(source, `${block}.ffn_gate`, hiddenSize, width), up([width])],
+      apart: () => [matrix(source, `${block}.ffn_gate${suffix}`, hiddenSize, width), up([width])],
       fused: () => [up([width, width])],
       none: () => [up([width])],
     }[gate](),
-    down: matrix(source, `${block}.ffn_down`, width, hiddenSize),
-    postNorm: normPlacement === 'before' ? undefined : norm(source, `${block}.post_ffw_norm`, hiddenSize, traits),
+    down: matrix(source, `${block}.ffn_down${suffix}`, width, hiddenSize),
+  };
+}
+
+function mixtureTensors(
+  source: TensorSource,
+  hiddenSize: number,
+  experts: ExpertTraits,
+  block: string,
+): MixtureTensors {
+  const { count, feedForwardSize, sharedSize } = experts;
+  const matrices = (part: string, from: number, to: number) =>
+    source.get(`${block}.ffn_${part}_exps.weight`, [from, to, count]);
+  const biases = (part: string, to: number) => source.find(`${block}.ffn_${part}_exps.bias`, [to, count]);
+  return {
+    router: matrix(source, `${block}.ffn_gate_inp`, hiddenSize, count),
+    experts: {
+      gate: matrices('gate', hiddenSize, feedForwardSize),
+      up: matrices('up', hiddenSize, feedForwardSize),
+      down: matrices('down', feedForwardSize, hiddenSize),
+      gateBias: biases('gate', feedForwardSize),
+      upBias: biases('up', feedForwardSize),
+      downBias: biases('down', hiddenSize),
+    },
+    shared:
+      sharedSize === undefined
+        ? undefined
+        : {
+            mlp: mlpTensors(source, hiddenSize, 'apart', block, '_shexp', sharedSize),
+            gate: matrix(source, `${block}.ffn_gate_inp_shexp`, hiddenSize, 1),
+          },
   };
 }
 

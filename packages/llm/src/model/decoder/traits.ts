@@ -39,6 +39,8 @@ export interface DecoderTraits {
    * down(act(up x)).
    */
   readonly gate: 'apart' | 'fused' | 'none';
+  /** In place of an MLP, a mixture of them. */
+  readonly experts: ExpertTraits | undefined;
   readonly embeddingScale: number;
   /** What the residual stream gains from attention and MLP is multiplied by this. */
   readonly residualScale: number;
@@ -49,6 +51,20 @@ export interface DecoderTraits {
 
 /** RMS norm (arXiv 1910.07467), or layer norm (arXiv 1607.06450). */
 export type NormKind = 'rms' | 'layer';
+
+export interface ExpertTraits {
+  readonly count: number;
+  /** Experts that serve a token. */
+  readonly used: number;
+  /** Hidden values of each expert. */
+  readonly feedForwardSize: number;
+  /** Whether the weights of the chosen experts add up to 1. */
+  readonly renormalized: boolean;
+  /** Experts compute gate sigmoid(alpha gate) (up + beta), with gate and up within the limit. */
+  readonly swiglu: { readonly alpha: number; readonly beta: number; readonly limit?: number };
+  /** Hidden values of an expert that serves every token, weighted by a sigmoid of its own; undefined for none. */
+  readonly sharedSize: number | undefined;
+}
 
 /** `gelu` is its approximation by tanh. */
 export type Activation = 'silu' | 'gelu';
@@ -81,6 +97,7 @@ export function llamaTraits(header: ModelHeader, tensors: TensorSource): Decoder
     sinks: false,
     activation: 'silu',
     gate: 'apart',
+    experts: undefined,
     embeddingScale: 1,
     residualScale: 1,
     logitScale: 1,
