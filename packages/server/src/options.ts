@@ -5,6 +5,7 @@ import { createPolicy, DEFAULT_BUDGET, type PolicySpec } from 'keysieve';
 import type { Logger } from 'pino';
 import type { ModelSource } from './engine/models.ts';
 
+/** How a server is set up. */
 export interface ServerOptions {
   /** The models that it offers; the first is loaded at once, and answers requests that name none. */
   models: readonly ModelSource[];
@@ -25,6 +26,7 @@ export interface ServerOptions {
   logger?: Logger;
 }
 
+/** What a server bears, and how long it waits. */
 export interface Limits {
   /** Requests that are answered at a time. Default: 2. */
   parallel: number;

@@ -13,6 +13,7 @@ import { createRequests } from './http/respond.ts';
 import { createMetrics } from './metrics.ts';
 import { resolveOptions, type ServerOptions } from './options.ts';
 
+/** A server that listens. */
 export interface Server {
   /** `http://HOST:PORT`, without a slash at its end. */
   readonly url: string;

@@ -11,6 +11,7 @@ export interface ModelSource {
   predictBytes(): Promise<number>;
 }
 
+/** How far the loading of a model is. */
 export interface LoadingProgress {
   phase: string;
   done: number;
