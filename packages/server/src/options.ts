@@ -1,7 +1,7 @@
 /** What a server is told, and what holds where it is not. */
 import { totalmem } from 'node:os';
-import { llmError } from '@keysieve/llm';
-import { createPolicy, DEFAULT_BUDGET, type PolicySpec } from 'keysieve';
+import { DEFAULT_ATTENTION, llmError } from '@keysieve/llm';
+import { createPolicy, type PolicySpec } from 'keysieve';
 import type { Logger } from 'pino';
 import type { ModelSource } from './engine/models.ts';
 
@@ -17,9 +17,9 @@ export interface ServerOptions {
   apiKey?: string;
   /** Origins whose pages may call it. Default: those of this machine. */
   corsOrigins?: readonly string[];
-  /** How answers attend unless their request says otherwise. Default: the sieve with its default budget. */
+  /** How answers attend unless their request says otherwise. Default: as sessions do. */
   attention?: PolicySpec;
-  /** How prompts are read then. Default: as `attention`, where that draws samples; else densely. */
+  /** How prompts are read unless a request says how it attends. Default: as sessions do with that attention. */
   prefill?: PolicySpec;
   limits?: Partial<Limits>;
   /** Where it logs to. Default: nowhere. */
@@ -54,8 +54,8 @@ export interface Limits {
   stopMs: number;
 }
 
-export type Settings = Required<Omit<ServerOptions, 'apiKey' | 'logger' | 'limits' | 'corsOrigins'>> &
-  Pick<ServerOptions, 'apiKey' | 'corsOrigins'> & { limits: Limits };
+export type Settings = Required<Pick<ServerOptions, 'models' | 'host' | 'port' | 'attention'>> &
+  Pick<ServerOptions, 'prefill' | 'apiKey' | 'corsOrigins'> & { limits: Limits };
 
 const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
   parallel: 2,
@@ -73,9 +73,8 @@ const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
 /** Options with their defaults. Throws `invalid-argument` for those that are out of range or unsafe. */
 export function resolveOptions(options: ServerOptions): Settings {
   const { models, host = '127.0.0.1', port = 8080, apiKey, corsOrigins } = options;
-  const attention = options.attention ?? { policy: 'sieve', budget: DEFAULT_BUDGET };
-  const prefill = options.prefill ?? defaultPrefill(attention);
-  for (const policy of [attention, prefill]) createPolicy(policy);
+  const { attention = DEFAULT_ATTENTION, prefill } = options;
+  for (const policy of [attention, prefill]) if (policy !== undefined) createPolicy(policy);
   const memory = totalmem();
   const limits = {
     ...DEFAULT_LIMITS,
@@ -102,21 +101,11 @@ export function resolveOptions(options: ServerOptions): Settings {
     host,
     port,
     attention,
-    prefill,
     limits,
+    ...(prefill !== undefined && { prefill }),
     ...(apiKey !== undefined && { apiKey }),
     ...(corsOrigins !== undefined && { corsOrigins }),
   };
-}
-
-/** Prompts are read as they are answered; without samples, a policy gains nothing there. */
-export function defaultPrefill(attention: PolicySpec): PolicySpec {
-  const { certify: _, ...policy } = attention;
-  return readsBySamples(attention) ? policy : { policy: 'dense' };
-}
-
-function readsBySamples({ policy, budget = DEFAULT_BUDGET }: PolicySpec): boolean {
-  return policy === 'sieve' && !budget.startsWith('mass');
 }
 
 /** Whether only this machine can reach an address. */

@@ -20,4 +20,4 @@ export type {
   Session,
   SessionOptions,
 } from './session.ts';
-export { defaultCachePrecision } from './session.ts';
+export { DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';

@@ -3,7 +3,7 @@ import type { AttentionSummary, GenerationResult, SessionOptions } from '@keysie
 import { createPolicy, type PolicySpec } from 'keysieve';
 import { z } from 'zod';
 import { invalidRequest } from '../http/api-error.ts';
-import { defaultPrefill, type Settings } from '../options.ts';
+import type { Settings } from '../options.ts';
 
 export const attentionFields = {
   /** Policy of attention, such as `dense` or `sieve`. */
@@ -21,9 +21,6 @@ export function sessionSettings(
   { attention, budget, certify }: AttentionFields,
   defaults: Pick<Settings, 'attention' | 'prefill'>,
 ): SessionOptions {
-  if (attention == null && budget == null && certify == null) {
-    return { attention: defaults.attention, prefill: defaults.prefill };
-  }
   const isDefault = attention == null || attention === defaults.attention.policy;
   const policy: PolicySpec = {
     ...(isDefault ? defaults.attention : { policy: attention }),
@@ -35,8 +32,9 @@ export function sessionSettings(
   } catch (error) {
     throw invalidRequest((error as Error).message, attention == null ? 'budget' : 'attention');
   }
-  const keepsPrefill = isDefault && budget == null;
-  return { attention: policy, prefill: keepsPrefill ? defaults.prefill : defaultPrefill(policy) };
+  // Whoever says how to attend is read as sessions do it then.
+  const { prefill } = defaults;
+  return { attention: policy, ...(isDefault && budget == null && prefill !== undefined && { prefill }) };
 }
 
 /** How exact the attention of some tokens was. Shares and errors are relative, 0 to 1; null where nothing is known. */
