@@ -8,7 +8,8 @@ export {
   type ObserveRequest,
 } from './attention/attention.ts';
 export type { LayerQueries } from './attention/layer-queries.ts';
-export type { MeasurePlan, QueryMeasurement } from './attention/measure/sample.ts';
+export { bucketStart, distanceBucket } from './attention/measure/distance-buckets.ts';
+export { type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from './attention/measure/sample.ts';
 export type { MeasureRequest } from './attention/measure.ts';
 export { measureStepCosts, type StepShape } from './attention/measure-step-costs.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';

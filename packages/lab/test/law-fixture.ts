@@ -40,6 +40,8 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
       localMass: LENGTHS.map(() => (kind === 'local' ? 0.7 : 0.15)),
       effectiveKeys: LENGTHS.map((n) => 0.3 * alpha * n ** C),
       scoreSpread: LENGTHS.map((n) => 1 + 0.3 * Math.log(n / 256)),
+      distanceShare: LENGTHS.map(() => (kind === 'local' ? 0.6 : 0.2)),
+      rank4Residual: kind === 'diffuse' ? 0.37 : 0.16,
       gaussian: SHARES.map((share) => LENGTHS.map((n) => (0.002 * n) / share ** 0.5)),
       errorWithoutTail: errors(1),
       errorWithTail: errors(0.45),
@@ -58,7 +60,7 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
   const count = (kind: HeadKind) => headLaws.filter((head) => head.kind === kind).length;
   return {
     format: 'keysieve-law',
-    version: 2,
+    version: 3,
     model: { name: 'invented', hash: 'ab'.repeat(32), layers, heads, keyValueHeads: Math.ceil(heads / 3), headDim: 64 },
     texts: [
       { name: 'war-and-peace.txt', hash: 'cd'.repeat(32), tokens: 8192 },

@@ -14,6 +14,8 @@ export const PLANTED = {
   shares: [0.1, 0.05, 0.01],
   ladder: [4, 16, 64, 256, 1024, 4096],
   budgets: [32, 64, 128, 256, 512, 1024],
+  distanceBuckets: 88,
+  sketchSize: 8,
 } as const;
 
 export interface PlantedOptions {
@@ -80,6 +82,9 @@ export function plantedMaterial({
             localMass: 0.2,
             effectiveKeys: 0.3 * keys,
             scoreSpread: 1.5,
+            scoreSquares: 1.5 ** 2 * n,
+            distanceSums: new Float32Array(PLANTED.distanceBuckets),
+            rowSketch: new Float32Array(PLANTED.sketchSize).fill(1),
             mass: Float32Array.from(shares, requiredKeys),
             errorWithoutTail: Float32Array.from(ladder, errorAt),
             errorWithTail: Float32Array.from(ladder, (rung) => errorAt(rung) / 2),

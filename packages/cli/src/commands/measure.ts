@@ -97,7 +97,7 @@ async function readTexts({ text: paths = [] }: Pick<Options, 'text'>): Promise<N
 /** What --json prints: the file has more about each head. */
 function jsonOf({ law, cost }: MeasuredLaw) {
   const { model, texts, settings, lengths, headline, extrapolation, summary } = law;
-  const heads = law.heads.map(({ layer, head, kind, alpha, C, r2, interval, keys }) => ({
+  const heads = law.heads.map(({ layer, head, kind, alpha, C, r2, interval, keys, ...more }) => ({
     layer,
     head,
     kind,
@@ -106,6 +106,10 @@ function jsonOf({ law, cost }: MeasuredLaw) {
     r2,
     interval,
     keys,
+    sinkMass: more.sinkMass,
+    localMass: more.localMass,
+    distanceShare: more.distanceShare,
+    rank4Residual: more.rank4Residual,
   }));
   return { model, texts, settings, lengths, headline, heads, extrapolation, summary, cost };
 }

@@ -1,7 +1,7 @@
 /** The result of `keysieve measure`, as tables and sentences. */
 
-import { formatBytes, formatCount, formatShare, formatTable } from '@keysieve/lab';
-import { HEAD_KINDS, LAW_SHAPES, type LawFile } from 'keysieve';
+import { formatBytes, formatCount, formatShare, formatTable, mean } from '@keysieve/lab';
+import { HEAD_KINDS, type HeadLaw, LAW_SHAPES, type LawFile } from 'keysieve';
 
 const CRITERION_NAMES = {
   mass: 'mass left out',
@@ -9,8 +9,8 @@ const CRITERION_NAMES = {
   errorWithTail: 'error with the tail estimated',
 };
 
-export function describeLaw({ lengths, summary, extrapolation }: LawFile): string {
-  const { laws, kinds, shapes, predictions, textCorrelation } = summary;
+export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile): string {
+  const { laws, shapes, predictions, textCorrelation } = summary;
   const shown = lengths.filter((_, i) => (lengths.length - 1 - i) % 2 === 0);
   const lawTable = formatTable(
     ['keys for', 'at most', ...shown.map((n) => `n = ${formatCount(n)}`), 'median C', '5 %', '95 %'],
@@ -40,11 +40,37 @@ export function describeLaw({ lengths, summary, extrapolation }: LawFile): strin
   );
   return [
     lawTable,
-    `Heads: ${formatCounts(HEAD_KINDS, kinds)}. Growth: ${formatCounts(LAW_SHAPES, shapes)}.`,
+    describeHeads(heads),
+    `Growth: ${formatCounts(LAW_SHAPES, shapes)}.`,
     ...(textCorrelation === null
       ? []
       : [`C of the first two texts correlates with r = ${textCorrelation.toFixed(2)}.`]),
     ...extrapolationLines,
     predictionTable,
   ].join('\n');
+}
+
+/** Means over the heads of each kind, at the longest length, and the largest of a head. */
+function describeHeads(heads: readonly HeadLaw[]): string {
+  const meanAndLargest = (numbers: readonly number[]) =>
+    `${formatShare(mean(numbers))}, at most ${formatShare(Math.max(...numbers))}`;
+  const rows = HEAD_KINDS.flatMap((kind) => {
+    const headsOfKind = heads.filter((head) => head.kind === kind);
+    if (headsOfKind.length === 0) return [];
+    const distanceShares = headsOfKind.flatMap(({ distanceShare }) => distanceShare.at(-1) ?? []);
+    return [
+      [
+        kind,
+        formatCount(headsOfKind.length),
+        formatShare(mean(headsOfKind.map(({ sinkMass }) => sinkMass.at(-1) ?? 0))),
+        formatShare(mean(headsOfKind.map(({ localMass }) => localMass.at(-1) ?? 0))),
+        distanceShares.length === 0 ? '' : meanAndLargest(distanceShares),
+        meanAndLargest(headsOfKind.map(({ rank4Residual }) => rank4Residual)),
+      ],
+    ];
+  });
+  return formatTable(
+    ['kind', 'heads', 'on the first 4', 'on the last 128', 'explained by distance', 'beyond rank 4'],
+    rows,
+  );
 }

@@ -1,7 +1,7 @@
 /**
  * Sampling, as tasks that any thread can take: a task has groups, the query heads of one position that share a key-value
- * head, and notes a record of each query. The plan of a job is numbers in the exchange: how many shares and rungs there
- * are, these, and the positions of the queries.
+ * head, and notes a record of each query. The plan of a job is numbers in the exchange: its sizes, its shares and rungs,
+ * and the positions of the queries.
  */
 
 import type { KvCache } from '../cache/kv-cache.ts';
@@ -9,6 +9,7 @@ import { invariant } from '../errors.ts';
 import { scoreAllKeys } from '../group/group-work.ts';
 import { loadGroupWork } from './decode.ts';
 import type { Job } from './job.ts';
+import { distanceBucket } from './measure/distance-buckets.ts';
 import { MAX_RUNGS } from './measure/ranking.ts';
 import { type MeasurePlan, measureRow, recordLength } from './measure/sample.ts';
 import type { ThreadContext } from './thread.ts';
@@ -26,17 +27,22 @@ export interface MeasureRequest {
 /** Positions stay whole numbers in float32. */
 const MAX_POSITION = 2 ** 24;
 
-export function encodeMeasurePlan({ shares, ladder }: MeasurePlan, positions: readonly number[]): Float32Array {
-  return Float32Array.of(shares.length, ladder.length, ...shares, ...ladder, ...positions);
+const PLAN_SIZES = 4;
+
+export function encodeMeasurePlan(plan: MeasurePlan, positions: readonly number[]): Float32Array {
+  const { shares, ladder, distanceBuckets, sketchSize } = plan;
+  return Float32Array.of(shares.length, ladder.length, distanceBuckets, sketchSize, ...shares, ...ladder, ...positions);
 }
 
 function decodeMeasurePlan(source: Float32Array, count: number): MeasurePlan & { positions: number[] } {
-  const encoded = Array.from(source.subarray(0, 2 + (source[0] as number) + (source[1] as number) + count));
-  const [massCount = 0, rungs = 0, ...rest] = encoded;
+  const [shareCount = 0, rungs = 0, distanceBuckets = 0, sketchSize = 0] = source;
+  const lists = Array.from(source.subarray(PLAN_SIZES, PLAN_SIZES + shareCount + rungs + count));
   return {
-    shares: rest.slice(0, massCount),
-    ladder: rest.slice(massCount, massCount + rungs),
-    positions: rest.slice(massCount + rungs),
+    shares: lists.slice(0, shareCount),
+    ladder: lists.slice(shareCount, shareCount + rungs),
+    positions: lists.slice(shareCount + rungs),
+    distanceBuckets,
+    sketchSize,
   };
 }
 
@@ -69,7 +75,7 @@ export function checkMeasureRequest(
   { shape, reserved }: KvCache,
   heads: number,
 ): void {
-  const { shares, ladder } = plan;
+  const { shares, ladder, distanceBuckets, sketchSize } = plan;
   const isCached = (position: number) =>
     Number.isSafeInteger(position) && position >= 0 && position < Math.min(reserved, MAX_POSITION);
   invariant(positions.length > 0 && positions.every(isCached) && layer >= 0 && layer < shape.layers, () => ({
@@ -94,6 +100,14 @@ export function checkMeasureRequest(
     problem: `Shares lie between 0 and 1; a ladder has at most ${MAX_RUNGS} numbers of keys, and ascends.`,
     found: `shares ${shares.join(', ')}; ladder ${ladder.join(', ')}`,
     remedy: 'Correct the plan.',
+  }));
+  const longest = Math.max(...positions);
+  const hasBuckets = Number.isSafeInteger(distanceBuckets) && distanceBuckets > distanceBucket(longest);
+  invariant(hasBuckets && Number.isSafeInteger(sketchSize) && sketchSize > 0, () => ({
+    code: 'invalid-argument',
+    problem: 'A plan has a bucket for every distance, and a sketch of at least one number.',
+    found: `${distanceBuckets} buckets, of distances up to ${longest}; a sketch of ${sketchSize} numbers`,
+    remedy: `Plan ${distanceBucket(longest) + 1} buckets or more.`,
   }));
   invariant(shape.encodings.includes('summary'), () => ({
     code: 'invalid-argument',

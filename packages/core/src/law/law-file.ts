@@ -15,7 +15,7 @@
 /** The value of `format` in every law file. */
 export const LAW_FORMAT = 'keysieve-law';
 /** The version of the format, raised by every incompatible change. */
-export const LAW_VERSION = 2;
+export const LAW_VERSION = 3;
 
 /** The criteria by which the needed keys are counted: see above. */
 export const CRITERIA = ['mass', 'errorWithoutTail', 'errorWithTail'] as const;
@@ -100,6 +100,18 @@ export interface HeadLaw {
   effectiveKeys: number[];
   /** Mean standard deviation of the scores of a query, in nats, at each length. */
   scoreSpread: number[];
+  /**
+   * Share of the variance of the scores, about the mean of each query and without the first 4 keys, that a profile over
+   * distances explains, fitted to half of the queries and tried on the other half: at each length. 1 where distance alone
+   * counts, 0 or less where it tells nothing; null with fewer than two queries.
+   */
+  distanceShare: (number | null)[];
+  /**
+   * What the best approximation of rank 4 leaves of the attention of the sampled queries, rows of length 1: ||A - A_4|| /
+   * ||A|| in the Frobenius norm, estimated from a sketch, mean over the texts. Near 0 where a few patterns of attention
+   * serve all queries.
+   */
+  rank4Residual: number;
   /** Keys for each share of mass if the scores were Gaussian with that spread: (shares, lengths). */
   gaussian: number[][];
   /** Error without the tail: (lengths, ladder); null where a rung has more than 60 % of all keys. */

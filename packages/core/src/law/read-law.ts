@@ -148,6 +148,8 @@ const LAW_FIELDS: Fields = {
       localMass: listOf(nonNegative),
       effectiveKeys: listOf(positive),
       scoreSpread: listOf(nonNegative),
+      distanceShare: listOf(nullableOf(finite)),
+      rank4Residual: nonNegative,
       gaussian: listOf(listOf(positive)),
       errorWithoutTail: errors,
       errorWithTail: errors,
@@ -237,7 +239,9 @@ function findSizeFault(file: LawFile): string | undefined {
         Object.keys(keys).join() === lengths.join() &&
         gaussian.length === shares.length &&
         gaussian.every(matchesLengths) &&
-        [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread].every(matchesLengths),
+        [lists.sinkMass, lists.localMass, lists.effectiveKeys, lists.scoreSpread, lists.distanceShare].every(
+          matchesLengths,
+        ),
     );
   if (!headsValid) return `heads other than those of ${model.layers} layers with ${model.heads} each`;
   const groupsValid =

@@ -45,6 +45,8 @@ export function fitHeadLaw(pooled: PooledTallies, row: number, headline: LawFile
     localMass,
     effectiveKeys: pooled.facts(row, 'effectiveKeys'),
     scoreSpread,
+    distanceShare: pooled.distanceShares(row),
+    rank4Residual: pooled.residual(row, 4),
     gaussian: shares.map((share) => lengths.map((n, i) => gaussianKeys(n, scoreSpread[i] as number, share))),
     errorWithoutTail: pooled.errors(row, 'errorWithoutTail'),
     errorWithTail: pooled.errors(row, 'errorWithTail'),

@@ -1,6 +1,7 @@
 /** The tallies of several texts as one, up to some length: what laws are made from. */
 import type { Criterion } from 'keysieve';
 import { mean } from '../numerics/statistics.ts';
+import { addDistanceSums, distanceShareOfHalves } from './distance-sums.ts';
 import type { TrialQuery } from './surfaces.ts';
 import type { LawTally, TallyDesign } from './tally.ts';
 
@@ -44,6 +45,24 @@ export class PooledTallies {
   /** Queries of each length. */
   facts(row: number, fact: Parameters<LawTally['scalar']>[2]): number[] {
     return this.lengths.map((_, length) => mean(this.tallies.map((tally) => tally.scalar(row, length, fact))));
+  }
+
+  /** The share of score variance that distance alone explains, at each length; null with fewer than two queries. */
+  distanceShares(row: number): (number | null)[] {
+    return this.lengths.map((_, length) => {
+      const half = (index: number) => addDistanceSums(this.tallies.map((tally) => tally.distances(row, length, index)));
+      return distanceShareOfHalves(half(0), half(1));
+    });
+  }
+
+  /** ||A - A_k|| / ||A|| of the attention of all sampled queries, of every length, mean over texts; 0 for none. */
+  residual(row: number, rank: number): number {
+    return mean(
+      this.tallies.map((tally) => {
+        const [whole = 0, residual = 0] = tally.sketch(row).residuals([0, rank]);
+        return whole === 0 ? 0 : residual / whole;
+      }),
+    );
   }
 
   /** Root mean squares, (lengths, ladder); null where the ladder has more keys than 60 % of all. */

@@ -4,7 +4,9 @@
  */
 
 import type { MeasurePlan, QueryMeasurement } from 'keysieve';
-import { CRITERIA, type Criterion } from 'keysieve';
+import { CRITERIA, type Criterion, SINK_POSITIONS } from 'keysieve';
+import { createResidualSketch, type ResidualSketch } from '../methods/residual-sketch.ts';
+import { countByDistance, type DistanceSums } from './distance-sums.ts';
 import { keysForError } from './needed-keys.ts';
 
 /** What is measured of which heads; all of it must be the same for what is added up. */
@@ -41,6 +43,11 @@ const SCALARS = ['sinkMass', 'localMass', 'effectiveKeys', 'scoreSpread'] as con
 /** Sums over the trials of a length and budget. */
 const READ_TOTALS = 3;
 const CURVES = ['errorWithoutTail', 'errorWithTail'] as const;
+/** Queries of a length are halved, by turns: a profile over distances is fitted to one half and tried on the other. */
+const HALVES = 2;
+const halfOf = (index: number): number => index % HALVES;
+/** Rows of sketches are spread by this seed, the same in every run, so that a saved one can be continued. */
+const SKETCH_SEED = 1;
 
 export class LawTally {
   readonly design: TallyDesign;
@@ -52,6 +59,10 @@ export class LawTally {
   readonly #scalars: Float64Array;
   /** Of squared errors: (heads, lengths, curves, ladder). */
   readonly #squares: Float64Array;
+  /** Sums of scores by distance, and of their squares: (heads, lengths, halves, buckets + 1). */
+  readonly #distances: Float64Array;
+  /** Sketches of the softmax weights of all queries: (heads, sketchSize, sketchSize). */
+  readonly #sketches: Float32Array;
   /** Keys that each query of a trial sees: (trials); and its squared errors: (groups, trials, budgets). */
   readonly trialN: Float32Array;
   readonly #trialSquares: Float32Array;
@@ -60,12 +71,15 @@ export class LawTally {
 
   constructor(design: TallyDesign) {
     const { layers, heads, keyValueHeads, lengths, shares, ladder, budgets, queryCounts, trialCounts } = design;
+    const { distanceBuckets, sketchSize } = design;
     this.design = design;
     const [queries, trialTotal] = [sum(queryCounts), sum(trialCounts)];
     this.n = new Float32Array(queries);
     this.#keys = new Float32Array(layers * heads * CRITERIA.length * shares.length * queries);
     this.#scalars = new Float64Array(layers * heads * lengths.length * SCALARS.length);
     this.#squares = new Float64Array(layers * heads * lengths.length * CURVES.length * ladder.length);
+    this.#distances = new Float64Array(layers * heads * lengths.length * HALVES * (distanceBuckets + 1));
+    this.#sketches = new Float32Array(layers * heads * sketchSize ** 2);
     this.trialN = new Float32Array(trialTotal);
     this.#trialSquares = new Float32Array(layers * keyValueHeads * trialTotal * budgets.length).fill(Number.NaN);
     this.#bytes = new Float64Array(lengths.length * budgets.length * READ_TOTALS);
@@ -92,6 +106,11 @@ export class LawTally {
         this.#squares[at + rung] = (this.#squares[at + rung] as number) + error * error;
       }
     }
+    const sums = this.#halfAt(row, length, halfOf(index));
+    for (const [i, sum] of measurement.distanceSums.entries()) sums[i] = (sums[i] as number) + sum;
+    const last = sums.length - 1;
+    sums[last] = (sums[last] as number) + measurement.scoreSquares;
+    this.sketch(row).addSketchedRow(query, measurement.rowSketch);
   }
 
   addTrial(trial: Trial): void {
@@ -131,6 +150,28 @@ export class LawTally {
     return this.#squares.slice(at, at + ladder.length).map((squares) => squares / (queryCounts[length] as number));
   }
 
+  /**
+   * Of one half of the queries of a length: the sums of score - mean by the bucket of the distance, the number of keys in
+   * each bucket, and the sum of the squares.
+   */
+  distances(row: number, length: number, half: number): DistanceSums {
+    const sums = this.#halfAt(row, length, half);
+    const buckets = sums.length - 1;
+    const counts = new Float64Array(buckets);
+    const [from, to] = this.range(length);
+    for (let query = from; query < to; query++) {
+      if (halfOf(query - from) === half) countByDistance((this.n[query] as number) - SINK_POSITIONS, counts);
+    }
+    return { sums: sums.slice(0, buckets), counts, squares: sums[buckets] as number };
+  }
+
+  /** The sketch of the attention of all sampled queries of a head. */
+  sketch(row: number): ResidualSketch {
+    const { sketchSize } = this.design;
+    const sketch = this.#sketches.subarray(row * sketchSize ** 2, (row + 1) * sketchSize ** 2);
+    return createResidualSketch(sketchSize, SKETCH_SEED, sketch);
+  }
+
   /** Where the trials of a length lie in `trialN`: [from, to). */
   trialRange(length: number): [number, number] {
     const from = this.#queryIndex(this.design.trialCounts, length, 0);
@@ -158,6 +199,8 @@ export class LawTally {
       keys: this.#keys,
       scalars: this.#scalars,
       squares: this.#squares,
+      distances: this.#distances,
+      sketches: this.#sketches,
       trialN: this.trialN,
       trialSquares: this.#trialSquares,
       bytes: this.#bytes,
@@ -167,6 +210,12 @@ export class LawTally {
   #keyOffset(row: number, criterion: Criterion, share: number): number {
     const { shares } = this.design;
     return ((row * CRITERIA.length + CRITERIA.indexOf(criterion)) * shares.length + share) * this.n.length;
+  }
+
+  #halfAt(row: number, length: number, half: number): Float64Array {
+    const { lengths, distanceBuckets } = this.design;
+    const at = ((row * lengths.length + length) * HALVES + half) * (distanceBuckets + 1);
+    return this.#distances.subarray(at, at + distanceBuckets + 1);
   }
 
   #queryIndex(counts: readonly number[], length: number, index: number): number {

@@ -1,5 +1,6 @@
 /** What is sampled of a text: lengths of context, numbers of keys, and the positions of the queries. */
 import type { ModelConfig } from '@keysieve/llm';
+import { distanceBucket } from 'keysieve';
 import { labError } from '../errors.ts';
 import { samplePositions } from '../law/positions.ts';
 import type { TallyDesign } from '../law/tally.ts';
@@ -13,6 +14,11 @@ const MIN_KEYS = 4;
 const MAX_COARSE_KEYS = 128;
 /** Budgets at which the policy is tried. */
 const BUDGETS = [32, 64, 128, 256, 512, 1024, 2048];
+/**
+ * Size r of the sketch of a head's attention, 20 times the rank k = 4 whose residual is estimated: 25 KB a head. The estimate
+ * is low by about k / r.
+ */
+const SKETCH_SIZE = 80;
 /** Every Nth sample is a trial of the policy, too. */
 const QUERIES_PER_TRIAL = 4;
 
@@ -75,6 +81,8 @@ export function createDesign({
       shares: SHARES,
       budgets: BUDGETS,
       ladder: ladderUpTo(tokens / 2),
+      distanceBuckets: distanceBucket(tokens - 1) + 1,
+      sketchSize: SKETCH_SIZE,
       queryCounts: counts,
       trialCounts: counts.map((count) => Math.ceil(count / QUERIES_PER_TRIAL)),
     },

@@ -10,7 +10,7 @@ import type { TextProgress } from './measure-text.ts';
 
 const FORMAT = 'keysieve-measurement';
 /** Raised when what was saved before means something else now. */
-const VERSION = 2;
+const VERSION = 3;
 
 /** One text, as far as it has been measured. */
 export interface MeasuredText {

@@ -204,7 +204,7 @@ export const boundedEntries: Method = {
     'that reaches 0.01 rises with R, is at most 2 for R = 2 and at least 4 for R = 8.',
   place: {
     kind: 'serving',
-    what: 'inside clusters of evicted keys, where scores about the centre are small: half of the error there.',
+    what: 'inside clusters of evicted keys, where scores about the centre are small.',
   },
   planted(seed) {
     const { ranges, degrees, d, wanted } = PLANTED;

@@ -18,17 +18,31 @@ import { at, checkCount, createRandom, hash, invalid, type Random } from './numb
 export interface ResidualSketch {
   /** A_ij += value. */
   add(row: number, column: number, value: number): void;
+  /** Adds a row whose columns have been sketched already, by a T of the caller's: row T (r). */
+  addSketchedRow(row: number, sketched: ArrayLike<number>): void;
   /** (2), for every rank of `ranks`; rank 0 is the norm of the matrix. */
   residuals(ranks: readonly number[]): number[];
 }
 
-/** A sketch (1) of r x r numbers. Rows and columns may be any whole numbers below 2^32. */
-export function createResidualSketch(r: number, seed: number): ResidualSketch {
+/**
+ * A sketch (1) of r x r numbers. Rows and columns may be any whole numbers below 2^32. `sketch` (r, r) is what was sketched
+ * before, which is added to in place.
+ */
+export function createResidualSketch(
+  r: number,
+  seed: number,
+  sketch: Float32Array | Float64Array = new Float64Array(r * r),
+): ResidualSketch {
   checkCount(r, 'The size r of the sketch', 1, 4096);
   createRandom(seed);
-  // (r, r)
-  const sketch = new Float64Array(r * r);
+  if (sketch.length !== r * r) throw invalid('A sketch has r x r numbers.', sketch.length, `Give ${r * r} numbers.`);
   return {
+    addSketchedRow(row, sketched) {
+      const left = hash(row, 2 * seed);
+      const to = ((left >>> 1) % r) * r;
+      const sign = left & 1 ? -1 : 1;
+      for (let i = 0; i < r; i++) sketch[to + i] = at(sketch, to + i) + sign * at(sketched, i);
+    },
     add(row, column, value) {
       if (!Number.isFinite(value)) throw invalid('An entry is not finite.', value, 'Give finite numbers.');
       const [left, right] = [hash(row, 2 * seed), hash(column, 2 * seed + 1)];

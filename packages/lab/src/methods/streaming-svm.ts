@@ -182,7 +182,7 @@ export const streamingSvm: Method = {
     'Pegasos is within 1 / (lambda t) of the least objective from 1,000 points on.',
   place: {
     kind: 'none',
-    what: 'none: a linear score on keys is a mean query, and a little worse than the votes of the same window.',
+    what: 'none: a linear score on keys is a mean query, which the votes of the same window serve as well.',
   },
   planted(seed) {
     const { cells } = PLANTED;

@@ -55,7 +55,10 @@ export interface RefitRule {
   take(phi: Float64Array): boolean;
 }
 
-/** (3): a basis or clusters no longer fit what has come since when ln det Lambda has grown by ln 2. */
+/**
+ * (3): a basis or clusters no longer fit what has come since when ln det Lambda has grown by ln 2. For a basis of the scan
+ * that is fitted to what is cached: the scan's rotation is fixed so far, so nothing has to be refitted.
+ */
 export function createRefitRule(d: number, lambda: number): RefitRule {
   const surprise = createSurprise(d, lambda);
   let fitted = 0;
@@ -106,7 +109,7 @@ export const surpriseBound: Method = {
     'Points kept and refits are within the bounds (4), and nothing that is left out surprises by more than tau = 0.5.',
   place: {
     kind: 'measuring',
-    what: 'its rule for refitting, by the log-determinant: when a basis or clusters no longer fit what has been cached.',
+    what: 'its rule for refitting, by the log-determinant, as a function: for a basis or clusters that no longer fit what has been cached. The scan has no basis of its own yet, so nothing calls it.',
   },
   planted(seed) {
     const { d, lambda, tau } = PLANTED;

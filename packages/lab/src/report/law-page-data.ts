@@ -11,11 +11,16 @@ export interface PageLaw extends Pick<Law, 'criterion' | 'share'> {
 }
 
 export interface PageHead
-  extends Pick<HeadLaw, 'layer' | 'head' | 'kind' | 'gaussian' | 'errorWithoutTail' | 'errorWithTail'> {
+  extends Pick<
+    HeadLaw,
+    'layer' | 'head' | 'kind' | 'rank4Residual' | 'gaussian' | 'errorWithoutTail' | 'errorWithTail'
+  > {
   laws: PageLaw[];
   /** At the longest length. */
   sinkMass: number;
   localMass: number;
+  /** Null where too few queries were sampled. */
+  distanceShare: number | null;
   scoreSpread: number;
   effectiveKeys: number;
 }
@@ -61,6 +66,8 @@ export function lawPageData(law: LawFile): LawPageData {
       errorWithTail: head.errorWithTail,
       sinkMass: head.sinkMass.at(-1) ?? 0,
       localMass: head.localMass.at(-1) ?? 0,
+      distanceShare: head.distanceShare.at(-1) ?? null,
+      rank4Residual: head.rank4Residual,
       scoreSpread: head.scoreSpread.at(-1) ?? 0,
       effectiveKeys: head.effectiveKeys.at(-1) ?? 0,
     })),

@@ -6,11 +6,18 @@ import { createRandom } from '../../../test/random.ts';
 import { arenaBytesFor } from '../../../test/small-arena.ts';
 import { sinksAndRecent } from '../../selectors/selector.ts';
 import { type Attention, type AttentionOptions, createAttention } from '../attention.ts';
+import { bucketStart, distanceBucket } from './distance-buckets.ts';
 import { Ranking } from './ranking.ts';
+import { sketchRow } from './row-sketch.ts';
 import { relativeError } from './sample.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 1200 } as const;
-const PLAN = { shares: [0.3, 0.1, 0.01], ladder: [1, 7, 16, 40, 64, 128, 300, 700, 1100] };
+const PLAN = {
+  shares: [0.3, 0.1, 0.01],
+  ladder: [1, 7, 16, 40, 64, 128, 300, 700, 1100],
+  distanceBuckets: 64,
+  sketchSize: 32,
+};
 const POSITIONS = [0, 30, 63, 64, 200, 699];
 
 const open: Attention[] = [];
@@ -104,6 +111,15 @@ describe('sample', () => {
           Math.sqrt(sumOf(scores.map((s) => (s - mean) ** 2)) / scores.length),
           4,
         );
+        const later = scores.subarray(4);
+        const laterMean = sumOf(later) / Math.max(1, later.length);
+        const sums = new Float64Array(PLAN.distanceBuckets);
+        for (const [j, score] of later.entries()) {
+          const bucket = distanceBucket(later.length - 1 - j);
+          sums[bucket] = (sums[bucket] as number) + score - laterMean;
+        }
+        for (const [bucket, sum] of sums.entries()) expect(measurement?.distanceSums[bucket]).toBeCloseTo(sum, 2);
+        expect(measurement?.scoreSquares).toBeCloseTo(sumOf(later.map((score) => (score - laterMean) ** 2)), 1);
         const sorted = shares.slice().sort().reverse();
         for (const [i, share] of PLAN.shares.entries()) {
           let [keys, unread] = [position + 1, 0];
@@ -126,11 +142,63 @@ describe('sample', () => {
     refused({ queries: queries.subarray(1) });
     refused({ plan: { ...PLAN, ladder: [3, 3] } });
     refused({ plan: { ...PLAN, shares: [1] } });
+    refused({ plan: { ...PLAN, distanceBuckets: distanceBucket(699) } });
+    refused({ plan: { ...PLAN, sketchSize: 0 } });
     const bare = await createAttention(SHAPE);
     open.push(bare);
     const other = createBench(bare, createRandom(5));
     other.append(700);
     expect(() => bare.measure(request)).toThrow(expect.objectContaining(code));
+  });
+});
+
+describe('distance buckets', () => {
+  it('hold every distance once, and are an eighth of an octave wide at most', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 24 }), (distance) => {
+        const bucket = distanceBucket(distance);
+        const [from, to] = [bucketStart(bucket), bucketStart(bucket + 1)];
+        expect(distance).toBeGreaterThanOrEqual(from);
+        expect(distance).toBeLessThan(to);
+        expect(to - from).toBeLessThanOrEqual(Math.max(1, from / 8));
+      }),
+    );
+  });
+});
+
+describe('sketchRow', () => {
+  const sketchOf = (scores: Float32Array, size = 64) => {
+    const sketch = new Float32Array(size);
+    sketchRow(scores, Math.max(...scores), sketch);
+    return sketch;
+  };
+
+  it('keeps inner products of rows of length 1, on average over pairs', () => {
+    const random = createRandom(9);
+    const rows = Array.from({ length: 40 }, () => {
+      const scores = Float32Array.from({ length: 500 }, () => 2 * random.normal());
+      const weights = Float64Array.from(scores, Math.exp);
+      const norm = Math.hypot(...weights);
+      return { unit: weights.map((x) => x / norm), sketch: sketchOf(scores) };
+    });
+    const dot = (a: ArrayLike<number>, b: ArrayLike<number>) => {
+      let sum = 0;
+      for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+      return sum;
+    };
+    let [error, count] = [0, 0];
+    for (const [i, a] of rows.entries()) {
+      for (const b of rows.slice(i)) {
+        error += dot(a.sketch, b.sketch) - dot(a.unit, b.unit);
+        count++;
+      }
+    }
+    expect(Math.abs(error / count)).toBeLessThan(0.05);
+  });
+
+  it('does not change when all scores rise, however far', () => {
+    const scores = Float32Array.from({ length: 300 }, (_, j) => Math.round(Math.sin(j) * 256) / 64);
+    expect(sketchOf(scores.map((x) => x + 512))).toEqual(sketchOf(scores.map((x) => x - 512)));
   });
 });
 

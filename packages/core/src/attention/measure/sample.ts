@@ -15,7 +15,9 @@ import {
   type ThreadRegion,
 } from '../../group/group-work.ts';
 import createPageMeans from '../../tails/page-means.ts';
+import { sumByDistance } from './distance-buckets.ts';
 import { Ranking } from './ranking.ts';
+import { sketchRow } from './row-sketch.ts';
 
 /** What is asked of every query. */
 export interface MeasurePlan {
@@ -23,6 +25,10 @@ export interface MeasurePlan {
   shares: readonly number[];
   /** Numbers of keys, ascending. */
   ladder: readonly number[];
+  /** Buckets of distances, enough for the longest one of a query: see `distanceBucket`. */
+  distanceBuckets: number;
+  /** Numbers that a row of softmax weights is projected to. */
+  sketchSize: number;
 }
 
 /** What was found of one query: numbers of a record, in this order. */
@@ -34,38 +40,51 @@ export interface QueryMeasurement {
   effectiveKeys: number;
   /** Standard deviation of the scores, in nats. */
   scoreSpread: number;
+  /** Sum of (score - mean)^2 over the keys after the first ones, which may be sinks. */
+  scoreSquares: number;
   /** Keys that leave at most each share unread. */
   mass: Float32Array;
   /** Relative output errors at each rung; NaN where it has more keys than 60 % of all. */
   errorWithoutTail: Float32Array;
   errorWithTail: Float32Array;
+  /** Sums of score - mean over the same keys as `scoreSquares`, by the bucket of the distance. */
+  distanceSums: Float32Array;
+  /** The softmax weights, as a row of length 1, projected to `sketchSize` numbers. */
+  rowSketch: Float32Array;
 }
 
 /** Positions at the beginning and at the end whose shares of the softmax are measured. */
-const SINK_POSITIONS = 4;
+export const SINK_POSITIONS = 4;
 const LOCAL_POSITIONS = 128;
 
-const SCALAR_FIELDS = 4;
+const SCALAR_FIELDS = 5;
 
 /** Rungs above this share of all keys are left out: they cost most of the time, and say little. */
 const MAX_LADDER_SHARE = 0.6;
 
 /** Numbers of the record of a query. */
-export const recordLength = ({ shares, ladder }: MeasurePlan): number =>
-  SCALAR_FIELDS + shares.length + 2 * ladder.length;
+export const recordLength = ({ shares, ladder, distanceBuckets, sketchSize }: MeasurePlan): number =>
+  SCALAR_FIELDS + shares.length + 2 * ladder.length + distanceBuckets + sketchSize;
 
 /** Reads a record; the lists are views of it. */
-export function readMeasurement(record: Float32Array, { shares, ladder }: MeasurePlan): QueryMeasurement {
-  const [sinkMass = 0, localMass = 0, effectiveKeys = 0, scoreSpread = 0] = record;
-  const errorsOffset = SCALAR_FIELDS + shares.length;
+export function readMeasurement(record: Float32Array, plan: MeasurePlan): QueryMeasurement {
+  const [sinkMass = 0, localMass = 0, effectiveKeys = 0, scoreSpread = 0, scoreSquares = 0] = record;
+  let end = SCALAR_FIELDS;
+  const next = (length: number) => {
+    end += length;
+    return record.subarray(end - length, end);
+  };
   return {
     sinkMass,
     localMass,
     effectiveKeys,
     scoreSpread,
-    mass: record.subarray(SCALAR_FIELDS, errorsOffset),
-    errorWithoutTail: record.subarray(errorsOffset, errorsOffset + ladder.length),
-    errorWithTail: record.subarray(errorsOffset + ladder.length, errorsOffset + 2 * ladder.length),
+    scoreSquares,
+    mass: next(plan.shares.length),
+    errorWithoutTail: next(plan.ladder.length),
+    errorWithTail: next(plan.ladder.length),
+    distanceSums: next(plan.distanceBuckets),
+    rowSketch: next(plan.sketchSize),
   };
 }
 
@@ -90,8 +109,10 @@ export function measureRow(
     return sum / total;
   };
   const { n } = query;
-  record.set([massOf(0, SINK_POSITIONS), massOf(n - LOCAL_POSITIONS, n), Math.exp(entropy), spread]);
-  const { mass, errorWithoutTail, errorWithTail } = readMeasurement(record, plan);
+  const { mass, errorWithoutTail, errorWithTail, distanceSums, rowSketch } = readMeasurement(record, plan);
+  const squares = sumByDistance(scores, SINK_POSITIONS, distanceSums);
+  record.set([massOf(0, SINK_POSITIONS), massOf(n - LOCAL_POSITIONS, n), Math.exp(entropy), spread, squares]);
+  sketchRow(scores, max, rowSketch);
   ranking.keysForMass(plan.shares, mass);
   errorWithoutTail.fill(Number.NaN);
   errorWithTail.fill(Number.NaN);

@@ -43,7 +43,10 @@ export function HeadPanel({ data, head, law, longest }: HeadPanelProps) {
       </h3>
       <p class="small muted">
         It {KIND_NAMES[head.kind]}: {percent(head.sinkMass)} of its softmax lies on the first 4 tokens,{' '}
-        {percent(head.localMass)} on the last 128. Its law is{' '}
+        {percent(head.localMass)} on the last 128.{' '}
+        {head.distanceShare !== null &&
+          `Distance alone explains ${percent(Math.max(0, head.distanceShare))} of the variance of its scores. `}
+        {percent(head.rank4Residual)} of its attention is left beyond rank 4. Its law is{' '}
         <b>
           {formatNumber(fit.alpha)} · n^{exponent(fit.C)}
         </b>{' '}

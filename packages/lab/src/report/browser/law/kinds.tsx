@@ -19,7 +19,9 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
   const kinds = Object.entries(summary.kinds) as [HeadKind, number][];
   const few = summary.heads - summary.kinds.diffuse;
   const rows = kinds.map(([kind, count]) => {
-    const laws = heads.filter((head) => head.kind === kind).flatMap((head) => lawOf(head) ?? []);
+    const headsOfKind = heads.filter((head) => head.kind === kind);
+    const laws = headsOfKind.flatMap((head) => lawOf(head) ?? []);
+    const distanceShares = headsOfKind.flatMap(({ distanceShare }) => distanceShare ?? []);
     return [
       <span key="kind">
         <span class="swatch" style={{ background: COLORS[kind] }} />
@@ -29,6 +31,8 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
       formatCount(count),
       laws.length === 0 ? '' : exponent(mean(laws.map(({ fit }) => fit.C))),
       laws.length === 0 ? '' : formatCount(mean(laws.map(({ keys }) => keys.at(-1)?.mean ?? 0))),
+      distanceShares.length === 0 ? '' : percent(mean(distanceShares)),
+      headsOfKind.length === 0 ? '' : percent(mean(headsOfKind.map(({ rank4Residual }) => rank4Residual))),
     ];
   });
   return (
@@ -51,6 +55,8 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
           { name: 'heads', number: true },
           { name: 'mean C', number: true },
           { name: `mean keys at ${formatCount(lengths.at(-1) ?? 0)}`, number: true },
+          { name: 'explained by distance', number: true },
+          { name: 'beyond rank 4', number: true },
         ]}
         rows={rows}
       />
