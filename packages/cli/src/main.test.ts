@@ -84,7 +84,20 @@ describe('keysieve', () => {
     expect(groups).toHaveLength(model.layers * model.keyValueHeads);
     expect(result.heads).toHaveLength(heads.length);
     const [head] = result.heads;
-    expect(Object.keys(head)).toEqual(['layer', 'head', 'kind', 'alpha', 'C', 'r2', 'interval', 'keys']);
+    expect(Object.keys(head)).toEqual([
+      'layer',
+      'head',
+      'kind',
+      'alpha',
+      'C',
+      'r2',
+      'interval',
+      'keys',
+      'sinkMass',
+      'localMass',
+      'distanceShare',
+      'rank4Residual',
+    ]);
     expect(head).toMatchObject({ layer: 0, head: 0, C: heads[0]?.C });
     expect(result.summary.predictions.map(({ n }: { n: number }) => n)).toEqual([32_768, 131_072, 1_048_576]);
     expect(result.cost.ratio).toBeCloseTo((result.cost.prefillMs + result.cost.measureMs) / result.cost.prefillMs);
