@@ -107,7 +107,7 @@ export interface HeadLaw {
    */
   distanceShare: (number | null)[];
   /**
-   * What the best approximation of rank 4 leaves of the attention of the sampled queries, rows of length 1: ||A - A_4|| /
+   * What the best approximation of rank 4 leaves of the attention of all sampled queries, rows of length 1: ||A - A_4|| /
    * ||A|| in the Frobenius norm, estimated from a sketch, mean over the texts. Near 0 where a few patterns of attention
    * serve all queries.
    */

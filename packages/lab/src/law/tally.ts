@@ -3,8 +3,7 @@
  * fitted to single queries, and sums of everything else. It does not grow while it is filled, and can be saved.
  */
 
-import type { MeasurePlan, QueryMeasurement } from 'keysieve';
-import { CRITERIA, type Criterion, SINK_POSITIONS } from 'keysieve';
+import { CRITERIA, type Criterion, type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from 'keysieve';
 import { createResidualSketch, type ResidualSketch } from '../methods/residual-sketch.ts';
 import { countByDistance, type DistanceSums } from './distance-sums.ts';
 import { keysForError } from './needed-keys.ts';

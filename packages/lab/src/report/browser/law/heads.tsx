@@ -52,7 +52,7 @@ export function Heads({ data }: { data: LawPageData }) {
           />
           <HeatMap
             {...shape}
-            title="explained by distance"
+            title="by distance"
             value={(layer, at) => headAt(data, layer, at)?.distanceShare ?? Number.NaN}
             format={percent}
             domain={[0, 1]}
@@ -62,7 +62,7 @@ export function Heads({ data }: { data: LawPageData }) {
             title="beyond rank 4"
             value={(layer, at) => headAt(data, layer, at)?.rank4Residual ?? Number.NaN}
             format={percent}
-            domain={[0, 0.5]}
+            domain={[0, 1]}
           />
         </div>
         {law !== undefined && <HeadPanel data={data} head={head} law={law} longest={lengths.at(-1) ?? 1} />}
