@@ -11,6 +11,14 @@ export {
   type FullAttentionOperatorOptions,
   hashFile,
 } from './onnx/index.ts';
+export {
+  type AnswerPrinter,
+  createAnswerPrinter,
+  type PrintableOptions,
+  printable,
+  printableJson,
+  printableLines,
+} from './printable.ts';
 export * from './sampling/index.ts';
 export * from './session/index.ts';
 export * from './tokenizer/index.ts';
