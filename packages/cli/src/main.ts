@@ -14,6 +14,7 @@ import { measureCommand } from './commands/measure.ts';
 import { methodsCommand } from './commands/methods.ts';
 import { serveCommand } from './commands/serve.ts';
 import { EXIT, reportError } from './errors.ts';
+import { brokenOutput, restoreTerminal, watchProcess } from './terminal.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -39,12 +40,29 @@ const program = new Command('keysieve')
 
 // Options take their choices from the policies that there are.
 await registerBaselines();
-for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
+for (const command of COMMANDS) program.addCommand(inheritSettings(command(), program));
 
+watchProcess();
 try {
   await program.parseAsync();
 } catch (error) {
+  restoreTerminal();
+  process.exitCode = exitCodeOf(error);
+} finally {
+  restoreTerminal();
+}
+
+/** Of a command and those below it: how errors and help end it. */
+function inheritSettings(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const each of command.commands) inheritSettings(each, command);
+  return command;
+}
+
+function exitCodeOf(error: unknown): number {
   // Commander has printed its own message, help and version included.
-  process.exitCode =
-    error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.success : EXIT.wrongCall) : reportError(error);
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.wrongCall;
+  // That was reported when it happened, and has ended the work.
+  if (brokenOutput() !== undefined) return Number(process.exitCode);
+  return reportError(error);
 }

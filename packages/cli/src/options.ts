@@ -39,18 +39,31 @@ export function addModelOptions(command: Command): Command {
           'prompt); default: the fastest whose KL to fp32 is below .005 on the model',
       ).choices(['fp32', 'a8', 'w8a8']),
     )
-    .option('--threads <count>', 'threads (default: all cores)', parsePositiveInteger);
+    .option(
+      '--threads <count>',
+      'threads (default: as many as there are processors that are not busy)',
+      parsePositiveInteger,
+    );
 }
 
 /** --attention, --budget, --law, --certify */
 export function addAttentionOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage, meaning }) => `${usage} (${meaning})`).join(', ');
   return command
-    .addOption(new Option('-a, --attention <policy>', 'how decoding attends').choices(policyNames()).default('sieve'))
+    .option('-a, --attention <policy>', 'how decoding attends: one of the policies below', parsePolicyName, 'sieve')
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, parseBudgetOption)
     .addOption(lawOption())
-    .option('--certify <share>', 'keep reading until at most this softmax mass is provably unread', parseMassShare);
+    .option('--certify <share>', 'keep reading until at most this softmax mass is provably unread', parseMassShare)
+    .addHelpText('after', `\nPolicies: ${wrap(policyNames().join(', '))}\n`);
 }
+
+function parsePolicyName(name: string): string {
+  if (policyNames().includes(name)) return name;
+  throw new InvalidArgumentError(`Allowed choices are ${policyNames().join(', ')}.`);
+}
+
+/** Lines of at most 80 columns. */
+const wrap = (text: string) => text.replace(/(.{1,68})(?:\s|$)/g, '$1\n          ').trimEnd();
 
 /** The policy that --attention, --budget and --certify name; with --law the default budget is a target. */
 export function attentionSpec({ attention: policy, budget, law, certify }: AttentionFlags): PolicySpec {

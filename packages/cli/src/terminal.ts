@@ -1,7 +1,12 @@
-/** What a person sees while a command works: progress and notes on stderr, so that stdout stays clean. */
+/**
+ * What a person sees while a command works. All that goes to the terminal goes through here: results on stdout, progress
+ * and notes on stderr, and the state of the terminal, which is put back however the command ends.
+ */
 
 import { formatCount, type Work } from '@keysieve/lab';
+import { llmError, printableLines } from '@keysieve/llm';
 import { Presets, SingleBar } from 'cli-progress';
+import { EXIT, reportError } from './errors.ts';
 
 export interface Progress {
   /** Work done, of a total; the first call draws the bar. */
@@ -9,38 +14,117 @@ export interface Progress {
   stop(): void;
 }
 
-/** Seconds between the lines that stand for a bar where stderr is no terminal. */
+/** Time between the lines that stand for a bar where stderr is no terminal. */
 const LINE_INTERVAL_MS = 2000;
+/** A terminal that does not say how wide it is. */
+const DEFAULT_COLUMNS = 80;
+/** Columns that the figures behind a wide bar take. */
+const FIGURE_COLUMNS = 48;
+const BAR_COLUMNS = { min: 8, max: 40 };
+
+/** Bars that are drawn now: each keeps the process alive and the cursor hidden until it is stopped. */
+const bars = new Set<SingleBar>();
+/** Work that an interrupt, or a reader who has left, ends. */
+const controllers = new Set<AbortController>();
+/** Why stdout cannot be written any more. */
+let outputError: NodeJS.ErrnoException | undefined;
+
+/** Takes bars away and shows the cursor. */
+export function restoreTerminal(): void {
+  for (const bar of bars) bar.stop();
+  bars.clear();
+}
+
+/** Watches what happens to the process from outside: call it once, before any work. */
+export function watchProcess(): void {
+  process.on('exit', restoreTerminal);
+  for (const [signal, code] of [
+    ['SIGTERM', EXIT.terminated],
+    ['SIGHUP', EXIT.hungUp],
+  ] as const) {
+    process.once(signal, () => process.exit(code));
+  }
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (outputError !== undefined) return;
+    outputError = error;
+    restoreTerminal();
+    // A reader that has enough, as `head`, is no failure, and nothing is left to say.
+    process.exitCode = error.code === 'EPIPE' ? EXIT.brokenPipe : reportError(outputUnwritable(error));
+    for (const controller of controllers) controller.abort(error);
+  });
+  process.stderr.on('error', () => {});
+}
+
+/** What became of stdout: undefined while it can be written. */
+export const brokenOutput = (): NodeJS.ErrnoException | undefined => outputError;
+
+/** Writes lines of a result on stdout; JSON comes through `printableJson`. Throws `output-unwritable` where nobody reads it any more. */
+export function print(text: string): void {
+  if (outputError === undefined) process.stdout.write(printableLines(text));
+  if (outputError !== undefined) throw outputUnwritable(outputError);
+}
+
+const outputUnwritable = (cause: NodeJS.ErrnoException) =>
+  llmError({
+    code: 'output-unwritable',
+    problem: 'The output cannot be written.',
+    found: cause.code,
+    remedy: 'Make room, or write it elsewhere.',
+    cause,
+  });
+
+/** A line on stderr, above the bars. */
+export const note = (text: string): void => {
+  restoreTerminal();
+  process.stderr.write(`${printableLines(text)}\n`);
+};
 
 /** A progress bar on stderr; lines, now and then, where that is no terminal. */
 export function createProgress(label: string, unit: string): Progress {
-  return process.stderr.isTTY ? barProgress(label, unit) : lineProgress(label, unit);
+  return process.stderr.isTTY ? barProgress(printableLines(label), unit) : lineProgress(label, unit);
 }
 
 function barProgress(label: string, unit: string): Progress {
-  const bar = new SingleBar(
-    {
-      format: `${label} {bar} {percentage} % | {value}/{total} ${unit} | {eta_formatted} left{note}`,
-      stream: process.stderr,
-      clearOnComplete: true,
-      hideCursor: true,
-      etaBuffer: 20,
-    },
-    Presets.shades_classic,
-  );
-  let drawn = false;
+  let bar: SingleBar | undefined;
   return {
     update(done, total, note = '') {
-      if (!drawn) bar.start(total, done, { note });
-      else {
-        bar.setTotal(total);
-        bar.update(done, { note });
+      if (bar === undefined || !bars.has(bar)) {
+        bar = new SingleBar(
+          { ...barLayout(label, unit), stream: process.stderr, ...BAR_OPTIONS },
+          Presets.shades_classic,
+        );
+        bars.add(bar);
+        bar.start(total, done, { note });
+        return;
       }
-      drawn = true;
+      bar.setTotal(total);
+      bar.update(done, { note });
     },
     stop() {
-      if (drawn) bar.stop();
+      if (bar === undefined || !bars.delete(bar)) return;
+      bar.stop();
     },
+  };
+}
+
+const BAR_OPTIONS = { clearOnComplete: true, hideCursor: true, etaBuffer: 20 };
+
+/** The figures come first where there is little room: a bar alone says nothing. */
+function barLayout(label: string, unit: string): { format: string; barsize: number } {
+  const room = (process.stderr.columns || DEFAULT_COLUMNS) - 1;
+  const wide = room - label.length - unit.length - FIGURE_COLUMNS;
+  if (wide >= BAR_COLUMNS.min) {
+    const format = `${label} {bar} {percentage} % | {value}/{total} ${unit} | {eta_formatted} left{note}`;
+    return { format, barsize: Math.min(wide, BAR_COLUMNS.max) };
+  }
+  const short = label.slice(0, Math.max(0, room - 16));
+  const narrow = room - short.length - 16;
+  return {
+    format:
+      narrow >= BAR_COLUMNS.min
+        ? `{percentage} % {eta_formatted} ${short} {bar}`
+        : `{percentage} % {eta_formatted} ${short}`,
+    barsize: Math.max(1, Math.min(narrow, BAR_COLUMNS.max)),
   };
 }
 
@@ -56,22 +140,23 @@ function lineProgress(label: string, unit: string): Progress {
   };
 }
 
-/** A line on stderr. */
-export const note = (text: string): void => {
-  process.stderr.write(`${text}\n`);
-};
-
 /**
- * A signal that the first Ctrl-C aborts; a second one ends the process at once. Call `release` when the work is done.
+ * A signal that the first Ctrl-C aborts, and a reader of stdout who has left; a second Ctrl-C ends the process at once.
+ * Call `release` when the work is done.
  */
 export function abortOnInterrupt(): { signal: AbortSignal; release(): void } {
   const controller = new AbortController();
+  controllers.add(controller);
   const interrupt = () => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
     controller.abort();
   };
   process.on('SIGINT', interrupt);
-  return { signal: controller.signal, release: () => process.off('SIGINT', interrupt) };
+  const release = () => {
+    controllers.delete(controller);
+    process.off('SIGINT', interrupt);
+  };
+  return { signal: controller.signal, release };
 }
 
 /**

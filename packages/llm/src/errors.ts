@@ -34,6 +34,7 @@ export type LlmErrorCode =
   | 'session-busy'
   | 'generation-used'
   | 'cache-folder-unwritable'
+  | 'output-unwritable'
   | 'out-of-memory'
   | 'backend-failed';
 

@@ -1,4 +1,5 @@
 /** `keysieve bench attention`: policies on captured heads. */
+
 import { writeFile } from 'node:fs/promises';
 import {
   benchAttention,
@@ -12,6 +13,7 @@ import {
   readCapture,
   rejectEvictingPolicies,
 } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import {
@@ -23,7 +25,7 @@ import {
   parsePositiveInteger,
   policySpecs,
 } from '../options.ts';
-import { note, withProgress } from '../terminal.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
 interface Options extends PolicyFlags {
   captures: string;
@@ -79,7 +81,7 @@ async function run(options: Options): Promise<void> {
     await writeFile(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
     note(`The plot is in ${plot}.`);
   }
-  process.stdout.write(json ? `${JSON.stringify(jsonOf(results, caches))}\n` : `${describe(results, caches)}\n`);
+  print(json ? `${printableJson(jsonOf(results, caches))}\n` : `${describe(results, caches)}\n`);
 }
 
 /** One policy by itself, several as a list. */

@@ -2,6 +2,7 @@
 
 import type { MemoryReport } from '@keysieve/lab';
 import { benchMemory, formatBytes, formatCount, formatSpread, formatTable, machineOf, versionsOf } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
 import { showLoading } from '../loading.ts';
@@ -13,7 +14,7 @@ import {
   attentionSpec,
   type ModelFlags,
 } from '../options.ts';
-import { withProgress } from '../terminal.ts';
+import { print, withProgress } from '../terminal.ts';
 
 interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision[];
@@ -64,7 +65,7 @@ async function runMemory(options: MemoryCommandOptions): Promise<void> {
     }),
   );
   const report: MemoryReport = { bench: 'memory', ...result, versions: versionsOf(), machine: machineOf() };
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeMemory(report)}\n`);
+  print(json ? `${printableJson(report)}\n` : `${describeMemory(report)}\n`);
 }
 
 function describeMemory({ model, threads, tokens, encodingSets, filled }: MemoryReport): string {

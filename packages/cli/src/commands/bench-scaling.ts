@@ -1,4 +1,5 @@
 /** `keysieve bench scaling`: the time of a step of attention against the number of keys. */
+
 import {
   benchScaling,
   formatCount,
@@ -8,9 +9,10 @@ import {
   type ScalingReport,
   versionsOf,
 } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, parsePositiveInteger, parsePositiveIntegers, policySpec } from '../options.ts';
-import { withProgress } from '../terminal.ts';
+import { print, withProgress } from '../terminal.ts';
 
 interface Options {
   policy: string;
@@ -39,7 +41,7 @@ export function scalingCommand(): Command {
 async function run({ policy, json, ...options }: Options): Promise<void> {
   const result = await withProgress((work) => benchScaling({ ...options, policy: policySpec(policy), ...work }));
   const report: ScalingReport = { bench: 'scaling', versions: versionsOf(), machine: machineOf(), ...result };
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${describeScaling(report)}\n`);
+  print(json ? `${printableJson(report)}\n` : `${describeScaling(report)}\n`);
 }
 
 function describeScaling(report: ScalingReport): string {

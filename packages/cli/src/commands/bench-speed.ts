@@ -19,7 +19,7 @@ import {
   versionsOf,
   type Work,
 } from '@keysieve/lab';
-import { loadModel, type Model, readPromptFile } from '@keysieve/llm';
+import { loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
 import { showLoading } from '../loading.ts';
@@ -35,7 +35,7 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { withProgress } from '../terminal.ts';
+import { print, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   text: string;
@@ -123,7 +123,7 @@ async function run(bench: Bench, options: Options): Promise<void> {
         machine: machineOf(),
         runs,
       };
-      process.stdout.write(options.json ? `${JSON.stringify(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
+      print(options.json ? `${printableJson(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
     });
   } finally {
     for (const peer of peers.values()) await peer.dispose();

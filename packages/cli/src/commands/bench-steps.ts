@@ -10,6 +10,7 @@ import {
   takeTokens,
   versionsOf,
 } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import {
   type AttentionFlags,
@@ -20,7 +21,7 @@ import {
   type ModelFlags,
   parsePositiveInteger,
 } from '../options.ts';
-import { withProgress } from '../terminal.ts';
+import { print, withProgress } from '../terminal.ts';
 import { loadForBench } from './bench-speed.ts';
 
 interface StepsCommandOptions extends ModelFlags, AttentionFlags {
@@ -66,7 +67,7 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
       versions: versionsOf(),
       machine: machineOf(),
     };
-    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${describeSteps(report)}\n`);
+    print(options.json ? `${printableJson(report)}\n` : `${describeSteps(report)}\n`);
   });
 }
 

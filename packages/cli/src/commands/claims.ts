@@ -1,10 +1,12 @@
 /** `keysieve claims`: what is claimed about sparse attention, tried on Gaussian inputs and on captures of a real model. */
+
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type ClaimsStudy, claimsDocument, claimsJson, formatTable, studyClaims, VERDICT_TEXT } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parsePositiveInteger, parseWholeNumber } from '../options.ts';
-import { note, withProgress } from '../terminal.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
 interface Options {
   captures?: string[];
@@ -34,7 +36,7 @@ export function claimsCommand(): Command {
 async function run({ captures = [], stride, seed, out, json }: Options): Promise<void> {
   const study = await withProgress((work) => studyClaims({ captures, stride, seed, ...work }));
   if (out !== undefined) await writeDocument(study, out);
-  process.stdout.write(`${json ? JSON.stringify(claimsJson(study)) : describe(study)}\n`);
+  print(`${json ? printableJson(claimsJson(study)) : describe(study)}\n`);
   if (!json && captures.length === 0) {
     note('Only Gaussian inputs were tried: give --captures FILE to try a real model too.');
   }

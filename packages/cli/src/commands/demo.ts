@@ -1,10 +1,10 @@
 /** `keysieve demo`: the point of it all in under a minute. Facts are hidden in a long text; one of them is asked for. */
 import { type DemoResult, formatCount, formatShare, formatTable, runDemo } from '@keysieve/lab';
-import { loadModel } from '@keysieve/llm';
+import { loadModel, printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
-import { withProgress } from '../terminal.ts';
+import { print, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
   tokens: number;
@@ -37,7 +37,7 @@ async function run({ model: source, tokens, seed, context, precision, threads, j
       signal: work.signal,
     });
     const result = await runDemo({ model, tokens, seed, ...work });
-    process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${describe(result)}\n`);
+    print(json ? `${printableJson(result)}\n` : `${describe(result)}\n`);
   });
 }
 

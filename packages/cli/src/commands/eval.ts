@@ -16,7 +16,7 @@ import {
   type Work,
   withLawBudget,
 } from '@keysieve/lab';
-import { llmError, loadModel, type Model, readPromptFile } from '@keysieve/llm';
+import { llmError, loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import { describeKeysFor } from '../describe/keys-for.ts';
@@ -38,7 +38,7 @@ import {
   policySpec,
   policySpecs,
 } from '../options.ts';
-import { note, withProgress } from '../terminal.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
 interface EvalOptions extends ModelFlags, PolicyFlags {
   /** Names of tasks, and `text` for predictions on a text. */
@@ -145,7 +145,7 @@ async function run(options: EvalOptions): Promise<void> {
     });
     if (options.keysFor !== undefined) {
       const result = await countKeys(model, { ...options, keysFor: options.keysFor }, work);
-      print(options, result, () => describeKeysFor(result));
+      printResult(options, result, () => describeKeysFor(result));
       return;
     }
     const text = includesText(options) ? await compareOnText(model, options, work) : undefined;
@@ -156,14 +156,14 @@ async function run(options: EvalOptions): Promise<void> {
     }
     // Tasks that go with a text are a part of its result.
     const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
-    print(options, result, () =>
+    printResult(options, result, () =>
       [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined).join('\n\n'),
     );
   });
 }
 
-const print = ({ json }: EvalOptions, result: unknown, describe: () => string): void => {
-  process.stdout.write(`${json ? JSON.stringify(result) : describe()}\n`);
+const printResult = ({ json }: EvalOptions, result: unknown, describe: () => string): void => {
+  print(`${json ? printableJson(result) : describe()}\n`);
 };
 
 /** Policies with their laws applied, checked against the model. */

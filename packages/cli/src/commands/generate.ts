@@ -3,16 +3,19 @@ import { formatCount, formatShare, withLawBudget } from '@keysieve/lab';
 import {
   type AttentionSummary,
   type ChatMessage,
+  createAnswerPrinter,
   decodePrompt,
   type GenerateOptions,
   type GenerationResult,
   llmError,
   loadModel,
   type Model,
+  printableJson,
   readPromptFile,
 } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
+import { EXIT } from '../errors.ts';
 import { checkLoadedLaw, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
 import {
@@ -25,11 +28,10 @@ import {
   collect,
   type ModelFlags,
   parseFiniteNumber,
-  parsePositiveInteger,
   parseWholeNumber,
   policySpec,
 } from '../options.ts';
-import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
+import { abortOnInterrupt, brokenOutput, createProgress, note, print } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   prompt?: string;
@@ -44,6 +46,7 @@ interface Options extends ModelFlags, AttentionFlags {
   repetitionPenalty?: number;
   seed?: number;
   stop?: string[];
+  special?: boolean;
   prefill?: string;
   cachePrecision?: Precision;
   json?: boolean;
@@ -52,17 +55,35 @@ interface Options extends ModelFlags, AttentionFlags {
 export function generateCommand(): Command {
   const command = new Command('generate').description('continue a prompt, or answer it with --chat');
   command
+    .argument('[prompt]', 'the prompt, as with --prompt')
     .option('-p, --prompt <text>', 'the prompt')
     .option('-f, --prompt-file <file>', 'a file with the prompt, - for standard input')
     .option('--chat', "wrap the prompt in the model's chat template")
     .option('--system <text>', 'system message of the chat')
     .option('-n, --max-tokens <count>', 'most tokens to generate', parseWholeNumber, 256)
     .option('-t, --temperature <number>', '0 takes the likeliest token', parseFiniteNumber, 0)
-    .option('--top-p <share>', 'sample from the likeliest tokens that hold this share', parseFiniteNumber)
-    .option('--top-k <count>', 'sample from so many tokens', parsePositiveInteger)
-    .option('--min-p <share>', 'sample from tokens at least this likely, relative to the likeliest', parseFiniteNumber)
-    .option('--repetition-penalty <factor>', 'makes tokens that were there less likely', parseFiniteNumber)
-    .option('--seed <number>', 'the same seed gives the same text', parseWholeNumber)
+    .option(
+      '--top-p <share>',
+      'sample from the likeliest tokens that hold this share; 1 is off (default: 0.95)',
+      parseFiniteNumber,
+    )
+    .option('--top-k <count>', 'sample from the k likeliest tokens; 0 is off (default: 40)', parseWholeNumber)
+    .option(
+      '--min-p <share>',
+      'sample from tokens at least this likely, relative to the likeliest (default: 0, off)',
+      parseFiniteNumber,
+    )
+    .option(
+      '--repetition-penalty <factor>',
+      'makes tokens that were there less likely (default: 1, off)',
+      parseFiniteNumber,
+    )
+    .option(
+      '--seed <number>',
+      'the same seed, model and settings give the same text (default: random)',
+      parseWholeNumber,
+    )
+    .option('--special', 'names of control tokens in the prompt become those tokens (default: they are text)')
     .option('--stop <text>', 'end at this text; may be given again', collect)
     .option(
       '--prefill <policy>',
@@ -72,7 +93,14 @@ export function generateCommand(): Command {
   addModelOptions(command);
   addAttentionOptions(command);
   addJsonOption(command);
-  return command.action((options: Options) => generate(options));
+  command.addHelpText('after', "\nExample: keysieve generate --model hf:OWNER/REPO --chat 'Name three rivers.'");
+  return command.action((argument: string | undefined, options: Options) => generate(withArgument(argument, options)));
+}
+
+function withArgument(argument: string | undefined, options: Options): Options {
+  if (argument === undefined) return options;
+  if (options.prompt !== undefined) throw usageError('There are two prompts.', 'Give PROMPT or --prompt, not both.');
+  return { ...options, prompt: argument };
 }
 
 async function generate(options: Options): Promise<void> {
@@ -101,25 +129,29 @@ async function generate(options: Options): Promise<void> {
     const generation = session.generate(options.chat ? chatMessages(options, prompt) : prompt, {
       ...samplingOptions(options),
       maxTokens: options.maxTokens,
-      ...(options.stop === undefined ? {} : { stop: options.stop }),
+      special: options.special,
+      stop: options.stop,
       signal,
       onPrefill: ({ done, total }) => progress.update(done, total),
     });
+    const printer = createAnswerPrinter();
     let started = false;
     for await (const { text } of generation) {
       if (!started) progress.stop();
       started = true;
-      if (!options.json) process.stdout.write(text);
+      if (!options.json) print(printer.append(text));
     }
     progress.stop();
     const result = await generation.result;
+    if (brokenOutput() !== undefined) return;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
     const attention = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
-    if (options.json) process.stdout.write(`${JSON.stringify({ ...result, attention, memory })}\n`);
+    if (options.json) print(`${printableJson({ ...result, attention, memory })}\n`);
     else {
-      process.stdout.write('\n');
+      if (started) print('\n');
       note(describeResult(result, model));
     }
+    if (result.finishReason === 'aborted') process.exitCode = EXIT.interrupted;
   } finally {
     release();
   }
@@ -168,14 +200,28 @@ const samplingOptions = (options: Options): GenerateOptions => {
   return definedOnly({ temperature, topP, topK, minP, repetitionPenalty, seed });
 };
 
+/** Whether two passes attended in one way, with every key read: one line then says it for both. */
+const isSame = (a: AttentionSummary, b: AttentionSummary) =>
+  a.policy === b.policy && a.budget === b.budget && a.keysExact.share === 1 && b.keysExact.share === 1;
+
 function describeResult(result: GenerationResult, model: Model): string {
-  const { promptTokens, prefillMs, decodeMs, tokens, attention, prefillAttention } = result;
+  const { promptTokens, reusedTokens, prefillMs, decodeMs, tokens, attention, prefillAttention, finishReason } = result;
   const perToken = decodeMs.reduce((sum, ms) => sum + ms, 0) / Math.max(1, decodeMs.length);
+  const speed = formatCount(((promptTokens - reusedTokens) / prefillMs) * 1000);
+  const read = `${formatCount(promptTokens)} tokens read in ${(prefillMs / 1000).toFixed(1)} s (${speed} a second)`;
+  const written = `${formatCount(tokens.length)} written${decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''}`;
+  const how = `${describeAttention(attention)}; ${model.precision} precision`;
+  if (finishReason === 'aborted' && tokens.length === 0) return 'Interrupted before the prompt was read.';
   return [
-    `${formatCount(promptTokens)} tokens read in ${(prefillMs / 1000).toFixed(1)} s ` +
-      `(${formatCount((promptTokens / prefillMs) * 1000)} a second); ${describeAttention(prefillAttention)}`,
-    `${formatCount(tokens.length)} written${decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''}; ` +
-      `${describeAttention(attention)}; ${model.precision} precision`,
+    ...(finishReason === 'aborted' ? ['Interrupted: the answer ends here, before its end.'] : []),
+    ...(finishReason === 'context'
+      ? [
+          `The answer ends here because the context of ${formatCount(model.contextLength)} tokens is full; --context gives more.`,
+        ]
+      : []),
+    ...(isSame(attention, prefillAttention)
+      ? [`${read}, ${written}; ${how}`]
+      : [`${read}; ${describeAttention(prefillAttention)}`, `${written}; ${how}`]),
   ].join('\n');
 }
 

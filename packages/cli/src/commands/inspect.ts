@@ -1,6 +1,6 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
 import { formatBytes, formatCount, withLawBudget } from '@keysieve/lab';
-import { hashFile, type Inspection, inspectModel } from '@keysieve/llm';
+import { hashFile, type Inspection, inspectModel, printable, printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
 import { checkLoadedLaw, type LoadedLaw, loadLaw } from '../law-options.ts';
@@ -14,7 +14,7 @@ import {
   cachePrecisionOption,
   type ModelFlags,
 } from '../options.ts';
-import { abortOnInterrupt } from '../terminal.ts';
+import { abortOnInterrupt, print } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision;
@@ -51,7 +51,7 @@ async function inspect({ model, context, precision, threads, json, ...attention 
     await checkLoadedLaw(law, { name, config, hash: () => hashFile(path, { signal }) }, signal);
     const budget = lawBudget(law, spec);
     const output = { ...inspection, ...(budget && { law: budget }) };
-    process.stdout.write(json ? `${JSON.stringify(output)}\n` : `${describe(output)}\n`);
+    print(json ? `${printableJson(output)}\n` : `${describe(output)}\n`);
   } finally {
     release();
   }
@@ -136,5 +136,5 @@ function describe({
     ],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
 }

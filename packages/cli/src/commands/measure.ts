@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { lawReport, type MeasuredLaw, measureTexts, type NamedText } from '@keysieve/lab';
-import { llmError, loadModel, readPromptFile } from '@keysieve/llm';
+import { llmError, loadModel, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
 import { describeLaw } from '../describe/law.ts';
 import { showLoading } from '../loading.ts';
@@ -15,7 +15,7 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { note, withProgress } from '../terminal.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
   text?: string[];
@@ -81,7 +81,7 @@ async function run({ model: source, context, precision, threads, ...options }: O
       await writeFile(out, await lawReport(law));
       note(`The report is ${out}.`);
     }
-    process.stdout.write(json ? `${JSON.stringify(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);
+    print(json ? `${printableJson(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);
   });
 }
 

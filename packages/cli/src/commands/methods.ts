@@ -1,9 +1,11 @@
 /** `keysieve methods`: systems of the literature, their claims tried on planted data, and what they do on real heads. */
+
 import { writeFile } from 'node:fs/promises';
 import { formatTable, methodDocument, methodReport, methodStudyJson, runMethodStudy } from '@keysieve/lab';
+import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parseWholeNumber } from '../options.ts';
-import { abortOnInterrupt, createProgress, note } from '../terminal.ts';
+import { abortOnInterrupt, createProgress, note, print } from '../terminal.ts';
 
 interface Options {
   captures?: string[];
@@ -49,7 +51,7 @@ async function run({ captures = [], method = [], seed, out, report, json }: Opti
       await writeFile(report, await methodReport(study));
       note(`The report is ${report}.`);
     }
-    if (json) process.stdout.write(`${JSON.stringify(methodStudyJson(study))}\n`);
+    if (json) print(`${printableJson(methodStudyJson(study))}\n`);
     else {
       const rows = study.results.map(({ method: { name }, planted, failing, readings }) => [
         name,
@@ -58,7 +60,7 @@ async function run({ captures = [], method = [], seed, out, report, json }: Opti
         readings[0]?.reading.verdict ?? '',
       ]);
       const columns = ['method', 'planted claim', 'where it must fail', captures.length > 0 ? 'on real heads' : ''];
-      process.stdout.write(`${formatTable(columns, rows)}\n`);
+      print(`${formatTable(columns, rows)}\n`);
       if (captures.length === 0) note('Only planted data were tried: give --captures FILE to try real heads too.');
     }
   } finally {
