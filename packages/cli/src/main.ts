@@ -12,6 +12,7 @@ import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { measureCommand } from './commands/measure.ts';
 import { methodsCommand } from './commands/methods.ts';
+import { modelsCommand } from './commands/models.ts';
 import { serveCommand } from './commands/serve.ts';
 import { EXIT, reportError } from './errors.ts';
 import { brokenOutput, restoreTerminal, watchProcess } from './terminal.ts';
@@ -23,6 +24,7 @@ const COMMANDS = [
   generateCommand,
   serveCommand,
   inspectCommand,
+  modelsCommand,
   measureCommand,
   evalCommand,
   benchCommand,

@@ -10,6 +10,7 @@ export {
   type FullAttentionOperatorName,
   type FullAttentionOperatorOptions,
   hashFile,
+  supportedTensorTypes,
 } from './onnx/index.ts';
 export {
   type AnswerPrinter,

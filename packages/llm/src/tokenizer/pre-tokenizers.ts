@@ -165,8 +165,8 @@ export const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map(
     talkie: gpt4o,
     'minimax-m2': gpt4o,
     'granite-embed-multi-97m': { ...gpt4o, ignoreMerges: true },
-    tiny_aya: { ...gpt2, patterns: ['\\d{1,3}(?=(?:\\d{3})*\\b)', gpt4oPattern] },
-    cohere2moe: { ...gpt2, patterns: ['\\d{1,3}(?=(?:\\d{3})*\\b)', gpt4oPattern] },
+    tiny_aya: { ...gpt2, patterns: ['\\p{Nd}{1,3}(?=(?:\\p{Nd}{3})*(?![\\p{L}\\p{M}\\p{N}\\p{Pc}]))', gpt4oPattern] },
+    cohere2moe: { ...gpt2, patterns: ['\\p{Nd}{1,3}(?=(?:\\p{Nd}{3})*(?![\\p{L}\\p{M}\\p{N}\\p{Pc}]))', gpt4oPattern] },
     'deepseek-llm': {
       ...gpt2,
       patterns: [
@@ -206,6 +206,9 @@ export const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map(
       ],
       addBos: true,
     },
-    superbpe: { ...gpt2, patterns: [digitsPattern, '(?=(\\d{3})+(?!\\d))'] },
+    superbpe: { ...gpt2, patterns: [digitsPattern, '(?=(\\p{Nd}{3})+(?!\\p{Nd}))'] },
   }),
 );
+
+/** The names in `tokenizer.ggml.pre` that are known. */
+export const supportedPreTokenizers: readonly string[] = [...preTokenizers.keys()];
