@@ -2,7 +2,6 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
-import { z } from 'zod';
 import { countTokens, message, messageEvents, PING } from './anthropic/messages.ts';
 import { countTokensRequest, messagesJob, messagesRequest, promptJob } from './anthropic/messages-request.ts';
 import type { Service } from './chat/run.ts';
@@ -18,6 +17,7 @@ import { completion, completionChunks, completionJob, completionRequest } from '
 import { describeModel, describeModels, health } from './openai/models.ts';
 import { response, responseFrames } from './openai/responses.ts';
 import { responsesJob, responsesRequest } from './openai/responses-request.ts';
+import { detokenize, detokenizeRequest, tokenize, tokenizeRequest } from './openai/tokenize.ts';
 
 import { readPage } from './page/page.ts';
 
@@ -99,28 +99,13 @@ export function createApp(parts: AppParts): App {
   app.get('/v1/models', (c) => c.json(describeModels(service.models.list())));
   app.get('/v1/models/:id{.+}', (c) => c.json(describeModel(service.models.list(), c.req.param('id'))));
 
-  const tokenizeRequest = z.object({
-    content: z.string(),
-    model: z.string().nullish(),
-    add_special: z.boolean().nullish(),
-    with_pieces: z.boolean().nullish(),
-  });
   app.post('/tokenize', async (c) => {
     const request = await readJson(c, tokenizeRequest);
-    return c.json(
-      await withModel(c, request.model, ({ tokenizer }) => {
-        const { content, add_special, with_pieces } = request;
-        const { bosToken, addBos } = tokenizer;
-        const ids = [...tokenizer.encode(content)];
-        if (add_special && addBos && bosToken !== undefined) ids.unshift(bosToken);
-        return { tokens: with_pieces ? ids.map((id) => ({ id, piece: tokenizer.decode([id]) })) : ids };
-      }),
-    );
+    return c.json(await withModel(c, request.model, ({ tokenizer }) => tokenize(request, tokenizer)));
   });
-  const detokenizeRequest = z.object({ tokens: z.array(z.int().min(0)), model: z.string().nullish() });
   app.post('/detokenize', async (c) => {
-    const { tokens, model } = await readJson(c, detokenizeRequest);
-    return c.json(await withModel(c, model, ({ tokenizer }) => ({ content: tokenizer.decode(tokens) })));
+    const request = await readJson(c, detokenizeRequest);
+    return c.json(await withModel(c, request.model, ({ tokenizer }) => detokenize(request, tokenizer)));
   });
 
   const chatSchema = chatRequest(limits);
