@@ -47,7 +47,6 @@ export async function readHeader(cursor: Cursor): Promise<GgufHeader> {
   checkCount(cursor, metadataCount, MIN_METADATA_BYTES, 'metadata keys');
   checkCount(cursor, tensorCount, MIN_TENSOR_BYTES, 'tensors');
   const metadata = createMetadata(await readMetadata(cursor, metadataCount));
-  refuseSplit(metadata);
   const alignment = readAlignment(metadata);
   const infos = await readTensorInfos(cursor, tensorCount);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
@@ -98,17 +97,6 @@ async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, 
     values.set(key, await readValue(cursor, `the metadata value ${quoted(key)}`));
   }
   return values;
-}
-
-function refuseSplit(metadata: GgufMetadata): void {
-  const parts = metadata.numberOr('split.count', 1);
-  if (parts <= 1) return;
-  throw llmError({
-    code: 'gguf-split',
-    problem: 'The model is split into several GGUF files, of which this is one.',
-    found: `${parts} parts`,
-    remedy: 'Join them with `llama-gguf-split --merge` of llama.cpp and give the joined file.',
-  });
 }
 
 function readAlignment(metadata: GgufMetadata): number {

@@ -1,4 +1,4 @@
-import { mkdir, open, truncate } from 'node:fs/promises';
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -152,8 +152,48 @@ describe('a path that is no GGUF file', () => {
     expect(error).toMatchObject({ code: 'unsupported-gguf-version', remedy: expect.stringContaining('endian') });
   });
 
-  it('may be one part of several', async () => {
+  it('may be one part of several, but not the first by its name', async () => {
     const error = await fault({ metadata: [['split.count', { type: 'u16', value: 3 }]], tensors });
-    expect(error).toMatchObject({ code: 'gguf-split', found: '3 parts' });
+    expect(error).toMatchObject({ code: 'gguf-split', remedy: expect.stringContaining('-00001-of-00003.gguf') });
+  });
+});
+
+describe('a model in several files', () => {
+  const part = (number: number, names: string[]) =>
+    writeGguf({
+      metadata: [
+        ['split.no', { type: 'u16', value: number - 1 }],
+        ['split.count', { type: 'u16', value: 2 }],
+        ['general.name', { type: 'string', value: `part ${number}` }],
+      ],
+      tensors: tensors.filter(({ name }) => names.includes(name)),
+    });
+  const save = async (folder: string, parts: readonly Buffer[]) => {
+    await mkdir(join(files.folder(), folder));
+    const paths = [1, 2].map((number) => join(files.folder(), folder, `model-0000${number}-of-00002.gguf`));
+    for (const [i, bytes] of parts.entries()) await writeFile(paths[i] as string, bytes);
+    return paths as [string, string];
+  };
+
+  it('is opened by the first of them', async () => {
+    const [first, second] = await save('split', [part(1, ['a', 'c']), part(2, ['b'])]);
+    await using file = await openGguf(first);
+    expect(file.path).toBe(first);
+    expect(file.metadata.string('general.name')).toBe('part 1');
+    expect([...file.tensors.keys()].sort()).toEqual(['a', 'b', 'c']);
+    for (const tensor of file.tensors.values()) {
+      const written = tensors.find(({ name }) => name === tensor.name);
+      expect(await file.read(tensor)).toEqual(written?.data);
+    }
+    expect((await faultOf(second)).code).toBe('gguf-split');
+  });
+
+  it.each([
+    ['lacks one', [part(1, ['a'])], 'model-not-found'],
+    ['has one twice', [part(1, ['a']), part(1, ['b'])], 'gguf-split'],
+    ['has a tensor twice', [part(1, ['a']), part(2, ['a'])], 'gguf-invalid'],
+  ] as const)('is refused where it %s', async (name, parts, code) => {
+    const [first] = await save(name, parts);
+    expect((await faultOf(first)).code).toBe(code);
   });
 });
