@@ -30,8 +30,11 @@ export async function spawnThread({ onMessage, onError }: SpawnOptions): Promise
   }
   const { Worker: NodeWorker } = await import('node:worker_threads');
   // From the sources, in tests, the worker is TypeScript, which Node reads only with some help.
-  const file = import.meta.url.endsWith('.ts') ? '../attention/worker.dev.mjs' : './worker.mjs';
-  const worker: NodeWorker = new NodeWorker(new URL(file, import.meta.url));
+  const fromSources = import.meta.url.endsWith('.ts');
+  const file = fromSources ? '../attention/worker.dev.mjs' : './worker.mjs';
+  // A thread needs none of the process's flags, and a preload, a debugger or a test runner would run in each of them.
+  const options = fromSources ? {} : { execArgv: [] };
+  const worker: NodeWorker = new NodeWorker(new URL(file, import.meta.url), options);
   worker.on('message', (message) => {
     worker.unref();
     onMessage(message);
