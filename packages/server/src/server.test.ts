@@ -190,8 +190,9 @@ describe('a stream', () => {
 
   it('ends when a request has taken as long as it may', async () => {
     const { server, chat } = await serveScript(
-      { answer: () => 'y'.repeat(2000), beforeStep: () => sleep(5) },
-      { limits: { maxRequestMs: 100 } },
+      // Far more than fits into the limit, which leaves time for the stream to begin on a busy machine.
+      { answer: () => 'y'.repeat(2000), beforeStep: () => sleep(20) },
+      { limits: { maxRequestMs: 2000 } },
     );
     await using _ = server;
     const { events } = await readEvents(await chat('go', { stream: true }));
