@@ -1,16 +1,17 @@
-/** Extrapolation, tried: laws are fitted on short contexts, and what they predict of the longest is compared with it. */
+/** How well laws fitted to shorter contexts predict the longest one. */
 
 import { type Extrapolation, HEAD_KINDS, type HeadKind } from 'keysieve';
 import { mean, rootMeanSquare } from '../numerics/statistics.ts';
 import { fitGrowth, type LogKeys, predictLogKeys, shrinkSlopes } from './growth.ts';
 
-/** A head: its queries up to the length that is fitted to, and those of the length that is predicted. */
+/** The queries of a head up to the longest fitted length, and those at the predicted length. */
 export interface ExtrapolatedHead {
   kind: HeadKind;
   fitted: LogKeys;
   measured: LogKeys;
 }
 
+/** Errors of the predictions by kind of head, with shrunk and with unshrunk slopes. */
 export function measureExtrapolation(
   heads: readonly ExtrapolatedHead[],
   fittedTo: number,
@@ -22,21 +23,21 @@ export function measureExtrapolation(
   const logErrors = heads.map(({ kind, measured }, i) => {
     const growth = growths[i] as (typeof growths)[number];
     const [n, keys] = [mean(measured.logN), mean(measured.logKeys)];
-    const miss = (slope: number) => predictLogKeys(growth, slope, n) - keys;
-    return { kind, shrunk: miss(slopes[i] as number), own: miss(growth.C.value) };
+    const logError = (slope: number) => predictLogKeys(growth, slope, n) - keys;
+    return { kind, shrunk: logError(slopes[i] as number), unshrunk: logError(growth.C.value) };
   });
   return {
     fittedTo,
     predicted,
     kinds: HEAD_KINDS.map((kind) => {
-      const ofKind = logErrors.filter((miss) => miss.kind === kind);
-      const shrunk = ofKind.map((miss) => miss.shrunk);
+      const ofKind = logErrors.filter((head) => head.kind === kind);
+      const shrunk = ofKind.map((head) => head.shrunk);
       return {
         kind,
         heads: ofKind.length,
         bias: mean(shrunk),
         error: rootMeanSquare(shrunk),
-        unshrunkError: rootMeanSquare(ofKind.map((miss) => miss.own)),
+        unshrunkError: rootMeanSquare(ofKind.map(({ unshrunk }) => unshrunk)),
       };
     }).filter(({ heads }) => heads > 0),
   };

@@ -1,5 +1,5 @@
 /**
- * Fits of the keys on n, to single queries and on a logarithmic scale: the power law with an interval by bootstrap
+ * Fits of the needed keys on n, to single queries and on logarithmic scales: the power law with a bootstrap interval
  * (Efron 1979, percentiles), and the shape that describes the queries best by AICc (Hurvich and Tsai 1989).
  */
 import { LAW_SHAPE_PARAMETERS, LAW_SHAPES, type LawFit, type LawShape } from 'keysieve';
@@ -7,17 +7,17 @@ import type { Random } from '../numerics/random.ts';
 import { quantile, standardDeviation } from '../numerics/statistics.ts';
 import { residualSquares, SHAPES } from './shapes.ts';
 
-/** Keys that some queries needed, and how many there were for each. */
+/** For each query: the keys in its context, and those that it needed. */
 export interface NeededKeys {
   n: ArrayLike<number>;
   keys: ArrayLike<number>;
 }
 
 const RESAMPLES = 200;
-/** Keys are whole numbers, so residuals below this are nothing: a law without any noise still has a likelihood. */
+/** The smallest variance of residuals, so that a law without any noise still has a finite likelihood. */
 const MIN_VARIANCE = 1e-9;
 
-/** The law of some queries. Their n must not all be the same. */
+/** Fits the law. The n must not all be equal. */
 export function fitLaw({ n, keys }: NeededKeys, random: Random): LawFit {
   const logN = Float64Array.from(n, Math.log);
   const logKeys = Float64Array.from(keys, Math.log);
@@ -40,7 +40,7 @@ export function fitLaw({ n, keys }: NeededKeys, random: Random): LawFit {
   };
 }
 
-/** Of normal residuals; the variance is a parameter more. */
+/** AICc for normal residuals, whose variance is one more parameter. */
 function aicc(squares: number, count: number, shape: LawShape): number {
   const parameters = LAW_SHAPE_PARAMETERS[shape] + 1;
   const correction = (2 * parameters * (parameters + 1)) / Math.max(1, count - parameters - 1);
@@ -54,7 +54,7 @@ function explainedVariance(parameters: readonly number[], logN: Float64Array, lo
     : 1;
 }
 
-/** The slope's 2.5 % and 97.5 % quantiles over resamples of the queries. */
+/** The 2.5 % and 97.5 % quantiles of the slope over resamples of the queries. */
 function slopeInterval(logN: Float64Array, logKeys: Float64Array, random: Random): [number, number] {
   const slopes = new Float64Array(RESAMPLES);
   const count = logN.length;

@@ -1,20 +1,21 @@
-/** How the keys of single heads grow with n: slopes with their uncertainty, for carrying laws past what was measured. */
+/** The growth of the keys of single heads with n: slopes with their uncertainty, for extrapolation. */
 import { type Estimate, fitLine, mean, standardDeviation } from '../numerics/statistics.ts';
 import { shrink } from './shrink.ts';
 
-/** Queries of one head: ln n of each, and ln of the keys that it needed. */
+/** ln n, and ln of the needed keys, of the queries of one head. */
 export interface LogKeys {
   logN: Float64Array;
   logKeys: Float64Array;
 }
 
-/** A line through the queries of a head: mean ln n, mean ln keys, and the slope C. */
+/** The least-squares line of a head: it passes through the mean ln n and mean ln keys with the slope C. */
 export interface Growth {
   logN: number;
   logKeys: number;
   C: Estimate;
 }
 
+/** Fits the line. Where all n are equal the slope is 0 and its error as large as can be. */
 export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
   const { intercept, slope } = fitLine(logN, logKeys);
   let squares = 0;
@@ -30,9 +31,9 @@ export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
   };
 }
 
-/** The slopes of heads, pulled towards that of all. */
+/** The slopes of heads, shrunk towards their common mean. */
 export const shrinkSlopes = (growths: readonly Growth[]): number[] => shrink(growths.map(({ C }) => C)).values;
 
-/** ln of the keys that a head is predicted to need of n, with a slope: from 1 key to n. */
+/** ln of the keys that a head is predicted to need at ln n, given a slope: between 1 key and n. */
 export const predictLogKeys = ({ logN, logKeys }: Growth, slope: number, logLength: number): number =>
   Math.min(logLength, Math.max(0, logKeys + slope * (logLength - logN)));

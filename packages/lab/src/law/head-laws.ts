@@ -1,4 +1,4 @@
-/** The laws of heads and of groups, from what has been tallied of their queries. */
+/** The laws of heads and of GQA groups, fitted to the tallies of their queries. */
 
 import { CRITERIA, findLaw, type GroupLaw, type HeadLaw, type KeyCounts, type Law, type LawFile } from 'keysieve';
 import { gaussianKeys } from '../numerics/gaussian.ts';
@@ -10,9 +10,10 @@ import { keysForError } from './needed-keys.ts';
 import { type PooledTallies, rootOrNull } from './pooled.ts';
 import { type Centre, fitSurfaces } from './surfaces.ts';
 
-/** Of this share heads are told apart by kind. */
+/** The share of the softmax that `diffuse` heads are told by. */
 export const KIND_SHARE = 0.1;
 
+/** The law of one head. */
 export function fitHeadLaw(pooled: PooledTallies, row: number, headline: LawFile['headline'], random: Random): HeadLaw {
   const { lengths, design } = pooled;
   const { shares, heads } = design;
@@ -53,7 +54,7 @@ export function fitHeadLaw(pooled: PooledTallies, row: number, headline: LawFile
   };
 }
 
-/** The laws of all groups. */
+/** The laws of all GQA groups. */
 export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Random): GroupLaw[] {
   const { lengths, design } = pooled;
   const { layers, keyValueHeads, budgets, shares } = design;

@@ -1,4 +1,4 @@
-/** The laws of all heads in sum: medians, kinds, and what a length that was never measured would take. */
+/** Figures over the laws of all heads: medians, kinds, and predictions for lengths that may not have been measured. */
 
 import {
   CRITERIA,
@@ -11,28 +11,30 @@ import {
   type LawPrediction,
   type LawSummary,
 } from 'keysieve';
-import { fitLine, mean, quantile, standardDeviation } from '../numerics/statistics.ts';
+import { fitLine, mean, median, quantile, standardDeviation } from '../numerics/statistics.ts';
 import { fitGrowth, predictLogKeys, shrinkSlopes } from './growth.ts';
 import type { PooledTallies } from './pooled.ts';
 
-/** Lengths that are predicted, whether or not they were measured. */
+/** Lengths of the predictions, whether or not they were measured. */
 export const PREDICTED_LENGTHS = [32_768, 131_072, 1_048_576];
 
-/** The budget of the policy where none is named. */
+/** Keys of the predicted budget at the longest measured length. */
 export const DEFAULT_KEYS = 256;
 
-/** Past this exponent a group's budget is not carried: nothing grows faster than n. */
+/** The largest exponent of a predicted budget: no number of keys grows faster than n. */
 const MAX_EXPONENT = 1;
 
+/** The laws, and the tallies they were fitted to. */
 export interface SummaryOptions {
   pooled: PooledTallies;
   heads: readonly HeadLaw[];
   groups: readonly GroupLaw[];
   headline: LawFile['headline'];
-  /** Bytes of a key and its value in one key-value head, read exactly. */
+  /** Bytes of an exact key with its value, in one key-value head. */
   rowBytes: number;
 }
 
+/** The `summary` of a law file. */
 export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: SummaryOptions): LawSummary {
   const { shares } = pooled.design;
   const count = <Name extends string>(names: readonly Name[], select: (head: HeadLaw) => Name) =>
@@ -48,19 +50,11 @@ export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: Sum
       shares.map((share) => {
         const matching = heads.map((head) => findLaw(head.laws, criterion, share));
         const exponents = matching.map(({ fit }) => fit.C);
-        const [p5, median, p95] = [0.05, 0.5, 0.95].map((fraction) => quantile(exponents, fraction)) as [
-          number,
-          number,
-          number,
-        ];
         return {
-          criterion: criterion,
+          criterion,
           share,
-          C: { median, p5, p95 },
-          r2: quantile(
-            matching.map(({ fit }) => fit.r2),
-            0.5,
-          ),
+          C: { median: median(exponents), p5: quantile(exponents, 0.05), p95: quantile(exponents, 0.95) },
+          r2: median(matching.map(({ fit }) => fit.r2)),
           keys: pooled.lengths.map((_, length) => mean(matching.map(({ keys }) => keys[length]?.mean as number))),
         };
       }),
@@ -70,7 +64,7 @@ export function summarizeLaws({ pooled, heads, groups, headline, rowBytes }: Sum
   };
 }
 
-/** Of C over the heads, between the first two texts. */
+/** Pearson correlation of C, over the heads, between the first two texts; null with a single text. */
 function textCorrelation(pooled: PooledTallies, headline: LawFile['headline']): number | null {
   const [first, second] = pooled.tallies.map((tally) => {
     const single = pooled.single(tally);
@@ -92,7 +86,7 @@ function predictLengths(
   const bytes = fitBytesRead(pooled);
   return PREDICTED_LENGTHS.map((n) => {
     const keys = mean(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
-    // What holds the error that the default has at the longest length that was measured.
+    // The budget that keeps the error which the default has at the longest measured length.
     const budget = mean(
       groups.map(({ surface }) => {
         const exponent = Math.min(MAX_EXPONENT, Math.max(0, -surface.length / surface.keys));
@@ -111,7 +105,7 @@ function predictLengths(
   });
 }
 
-/** Bytes that a group reads of n keys with a budget, a n + b k, through what was counted when the policy was tried. */
+/** Bytes that a group reads with a budget of k of n keys, a n + b k: the least-squares fit to the counted bytes. */
 function fitBytesRead(pooled: PooledTallies): (n: number, budget: number) => number {
   let [nn, nk, kk, ny, ky] = [0, 0, 0, 0, 0];
   for (const length of pooled.lengths.keys()) {
@@ -130,11 +124,11 @@ function fitBytesRead(pooled: PooledTallies): (n: number, budget: number) => num
   return (n, budget) => a * n + b * budget;
 }
 
-/** Rows of all heads. */
+/** Indices of all heads, layer by layer. */
 export const headRows = ({ design }: PooledTallies): number[] =>
   Array.from({ length: design.layers * design.heads }, (_, row) => row);
 
-/** Keys that a head needed for the headline, as logarithms; of all lengths that are used, or of one. */
+/** ln n and ln keys of a head's queries, for the headline, at all used lengths or at one. */
 export function logKeysNeeded(
   pooled: PooledTallies,
   row: number,

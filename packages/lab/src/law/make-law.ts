@@ -1,4 +1,4 @@
-/** Makes law.json of what has been tallied. */
+/** Fits the laws of a model to tallies. */
 
 import { type Extrapolation, type HeadLaw, LAW_FORMAT, LAW_VERSION, type LawFile, type LawModel } from 'keysieve';
 import { labError } from '../errors.ts';
@@ -10,23 +10,24 @@ import { headRows, logKeysNeeded, summarizeLaws } from './law-summary.ts';
 import { PooledTallies } from './pooled.ts';
 import type { LawTally } from './tally.ts';
 
+/** Tallies, and what law.json says about them. */
 export interface LawInput extends Pick<LawFile, 'texts' | 'settings' | 'headline'> {
   model: LawModel;
-  /** Measurements of each text. */
+  /** One for each text, all of one design. */
   tallies: readonly LawTally[];
-  /** Longest length of context that laws are fitted to. */
+  /** The longest context length that laws are fitted to. */
   fittedTo: number;
-  /** Bytes of a key and its value in one key-value head, read exactly. */
+  /** Bytes of an exact key with its value, in one key-value head. */
   rowBytes: number;
 }
 
-/** Laws are tried by what those fitted up to these shares of the longest length predict of it. */
+/** Extrapolation is measured from laws fitted up to these shares of the longest length. */
 const FIT_FRACTIONS = [1 / 2, 1 / 4];
 const MIN_LENGTHS = 2;
-/** Errors that fall more slowly than this, of ln error^2 over ln keys, do not fall. */
+/** A slope of ln error^2 over ln keys above this counts as no fall. */
 const MAX_SLOPE = -0.01;
 
-/** Throws `invalid-argument` where there is too little to fit laws to. */
+/** The content of law.json. Throws `invalid-argument` where the tallies have too few lengths, or errors do not fall. */
 export function makeLaw(input: LawInput): LawFile {
   const { model, texts, settings, headline, tallies, fittedTo, rowBytes } = input;
   const pooled = new PooledTallies(tallies, fittedTo);

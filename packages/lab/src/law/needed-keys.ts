@@ -1,13 +1,12 @@
-/** How many keys an error asks for, when it was measured at some numbers of keys only. */
+/** The keys that an error needs, interpolated between the numbers of keys at which it was measured. */
 
 /** Errors below this are rounding. */
 const MIN_ERROR = 1e-9;
 
 /**
- * Keys of n from which on the error is at most `allowed`, given the `errors` at the numbers of keys `ladder`, NaN where
- * there are none: behind the last of them that is too large, on a line through the logarithms of keys and errors. Behind
- * the whole ladder the error is taken to fall evenly to nothing at n, which asks for more keys than it really does where
- * errors fall ever more slowly. Never less than the first of the ladder.
+ * The keys, of n, from which on the error is at most `tolerance`, given the `errors` at the numbers of keys `ladder` (NaN
+ * where not measured): after the last rung whose error is too large, on a line through the logarithms of keys and errors.
+ * Beyond the ladder the error is taken to fall linearly to 0 at n, which overestimates the keys. At least the first rung.
  */
 export function keysForError(
   errors: ArrayLike<number>,

@@ -1,34 +1,34 @@
-/** The tallies of several texts as one, up to some length: what laws are made from. */
+/** The tallies of several texts, pooled, up to some length: what laws are fitted to. */
 import type { Criterion } from 'keysieve';
 import { mean } from '../numerics/statistics.ts';
 import { addDistanceSums, distanceShareOfHalves } from './distance-sums.ts';
 import type { TrialQuery } from './surfaces.ts';
 import type { LawTally, TallyDesign } from './tally.ts';
 
+/** Tallies of one design as one; lengths above `fittedTo` are left out. */
 export class PooledTallies {
   readonly tallies: readonly LawTally[];
   readonly design: TallyDesign;
-  /** The lengths that are used. */
+  /** The lengths that are not left out. */
   readonly lengths: readonly number[];
 
-  /** All tallies are of one design; lengths above `fittedTo` are left out. */
   constructor(tallies: readonly LawTally[], fittedTo: number) {
     this.tallies = tallies;
     this.design = (tallies[0] as LawTally).design;
     this.lengths = this.design.lengths.filter((length) => length <= fittedTo);
   }
 
-  /** One of the texts alone. */
+  /** The tally of one text alone, with the same lengths. */
   single(tally: LawTally): PooledTallies {
     return new PooledTallies([tally], this.lengths.at(-1) as number);
   }
 
-  /** The pooled errors up to a shorter length. */
+  /** These tallies up to a shorter length. */
   upTo(fittedTo: number): PooledTallies {
     return new PooledTallies(this.tallies, fittedTo);
   }
 
-  /** Keys that the queries of some lengths see, and those that a head needed; of all lengths that are used, or of one. */
+  /** n and the needed keys of the queries of a head, at all used lengths or at one. */
   keysNeeded(
     row: number,
     criterion: Criterion,
@@ -42,30 +42,12 @@ export class PooledTallies {
     return { n: concatenate(parts.map(({ n }) => n)), keys: concatenate(parts.map(({ keys }) => keys)) };
   }
 
-  /** Queries of each length. */
+  /** The mean of a statistic of a head at each length. */
   facts(row: number, fact: Parameters<LawTally['scalar']>[2]): number[] {
     return this.lengths.map((_, length) => mean(this.tallies.map((tally) => tally.scalar(row, length, fact))));
   }
 
-  /** The share of score variance that distance alone explains, at each length; null with fewer than two queries. */
-  distanceShares(row: number): (number | null)[] {
-    return this.lengths.map((_, length) => {
-      const half = (index: number) => addDistanceSums(this.tallies.map((tally) => tally.distances(row, length, index)));
-      return distanceShareOfHalves(half(0), half(1));
-    });
-  }
-
-  /** ||A - A_k|| / ||A|| of the attention of all sampled queries, of every length, mean over texts; 0 for none. */
-  residual(row: number, rank: number): number {
-    return mean(
-      this.tallies.map((tally) => {
-        const [whole = 0, residual = 0] = tally.sketch(row).residuals([0, rank]);
-        return whole === 0 ? 0 : residual / whole;
-      }),
-    );
-  }
-
-  /** Root mean squares, (lengths, ladder); null where the ladder has more keys than 60 % of all. */
+  /** Root mean square errors of a head: (lengths, ladder); null where a rung has more than 60 % of all keys. */
   errors(row: number, curve: 'errorWithoutTail' | 'errorWithTail'): (number | null)[][] {
     return this.lengths.map((_, length) => {
       const squares = this.tallies.map((tally) => tally.squaredErrors(row, length, curve));
@@ -75,7 +57,7 @@ export class PooledTallies {
     });
   }
 
-  /** All queries at which the policy was tried for a group. */
+  /** The queries at which the policy was measured for a group. */
   trialQueries(group: number): TrialQuery[] {
     return this.tallies.flatMap((tally) =>
       this.lengths.flatMap((_, length) => {
@@ -89,13 +71,14 @@ export class PooledTallies {
     );
   }
 
-  /** Mean bytes that a group reads for a query of a length, and mean keys that it sees; NaN where it was not tried. */
+  /** Mean bytes that a group read for a query of a length, and mean n; NaN where not measured. */
   reading(length: number, budget: number): { bytes: number; n: number } {
     const readings = this.tallies.map((tally) => tally.reading(length, budget));
     return { bytes: mean(readings.map(({ bytes }) => bytes)), n: mean(readings.map(({ n }) => n)) };
   }
 }
 
+/** The square root; null of NaN. */
 export const rootOrNull = (square: number): number | null => (Number.isNaN(square) ? null : Math.sqrt(square));
 
 function concatenate(parts: readonly Float32Array[]): Float32Array {

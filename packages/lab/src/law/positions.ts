@@ -1,12 +1,12 @@
-/** Where queries are sampled: at positions that stand for a length of context. */
+/** Positions at which queries are sampled for a context length. */
 import type { Random } from '../numerics/random.ts';
 
-/** Queries at positions from this share of a length on count as those of the length. */
+/** Queries at positions from this share of a length up to it count for the length. */
 const WINDOW_FROM = 0.9;
 
 /**
- * Positions of queries that see about `length` keys, ascending: one drawn from each of `samples` equal parts of the
- * window that ends with it, or all of the window where it has fewer.
+ * Positions of queries that see about `length` keys, ascending: a random one from each of `requested` equal parts of the
+ * window [.9 length, length), or the whole window where it has fewer positions.
  */
 export function samplePositions(length: number, requested: number, random: Random): number[] {
   const from = Math.ceil(WINDOW_FROM * length);

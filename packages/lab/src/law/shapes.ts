@@ -1,21 +1,22 @@
-/** The shapes that the growth of the keys with n can have: what each says, and how it is fitted on a logarithmic scale. */
+/** The shapes that are fitted to the growth of the keys with n, on logarithmic scales. */
 import type { LawFit, LawShape } from 'keysieve';
 import { fitLine, mean } from '../numerics/statistics.ts';
 
-/** One shape: its parameters, and ln keys of them at ln n. */
+/** A shape: ln keys at ln n from its parameters, and its least-squares fit. */
 interface Shape {
   logKeys(parameters: readonly number[], logN: number): number;
   /** Least squares of ln keys on ln n. */
   fit(logN: ArrayLike<number>, logKeys: ArrayLike<number>): number[];
 }
 
-/** Halves of a saturating law are tried between these multiples of the shortest and the longest n, in this number of steps. */
+/** `half` of a saturating law is searched on a grid between these multiples of the shortest and the longest n. */
 const MIN_HALF_RATIO = 1 / 4;
 const MAX_HALF_RATIO = 4;
 const HALF_CANDIDATES = 33;
 
+/** All shapes, by name. */
 export const SHAPES: Readonly<Record<LawShape, Shape>> = {
-  /** [keys]: the same number at every length. */
+  /** [keys]: a constant. */
   constant: {
     logKeys: ([keys = 1]) => Math.log(keys),
     fit: (_, logKeys) => [Math.exp(mean(logKeys))],
@@ -28,12 +29,12 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
       return [Math.exp(intercept), slope];
     },
   },
-  /** [rate]: a share of n. */
+  /** [rate]: rate n. */
   linear: {
     logKeys: ([rate = 1], logN) => Math.log(rate) + logN,
     fit: (logN, logKeys) => [Math.exp(mean(logKeys) - mean(logN))],
   },
-  /** [limit, half]: limit n / (n + half), half of the limit at n = half. */
+  /** [limit, half]: limit n / (n + half), which is half of the limit at n = half. */
   saturating: {
     logKeys: ([limit = 1, half = 1], logN) => Math.log(limit) + logN - Math.log(Math.exp(logN) + half),
     fit(logN, logKeys) {
@@ -43,7 +44,7 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
       let best = { squares: Number.POSITIVE_INFINITY, parameters: [1, 1] };
       for (let i = 0; i < HALF_CANDIDATES; i++) {
         const half = Math.exp(low + ((high - low) * i) / (HALF_CANDIDATES - 1));
-        // ln limit is the mean of what is left of ln keys, and the residuals are what that varies by.
+        // For a given half, ln limit is the mean of ln keys - ln n + ln(n + half), and the rest are residuals.
         let [sum, squared] = [0, 0];
         for (let j = 0; j < n.length; j++) {
           const residual = (logKeys[j] as number) - (logN[j] as number) + Math.log((n[j] as number) + half);
@@ -59,12 +60,12 @@ export const SHAPES: Readonly<Record<LawShape, Shape>> = {
   },
 };
 
-/** Keys that a fit says are needed of n, by the shape that was chosen: from 1 to n, not rounded. */
+/** The keys that a fit predicts at n, by its best shape: from 1 to n, not rounded. */
 export function keysFromFit({ shape, parameters }: Pick<LawFit, 'shape' | 'parameters'>, n: number): number {
   return Math.min(n, Math.max(1, Math.exp(SHAPES[shape].logKeys(parameters, Math.log(n)))));
 }
 
-/** Sum of the squared residuals of ln keys. */
+/** The sum of squared residuals of ln keys. */
 export function residualSquares(
   shape: LawShape,
   parameters: readonly number[],

@@ -1,15 +1,15 @@
 /**
- * Slopes of many heads, each pulled towards what all have together by as much as it is uncertain: empirical Bayes, with
- * the variance between heads after DerSimonian and Laird (1986). A slope of few queries that is carried to lengths that
- * were never measured is worse than no slope.
+ * Shrinkage of the slopes of many heads towards their common mean, the more the less certain they are: empirical Bayes,
+ * with the variance between heads after DerSimonian and Laird (1986). A slope fitted to few queries and extrapolated as
+ * it is would be worse than a common slope for all.
  */
 
 import type { Estimate } from '../numerics/statistics.ts';
 
-/** No estimate is trusted further than this: residuals of whole numbers can vanish. */
+/** The smallest standard error that is believed: keys are whole numbers, whose residuals can vanish. */
 const MIN_STANDARD_ERROR = 0.01;
 
-/** The pulled values, and what they are pulled towards. */
+/** The shrunk values, and the mean that they are shrunk towards. */
 export function shrink(estimates: readonly Estimate[]): { pooled: number; values: number[] } {
   const variances = estimates.map(({ error }) => Math.max(MIN_STANDARD_ERROR, error) ** 2);
   const weighted = (weights: readonly number[], numbers: readonly number[]) =>

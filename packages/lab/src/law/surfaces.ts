@@ -1,6 +1,6 @@
 /**
- * The errors of groups as planes over the logarithms of keys and length, ln error^2 = level + keys (ln k - ln k0) +
- * length (ln n - ln n0), with slopes that are pulled towards those of all groups by their uncertainty.
+ * The errors of GQA groups as planes over the logarithms of keys and length, ln error^2 = level + keys (ln k - ln k0) +
+ * length (ln n - ln n0), with slopes that are shrunk towards the mean of all groups, by their uncertainty.
  */
 
 import type { ErrorSurface } from 'keysieve';
@@ -8,16 +8,16 @@ import { KEPT_RECENT_KEYS, SINK_KEYS } from 'keysieve';
 import { mean, standardDeviation } from '../numerics/statistics.ts';
 import { shrink } from './shrink.ts';
 
-/** Squared errors of one query of a group: NaN where a budget was not tried. */
+/** The squared errors of a group at one query, by budget: NaN where not measured. */
 export interface TrialQuery {
   /** Index of its length. */
   length: number;
-  /** Keys that it sees. */
+  /** Keys in its context. */
   n: number;
   squares: ArrayLike<number>;
 }
 
-/** Where the planes are centred. */
+/** ln k0 and ln n0, on which the planes are centered. */
 export interface Centre {
   keys: number;
   length: number;
@@ -29,19 +29,19 @@ interface Cell {
   y: number;
 }
 
-/** With more of the keys than this share the slope over keys bends down: such cells are left out. */
+/** Budgets above this share of n are left out: there the slope over keys is no longer constant. */
 const MAX_KEY_SHARE = 1 / 4;
-/** Budgets that the keys which are always kept use up choose nothing, and say nothing of more. */
+/** Budgets up to the keys that are always included are left out: they select nothing. */
 const ALWAYS_INCLUDED_KEYS = SINK_KEYS + KEPT_RECENT_KEYS;
-/** Cells that a plane needs to have slopes of its own. */
+/** The fewest cells that a plane is fitted to. */
 const MIN_CELLS = 6;
 const RESAMPLES = 60;
-/** What stands for a standard error that cannot be told: larger than any between groups. */
+/** The standard error where none can be estimated: larger than any difference between groups. */
 const FALLBACK_STANDARD_ERROR = 10;
-/** Errors must fall with the keys, or nothing can be divided by them: at least by this share of what all have. */
+/** Slopes over keys fall at least by this share of the common slope, since water-filling needs them below 0. */
 const MIN_SLOPE_RATIO = 1 / 4;
 
-/** Surfaces of groups, given the queries of each that were tried. */
+/** The surfaces of groups, given the measured queries of each. */
 export function fitSurfaces(
   groups: readonly (readonly TrialQuery[])[],
   lengths: number,
@@ -88,7 +88,7 @@ function fitPlane(
     const unknown = { value: 0, error: FALLBACK_STANDARD_ERROR };
     return { cells, keys: unknown, length: unknown };
   }
-  // Queries are drawn anew, and with each all of its budgets: these err together.
+  // Whole queries are resampled, since the errors of one query at several budgets are correlated.
   const resampled = Array.from({ length: RESAMPLES }, () =>
     leastSquaresPlane(
       cellsOf(
@@ -109,7 +109,7 @@ function fitPlane(
   };
 }
 
-/** The least squares plane; undefined where the cells lie on a line. */
+/** The slopes of the least-squares plane; undefined where the cells lie on a line. */
 function leastSquaresPlane(cells: readonly Cell[]): { keys: number; length: number } | undefined {
   const [mx, mz, my] = (['x', 'z', 'y'] as const).map((axis) => mean(cells.map((cell) => cell[axis]))) as [
     number,
