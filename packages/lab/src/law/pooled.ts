@@ -47,6 +47,24 @@ export class PooledTallies {
     return this.lengths.map((_, length) => mean(this.tallies.map((tally) => tally.scalar(row, length, fact))));
   }
 
+  /** The share of score variance that distance alone explains, at each length; null with fewer than two queries. */
+  distanceShares(row: number): (number | null)[] {
+    return this.lengths.map((_, length) => {
+      const half = (index: number) => addDistanceSums(this.tallies.map((tally) => tally.distances(row, length, index)));
+      return distanceShareOfHalves(half(0), half(1));
+    });
+  }
+
+  /** ||A - A_k|| / ||A|| of the attention of all sampled queries, of every length, mean over texts; 0 for none. */
+  residual(row: number, rank: number): number {
+    return mean(
+      this.tallies.map((tally) => {
+        const [whole = 0, residual = 0] = tally.sketch(row).residuals([0, rank]);
+        return whole === 0 ? 0 : residual / whole;
+      }),
+    );
+  }
+
   /** Root mean square errors of a head: (lengths, ladder); null where a rung has more than 60 % of all keys. */
   errors(row: number, curve: 'errorWithoutTail' | 'errorWithTail'): (number | null)[][] {
     return this.lengths.map((_, length) => {

@@ -6,14 +6,14 @@ const LENGTHS = [1024, 2048, 4096];
 const BUDGETS = [64, 128, 256];
 const CENTRE = { keys: Math.log(128), length: Math.log(2048) };
 
-interface Plane {
+interface Slopes {
   level: number;
   keys: number;
   length: number;
 }
 
-/** Queries of a group whose errors lie on a plane, times noise. */
-function queriesOn({ level, keys, length }: Plane, noise = 0, count = 4): TrialQuery[] {
+/** Queries of a group whose errors follow the slopes, times noise. */
+function queriesOn({ level, keys, length }: Slopes, noise = 0, count = 4): TrialQuery[] {
   const random = createRandom(5);
   return LENGTHS.flatMap((n, index) =>
     Array.from({ length: count }, (): TrialQuery => {
@@ -30,22 +30,22 @@ const fit = (groups: readonly TrialQuery[][]) =>
   fitSurfaces(groups, LENGTHS.length, BUDGETS, CENTRE, createRandom(1).below);
 
 describe('fitSurfaces', () => {
-  it('finds planted planes', () => {
-    const planes: Plane[] = [
+  it('finds planted levels and slopes', () => {
+    const truths: Slopes[] = [
       { level: -6, keys: -1.2, length: 0.5 },
       { level: -4, keys: -0.8, length: 0.9 },
       { level: -5, keys: -1, length: 0.2 },
     ];
-    for (const [i, surface] of fit(planes.map((plane) => queriesOn(plane))).entries()) {
-      expect(surface.level).toBeCloseTo(planes[i]?.level as number, 1);
-      expect(surface.keys).toBeCloseTo(planes[i]?.keys as number, 2);
-      expect(surface.length).toBeCloseTo(planes[i]?.length as number, 2);
+    for (const [i, surface] of fit(truths.map((truth) => queriesOn(truth))).entries()) {
+      expect(surface.level).toBeCloseTo(truths[i]?.level as number, 1);
+      expect(surface.keys).toBeCloseTo(truths[i]?.keys as number, 2);
+      expect(surface.length).toBeCloseTo(truths[i]?.length as number, 2);
     }
   });
 
   it('says how uncertain the slopes are: more with noise', () => {
-    const plane = { level: -6, keys: -1.2, length: 0.5 };
-    const [quiet, noisy] = [0.1, 2].map((noise) => fit([queriesOn(plane, noise)])[0]?.standardErrors[1] as number);
+    const truth = { level: -6, keys: -1.2, length: 0.5 };
+    const [quiet, noisy] = [0.1, 2].map((noise) => fit([queriesOn(truth, noise)])[0]?.standardErrors[1] as number);
     expect(noisy).toBeGreaterThan(5 * (quiet as number));
   });
 

@@ -1,101 +1,103 @@
-import { describe, expect, it } from 'vitest';
+import { createAttention, distanceBucket } from 'keysieve';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createRandom } from '../../../core/test/random.ts';
+import { createRandom as createSeededRandom } from '../numerics/random.ts';
 import { PooledTallies } from './pooled.ts';
-import { LawTally, type TallyDesign } from './tally.ts';
+import { samplePositions } from './positions.ts';
+import { LawTally } from './tally.ts';
 
-const DESIGN: TallyDesign = {
-  layers: 2,
-  heads: 2,
-  keyValueHeads: 1,
-  lengths: [100, 200],
-  shares: [0.1, 0.01],
-  ladder: [10, 50],
-  budgets: [16, 64],
-  queryCounts: [2, 1],
-  trialCounts: [1, 1],
-};
+const HEADS = { distance: 0, keys: 1, sink: 2, noise: 3 } as const;
+const SHAPE = { layers: 1, keyValueHeads: 4, heads: 4, headDim: 32 } as const;
+const LENGTHS = [500, 1000];
+const WIDTH = SHAPE.heads * SHAPE.headDim;
+/** Scores are queries times keys by this. */
+const SCALE = Math.sqrt(SHAPE.headDim);
 
-const measurement = (mass: number[], errors: number[], sinkMass = 0.25) => ({
-  sinkMass,
-  localMass: 0.5,
-  effectiveKeys: 7,
-  scoreSpread: 1.5,
-  mass: Float32Array.from(mass),
-  errorWithoutTail: Float32Array.from(errors),
-  errorWithTail: Float32Array.from(errors, (x) => x / 2),
-});
+describe('a tally of heads of known kinds', () => {
+  let pooled: PooledTallies;
+  let tally: LawTally;
 
-function filled(): LawTally {
-  const tally = new LawTally(DESIGN);
-  tally.add(0, 0, 1, 0, 95, measurement([5, 30], [0.4, 0.2], 0.25));
-  tally.add(0, 1, 1, 0, 99, measurement([7, 34], [0.2, 0.05], 0.75));
-  tally.add(1, 0, 1, 0, 190, measurement([9, 60], [0.3, Number.NaN]));
-  tally.addTrial({ length: 0, index: 0, layer: 1, keyValueHead: 0, n: 95, budget: 0, squaredError: 0.25, bytes: 400 });
-  return tally;
-}
+  beforeAll(async () => {
+    const n = LENGTHS.at(-1) as number;
+    await using attention = await createAttention({ ...SHAPE, capacity: n, encodings: ['summary'], precision: 'f32' });
+    const random = createRandom(3);
+    const seeded = createSeededRandom(3);
+    const normals = (count: number) => Float32Array.from({ length: count }, random.normal);
+    const keys = normals(n * WIDTH);
+    const set = (rows: Float32Array, row: number, head: number, values: number[]) =>
+      rows
+        .fill(0, row * WIDTH + head * SHAPE.headDim, row * WIDTH + (head + 1) * SHAPE.headDim)
+        .set(values, row * WIDTH + head * SHAPE.headDim);
+    for (let j = 0; j < n; j++) {
+      // Scores that fall with the distance by 0.02 nats a key: up to what all keys of a query have in common.
+      set(keys, j, HEADS.distance, [0.02 * j]);
+      set(keys, j, HEADS.keys, [2 * random.normal()]);
+      set(keys, j, HEADS.sink, [j === 0 ? 12 : random.normal()]);
+    }
+    attention.cache.reserve(n);
+    attention.cache.write(0, 0, keys, normals(n * WIDTH));
+    attention.cache.commit(n);
 
-/** Row of layer 1, head 0. */
-const ROW = 2;
-
-describe('a tally', () => {
-  it('keeps the keys that each query needed', () => {
-    const tally = filled();
-    expect([...tally.n]).toEqual([95, 99, 190]);
-    expect([...tally.keys(ROW, 'mass', 0)]).toEqual([5, 7, 9]);
-    expect([...tally.keys(ROW, 'mass', 1)]).toEqual([30, 34, 60]);
-    // Between 10 and 50 keys the error falls from .2 to .05: .1 is halfway, on logarithmic scales.
-    expect(tally.keys(ROW, 'errorWithoutTail', 0)[1]).toBeCloseTo(10 * Math.sqrt(5), 3);
-    expect([...tally.keys(0, 'mass', 0)]).toEqual([0, 0, 0]);
+    const positionsByLength = LENGTHS.map((length) => samplePositions(length, 40, seeded));
+    const counts = positionsByLength.map((positions) => positions.length);
+    const design = {
+      ...SHAPE,
+      lengths: LENGTHS,
+      shares: [0.1],
+      ladder: [4, 16],
+      budgets: [32],
+      queryCounts: counts,
+      trialCounts: [1, 1],
+      distanceBuckets: distanceBucket(n - 1) + 1,
+      sketchSize: 80,
+    };
+    tally = new LawTally(design);
+    for (const [length, positions] of positionsByLength.entries()) {
+      const queries = normals(positions.length * WIDTH).map((x) => 3 * x);
+      for (const i of positions.keys()) {
+        for (const head of [HEADS.distance, HEADS.keys, HEADS.sink]) set(queries, i, head, [SCALE]);
+      }
+      const outputs = new Float32Array(queries.length).fill(1);
+      const measurements = attention.measure({ layer: 0, positions, queries, outputs, plan: design });
+      for (const [i, measurement] of measurements.entries()) {
+        const index = Math.floor(i / SHAPE.heads);
+        tally.add(length, index, 0, i % SHAPE.heads, (positions[index] as number) + 1, measurement);
+      }
+    }
+    pooled = new PooledTallies([tally, tally], n);
   });
 
-  it('has means of the other figures, length by length', () => {
-    const tally = filled();
-    expect(tally.scalar(ROW, 0, 'sinkMass')).toBeCloseTo(0.5, 6);
-    expect(tally.scalar(ROW, 1, 'scoreSpread')).toBeCloseTo(1.5, 6);
-    expect([...tally.squaredErrors(ROW, 0, 'errorWithoutTail')]).toEqual([
-      expect.closeTo((0.16 + 0.04) / 2, 6),
-      expect.closeTo((0.04 + 0.0025) / 2, 6),
-    ]);
-    expect(tally.squaredErrors(ROW, 1, 'errorWithTail')[1]).toBeNaN();
+  const shares = (head: number) => pooled.distanceShares(head) as number[];
+
+  it('has all of the variance explained by distance where nothing else counts, and next to none elsewhere', () => {
+    for (const share of shares(HEADS.distance)) {
+      expect(share).toBeGreaterThan(0.98);
+      expect(share).toBeLessThanOrEqual(1);
+    }
+    for (const head of [HEADS.keys, HEADS.noise, HEADS.sink]) {
+      for (const share of shares(head)) expect(Math.abs(share)).toBeLessThan(0.15);
+    }
   });
 
-  it('keeps what the policy did, and says where it was not measured', () => {
-    const tally = filled();
-    expect([...tally.trialSquares(1, 0)]).toEqual([0.25, Number.NaN]);
-    expect(tally.reading(0, 0)).toEqual({ bytes: 400, n: 95 });
-    expect(tally.reading(0, 1)).toEqual({ bytes: Number.NaN, n: Number.NaN });
-    expect([tally.range(0), tally.range(1), tally.trialRange(1)]).toEqual([
-      [0, 2],
-      [2, 3],
-      [1, 2],
-    ]);
+  it('has nothing left beyond rank 4 where all queries look at the same key, and much where each has its own', () => {
+    expect(pooled.residual(HEADS.sink, 4)).toBeLessThan(0.01);
+    expect(pooled.residual(HEADS.noise, 4)).toBeGreaterThan(0.6);
+    expect(pooled.residual(HEADS.noise, 1)).toBeGreaterThan(pooled.residual(HEADS.noise, 4));
+    // The same few keys stand out for every query.
+    expect(pooled.residual(HEADS.keys, 4)).toBeLessThan(0.3);
   });
 
-  it('is restored from its arrays', () => {
-    const [before, after] = [filled(), new LawTally(DESIGN)];
-    for (const [name, array] of Object.entries(before.arrays())) after.arrays()[name]?.set(array);
-    expect(after.arrays()).toEqual(before.arrays());
-    expect([...after.keys(ROW, 'mass', 1)]).toEqual([30, 34, 60]);
-  });
-});
-
-describe('pooled tallies', () => {
-  it('put the queries of all texts together, of all lengths or of one', () => {
-    const pooled = new PooledTallies([filled(), filled()], 200);
-    expect([...pooled.keysNeeded(ROW, 'mass', 0).keys]).toEqual([5, 7, 9, 5, 7, 9]);
-    expect([...pooled.keysNeeded(ROW, 'mass', 0, 1).n]).toEqual([190, 190]);
-    expect(pooled.facts(ROW, 'sinkMass')).toEqual([0.5, 0.25]);
-    expect(pooled.errors(ROW, 'errorWithoutTail')[1]).toEqual([expect.closeTo(0.3, 6), null]);
+  it('has no share where a half has no queries', () => {
+    const { design } = tally;
+    const single = new LawTally({ ...design, queryCounts: [1, 1] });
+    expect(new PooledTallies([single], 1000).distanceShares(0)).toEqual([null, null]);
+    expect(new PooledTallies([single], 1000).residual(0, 4)).toBe(0);
   });
 
-  it('leave out longer lengths', () => {
-    const shorter = new PooledTallies([filled()], 200).upTo(150);
-    expect(shorter.lengths).toEqual([100]);
-    expect([...shorter.keysNeeded(ROW, 'mass', 0).keys]).toEqual([5, 7]);
-    expect(shorter.trialQueries(1).map(({ n }) => n)).toEqual([95]);
-  });
-
-  it('give one text by itself', () => {
-    const pooled = new PooledTallies([filled(), filled()], 200);
-    expect(pooled.single(pooled.tallies[0] as LawTally).keysNeeded(ROW, 'mass', 0).keys).toHaveLength(3);
+  it('counts every key after the first four once', () => {
+    const halves = [0, 1].map((half) => tally.distances(HEADS.noise, 0, half).counts);
+    const counted = halves.reduce((sum, counts) => sum + counts.reduce((total, x) => total + x, 0), 0);
+    const [from, to] = tally.range(0);
+    expect(counted).toBe(tally.n.subarray(from, to).reduce((sum, n) => sum + n - 4, 0));
   });
 });

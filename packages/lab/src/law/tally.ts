@@ -2,8 +2,9 @@
  * The tally of the sampled queries of a text: the keys that each of them needed, so that laws can be fitted to single
  * queries, and sums of everything else. It does not grow while it is filled, and can be saved.
  */
-import type { MeasurePlan, QueryMeasurement } from 'keysieve';
-import { CRITERIA, type Criterion } from 'keysieve';
+import { CRITERIA, type Criterion, type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from 'keysieve';
+import { createResidualSketch, type ResidualSketch } from '../methods/residual-sketch.ts';
+import { countByDistance, type DistanceSums } from './distance-sums.ts';
 import { keysForError } from './needed-keys.ts';
 
 /** What is measured, and of which heads. Tallies of one design can be pooled. */
@@ -57,6 +58,10 @@ export class LawTally {
   readonly #scalars: Float64Array;
   /** Sums of squared errors: (heads, lengths, curves, ladder). */
   readonly #squares: Float64Array;
+  /** Sums of scores by distance, and of their squares: (heads, lengths, halves, buckets + 1). */
+  readonly #distances: Float64Array;
+  /** Sketches of the softmax weights of all queries: (heads, sketchSize, sketchSize). */
+  readonly #sketches: Float32Array;
   /** n of each query at which the policy is measured: (trials). */
   readonly trialN: Float32Array;
   /** Squared errors: (groups, trials, budgets). */
@@ -144,6 +149,28 @@ export class LawTally {
     const { lengths, ladder, queryCounts } = this.design;
     const at = ((row * lengths.length + length) * CURVES.length + CURVES.indexOf(curve)) * ladder.length;
     return this.#squares.slice(at, at + ladder.length).map((squares) => squares / (queryCounts[length] as number));
+  }
+
+  /**
+   * Of one half of the queries of a length: the sums of score - mean by the bucket of the distance, the number of keys in
+   * each bucket, and the sum of the squares.
+   */
+  distances(row: number, length: number, half: number): DistanceSums {
+    const sums = this.#halfAt(row, length, half);
+    const buckets = sums.length - 1;
+    const counts = new Float64Array(buckets);
+    const [from, to] = this.range(length);
+    for (let query = from; query < to; query++) {
+      if (halfOf(query - from) === half) countByDistance((this.n[query] as number) - SINK_POSITIONS, counts);
+    }
+    return { sums: sums.slice(0, buckets), counts, squares: sums[buckets] as number };
+  }
+
+  /** The sketch of the attention of all sampled queries of a head. */
+  sketch(row: number): ResidualSketch {
+    const { sketchSize } = this.design;
+    const sketch = this.#sketches.subarray(row * sketchSize ** 2, (row + 1) * sketchSize ** 2);
+    return createResidualSketch(sketchSize, SKETCH_SEED, sketch);
   }
 
   /** The range [from, to) of a length's trials in `trialN`. */
