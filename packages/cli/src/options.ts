@@ -67,14 +67,17 @@ const wrap = (text: string) => text.replace(/(.{1,68})(?:\s|$)/g, '$1\n         
 
 /** The policy that --attention, --budget and --certify name; with --law the default budget is a target. */
 export function attentionSpec({ attention: policy, budget, law, certify }: AttentionFlags): PolicySpec {
-  const isDense = policy === 'dense';
-  const effectiveBudget = budget ?? (isDense ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET);
+  const isLimited = takesBudget(policy);
+  const effectiveBudget = budget ?? (!isLimited ? undefined : law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET);
   return {
     policy,
     ...(effectiveBudget !== undefined && { budget: effectiveBudget }),
-    ...(certify !== undefined && !isDense && { certify }),
+    ...(certify !== undefined && isLimited && { certify }),
   };
 }
+
+/** Whether a policy has a budget at all, and does not read every key. Throws `invalid-argument` for an unknown policy. */
+export const takesBudget = (policy: string): boolean => createPolicy({ policy }).budget !== undefined;
 
 /** A share of the softmax: above 0, at most 1. */
 export function parseMassShare(text: string): number {
@@ -107,7 +110,7 @@ export function policySpecs({ policy = ['sieve'], budget, law }: PolicyFlags): P
   const budgets = budget ?? [law === undefined ? DEFAULT_BUDGET : DEFAULT_TARGET];
   const specs = policy.flatMap((text): PolicySpec[] => {
     const [name = '', ...budgetParts] = text.split('@');
-    if (name === 'dense') return [{ policy: name }];
+    if (!takesBudget(name)) return [{ policy: name }];
     return (budgetParts.length > 0 ? [budgetParts.join('@')] : budgets).map((budgetText) => ({
       policy: name,
       budget: budgetText,

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { invariant, KeysieveError } from './errors.ts';
+import { describe, expect, expectTypeOf, it } from 'vitest';
+import { type CoreErrorCode, invariant, isCoreError, KeysieveError } from './errors.ts';
 
 describe('KeysieveError', () => {
   it('says what went wrong, what was found, and the way out', () => {
@@ -22,6 +22,17 @@ describe('KeysieveError', () => {
     expect('cause' in new KeysieveError(details)).toBe(false);
     expect(new KeysieveError({ ...details, found: 0 }).message).toBe('Gone. Found: 0. Come back.');
     expect(new KeysieveError({ ...details, found: '' }).message).toBe('Gone. Found: . Come back.');
+  });
+});
+
+describe('isCoreError', () => {
+  it('tells errors of this package from others, and gives their code its type', () => {
+    const error: unknown = new KeysieveError({ code: 'disposed', problem: 'Gone.', remedy: 'Come back.' });
+    expect(isCoreError(new Error('another'))).toBe(false);
+    if (!isCoreError(error)) expect.fail('it is one');
+    expectTypeOf(error.code).toEqualTypeOf<CoreErrorCode>();
+    if (error.code === 'disposed') expectTypeOf(error).toEqualTypeOf<KeysieveError<'disposed'>>();
+    expect(error.code).toBe('disposed');
   });
 });
 

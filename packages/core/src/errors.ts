@@ -2,7 +2,7 @@
  * The one error class of Keysieve. Every failure that a caller can meet has a `code` that programs can switch on,
  * the value that was found, and the way out; the message is built here from these three, and nowhere else.
  *
- * Packages on top of this one add their own codes by narrowing `Code`.
+ * Packages that build on this one add their own codes, as a union for `Code`.
  */
 export interface ErrorDetails<Code extends string> {
   /** What went wrong, stable across versions: programs switch on it. */
@@ -47,8 +47,11 @@ export type CoreErrorCode =
   | 'law-version'
   | 'law-foreign';
 
-/** An error of this package. */
-export type CoreError = KeysieveError<CoreErrorCode>;
+/** An error of this package. A `switch` over its code narrows it. */
+export type CoreError = { [Code in CoreErrorCode]: KeysieveError<Code> }[CoreErrorCode];
+
+/** Whether something that was caught is an error of this package, so that a `switch` over its code is checked. */
+export const isCoreError = (error: unknown): error is CoreError => error instanceof KeysieveError;
 
 /** Throws a core error unless `condition` holds. */
 export function invariant(condition: boolean, details: () => ErrorDetails<CoreErrorCode>): asserts condition {

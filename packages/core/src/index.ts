@@ -7,6 +7,7 @@ export {
   createAttention,
   type ObserveRequest,
 } from './attention/attention.ts';
+export { fullAttentionBelow } from './attention/full-attention-below.ts';
 export type { LayerQueries } from './attention/layer-queries.ts';
 export { bucketStart, distanceBucket } from './attention/measure/distance-buckets.ts';
 export { type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from './attention/measure/sample.ts';
@@ -14,20 +15,24 @@ export type { MeasureRequest } from './attention/measure.ts';
 export { measureStepCosts, type StepShape } from './attention/measure-step-costs.ts';
 export { type AttentionBytes, type AttentionSize, attentionBytes } from './attention/memory.ts';
 export { type AttentionReport, addReport, emptyReport } from './attention/report.ts';
-export { fullAttentionBelow, type StepCosts } from './attention/step-costs.ts';
+export type { AttentionTrace, PhaseTimes, TracePhase } from './attention/trace.ts';
+export { TRACE_PHASES } from './attention/trace.ts';
 export {
   BUDGETS,
   type Budget,
   type BudgetContext,
   type BudgetKind,
   type BudgetPlan,
+  type BudgetText,
+  type KeyBudget,
+  type MassTarget,
   parseBudget,
 } from './budgets/index.ts';
 export { type HeadNorms, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
 export type { CacheShape } from './cache/shape.ts';
 export type { Region, Segment } from './cache/slabs.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
-export { type CoreError, type CoreErrorCode, type ErrorDetails, KeysieveError } from './errors.ts';
+export { type CoreError, type CoreErrorCode, type ErrorDetails, isCoreError, KeysieveError } from './errors.ts';
 export { float16ToFloat32, float32ToFloat16 } from './kernels/float16.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
@@ -40,9 +45,12 @@ export { checkLawModel, readLaw } from './law/read-law.ts';
 export {
   createPolicy,
   DEFAULT_BUDGET,
+  FULL_ATTENTION,
   type Policy,
+  type PolicyName,
   type PolicySpec,
   policyEncodings,
 } from './policies/policy.ts';
 export { type PolicyModule, policyDefinitions, policyNames, registerPolicies } from './policies/registry.ts';
+export type { StepCosts } from './policies/step-costs.ts';
 export { KEPT_RECENT_KEYS, SINK_KEYS } from './selectors/selector.ts';

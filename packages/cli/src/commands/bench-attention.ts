@@ -24,6 +24,7 @@ import {
   parseMassShare,
   parsePositiveInteger,
   policySpecs,
+  takesBudget,
 } from '../options.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
@@ -64,7 +65,7 @@ export function attentionCommand(): Command {
 async function run(options: Options): Promise<void> {
   const { captures, lastQueries, stride, certify, cachePrecision, plot, json } = options;
   const policies = policySpecs(options.ladder ? { ...LADDER, ...options } : options).map(
-    (spec): PolicySpec => (certify === undefined || spec.policy === 'dense' ? spec : { ...spec, certify }),
+    (spec): PolicySpec => (certify === undefined || !takesBudget(spec.policy) ? spec : { ...spec, certify }),
   );
   // Before the file is read, so that a wrong call is known at once.
   rejectEvictingPolicies(policies);

@@ -14,7 +14,7 @@ import {
   readPromptFile,
 } from '@keysieve/llm';
 import { Command } from 'commander';
-import type { PolicySpec, Precision } from 'keysieve';
+import { createPolicy, type Precision } from 'keysieve';
 import { EXIT } from '../errors.ts';
 import { checkLoadedLaw, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
@@ -30,6 +30,7 @@ import {
   parseFiniteNumber,
   parseWholeNumber,
   policySpec,
+  takesBudget,
 } from '../options.ts';
 import { abortOnInterrupt, brokenOutput, createProgress, note, print } from '../terminal.ts';
 
@@ -105,8 +106,9 @@ function withArgument(argument: string | undefined, options: Options): Options {
 
 async function generate(options: Options): Promise<void> {
   const prompt = await readPrompt(options);
-  const [answerSpec, promptSpec] = [attentionSpec(options), prefillSpec(options)];
-  const law = await loadLaw(options.law, [answerSpec, promptSpec]);
+  const answerSpec = attentionSpec(options);
+  const promptSpecs = options.prefill === undefined ? [] : [policySpec(options.prefill)];
+  const law = await loadLaw(options.law, [answerSpec, ...promptSpecs]);
   const { signal, release } = abortOnInterrupt();
   try {
     await using model = await loadModel(options.model, { ...loadOptions(options), ...showLoading(), signal });
@@ -116,13 +118,15 @@ async function generate(options: Options): Promise<void> {
           `${formatCount(model.contextLength)} tokens; the model was not trained on this.`,
       );
     }
-    if (options.attention === 'dense' && options.budget !== undefined) {
-      note('warning: dense attention reads every key; the budget is not used.');
+    if (!takesBudget(options.attention) && options.budget !== undefined) {
+      note(`warning: ${options.attention} reads every key; the budget is not used.`);
     }
     await checkLoadedLaw(law, model, signal);
+    const attention = withLawBudget(answerSpec, law?.law);
+    const [prefill = createPolicy(attention).promptPolicy()] = promptSpecs.map((spec) => withLawBudget(spec, law?.law));
     await using session = await model.createSession({
-      attention: withLawBudget(answerSpec, law?.law),
-      prefill: withLawBudget(promptSpec, law?.law),
+      attention,
+      prefill,
       cachePrecision: options.cachePrecision,
     });
     const progress = createProgress('reading', 'tokens');
@@ -145,8 +149,8 @@ async function generate(options: Options): Promise<void> {
     const result = await generation.result;
     if (brokenOutput() !== undefined) return;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
-    const attention = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
-    if (options.json) print(`${printableJson({ ...result, attention, memory })}\n`);
+    const summary = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
+    if (options.json) print(`${printableJson({ ...result, attention: summary, memory })}\n`);
     else {
       if (started) print('\n');
       note(describeResult(result, model));
@@ -155,14 +159,6 @@ async function generate(options: Options): Promise<void> {
   } finally {
     release();
   }
-}
-
-/** Long prompts are read as they are answered; what draws no samples would gain nothing there. */
-function prefillSpec({ prefill, ...options }: Options): PolicySpec {
-  if (prefill !== undefined) return policySpec(prefill);
-  const { policy, budget } = attentionSpec(options);
-  if (policy !== 'sieve' || budget?.startsWith('mass')) return { policy: 'dense' };
-  return { policy: 'sieve', ...(budget !== undefined && { budget }) };
 }
 
 async function readPrompt({ prompt, promptFile, chat, system }: Options): Promise<string> {

@@ -30,7 +30,7 @@ const nameOf = ({ policy, budget, prefill }: Setting): string =>
   [
     `--policy ${policy}`,
     ...(budget === null ? [] : [`--budget ${budget}`]),
-    ...(prefill.policy === 'dense' ? [] : [`--prefill ${prefill.policy}@${prefill.budget}`]),
+    ...(prefill.budget === null ? [] : [`--prefill ${prefill.policy}@${prefill.budget}`]),
   ].join(' ');
 
 const describeFigures = ({ kl, bytesPerKey, msPerToken }: Setting): string =>

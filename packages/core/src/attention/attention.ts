@@ -1,35 +1,33 @@
 /**
- * The front of the attention: a cache, the policies that read it, and the threads that do the work. Whoever runs the
- * rest of a model calls `cache.reserve`, then for each layer `cache.write` and `attend`, then `cache.commit`.
+ * The front of the attention: a cache, and the policies that read it. It checks requests and reports what they read; how a
+ * request is done is planned by `planner.ts`, and done by `runner.ts`. A caller that runs the rest of a model calls
+ * `cache.reserve`, then for each layer `cache.write` and `attend`, then `cache.commit`.
  */
 import { KvCache, type KvCacheOptions } from '../cache/kv-cache.ts';
 import { checkPositiveInteger, checkShape } from '../cache/shape.ts';
-import { MAX_REGIONS, type Region } from '../cache/slabs.ts';
-import { invariant, KeysieveError } from '../errors.ts';
-import { allocateWorkspace, type Workspace } from '../group/workspace.ts';
+import { MAX_REGIONS } from '../cache/slabs.ts';
+import { invariant } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
-import { stateBytes } from '../kernels/kernels.ts';
 import { completeEncodings } from '../kernels/layout.ts';
-import { createPolicy, type Policy, type PolicySpec, policyEncodings, type SparsePolicy } from '../policies/policy.ts';
-import { policyModules } from '../policies/registry.ts';
+import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
+import type { StepCosts } from '../policies/step-costs.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
-import { createControlBuffer, MAX_JOB_TASKS, openControl } from '../threads/control.ts';
+import { type ControlBuffer, createControlBuffer, openControl } from '../threads/control.ts';
 import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
-import { blockSizeOf, maxBlockQueries, maxJobQueries } from './block-size.ts';
+import { maxBlockQueries, maxJobQueries } from './block-size.ts';
 import { EvictionRunner } from './eviction-runner.ts';
-import { mergeRanges } from './full.ts';
-import { type Job, type JobKind, maxJobNumbers, taskCount, writeJob } from './job.ts';
-import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
+import { maxJobNumbers, taskCount } from './job.ts';
 import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
 import { type QueryMeasurement, readMeasurement, recordLength } from './measure/sample.ts';
 import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './measure.ts';
-import { type AttentionReport, addReport, emptyReport } from './report.ts';
+import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement } from './planner.ts';
+import { type AttentionReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';
-import { mergeParts, planSplitJob } from './split-decode.ts';
-import { fullAttentionIsFaster, type StepCosts } from './step-costs.ts';
-import { runTask } from './tasks.ts';
-import { loadGroup, openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
+import { JobRunner } from './runner.ts';
+import { spawnAttentionThread } from './spawn.ts';
+import { loadGroup } from './thread.ts';
+import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
 
 export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' | 'onRegion' | 'onTruncate'> {
   /** Query heads in a layer: a multiple of the key-value heads. */
@@ -39,26 +37,32 @@ export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' |
   /** Arithmetic: `wasm`, or the slow `reference`. Default: `wasm`. */
   kernels?: KernelsName;
   /**
-   * What steps cost on this machine, from `measureStepCosts`: with them a query whose policy would take longer than
-   * reading every key reads every key. Default: policies are done as they are asked for.
+   * What steps cost on this machine, from `measureStepCosts`: with them a query reads every key where that is faster than
+   * its policy. Default: policies are done as they are asked for.
    */
   costs?: StepCosts;
+  /**
+   * Called after every `attend` with where its time went. Timing takes the fused kernels apart, so that attention is
+   * somewhat slower than without. Default: nothing is timed.
+   */
+  onTrace?: (trace: AttentionTrace) => void;
 }
 
 export interface AttendRequest extends LayerQueries {
-  policy: PolicySpec;
+  /** As it is written, or as `createPolicy` has parsed it: then pass the same one every time. */
+  policy: PolicySpec | Policy;
   /**
    * Whether consecutive queries may share what they read, as the queries of a prompt should: a selector that draws
-   * samples then draws one for a block of them. Default: every query chooses for itself.
+   * samples then draws one for a block of them. Default: every query selects for itself.
    */
   shareSamples?: boolean;
-  /** Where the outputs are written, as many numbers as the queries are. Default: an array of their own. */
+  /** Where the outputs are written: an array as long as the queries. Default: a new one. */
   outputs?: Float32Array;
 }
 
 export interface ObserveRequest extends LayerQueries {
-  /** The policies that will be used; those that evict no keys look at nothing. */
-  policySpecs: readonly PolicySpec[];
+  /** The policies that will be used. Those that evict no keys observe nothing. */
+  policies: readonly (PolicySpec | Policy)[];
 }
 
 export interface AttendResult {
@@ -66,15 +70,6 @@ export interface AttendResult {
   outputs: Float32Array;
   report: AttentionReport;
 }
-
-/** Whether tasks of this kind write a result for each row. */
-const hasRowResults = (kind: JobKind): boolean => kind !== 'full-blocks' && kind !== 'full-ranges';
-
-/** Kinds of jobs whose groups are done whole. */
-type UnsplitJobKind = Exclude<JobKind, 'decode-split'>;
-
-/** Queries that are worth a sample of their own. */
-const MIN_QUERIES_TO_SHARE_SAMPLE = 16;
 
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
@@ -84,13 +79,17 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
   checkShape({ ...options, precision: options.precision ?? 'f16', encodings: options.encodings ?? [] });
   invariant(heads % keyValueHeads === 0, () => ({
     code: 'invalid-argument',
-    problem: `The ${heads} query heads cannot be shared out over the key-value heads.`,
+    problem: `The ${heads} query heads must be a multiple of the key-value heads.`,
     found: keyValueHeads,
     remedy: 'Give a number of query heads that is a multiple of the number of key-value heads.',
   }));
   const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-  const control = createControlBuffer(shared, maxJobNumbers(keyValueHeads, MAX_REGIONS));
-  const pool = await createThreadPool({ control: openControl(control), threads: shared ? threads : 1 });
+  const control = createControlBuffer(shared, maxJobNumbers(heads, keyValueHeads, MAX_REGIONS));
+  const pool = await createThreadPool({
+    control: openControl(control),
+    threads: shared ? threads : 1,
+    spawn: spawnAttentionThread,
+  });
   try {
     return new Attention({ ...options, shared }, control, pool);
   } catch (error) {
@@ -102,54 +101,63 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
 export class Attention {
   readonly cache: KvCache;
   readonly heads: number;
-  readonly #kernels: KernelsName;
-  readonly #costs: StepCosts | undefined;
+  readonly #shape: AttentionShape;
   readonly #pool: ThreadPool;
-  readonly #control: ThreadSetup['control'];
-  readonly #arguments: Float64Array;
-  readonly #jobBuffers: JobBuffers;
-  /** Of each region, of each thread. */
-  readonly #workspaces = new WeakMap<Region, Workspace[]>();
-  readonly #policySpecs: PolicySpec[] = [];
-  /** The same, opened. */
-  readonly #policies: Policy[] = [];
+  readonly #runner: JobRunner;
   readonly #evictionRunner: EvictionRunner;
   readonly #headBudgets: HeadBudgetAllocator;
-  #context: ThreadContext | undefined;
-  #jobs = 0;
-  #configurationNumber = 0;
-  #configuredRegions = 0;
+  /** The policies so far, with their numbers among those of the runner. */
+  readonly #policies = new Map<Policy, number>();
+  /** Policies that were given as they are written. */
+  readonly #parsed: { spec: PolicySpec; policy: Policy }[] = [];
+  readonly #onTrace: ((trace: AttentionTrace) => void) | undefined;
+  readonly #times: PhaseTimes | undefined;
 
   /** Use `createAttention`. */
-  constructor(options: AttentionOptions & { shared: boolean }, control: ThreadSetup['control'], pool: ThreadPool) {
-    const { heads, kernels = 'wasm', costs, ...cacheOptions } = options;
+  constructor(options: AttentionOptions & { shared: boolean }, control: ControlBuffer, pool: ThreadPool) {
+    const { heads, kernels = 'wasm', costs, onTrace, ...cacheOptions } = options;
+    const { headDim, capacity, keyValueHeads, layers, precision = 'f16', encodings = [], shared } = cacheOptions;
+    const groupSize = heads / keyValueHeads;
     this.heads = heads;
-    this.#kernels = kernels;
-    this.#costs = costs;
     this.#pool = pool;
-    this.#control = control;
-    this.#arguments = openControl(control).arguments;
-    const createKernelsOn = (memory: WebAssembly.Memory, parameters: number) =>
-      createKernels(kernels, memory, parameters);
-    this.#jobBuffers = createJobBuffers(options.shared, createKernelsOn);
+    this.#shape = { heads, keyValueHeads, headDim, precision, threads: pool.threads };
+    this.#headBudgets = new HeadBudgetAllocator(layers, keyValueHeads);
+    this.#onTrace = onTrace;
+    this.#times = onTrace && noTimes();
+    const completed = completeEncodings(encodings, precision);
+    this.#runner = new JobRunner({
+      shape: { layers, keyValueHeads, headDim, precision, encodings: completed },
+      heads,
+      workspaceSize: {
+        rows: maxBlockQueries(groupSize) * groupSize,
+        groupSize,
+        headDim,
+        capacity,
+        encodings: completed,
+      },
+      kernels,
+      shared,
+      costs,
+      control,
+      pool,
+      times: this.#times,
+    });
     this.cache = new KvCache({
       ...cacheOptions,
-      createKernels: createKernelsOn,
-      onRegion: (region) => this.#allocateWorkspaces(region, cacheOptions),
+      createKernels: (memory, parameters) => createKernels(kernels, memory, parameters),
+      onRegion: (region) => this.#runner.addRegion(region),
       onTruncate: (length) => {
         this.#evictionRunner.truncate(length);
         this.#headBudgets.truncate(length);
       },
     });
-    const { shape } = this.cache;
-    const groupSize = heads / shape.keyValueHeads;
-    this.#headBudgets = new HeadBudgetAllocator(shape.layers, shape.keyValueHeads);
     this.#evictionRunner = new EvictionRunner({
-      shape,
+      shape: this.cache.shape,
       heads,
       loadGroup: (layer, position, head, queries) => {
         const keys = { layer, segments: this.cache.segments(position + 1), norms: this.#norms(layer) };
-        return loadGroup(this.#configuredContext(), keys, head, head * groupSize, position + 1, queries);
+        const context = this.#runner.context(this.cache.regions);
+        return loadGroup(context, keys, head, head * groupSize, position + 1, queries);
       },
     });
   }
@@ -161,11 +169,11 @@ export class Attention {
 
   /** Bytes that have been taken, those of the cache among them. */
   get bytes(): number {
-    return this.cache.bytes + this.#jobBuffers.arena.usedBytes;
+    return this.cache.bytes + this.#runner.bytes;
   }
 
   /**
-   * Wakes the threads for a call of `attend` that will come in a moment, and so hides the time that this takes behind
+   * Wakes the threads for a call of `attend` that is about to come, and so hides the time that this takes behind
    * `cache.write`. Calling it is never needed.
    */
   prewakeThreads(): void {
@@ -174,43 +182,32 @@ export class Attention {
 
   /**
    * Attention of one layer, by a policy. Throws `invalid-argument` where the request does not fit the cache,
-   * `not-a-number` where a query is not finite or the result would leave float32, `cache-out-of-memory`, `disposed` and
+   * `not-a-number` where a query is not finite or the result would exceed float32, `cache-out-of-memory`, `disposed` and
    * `thread-failed`. The cache stays as it is.
    */
   attend(request: AttendRequest): AttendResult {
-    const { layer, position, queries, policy, shareSamples = false } = request;
+    const started = this.#times === undefined ? 0 : performance.now();
+    if (this.#times !== undefined) Object.assign(this.#times, noTimes());
+    const { layer, position, queries, outputs = new Float32Array(queries.length) } = request;
     checkQueries(request, this.cache, this.heads);
-    const { outputs = new Float32Array(queries.length) } = request;
     checkOutputs(outputs, queries);
-    const policyIndex = this.#policyIndex(policy);
-    const policies = this.#policies[policyIndex] as Policy;
-    if (policies.kind === 'evicting') {
-      return { outputs, report: this.#evictionRunner.attend(policies, { layer, position, queries }, outputs) };
-    }
-    const kindOf = (count: number) => this.#jobKind(policies, count, shareSamples, layer, position);
-
-    const width = this.heads * this.cache.shape.headDim;
-    const report = emptyReport();
-    const maxQueries = maxJobQueries(this.heads, this.cache.shape.keyValueHeads);
-    for (let done = 0; done < queries.length / width; done += maxQueries) {
-      const part = queries.subarray(done * width, (done + maxQueries) * width);
-      const target = outputs.subarray(done * width, (done + maxQueries) * width);
-      addReport(
-        report,
-        this.#attendPart(layer, position + done, part, policyIndex, kindOf(part.length / width), target),
-      );
-    }
+    const policy = this.#policy(request.policy);
+    const report =
+      policy.evicting === undefined
+        ? this.#attend(request, policy, outputs)
+        : this.#evictionRunner.attend(policy.evicting, { layer, position, queries }, outputs);
+    if (this.#times !== undefined) this.#trace(request, policy, this.#times, performance.now() - started);
     return { outputs, report };
   }
 
   /**
    * Shows the queries of a prompt to policies that evict keys by what it pays attention to: all of them, in order, after
-   * their keys were written. What is shown is forgotten when the cache is cut. Throws as `attend` does.
+   * their keys were written. What was shown is forgotten when the cache is truncated. Throws as `attend` does.
    */
-  observe({ policySpecs, ...request }: ObserveRequest): void {
-    const evictions = policySpecs
-      .map((spec) => this.#policies[this.#policyIndex(spec)] as Policy)
-      .flatMap((policy) => (policy.kind === 'evicting' ? [policy.eviction] : []));
+  observe({ policies, ...request }: ObserveRequest): void {
+    const evictions = policies
+      .map((policy) => this.#policy(policy).evicting?.eviction)
+      .filter((eviction) => eviction !== undefined);
     if (evictions.length === 0) return;
     checkQueries(request, this.cache, this.heads);
     for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
@@ -218,93 +215,29 @@ export class Attention {
     }
   }
 
-  /** Attention of as many queries as make one job. */
-  #attendPart(
-    layer: number,
-    position: number,
-    queries: Float32Array,
-    policy: number,
-    kind: UnsplitJobKind,
-    outputs: Float32Array,
-  ): AttentionReport {
-    const { heads } = this;
-    const { headDim } = this.cache.shape;
-    const count = queries.length / (heads * headDim);
-    const context = this.#configuredContext();
-    const { partialBytes, ...taskPlan } = this.#planTasks(kind, { policy, layer, position, count });
-    this.#jobBuffers.ensureCapacity({
-      queries: queries.length * 4,
-      outputs: queries.length * 4,
-      partials: partialBytes,
-      ...(hasRowResults(kind) && { results: count * heads * ROW_RESULT_NUMBERS * 4 }),
-      ...(kind === 'prefill-blocks' && { blockErrors: MAX_JOB_TASKS * BLOCK_ERROR_NUMBERS * 4 }),
-    });
-    const { views } = this.#jobBuffers.arena;
-    views().f32.set(queries, this.#jobBuffers.addresses.queries / 4);
-    const blocks = kind === 'prefill-blocks';
-    const headBudgets = blocks ? this.#headBudgets.allocate(layer) : [];
-    const job = this.#runJob({
-      ...taskPlan,
-      layer,
-      position,
-      count,
-      policy,
-      budgetFactors: headBudgets,
-      n: position + count,
-    });
-    if (job.kind === 'full-ranges') mergeRanges(context, job);
-    if (job.kind === 'decode-split') mergeParts(context, job);
-    if (blocks) {
-      const tasks = taskCount(job, this.cache.shape.keyValueHeads);
-      this.#headBudgets.update({ ...job, n: position + count }, tasks, views().f32, this.cache.length);
-    }
-
-    outputs.set(views().f32.subarray(job.outputs / 4, job.outputs / 4 + queries.length));
-    if (!hasRowResults(kind)) return reportFull(job, this.cache.shape, heads);
-    const results = job.results / 4;
-    const rows = views().f32.subarray(results, results + count * heads * ROW_RESULT_NUMBERS);
-    return reportRows(job, heads, rows);
-  }
-
   /**
    * Measures what the heads of one layer need, for queries at any positions: how many keys, and with what errors. Throws
-   * as `attend` does. Page means must be among the planes of the cache.
+   * as `attend` does. Page means must be among the encodings of the cache.
    */
   measure(request: MeasureRequest): QueryMeasurement[] {
     const { layer, positions, queries, outputs, plan } = request;
-    this.cache.assertAlive();
     const { cache, heads } = this;
+    cache.assertAlive();
     checkMeasureRequest(request, cache, heads);
     const n = Math.max(...positions) + 1;
     checkRange(layer, n, queries, cache);
     const count = positions.length;
     const recordSize = recordLength(plan);
-    const sizes = { heads, keyValueHeads: cache.shape.keyValueHeads, threads: this.threads, position: n - 1, count };
-    const planNumbers = encodeMeasurePlan(plan, positions);
-    this.#jobBuffers.ensureCapacity({
-      queries: queries.length * 4,
-      outputs: queries.length * 4,
-      results: count * heads * recordSize * 4,
-      measurePlan: planNumbers.length * 4,
-    });
-    const { addresses, arena } = this.#jobBuffers;
-    const { f32 } = arena.views();
-    f32.set(queries, addresses.queries / 4);
-    f32.set(outputs, addresses.outputs / 4);
-    f32.set(planNumbers, addresses.measurePlan / 4);
-    const kind = 'measure';
-    this.#runJob({
-      kind,
-      layer,
-      position: n - 1,
-      count,
+    const order = {
+      ...planMeasurement(this.#shape, { layer, position: n - 1, count }),
+      ...this.#queriesOf(layer, n - 1, count, n),
       policy: 0,
-      blockSize: blockSizeOf(kind, sizes),
-      unsplitGroups: 0,
       budgetFactors: [],
-      n,
-    });
-    const records = arena.views().f32.slice(addresses.results / 4, addresses.results / 4 + count * heads * recordSize);
+    };
+    const measurePlan = encodeMeasurePlan(plan, positions);
+    const resultNumbers = count * heads * recordSize;
+    const { results } = this.#runner.run(order, { queries, outputs, measurePlan, resultNumbers }, cache.regions);
+    const records = results.slice(0, resultNumbers);
     return Array.from({ length: count * heads }, (_, row) =>
       readMeasurement(records.subarray(row * recordSize, (row + 1) * recordSize), plan),
     );
@@ -313,7 +246,7 @@ export class Attention {
   /** Ends the threads and frees the cache. Disposing again does nothing. */
   async dispose(): Promise<void> {
     this.cache.dispose();
-    this.#context = undefined;
+    this.#runner.release();
     await this.#pool.dispose();
   }
 
@@ -321,170 +254,123 @@ export class Attention {
     await this.dispose();
   }
 
-  /** Has the threads do a job whose queries see at most n keys; the exchange has room for what it needs. */
-  #runJob({
-    n,
-    ...rest
-  }: Pick<Job, 'kind' | 'layer' | 'position' | 'count' | 'policy' | 'blockSize' | 'unsplitGroups' | 'budgetFactors'> & {
-    n: number;
-  }): Job {
-    const { cache } = this;
-    const { keyValueHeads } = cache.shape;
-    const context = this.#configuredContext();
-    const job: Job = {
-      number: ++this.#jobs,
-      ...rest,
-      ...this.#jobBuffers.addresses,
-      norms: this.#norms(rest.layer),
-      segments: cache.segments(n),
-      memoryBytes: [this.#jobBuffers, ...cache.regions].map(({ arena }) => arena.memory.buffer.byteLength),
-    };
-    writeJob(this.#arguments, job);
-    this.#pool.run(this.#configurationNumber, taskCount(job, keyValueHeads), (task) => runTask(context, job, task));
-    return job;
+  /** Attends in jobs of at most as many queries as one can take. */
+  #attend(
+    { layer, position, queries, shareSamples = false }: AttendRequest,
+    policy: Policy,
+    outputs: Float32Array,
+  ): AttentionReport {
+    const width = this.heads * this.#shape.headDim;
+    const jobNumbers = maxJobQueries(this.heads, this.#shape.keyValueHeads) * width;
+    const report = emptyReport();
+    for (let done = 0; done < queries.length; done += jobNumbers) {
+      const part = { layer, position: position + done / width, shareSamples };
+      const end = Math.min(queries.length, done + jobNumbers);
+      this.#attendJob(part, policy, queries.subarray(done, end), outputs.subarray(done, end), report);
+    }
+    return report;
   }
 
-  #policyIndex(spec: PolicySpec): number {
-    const { policy, budget, plan, certify } = spec;
-    const existing = this.#policySpecs.findIndex(
-      (other) => other.policy === policy && other.budget === budget && other.plan === plan && other.certify === certify,
+  #attendJob(
+    { layer, position, shareSamples }: { layer: number; position: number; shareSamples: boolean },
+    policy: Policy,
+    queries: Float32Array,
+    outputs: Float32Array,
+    report: AttentionReport,
+  ): void {
+    const { cache, heads } = this;
+    const count = queries.length / (heads * this.#shape.headDim);
+    const index = this.#policies.get(policy) as number;
+    const { regions } = cache;
+    const planned = this.#runner.context(regions).policies[index] as PlannedPolicy;
+    const about = this.#queriesOf(layer, position, count, position + count);
+    const plan = planAttention(this.#shape, planned, { layer, position, count, shareSamples }, about.segments);
+    const samplesBlocks = plan.kind === 'prefill-blocks';
+    const budgetFactors = samplesBlocks ? this.#headBudgets.allocate(layer) : [];
+    const order = { ...plan, ...about, policy: index, budgetFactors };
+    const tasks = taskCount(plan, about, this.#shape.keyValueHeads);
+    const { results, blockErrors } = this.#runner.run(
+      order,
+      {
+        queries,
+        outputs,
+        resultNumbers: count * heads * ROW_RESULT_NUMBERS,
+        blockErrorNumbers: samplesBlocks ? tasks * BLOCK_ERROR_NUMBERS : 0,
+        partialBytes: plan.partialBytes,
+      },
+      regions,
     );
-    if (existing !== -1) return existing;
-    const { layers } = this.cache.shape;
+    if (samplesBlocks) {
+      const blocks = { layer, n: position + count, blockErrors: 0, budgetFactors };
+      this.#headBudgets.update(blocks, tasks, blockErrors, cache.length);
+    }
+    if (plan.isFull) reportFull(report, order, cache.shape, heads);
+    else reportRows(report, order, heads, results);
+  }
+
+  #queriesOf(layer: number, position: number, count: number, n: number) {
+    return { layer, position, count, norms: this.#norms(layer), segments: this.cache.segments(n) };
+  }
+
+  /** The policy, parsed, checked against the cache, and known to the threads. */
+  #policy(policy: PolicySpec | Policy): Policy {
+    const parsed = isParsed(policy) ? policy : this.#parse(policy);
+    if (!this.#policies.has(parsed)) {
+      this.#checkPolicy(parsed);
+      this.#policies.set(parsed, this.#runner.addPolicy(parsed));
+    }
+    return parsed;
+  }
+
+  #parse(spec: PolicySpec): Policy {
+    const { policy: name, budget, plan, certify } = spec;
+    const existing = this.#parsed.find(
+      ({ spec: other }) =>
+        other.policy === name && other.budget === budget && other.plan === plan && other.certify === certify,
+    );
+    if (existing !== undefined) return existing.policy;
+    const policy = createPolicy(spec);
+    this.#parsed.push({ spec: { ...spec }, policy });
+    return policy;
+  }
+
+  /** Throws `invalid-argument` where a policy is for another model, or reads encodings that the cache does not keep. */
+  #checkPolicy({ name, parsed, encodings }: Policy): void {
+    const { layers, encodings: kept } = this.cache.shape;
+    const plan = 'plan' in parsed.budget ? parsed.budget.plan : undefined;
     invariant(plan === undefined || (plan.layers === layers && plan.heads === this.heads), () => ({
       code: 'invalid-argument',
       problem: 'The plan is that of another model.',
       found: `${plan?.layers} layers of ${plan?.heads} heads, where there are ${layers} of ${this.heads}`,
       remedy: 'Make one from a law of this model.',
     }));
-    const missingEncodings = policyEncodings(spec).filter((plane) => !this.cache.shape.encodings.includes(plane));
-    invariant(missingEncodings.length === 0, () => ({
+    const missing = encodings.filter((encoding) => !kept.includes(encoding));
+    invariant(missing.length === 0, () => ({
       code: 'invalid-argument',
-      problem: `The policy ${policy} reads planes that the cache does not keep.`,
-      found: this.cache.shape.encodings.join(', ') || 'none but the exact one',
-      remedy: `Create it with the planes ${missingEncodings.join(', ')}: see policyEncodings.`,
+      problem: `The policy ${name} reads encodings that the cache does not keep.`,
+      found: kept.join(', ') || 'none but the exact rows',
+      remedy: `Create it with the encodings ${missing.join(', ')}: see policyEncodings.`,
     }));
-    this.#policySpecs.push({
-      policy,
-      ...(budget !== undefined && { budget }),
-      ...(plan !== undefined && { plan }),
-      ...(certify !== undefined && { certify }),
-    });
-    this.#policies.push(createPolicy(spec));
-    this.#context = undefined;
-    return this.#policySpecs.length - 1;
   }
 
-  /** Norms of each key-value head: see `Job`. */
+  /** See `JobQueries`. */
   #norms(layer: number): number[] {
     const norms: number[] = [];
-    for (let head = 0; head < this.cache.shape.keyValueHeads; head++) {
+    for (let head = 0; head < this.#shape.keyValueHeads; head++) {
       const { keys, values, rmsValue } = this.cache.norms(layer, head);
       norms.push(keys, values, rmsValue);
     }
     return norms;
   }
 
-  /** How a job is cut into tasks, and the bytes of what must be added up when they are done. */
-  #planTasks(
-    kind: UnsplitJobKind,
-    { policy: index, layer, position, count }: Pick<Job, 'policy' | 'layer' | 'position' | 'count'>,
-  ): Pick<Job, 'kind' | 'blockSize' | 'unsplitGroups'> & { partialBytes: number } {
-    const { heads, threads, cache } = this;
-    const { keyValueHeads, headDim } = cache.shape;
-    const n = position + count;
-    if (kind === 'decode-groups' && count === 1 && threads > 1) {
-      const context = this.#configuredContext();
-      const splitPlan = planSplitJob(
-        context,
-        this.#policies[index] as SparsePolicy,
-        { layer, n, threads },
-        cache.segments(n),
-      );
-      if (splitPlan !== undefined) return splitPlan;
-    }
-    const blockSize = blockSizeOf(kind, { heads, keyValueHeads, threads, position, count });
-    const ranges = kind === 'full-ranges' ? keyValueHeads * Math.ceil(n / blockSize) : 0;
-    return { kind, blockSize, unsplitGroups: 0, partialBytes: ranges * stateBytes(heads / keyValueHeads, headDim) };
-  }
-
-  #jobKind(policy: Policy, count: number, shareSamples: boolean, layer: number, position: number): UnsplitJobKind {
-    if (policy.kind === 'sparse' && !this.#fullAttentionIsFaster(policy, layer, position, count)) {
-      return shareSamples && count >= MIN_QUERIES_TO_SHARE_SAMPLE && policy.selector.blockSampling
-        ? 'prefill-blocks'
-        : 'decode-groups';
-    }
-    return count === 1 && this.threads > 1 ? 'full-ranges' : 'full-blocks';
-  }
-
-  /**
-   * Whether all heads of a layer are faster without the policy: then they are done together. The queries of a prompt are
-   * asked where each of them is certified by itself; else blocks of them decide for themselves.
-   */
-  #fullAttentionIsFaster(policy: SparsePolicy, layer: number, position: number, count: number): boolean {
-    if (this.#costs === undefined || (count > 1 && policy.certifier === undefined)) return false;
-    const rows = this.heads / this.cache.shape.keyValueHeads;
-    const n = position + count;
-    for (let head = 0; head < this.heads; head += rows) {
-      if (!fullAttentionIsFaster({ n, layer, head, rows }, policy, this.#costs)) return false;
-    }
-    return true;
-  }
-
-  #allocateWorkspaces(region: Region, options: Omit<KvCacheOptions, 'onRegion'>): void {
-    const { headDim, capacity, keyValueHeads, precision = 'f16', encodings = [] } = options;
-    const groupSize = this.heads / keyValueHeads;
-    const sizes = { groupSize, headDim, capacity };
-    const size = {
-      ...sizes,
-      rows: maxBlockQueries(groupSize) * groupSize,
-      encodings: completeEncodings(encodings, precision),
-    };
-    const workspaces: Workspace[] = [];
-    for (let i = 0; i < this.threads; i++) {
-      const workspace = allocateWorkspace(region.arena, size);
-      if (workspace === undefined) throw outOfMemory();
-      workspaces.push(workspace);
-    }
-    this.#workspaces.set(region, workspaces);
-  }
-
-  /** The calling thread's context, once all threads know of every region and policy. */
-  #configuredContext(): ThreadContext {
-    const { regions } = this.cache;
-    if (this.#context !== undefined && this.#configuredRegions === regions.length) return this.#context;
-    this.#configurationNumber++;
-    this.#configuredRegions = regions.length;
-    const setupOf = (context: number): ThreadSetup => ({
-      configuration: this.#configurationNumber,
-      control: this.#control,
-      shape: this.cache.shape,
-      heads: this.heads,
-      kernels: this.#kernels,
-      jobMemory: this.#jobBuffers.arena.memory,
-      regions: regions.map((region) => {
-        const { arena, table, openTable } = region;
-        return {
-          memory: arena.memory,
-          table,
-          openTable,
-          workspace: this.#workspaces.get(region)?.[context] as Workspace,
-        };
-      }),
-      policies: this.#policySpecs,
-      policyModules: policyModules(),
-      costs: this.#costs,
-    });
-    this.#pool.configure(this.#configurationNumber, setupOf);
-    this.#context = openThread(setupOf(0), this.#context);
-    return this.#context;
+  /** Hands on what was timed in a call that took `total` milliseconds. */
+  #trace({ layer, position, queries }: AttendRequest, policy: Policy, times: PhaseTimes, total: number): void {
+    const milliseconds = { ...times };
+    const timed = Object.values(times).reduce((sum, ms) => sum + ms, 0);
+    milliseconds.other += total - timed;
+    const count = queries.length / (this.heads * this.#shape.headDim);
+    this.#onTrace?.({ layer, position, count, policy: policy.describe(), milliseconds });
   }
 }
 
-function outOfMemory(): KeysieveError {
-  return new KeysieveError({
-    code: 'cache-out-of-memory',
-    problem: 'There is no memory for the buffers of the threads.',
-    remedy: 'Use fewer threads, a smaller capacity, or raise arenaBytes.',
-  });
-}
+const isParsed = (policy: PolicySpec | Policy): policy is Policy => 'parsed' in policy;

@@ -1,38 +1,30 @@
-/** How a job is cut into tasks, so that threads are busy and tasks are worth their while. */
+/** How large the blocks of a job are, so that threads are busy and tasks are worth their overhead. */
 import { PAGE_KEYS } from '../kernels/layout.ts';
 import { MAX_JOB_TASKS } from '../threads/control.ts';
 import type { JobKind } from './job.ts';
 
-/** Query rows of one task of dense attention: as many as make the products large and stay within the cache. */
+/** Query rows of one task of full attention: enough to make the products large, few enough for the processor's cache. */
 const MAX_BLOCK_ROWS = 192;
 /** A range of keys that is worth a task of its own. */
 const MIN_RANGE_KEYS = 8 * PAGE_KEYS;
-/** Tasks for each thread: more balance better, fewer cost less. */
+/** More tasks balance better, fewer have less overhead. */
 const TASKS_PER_THREAD = 3;
-/** Queries that share the widening of a page. */
+/** Queries that share the conversion of a page to float32. */
 const MIN_BLOCK_QUERIES = 8;
 
-/** Queries of one task of dense attention, where `group` query heads share a key-value head. */
+/** Maximum number of queries in a block, where `groupSize` query heads share a key-value head. */
 export const maxBlockQueries = (groupSize: number): number => Math.max(1, Math.floor(MAX_BLOCK_ROWS / groupSize));
 
-/** Queries that one job can take: blocks of the largest size, as many as there may be tasks. */
+/** Maximum number of queries of a job: blocks of the largest size, as many as a job may have tasks. */
 export const maxJobQueries = (heads: number, keyValueHeads: number): number =>
   maxBlockQueries(heads / keyValueHeads) * Math.max(1, Math.floor(MAX_JOB_TASKS / keyValueHeads));
 
-export interface JobShape {
-  heads: number;
-  keyValueHeads: number;
-  threads: number;
-  /** Position of the first query. */
-  position: number;
-  /** Queries. */
-  count: number;
-}
-
-/** The job's `grain`; for sparse-parts see `sparse-parts.ts`. */
+/** The `blockSize` of a job with `count` queries from `position` on. That of `decode-split` is found by `planSplit`. */
 export function blockSizeOf(
   kind: Exclude<JobKind, 'decode-split'>,
-  { heads, keyValueHeads, threads, position, count }: JobShape,
+  { heads, keyValueHeads, threads }: { heads: number; keyValueHeads: number; threads: number },
+  position: number,
+  count: number,
 ): number {
   const tasks = threads * TASKS_PER_THREAD;
   switch (kind) {

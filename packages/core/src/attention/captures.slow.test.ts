@@ -6,7 +6,7 @@ import { attention64, distance, score64 } from '../../test/plain-attention.ts';
 import { sparsePolicyNames } from '../../test/variants.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { createPolicy, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy, type PolicySpec, type SparseParts } from '../policies/policy.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import { attendByPolicy } from './decode.ts';
 
@@ -79,7 +79,7 @@ describe.skipIf(!hasCapture(CAPTURE))('on the heads of a real model', () => {
       for (const spec of SPECS) {
         const what = `${spec.policy}, ${spec.certify ?? 'not certified'}, row ${rows}`;
         const asked = bench.query(query, n);
-        const { outputs, results } = attendByPolicy(asked, createPolicy(spec) as SparsePolicy);
+        const { outputs, results } = attendByPolicy(asked, createPolicy(spec).sparse as SparseParts);
         const { kind, tailMass, outputError, keysExact, outcome } = results[0] as (typeof results)[0];
         if (spec.certify !== undefined) {
           expect(kind, what).toBe('certified');

@@ -8,7 +8,7 @@ import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/rounding.ts';
-import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy, type SparseParts } from '../policies/policy.ts';
 import { type AttentionOptions, createAttention } from './attention.ts';
 import { attendByPolicy } from './decode.ts';
 
@@ -17,7 +17,7 @@ const MASSES = [0.1, 0.05, 0.01, 0.001];
 const HEAD_DIM = 80;
 
 const open = (policy: string, certify?: number) =>
-  createPolicy({ policy, budget: 'fixed:20', ...(certify !== undefined && { certify }) }) as SparsePolicy;
+  createPolicy({ policy, budget: 'fixed:20', ...(certify !== undefined && { certify }) }).sparse as SparseParts;
 
 const norm = (row: ArrayLike<number>): number => Math.sqrt(Array.from(row).reduce((sum, x) => sum + x * x, 0));
 
@@ -54,7 +54,7 @@ describe('certify', () => {
   it('leaves alone what is certified already', () => {
     const { keys, values, query } = keysOfShape('peaked', createRandom(5), 500, HEAD_DIM);
     const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
-    const policy = createPolicy({ policy: 'topk', budget: 'fixed:400', certify: 0.5 }) as SparsePolicy;
+    const policy = createPolicy({ policy: 'topk', budget: 'fixed:400', certify: 0.5 }).sparse as SparseParts;
     const { results } = attendByPolicy(bench.query(query), policy);
     expect(results[0]).toMatchObject({ outcome: 'asSelected', keysExact: 400, keysNeeded: 0 });
   });

@@ -1,8 +1,7 @@
 /**
- * Sparse attention, as tasks that any thread can take: select, attend, estimate the tail, certify. A task has groups:
- * the query heads of one position that share a key-value head. A selector of single heads is asked for each of them.
+ * Attention of single positions by a policy: select, attend, estimate the tail, certify. A task is a number of GQA groups,
+ * the query heads of one position that share a key-value head; a selector of single heads is asked for each of them.
  */
-
 import { certify } from '../certificates/certificate.ts';
 import {
   attendAllKeys,
@@ -15,100 +14,105 @@ import {
   type ThreadRegion,
 } from '../group/group-work.ts';
 import { attendWeighted } from '../group/quantized-work.ts';
-import type { Certifier, SparsePolicy } from '../policies/policy.ts';
+import type { Certifier, SparseParts } from '../policies/policy.ts';
 import type { Selection } from '../selectors/selector.ts';
 import type { SieveStepResult } from '../sieve/step.ts';
 import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
 import { type RowResult, writeRowResult } from './row-result.ts';
-import { fullAttentionIsFaster, type StepCosts } from './step-costs.ts';
-import { loadGroup, type ThreadContext } from './thread.ts';
+import { loadGroup, sparseParts, type ThreadContext } from './thread.ts';
 
-/** Some groups: one key-value head of one position each. */
 export function decodeGroupsTask(thread: ThreadContext, job: Job, task: number): void {
   const { keyValueHeads } = thread.shape;
-  const groups = job.count * keyValueHeads;
-  const policy = thread.policies[job.policy] as SparsePolicy;
-  for (let groupIndex = task * job.blockSize; groupIndex < Math.min(groups, (task + 1) * job.blockSize); groupIndex++) {
-    const [queryIndex, keyValueHead] = [Math.floor(groupIndex / keyValueHeads), groupIndex % keyValueHeads];
-    const rows = policy.selector.unit === 'group' ? thread.groupSize : 1;
-    for (let done = 0; done < thread.groupSize; done += rows) {
-      attendGroup(thread, job, policy, queryIndex, keyValueHead, keyValueHead * thread.groupSize + done, rows);
+  const end = Math.min(job.count * keyValueHeads, (task + 1) * job.blockSize);
+  const rows = sparseParts(thread, job).selector.unit === 'group' ? thread.groupSize : 1;
+  for (let group = task * job.blockSize; group < end; group++) {
+    const [query, keyValueHead] = [Math.floor(group / keyValueHeads), group % keyValueHeads];
+    const first = keyValueHead * thread.groupSize;
+    for (let head = first; head < first + thread.groupSize; head += rows) {
+      decodeGroup(thread, job, query, keyValueHead, head, rows);
     }
   }
 }
 
-/** `rows` query heads from `head` on, of query number `index`. */
-export function attendGroup(
+/** Attends with `rows` query heads from `head` on, of query number `query` of a job. */
+export function decodeGroup(
   thread: ThreadContext,
   job: Job,
-  policy: SparsePolicy,
-  index: number,
+  query: number,
   keyValueHead: number,
   head: number,
   rows: number,
 ): void {
-  const work = loadGroupWork(thread, job, index, keyValueHead, head, rows, job.position + index + 1);
-  writeGroupResult(thread, job, index * thread.heads + head, attendByPolicy(work, policy, thread.costs));
+  const work = loadQueryGroup(thread, job, query, keyValueHead, head, rows, job.position + query + 1);
+  const { fullUnits } = job;
+  const isFull =
+    fullUnits.length > 0 ? fullUnits[head / rows] === 1 : thread.policies[job.policy]?.fallback?.(work) === true;
+  const result = isFull ? attendFully(work) : attendByPolicy(work, sparseParts(thread, job));
+  writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 
-/** What came of some query rows. */
+/** Outputs and results of some query rows. */
 export interface GroupResult {
   /** (rows, d) */
   outputs: Float32Array;
   results: RowResult[];
 }
 
-/** Writes what came of the rows from number `row` of a job on to where the job wants it. */
+/** Writes outputs and results to the rows of a job from number `row` on. */
 export function writeGroupResult(
-  { jobMemory: { views }, shape }: ThreadContext,
-  job: Job,
+  { shape }: ThreadContext,
+  { data }: Job,
   row: number,
   { outputs, results }: GroupResult,
 ): void {
-  views().f32.set(outputs, job.outputs / 4 + row * shape.headDim);
-  for (let i = 0; i < results.length; i++) writeRowResult(views(), job, row + i, results[i] as RowResult);
+  data.outputs.set(outputs, row * shape.headDim);
+  for (let i = 0; i < results.length; i++) writeRowResult(data.results, row + i, results[i] as RowResult);
 }
 
-/** `rows` query heads from `head` on, of query number `index` of a job, which sees n keys; the workspaces get its numbers. */
-export function loadGroupWork(
+/** The work of `rows` query heads from `head` on, of query number `query` of a job, over the first n keys. */
+export function loadQueryGroup(
   thread: ThreadContext,
   job: Job,
-  index: number,
+  query: number,
   keyValueHead: number,
   head: number,
   rows: number,
   n: number,
 ): GroupWork {
   const { headDim } = thread.shape;
-  const at = job.queries / 4 + (index * thread.heads + head) * headDim;
-  const queries = thread.jobMemory.views().f32.subarray(at, at + rows * headDim);
-  return loadGroup(thread, job, keyValueHead, head, n, queries);
+  const at = (query * thread.heads + head) * headDim;
+  return loadGroup(thread, job, keyValueHead, head, n, job.data.queries.subarray(at, at + rows * headDim));
 }
 
-/** Attends with the rows of one query, by a policy: their outputs (rows, d), and what they read. */
-export function attendByPolicy(work: GroupWork, policy: SparsePolicy, costs?: StepCosts): GroupResult {
-  if (costs !== undefined && fullAttentionIsFaster(work, policy, costs)) {
-    return attendSelection(work, { count: work.n, bytesScanned: 0 }, undefined);
-  }
+/** Attends with the rows of a group to every key. */
+const attendFully = (work: GroupWork): GroupResult =>
+  attendSelection(work, { count: work.n, bytesScanned: 0 }, undefined);
+
+/** Attends with the rows of a group, by a policy. */
+export function attendByPolicy(work: GroupWork, policy: SparseParts): GroupResult {
   const { budget, certifier } = policy;
   const stepResult = policy.step?.attend(work, budget);
   const groupResult =
     stepResult === undefined
       ? attendSelection(work, policy.selector.select(work, budget), policy.tail)
       : toGroupResult(work, stepResult);
-  if (certifier === undefined) return groupResult;
+  return certifier === undefined ? groupResult : certifyRows(work, groupResult, certifier);
+}
+
+/** Attends again with the rows whose certificate allows too much. */
+function certifyRows(work: GroupWork, { outputs, results }: GroupResult, certifier: Certifier): GroupResult {
   const { headDim } = work.shape;
-  for (const [row, result] of groupResult.results.entries()) {
+  for (const [row, result] of results.entries()) {
     if (meetsCertificate(result, certifier)) continue;
     const { output, fallback } = applyCertificateFallback(work, row, certifier);
-    groupResult.outputs.set(output, row * headDim);
-    // The bytes of both attempts: those of the first stand with the first row.
-    const first = groupResult.results[0] as RowResult;
+    outputs.set(output, row * headDim);
+    // The bytes of both attempts, which stand with the first row.
+    const first = results[0] as RowResult;
     first.bytesRead += fallback.bytesRead;
-    groupResult.results[row] = { ...fallback, bytesRead: row === 0 ? first.bytesRead : 0 };
+    results[row] = { ...fallback, bytesRead: row === 0 ? first.bytesRead : 0 };
   }
-  return groupResult;
+  return { outputs, results };
 }
 
 /** Attends to the selected keys, and adds the tail. */
@@ -152,7 +156,7 @@ function attendSelection(work: GroupWork, selection: Selection, tail: Tail | und
   return { outputs, results };
 }
 
-/** Outputs and results of a step that was done at once. Written out, since it is what every step comes by. */
+/** Outputs and results of a fused step. Repeats what `attendSelection` does, since this is the hot path. */
 export function toGroupResult(work: GroupWork, stepResult: SieveStepResult): GroupResult {
   const { headDim } = work.shape;
   const { selectedSums, totalSums, errors, keysExact, keysQuantized, bytesQuantized, outputs } = stepResult;
@@ -172,15 +176,15 @@ export function toGroupResult(work: GroupWork, stepResult: SieveStepResult): Gro
 const NO_TAIL_ESTIMATE: TailEstimate = { bytesRead: 0, keysQuantized: 0 };
 
 /**
- * With more keys than this share of all, all are read: picking them out would save little. No row that a certificate
- * asks more of reads over 1.25 times what its bounds ask for.
+ * A certificate that needs a larger share of the keys reads all of them: picking them out would save little, and no row
+ * reads more than 1.25 times what its bounds ask for.
  */
 const FULL_ATTENTION_SHARE = 0.8;
 
 const meetsCertificate = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
   kind === 'certified' && tailMass <= certifier.tailMass;
 
-/** One row again, with as many keys as its certificate asks for, or all. */
+/** Attends with one row to the keys that its certificate asks for, or to all. */
 function applyCertificateFallback(
   work: GroupWork,
   row: number,
@@ -202,7 +206,7 @@ function applyCertificateFallback(
   return { output: outputs, fallback: { ...(results[0] as RowResult), keysNeeded } };
 }
 
-/** One row of a query on its own: its numbers take the place of row 0. Rows are taken in order. */
+/** One row of a group on its own: its query takes the place of row 0, so that rows are taken in order. */
 function isolateRow(work: GroupWork, row: number): GroupWork {
   const d = work.shape.headDim;
   for (const region of new Set(work.segments.map((segment) => segment.region))) {

@@ -1,11 +1,11 @@
 /**
- * Attention by policies that evict keys: what they have seen of a prompt, and which keys they keep, layer by layer. It is
- * state beside the cache, which itself keeps every key: a policy that has dropped one reads it no more, and once the cache
- * is cut, what it knew of the tokens that are gone is gone too. Baselines: done by one thread, query after query, since
- * what a query drops the next one must not read.
+ * Attention by policies that evict keys: what they have observed of a prompt, and which keys they keep, layer by layer. This
+ * is state beside the cache, which itself keeps every key: a policy never reads again what it has evicted, and forgets what
+ * it observed of tokens that are truncated. For baselines: one thread does it, query after query, since what one query
+ * evicts the next one must not read.
  *
- * A pass of a policy begins where a prompt ends whose queries were all shown to `observe`, or with the first token; it
- * goes on token by token, in as many calls as come.
+ * A run of a policy begins behind a prompt whose queries were all shown to `observe`, or with the first token, and goes on
+ * token by token, in any number of calls.
  */
 
 import type { CacheShape } from '../cache/shape.ts';
@@ -28,31 +28,31 @@ import {
   type ThreadRegion,
 } from '../group/group-work.ts';
 import { scoreStride } from '../kernels/quantized-kernels.ts';
-import type { EvictingPolicy } from '../policies/policy.ts';
+import type { EvictingParts } from '../policies/policy.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { addRow } from './job-report.ts';
 import type { LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
 
-/** The attention around. */
+/** What a runner needs of the attention. */
 export interface EvictionContext {
   readonly shape: CacheShape;
   readonly heads: number;
-  /** The queries (group, d) at a position of the heads that share a key-value head, placed in this thread's workspaces. */
+  /** The work of the query heads (group, d) at a position that share a key-value head, loaded into the workspaces. */
   loadGroup(layer: number, position: number, keyValueHead: number, queries: Float32Array): GroupWork;
 }
 
-/** What an eviction has seen of a prompt in one layer. */
+/** What an eviction has observed of a prompt in one layer. */
 interface Observation {
-  /** Queries before this position. */
+  /** Position behind the last query observed. */
   to: number;
-  /** The last of them, as many as it looks at (count, heads, headDim); none where it looks at all. */
+  /** The last queries that the eviction looks at (count, heads, headDim); empty where it looks at all. */
   last: Float32Array;
-  /** Where it looks at all: the attention that the keys of each key-value head have received (n). */
+  /** The attention (n) that the keys of each key-value head have received, where the eviction looks at all queries. */
   received: Float64Array[];
 }
 
-/** The keys that a policy keeps in one layer, of each key-value head or the same of all. */
+/** The keys that a policy keeps in one layer, for each key-value head or the same for all. */
 interface Run {
   /** Position of the first query, and what of the prompt was kept for it. */
   readonly start: number;
@@ -67,7 +67,7 @@ export class EvictionRunner {
   /** By the name of the eviction, then by layer. */
   readonly #observations = new Map<string, Map<number, Observation>>();
   /** By the policy, then by layer. */
-  readonly #runs = new Map<EvictingPolicy, Map<number, Run>>();
+  readonly #runs = new Map<EvictingParts, Map<number, Run>>();
 
   constructor(context: EvictionContext) {
     this.#context = context;
@@ -94,7 +94,7 @@ export class EvictionRunner {
   }
 
   /** Attends with queries that come behind a prompt that was observed, or behind those of the last call, into `outputs`. */
-  attend(policy: EvictingPolicy, request: LayerQueries, outputs: Float32Array): AttentionReport {
+  attend(policy: EvictingParts, request: LayerQueries, outputs: Float32Array): AttentionReport {
     const { shape, heads } = this.#context;
     const { layer, position, queries } = request;
     const width = heads * shape.headDim;
@@ -124,7 +124,7 @@ export class EvictionRunner {
   }
 
   /** The pass that goes on at a position, or one that begins there. */
-  #runAt(policy: EvictingPolicy, layer: number, position: number): Run {
+  #runAt(policy: EvictingParts, layer: number, position: number): Run {
     const layers = layersOf(this.#runs, policy);
     const current = layers.get(layer);
     if (current?.next === position) return current;
@@ -137,7 +137,7 @@ export class EvictionRunner {
     return run;
   }
 
-  #keepFromPrompt(policy: EvictingPolicy, layer: number, { to, last, received }: Observation): KeptKeys[] {
+  #keepFromPrompt(policy: EvictingParts, layer: number, { to, last, received }: Observation): KeptKeys[] {
     const { eviction } = policy;
     const { shape, heads } = this.#context;
     const perHead = last.length === 0 ? received : received.map(() => new Float64Array(to));
@@ -155,7 +155,7 @@ export class EvictionRunner {
   }
 
   /** Leaves room for the key of the query that sees n keys. */
-  #evict({ eviction, budget }: EvictingPolicy, kept: KeptKeys, layer: number, n: number, unit: number): void {
+  #evict({ eviction, budget }: EvictingParts, kept: KeptKeys, layer: number, n: number, unit: number): void {
     const { shape, heads } = this.#context;
     const rows = eviction.unit === 'head' ? heads / shape.keyValueHeads : heads;
     const before = groupBudget({ n, layer, head: unit * rows, rows }, budget) - 1;
@@ -164,7 +164,7 @@ export class EvictionRunner {
 
   /** One query of all heads. */
   #step(
-    policy: EvictingPolicy,
+    policy: EvictingParts,
     run: Run,
     layer: number,
     queries: Float32Array,
@@ -306,7 +306,7 @@ const sumColumns = (parts: readonly Float64Array[]): Float64Array =>
 function notObserved(name: string, to: number, position: number): KeysieveError {
   return new KeysieveError({
     code: 'invalid-argument',
-    problem: `The policy ${name} chooses keys by the attention that the queries before paid, and was not shown all of them.`,
+    problem: `The policy ${name} keeps keys by the attention that earlier queries paid, and was not shown all of them.`,
     found: `queries before ${to}, of ${position}`,
     remedy: 'Pass the queries of the prompt to observe, from position 0 on, as they come.',
   });

@@ -1,4 +1,4 @@
-/** Dense attention, as tasks that any thread can take. */
+/** Full attention: every key that a query may see. A task is a block of queries, or a range of keys of one query. */
 import { attendSegments, loadQueries, type ThreadRegion } from '../group/group-work.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import type { Job } from './job.ts';
@@ -33,7 +33,7 @@ export function fullBlockTask(thread: ThreadContext, job: Job, task: number): vo
   attendFullBlock(thread, job, queryBlockOf(thread, job, task));
 }
 
-/** Attends densely with a block, and returns its outputs. */
+/** Attends with a block to every key, and writes its outputs. */
 export function attendFullBlock(thread: ThreadContext, job: Job, block: QueryBlock): void {
   const { rows, limit, n, keyValueHead } = block;
   loadBlock(thread, job, block);
@@ -48,19 +48,18 @@ export function attendFullBlock(thread: ThreadContext, job: Job, block: QueryBlo
 
 /** Copies the queries of a block into the workspaces, scaled. Returns the largest norm of the rows. */
 export function loadBlock(
-  { shape, groupSize, heads, jobMemory, regions }: ThreadContext,
-  job: Job,
+  { shape, groupSize, heads, regions }: ThreadContext,
+  { data }: Job,
   block: QueryBlock,
 ): number {
   const { headDim } = shape;
   const width = groupSize * headDim;
   const [primary, ...others] = regions as [ThreadRegion, ...ThreadRegion[]];
-  const source = jobMemory.views().f32;
   const target = primary.views().f32;
   const start = primary.workspace.queries / 4;
   for (let i = 0; i < block.queries; i++) {
-    const at = job.queries / 4 + ((block.first + i) * heads + block.keyValueHead * groupSize) * headDim;
-    target.set(source.subarray(at, at + width), start + i * width);
+    const at = ((block.first + i) * heads + block.keyValueHead * groupSize) * headDim;
+    target.set(data.queries.subarray(at, at + width), start + i * width);
   }
   const maxNorm = primary.kernels.scaleQueries(primary.workspace.queries, block.rows, headDim);
   const scaled = target.subarray(start, start + block.queries * width);
@@ -68,7 +67,7 @@ export function loadBlock(
   return maxNorm;
 }
 
-/** Finishes the state of a block in `region`, and writes its outputs to where the job wants them. */
+/** Normalizes the state of a block in `region`, and writes its outputs. */
 function normalizeBlock(thread: ThreadContext, job: Job, block: QueryBlock, region: ThreadRegion): void {
   const { headDim } = thread.shape;
   // The queries are done with: their place takes the outputs, on the way to the rows of the other heads.
@@ -77,10 +76,10 @@ function normalizeBlock(thread: ThreadContext, job: Job, block: QueryBlock, regi
   storeBlockOutputs(thread, job, block, region);
 }
 
-/** Writes the outputs of a block, which stand in the place of its queries in `region`, to where the job wants them. */
+/** Writes the outputs of a block, which are in the place of its queries in `region`, to those of the job. */
 export function storeBlockOutputs(
-  { shape, groupSize, heads, jobMemory }: ThreadContext,
-  job: Job,
+  { shape, groupSize, heads }: ThreadContext,
+  { data }: Job,
   { first, queries, keyValueHead }: QueryBlock,
   region: ThreadRegion,
 ): void {
@@ -88,15 +87,13 @@ export function storeBlockOutputs(
   const width = groupSize * headDim;
   const outputs = region.workspace.queries;
   const source = region.views().f32;
-  const target = jobMemory.views().f32;
   for (let i = 0; i < queries; i++) {
     const from = outputs / 4 + i * width;
-    const to = job.outputs / 4 + ((first + i) * heads + keyValueHead * groupSize) * headDim;
-    target.set(source.subarray(from, from + width), to);
+    data.outputs.set(source.subarray(from, from + width), ((first + i) * heads + keyValueHead * groupSize) * headDim);
   }
 }
 
-/** One query, one key-value head, one range of keys: a partial state, which `mergeRanges` adds up. */
+/** One query, one key-value head, one range of keys: leaves a partial state, which `mergeRanges` merges. */
 export function fullRangeTask(thread: ThreadContext, job: Job, task: number): void {
   const { shape, groupSize, jobMemory } = thread;
   const { keyValueHeads, headDim } = shape;
@@ -106,8 +103,8 @@ export function fullRangeTask(thread: ThreadContext, job: Job, task: number): vo
   const from = range * job.blockSize;
   const to = Math.min(n, from + job.blockSize);
 
-  const at = job.queries / 4 + keyValueHead * groupSize * headDim;
-  loadQueries(thread.regions, jobMemory.views().f32.subarray(at, at + groupSize * headDim), headDim, 0);
+  const at = keyValueHead * groupSize * headDim;
+  loadQueries(thread.regions, job.data.queries.subarray(at, at + groupSize * headDim), headDim, 0);
   const segments = headSegments(thread, job.segments, job.layer, keyValueHead, from, to);
   const region = attendSegments(segments, { rows: groupSize, group: groupSize, limit: n }, headDim);
 
@@ -117,8 +114,8 @@ export function fullRangeTask(thread: ThreadContext, job: Job, task: number): vo
   jobMemory.views().f32.set(region.views().f32.subarray(source, source + size / 4), target);
 }
 
-/** Adds up the ranges of every head and writes the outputs. Done by the owner of the job. */
-export function mergeRanges(thread: ThreadContext, job: Job): void {
+/** Merges the ranges of every head and writes the outputs to an address in the job buffers. Done by the owner of the job. */
+export function mergeRanges(thread: ThreadContext, job: Job, outputs: number): void {
   const { shape, groupSize } = thread;
   const { keyValueHeads, headDim } = shape;
   const { kernels } = thread.jobMemory;
@@ -129,10 +126,10 @@ export function mergeRanges(thread: ThreadContext, job: Job): void {
     for (let range = 1; range * job.blockSize < n; range++) {
       kernels.mergeState(state, partialAddress(job, n, head, range, size), groupSize, headDim);
     }
-    kernels.normalize(state, groupSize, headDim, job.outputs + head * groupSize * headDim * 4, headDim * 4);
+    kernels.normalize(state, groupSize, headDim, outputs + head * groupSize * headDim * 4, headDim * 4);
   }
 }
 
-function partialAddress({ partials, blockSize }: Job, n: number, head: number, range: number, size: number): number {
-  return partials + (head * Math.ceil(n / blockSize) + range) * size;
+function partialAddress({ data, blockSize }: Job, n: number, head: number, range: number, size: number): number {
+  return data.partials + (head * Math.ceil(n / blockSize) + range) * size;
 }

@@ -1,17 +1,18 @@
-/** The report of one job, from its shape and from what its tasks have noted. */
+/** What a job adds to a report, from its plan or from the results of its rows. */
 import { type CacheShape, openPrecision } from '../cache/shape.ts';
 import { weakerKind } from '../certificates/certificate.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { Job } from './job.ts';
-import { type AttentionReport, emptyReport } from './report.ts';
+import type { AttentionReport } from './report.ts';
 import { type RowResult, readRowResult } from './row-result.ts';
 
-/** Every row read every key that it may see. */
+/** Adds a job whose rows all read every key that they may see. */
 export function reportFull(
-  { position, count, blockSize, kind, segments }: Job,
+  report: AttentionReport,
+  { position, count, blockSize, kind, segments }: Pick<Job, 'position' | 'count' | 'blockSize' | 'kind' | 'segments'>,
   shape: CacheShape,
   heads: number,
-): AttentionReport {
+): void {
   const { keyValueHeads, headDim, precision } = shape;
   const firstOpenKey = segments.find(({ open }) => open)?.from ?? Number.POSITIVE_INFINITY;
   const keys = heads * (count * position + (count * (count + 1)) / 2);
@@ -24,19 +25,25 @@ export function reportFull(
     keysStreamed += position + end;
     openStreamed += Math.max(0, position + end - firstOpenKey);
   }
-  const closedBytes = (keysStreamed - openStreamed) * rowBytes(headDim, precision);
+  const fullPageBytes = (keysStreamed - openStreamed) * rowBytes(headDim, precision);
   const openBytes = openStreamed * rowBytes(headDim, openPrecision(shape));
-  const bytesRead = keyValueHeads * 2 * (closedBytes + openBytes);
-  return { ...emptyReport(), rows: count * heads, keys, keysExact: keys, bytesRead, rowsFull: count * heads };
+  report.rows += count * heads;
+  report.keys += keys;
+  report.keysExact += keys;
+  report.bytesRead += keyValueHeads * 2 * (fullPageBytes + openBytes);
+  report.rowsFull += count * heads;
 }
 
-/** Adds up the `results` (count * heads, ROW_RESULTS) of the rows. */
-export function reportRows({ position, count }: Job, heads: number, results: Float32Array): AttentionReport {
-  const report = emptyReport();
+/** Adds the rows of a job, from their `results` (count, heads, ROW_RESULT_NUMBERS). */
+export function reportRows(
+  report: AttentionReport,
+  { position, count }: Pick<Job, 'position' | 'count'>,
+  heads: number,
+  results: Float32Array,
+): void {
   for (let row = 0; row < count * heads; row++) {
     addRow(report, position + Math.floor(row / heads) + 1, readRowResult(results, row));
   }
-  return report;
 }
 
 /** Adds one row that may see n keys. */

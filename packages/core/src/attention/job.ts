@@ -1,149 +1,186 @@
 /**
- * A job: the attention of one layer for some queries, as numbers that go through the threads' control block.
- *
- * The exchange lies in the first region's arena: queries (count, heads, d), outputs (count, heads, d), the partial
- * states of a split decode, and for each query row what was read and its certificate. A job that samples has its plan
- * there, and finds the dense outputs where others leave theirs.
+ * A job: the attention of one layer for some queries, cut into tasks. Its numbers are what threads are told through
+ * their control block; its data lie in the caller's arrays where one thread works, and else in the job buffers, a memory
+ * that all threads share.
  */
 import type { Segment } from '../cache/slabs.ts';
 
-/** How a job is cut into tasks. */
+/** What the tasks of a job are. */
 export const JOB_KINDS = [
+  /** Full attention of a block of queries. */
   'full-blocks',
+  /** Full attention of one query to a range of keys. */
   'full-ranges',
+  /** Single positions, by a selector and a tail. */
   'decode-groups',
+  /** One position, with some of its GQA groups split over threads. */
   'decode-split',
+  /** Blocks of queries that share a sample. */
   'prefill-blocks',
+  /** What queries need: see `measure.ts`. */
   'measure',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
-/** Addresses in the exchange's arena. */
-export interface JobBufferAddresses {
-  queries: number;
-  outputs: number;
-  /** (count * heads, ROW_RESULTS): see `row-result.ts`. Of samples: (count * heads, numbers of a record). */
-  results: number;
-  /** Softmax states (keyValueHeads, ranges) of `group` rows, `partialBytes` apart. Of sparse-parts: what parts come to. */
-  partials: number;
-  /** Of samples: see `sampling.ts`. */
-  measurePlan: number;
-  /** Of sparse-blocks: (tasks, BLOCK_SUMS), see `shares.ts`. */
-  blockErrors: number;
+/** How a job is cut into tasks. */
+export interface JobPlan {
+  readonly kind: JobKind;
+  /**
+   * `full-blocks` and `prefill-blocks`: queries in a block. `full-ranges`: keys in a range, a multiple of 64.
+   * `decode-groups` and `measure`: GQA groups in a task. `decode-split`: parts of a group.
+   */
+  readonly blockSize: number;
+  /** `decode-split`: groups that are not split, the first ones. */
+  readonly unsplitGroups: number;
+  /**
+   * 1 for each GQA group, or head where heads select on their own, that gets full attention because it is faster, else 0.
+   * Empty where tasks find out by themselves.
+   */
+  readonly fullUnits: readonly number[];
 }
 
-export interface Job extends JobBufferAddresses {
-  /** Number of the job: another one for every job of a control block. */
-  number: number;
-  kind: JobKind;
-  layer: number;
-  /** Position of the first query, of samples that of the last; the cache holds its key and those of the others already. */
-  position: number;
+/** What a job is about. */
+export interface JobQueries {
+  readonly layer: number;
+  /** Position of the first query; `measure`: of the last. The cache holds the keys of all queries. */
+  readonly position: number;
   /** Queries. */
-  count: number;
+  readonly count: number;
   /** Index among the policies. */
-  policy: number;
-  /** dense-blocks, sparse-blocks: queries in a block. dense-ranges: keys in a range, a multiple of 64. sparse-groups, samples: groups in a task. sparse-parts: parts of a group. */
-  blockSize: number;
-  /** sparse-parts: groups that are not split, the first ones. */
-  unsplitGroups: number;
-  /** Norms of each key-value head: bounds on those of keys and of values, and what is typical of values. */
-  norms: number[];
-  /** sparse-blocks: what part of the budget each key-value head gets, 1 where all get the same. Of others: none. */
-  budgetFactors: readonly number[];
-  segments: Segment[];
-  /** Sizes of the memories: of the exchange, then of each region. */
-  memoryBytes: number[];
+  readonly policy: number;
+  /** For each key-value head: bounds on the norms of keys and of values, and the root mean square of those of values. */
+  readonly norms: readonly number[];
+  /** `prefill-blocks`: the factor by which each key-value head multiplies its budget. Else empty. */
+  readonly budgetFactors: readonly number[];
+  readonly segments: readonly Segment[];
 }
 
-const NUMBER_FIELDS = [
-  'number',
-  'layer',
-  'position',
-  'count',
-  'policy',
-  'blockSize',
-  'unsplitGroups',
-  'queries',
-  'outputs',
-  'results',
-  'partials',
-  'measurePlan',
-  'blockErrors',
-] as const;
+/** Where a job reads and writes. */
+export interface JobData {
+  /** (count, heads, d) */
+  readonly queries: Float32Array;
+  /** (count, heads, d). `measure` reads the outputs of full attention here. */
+  readonly outputs: Float32Array;
+  /** (count, heads, ROW_RESULT_NUMBERS), see `row-result.ts`; `measure`: (count, heads, numbers of a record). */
+  readonly results: Float32Array;
+  /** `prefill-blocks`: (tasks, BLOCK_ERROR_NUMBERS), see `head-budget-allocator.ts`. */
+  readonly blockErrors: Float32Array;
+  /** `measure`: see `measure.ts`. */
+  readonly measurePlan: Float32Array;
+  /**
+   * Address in the job buffers. `full-ranges`: softmax states (keyValueHeads, ranges) of a group's rows.
+   * `decode-split`: the states of all parts.
+   */
+  readonly partials: number;
+}
 
-/** Where the fields begin: behind the kind. */
-const FIRST_FIELD = 1;
+export interface Job extends JobPlan, JobQueries {
+  readonly data: JobData;
+}
 
-/** Most numbers that a job takes. */
-export const maxJobNumbers = (keyValueHeads: number, regions: number): number =>
-  FIRST_FIELD +
-  NUMBER_FIELDS.length +
-  1 +
-  3 * keyValueHeads +
-  1 +
-  keyValueHeads +
-  1 +
-  4 * (regions + 1) +
-  1 +
-  1 +
-  regions;
+/** Addresses in the job buffers. */
+export type JobAddresses = { -readonly [Name in keyof JobData]: number };
+
+/** A job as it goes through the control block. */
+export interface JobMessage extends JobPlan, JobQueries {
+  /** Number of the job: another one for every job of a control block. */
+  readonly number: number;
+  readonly addresses: Readonly<JobAddresses>;
+  /** Sizes of the memories: of the job buffers, then of each region. */
+  readonly memoryBytes: readonly number[];
+}
+
+const FIELDS = ['layer', 'position', 'count', 'policy', 'blockSize', 'unsplitGroups'] as const;
+const ADDRESSES = ['queries', 'outputs', 'results', 'blockErrors', 'measurePlan', 'partials'] as const;
+
+/** Maximum of numbers in a message. Every list is preceded by its length. */
+export const maxJobNumbers = (heads: number, keyValueHeads: number, regions: number): number =>
+  2 +
+  FIELDS.length +
+  ADDRESSES.length +
+  (1 + 3 * keyValueHeads) +
+  (1 + keyValueHeads) +
+  (1 + heads) +
+  (1 + 4 * (regions + 1)) +
+  (2 + regions);
 
 /** Number of the job that was written last. */
-export const jobNumber = (source: Float64Array): number => source[FIRST_FIELD] as number;
+export const jobNumber = (source: Float64Array): number => source[0] as number;
 
 /** Written and read by index: every layer of every token has a job. */
-export function writeJob(target: Float64Array, job: Job): void {
-  const { norms, budgetFactors, segments, memoryBytes } = job;
+export function writeJob(target: Float64Array, job: JobMessage): void {
   let at = 0;
+  target[at++] = job.number;
   target[at++] = JOB_KINDS.indexOf(job.kind);
-  for (const field of NUMBER_FIELDS) target[at++] = job[field];
-  target[at++] = norms.length;
-  for (const norm of norms) target[at++] = norm;
-  target[at++] = budgetFactors.length;
-  for (const factor of budgetFactors) target[at++] = factor;
-  target[at++] = segments.length;
-  for (const { region, from, to, open } of segments) {
+  for (const field of FIELDS) target[at++] = job[field];
+  for (const name of ADDRESSES) target[at++] = job.addresses[name];
+  for (const list of [job.norms, job.budgetFactors, job.fullUnits, job.memoryBytes]) {
+    target[at++] = list.length;
+    for (const x of list) target[at++] = x;
+  }
+  target[at++] = job.segments.length;
+  for (const { region, from, to, open } of job.segments) {
     target[at++] = region;
     target[at++] = from;
     target[at++] = to;
     target[at++] = open ? 1 : 0;
   }
-  target[at++] = memoryBytes.length;
-  for (const bytes of memoryBytes) target[at++] = bytes;
 }
 
-export function readJob(source: Float64Array): Job {
+export function readJob(source: Float64Array): JobMessage {
   let at = 0;
   const next = () => source[at++] as number;
+  const number = next();
   const kind = JOB_KINDS[next()] as JobKind;
-  const fields = {} as Record<(typeof NUMBER_FIELDS)[number], number>;
-  for (const field of NUMBER_FIELDS) fields[field] = next();
-  const norms = listOf(next(), next);
-  const budgetFactors = listOf(next(), next);
-  const segments = listOf(next(), () => ({ region: next(), from: next(), to: next(), open: next() === 1 }));
-  const memoryBytes = listOf(next(), next);
-  return { kind, ...fields, norms, budgetFactors, segments, memoryBytes };
+  const fields = {} as Record<(typeof FIELDS)[number], number>;
+  for (const field of FIELDS) fields[field] = next();
+  const addresses = {} as JobAddresses;
+  for (const name of ADDRESSES) addresses[name] = next();
+  const norms = readList(next);
+  const budgetFactors = readList(next);
+  const fullUnits = readList(next);
+  const memoryBytes = readList(next);
+  const segments: Segment[] = [];
+  for (let count = next(); count > 0; count--) {
+    segments.push({ region: next(), from: next(), to: next(), open: next() === 1 });
+  }
+  return { number, kind, ...fields, addresses, norms, budgetFactors, fullUnits, memoryBytes, segments };
 }
 
-function listOf<T>(length: number, next: () => T): T[] {
-  const list: T[] = [];
-  for (let i = 0; i < length; i++) list.push(next());
+function readList(next: () => number): number[] {
+  const list: number[] = [];
+  for (let length = next(); length > 0; length--) list.push(next());
   return list;
 }
 
-/** Tasks of a job for a cache of so many key-value heads. */
-export function taskCount(job: Job, keyValueHeads: number): number {
-  switch (job.kind) {
+/** The data of a job in the job buffers. Views reach to the end of the memory: tasks know how much of it is theirs. */
+export function openJobData(addresses: Readonly<JobAddresses>, numbers: Float32Array): JobData {
+  return {
+    queries: numbers.subarray(addresses.queries / 4),
+    outputs: numbers.subarray(addresses.outputs / 4),
+    results: numbers.subarray(addresses.results / 4),
+    blockErrors: numbers.subarray(addresses.blockErrors / 4),
+    measurePlan: numbers.subarray(addresses.measurePlan / 4),
+    partials: addresses.partials,
+  };
+}
+
+/** Number of tasks. */
+export function taskCount(
+  { kind, blockSize, unsplitGroups }: JobPlan,
+  { position, count }: Pick<JobQueries, 'position' | 'count'>,
+  keyValueHeads: number,
+): number {
+  switch (kind) {
     case 'full-blocks':
     case 'prefill-blocks':
-      return keyValueHeads * Math.ceil(job.count / job.blockSize);
+      return keyValueHeads * Math.ceil(count / blockSize);
     case 'full-ranges':
-      return keyValueHeads * Math.ceil((job.position + 1) / job.blockSize);
+      return keyValueHeads * Math.ceil((position + 1) / blockSize);
     case 'decode-split':
-      return job.unsplitGroups + (keyValueHeads - job.unsplitGroups) * job.blockSize;
+      return unsplitGroups + (keyValueHeads - unsplitGroups) * blockSize;
     case 'decode-groups':
     case 'measure':
-      return Math.ceil((job.count * keyValueHeads) / job.blockSize);
+      return Math.ceil((count * keyValueHeads) / blockSize);
   }
 }

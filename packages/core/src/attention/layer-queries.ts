@@ -1,4 +1,4 @@
-/** Queries of one layer, and what must hold of them before they attend. */
+/** Queries of one layer, and the checks on them. */
 import type { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
 
@@ -22,7 +22,7 @@ export function checkQueries({ layer, position, queries }: LayerQueries, cache: 
   const areIntegers = [count, layer, position].every(Number.isSafeInteger);
   invariant(areIntegers && count > 0 && layer >= 0 && layer < layers && position >= 0, () => ({
     code: 'invalid-argument',
-    problem: `Queries are (count, ${heads}, ${headDim}), of one of ${layers} layers.`,
+    problem: `Queries must be (count, ${heads}, ${headDim}), of one of ${layers} layers.`,
     found: `layer ${layer}, position ${position}, ${queries.length} numbers`,
     remedy: 'Pass at least one query, whole.',
   }));
@@ -36,13 +36,13 @@ export function checkQueries({ layer, position, queries }: LayerQueries, cache: 
   checkRange(layer, position + count, queries, cache);
 }
 
-/** Throws `invalid-argument` unless there is room for the outputs of the queries, and for no others. */
+/** Throws `invalid-argument` unless the array for the outputs is as long as the queries. */
 export function checkOutputs(outputs: Float32Array, queries: Float32Array): void {
   invariant(outputs.length === queries.length, () => ({
     code: 'invalid-argument',
-    problem: 'Outputs take as many numbers as there are in the queries.',
-    found: `room for ${outputs.length}, ${queries.length} numbers of queries`,
-    remedy: 'Pass an array of that length, or none.',
+    problem: 'The array for the outputs must be as long as the queries.',
+    found: `${outputs.length} numbers for ${queries.length}`,
+    remedy: 'Pass one of that length, or none.',
   }));
 }
 
@@ -54,9 +54,9 @@ export function checkRange(layer: number, n: number, queries: Float32Array, cach
     // Scores are divided by sqrt(d), so ||q|| <= sqrt(d) max |q| makes them at most max |q| ||k||.
     invariant(maxQuery * keys < MAX_FINITE_SUM && n * values < MAX_FINITE_SUM, () => ({
       code: 'not-a-number',
-      problem: `The attention of layer ${layer} has numbers that are not finite in float32, or would give such.`,
+      problem: `The attention of layer ${layer} has or would give numbers that are not finite in float32.`,
       found: `queries up to ${maxQuery}, keys of norm ${keys}, values of norm ${values}`,
-      remedy: 'Look for the fault in the model.',
+      remedy: "Check the model's weights and activations for NaN or overflow.",
     }));
   }
 }

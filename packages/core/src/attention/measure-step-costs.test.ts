@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { createBench } from '../../test/attention-bench.ts';
 import { createRandom } from '../../test/random.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { createPolicy, type PolicySpec, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy } from '../policies/policy.ts';
+import { fullIsFasterThanSieve, type StepCosts } from '../policies/step-costs.ts';
 import { createAttention } from './attention.ts';
+import { fullAttentionBelow } from './full-attention-below.ts';
 import { fitCosts, measureStepCosts } from './measure-step-costs.ts';
-import { fullAttentionBelow, fullAttentionIsFaster, fullIsFasterThanSieve, type StepCosts } from './step-costs.ts';
 
 /**
  * A machine where a key of the sample costs four keys of dense attention, and a scanned key a tenth; bounds are dearer
@@ -17,9 +18,7 @@ const COSTS: StepCosts = {
   certified: { fixed: 1000, perKey: 0.5 },
 };
 
-const opened = (spec: PolicySpec) => createPolicy(spec) as SparsePolicy;
-
-describe('the guard', () => {
+describe('the dense fallback', () => {
   it('is dense where that is faster: below the length where the lines cross', () => {
     // n = 50 + .1 n + 4 m, with m = 400: n = 1,834.
     expect(fullIsFasterThanSieve(COSTS, 1800, 400)).toBe(true);
@@ -47,8 +46,8 @@ describe('the guard', () => {
 
   it('reads every key for a certificate where its bounds would cost more, for all queries of a prompt at once', async () => {
     const policy = { policy: 'sieve', budget: 'fixed:100', certify: 0.1 };
-    const guarded = (n: number) => fullAttentionIsFaster({ n, layer: 0, head: 0, rows: 3 }, opened(policy), COSTS);
-    expect([guarded(1999), guarded(2001)]).toEqual([true, false]);
+    const isFaster = createPolicy(policy).fallbackFor(COSTS);
+    expect([1999, 2001].map((n) => isFaster?.({ n, layer: 0, head: 0, rows: 3 }))).toEqual([true, false]);
     const shape = { layers: 1, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 3000, encodings: ENCODINGS } as const;
     const bench = createBench(await createAttention({ ...shape, costs: COSTS }), createRandom(1));
     bench.append(2600);

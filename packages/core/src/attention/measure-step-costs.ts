@@ -1,14 +1,14 @@
 /**
- * The guard: where a step of the sieve would take longer than reading every key, it is not taken. What is faster depends
- * on the machine, its threads and the heads of a layer, so both are measured here, on a cache of random keys in several
- * layers, and interpolated: a dense step costs so much for each key, a step of the sieve so much for each key that is
- * scanned and for each one of the sample, and one that is certified so much for each key, too.
+ * What the dense fallback needs to know: where a step of the sieve would take longer than reading every key, full attention
+ * is used. Which is faster depends on the machine, its threads and the heads of a layer, so steps are timed here, on a
+ * cache of random keys in several layers, and their times fitted by a constant and rates: for each key of full attention,
+ * for each scanned and each sampled key of the sieve, and for each key of a certified step.
  */
 import type { Precision } from '../kernels/layout.ts';
 import type { PolicySpec } from '../policies/policy.ts';
+import type { StepCosts } from '../policies/step-costs.ts';
 import { sampleSize } from '../sieve/plan.ts';
 import { createAttention } from './attention.ts';
-import type { StepCosts } from './step-costs.ts';
 
 export interface StepShape {
   headDim: number;
@@ -24,15 +24,15 @@ const SHORT_CONTEXT = 1024;
 const LONG_CONTEXT = 4096;
 const SMALL_BUDGET = 64;
 const LARGE_BUDGET = 256;
-/** Layers, so that one step does not find in the processor's cache what the last one of its layer left there. */
+/** Several layers, so that a step does not find in the processor's cache what the last step left there. */
 const LAYERS = 8;
 const WARM_UP_ROUNDS = 40;
 const ROUNDS = 24;
-/** Certified steps take longer, and are told apart from dense ones by less. */
+/** Certified steps take longer, and fewer of them suffice. */
 const CERTIFIED_WARM_UP_ROUNDS = 8;
 const CERTIFIED_ROUNDS = 6;
 const CERTIFIED_TAIL_MASS = 0.05;
-/** Queries as long as this have scores spread by 3 nats: heads that a bound leaves something to choose of. */
+/** Queries of this length have scores with a standard deviation of 3 nats, so that bounds separate their keys. */
 const QUERY_SCALE = 9;
 
 const costsByShape = new Map<string, Promise<StepCosts>>();

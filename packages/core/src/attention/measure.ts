@@ -1,13 +1,12 @@
 /**
- * Sampling, as tasks that any thread can take: a task has groups, the query heads of one position that share a key-value
- * head, and notes a record of each query. The plan of a job is numbers in the exchange: its sizes, its shares and rungs,
- * and the positions of the queries.
+ * Measuring what queries need: a task is a number of GQA groups, and writes a record of each query head. The plan of a job
+ * travels as numbers: how many shares and rungs there are, these, and the positions of the queries.
  */
 
 import type { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
 import { scoreAllKeys } from '../group/group-work.ts';
-import { loadGroupWork } from './decode.ts';
+import { loadQueryGroup } from './decode.ts';
 import type { Job } from './job.ts';
 import { distanceBucket } from './measure/distance-buckets.ts';
 import { MAX_RUNGS } from './measure/ranking.ts';
@@ -16,10 +15,11 @@ import type { ThreadContext } from './thread.ts';
 
 export interface MeasureRequest {
   layer: number;
-  /** Of the queries; the cache has the keys up to each, committed or not. */
+  /** Positions of the queries. The cache has the keys up to each, committed or not. */
   positions: readonly number[];
-  /** Queries after RoPE, not scaled, and what dense attention gives: (positions, heads, headDim) each. */
+  /** Queries after RoPE, not scaled: (positions, heads, headDim). */
   queries: Float32Array;
+  /** Outputs of full attention: (positions, heads, headDim). */
   outputs: Float32Array;
   plan: MeasurePlan;
 }
@@ -50,21 +50,19 @@ function decodeMeasurePlan(source: Float32Array, count: number): MeasurePlan & {
 export function measureTask(thread: ThreadContext, job: Job, task: number): void {
   const { keyValueHeads, headDim } = thread.shape;
   const groups = job.count * keyValueHeads;
-  const { views } = thread.jobMemory;
-  const { positions, ...plan } = decodeMeasurePlan(views().f32.subarray(job.measurePlan / 4), job.count);
+  const { data } = job;
+  const { positions, ...plan } = decodeMeasurePlan(data.measurePlan, job.count);
   const recordSize = recordLength(plan);
   for (let groupIndex = task * job.blockSize; groupIndex < Math.min(groups, (task + 1) * job.blockSize); groupIndex++) {
     const [index, keyValueHead] = [Math.floor(groupIndex / keyValueHeads), groupIndex % keyValueHeads];
     const head = keyValueHead * thread.groupSize;
     const n = (positions[index] as number) + 1;
-    const work = loadGroupWork(thread, job, index, keyValueHead, head, thread.groupSize, n);
+    const work = loadQueryGroup(thread, job, index, keyValueHead, head, thread.groupSize, n);
     scoreAllKeys(work);
     for (let row = 0; row < thread.groupSize; row++) {
       const at = index * thread.heads + head + row;
-      const exact = job.outputs / 4 + at * headDim;
-      const record = job.results / 4 + at * recordSize;
-      const { f32 } = views();
-      measureRow(work, row, plan, f32.subarray(exact, exact + headDim), f32.subarray(record, record + recordSize));
+      const exact = data.outputs.subarray(at * headDim, (at + 1) * headDim);
+      measureRow(work, row, plan, exact, data.results.subarray(at * recordSize, (at + 1) * recordSize));
     }
   }
 }
@@ -80,24 +78,24 @@ export function checkMeasureRequest(
     Number.isSafeInteger(position) && position >= 0 && position < Math.min(reserved, MAX_POSITION);
   invariant(positions.length > 0 && positions.every(isCached) && layer >= 0 && layer < shape.layers, () => ({
     code: 'invalid-argument',
-    problem: 'Samples are of queries whose keys the cache has.',
+    problem: 'Queries can be measured only where the cache has their keys.',
     found: `positions ${positions.slice(0, 8).join(', ')} of layer ${layer}, of ${reserved} in ${shape.layers} layers`,
-    remedy: 'Write the keys of the queries before sampling.',
+    remedy: 'Write the keys of the queries first.',
   }));
   const width = heads * shape.headDim;
   invariant(
     [queries, outputs].every((rows) => rows.length === positions.length * width),
     () => ({
       code: 'invalid-argument',
-      problem: `A sample has a query and a dense output of ${heads} heads of ${shape.headDim} for every position.`,
+      problem: `Every position needs a query and an output of full attention, of ${heads} heads of ${shape.headDim}.`,
       found: `${queries.length} and ${outputs.length} numbers for ${positions.length} positions`,
-      remedy: 'Pass the rows of the sampled positions, whole.',
+      remedy: 'Pass whole rows, one for each position.',
     }),
   );
   const ascends = ladder.every((keys, i) => Number.isSafeInteger(keys) && keys > (ladder[i - 1] ?? 0));
   invariant(ascends && shares.every((share) => share > 0 && share < 1) && ladder.length <= MAX_RUNGS, () => ({
     code: 'invalid-argument',
-    problem: `Shares lie between 0 and 1; a ladder has at most ${MAX_RUNGS} numbers of keys, and ascends.`,
+    problem: `Shares must be in (0, 1), and a ladder must have at most ${MAX_RUNGS} ascending numbers of keys.`,
     found: `shares ${shares.join(', ')}; ladder ${ladder.join(', ')}`,
     remedy: 'Correct the plan.',
   }));
@@ -111,8 +109,8 @@ export function checkMeasureRequest(
   }));
   invariant(shape.encodings.includes('summary'), () => ({
     code: 'invalid-argument',
-    problem: 'Samples read page means, which the cache does not keep.',
-    found: shape.encodings.join(', ') || 'no planes but the exact one',
-    remedy: 'Create it with the plane summary.',
+    problem: 'Measuring reads page means, which the cache does not keep.',
+    found: shape.encodings.join(', ') || 'no encodings but the exact rows',
+    remedy: 'Create it with the encoding summary.',
   }));
 }

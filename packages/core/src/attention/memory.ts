@@ -1,4 +1,4 @@
-/** What an attention will take in memory, before there is one. */
+/** The memory that an attention will take. */
 
 import { openBytesOf, slabBytesOf } from '../cache/shape.ts';
 import { workspaceSizes } from '../group/workspace.ts';
@@ -13,7 +13,7 @@ export interface AttentionSize {
   heads: number;
   headDim: number;
   precision: Precision;
-  /** Planes beside the exact one. Default: none. */
+  /** Encodings beside the exact rows. Default: none. */
   encodings?: readonly Encoding[];
   /** Keys. */
   capacity: number;
@@ -25,9 +25,9 @@ export interface AttentionBytes {
   /** Keys and values, when the cache is full. */
   cache: number;
   cachePerToken: number;
-  /** Rows of the pages that are open while the largest chunk is read, where they do not lie in the cache's pages. */
+  /** Rows of the pages that are open while the largest chunk is read, where they are not stored in the pages. */
   open: number;
-  /** Buffers of the threads, and the queries and outputs of the largest chunk. */
+  /** Buffers of the threads, and where there are several the queries and outputs of the largest chunk. */
   buffers: number;
 }
 
@@ -41,7 +41,8 @@ export function attentionBytes(size: AttentionSize, chunk: number): AttentionByt
   const workspace = Object.values(workspaceSizes(workspaceSize)).flat();
   // The pages of a chunk are open until it is committed, and so is the one before it, in part.
   const open = Math.min(pagesFor(capacity), pagesFor(chunk) + 1) * openBytesOf(shape);
-  const jobBufferBytes = chunk * heads * (2 * headDim + ROW_RESULT_NUMBERS) * 4;
+  // One thread works on the caller's own arrays.
+  const jobBufferBytes = threads === 1 ? 0 : chunk * heads * (2 * headDim + ROW_RESULT_NUMBERS) * 4;
   return {
     cache: pagesFor(capacity) * slabBytes,
     cachePerToken: slabBytes / PAGE_KEYS,

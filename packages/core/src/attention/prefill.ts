@@ -2,28 +2,28 @@
  * Sparse attention of a prompt: a task is one block of consecutive queries and one key-value head. Where a policy samples
  * blocks, the queries of a block share one sample of the keys (see `sieve/block.ts`).
  */
+import { maxKeys } from '../budgets/budget.ts';
 import type { GroupWork } from '../group/group-work.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import type { SparsePolicy } from '../policies/policy.ts';
 import type { BlockSample, BlockSampling } from '../selectors/selector.ts';
 import { BLOCK_ERROR_NUMBERS } from '../sieve/head-budget-allocator.ts';
 import { attendFullBlock, loadBlock, type QueryBlock, queryBlockOf, storeBlockOutputs } from './full.ts';
 import type { Job } from './job.ts';
 import { type RowResult, writeRowResult } from './row-result.ts';
-import { headSegments, type ThreadContext } from './thread.ts';
+import { headSegments, sparseParts, type ThreadContext } from './thread.ts';
 
-export function sampledBlockTask(thread: ThreadContext, job: Job, task: number): void {
+export function prefillBlockTask(thread: ThreadContext, job: Job, task: number): void {
   const block = queryBlockOf(thread, job, task);
-  const { budget, selector } = thread.policies[job.policy] as SparsePolicy;
+  const { budget, selector } = sparseParts(thread, job);
   const sampling = selector.blockSampling as BlockSampling;
   const head = block.keyValueHead * thread.groupSize;
-  const budgetOf = (n: number) => budget.keys({ n, layer: job.layer, head });
+  const budgetOf = (n: number) => maxKeys(budget, { n, layer: job.layer, head });
   const sample = sampling.plan(block.limit, budgetOf, job.budgetFactors[block.keyValueHead] as number);
   const blockErrors =
     sample === undefined
       ? attendBlockFully(thread, job, block)
       : attendBlockSampled(thread, job, block, sampling, sample);
-  thread.jobMemory.views().f32.set(blockErrors, job.blockErrors / 4 + task * BLOCK_ERROR_NUMBERS);
+  job.data.blockErrors.set(blockErrors, task * BLOCK_ERROR_NUMBERS);
 }
 
 /** What a block leaves for `HeadBudgetAllocator`. */
@@ -99,17 +99,16 @@ function rowErrors(halfSampleErrors: Float32Array, row: number): Pick<RowResult,
   return { tailMass: Math.min(1, mass), outputError };
 }
 
-/** Notes the results of a block's rows; the bytes, which they read together, with the first. */
+/** Writes the results of a block's rows; the bytes, which they read together, stand with the first. */
 function writeBlockResults(
-  { jobMemory, heads, groupSize }: ThreadContext,
-  job: Job,
+  { heads, groupSize }: ThreadContext,
+  { data }: Job,
   { first, rows, keyValueHead }: QueryBlock,
   bytesRead: number,
   resultOf: (row: number, bytesRead: number) => RowResult,
 ): void {
-  const views = jobMemory.views();
   for (let row = 0; row < rows; row++) {
     const index = (first + Math.floor(row / groupSize)) * heads + keyValueHead * groupSize + (row % groupSize);
-    writeRowResult(views, job, index, resultOf(row, row === 0 ? bytesRead : 0));
+    writeRowResult(data.results, index, resultOf(row, row === 0 ? bytesRead : 0));
   }
 }

@@ -5,30 +5,30 @@ import { type CertificateKind, weakerKind } from '../certificates/certificate.ts
 export interface AttentionReport {
   /** Query rows: heads, layers and tokens all counted. */
   rows: number;
-  /** Keys that these rows might have read. */
+  /** Keys that these rows could have read. */
   keys: number;
   /** Keys that they read exactly. */
   keysExact: number;
-  /** Keys that they read by their codes alone, beside the scan. */
+  /** Keys that they read quantized, beside the scan. */
   keysQuantized: number;
   /** Bytes of the cache that were read. */
   bytesRead: number;
   /**
-   * Sum over the rows, and the largest, of the share of the softmax that was not read exactly: a bound, or an estimate
-   * where the certificate says so.
+   * Softmax mass that was not read exactly, summed over the rows and the largest of a row: upper bounds, or estimates
+   * where `certificate` says so.
    */
   tailMass: { sum: number; max: number };
-  /** The same of the relative output error; infinite where nothing is known. */
+  /** Relative output error, summed over the rows and the largest of a row; infinite where nothing is known. */
   outputError: { sum: number; max: number };
-  /** The weakest of the rows' certificates. */
+  /** The weakest kind of the rows' certificates. */
   certificate: CertificateKind;
-  /** Rows that read more keys than the policy chose, because their certificate asked for it. */
+  /** Rows that read more keys than the policy selected, because their certificate needed them. */
   rowsCertificateFallback: number;
   /** Rows that read all keys. */
   rowsFull: number;
   /**
-   * Rows that read on for the sake of a certificate, in the end all keys; the keys that they read exactly; and how many
-   * any choice of keys would have needed at least, as far as bounds tell.
+   * Rows that read more or all keys for the sake of a certificate, the keys that they read exactly, and how many any
+   * selection would have needed at least, as far as bounds tell.
    */
   certificateFallbacks: { rows: number; keysExact: number; keysNeeded: number };
 }

@@ -1,49 +1,40 @@
-/** What is noted of one query row, as the tasks of a job write it and the job's owner reads it. */
+/** What one query row read, and how exact it is: tasks of a job write it as numbers, and the job's owner reads it. */
 import { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from '../certificates/certificate.ts';
 import { floatAbove } from '../kernels/rounding.ts';
-import type { Views } from '../kernels/views.ts';
-import type { Job } from './job.ts';
 
-/** As the policy chose; with more keys, for the sake of a certificate; with all keys. */
+/** The keys that the policy selected, more of them for the sake of a certificate, or all keys. */
 export const ROW_OUTCOMES = ['asSelected', 'certificateFallback', 'full'] as const;
 export type RowOutcome = (typeof ROW_OUTCOMES)[number];
 
-/** What one row read, and how exact its output is. */
+/** What one query row read, and how exact its output is. */
 export interface RowResult extends Certificate {
   /** Keys read exactly. */
   keysExact: number;
-  /** Keys read by their codes. */
+  /** Keys read quantized. */
   keysQuantized: number;
-  /** Bytes of all rows that read together, with the first of them. */
+  /** Bytes read; those of rows that read together stand with the first of them. */
   bytesRead: number;
   outcome: RowOutcome;
-  /**
-   * Of a row that read on for the sake of a certificate: keys that any choice would need at least. 0: it did not read on.
-   */
+  /** Keys that any selection would need for the certificate, at least; 0 where the row read no more for its sake. */
   keysNeeded: number;
 }
 
 /** Numbers of a row's result. */
 export const ROW_RESULT_NUMBERS = 8;
 
-/** Notes the result of row number `row` of the job: (count * heads, ROW_RESULTS) at its `results`. */
-export function writeRowResult(
-  { f32 }: Views,
-  { results }: Pick<Job, 'results'>,
-  row: number,
-  result: RowResult,
-): void {
-  // By index: a prompt notes hundreds of thousands of rows.
-  const at = results / 4 + row * ROW_RESULT_NUMBERS;
-  f32[at] = result.keysExact;
-  f32[at + 1] = result.keysQuantized;
-  f32[at + 2] = result.bytesRead;
+/** Writes the result of row number `row` into those of a job: (rows, ROW_RESULT_NUMBERS). */
+export function writeRowResult(results: Float32Array, row: number, result: RowResult): void {
+  // By index: a prompt has hundreds of thousands of rows.
+  const at = row * ROW_RESULT_NUMBERS;
+  results[at] = result.keysExact;
+  results[at + 1] = result.keysQuantized;
+  results[at + 2] = result.bytesRead;
   // Results travel as float32, and a bound may only grow on the way.
-  f32[at + 3] = floatAbove(result.tailMass);
-  f32[at + 4] = floatAbove(result.outputError);
-  f32[at + 5] = CERTIFICATE_KINDS.indexOf(result.kind);
-  f32[at + 6] = ROW_OUTCOMES.indexOf(result.outcome);
-  f32[at + 7] = result.keysNeeded;
+  results[at + 3] = floatAbove(result.tailMass);
+  results[at + 4] = floatAbove(result.outputError);
+  results[at + 5] = CERTIFICATE_KINDS.indexOf(result.kind);
+  results[at + 6] = ROW_OUTCOMES.indexOf(result.outcome);
+  results[at + 7] = result.keysNeeded;
 }
 
 /** The result of row number `row`, from the results of a job. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRandom } from '../../test/random.ts';
 import { type Attention, createAttention } from './attention.ts';
-import { planSplit } from './split-decode.ts';
+import { planSplit } from './planner.ts';
 
 const SHAPE = { layers: 1, heads: 9, keyValueHeads: 3, headDim: 64, encodings: ['int4'] } as const;
 const N = 4500;

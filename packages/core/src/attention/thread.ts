@@ -1,8 +1,7 @@
 /**
  * What one thread needs to do attention: the cache's regions as it sees them, its own buffers in each, and the
- * policies. The owner of the cache describes it in a message that can be posted; every thread opens it for itself.
+ * policies. The owner of the cache describes them in a message that can be posted, and every thread opens it for itself.
  */
-
 import { OWNER_PARAMETERS } from '../cache/arena.ts';
 import { headPages } from '../cache/kv-cache.ts';
 import type { CacheShape } from '../cache/shape.ts';
@@ -12,10 +11,12 @@ import type { Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
-import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
+import { openPolicy, type ParsedPolicy, type Policy, type SparseParts } from '../policies/policy.ts';
+import type { StepCosts } from '../policies/step-costs.ts';
 import type { ControlBuffer } from '../threads/control.ts';
-import type { Job } from './job.ts';
-import type { StepCosts } from './step-costs.ts';
+import type { JobQueries } from './job.ts';
+import type { PlannedPolicy } from './planner.ts';
+import { type PhaseTimes, timeKernels } from './trace.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
 export interface ThreadSetup {
@@ -28,10 +29,10 @@ export interface ThreadSetup {
   kernels: KernelsName;
   jobMemory: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; table: number; openTable: number; workspace: Workspace }[];
-  policies: PolicySpec[];
+  policies: readonly ParsedPolicy[];
   /** URLs of the modules that the policies may come from: see `registerPolicies`. */
   policyModules: readonly string[];
-  /** What steps cost on this machine, where the guard shall choose. */
+  /** What steps cost on this machine, where full attention is to be used when it is faster. */
   costs?: StepCosts | undefined;
 }
 
@@ -42,53 +43,72 @@ interface MappedMemory {
   readonly kernels: Kernels;
 }
 
-/** Maps a memory whose bytes from `parameters` on are the kernels' own. */
-const mapMemory = (memory: WebAssembly.Memory, kernels: KernelsName, parameters: number): MappedMemory => ({
-  memory,
-  views: viewsOf(memory),
-  kernels: createKernels(kernels, memory, parameters),
-});
-
-/** The same, opened. */
+/** `ThreadSetup` with its memories mapped and its policies opened. */
 export interface ThreadContext {
   readonly shape: CacheShape;
   readonly heads: number;
   /** Query heads that share a key-value head. */
   readonly groupSize: number;
-  /** Where the queries of a job come from and its results go. */
+  /** Where the queries of a job come from and its results go, where several threads work. */
   readonly jobMemory: MappedMemory;
   readonly regions: readonly ThreadRegion[];
-  /** Of each region, where the pages of every head lie, once that was asked for: (layers, keyValueHeads, closed or open). */
+  /** For each region, the pages of every head, once they were needed: (layers, keyValueHeads, full or open). */
   readonly pages: readonly Pages[][];
-  readonly policies: readonly Policy[];
-  readonly costs?: StepCosts | undefined;
+  readonly policies: readonly PlannedPolicy[];
 }
 
-/** Opens a setup; regions that `before` had open already stay as they are. */
-export function openThread(setup: ThreadSetup, previous?: ThreadContext): ThreadContext {
-  const { shape, heads, kernels, jobMemory } = setup;
+/** What the owner of a job adds to a setup, which cannot be posted. */
+export interface OwnerOptions {
+  /** The policies of the setup, opened. */
+  policies: readonly Policy[];
+  /** Where the times of phases are added up. Default: nothing is timed. */
+  times?: PhaseTimes | undefined;
+}
+
+/** Opens a setup; what `previous` had open stays as it is. */
+export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?: OwnerOptions): ThreadContext {
+  const { shape, heads, kernels, jobMemory, costs } = setup;
+  const { policies, times } = owner ?? { policies: undefined, times: undefined };
+  const mapMemory = (memory: WebAssembly.Memory, parameters: number): MappedMemory => {
+    const plain = createKernels(kernels, memory, parameters);
+    return { memory, views: viewsOf(memory), kernels: times === undefined ? plain : timeKernels(plain, times) };
+  };
+  const planPolicy = ({ sparse, fallbackFor }: Policy): PlannedPolicy => ({
+    // A step in one call of the kernels has no phases that could be timed.
+    sparse: sparse && (times === undefined ? sparse : withoutStep(sparse)),
+    fallback: costs && fallbackFor(costs),
+  });
   return {
     shape,
     heads,
     groupSize: heads / shape.keyValueHeads,
     // Only the owner of a job merges its parts there.
-    jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, kernels, OWNER_PARAMETERS),
+    jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, OWNER_PARAMETERS),
     regions: setup.regions.map(
-      ({ memory, ...rest }, i) =>
-        previous?.regions[i] ?? { ...mapMemory(memory, kernels, rest.workspace.parameters), ...rest },
+      ({ memory, ...addresses }, i) =>
+        previous?.regions[i] ?? { ...mapMemory(memory, addresses.workspace.parameters), ...addresses },
     ),
     pages: setup.regions.map((_, i) => previous?.pages[i] ?? []),
-    policies: setup.policies.map((spec, i) => previous?.policies[i] ?? createPolicy(spec)),
-    costs: setup.costs,
+    policies: setup.policies.map(
+      (parsed, i) => previous?.policies[i] ?? planPolicy(policies?.[i] ?? openPolicy(parsed)),
+    ),
   };
 }
 
-/** Brings the memories to the sizes that they had when the job was written. */
-export function growMemories({ memoryBytes }: Job, { jobMemory, regions }: ThreadContext): void {
+function withoutStep({ step: _, ...parts }: SparseParts): SparseParts {
+  return parts;
+}
+
+/** The parts of a job's policy, which selects keys. */
+export const sparseParts = ({ policies }: ThreadContext, { policy }: Pick<JobQueries, 'policy'>): SparseParts =>
+  (policies[policy] as PlannedPolicy).sparse as SparseParts;
+
+/** Brings the memories to the sizes that they had when a job was written. */
+export function growMemories(memoryBytes: readonly number[], { jobMemory, regions }: ThreadContext): void {
   for (const [i, { memory }] of [jobMemory, ...regions].entries()) catchUp(memory, memoryBytes[i] as number);
 }
 
-/** Where the keys at positions [from, to) of a head lie, given the segments of the whole cache. */
+/** The segments of the keys at positions [from, to) of a head, from those of the whole cache. */
 export function headSegments(
   thread: ThreadContext,
   segments: readonly Segment[],
@@ -123,17 +143,19 @@ function pagesOf(
   return headPagesCache[at];
 }
 
-/** The query heads from `head` on (rows, d), of a key-value head, placed in the workspaces, over the first n keys. */
+/**
+ * The work of a GQA group, or of some of its heads: queries (rows, d) of the heads from `head` on, which go into the
+ * workspaces, over the first n keys.
+ */
 export function loadGroup(
   thread: ThreadContext,
-  { layer, segments, norms }: Pick<Job, 'layer' | 'segments' | 'norms'>,
+  { layer, segments, norms }: Pick<JobQueries, 'layer' | 'segments' | 'norms'>,
   keyValueHead: number,
   head: number,
   n: number,
   queries: Float32Array,
 ): GroupWork {
   const { shape, regions } = thread;
-  const [maxKeyNorm, maxValueNorm, rmsValueNorm] = norms.slice(3 * keyValueHead) as [number, number, number];
   return {
     shape,
     layer,
@@ -142,8 +164,8 @@ export function loadGroup(
     n,
     segments: headSegments(thread, segments, layer, keyValueHead, 0, n),
     queryNorms: loadQueries(regions, queries, shape.headDim, 0),
-    maxKeyNorm,
-    maxValueNorm,
-    rmsValueNorm,
+    maxKeyNorm: norms[3 * keyValueHead] as number,
+    maxValueNorm: norms[3 * keyValueHead + 1] as number,
+    rmsValueNorm: norms[3 * keyValueHead + 2] as number,
   };
 }

@@ -1,4 +1,4 @@
-/** A thread that does attention tasks. */
+/** A worker thread that does attention tasks: an entry of its own. */
 import { registerPolicies } from '../policies/registry.ts';
 import { failTask, openControl } from '../threads/control.ts';
 import { listen } from '../threads/platform.ts';

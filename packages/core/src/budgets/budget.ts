@@ -1,6 +1,6 @@
 /**
- * A budget says how many keys may be attended exactly. Most are a number of keys as a function of n; `mass` instead
- * asks for as many keys as leave at most a given share of the softmax unread.
+ * A budget says how much of a context a query head reads: a number of keys as a function of its length, or as many keys
+ * as leave at most a given share of the softmax unread.
  */
 import { KeysieveError } from '../errors.ts';
 
@@ -13,17 +13,42 @@ export interface BudgetContext {
   head: number;
 }
 
-/** The most keys that may be attended exactly, as a function of the query. */
-export interface Budget {
-  /** As it is written on the command line: `fixed:256`. */
+/** A number of keys that may be attended exactly. */
+export interface KeyBudget {
+  /** In the one form that `parseBudget` reads: `fixed:256`. */
   readonly name: string;
-  /** Most keys: a whole number from 1 to n. */
+  /** Maximum number of keys for a query: a whole number from 1 to n. */
   keys(context: BudgetContext): number;
-  /** Share of the softmax that may stay unread; selection stops when it is reached. Undefined: not looked at. */
-  readonly tailMass?: number;
+  readonly tailMass?: undefined;
 }
 
-/** One kind of budget: how its arguments are read. */
+/** A share of the softmax that may stay unread: keys are selected until it is reached. */
+export interface MassTarget {
+  /** In the one form that `parseBudget` reads: `mass:0.05`. */
+  readonly name: string;
+  /** From 0 to 1. */
+  readonly tailMass: number;
+}
+
+/** How much a query head reads. Told apart by `tailMass`, which a number of keys has not. */
+export type Budget = KeyBudget | MassTarget;
+
+/** Budgets as they are written, for editors: any other text is refused by `parseBudget`. */
+export type BudgetText =
+  | `fixed:${number}`
+  | `fraction:${number}`
+  | `power:${number},${number}`
+  | `log:${number}`
+  | `mass:${number}`
+  | `mean:${number}`
+  | `error:${number}`
+  | (string & Record<never, never>);
+
+/** Maximum number of keys for a query: all n of them where the budget is a share of the softmax. */
+export const maxKeys = (budget: Budget, context: BudgetContext): number =>
+  budget.tailMass === undefined ? budget.keys(context) : context.n;
+
+/** One kind of budget: how its parameters are read. */
 export interface BudgetKind {
   /** The word before the colon. */
   readonly kind: string;
@@ -31,14 +56,14 @@ export interface BudgetKind {
   readonly usage: string;
   /** What it means, in a few words. */
   readonly meaning: string;
-  /** The budget of the numbers behind the colon. Throws where they are no budget of this kind. */
+  /** The budget of the numbers behind the colon. Throws `invalid-argument` where they are out of range. */
   create(parameters: readonly number[]): Budget;
 }
 
 /** A whole number of keys from 1 to n. */
 export const clampKeys = (keys: number, n: number): number => Math.max(1, Math.min(n, Math.round(keys)));
 
-/** Checks the parameters of a budget: as many as named, each within its range [from, to]. */
+/** Throws `invalid-argument` unless there is a parameter for every range, within [from, to]. */
 export function checkParameters(
   usage: string,
   parameters: readonly number[],

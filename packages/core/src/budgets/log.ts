@@ -1,4 +1,4 @@
-/** `log:A`: a multiple of ln n keys, which by arXiv 2404.02690 is too few in the long run. */
+/** `log:A`: A ln(n) keys, which by arXiv 2404.02690 is too few as n grows. */
 import { type BudgetKind, checkParameters, clampKeys } from './budget.ts';
 
 const log: BudgetKind = {

@@ -4,9 +4,8 @@ import { createBench } from '../../test/attention-bench.ts';
 import { expectError } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
 import { createAttention } from '../attention/attention.ts';
-import { fullAttentionIsFaster } from '../attention/step-costs.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
-import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy } from '../policies/policy.ts';
 import { expectKeys } from './budget.conformance.ts';
 import { type BudgetPlan, createPlanBudget } from './plan.ts';
 
@@ -118,14 +117,14 @@ describe('an attention with a plan', () => {
     expect(error.found).toContain('6');
   });
 
-  it('is guarded group by group', () => {
+  it('falls back to full attention group by group', () => {
     const costs = {
       dense: { fixed: 0, perKey: 1 },
       sieve: { fixed: 50, perKey: 0.1, perSampled: 4 },
       certified: { fixed: 0, perKey: 9 },
     };
-    const policy = createPolicy(spec('sieve')) as SparsePolicy;
-    expect(fullAttentionIsFaster({ n: 3000, layer: 0, head: 0, rows: 2 }, policy, costs)).toBe(false);
-    expect(fullAttentionIsFaster({ n: 3000, layer: 1, head: 2, rows: 2 }, policy, costs)).toBe(true);
+    const isFaster = createPolicy(spec('sieve')).fallbackFor(costs);
+    expect(isFaster?.({ n: 3000, layer: 0, head: 0, rows: 2 })).toBe(false);
+    expect(isFaster?.({ n: 3000, layer: 1, head: 2, rows: 2 })).toBe(true);
   });
 });

@@ -1,9 +1,9 @@
 /**
- * A plan: keys for every head on its own, at a grid of lengths. It is plain data, so that it travels between threads with
- * its policy and every thread opens the same budget. `law/plan.ts` makes plans of laws.
+ * A plan: a number of keys for every head, at a grid of lengths. It is plain data, so that it travels between threads
+ * and every thread makes the same budget of it. `law/plan.ts` makes plans from laws.
  */
 import { KeysieveError } from '../errors.ts';
-import { type Budget, clampKeys } from './budget.ts';
+import { clampKeys, type KeyBudget } from './budget.ts';
 
 export interface BudgetPlan {
   layers: number;
@@ -15,18 +15,18 @@ export interface BudgetPlan {
   keys: readonly number[];
 }
 
-/** The budget of a plan, under the name that it was asked for by. Throws `invalid-argument`. */
-export function createPlanBudget(name: string, plan: BudgetPlan): Budget {
+/** The budget of a plan, under the name of the total that it divides. Throws `invalid-argument`. */
+export function createPlanBudget(name: string, plan: BudgetPlan): KeyBudget {
   checkPlan(plan);
   const { layers, heads } = plan;
   const lengths = Float64Array.from(plan.lengths);
   const keys = Float64Array.from(plan.keys);
   const columns = layers * heads;
   const last = lengths.length - 1;
-  // All heads of a token ask for the same n, so that it is looked up once.
+  // All heads of a token have the same n, which is looked up once.
   const lookup = { n: 0, row: 0, part: 0 };
 
-  const embeddingLookup = (n: number) => {
+  const locate = (n: number) => {
     let row = 0;
     for (let step = 1 << Math.floor(Math.log2(last + 1)); step > 0; step >>= 1) {
       if (row + step <= last && (lengths[row + step] as number) <= n) row += step;
@@ -41,7 +41,7 @@ export function createPlanBudget(name: string, plan: BudgetPlan): Budget {
   return {
     name,
     keys({ n, layer, head }) {
-      if (lookup.n !== n) embeddingLookup(n);
+      if (lookup.n !== n) locate(n);
       const index = lookup.row * columns + layer * heads + head;
       const from = keys[index] as number;
       if (lookup.part === 0) return clampKeys(from, n);
@@ -57,8 +57,8 @@ function checkPlan({ layers, heads, lengths, keys }: BudgetPlan): void {
   if (sizes && ascending && counts) return;
   throw new KeysieveError({
     code: 'invalid-argument',
-    problem: 'A plan has keys, at least 1, of every head at lengths that ascend.',
+    problem: 'A plan has a number of keys, at least 1, for every head at every length, and lengths ascend.',
     found: `${keys.length} numbers for ${lengths.length} lengths, ${layers} layers and ${heads} heads`,
-    remedy: 'Make it by planBudget from a law.',
+    remedy: 'Make it from a law, by planBudget.',
   });
 }

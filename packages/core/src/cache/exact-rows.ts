@@ -1,4 +1,4 @@
-/** The exact plane: keys and values as they came, rounded to float16 or kept in float32; of an int8 cache those of open pages. */
+/** Exact rows: keys and values as they came, in float16 or float32; in an int8 cache those of open pages. */
 import { invariant } from '../errors.ts';
 import type { ExactPrecision } from '../kernels/layout.ts';
 import type { Arena } from './arena.ts';

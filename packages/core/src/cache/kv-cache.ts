@@ -40,23 +40,23 @@ export interface KvCacheOptions {
   keyValueHeads: number;
   /** Dimension of a head: a multiple of 8, at most 256. */
   headDim: number;
-  /** Most keys that the cache will hold. Memory is taken as keys arrive, not at once. */
+  /** Maximum number of keys. Memory is taken as keys arrive, not at once. */
   capacity: number;
   /** How keys and values are kept: see `Precision`. Default: `f16`. */
   precision?: Precision;
-  /** Planes that are kept beside the exact one, for selectors and tails that read them. Default: none. */
+  /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
   encodings?: readonly Encoding[];
   /** Bytes at which the cache is full, all arenas together. Default: no limit but the machine's. */
   memoryLimit?: number;
-  /** Most bytes of one arena, at most 4 GiB. Default: 4 GiB. */
+  /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
   arenaBytes?: number;
   /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
   shared?: boolean;
   /** Arithmetic. Default: WebAssembly. */
   createKernels?: KernelsFactory;
-  /** Called with each region when it is made, before keys go into it: what shall lie beside them is allocated here. */
+  /** Called with each region when it is made, before keys go into it: to allocate what is to be beside them. */
   onRegion?: (region: Region) => void;
-  /** Called when the cache has been cut to `length` keys, for what is known of the keys beside it. */
+  /** Called when the cache was truncated to `length` keys, for state that is kept beside it. */
   onTruncate?: (length: number) => void;
 }
 
@@ -84,14 +84,14 @@ export class KvCache {
   readonly #slabs: Slabs;
   readonly #onTruncate: KvCacheOptions['onTruncate'];
   /**
-   * Of what was committed, and of all that was written, (layers, keyValueHeads, 4) each: the largest squared norms of
-   * keys and of values, the sum of the values' squared norms, and how many they are.
+   * Norms of committed rows, and of all that were written, (layers, keyValueHeads, 4) each: the largest squared norms of
+   * keys and of values, the sum of the values' squared norms, and their number.
    */
   readonly #squaredNorms: Float64Array;
   readonly #writtenNorms: Float64Array;
-  /** What rounding may lengthen rows by: factors of their norms. */
+  /** Factors by which rounding may lengthen rows. */
   readonly #roundingMargins: { keys: number; values: number };
-  /** The norms as they were when the cache was last cut, to this length. */
+  /** The norms as they were when the cache was last truncated, and to which length. */
   #normsAtTruncation: { length: number; norms: Float64Array } | undefined;
   #length = 0;
   #reserved = 0;
@@ -139,7 +139,7 @@ export class KvCache {
     return this.#length;
   }
 
-  /** Keys that there is room for: those of the cache, and behind them what was reserved. */
+  /** Keys that there is room for: those of the cache, and the reserved ones behind them. */
   get reserved(): number {
     return this.#reserved;
   }
@@ -229,14 +229,14 @@ export class KvCache {
   }
 
   /**
-   * Forgets the keys from `length` on, and what was reserved and written behind them. In an int8 cache the rows of a
-   * full page that is cut are from then on what its codes stand for.
+   * Forgets the keys from `length` on, and what was reserved and written behind them. In an int8 cache a full page that is
+   * cut keeps its rows dequantized from then on.
    */
   truncate(length: number): void {
     this.assertAlive();
     invariant(Number.isSafeInteger(length) && length >= 0 && length <= this.#length, () => ({
       code: 'invalid-argument',
-      problem: 'A cache is cut to a length between 0 and its own.',
+      problem: 'A cache is truncated to a length from 0 to its own.',
       found: `${length}, of ${this.#length}`,
       remedy: 'Give a number of keys that it holds.',
     }));
@@ -249,9 +249,8 @@ export class KvCache {
   }
 
   /**
-   * The norms of keys that were committed stay: bounds that may now be larger than need be, never smaller. Where the cache
-   * is cut to the same length again and again, they are what they were the first time: what was tried behind it in
-   * between leaves nothing.
+   * The norms of committed keys stay: bounds that may now be larger than necessary, never smaller. Where the cache is
+   * truncated to the same length again and again, they are those of the first time, so that attempts leave nothing behind.
    */
   #truncateNorms(length: number): void {
     if (length === 0) this.#squaredNorms.fill(0);
@@ -324,7 +323,7 @@ export class KvCache {
     }));
   }
 
-  /** Where a row is written. */
+  /** Address of a row. */
   #rowAddress(layer: number, head: number, what: 'keys' | 'values', position: number) {
     const { headDim, precision } = this.shape;
     const page = Math.floor(position / PAGE_KEYS);
@@ -365,7 +364,7 @@ export class KvCache {
     norms[3] = (norms[3] as number) + count;
   }
 
-  /** Writes the planes of a page whose rows are all there. */
+  /** Writes the encodings of a page whose rows are all there. */
   #quantizePage(layer: number, head: number, page: number): void {
     if (this.shape.encodings.length === 0) return;
     const { region } = this.#slabs.find(page) as { region: Region };
@@ -373,13 +372,13 @@ export class KvCache {
     const quantized = region.arena.kernels.quantizePage(pages, page, region.staging);
     invariant(quantized, () => ({
       code: 'not-a-number',
-      problem: `Among the keys and values of head ${head} are numbers too large for the planes of its page.`,
+      problem: `Among the keys and values of head ${head} are numbers too large for the encodings of its page.`,
       found: `norms up to ${this.norms(layer, head).keys} and ${this.norms(layer, head).values}`,
-      remedy: 'Look for the fault in the model.',
+      remedy: "Check the model's weights and activations for NaN or overflow.",
     }));
   }
 
-  /** Makes the closed page `page` the last, and writes its rows, as its codes have them, where those of open pages lie. */
+  /** Makes the closed page `page` the last, and dequantizes its rows to where those of open pages are. */
   #reopen(page: number): void {
     const { layers, keyValueHeads, headDim } = this.shape;
     this.#slabs.reopen(page + 1);
@@ -403,8 +402,8 @@ export class KvCache {
 }
 
 /**
- * Where one head's pages lie in a region: those whose rows are kept as the cache keeps them, or the `open` ones of an
- * int8 cache.
+ * Addresses of one head's pages in a region: those with rows in the precision of the cache, or the `open` ones of an int8
+ * cache.
  */
 export function headPages(
   shape: CacheShape,
@@ -421,16 +420,16 @@ export function headPages(
   return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, storedPrecision };
 }
 
-/** Where one head's rows lie in a slab, or in the block of an open page of an int8 cache. */
+/** Offset of one head's rows in a slab, or in the block of an open page of an int8 cache. */
 function exactOffsetOf(shape: CacheShape, layer: number, head: number, open: boolean): number {
   const headIndex = layer * shape.keyValueHeads + head;
   return headIndex * (open ? exactPageBytes(shape.headDim, 'f32') : layoutOf(shape).bytes);
 }
 
 /**
- * By how much keeping may lengthen keys and values, relative to the longest. The int8 codes of a row y are off by half a
- * step of max |y| / 128 in each dimension, the step rounded up by 2^-7. Keys are taken from a centre, their mean by codes
- * of 127 steps, so their y is no longer than twice the longest and what rounding added to that.
+ * Factors by which storing may lengthen keys and values, relative to the longest. An int8 row y is off by half a step of
+ * max |y| / 128 in each dimension, the step rounded up by 2^-7. Keys are stored relative to a centre, their mean in 127
+ * steps, so their y is at most twice as long as the longest key, plus what rounding added to that.
  */
 function roundingMargins({ headDim, precision }: CacheShape): { keys: number; values: number } {
   if (precision !== 'int8') return { keys: ROUNDING_MARGIN, values: ROUNDING_MARGIN };

@@ -21,13 +21,13 @@ export interface CacheShape {
   /** Dimension of a head: a multiple of 8, at most 256. */
   readonly headDim: number;
   readonly precision: Precision;
-  /** The planes beside the exact one, with those that they stand on. */
+  /** Encodings beside the exact rows, including those that they build on. */
   readonly encodings: readonly Encoding[];
 }
 
 const layouts = new WeakMap<CacheShape, PageLayout>();
 
-/** The record of one head's page. Worked out once for a shape: every task asks for it. */
+/** The layout of one head's page, computed once for a shape. */
 export function layoutOf(shape: CacheShape): PageLayout {
   const cached = layouts.get(shape);
   if (cached !== undefined) return cached;
@@ -39,11 +39,11 @@ export function layoutOf(shape: CacheShape): PageLayout {
 /** Bytes of a page of all layers and heads. */
 export const slabBytesOf = (shape: CacheShape): number => shape.layers * shape.keyValueHeads * layoutOf(shape).bytes;
 
-/** How the rows of pages that are not full yet are kept. */
+/** Precision of the rows of pages that are not full yet. */
 export const openPrecision = ({ precision }: Pick<CacheShape, 'precision'>): ExactPrecision =>
   precision === 'int8' ? 'f32' : precision;
 
-/** Bytes of the rows of all layers and heads of an open page, where they do not lie in the slabs; else 0. */
+/** Bytes of the rows of an open page, all layers and heads, where they are not in the slabs; else 0. */
 export const openBytesOf = ({ layers, keyValueHeads, headDim, precision }: CacheShape): number =>
   precision === 'int8' ? layers * keyValueHeads * exactPageBytes(headDim, 'f32') : 0;
 
@@ -51,7 +51,7 @@ export const openBytesOf = ({ layers, keyValueHeads, headDim, precision }: Cache
 export function checkPositiveInteger(name: string, value: number): void {
   invariant(Number.isSafeInteger(value) && value > 0, () => ({
     code: 'invalid-argument',
-    problem: `${name} must be a positive whole number.`,
+    problem: `${name} must be a positive integer.`,
     found: value,
     remedy: 'Give the number that the model states.',
   }));
@@ -70,14 +70,14 @@ export function checkShape(shape: CacheShape): void {
   }));
   invariant(PRECISIONS.includes(shape.precision), () => ({
     code: 'invalid-argument',
-    problem: 'A cache has no such precision.',
+    problem: 'Unknown precision.',
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
   }));
   const unknownEncoding = shape.encodings.find((plane) => !ENCODINGS.includes(plane));
   invariant(unknownEncoding === undefined, () => ({
     code: 'invalid-argument',
-    problem: 'A cache has no such plane.',
+    problem: 'Unknown encoding.',
     found: unknownEncoding,
     remedy: `Choose from ${ENCODINGS.join(', ')}.`,
   }));

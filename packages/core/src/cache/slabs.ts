@@ -2,8 +2,8 @@
  * The memory of a cache: slabs of equal size, slab p for page p, in regions. A region is one arena; when it is full,
  * another is begun, and no slab is ever moved.
  *
- * Where slabs hold the codes of full pages alone, the rows of a page lie in a block of their own, beside its slab, until
- * the page is closed: a page is open from when it is placed until it is full and committed. Blocks are used again.
+ * Where slabs hold full pages quantized, without exact rows, the rows of a page are in a block of their own, beside its slab,
+ * until the page is closed: a page is open from when it is placed until it is full and committed. Blocks are used again.
  */
 import { KeysieveError } from '../errors.ts';
 import { PAGE_KEYS } from '../kernels/layout.ts';
@@ -13,9 +13,9 @@ import { type Arena, createArena, type KernelsFactory } from './arena.ts';
 export interface Region {
   readonly arena: Arena;
   readonly table: number;
-  /** The same of the blocks of open pages; where rows lie in the slabs, the same table. */
+  /** Address of the table of the blocks of open pages; where rows are in the slabs, that of the page table. */
   readonly openTable: number;
-  /** Room for the rows of one page of one head (64, d) of float32, on their way into a plane. */
+  /** Room for the rows of one page of one head (64, d) of float32, before they are encoded. */
   readonly staging: number;
 }
 
@@ -33,12 +33,12 @@ export interface SlabsOptions {
   slabBytes: number;
   /** Bytes of the block of an open page; 0 where rows lie in the slabs. */
   openBytes: number;
-  /** Most slabs. */
+  /** Maximum number of slabs. */
   capacity: number;
   stagingBytes: number;
-  /** Most bytes of one arena. */
+  /** Maximum number of bytes of one arena. */
   arenaBytes: number;
-  /** Most bytes of all arenas together. */
+  /** Maximum number of bytes of all arenas together. */
   memoryLimit: number;
   shared: boolean;
   createKernels: KernelsFactory;
@@ -75,7 +75,7 @@ export interface Slabs {
   dispose(): void;
 }
 
-/** Regions that a cache may have: more would only say that its arenas are far too small. */
+/** Maximum number of regions: a cache with more has arenas that are far too small. */
 export const MAX_REGIONS = 64;
 
 interface GrowingRegion extends Region {

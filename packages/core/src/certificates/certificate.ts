@@ -1,14 +1,14 @@
 /**
- * What is known of the error of an attention output: bounds on the tail mass and on the relative output error.
+ * Bounds on the error of an attention output: on the tail mass, and on the relative output error.
  *
- * With a share tau of the softmax dropped, the output is the mean of the head where it should be
- * (1 - tau) head + tau tail, so the error is exactly tau ||head - tail||, and tau is the total variation distance of
- * the two softmaxes (arXiv 2512.07647). ||tail|| is at most the largest norm of a value. All bounds are rounded
- * outward: see `roundingOfMass`. Beyond them an output has the rounding of float32, as dense attention has.
+ * With a softmax mass of tau dropped, the output is h, the mean over the selected keys, where it should be
+ * (1 - tau) h + tau t, so the error is exactly tau ||h - t||, and tau is the total variation distance between the two
+ * softmaxes (arXiv 2512.07647). ||t|| is at most the largest norm of a value. All bounds are rounded outward: see
+ * `roundingOfMass`. Beyond them an output has the rounding of float32, as full attention has.
  *
- * Exact is dense attention over the cache's own contents. What an int8 cache holds of a full page is what its codes stand
- * for: how far that is from the keys and values as they were written, certificates do not say, but for one thing: the
- * share that `certify` asks for is kept for the keys as written as well, since int8 bounds count the codes' error.
+ * Exact means full attention over the contents of the cache. An int8 cache holds full pages dequantized: certificates do
+ * not say how far these are from the keys and values that were written, with one exception: the mass that `certify` allows
+ * also holds for the keys as written, since int8 bounds include their quantization error.
  */
 import { type GroupWork, logSumExp, type RunningLogSumExp } from '../group/group-work.ts';
 import { rotatedDim } from '../kernels/layout.ts';
@@ -18,7 +18,7 @@ export const CERTIFICATE_KINDS = ['certified', 'estimated'] as const;
 /** One of `CERTIFICATE_KINDS`. */
 export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 
-/** Bounds on the error of one output, against dense attention over the same cache. */
+/** Bounds on the error of one output, against full attention over the same cache. */
 export interface Certificate {
   kind: CertificateKind;
   /** Bound on the share of the softmax that was not read. */
@@ -34,25 +34,25 @@ export const EXACT_CERTIFICATE: Certificate = { kind: 'certified', tailMass: 0, 
 export const weakerKind = (a: CertificateKind, b: CertificateKind): CertificateKind =>
   CERTIFICATE_KINDS.indexOf(a) > CERTIFICATE_KINDS.indexOf(b) ? a : b;
 
-/** What is known of one row once it has its output. */
+/** What a row's certificate is computed from. */
 export interface RowFindings {
   /** Keys that were read exactly. */
   count: number;
-  /** Their sum. */
+  /** Running log-sum-exp over the keys that were read exactly. */
   selectedSum: RunningLogSumExp;
-  /** The sum over all keys, where all were scored exactly (to rounding). */
+  /** Running log-sum-exp over all keys, where all were scored exactly but for rounding. */
   totalSum?: RunningLogSumExp;
-  /** A bound on the sum over the keys that were not read, where one is known. */
+  /** Upper bound on the log-sum-exp over the unread keys, if one is known. */
   tailBound?: RunningLogSumExp;
-  /** A bound on their share of the softmax, rounding included, where one is known. */
+  /** Upper bound on the softmax mass of the unread keys, rounding included, if one is known. */
   tailShare?: number;
   /** The output (d). */
   output: Float32Array;
-  /** The mean value of the keys that were read exactly (d), where the output is another, with a tail estimate in it. */
+  /** The mean value of the keys that were read exactly (d). Default: it is the output, without a tail estimate. */
   selectedMean?: Float32Array;
-  /** A bound on ||output - exact||, where the tail estimate knows one. */
+  /** Upper bound on ||output - exact||, if the tail estimate knows one. */
   errorBound?: number;
-  /** Where the tail estimate knows of its own error: an estimate of it, ||output - exact||, and the whole sum with it. */
+  /** The tail's estimates of ||output - exact|| and of the log-sum-exp over all keys, if it has any. */
   estimate?: { error: number; totalSum: RunningLogSumExp };
 }
 
@@ -151,12 +151,12 @@ function boundUnscored(work: GroupWork, row: number, count: number, selectedSum:
  * - A score is a sum in four lanes of products of the query, which has been scaled and rounded: d / 4 additions, and
  *   four roundings more, of at most u ||q|| ||k|| each. Scores that are off by at most x move a share, a quotient of
  *   two sums of e^score, by a factor of at most e^2x.
- *   Of keys kept by their codes the query is rotated first, 16 additions and products for each number, and the keys are
+ *   For int8 keys the query is rotated first, 16 additions and products for each number, and the keys are
  *   sums c + y8, each rounded twice; ||c|| + ||y8|| is at most 3.3 times the largest norm of a key.
  * - A weight is e^(score - largest), off by a share of 4 u for itself and 75 u for the difference, below which it is 0:
- *   of that not even 2^40 weights come to u.
+ *   of that not even 2^40 weights add up to u.
  *   There are two sums of weights, and the state's is brought to a new largest score on its way, by differences that
- *   come to 75 at most where anything is left of it.
+ *   are 75 at most where anything is left of it.
  * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
  *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */

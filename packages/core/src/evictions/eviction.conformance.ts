@@ -32,7 +32,7 @@ export function describeEviction(create: () => Eviction): void {
       layer: 0,
       position: from,
       queries: queries.subarray(from * WIDTH, to * WIDTH),
-      policySpecs: [specOf('fixed:9'), { policy: 'window' }],
+      policies: [specOf('fixed:9'), { policy: 'window' }],
     });
 
   const attend = ({ attention }: AttentionBench, queries: Float32Array, budget: string, from: number, to: number) =>
@@ -115,7 +115,7 @@ export function describeEviction(create: () => Eviction): void {
       await using attention = bench.attention;
       const queries = bench.queries(...Array.from({ length: 80 }, (_, i) => [i % 8]));
       const spec = specOf('fixed:40');
-      attention.observe({ layer: 0, position: 0, queries: queries.subarray(0, 60 * 8), policySpecs: [spec] });
+      attention.observe({ layer: 0, position: 0, queries: queries.subarray(0, 60 * 8), policies: [spec] });
       let before = new Set(Array.from({ length: 60 }, (_, j) => j));
       for (let position = 60; position < 80; position++) {
         const read = new Set(bench.readBy(position, spec)[0]);
@@ -146,7 +146,7 @@ export function describeEviction(create: () => Eviction): void {
       expect(error.found).toBe(`queries before ${PROMPT}, of ${PROMPT + 1}`);
       expect(error.remedy).toContain('observe');
       expectError('invalid-argument', () => observe(bench, queries, PROMPT + 1, LENGTH));
-      const part = { layer: 0, position: 0, queries: queries.subarray(1, WIDTH), policySpecs: [specOf('fixed:9')] };
+      const part = { layer: 0, position: 0, queries: queries.subarray(1, WIDTH), policies: [specOf('fixed:9')] };
       expectError('invalid-argument', () => attention.observe(part));
       for (const wrong of [{ budget: 'mass:0.1' }, { budget: 'fixed:9', certify: 0.1 }]) {
         const request = { layer: 0, position: PROMPT, queries: queries.subarray(-WIDTH), policy: { policy, ...wrong } };

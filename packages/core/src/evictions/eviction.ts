@@ -4,34 +4,33 @@
  */
 export interface Eviction {
   readonly name: string;
-  /** Whether each key-value head keeps keys of its own, or all of a layer the same positions. */
+  /** Whether every key-value head keeps its own positions, or all heads of a layer the same. */
   readonly unit: 'head' | 'layer';
-  /** How many queries at the end of a prompt it looks at: infinite, where it looks at all of them. */
+  /** Number of queries at the end of a prompt that it looks at; infinite for all of them. */
   readonly observedQueries: number;
-  /** Whether it reads what keys were worth before, a float32 for each that is kept. */
+  /** Whether it reads the scores that keys had before, a float32 for each kept key. */
   readonly readsScores: boolean;
-  /** Of `keys` keys that are kept, how many are the last ones, whatever they are worth. */
+  /** Number of the last keys among `keys` kept ones that stay whatever their scores. */
   recentKeys(keys: number): number;
   /**
-   * What the keys of a prompt are worth, from the attention (n) that the queries it looks at have paid to each, summed
-   * over them and over the heads.
+   * Scores of the keys of a prompt, from the attention (n) that each has received from the queries that it looks at,
+   * summed over queries and heads.
    */
   scorePrompt(received: Float64Array): Float64Array;
   /**
-   * What a key that was kept is worth once the next query has been there, from its worth before and the attention that
-   * this query paid to it, summed over the heads; a new key was worth 0. Undefined where nothing is dropped after the
-   * prompt.
+   * The score of a kept key after the next query, from its score before and the attention that this query paid to it,
+   * summed over the heads; new keys begin at 0. Default: nothing is dropped after the prompt.
    */
   readonly updateScore?: (before: number, received: number) => number;
 }
 
-/** Keys that are kept, in ascending order, and what each is worth. */
+/** Positions of the kept keys, ascending, and the score of each. */
 export interface KeptKeys {
   positions: number[];
   scores: number[];
 }
 
-/** Drops all but `count` keys: the last `recent` stay, and of the others those that are worth most; of equals the later. */
+/** Drops all but `count` keys: the last `recentKeys` stay, and the others with the largest scores; of equals the later. */
 export function evictLowest(kept: KeptKeys, count: number, recentKeys: number): void {
   const excessKeys = kept.positions.length - count;
   if (excessKeys <= 0) return;

@@ -2,7 +2,14 @@
  * What a selector, a tail or an eviction outside this package is written with. Everything works on what it is given and
  * keeps no state, so it does not matter which copy of the package it comes from.
  */
-export { type Budget, type BudgetContext, clampKeys } from '../budgets/budget.ts';
+export {
+  type Budget,
+  type BudgetContext,
+  clampKeys,
+  type KeyBudget,
+  type MassTarget,
+  maxKeys,
+} from '../budgets/budget.ts';
 export type { Eviction, KeptKeys } from '../evictions/eviction.ts';
 export {
   attendAllKeys,
@@ -52,7 +59,6 @@ export {
   type BlockSampling,
   groupBudget,
   KEPT_RECENT_KEYS,
-  maxKeys,
   type Selection,
   type Selector,
   SINK_KEYS,

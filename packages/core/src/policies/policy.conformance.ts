@@ -8,10 +8,11 @@ import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createAttention } from '../attention/attention.ts';
 import { attendByPolicy } from '../attention/decode.ts';
+import { maxKeys } from '../budgets/budget.ts';
 import { parseBudget } from '../budgets/index.ts';
 import type { GroupWork } from '../group/group-work.ts';
 import { ENCODINGS, PRECISIONS } from '../kernels/layout.ts';
-import { createPolicy, policyEncodings, type SparsePolicy } from './policy.ts';
+import { createPolicy, policyEncodings, type SparseParts } from './policy.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 32, capacity: 700 } as const;
 const BUDGETS = ['fixed:1', 'fixed:3', 'fixed:100', 'fraction:0.3', 'power:3,0.6', 'log:12', 'mass:0.1', 'mass:1'];
@@ -22,7 +23,7 @@ const WHOLE = ['fixed:700', 'fraction:1', 'power:1,1', 'log:1e6'];
 /** Single keys, a page and its edges, several pages with an open one. */
 const LENGTHS = [1, 2, 63, 64, 65, 200, 1500];
 /** The reference kernels take a second for these. */
-const MOST_BY_REFERENCE = 200;
+const MAX_REFERENCE_KEYS = 200;
 const CASES = (['wasm', 'reference'] as const).flatMap((kernels) =>
   PRECISIONS.flatMap((precision) => [64, 80].map((headDim) => ({ kernels, precision, headDim }))),
 );
@@ -64,8 +65,12 @@ export function describePolicies(policies: readonly string[]): void {
       for (const budget of BUDGETS) {
         const queries = bench.queries(count, 4);
         const { outputs, report } = attention.attend({ layer: 0, position, queries, policy: { policy, budget } });
-        const { keys, tailMass } = parseBudget(budget);
-        const most = Array.from({ length: count }, (_, i) => 4 * keys({ n: position + i + 1, layer: 0, head: 0 }));
+        const parsed = parseBudget(budget);
+        const { tailMass } = parsed;
+        const most = Array.from(
+          { length: count },
+          (_, i) => 4 * maxKeys(parsed, { n: position + i + 1, layer: 0, head: 0 }),
+        );
         const allowed = most.reduce((a, b) => a + b, 0);
         // Of a page that is not full yet there are no codes: its keys, and the sinks, may come on top.
         const codes = policyEncodings({ policy, budget }).length > 0;
@@ -79,11 +84,11 @@ export function describePolicies(policies: readonly string[]): void {
         let worst = 0;
         for (let head = 0; head < SHAPE.heads; head++) {
           const truth = attention64(bench.problem(0, head, position, queries)).outputs;
-          const found = headRows(outputs, SHAPE.heads, SHAPE.headDim, head);
+          const actual = headRows(outputs, SHAPE.heads, SHAPE.headDim, head);
           for (let row = 0; row < count; row++) {
             const range = [row * SHAPE.headDim, (row + 1) * SHAPE.headDim] as const;
             const exact = truth.subarray(...range);
-            worst = Math.max(worst, distance(found.subarray(...range), exact).norm / Math.hypot(...exact));
+            worst = Math.max(worst, distance(actual.subarray(...range), exact).norm / Math.hypot(...exact));
           }
         }
         if (report.certificate === 'certified')
@@ -99,7 +104,7 @@ export function describePolicies(policies: readonly string[]): void {
       const bench = createBench(await createAttention({ ...shape, ...options }), createRandom(options.headDim));
       await using attention = bench.attention;
       for (const n of LENGTHS) {
-        if (options.kernels === 'reference' && n > MOST_BY_REFERENCE) continue;
+        if (options.kernels === 'reference' && n > MAX_REFERENCE_KEYS) continue;
         bench.append(n - attention.cache.length);
         const queries = bench.queries(1, 3);
         for (const policy of policies) {
@@ -136,7 +141,7 @@ export function describePolicies(policies: readonly string[]): void {
         for (const name of policies) {
           for (const budget of ['fixed:8', 'fixed:64', 'mass:0.1', 'mass:0.01']) {
             const what = `${name}, ${budget} of ${n}`;
-            const policy = createPolicy({ policy: name, budget }) as SparsePolicy;
+            const policy = createPolicy({ policy: name, budget }).sparse as SparseParts;
             const query = bench.query(row, n);
             const { outputs, results } = attendByPolicy(query, policy);
             const { kind, tailMass, outputError } = results[0] as (typeof results)[0];
@@ -192,7 +197,8 @@ async function benchOf(seed: number, options = {}) {
   return bench;
 }
 
-const open = (policy: string, certify: number) => createPolicy({ policy, budget: 'fixed:20', certify }) as SparsePolicy;
+const open = (policy: string, certify: number) =>
+  createPolicy({ policy, budget: 'fixed:20', certify }).sparse as SparseParts;
 
 const norm = (row: ArrayLike<number>): number => Math.sqrt(Array.from(row).reduce((sum, x) => sum + x * x, 0));
 

@@ -22,10 +22,8 @@ describe('createPolicy', () => {
   it('makes each of the policies there are', () => {
     for (const name of policyNames()) expect(createPolicy({ policy: name }).name).toBe(name);
     expect(createPolicy({ policy: 'topk' })).toMatchObject({
-      kind: 'sparse',
       budget: { name: DEFAULT_BUDGET },
-      selector: { name: 'oracle' },
-      tail: { name: 'none' },
+      sparse: { selector: { name: 'oracle' }, tail: { name: 'none' } },
     });
   });
 
@@ -42,11 +40,11 @@ describe('createPolicy', () => {
     }
   });
 
-  it('certifies by the plane int8, position by position', () => {
+  it('certifies by the encoding int8, position by position', () => {
     const policy = createPolicy({ policy: 'sieve', certify: 0.1 });
-    expect(policy).toMatchObject({ certifier: { selector: { name: 'int8-scan' } } });
-    expect(policy).not.toHaveProperty('selector.blockSampling');
-    expect(createPolicy({ policy: 'sieve' })).toHaveProperty('selector.blockSampling');
+    expect(policy.sparse).toMatchObject({ certifier: { selector: { name: 'int8-scan' } } });
+    expect(policy.sparse).not.toHaveProperty('selector.blockSampling');
+    expect(createPolicy({ policy: 'sieve' }).sparse).toHaveProperty('selector.blockSampling');
     expect(policyEncodings({ policy: 'window' })).toEqual([]);
     expect(policyEncodings({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
   });

@@ -1,47 +1,69 @@
 /**
- * A policy: budget, selector and tail estimate, under one name. `dense` has none of them and reads every key.
+ * A policy: a budget, a selector and a tail estimate, or an eviction, under one name. It is parsed once, from what a
+ * caller writes, and from then on answers for itself, so that nobody has to know which policy it is.
  */
-import { type Budget, type BudgetPlan, createPlanBudget, parseBudget } from '../budgets/index.ts';
+
+import { maxKeys } from '../budgets/budget.ts';
+import {
+  type Budget,
+  type BudgetContext,
+  type BudgetPlan,
+  type BudgetText,
+  createBudget,
+  type KeyBudget,
+  type ParsedBudget,
+  readBudget,
+} from '../budgets/index.ts';
 import { invariant, KeysieveError } from '../errors.ts';
 import type { Eviction } from '../evictions/eviction.ts';
 import { completeEncodings, type Encoding } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/rounding.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
-import type { Selector } from '../selectors/selector.ts';
+import { type GroupPosition, groupBudget, type Selector } from '../selectors/selector.ts';
 import createQuantized from '../tails/quantized.ts';
 import type { Tail } from '../tails/tail.ts';
-import type { FusedStep, SparseDefinition } from './definition.ts';
+import type { CORE_POLICIES } from './core-policies.ts';
+import type { EvictingDefinition, FusedStep, SparseDefinition } from './definition.ts';
 import { policyDefinition } from './registry.ts';
+import { fullIsFasterThanBounds, fullIsFasterThanSieve, type StepCosts } from './step-costs.ts';
 
-/** A policy as it is written, and as it travels between threads. */
+/** Names of the policies of this package, for editors, and of any that were registered. */
+export type PolicyName = (typeof CORE_POLICIES)[number]['name'] | (string & Record<never, never>);
+
+/** A policy as it is written. */
 export interface PolicySpec {
   /** One of `policyNames()`. */
-  policy: string;
-  /** As `parseBudget` reads it, or what `plan` is called. Default: `DEFAULT_BUDGET`. Not looked at by `dense`. */
-  budget?: string;
+  policy: PolicyName;
+  /** As `parseBudget` reads it, or the name of the total that `plan` divides. Default: `DEFAULT_BUDGET`. Ignored by `dense`. */
+  budget?: BudgetText;
   /** Keys for every head on its own, as `planBudget` divides them by a law. */
   plan?: BudgetPlan;
   /**
-   * Largest share of the softmax that may stay unread, certified: a row whose certificate does not say so reads more
-   * keys, by the bounds of the plane `int8`, in the end all. More than 0, at most 1. Default: none is asked for.
+   * Share of the softmax that may stay unread, certified, in (0, 1]: a row whose certificate allows more reads further
+   * keys, by the bounds of the encoding `int8`, in the end all. Default: no certificate is asked for.
    */
   certify?: number;
 }
 
-/** Selects keys. */
-export interface SparsePolicy {
-  readonly kind: 'sparse';
-  readonly name: string;
+/** A policy as plain data, with its budget read: what travels to worker threads. */
+export interface ParsedPolicy {
+  readonly policy: string;
+  readonly budget: ParsedBudget;
+  readonly certify?: number;
+}
+
+/** Selects keys, and estimates what the others would have added. */
+export interface SparseParts {
   readonly budget: Budget;
   readonly selector: Selector;
   readonly tail: Tail;
   /** Selector and tail in one call of the kernels, where there is such a step. */
   readonly step?: FusedStep;
-  /** How rows are certified whose own certificate will not do, where that was asked for. */
+  /** How rows are certified whose own certificate allows too much, where that was asked for. */
   readonly certifier?: Certifier;
 }
 
-/** Chooses as many keys as leave at most `budget.tailMass` unread for certain. */
+/** Selects keys until at most `tailMass` of the softmax is provably unread. */
 export interface Certifier {
   readonly selector: Selector;
   readonly tail: Tail;
@@ -49,22 +71,43 @@ export interface Certifier {
   readonly tailMass: number;
 }
 
-/** Reads every key. */
-export interface DensePolicy {
-  readonly kind: 'dense';
-  readonly name: string;
-}
-
 /** Keeps a limited number of keys, and forgets the others. */
-export interface EvictingPolicy {
-  readonly kind: 'evicting';
-  readonly name: string;
-  readonly budget: Budget;
+export interface EvictingParts {
+  readonly budget: KeyBudget;
   readonly eviction: Eviction;
 }
 
-/** A policy, ready to be used. */
-export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
+/** Whether full attention is faster for the query heads of one position that choose together. */
+export type DenseFallback = (group: GroupPosition) => boolean;
+
+/** A policy, parsed. */
+export interface Policy {
+  readonly name: PolicyName;
+  readonly parsed: ParsedPolicy;
+  /** Undefined where every key is read. */
+  readonly budget: Budget | undefined;
+  /** Encodings that a cache must keep for it, beside the exact rows. */
+  readonly encodings: readonly Encoding[];
+  /** How keys are selected; undefined where every key is read, or keys are evicted. */
+  readonly sparse: SparseParts | undefined;
+  /** How keys are evicted. Such a policy has to be shown what prompts attend to: see `Attention.observe`. */
+  readonly evicting: EvictingParts | undefined;
+  /** The name, the budget and the certificate in a few words: `sieve fixed:256, certified 0.05`. */
+  describe(): string;
+  /** Maximum number of keys that a head reads exactly: all n where the policy has no limit. */
+  keys(context: BudgetContext): number;
+  /** Keys of the sample that the heads of a group share; undefined where the policy draws none. */
+  sampleSize(group: GroupPosition): number | undefined;
+  /** Whether full attention may be faster than the policy on some machine: else costs need not be measured. */
+  readonly mayFallBack: boolean;
+  /** When full attention is faster than the policy, by what steps cost; undefined where it is never asked. */
+  fallbackFor(costs: StepCosts): DenseFallback | undefined;
+  /**
+   * What the policy means for reading a prompt: itself, without its certificate, where blocks of queries can share a
+   * sample, else `dense`.
+   */
+  promptPolicy(): PolicySpec;
+}
 
 /**
  * The budget of a policy that names none: 158 keys of 2,048, 317 of 8,192, 634 of 32,768. At a fixed number predictions
@@ -72,78 +115,134 @@ export type Policy = DensePolicy | SparsePolicy | EvictingPolicy;
  */
 export const DEFAULT_BUDGET = 'power:3.5,0.5';
 
-/** The policy that `spec` names. Throws `invalid-argument`. */
-export function createPolicy({ policy: name, budget = DEFAULT_BUDGET, plan, certify }: PolicySpec): Policy {
+/** The policy that reads every key. */
+export const FULL_ATTENTION: PolicySpec = { policy: 'dense' };
+
+/** Parses a policy. Throws `invalid-argument`. */
+export function createPolicy({ policy, budget = DEFAULT_BUDGET, plan, certify }: PolicySpec): Policy {
+  const isDense = policyDefinition(policy).kind === 'dense';
+  const text = isDense ? DEFAULT_BUDGET : budget;
+  const parsedBudget = plan === undefined ? readBudget(text) : { name: text, plan };
+  return openPolicy({ policy, budget: parsedBudget, ...(certify !== undefined && { certify }) });
+}
+
+/** Opens a policy that was parsed, here or in another thread. Throws `invalid-argument` where a number is out of range. */
+export function openPolicy(parsed: ParsedPolicy): Policy {
+  const { policy: name, certify } = parsed;
   const certifier = certify === undefined ? undefined : createCertifier(certify);
   const definition = policyDefinition(name);
   switch (definition.kind) {
     case 'dense':
-      return { kind: 'dense', name };
+      return assemble(parsed, {});
     case 'evicting':
-      return createEvictingPolicy(name, definition.eviction(), budgetOf(budget, plan), certifier);
+      return assemble(parsed, { evicting: createEvictingParts(definition, createBudget(parsed.budget), certifier) });
     case 'sparse':
-      return createSparsePolicy(definition, budgetOf(budget, plan), certifier);
+      return assemble(parsed, createSparsePolicy(definition, createBudget(parsed.budget), certifier));
   }
 }
 
-function createSparsePolicy(
-  { name, selector, tail, step }: SparseDefinition,
-  budget: Budget,
-  certifier: Certifier | undefined,
-): SparsePolicy {
-  const policy = { kind: 'sparse', name, budget, tail: tail(), ...(step && { step }) } as const;
-  if (certifier === undefined) return { ...policy, selector: selector() };
-  // A sample that a block of queries shares has no certificate of its own: every position is asked.
-  const { blockSampling: _, ...single } = selector();
-  return { ...policy, selector: single, certifier };
+/** Encodings that a cache must keep for a policy, beside the exact rows. Throws `invalid-argument`. */
+export const policyEncodings = (spec: PolicySpec): readonly Encoding[] => createPolicy(spec).encodings;
+
+/** What a policy does, by its definition. */
+interface PolicyParts {
+  readonly sparse?: SparseParts;
+  readonly evicting?: EvictingParts;
+  /** Whether blocks of a prompt's queries can share a sample. */
+  readonly samplesBlocks?: boolean;
 }
 
-const budgetOf = (budget: string, plan: BudgetPlan | undefined): Budget =>
-  plan === undefined ? parseBudget(budget) : createPlanBudget(budget, plan);
-
-function createEvictingPolicy(
-  name: string,
-  eviction: Eviction,
-  budget: Budget,
-  certifier: Certifier | undefined,
-): EvictingPolicy {
-  invariant(certifier === undefined && budget.tailMass === undefined, () => ({
-    code: 'invalid-argument',
-    problem: `The policy ${name} cannot read on once it has forgotten keys: no share of the softmax is sure to be read.`,
-    found: certifier === undefined ? budget.name : `certify ${certifier.tailMass}`,
-    remedy: 'Give a number of keys, such as fixed:256, and do not certify.',
-  }));
-  return { kind: 'evicting', name, budget, eviction };
-}
-
-function createCertifier(tailMass: number): Certifier {
-  if (!(tailMass > 0 && tailMass <= 1)) {
-    throw new KeysieveError({
-      code: 'invalid-argument',
-      problem: 'What is certified is a share of the softmax.',
-      found: tailMass,
-      remedy: 'Give a number above 0 and at most 1, such as 0.05.',
-    });
-  }
-  // Certificates travel as float32, rounded up, and must not pass what was asked for on the way.
-  const roundedTailMass = floatBelow(tailMass);
+function assemble(parsed: ParsedPolicy, { sparse, evicting, samplesBlocks = false }: PolicyParts): Policy {
+  const { policy: name, certify } = parsed;
+  const budget = sparse?.budget ?? evicting?.budget;
   return {
-    selector: createInt8Scan(),
-    tail: createQuantized(),
-    budget: parseBudget(`mass:${roundedTailMass}`),
-    tailMass: roundedTailMass,
+    name,
+    parsed,
+    budget,
+    encodings: sparse === undefined ? [] : encodingsOf(sparse),
+    sparse,
+    evicting,
+    describe: () =>
+      [
+        name,
+        ...(budget === undefined ? [] : [` ${budget.name}`]),
+        ...(certify === undefined ? [] : [`, certified ${certify}`]),
+      ].join(''),
+    keys: (context) => (budget === undefined ? context.n : maxKeys(budget, context)),
+    sampleSize: (group) => sparse && sampleSizeOf(sparse, group),
+    mayFallBack: sparse !== undefined && mayFallBack(sparse),
+    fallbackFor: (costs) => (sparse !== undefined && mayFallBack(sparse) ? fallbackOf(sparse, costs) : undefined),
+    promptPolicy: () => (samplesBlocks ? specOf(parsed, budget as Budget) : FULL_ATTENTION),
   };
 }
 
-/** The planes that a cache must keep, beside the exact one, for a policy. Throws `invalid-argument`. */
-export function policyEncodings(spec: PolicySpec): Encoding[] {
-  const policy = createPolicy(spec);
-  if (policy.kind !== 'sparse') return [];
-  const { selector, tail, certifier } = policy;
-  return completeEncodings([
+const specOf = ({ policy, budget: parsed }: ParsedPolicy, budget: Budget): PolicySpec => ({
+  policy,
+  budget: budget.name,
+  ...('plan' in parsed && { plan: parsed.plan }),
+});
+
+const encodingsOf = ({ selector, tail, certifier }: SparseParts): readonly Encoding[] =>
+  completeEncodings([
     ...selector.encodings,
     ...tail.encodings,
     ...(certifier?.selector.encodings ?? []),
     ...(certifier?.tail.encodings ?? []),
   ]);
+
+const sampleSizeOf = ({ selector, budget }: SparseParts, group: GroupPosition): number | undefined =>
+  selector.sampleSize?.(groupBudget(group, budget), group.n);
+
+/** Costs are known of certified steps, and of samples of a number of keys. */
+const mayFallBack = ({ selector, budget, certifier }: SparseParts): boolean =>
+  certifier !== undefined || (selector.sampleSize !== undefined && budget.tailMass === undefined);
+
+/** Reading every key gives the best certificate there is, and where none was asked for the best output. */
+const fallbackOf = (parts: SparseParts, costs: StepCosts): DenseFallback =>
+  parts.certifier === undefined
+    ? (group) => fullIsFasterThanSieve(costs, group.n, sampleSizeOf(parts, group) as number)
+    : ({ n }) => fullIsFasterThanBounds(costs, n);
+
+function createSparsePolicy(
+  { selector: createSelector, tail, step }: SparseDefinition,
+  budget: Budget,
+  certifier: Certifier | undefined,
+): PolicyParts {
+  const { blockSampling, ...single } = createSelector();
+  const samplesBlocks = blockSampling !== undefined && budget.tailMass === undefined;
+  // A sample that a block of queries shares has no certificate of its own, so every position is selected for.
+  const selector = certifier === undefined && blockSampling !== undefined ? { ...single, blockSampling } : single;
+  const sparse = { budget, selector, tail: tail(), ...(step && { step }), ...(certifier && { certifier }) };
+  return { sparse, samplesBlocks };
+}
+
+function createEvictingParts(
+  { name, eviction }: EvictingDefinition,
+  budget: Budget,
+  certifier: Certifier | undefined,
+): EvictingParts {
+  if (certifier === undefined && budget.tailMass === undefined) return { budget, eviction: eviction() };
+  throw new KeysieveError({
+    code: 'invalid-argument',
+    problem: `The policy ${name} forgets keys, so that it can guarantee no share of the softmax.`,
+    found: certifier === undefined ? budget.name : `certify ${certifier.tailMass}`,
+    remedy: 'Give a number of keys, such as fixed:256, and do not certify.',
+  });
+}
+
+function createCertifier(tailMass: number): Certifier {
+  invariant(tailMass > 0 && tailMass <= 1, () => ({
+    code: 'invalid-argument',
+    problem: 'The share of the softmax to certify must be in (0, 1].',
+    found: tailMass,
+    remedy: 'Give a share such as 0.05.',
+  }));
+  // Certificates travel as float32, rounded up, and must not exceed what was asked for on the way.
+  const roundedTailMass = floatBelow(tailMass);
+  return {
+    selector: createInt8Scan(),
+    tail: createQuantized(),
+    budget: { name: `mass:${roundedTailMass}`, tailMass: roundedTailMass },
+    tailMass: roundedTailMass,
+  };
 }

@@ -41,8 +41,8 @@ export function policyDefinition(name: string): PolicyDefinition {
  * export is a `PolicyModule`. Its URL must lead to the same module in a worker: give it as
  * `new URL('./policies.mjs', import.meta.url)`. Registering a module again does nothing.
  *
- * Throws `invalid-argument` where the module comes from elsewhere than this machine or the page's origin, has no such
- * export, or has a policy whose name is taken, and whatever importing it throws.
+ * Throws `invalid-argument` where the module is neither a file nor of the page's origin, has no default export, or has a
+ * policy whose name is taken, and whatever importing it throws.
  */
 export function registerPolicies(moduleUrl: URL | string): Promise<void> {
   const url = new URL(moduleUrl);
@@ -73,9 +73,9 @@ async function importPolicies(url: URL): Promise<void> {
     if (!definitions.has(name) && added.findIndex((other) => other.name === name) === i) continue;
     throw new KeysieveError({
       code: 'invalid-argument',
-      problem: 'There is a policy of this name already.',
+      problem: 'The name of this policy is taken.',
       found: `${name}, of ${url.href}`,
-      remedy: 'Name it otherwise.',
+      remedy: 'Give it another name.',
     });
   }
   for (const definition of added) definitions.set(definition.name, definition);

@@ -1,8 +1,8 @@
 /**
- * Bounds by int8 codes: every key's score is known to lie between two numbers, so the keys that are left have a sum that
- * is bounded, and so has their share of the softmax. Keys are taken in the order of their upper bounds.
+ * Selection by bounds on the scores, from int8 keys. Every score lies between two numbers, which bounds the sum over the
+ * unselected keys and their softmax mass. Keys are selected in the order of their upper bounds.
  *
- * With U the sum of e^upper over the keys left and L that of e^lower over the keys taken, the share left is at most
+ * With U the sum of e^upper over the unselected keys and L that of e^lower over the selected ones, the mass is at most
  * U / (L + U), since x / (a + x) grows with x and falls with a.
  */
 
@@ -30,10 +30,10 @@ import { type Selector, sinksAndRecent } from './selector.ts';
  * of the weights included: 75 u of a difference of scores and 4 u of e^x, and 16 u of the additions, u = 2^-24.
  */
 const SUM_SLACK = 2 ** -15;
-/** Bounds are told apart to this fraction of a nat, over so many nats below the largest: see `keysForShare`. */
+/** Resolution of the histogram of bounds, and its range below the largest bound: see `keysForMassBound`. */
 const BINS_PER_NAT = 64;
 const BINS = 80 * BINS_PER_NAT;
-/** So many times as many keys are tried where the ones that were counted will not do. */
+/** Growth of the number of keys from one attempt to the next, where the counted ones do not suffice. */
 const RETRY_GROWTH = 1.05;
 
 export default function createInt8Scan(): Selector {
@@ -43,7 +43,7 @@ export default function createInt8Scan(): Selector {
     unit: 'head',
     certain: true,
     select(work, budget) {
-      const { n, layer, head, shape } = work;
+      const { n, shape } = work;
       boundAllScores(work);
       const d = rotatedDim(shape.headDim);
       const unquantizedKeys = n - firstUnquantizedKey(n);
@@ -51,7 +51,7 @@ export default function createInt8Scan(): Selector {
       const bytesScanned = quantizedBytes + unquantizedKeys * rowBytes(shape.headDim, shape.precision);
       const { tailMass } = budget;
       const lower = scoreLowerBounds(work);
-      let count = tailMass === undefined ? budget.keys({ n, layer, head }) : keysForMassBound(work, lower, tailMass);
+      let count = budget.tailMass === undefined ? budget.keys(work) : keysForMassBound(work, lower, budget.tailMass);
       const keysNeededFor = () =>
         tailMass === undefined ? {} : { keysNeeded: minKeysForMass(rowScores(work), lower, tailMass) };
       for (; count < n; count = Math.ceil(count * RETRY_GROWTH)) {
@@ -67,8 +67,8 @@ export default function createInt8Scan(): Selector {
 }
 
 /**
- * How many keys, beside the kept ones by their upper bounds, leave at most a share `tailMass`: counted by a histogram
- * of the bounds, whose last bin goes in whole. What comes of it is bounded again once the keys are chosen.
+ * Number of keys, in the order of their upper bounds, that leave at most `tailMass`, from a histogram of the bounds whose
+ * last bin is counted whole. The selection is bounded again once it is made.
  */
 function keysForMassBound(work: GroupWork, lower: Float32Array, tailMass: number): number {
   const { n } = work;
@@ -133,9 +133,9 @@ function boundUnselected(
 }
 
 /**
- * The fewest keys that any choice could leave at most a share `tailMass` with, so far as the bounds tell: at least so
- * many does the oracle need. k keys have at most the sum of the k largest e^upper, and leave at least that of the n - k
- * smallest e^lower. By histograms: whole bins are counted to the choice's advantage.
+ * Minimum number of keys of any selection that leaves at most `tailMass`, as far as the bounds tell: the oracle needs at
+ * least that many. k keys have at most the sum of the k largest e^upper and leave at least that of the n - k smallest
+ * e^lower. Counted by histograms, whole bins in favour of the selection.
  */
 function minKeysForMass(upper: Float32Array, lower: Float32Array, tailMass: number): number {
   const n = upper.length;

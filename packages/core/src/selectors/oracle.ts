@@ -1,7 +1,8 @@
 /**
- * The oracle: scores every key exactly and takes the largest. No selector of as many keys leaves less mass unread, so
- * the others are measured against it; it reads all keys itself.
+ * The oracle: scores every key exactly and selects the largest. No other selection of the same size leaves less mass
+ * unread, so selectors are measured against it. It reads all keys itself.
  */
+import { maxKeys } from '../budgets/budget.ts';
 import { rowLogSumExp, rowScores, scoreAllKeys } from '../group/group-work.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import { keysForMass, selectByScores } from './by-scores.ts';
@@ -14,12 +15,12 @@ export default function createOracle(): Selector {
     unit: 'head',
     certain: true,
     select(work, budget) {
-      const { n, layer, head, shape } = work;
+      const { n, shape } = work;
       scoreAllKeys(work);
       const scores = rowScores(work);
       const totalSums = [rowLogSumExp(work)];
       const bytesScanned = n * rowBytes(shape.headDim, shape.precision);
-      const limit = budget.keys({ n, layer, head });
+      const limit = maxKeys(budget, work);
       const count = budget.tailMass === undefined ? limit : keysForMass(scores, budget.tailMass, limit);
       selectByScores(work, count);
       return { count: Math.min(count, n), totalSums, bytesScanned };

@@ -4,7 +4,8 @@ import { createHeadBench, type HeadBenchOptions, SMALL_ARENA_BYTES, unreadMass }
 import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
-import { type BudgetContext, parseBudget } from '../budgets/index.ts';
+import { type BudgetContext, type KeyBudget, maxKeys } from '../budgets/budget.ts';
+import { parseBudget } from '../budgets/index.ts';
 import type { RunningLogSumExp } from '../group/group-work.ts';
 import { ENCODINGS, PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
 import { type Selector, SINK_KEYS, sinksAndRecent } from './selector.ts';
@@ -30,7 +31,7 @@ export function describeSelector(create: () => Selector): void {
             expect(chosen.length, what).toBeGreaterThanOrEqual(1);
             // Keys of the page that is not full yet have no codes and no boxes: they are read, whatever the budget.
             const open = create().encodings.length > 0 ? (n % PAGE_KEYS) + SINK_KEYS : 0;
-            expect(chosen.length, what).toBeLessThanOrEqual(Math.max(budget.keys({ n, layer: 0, head: 0 }), open));
+            expect(chosen.length, what).toBeLessThanOrEqual(Math.max(maxKeys(budget, { n, layer: 0, head: 0 }), open));
             expectPositions(chosen, n, what);
             expectKept(chosen, n, what);
             expect(Number.isSafeInteger(selection.bytesScanned) && selection.bytesScanned >= 0, what).toBe(true);
@@ -95,7 +96,7 @@ export function describeSelector(create: () => Selector): void {
         const bench = benchOf(shape, 500);
         const rows = Float32Array.from([...bench.row, ...createRandom(9).normals(2 * HEAD_DIM)]);
         // The heads of a group may have budgets of their own.
-        const budget = { ...parseBudget('fixed:40'), keys: ({ head }: BudgetContext) => [5, 40, 10][head] as number };
+        const budget: KeyBudget = { name: 'by head', keys: ({ head }: BudgetContext) => [5, 40, 10][head] as number };
         for (const n of LENGTHS.filter((length) => length >= 40)) {
           const { count } = create().select(bench.query(rows, n), budget);
           const chosen = bench.selectedPositions(bench.query(rows, n), count);

@@ -1,54 +1,54 @@
 /**
- * A selector chooses the keys that are attended exactly. It writes their positions, ascending and without repeats, into
- * the positions buffer of the query, and says what it learned of the others on the way.
+ * A selector chooses the keys that are attended exactly. It writes their positions, ascending and without repeats, to
+ * `selectedPositions` of the work, and returns what it learned about the other keys.
  */
-import type { Budget } from '../budgets/budget.ts';
+import { type Budget, maxKeys } from '../budgets/budget.ts';
 import type { GroupWork, RunningLogSumExp, ThreadRegion } from '../group/group-work.ts';
 import type { Encoding } from '../kernels/layout.ts';
 
 export interface Selection {
-  /** Keys chosen: so many positions stand in the positions buffer. */
+  /** Keys selected: the number of positions written. */
   count: number;
   /**
-   * The sum over all keys that the query may see, for each row, where the selector has scored them all exactly (to
-   * rounding); undefined where it has not.
+   * Running log-sum-exp of each row over all keys that the query may see; undefined unless the selector scored them all
+   * exactly, but for rounding.
    */
   totalSums?: readonly RunningLogSumExp[];
-  /** A bound on the sum over the keys that were not chosen, where the selector knows one. Of single rows only. */
+  /** Upper bound on the log-sum-exp over the unselected keys, if the selector knows one. For single rows only. */
   tailBound?: RunningLogSumExp;
-  /** A bound on their share of the softmax, rounding included, where the selector knows one. Of single rows only. */
+  /** Upper bound on the softmax mass of the unselected keys, rounding included, if known. For single rows only. */
   tailShare?: number;
-  /** Keys that any choice would need at least for the budget's tail mass, where the selector can tell. */
+  /** Minimum number of keys that any selection would need for the budget's tail mass, if the selector can tell. */
   keysNeeded?: number;
-  /** Whether bounds on all scores stand in the workspace, as `boundAll` leaves them. Of single rows only. */
+  /** Whether the workspace holds bounds on all scores, as `boundAllScores` leaves them. For single rows only. */
   hasScoreBounds?: boolean;
-  /** The keys that were drawn beside the chosen ones, where the selector draws a sample. */
+  /** The sampled keys beside the selected ones, if the selector draws a sample. */
   sample?: SieveSample;
-  /** Bytes of the cache that were read to choose. */
+  /** Bytes of the cache that were read to select. */
   bytesScanned: number;
 }
 
 /**
- * Keys to be attended by their codes, in the coded list of the home region's workspace, with their log-weights. Where
- * there is a sample, the chosen keys have weights too: their probabilities and the caps stand in the workspace.
+ * Keys to be attended quantized, in the list of quantized keys of the primary region's workspace, with their log-weights.
+ * The selected keys have weights too: the workspace holds their probabilities and the caps.
  */
 export interface SieveSample {
   /**
-   * Keys of the three parts of the list, one behind the other: those drawn for certain, and the others dealt out over
-   * two halves, so that the difference of the halves tells how far the sample can be trusted.
+   * Lengths of the three parts of the list, in order: keys drawn with certainty, and the others divided into two halves,
+   * whose difference tells how far the sample can be trusted.
    */
   parts: readonly [certain: number, oneHalf: number, otherHalf: number];
 }
 
 export interface Selector {
   readonly name: string;
-  /** The planes that it reads beside the exact one. */
+  /** Encodings that it reads, beside the exact rows. */
   readonly encodings: readonly Encoding[];
-  /** Whether it chooses for each query head on its own, or the same keys for all heads of a group. */
+  /** Whether it selects for each query head, or the same keys for all heads of a GQA group. */
   readonly unit: 'head' | 'group';
-  /** Whether the keys that it leaves under a budget of tail mass have at most that mass for certain. */
+  /** Whether a budget of tail mass is guaranteed: the unselected keys have at most that mass. */
   readonly certain: boolean;
-  /** Keys of the sample for a budget of `keys` of n, where the selector draws one: what tells how long it takes. */
+  /** Size of the sample for a budget of `keys` of n keys, from which its time is estimated. Default: it draws none. */
   sampleSize?(keys: number, n: number): number;
   /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
@@ -94,30 +94,27 @@ export interface BlockOutcome {
   halfSampleErrors: Float32Array;
 }
 
-/** The query heads of one position that choose together: `rows` of them from `head` on. */
+/** The query heads of one position that select together: `rows` of them from `head` on. */
 export type GroupPosition = Pick<GroupWork, 'n' | 'layer' | 'head' | 'rows'>;
-
-/** The most keys that a budget allows the first head of a group; all that it may see where the budget is a tail mass. */
-export const maxKeys = (budget: Budget, { n, layer, head }: GroupPosition): number => budget.keys({ n, layer, head });
 
 /** The budget of a group: the largest of its heads'. */
 export function groupBudget({ n, layer, head, rows }: GroupPosition, budget: Budget): number {
   let keys = 0;
-  for (let row = 0; row < rows; row++) keys = Math.max(keys, budget.keys({ n, layer, head: head + row }));
+  for (let row = 0; row < rows; row++) keys = Math.max(keys, maxKeys(budget, { n, layer, head: head + row }));
   return keys;
 }
 
-/** Keys that every selector keeps, as attention sinks (arXiv 2309.17453) and nearest neighbours. */
+/** Keys that every selector keeps: attention sinks (arXiv 2309.17453) and the nearest neighbours. */
 export const SINK_KEYS = 4;
 export const KEPT_RECENT_KEYS = 32;
 
-/** Of `count` keys, how many go to the first positions and to the last: with few keys, the last come first. */
+/** How many of `count` keys are sinks and recent ones. Where there are few, recent keys have precedence. */
 export function sinksAndRecent(count: number): { sinks: number; recent: number } {
   const recent = Math.min(KEPT_RECENT_KEYS, Math.ceil(count / 2));
   return { sinks: Math.min(SINK_KEYS, count - recent), recent };
 }
 
-/** Writes the positions of `sinks` first keys and `recent` last keys of n, `between` of them left free in the middle. */
+/** Writes the positions of the first `sinks` and the last `recent` of n keys, with room for `scoredKeys` in between. */
 export function writeSinksAndRecent(
   positions: Int32Array,
   n: number,
@@ -129,7 +126,7 @@ export function writeSinksAndRecent(
   for (let i = 0; i < recent; i++) positions[sinks + scoredKeys + i] = n - recent + i;
 }
 
-/** Chooses all n keys. */
+/** Selects all n keys. */
 export function selectAllKeys(positions: Int32Array, n: number): void {
   for (let i = 0; i < n; i++) positions[i] = i;
 }

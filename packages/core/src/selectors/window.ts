@@ -1,7 +1,7 @@
 /**
- * StreamingLLM (arXiv 2309.17453): the first keys, which serve as sinks, and the last ones. All heads of a group have the
- * same ones, and read them together. It looks at no score, so with a budget of a mass it has to score all keys to know
- * how far back to reach.
+ * StreamingLLM (arXiv 2309.17453): the first keys, which serve as attention sinks, and the last ones, the same for all
+ * heads of a GQA group. It needs no scores; only for a budget of tail mass it scores all keys to know how far back the
+ * window must reach.
  */
 import { rowLogSumExp, rowScores, scoreAllKeys, selectedPositions } from '../group/group-work.ts';
 import { rowBytes } from '../kernels/layout.ts';

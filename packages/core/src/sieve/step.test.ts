@@ -6,13 +6,13 @@ import { createRandom } from '../../test/random.ts';
 import { attendByPolicy, type GroupResult } from '../attention/decode.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { KERNELS, type KernelsName } from '../kernels/index.ts';
-import { createPolicy, type SparsePolicy } from '../policies/policy.ts';
+import { createPolicy, type SparseParts } from '../policies/policy.ts';
 import { attendSieve, type SieveStepResult } from './step.ts';
 
-const policyOf = (budget: string): SparsePolicy => createPolicy({ policy: 'sieve', budget }) as SparsePolicy;
+const policyOf = (budget: string): SparseParts => createPolicy({ policy: 'sieve', budget }).sparse as SparseParts;
 
 /** The policy `sieve` without its step in one call. */
-function stepByStep(budget: string): SparsePolicy {
+function stepByStep(budget: string): SparseParts {
   const { step: _, ...parts } = policyOf(budget);
   return parts;
 }

@@ -1,4 +1,4 @@
-/** No estimate: the tail is dropped, and the weights of the selected keys are scaled up to fill its place. */
+/** No estimate: unselected keys are dropped, and the softmax is over the selected ones alone. */
 import type { Tail } from './tail.ts';
 
 export default function createNone(): Tail {

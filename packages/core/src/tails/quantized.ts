@@ -1,15 +1,15 @@
 /**
- * The whole tail by its codes: every key that was not chosen counts with the score that its int8 codes have, and with its
- * 4-bit value. It reads more than any other tail, and bounds the error of what comes of it.
+ * The whole tail, quantized: every unselected key counts with its score from int8 keys and with its 4-bit value. It reads
+ * more than any other tail, and bounds the error of the output.
  *
- * With o the output and o* the exact one, o* - o = sum_j w_j (v_j - o) / Z, w_j = e^(s_j) and Z their sum. The codes give
- * scores s' with |s_j - s'_j| <= delta_j and values x with ||v_j - x_j|| <= rho_j, and o = sum w' x / sum w', so that
+ * With o the output and o* the exact one, o* - o = sum_j w_j (v_j - o) / Z, w_j = e^(s_j) and Z their sum. Quantized rows
+ * give scores s' with |s_j - s'_j| <= delta_j and values x with ||v_j - x_j|| <= rho_j, and o = sum w' x / sum w', so that
  * sum w' (x - o) = 0. What is left is
  *
  *   ||o* - o|| <= sum over the tail of w'_j ((e^delta_j - 1) ||x_j - o|| + e^delta_j rho_j) / Z,
  *
- * and Z is at least the sum of the chosen keys and of the lower bounds of the others. The bound is 5 to 20 times the
- * error: it adds up lengths, where the errors of keys point everywhere and all but cancel.
+ * and Z is at least the sum over the selected keys plus that of the lower bounds of the others. The bound is 5 to 20 times
+ * the error: it adds up norms, whereas the errors of keys point in all directions and nearly cancel.
  */
 
 import {
@@ -62,8 +62,8 @@ export default function createQuantized(): Tail {
 }
 
 /**
- * Puts the scores by codes of the tail into `codedScores`, and adds up what their bounds and the values' codes leave
- * open, as shares of Z: times ||x - o||, and as it is. `head` is the sum of the chosen keys. Undefined where numbers are
+ * Writes the quantized scores of the tail to `quantizedScores` of the workspace, and adds up the error bound, as shares of
+ * Z: `slope` times ||x - o||, plus `offset`. `selectedSum` is the sum over the selected keys. Undefined where numbers are
  * too large for the bounds to say anything.
  */
 function weightTail(
@@ -77,7 +77,7 @@ function weightTail(
   const scores = views().f32.subarray(workspace.quantizedScores / 4, workspace.quantizedScores / 4 + quantized.length);
   const d = rotatedDim(work.shape.headDim);
   const roundingError = maxScoreRoundingError(work);
-  // Rounding of a rotation and of codes in float32, of the longest value.
+  // Rounding of a rotation and of quantized numbers in float32, for the longest value.
   const rotation = 2 ** -16 * work.maxValueNorm;
   const steps = valueQuantizationSteps(work);
   const scale = logSumExp(selectedSum);
@@ -91,19 +91,19 @@ function weightTail(
     scores[i] = score;
     const delta = Math.max(upperScore - score, score - lowerScore) + roundingError;
     const weight = Math.exp(score - scale);
-    // A code of 4 bits is off by at most half of 16 steps in each dimension.
+    // A 4-bit number is off by at most half of 16 steps of 8 bits in each dimension.
     const rho = 8 * steps(position) * Math.sqrt(d) + rotation;
     slope += weight * Math.expm1(delta);
     offset += weight * (Math.expm1(delta) + 1 + Math.expm1(delta)) * rho;
     tailLowerBound += Math.exp(lowerScore - roundingError - scale);
   }
-  // The sum of the chosen keys in float32 scores: each is off by (d / 4 + 32) u ||q|| ||k||, and as much again in int8.
+  // The sum over the selected keys has float32 scores, each off by (d / 4 + 32) u ||q|| ||k||, and twice that in int8.
   const rounding = (d / 4 + 32) * 2 ** -22 * (work.queryNorms[0] as number) * work.maxKeyNorm;
   const z = Math.exp(-rounding) * (1 - 2 ** -12) + tailLowerBound;
   return { slope: ((1 + 1e-9) * slope) / z, offset: ((1 + 1e-9) * offset) / z };
 }
 
-/** The step of a value's int8 codes, by its position: positions are asked for in ascending order. */
+/** The int8 quantization step of the value at a position. Positions must ascend from call to call. */
 function valueQuantizationSteps({ segments, shape }: GroupWork): (position: number) => number {
   const rows = PAGE_KEYS * rotatedDim(shape.headDim);
   let [end, currentPage, steps] = [0, -1, 0];

@@ -1,33 +1,33 @@
 /**
- * A tail estimate stands in for the keys that were not selected: it adds to the softmax state what they would have
- * added, as well as it can tell.
+ * A tail estimate stands in for the unselected keys: it adds an estimate of what they would have added to the softmax
+ * state.
  */
 import type { GroupWork, ThreadRegion } from '../group/group-work.ts';
 import type { Encoding } from '../kernels/layout.ts';
 import type { Selection } from '../selectors/selector.ts';
 
 export interface TailEstimate {
-  /** Bytes of the cache that were read for it. */
+  /** Bytes of the cache that were read. */
   bytesRead: number;
-  /** Keys that were read by their codes. */
+  /** Keys that were read quantized. */
   keysQuantized: number;
   /**
-   * Estimates of ||output - exact output|| (rows), where the tail can tell; undefined where it has none. They promise
-   * nothing: their certificate is `estimated`.
+   * Estimates of ||output - exact output|| (rows), if the tail has any. They guarantee nothing: certificates that rest on
+   * them are `estimated`.
    */
   errors?: number[];
-  /** A bound on ||output - exact output|| of a single row, where the tail knows one: it holds always. */
+  /** Upper bound on ||output - exact output|| of a single row, if the tail knows one. It always holds. */
   errorBound?: number;
 }
 
 export interface Tail {
   readonly name: string;
-  /** The planes that it reads beside the exact one. */
+  /** Encodings that it reads, beside the exact rows. */
   readonly encodings: readonly Encoding[];
   /** Whether it leaves the state alone, so that the output is that of the selected keys. */
   readonly dropsTail: boolean;
-  /** Whether it reads the sample of the selection, and goes with selectors that draw one only. */
+  /** Whether it reads the selection's sample, so that it only goes with selectors that draw one. */
   readonly requiresSample: boolean;
-  /** Adds the keys that are not in `selection` to the state of the query's rows, which lies in `region`. */
+  /** Adds the unselected keys to the softmax state of the work's rows, which is in `region`. */
   add(work: GroupWork, selection: Selection, region: ThreadRegion): TailEstimate;
 }

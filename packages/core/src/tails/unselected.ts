@@ -1,4 +1,4 @@
-/** The keys that were not chosen, as the tails that read them by their codes go about them. */
+/** The unselected keys, for tails that read them quantized. */
 
 import {
   attendList,
@@ -11,8 +11,8 @@ import {
 import { firstUnquantizedKey } from '../group/quantized-work.ts';
 
 /**
- * The keys that are not among the first `count` positions: those with codes, as they are put into the coded list, and
- * those of the open page.
+ * Positions of the keys that are not among the first `count` selected ones: those of full pages, which are quantized and
+ * put into the workspace's list of quantized keys, and those of the open page.
  */
 export function listUnselected(work: GroupWork, count: number): { quantized: Int32Array; unquantized: number[] } {
   const { n } = work;
@@ -29,7 +29,7 @@ export function listUnselected(work: GroupWork, count: number): { quantized: Int
   return { quantized: list.subarray(0, quantized), unquantized };
 }
 
-/** Adds keys of the open page, which has no codes, to the state in its region. */
+/** Adds keys of the open page, which is not quantized yet, to the state in its region. */
 export function attendUnquantized(
   { segments, rows }: GroupWork,
   positions: readonly number[],

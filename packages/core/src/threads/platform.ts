@@ -20,21 +20,20 @@ export interface SpawnOptions {
   onError(error: Error): void;
 }
 
-/** Starts a thread that runs `worker` beside this module. Once it has answered, it does not keep the process alive. */
-export async function spawnThread({ onMessage, onError }: SpawnOptions): Promise<Thread> {
-  if (typeof Worker !== 'undefined') {
-    const worker = new Worker(new URL('./worker.mjs', import.meta.url), { type: 'module' });
-    worker.onmessage = ({ data }) => onMessage(data);
-    worker.onerror = ({ message }) => onError(new Error(message));
-    return { post: (message) => worker.postMessage(message), terminate: async () => worker.terminate() };
-  }
+/** A thread of the browser, which does not tell when it ends. */
+export function openBrowserThread(worker: Worker, { onMessage, onError }: SpawnOptions): Thread {
+  worker.onmessage = ({ data }) => onMessage(data);
+  worker.onerror = ({ message }) => onError(new Error(message));
+  return { post: (message) => worker.postMessage(message), terminate: async () => worker.terminate() };
+}
+
+/** A thread of Node that runs a file. Once it has answered, it does not keep the process alive. */
+export async function openNodeThread(file: URL, { onMessage, onError }: SpawnOptions): Promise<Thread> {
   const { Worker: NodeWorker } = await import('node:worker_threads');
-  // From the sources, in tests, the worker is TypeScript, which Node reads only with some help.
-  const fromSources = import.meta.url.endsWith('.ts');
-  const file = fromSources ? '../attention/worker.dev.mjs' : './worker.mjs';
-  // A thread needs none of the process's flags, and a preload, a debugger or a test runner would run in each of them.
-  const options = fromSources ? {} : { execArgv: [] };
-  const worker: NodeWorker = new NodeWorker(new URL(file, import.meta.url), options);
+  // A thread needs none of the process's flags, and a preload, a debugger or a test runner would run in each of them;
+  // from the sources, in tests, it needs the loader of TypeScript.
+  const options = import.meta.url.endsWith('.ts') ? {} : { execArgv: [] };
+  const worker: NodeWorker = new NodeWorker(file, options);
   worker.on('message', (message) => {
     worker.unref();
     onMessage(message);

@@ -38,7 +38,7 @@ async function createCounting(threads: number, options: { stallTimeoutMs?: numbe
   const run = (tasks: number, behaviour: number = BEHAVIOUR.count, before: (task: number) => void = () => {}) => {
     job++;
     writeCountingJob(control, job, behaviour);
-    pool.run(configuration, tasks, (task) => {
+    runJob(pool, configuration, tasks, (task) => {
       before(task);
       countTask(control, counts, task, 0);
     });
@@ -60,6 +60,21 @@ async function createCounting(threads: number, options: { stallTimeoutMs?: numbe
     });
   };
   return { pool, counts, configure, run, runWithHelper };
+}
+
+/** Does a job as its owner does it. */
+function runJob(pool: ThreadPool, configuration: number, tasks: number, runTask: (task: number) => void): void {
+  pool.publish(tasks);
+  let failure: { error: unknown } | undefined;
+  for (let task = pool.claim(configuration); task !== undefined; task = pool.claim(configuration)) {
+    try {
+      if (failure === undefined) runTask(task);
+    } catch (error) {
+      failure = { error };
+    }
+    pool.finish();
+  }
+  pool.settle(tasks, failure);
 }
 
 const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -111,15 +126,16 @@ describe('a job', () => {
     expect(() => run(MAX_JOB_TASKS + 1)).toThrow(RangeError);
   });
 
-  it('is done by one thread alone, on memory that is not shared', async () => {
+  it('is done by its owner alone where there are no helpers, on memory that is not shared', async () => {
     const control = openControl(createControlBuffer(false, 4));
-    const pool = await createThreadPool({ control, threads: 1 });
+    const spawn = () => expect.fail('there is no helper');
+    const pool = await createThreadPool({ control, threads: 1, spawn });
     const done: number[] = [];
     pool.configure(1, () => expect.fail('there is no helper'));
-    pool.run(1, 3, (task) => done.push(task));
+    runJob(pool, 1, 3, (task) => done.push(task));
     expect(done).toEqual([0, 1, 2]);
     expect(() =>
-      pool.run(1, 2, () => {
+      runJob(pool, 1, 2, () => {
         throw new Error('here');
       }),
     ).toThrow('here');

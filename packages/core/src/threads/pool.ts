@@ -1,4 +1,4 @@
-/** The threads that help the one that owns a cache. Without shared memory there are none, and the owner works alone. */
+/** Threads that help the one that owns a control block, and do its jobs with it. */
 import { KeysieveError } from '../errors.ts';
 import {
   awaitJob,
@@ -12,7 +12,7 @@ import {
   stop,
   takeFailure,
 } from './control.ts';
-import { spawnThread, type Thread } from './platform.ts';
+import type { SpawnOptions, Thread } from './platform.ts';
 
 /** Longest time without a finished task before the threads are given up. */
 const STALL_TIMEOUT_MS = 60_000;
@@ -25,11 +25,19 @@ export interface ThreadPool {
   /** Wakes the helpers for a job that will be run in a moment. */
   prewake(): void;
   /**
-   * Does tasks 0 to `tasks` - 1 of the job whose arguments stand in the control block. Throws what `runTask` throws
-   * here, and `thread-failed` where it throws in a helper. Either leaves the pool ready for the next job; only a
-   * helper that died or hangs is the end of it.
+   * Publishes a job of tasks 0 to `tasks` - 1, whose numbers are in the control block. The owner then claims tasks like a
+   * helper, counts each of them by `finish`, and settles the job. Throws `thread-failed` where a helper died or hangs.
    */
-  run(configuration: number, tasks: number, runTask: (task: number) => void): void;
+  publish(tasks: number): void;
+  /** A task that nobody has taken yet; undefined when none is left. */
+  claim(configuration: number): number | undefined;
+  /** Counts a claimed task as done, also where it failed. */
+  finish(): void;
+  /**
+   * Waits for the tasks of the helpers. Throws the owner's own failure where there is one, and else `thread-failed` where
+   * a task failed in a helper: either leaves the pool ready for the next job. A helper that died or hangs ends it.
+   */
+  settle(tasks: number, failure?: { error: unknown }): void;
   dispose(): Promise<void>;
 }
 
@@ -37,15 +45,15 @@ export interface PoolOptions {
   control: Control;
   /** Threads in all, the owner included. */
   threads: number;
-  /** Starts a helper. Default: a worker of the platform that does attention. */
-  spawn?: typeof spawnThread;
+  /** Starts a helper. */
+  spawn: (options: SpawnOptions) => Promise<Thread>;
   /** Longest time without a finished task before the threads are given up. Default: a minute. */
   stallTimeoutMs?: number;
 }
 
 /** Starts the helpers. Throws `thread-failed` when one does not start, and then leaves none running. */
 export async function createThreadPool(options: PoolOptions): Promise<ThreadPool> {
-  const { control, threads, spawn = spawnThread, stallTimeoutMs = STALL_TIMEOUT_MS } = options;
+  const { control, threads, spawn, stallTimeoutMs = STALL_TIMEOUT_MS } = options;
   /** Why the helpers can no longer be relied on. */
   let broken: string | undefined;
 
@@ -82,31 +90,22 @@ export async function createThreadPool(options: PoolOptions): Promise<ThreadPool
     prewake() {
       if (helpers.length > 0) prewakeHelpers(control);
     },
-    run(configuration, tasks, runTask) {
+    publish(tasks) {
       if (tasks > MAX_JOB_TASKS) throw new RangeError(`a job has at most ${MAX_JOB_TASKS} tasks, not ${tasks}`);
-      if (helpers.length === 0) {
-        for (let task = 0; task < tasks; task++) runTask(task);
-        return;
-      }
       if (broken !== undefined) throw threadFailed(broken);
       publishJob(control, tasks);
-      const errors: unknown[] = [];
-      for (let task = claimTask(control, configuration); task !== undefined; task = claimTask(control, configuration)) {
-        try {
-          if (errors.length === 0) runTask(task);
-        } catch (error) {
-          errors.push(error);
-        }
-        finishTask(control);
-      }
+    },
+    claim: (configuration) => claimTask(control, configuration),
+    finish: () => finishTask(control),
+    settle(tasks, failure) {
       if (!awaitJob(control, tasks, stallTimeoutMs)) {
-        // The task in hand may still end, and would then be counted to another job: there must be no other.
+        // The task in hand may still end, and would then be counted for another job: there must be no other.
         broken = `no progress for ${stallTimeoutMs} ms`;
         throw threadFailed(broken);
       }
-      const failure = takeFailure(control);
-      if (errors.length > 0) throw errors[0];
-      if (failure !== undefined) throw threadFailed(failure);
+      const reason = takeFailure(control);
+      if (failure !== undefined) throw failure.error;
+      if (reason !== undefined) throw threadFailed(reason);
     },
     dispose,
   };
@@ -115,9 +114,9 @@ export async function createThreadPool(options: PoolOptions): Promise<ThreadPool
 function threadFailed(found: string, cause?: unknown): KeysieveError {
   return new KeysieveError({
     code: 'thread-failed',
-    problem: 'A worker thread of the attention failed.',
+    problem: 'A worker thread failed.',
     found,
-    remedy: 'Create the attention anew, or with one thread.',
+    remedy: 'Create its owner again, or with one thread.',
     cause,
   });
 }

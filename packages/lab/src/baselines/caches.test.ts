@@ -1,4 +1,4 @@
-/** Caches of 8 and of 4 bits: what they give is attention to the rows that their codes stand for. */
+/** Caches of 8 and of 4 bits: their outputs are attention to dequantized rows. */
 
 import { ENCODINGS, parseBudget } from 'keysieve';
 import {
@@ -26,8 +26,8 @@ const D = rotatedDim(HEAD_DIM);
 /** Whole pages, and a page that is not full. */
 const LENGTHS = [64, 200, 640];
 
-/** Queries, keys and values of the whole pages as codes have them, rotated, the others and the chosen as they came. */
-function problemByCodes(
+/** Queries, keys and values of the whole pages dequantized and rotated, the others and the selected as they came. */
+function dequantizedProblem(
   query: api.GroupWork,
   rows: Float32Array,
   exact: { keys: Float32Array; values: Float32Array },
@@ -39,15 +39,15 @@ function problemByCodes(
   const values: number[] = [];
   for (let j = 0; j < n; j++) {
     const segment = segments.find(({ from, to }) => from <= j && j < to) as (typeof segments)[0];
-    const quantized = j < n - (n % PAGE_KEYS) && !chosen.has(j);
+    const isQuantized = j < n - (n % PAGE_KEYS) && !chosen.has(j);
     const views = segment.region.views();
     const key: QuantizedKey = quantizedKey(views, segment.pages, j);
-    const exactRow = (numbers: Float32Array) => rotate(numbers.subarray(j * HEAD_DIM, (j + 1) * HEAD_DIM));
+    const rotatedRow = (numbers: Float32Array) => rotate(numbers.subarray(j * HEAD_DIM, (j + 1) * HEAD_DIM));
     const centre = centreOf(views, key);
     keys.push(
-      ...(quantized ? rowOf(views, key, 'key').map((y, i) => y + (centre[i] as number)) : exactRow(exact.keys)),
+      ...(isQuantized ? rowOf(views, key, 'key').map((y, i) => y + (centre[i] as number)) : rotatedRow(exact.keys)),
     );
-    values.push(...(quantized ? rowOf(views, key, 'value') : exactRow(exact.values)));
+    values.push(...(isQuantized ? rowOf(views, key, 'value') : rotatedRow(exact.values)));
   }
   const queries: number[] = [];
   for (let row = 0; row < ROWS; row++) {
@@ -62,8 +62,8 @@ describe.for([
   ['int8', createInt8Cache, int8Row, 1e-4],
   // Weights are rounded to 15 bits with values of 4.
   ['int4', createInt4Cache, int4Row, 2e-3],
-] as const)('dense attention over codes of %s', ([, create, rowOf, tolerance]) => {
-  it.for([2 ** 24, 2 ** 19])('is attention to the rows that they stand for, in arenas of %d bytes', (arenaBytes) => {
+] as const)('full attention over a cache of %s', ([, create, rowOf, tolerance]) => {
+  it.for([2 ** 24, 2 ** 19])('is attention to dequantized rows, in arenas of %d bytes', (arenaBytes) => {
     const random = createTestRandom(5);
     const exact = { keys: random.normals(640 * HEAD_DIM), values: random.normals(640 * HEAD_DIM) };
     const bench = createHeadBench({ headDim: HEAD_DIM, ...exact, encodings: ENCODINGS, precision: 'f32', arenaBytes });
@@ -77,7 +77,7 @@ describe.for([
         const { keysQuantized } = create(api).add(query, selection, region);
         expect(keysQuantized).toBe(n - selection.count);
         const outputs = normalizedOutputs(region, ROWS, HEAD_DIM);
-        const truth = attention64(problemByCodes(query, rows, exact, chosen, rowOf)).outputs;
+        const truth = attention64(dequantizedProblem(query, rows, exact, chosen, rowOf)).outputs;
         for (let row = 0; row < ROWS; row++) {
           const expected = inverseRotate(truth.subarray(row * D, (row + 1) * D), HEAD_DIM);
           const error = distance(outputs.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), expected).norm;

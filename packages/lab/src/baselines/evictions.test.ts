@@ -25,7 +25,7 @@ async function readAfter(bench: WeightsBench, heads: number, policy: PolicySpec)
     layer: 0,
     position: 0,
     queries: bench.queries(...[0, 1, 2, 3, 4].map(each)),
-    policySpecs: [policy],
+    policies: [policy],
   });
   const next = bench.readBy(5, policy);
   attention.cache.truncate(5);
@@ -83,7 +83,7 @@ describe('SnapKV', () => {
     await using attention = bench.attention;
     const policy = { policy: 'snapkv', budget: 'fixed:50' };
     const queries = bench.queries(...Array.from({ length: PROMPT }, () => [0]));
-    attention.observe({ layer: 0, position: 0, queries, policySpecs: [policy] });
+    attention.observe({ layer: 0, position: 0, queries, policies: [policy] });
     const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
     // 49 keys of the prompt: 32 of the window, 7 round each of the two, and 3 more, which end where the window begins.
     const kept = [...range(17, 24), ...range(47, 54), ...range(65, 68), ...range(PROMPT - OBSERVATION_WINDOW, PROMPT)];

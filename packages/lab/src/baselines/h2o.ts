@@ -1,7 +1,7 @@
 /**
- * H2O (arXiv 2306.14048): half of the keys that are kept are the last ones, the other half heavy hitters, those that all
- * queries so far have paid the most attention to. With every token the one that has received the least goes. Attention is
- * added up over the query heads that share a key.
+ * H2O (arXiv 2306.14048): half of the kept keys are the last ones, and half are heavy hitters, which have received the most
+ * attention of all queries so far. Every token evicts the key that has received the least. Attention is summed over the query
+ * heads of a GQA group.
  */
 import type { Eviction } from 'keysieve/extend';
 

@@ -1,9 +1,9 @@
 /**
- * A cache of 4 bits: every key that was not chosen counts with the score that its 4-bit codes have, and with its 4-bit
- * value. With few keys chosen, the first and the last, it is dense attention over such a cache, as KIVI (arXiv
- * 2402.02750) and KVQuant (arXiv 2401.18079) have it: what is recent stays as it came, and so do the sinks.
+ * A 4-bit cache: every unselected key counts with its score from 4-bit keys, and with its 4-bit value. With a window
+ * selected, this is full attention over a quantized cache in which sinks and recent keys stay exact, as in KIVI (arXiv
+ * 2402.02750) and KVQuant (arXiv 2401.18079).
  *
- * The codes are those of the encoding `int4`: rotated, keys less the centre of their page, with a step for every row.
+ * Rows are those of the encoding `int4`: rotated, keys relative to the centre of their page, a quantization step a row.
  */
 import type { ExtensionApi, Tail, Workspace } from 'keysieve/extend';
 
@@ -22,7 +22,7 @@ export function createInt4Cache(api: ExtensionApi): Tail {
       if (count === n) return { bytesRead: 0, keysQuantized: 0 };
       const { quantized, unquantized } = listUnselected(work, count);
       attendUnquantized(work, unquantized, region);
-      // Scores from codes begin with those of the page centres, which the scan finds.
+      // Scores of quantized keys are relative to those of the page centres, which the scan computes.
       api.prepareQuantizedQueries(work);
       api.scanAllKeys(work, api.workScanFractionBits(work));
       api.scoreQuantizedKeys(work, quantized.length, listIn, scoresIn);

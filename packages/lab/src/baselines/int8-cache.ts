@@ -1,7 +1,7 @@
 /**
- * A cache of 8 bits: every key that was not chosen counts as its int8 codes have it, and so does its value. With few
- * keys chosen it is dense attention over such a cache, one step of scale for every row, as LLM.int8() (arXiv
- * 2208.07339) has it for activations; what is recent stays as it came, and so do the sinks.
+ * An 8-bit cache: every unselected key counts with its int8 key and value. With a window selected, this is full attention
+ * over a quantized cache in which sinks and recent keys stay exact. There is a quantization step a row, as LLM.int8() (arXiv
+ * 2208.07339) has it for activations.
  */
 import type { ExtensionApi, HeadSegment, Tail, Workspace } from 'keysieve/extend';
 

@@ -1,7 +1,7 @@
 /**
- * Quest (arXiv 2406.10774): of every 16 keys the box is known in which they lie, and with it a bound on their scores:
- * sum over the dimensions of max(q_i smallest_i, q_i largest_i). The minMax with the largest bounds are read whole. A
- * baseline: the minMax are read in plain TypeScript. What it leaves is bounded by the minMax too, loosely.
+ * Quest (arXiv 2406.10774): the minima and maxima of every 16 keys bound their scores by the sum over the dimensions of
+ * max(q_i min_i, q_i max_i), and the groups of 16 with the largest bounds are read whole. They also bound, loosely, the
+ * mass of the others. A baseline, in plain TypeScript.
  */
 import type { ExtensionApi, GroupWork, RunningLogSumExp, Selector } from 'keysieve/extend';
 
@@ -22,23 +22,23 @@ export function createQuest(api: ExtensionApi): Selector {
         return { count: n, bytesScanned };
       }
       const order = Array.from(bounds.keys()).sort((a, b) => (bounds[b] as number) - (bounds[a] as number) || a - b);
-      // The keys of the page that is not full yet are in no box: they are read, whatever the budget.
+      // The page that is not full yet has no minima and maxima: its keys are read, whatever the budget.
       const unquantizedKeys = n - firstUnquantizedKey(n);
       const { sinks, recent } = sinksAndRecent(
         unquantizedKeys === 0 ? limit : Math.max(limit, unquantizedKeys + SINK_KEYS),
       );
       const includedKeys = sinks + Math.max(unquantizedKeys, recent);
-      const minMax =
+      const groups =
         budget.tailMass === undefined
           ? Math.floor(Math.max(0, limit - includedKeys) / api.MIN_MAX_KEYS)
-          : boxesForMass(bounds, order, budget.tailMass);
-      const count = writeBoxes(api, work, new Set(order.slice(0, minMax)), sinks, n - includedKeys + sinks);
+          : groupsForMass(bounds, order, budget.tailMass);
+      const count = writeGroups(api, work, new Set(order.slice(0, groups)), sinks, n - includedKeys + sinks);
       return { count, bytesScanned, ...(count < n && { tailBound: boundUnselected(api, work, count, bounds) }) };
     },
   };
 }
 
-/** The bound of every whole page's minMax, for row 0. */
+/** The bounds of all groups of 16 keys in full pages, for row 0. */
 function minMaxBounds({ firstUnquantizedKey, MIN_MAX_KEYS, PAGE_KEYS }: ExtensionApi, work: GroupWork): Float64Array {
   const d = work.shape.headDim;
   const bounds = new Float64Array(firstUnquantizedKey(work.n) / MIN_MAX_KEYS);
@@ -61,8 +61,8 @@ function minMaxBounds({ firstUnquantizedKey, MIN_MAX_KEYS, PAGE_KEYS }: Extensio
 }
 
 /**
- * A bound on the sum over the keys that are not among the first `count` positions, each of which has at most the bound
- * of its box. The query that the bounds are of was scaled and rounded, which moves no score by more than u ||q|| ||k||.
+ * Upper bound on the log-sum-exp over the keys that are not among the first `count` positions, each of which has at most the
+ * bound of its group. The query was scaled and rounded, which moves no score by more than u ||q|| ||k||.
  */
 function boundUnselected(
   { MIN_MAX_KEYS, selectedPositions }: ExtensionApi,
@@ -72,39 +72,39 @@ function boundUnselected(
 ): RunningLogSumExp {
   const keysLeft = new Uint8Array(bounds.length).fill(MIN_MAX_KEYS);
   for (const position of selectedPositions(work).subarray(0, count)) {
-    const box = Math.floor(position / MIN_MAX_KEYS);
-    // The keys of the open page are in no box.
-    if (box < bounds.length) keysLeft[box] = (keysLeft[box] as number) - 1;
+    const group = Math.floor(position / MIN_MAX_KEYS);
+    // The keys of the open page are in no group.
+    if (group < bounds.length) keysLeft[group] = (keysLeft[group] as number) - 1;
   }
-  const logBounds = bounds.map((bound, box) => bound + Math.log(keysLeft[box] as number));
+  const logBounds = bounds.map((bound, group) => bound + Math.log(keysLeft[group] as number));
   const max = logBounds.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const sum = logBounds.reduce((all, log) => all + Math.exp(log - max), 0);
   const roundingError = 1.01 * 2 ** -24 * (work.queryNorms[0] as number) * work.maxKeyNorm;
   return { max: max + roundingError, sum: sum * (1 + 1e-9) };
 }
 
-/** Runs of 16 keys, in order, that leave at most a share of the sum of all bounds: a guess, bounds are far above most scores. */
-function boxesForMass(bounds: Float64Array, order: readonly number[], tailMass: number): number {
+/** Number of groups, in order, that leave at most `tailMass` of the sum of all bounds: a guess, as bounds are loose. */
+function groupsForMass(bounds: Float64Array, order: readonly number[], tailMass: number): number {
   const max = order.length === 0 ? 0 : (bounds[order[0] as number] as number);
-  const weights = order.map((box) => Math.exp((bounds[box] as number) - max));
+  const weights = order.map((group) => Math.exp((bounds[group] as number) - max));
   let massLeft = tailMass * weights.reduce((sum, x) => sum + x, 0);
-  let minMax = order.length;
-  while (minMax > 0 && massLeft >= (weights[minMax - 1] as number)) massLeft -= weights[--minMax] as number;
-  return minMax;
+  let groups = order.length;
+  while (groups > 0 && massLeft >= (weights[groups - 1] as number)) massLeft -= weights[--groups] as number;
+  return groups;
 }
 
-/** Writes the positions of the first `sinks` keys, of the minMax and of the keys from `keptFrom` on; returns how many they are. */
-function writeBoxes(
+/** Writes the positions of sinks, of the keys of some groups and of the keys from `recentFrom` on. Returns their number. */
+function writeGroups(
   { MIN_MAX_KEYS, selectedPositions }: ExtensionApi,
   work: GroupWork,
-  minMax: ReadonlySet<number>,
+  groups: ReadonlySet<number>,
   sinks: number,
   recentFrom: number,
 ): number {
   const positions = selectedPositions(work);
   let count = 0;
   for (let j = 0; j < work.n; j++) {
-    if (j < sinks || j >= recentFrom || minMax.has(Math.floor(j / MIN_MAX_KEYS))) positions[count++] = j;
+    if (j < sinks || j >= recentFrom || groups.has(Math.floor(j / MIN_MAX_KEYS))) positions[count++] = j;
   }
   return count;
 }

@@ -1,7 +1,4 @@
-/**
- * The signs alone: scores of all keys from the encoding `sign` (RaBitQ, arXiv 2405.12497), and the largest of them. What the
- * sieve begins with, for comparison.
- */
+/** Selection by the encoding `sign` alone (RaBitQ, arXiv 2405.12497): the first step of the sieve, for comparison. */
 import type { ExtensionApi, GroupWork, Selector } from 'keysieve/extend';
 
 export function createSignScan(api: ExtensionApi): Selector {
@@ -28,7 +25,7 @@ export function createSignScan(api: ExtensionApi): Selector {
   };
 }
 
-/** Writes the scan of row 0 to its scores, in nats. */
+/** Converts the scan of row 0 to scores in nats. */
 function scanToScores({ primaryRegion, rowScores }: ExtensionApi, work: GroupWork, bits: number): void {
   const { views, workspace } = primaryRegion(work);
   const scores = rowScores(work);

@@ -1,15 +1,15 @@
 /**
- * SnapKV (arXiv 2404.14469): the last queries of a prompt, its observation window, vote for keys with the attention that
- * they pay; votes are pooled, so that what surrounds a key stays with it. The keys with the most votes are kept, and the
- * window itself. That is done once: the tokens that come after the prompt are all kept as well, beyond the budget.
+ * SnapKV (arXiv 2404.14469): the last queries of a prompt, its observation window, vote for keys by the attention that they
+ * pay. Votes are max-pooled, so that the neighbours of a key stay with it. The window and the keys with the most votes are
+ * kept. This happens once: all tokens after the prompt are kept as well, beyond the budget.
  *
- * Window and pooling are those of the paper's LongBench runs. Votes are added up over the query heads that share a key.
+ * Window and pooling width are those of the paper's LongBench runs. Votes are summed over the query heads of a GQA group.
  */
 import type { Eviction } from 'keysieve/extend';
 
 /** Queries of the observation window. */
 export const OBSERVATION_WINDOW = 32;
-/** Neighbouring keys whose largest vote counts for each. */
+/** Width of the max-pooling of votes, in keys. */
 const POOLING_WIDTH = 7;
 
 export function createSnapkv(): Eviction {
@@ -23,7 +23,7 @@ export function createSnapkv(): Eviction {
   };
 }
 
-/** The largest vote within reach of each of the first `count` votes; the window behind them takes no part. */
+/** Max-pools the first `count` votes; those of the window behind them stay as they are. */
 function maxPoolVotes(votes: Float64Array, count: number): Float64Array {
   const radius = Math.floor(POOLING_WIDTH / 2);
   return votes.map((vote, j) => {

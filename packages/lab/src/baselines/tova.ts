@@ -1,6 +1,6 @@
 /**
- * TOVA (arXiv 2401.06104): with every token the key goes that the last query paid the least attention to, on the mean of
- * all heads of the layer, which keep the same positions. No key is kept for its place.
+ * TOVA (arXiv 2401.06104): every token evicts the key that the last query paid the least attention to, on average over all
+ * heads of the layer, which keep the same positions. No key is kept for its position.
  */
 import type { Eviction } from 'keysieve/extend';
 

@@ -1,11 +1,9 @@
 /**
- * Twilight (arXiv 2502.02770): every key is scored by its 4-bit codes, and of the largest scores as many keys are taken
- * as have a share p of the softmax: `mass:EPS` is p = 1 - EPS. Another budget takes its number of the largest instead. The
- * heads of a group share a cache: they take together what any of them takes, with the largest share that a key has for
- * one of them.
+ * Twilight (arXiv 2502.02770): every key is scored from its 4-bit key, and the largest scores are selected up to a share p
+ * of the softmax: `mass:EPS` is p = 1 - EPS. A number of keys as budget selects that number of the largest scores. The heads
+ * of a GQA group share a cache, so they select the union of their keys, by the largest share that a key has for any head.
  *
- * The paper prunes what another selector has found; here that is every key. A baseline, with its top-p in plain
- * TypeScript.
+ * The paper prunes what another selector has found; here that is every key. A baseline, with its top-p in plain TypeScript.
  */
 import type { ExtensionApi, GroupWork, Selector } from 'keysieve/extend';
 
@@ -36,7 +34,7 @@ export function createTwilight(api: ExtensionApi): Selector {
   };
 }
 
-/** Scores of all keys by their 4-bit codes, for all rows; those of the open page are exact. */
+/** Scores all keys from 4-bit keys, for all rows; those of the open page exactly. */
 function scoreByInt4(api: ExtensionApi, work: GroupWork): void {
   api.prepareQuantizedQueries(work);
   api.scanAllKeys(work, api.workScanFractionBits(work));
@@ -44,7 +42,7 @@ function scoreByInt4(api: ExtensionApi, work: GroupWork): void {
   api.scoreQuantizedKeys(work, api.firstUnquantizedKey(work.n));
 }
 
-/** The sinks, the recent keys and those that any row needs for its share 1 - `tailMass`; returns how many they are. */
+/** Selects sinks, recent keys and those that any row needs for its share 1 - `tailMass`. Returns their number. */
 function selectTopMass(api: ExtensionApi, work: GroupWork, tailMass: number): number {
   const { n } = work;
   const { sinks, recent } = api.sinksAndRecent(n);
@@ -58,7 +56,7 @@ function selectTopMass(api: ExtensionApi, work: GroupWork, tailMass: number): nu
   return count;
 }
 
-/** Takes `offset` off the scores of each row, and leaves in row 0 the largest that each key has. */
+/** Subtracts `offset` from the scores of each row, and leaves the maximum over the rows in row 0. */
 function maxOverRows(
   { primaryRegion, rowScores, scoreStrideOf }: ExtensionApi,
   work: GroupWork,

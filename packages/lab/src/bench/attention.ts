@@ -2,7 +2,14 @@
  * Policies on captured heads: the errors of their outputs against float64, what they read, whether their certificates
  * hold, and their times against full attention in the same run.
  */
-import { type Attention, createAttention, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
+import {
+  type Attention,
+  createAttention,
+  createPolicy,
+  type PolicySpec,
+  type Precision,
+  policyEncodings,
+} from 'keysieve';
 import type { CapturedHead } from '../captures/captured-head.ts';
 import { type AttentionRow, attendRow, minKeysForMass, relativeError } from '../numerics/attention.ts';
 import { type Spread, spreadOf } from '../numerics/spread.ts';
@@ -272,7 +279,8 @@ function timeMs(work: () => void): number {
   return performance.now() - started;
 }
 
-function summarize({ policy, budget, certify }: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
+function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
+  const { certify } = spec;
   const heads = measured.flatMap((measurement) =>
     Array.from({ length: measurement.head.group }, (_, row): HeadResult => {
       const errors = measurement.errors.map((step) => step[row] as number);
@@ -298,8 +306,8 @@ function summarize({ policy, budget, certify }: PolicySpec, measured: readonly H
   const square = (numbers: readonly number[]) => mean(numbers.map((x) => x * x));
   const first = measured[0] as HeadMeasurement;
   return {
-    policy,
-    budget: policy === 'dense' ? null : (budget ?? null),
+    policy: spec.policy,
+    budget: createPolicy(spec).budget?.name ?? null,
     heads,
     summary: {
       outputError: { mean: mean(errors), p95: quantile(errors, 0.95) },

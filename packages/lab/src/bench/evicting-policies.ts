@@ -3,7 +3,7 @@ import { labError } from '../errors.ts';
 
 /** Throws `invalid-argument` if a policy evicts keys: it needs the queries of a whole prompt, and here there are few. */
 export function rejectEvictingPolicies(specs: readonly PolicySpec[]): void {
-  const evicting = specs.find((spec) => createPolicy(spec).kind === 'evicting');
+  const evicting = specs.find((spec) => createPolicy(spec).evicting !== undefined);
   if (evicting === undefined) return;
   throw labError({
     code: 'invalid-argument',

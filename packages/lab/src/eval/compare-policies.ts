@@ -2,7 +2,7 @@
  * What policies cost on a text: the context is read once, and then its last tokens go through dense attention and
  * through every policy, over the same cache; once more for each policy that the context is to be read with.
  */
-import type { PolicySpec } from 'keysieve';
+import { createPolicy, type PolicySpec } from 'keysieve';
 import { type Interval, meanInterval } from '../numerics/interval.ts';
 import { mean, quantile } from '../numerics/statistics.ts';
 import type { AttentionFigures, LayerFigures } from './audit.ts';
@@ -103,7 +103,7 @@ export async function comparePolicies(options: CompareOptions): Promise<TextEval
       prefill: policyAndBudget(prefill),
       ...summarize(measurement, reference, seed),
       // A pass of many tokens counts a key that dense attention reads for several of them once.
-      ...(spec.policy === 'dense' ? stepOf(times, spec) : timeOf(times, spec)),
+      ...(createPolicy(spec).budget === undefined ? stepOf(times, spec) : timeOf(times, spec)),
       layers: measurement.layers,
     })),
   };
@@ -135,7 +135,7 @@ function createSteps(options: CompareOptions) {
   async function ensureContext(spec: PolicySpec): Promise<void> {
     if (context === specName(spec)) return;
     const { session, tokens, evalTokens, policies, signal, onProgress } = options;
-    const what = spec.policy === 'dense' ? 'reading' : `reading with ${specName(spec)}`;
+    const what = createPolicy(spec).budget === undefined ? 'reading' : `reading with ${specName(spec)}`;
     const onRead = (done: number, total: number) => onProgress(what, done, total);
     const reading = { session, attention: spec, policies, signal, onRead };
     const milliseconds = await readContext(reading, tokens.subarray(0, contextOf(options)), evalTokens);
@@ -192,7 +192,10 @@ const stepOf = (times: Times, spec: PolicySpec) => ({
   ...timeOf(times, spec),
 });
 
-const policyAndBudget = ({ policy, budget }: PolicySpec) => ({ policy, budget: budget ?? null });
+const policyAndBudget = (spec: PolicySpec) => ({
+  policy: spec.policy,
+  budget: createPolicy(spec).budget?.name ?? null,
+});
 
 function summarize(measurement: PolicyMeasurement, dense: DenseFigures, seed: number) {
   const { nll, kl, agrees, layers: _, ...figures } = measurement;

@@ -1,6 +1,6 @@
 /** How many keys a divergence takes as the context grows, on a text. */
 import type { Model } from '@keysieve/llm';
-import { type LawFile, type Precision, policyEncodings, policyNames } from 'keysieve';
+import { createPolicy, type LawFile, type Precision, policyEncodings, policyNames } from 'keysieve';
 import { labError } from '../errors.ts';
 import { type WorkOptions, workOf } from '../work.ts';
 import { type KeysForLengths, measureKeysFor } from './keys-for-lengths.ts';
@@ -73,7 +73,7 @@ export async function evaluateKeysFor(options: EvaluateKeysForOptions): Promise<
 }
 
 function checkPolicy(policy: string): void {
-  if (policy !== 'dense' && policyNames().includes(policy)) return;
+  if (policyNames().includes(policy) && createPolicy({ policy }).budget !== undefined) return;
   throw labError({
     code: 'invalid-argument',
     problem: 'Keys are counted for one policy that has a budget, named without it.',

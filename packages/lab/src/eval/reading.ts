@@ -21,13 +21,13 @@ const READ_TOKENS = 512;
  * that is cut open again may hold other roundings. Gives the milliseconds of reading.
  */
 export async function readContext(
-  { session, attention, policies: policySpecs, signal, onRead }: ContextReading,
+  { session, attention, policies, signal, onRead }: ContextReading,
   context: Int32Array,
   lookaheadTokens: number,
 ): Promise<number> {
   session.truncate(0);
   const onAttention = ({ attention: layerAttention, ...event }: AttentionEvent) =>
-    layerAttention.observe({ ...event, policySpecs });
+    layerAttention.observe({ ...event, policies });
   const options = { attention, chunkTokens: READ_TOKENS, shareSamples: true, logits: false, onAttention, signal };
   const started = performance.now();
   onRead?.(0, context.length);

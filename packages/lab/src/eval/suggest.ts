@@ -46,7 +46,7 @@ export const meetsTarget = ({ kl }: Pick<PolicyEvaluation, 'kl'>, { kl: limit }:
 export function suggest({ dense, policies }: TextEvaluation, target: QualityTarget): Suggestion {
   const costOf = ({ bytesPerKey, msPerToken }: Pick<Setting, 'bytesPerKey' | 'msPerToken'>) =>
     target.by === 'bytes' ? bytesPerKey : msPerToken;
-  const ordered = policies.filter(({ policy }) => policy !== 'dense').sort((a, b) => costOf(a) - costOf(b));
+  const ordered = policies.filter(({ budget }) => budget !== null).sort((a, b) => costOf(a) - costOf(b));
   const setting = ordered.find((candidate) => meetsTarget(candidate, target));
   const probable = ordered.find((candidate) => candidate.kl.mean <= target.kl);
   return {

@@ -17,7 +17,7 @@ export function plotErrorAgainstBytes(
   what: string,
 ): string {
   const points = results
-    .filter(({ policy }) => policy !== 'dense')
+    .filter(({ budget }) => budget !== null)
     .map(({ policy, budget, summary }): Point => {
       const keys = (budget ?? '').replace('fixed:', '');
       return { name: policy, budget: keys, bytes: summary.bytesPerKey, error: summary.outputError.mean };

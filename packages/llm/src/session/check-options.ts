@@ -14,7 +14,7 @@ import {
 
 export function checkSessionOptions(options: unknown): void {
   checkOptions('The options of a session', options);
-  const { attention, prefill, encodings, denseFallback, cachePrecision, memoryLimit } = options as Record<
+  const { attention, prefill, encodings, denseFallback, cachePrecision, memoryLimit, onTrace } = options as Record<
     string,
     unknown
   >;
@@ -25,6 +25,7 @@ export function checkSessionOptions(options: unknown): void {
   checkOptional('denseFallback', denseFallback, isBoolean, 'true or false');
   checkChoice('cachePrecision', cachePrecision, PRECISIONS);
   checkOptional('memoryLimit', memoryLimit, (bytes) => (bytes as number) > 0, 'a number of bytes above 0');
+  checkOptional('onTrace', onTrace, isFunction, 'a function');
 }
 
 export function checkGenerateOptions(options: unknown): void {

@@ -2,7 +2,7 @@
  * One answer as it is generated: an async iterable of pieces of text, and a promise of the whole with what it cost and
  * how exact its attention was.
  */
-import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
+import { type AttentionReport, addReport, type CertificateKind, emptyReport, type Policy } from 'keysieve';
 import { llmError } from '../errors.ts';
 import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
@@ -31,7 +31,7 @@ export type FinishReason = 'end' | 'stop' | 'length' | 'context' | 'aborted';
 
 export interface AttentionSummary {
   policy: string;
-  /** The budget as it was given, or null: dense attention has none. */
+  /** The budget, in the one form that `parseBudget` reads; null for a policy that reads every key. */
   budget: string | null;
   /** Keys that a head read exactly: mean number, and share of those there were. */
   keysExact: { mean: number; share: number };
@@ -91,8 +91,8 @@ export interface PromptProgress {
 
 /** The parts that an answer is made with. */
 export interface GenerationParts {
-  policy: PolicySpec;
-  prefillPolicy: PolicySpec;
+  policy: Policy;
+  prefillPolicy: Policy;
   tokenizer: Tokenizer;
   maxTokens: number;
   stop: readonly string[];
@@ -287,15 +287,15 @@ function alreadyUsed() {
 
 /** What a report over `passes` tokens says of each. */
 export function summarizeAttention(
-  { policy, budget }: PolicySpec,
+  { name, budget }: Policy,
   report: AttentionReport,
   tokenCount: number,
 ): AttentionSummary {
   const rows = Math.max(1, report.rows);
   const finite = (x: number) => (Number.isFinite(x) ? x : null);
   return {
-    policy,
-    budget: policy === 'dense' ? null : (budget ?? null),
+    policy: name,
+    budget: budget?.name ?? null,
     keysExact: { mean: report.keysExact / rows, share: report.keysExact / Math.max(1, report.keys) },
     keysQuantized: { mean: report.keysQuantized / rows },
     fullAttentionShare: report.rowsFull / rows,

@@ -21,3 +21,4 @@ export type {
   SessionOptions,
 } from './session.ts';
 export { DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
+export type { PassPhase, PassTrace } from './trace.ts';

@@ -5,7 +5,6 @@ import {
   fullAttentionBelow,
   type PolicySpec,
   type Precision,
-  policyEncodings,
 } from 'keysieve';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
@@ -13,7 +12,7 @@ import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
 import { chooseThreads } from './processors.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
-import { stepCosts, supportsDenseFallback } from './step-costs.ts';
+import { stepCosts } from './step-costs.ts';
 
 export interface InspectOptions extends LoadOptions {
   /** Default: as in a session. */
@@ -87,16 +86,16 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     layers: Math.max(1, pagedLayers),
     capacity: tokens,
     precision: cachePrecision,
-    planes: policyEncodings(attention),
+    encodings: policy.encodings,
     threads,
   };
   const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
-  const costs = supportsDenseFallback(attention) ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
+  const costs = policy.mayFallBack ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
   const shortestSparse = (costs && fullAttentionBelow(policy, costs, tokens, config)) ?? null;
   const exactBytes = exactLayerBytes(config, tokens);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = sizes.buffers + sizes.open + activationBytes(config);
-  const youngGenerationBytes = policy.kind === 'dense' ? 0 : threads * YOUNG_GENERATION_BYTES;
+  const youngGenerationBytes = policy.budget === undefined ? 0 : threads * YOUNG_GENERATION_BYTES;
   const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + youngGenerationBytes;
   const tokenizer = config.vocabularySize * TOKEN_BYTES;
   return {
@@ -111,7 +110,7 @@ export async function inspectModel(source: string, options: InspectOptions = {})
     precision: typeof choice === 'string' ? { chosen, reason: 'requested' } : { ...choice, reason: 'measured' },
     attention: {
       policy: policy.name,
-      budget: policy.kind === 'dense' ? null : policy.budget.name,
+      budget: policy.budget?.name ?? null,
       fullAttentionBelow: shortestSparse,
     },
     memory: {

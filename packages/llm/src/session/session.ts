@@ -11,9 +11,9 @@ import {
   type Encoding,
   emptyReport,
   fullAttentionBelow,
+  type Policy,
   type PolicySpec,
   type Precision,
-  policyEncodings,
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
@@ -23,30 +23,37 @@ import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from 
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
-import { stepCosts, supportsDenseFallback } from './step-costs.ts';
+import { stepCosts } from './step-costs.ts';
+import { createPassTracer, type PassTrace, type PassTracer } from './trace.ts';
 
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'sieve' }`. */
   attention?: PolicySpec | undefined;
   /**
-   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default: as decoding
-   * attends where that is the sieve with a number of keys, else `{ policy: 'dense' }`.
+   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default: what the policy
+   * of decoding means for a prompt (`Policy.promptPolicy`).
    */
   prefill?: PolicySpec | undefined;
   /**
-   * Planes that the cache keeps beside the exact one. Default: those that `attention` reads. Name more of them to
-   * evaluate other policies.
+   * Encodings that the cache keeps beside the exact rows. Default: those that `attention` and `prefill` read. Name more of
+   * them to evaluate other policies.
    */
   encodings?: readonly Encoding[] | undefined;
   /**
-   * Whether heads are attended densely where that is faster than the policy, as measured on this machine when the first
-   * such session is made, and kept in the cache folder. Default: true.
+   * Whether heads use full attention where that is faster than the policy, as measured on this machine when the first such
+   * session is made, and kept in the cache folder. Default: true.
    */
   denseFallback?: boolean | undefined;
   /** Precision of the cache. Default: `f32` where the dense layers are `fp32`, else `f16`. */
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
   memoryLimit?: number | undefined;
+  /**
+   * Called after every pass through the model with where its time went. Timing makes attention somewhat slower. Default:
+   * nothing is timed, unless the environment variable KEYSIEVE_TRACE is 1: then a table is printed on stderr when the
+   * session ends.
+   */
+  onTrace?: ((trace: PassTrace) => void) | undefined;
 }
 
 export interface GenerateOptions extends SamplingOptions {
@@ -129,6 +136,19 @@ export interface SessionModel extends PromptContext {
   cacheFolder: string | undefined;
 }
 
+/** What a session is made of. */
+export interface SessionParts {
+  model: SessionModel;
+  attention: Attention;
+  exactLayers: ExactLayers;
+  /** How decoding attends. */
+  policy: Policy;
+  /** How prompts are read. */
+  prefill: Policy;
+  costs: StepCosts | undefined;
+  tracer: PassTracer | undefined;
+}
+
 /** What came of one pass through the model. */
 export interface Step {
   /** Logits of the last token (vocabulary), or of all (tokens, vocabulary), or none: as was asked for. */
@@ -145,15 +165,8 @@ export const CHUNK_TOKENS = 512;
 /** Tokens whose logits are held at once. */
 const EVALUATION_CHUNK_TOKENS = 128;
 const DEFAULT_MAX_TOKENS = 256;
-const FULL_ATTENTION: PolicySpec = { policy: 'dense' };
 /** How sessions decode by default. */
 export const DEFAULT_ATTENTION: PolicySpec = { policy: 'sieve' };
-
-/** Long prompts are read as they are answered; a policy that draws no samples would gain nothing there. */
-export function defaultPrefill({ policy, budget }: PolicySpec): PolicySpec {
-  if (policy !== DEFAULT_ATTENTION.policy || budget?.startsWith('mass')) return FULL_ATTENTION;
-  return { policy, ...(budget !== undefined && { budget }) };
-}
 
 /** The precision of a cache that goes with that of the dense layers. */
 export const defaultCachePrecision = (matmulPrecision: TransformerSegments['precision']): 'f16' | 'f32' =>
@@ -162,17 +175,13 @@ export const defaultCachePrecision = (matmulPrecision: TransformerSegments['prec
 export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
   checkSessionOptions(options);
   const { keyValueHeads, headDim, heads } = model.segments.config;
-  const {
-    attention: policy = DEFAULT_ATTENTION,
-    prefill = defaultPrefill(policy),
-    encodings = [],
-    denseFallback = true,
-  } = options;
-  const { cachePrecision, memoryLimit } = options;
+  const { encodings = [], denseFallback = true, cachePrecision, memoryLimit } = options;
+  const policy = createPolicy(options.attention ?? DEFAULT_ATTENTION);
+  const prefill = createPolicy(options.prefill ?? policy.promptPolicy());
   const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
-  const usesDenseFallback = denseFallback && supportsDenseFallback(policy);
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
-  const costs = usesDenseFallback ? await stepCosts(shape, model.cacheFolder) : undefined;
+  const costs = denseFallback && policy.mayFallBack ? await stepCosts(shape, model.cacheFolder) : undefined;
+  const tracer = createPassTracer(options.onTrace);
   const exactLayers = await createExactLayers(model.segments.config, model.threads);
   try {
     const attention = await createAttention({
@@ -185,10 +194,11 @@ export async function createSession(model: SessionModel, options: SessionOptions
       threads: model.threads,
       precision,
       ...(costs && { costs }),
-      encodings: [...policyEncodings(policy), ...policyEncodings(prefill), ...encodings],
+      ...(tracer && { onTrace: tracer.onTrace }),
+      encodings: [...policy.encodings, ...prefill.encodings, ...encodings],
       ...(memoryLimit === undefined ? {} : { memoryLimit }),
     });
-    return new Session(model, attention, exactLayers, policy, prefill, costs);
+    return new Session({ model, attention, exactLayers, policy, prefill, costs, tracer });
   } catch (error) {
     await exactLayers.release();
     throw error;
@@ -199,35 +209,30 @@ export class Session {
   readonly #model: SessionModel;
   readonly #attention: Attention;
   readonly #exactLayers: ExactLayers;
-  readonly #policy: PolicySpec;
-  readonly #prefillPolicy: PolicySpec;
+  readonly #policy: Policy;
+  readonly #prefillPolicy: Policy;
+  readonly #tracer: PassTracer | undefined;
   /**
-   * Keys below which decoding is dense, since that is faster on this machine. Undefined where there is no guard, or the
-   * policy does not pay within the context.
+   * Keys below which decoding uses full attention, since that is faster on this machine. Undefined where there is no dense
+   * fallback, or the policy is not faster within the context.
    */
   readonly fullAttentionBelow: number | undefined;
   #tokens: number[] = [];
   /** Who generates or evaluates, if anybody does. */
   #holder: object | undefined;
+  #disposed = false;
   /** Of the attention of a layer: done with when the next one begins. */
   #outputs = new Float32Array(0);
 
   /** Use `model.createSession`. */
-  constructor(
-    model: SessionModel,
-    attention: Attention,
-    exactLayers: ExactLayers,
-    policy: PolicySpec,
-    prefill: PolicySpec,
-    costs: StepCosts | undefined,
-  ) {
-    this.fullAttentionBelow =
-      costs && fullAttentionBelow(createPolicy(policy), costs, model.contextLength, model.segments.config);
+  constructor({ model, attention, exactLayers, policy, prefill, costs, tracer }: SessionParts) {
+    this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
     this.#attention = attention;
     this.#exactLayers = exactLayers;
     this.#policy = policy;
     this.#prefillPolicy = prefill;
+    this.#tracer = tracer;
   }
 
   /** The tokens in the cache. */
@@ -326,6 +331,8 @@ export class Session {
 
   /** Frees the cache and ends the threads. Disposing again does nothing. */
   async dispose(): Promise<void> {
+    if (!this.#disposed) this.#tracer?.end();
+    this.#disposed = true;
     await this.#attention.dispose();
     await this.#exactLayers.release();
     this.#tokens = [];
@@ -369,13 +376,13 @@ export class Session {
   ): Promise<Step> {
     const tokens = encodePrompt(prompt, this.#model, { special });
     this.#checkContextLength(tokens.length);
-    // The last token is read in any case: its logits are wanted. What was seen of a prompt that evicts keys is of its own.
-    const evicts = createPolicy(this.#policy).kind === 'evicting';
+    // The last token is read in any case, for its logits. Evicting policies depend on the whole prompt.
+    const evicts = this.#policy.evicting !== undefined;
     const common = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
     // Layers with a window cannot go back to what they have moved past.
     const reused = common < this.#tokens.length && common < this.#exactLayers.minLength ? 0 : common;
     const observe = ({ attention, ...event }: AttentionEvent) =>
-      attention.observe({ ...event, policySpecs: [this.#policy] });
+      attention.observe({ ...event, policies: [this.#policy] });
     if (reused < this.#tokens.length) this.#truncate(reused);
     const { report } = Object.assign(progress, { tokens: tokens.length, reused });
     onPrefill?.({ done: reused, total: tokens.length, reused });
@@ -393,7 +400,7 @@ export class Session {
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
   async #forward(
     tokens: ArrayLike<number>,
-    policy: PolicySpec,
+    policy: Policy | PolicySpec,
     signal: AbortSignal | undefined,
     requestedLogits: 'last' | 'all' | 'none' = 'last',
     shareSamples = false,
@@ -402,6 +409,7 @@ export class Session {
     const { cache } = this.#attention;
     const position = this.#tokens.length;
     const report = emptyReport();
+    const passStarted = performance.now();
     let attentionMs = 0;
     try {
       cache.reserve(tokens.length);
@@ -433,6 +441,7 @@ export class Session {
       cache.commit(position + tokens.length);
       this.#exactLayers.commit(position + tokens.length);
       for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i] as number);
+      this.#tracer?.endPass(position, tokens.length, performance.now() - passStarted, attentionMs);
       return { logits: logits ?? new Float32Array(0), report, attentionMs };
     } catch (error) {
       cache.truncate(position);

@@ -5,14 +5,11 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { measureStepCosts, type PolicySpec, policyEncodings, type StepCosts, type StepShape } from 'keysieve';
+import { measureStepCosts, type StepCosts, type StepShape } from 'keysieve';
 import { cacheFolderPath, readJson, writeJson } from '../onnx/index.ts';
 
 /** Part of the name of every measurement: raise it when steps have become faster or slower. */
 const version = 2;
-
-/** Whether the guard looks at a policy at all: it knows the costs of those that draw samples. */
-export const supportsDenseFallback = (policy: PolicySpec): boolean => policyEncodings(policy).includes('int4');
 
 /** The costs for a layer of this shape: as they were measured before, or measured now. */
 export async function stepCosts(

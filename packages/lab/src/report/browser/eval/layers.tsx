@@ -7,7 +7,7 @@ import { percent } from '../text.ts';
 import { choose, nameOf, type PageText, state } from './state.ts';
 
 export function Layers({ text }: { text: PageText }) {
-  const settings = text.policies.filter(({ policy }) => policy !== 'dense');
+  const settings = text.policies.filter(({ budget }) => budget !== null);
   const layers = settings[0]?.layers.length ?? 0;
   const { cell } = state.value;
   const policy = settings[cell.row] as PagePolicy | undefined;

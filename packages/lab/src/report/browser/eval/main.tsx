@@ -28,7 +28,7 @@ mount(
 
 /** The layer where the setting to take is off most; that of the first setting where none is. */
 function worstCell(text: PageText): { row: number; column: number } {
-  const settings = text.policies.filter(({ policy }) => policy !== 'dense');
+  const settings = text.policies.filter(({ budget }) => budget !== null);
   const row = Math.max(
     0,
     settings.findIndex((policy) => isSame(policy, suggestionOf(text).setting)),

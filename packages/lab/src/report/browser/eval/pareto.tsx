@@ -89,7 +89,7 @@ function TradeOffChart({ text, series, cost }: { text: PageText; series: readonl
   const { target } = state.value;
   const { setting } = suggestionOf(text);
   const { label, of, unit } = COSTS[cost];
-  const settings = text.policies.filter(({ policy }) => policy !== 'dense');
+  const settings = text.policies.filter(({ budget }) => budget !== null);
   const points = settings.map((policy) => ({
     x: of(policy),
     kl: Math.max(MIN_KL, policy.kl.mean),

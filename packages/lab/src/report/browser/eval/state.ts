@@ -26,13 +26,14 @@ export const suggestionOf = (text: PageText): Suggestion =>
 
 interface Named {
   policy: string;
+  /** Null where every key is read. */
   budget: string | null;
   prefill: { policy: string; budget: string | null };
 }
 
 /** A setting as people read it: `sieve fixed:256`, with what the context was read with where that was not dense. */
 export function nameOf({ policy, budget, prefill }: Named): string {
-  const prefillText = prefill.policy === 'dense' ? '' : `, after ${spec(prefill)}`;
+  const prefillText = prefill.budget === null ? '' : `, after ${spec(prefill)}`;
   return spec({ policy, budget }) + prefillText;
 }
 
@@ -50,10 +51,9 @@ export interface Series {
   dashed: boolean;
 }
 
-/** Colours of the policies, the sieve first; where there are more than colours, the lines of the others are dashed. */
+/** Colours of the policies, in their order; where there are more than colours, the lines of the others are dashed. */
 export function seriesOf({ policies }: PageText): Series[] {
-  const names = [...new Set(policies.map(seriesName))].filter((name) => name !== 'dense');
-  names.sort((a, b) => Number(b.startsWith('sieve')) - Number(a.startsWith('sieve')));
+  const names = [...new Set(policies.filter(({ budget }) => budget !== null).map(seriesName))];
   return names.map((name, i) => ({
     name,
     color: COLORS[i % COLORS.length] as string,
@@ -63,4 +63,4 @@ export function seriesOf({ policies }: PageText): Series[] {
 
 /** Settings of one line of the charts: they differ in their budgets. */
 export const seriesName = ({ policy, prefill }: Named): string =>
-  prefill.policy === 'dense' ? policy : `${policy}, after ${spec(prefill)}`;
+  prefill.budget === null ? policy : `${policy}, after ${spec(prefill)}`;

@@ -12,8 +12,8 @@ export function Tasks({ tasks }: { tasks: NonNullable<EvalPageData['tasks']> }) 
   const { task } = state.value;
   const scoreAt = ({ byLength, byTask }: PolicyScores, length: number): number | undefined =>
     task === '' ? byLength[length] : byTask[task]?.[length];
-  const dense = policies.find(({ policy }) => policy === 'dense');
-  const others = policies.filter(({ policy }) => policy !== 'dense');
+  const dense = policies.find(({ budget }) => budget === null);
+  const others = policies.filter(({ budget }) => budget !== null);
   const best = others.reduce<PolicyScores | undefined>(
     (a, b) => (a === undefined || b.score > a.score ? b : a),
     undefined,

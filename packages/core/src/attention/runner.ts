@@ -1,0 +1,233 @@
+/**
+ * Runs jobs. One thread works on the caller's own arrays, one task after the other; several share the job buffers, and
+ * each claims tasks until none is left.
+ */
+import type { CacheShape } from '../cache/shape.ts';
+import type { Region } from '../cache/slabs.ts';
+import { KeysieveError } from '../errors.ts';
+import { allocateWorkspace, type Workspace, type WorkspaceSize } from '../group/workspace.ts';
+import { createKernels, type KernelsName } from '../kernels/index.ts';
+import type { Policy } from '../policies/policy.ts';
+import { policyModules } from '../policies/registry.ts';
+import type { StepCosts } from '../policies/step-costs.ts';
+import { type ControlBuffer, openControl } from '../threads/control.ts';
+import type { ThreadPool } from '../threads/pool.ts';
+import { mergeRanges } from './full.ts';
+import { type Job, type JobData, type JobPlan, type JobQueries, openJobData, taskCount, writeJob } from './job.ts';
+import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
+import { mergeParts } from './split-decode.ts';
+import { runTask } from './tasks.ts';
+import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
+import type { PhaseTimes } from './trace.ts';
+
+export interface RunnerOptions {
+  shape: CacheShape;
+  /** Query heads in a layer. */
+  heads: number;
+  workspaceSize: WorkspaceSize;
+  kernels: KernelsName;
+  shared: boolean;
+  costs: StepCosts | undefined;
+  control: ControlBuffer;
+  pool: ThreadPool;
+  /** Where the calling thread adds up the times of phases. Default: nothing is timed. */
+  times: PhaseTimes | undefined;
+}
+
+/** A job that has no data yet. */
+export type JobOrder = JobPlan & JobQueries;
+
+/** What a job reads and writes, and the room that it needs beside. */
+export interface JobArrays {
+  /** (count, heads, d) */
+  queries: Float32Array;
+  /** (count, heads, d). Read instead where `measurePlan` is given. */
+  outputs: Float32Array;
+  measurePlan?: Float32Array;
+  /** Numbers of the results of all rows. */
+  resultNumbers: number;
+  /** Numbers of the errors of all blocks. Default: 0. */
+  blockErrorNumbers?: number;
+  /** Bytes of the states that are merged once all tasks are done. Default: 0. */
+  partialBytes?: number;
+}
+
+/** Results and block errors of a job; the next one overwrites them. */
+export type JobResults = Pick<JobData, 'results' | 'blockErrors'>;
+
+export class JobRunner {
+  readonly #options: RunnerOptions;
+  readonly #jobNumbers: Float64Array;
+  readonly #buffers: JobBuffers;
+  /** Workspaces of a region, by thread. */
+  readonly #workspaces = new WeakMap<Region, Workspace[]>();
+  readonly #policies: Policy[] = [];
+  #context: ThreadContext | undefined;
+  /** Number of the configuration that all threads have, and how many regions and policies it has. */
+  #configuration = 0;
+  #configured = { regions: 0, policies: 0 };
+  #jobs = 0;
+  /** Room for results and block errors where one thread works, used again. */
+  #results = new Float32Array(0);
+  #blockErrors = new Float32Array(0);
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#jobNumbers = openControl(options.control).arguments;
+    this.#buffers = createJobBuffers(options.shared, (memory, parameters) =>
+      createKernels(options.kernels, memory, parameters),
+    );
+  }
+
+  get threads(): number {
+    return this.#options.pool.threads;
+  }
+
+  /** Bytes of the job buffers that have been taken. */
+  get bytes(): number {
+    return this.#buffers.arena.usedBytes;
+  }
+
+  /** Takes the workspaces of all threads out of a new region. Throws `cache-out-of-memory`. */
+  addRegion(region: Region): void {
+    const workspaces: Workspace[] = [];
+    for (let thread = 0; thread < this.threads; thread++) {
+      const workspace = allocateWorkspace(region.arena, this.#options.workspaceSize);
+      if (workspace === undefined) throw outOfMemory();
+      workspaces.push(workspace);
+    }
+    this.#workspaces.set(region, workspaces);
+  }
+
+  /** Adds a policy. Returns its index, which jobs name it by. */
+  addPolicy(policy: Policy): number {
+    return this.#policies.push(policy) - 1;
+  }
+
+  /** The calling thread's context, once all threads have been told of every region and policy. */
+  context(regions: readonly Region[]): ThreadContext {
+    const current = this.#configured;
+    if (
+      this.#context !== undefined &&
+      current.regions === regions.length &&
+      current.policies === this.#policies.length
+    ) {
+      return this.#context;
+    }
+    const configuration = ++this.#configuration;
+    this.#configured = { regions: regions.length, policies: this.#policies.length };
+    const { pool, times } = this.#options;
+    pool.configure(configuration, (thread) => this.#setup(thread, regions));
+    const owner = { policies: this.#policies, times };
+    this.#context = openThread(this.#setup(0, regions), this.#context, owner);
+    return this.#context;
+  }
+
+  /** Lets go of the memories: nothing can be run any more. */
+  release(): void {
+    this.#context = undefined;
+  }
+
+  /** Does a job. Throws `cache-out-of-memory` and `thread-failed`. */
+  run(order: JobOrder, arrays: JobArrays, regions: readonly Region[]): JobResults {
+    const context = this.context(regions);
+    const tasks = taskCount(order, order, context.shape.keyValueHeads);
+    return this.threads === 1
+      ? this.#runAlone(context, order, arrays, tasks)
+      : this.#runShared(context, order, arrays, tasks, regions);
+  }
+
+  #runAlone(context: ThreadContext, order: JobOrder, arrays: JobArrays, tasks: number): JobResults {
+    const { queries, outputs, measurePlan = NONE, resultNumbers, blockErrorNumbers = 0 } = arrays;
+    if (this.#results.length < resultNumbers) this.#results = new Float32Array(resultNumbers);
+    if (this.#blockErrors.length < blockErrorNumbers) this.#blockErrors = new Float32Array(blockErrorNumbers);
+    const data = { queries, outputs, measurePlan, results: this.#results, blockErrors: this.#blockErrors, partials: 0 };
+    const job: Job = { ...order, data };
+    for (let task = 0; task < tasks; task++) runTask(context, job, task);
+    return data;
+  }
+
+  #runShared(
+    context: ThreadContext,
+    order: JobOrder,
+    { queries, outputs, measurePlan = NONE, resultNumbers, blockErrorNumbers = 0, partialBytes = 0 }: JobArrays,
+    tasks: number,
+    regions: readonly Region[],
+  ): JobResults {
+    const { arena, addresses } = this.#buffers;
+    this.#buffers.ensureCapacity({
+      queries: queries.length * 4,
+      outputs: outputs.length * 4,
+      measurePlan: measurePlan.length * 4,
+      results: resultNumbers * 4,
+      blockErrors: blockErrorNumbers * 4,
+      partials: partialBytes,
+    });
+    const data = openJobData(addresses, arena.views().f32);
+    data.queries.set(queries);
+    if (measurePlan !== NONE) {
+      data.outputs.set(outputs);
+      data.measurePlan.set(measurePlan);
+    }
+    const memoryBytes = [arena.memory.buffer.byteLength];
+    for (const region of regions) memoryBytes.push(region.arena.memory.buffer.byteLength);
+    writeJob(this.#jobNumbers, { ...order, number: ++this.#jobs, addresses, memoryBytes });
+
+    const job: Job = { ...order, data };
+    this.#doTasks(context, job, tasks);
+    if (order.kind === 'full-ranges') mergeRanges(context, job, addresses.outputs);
+    if (order.kind === 'decode-split') mergeParts(context, job);
+    if (measurePlan === NONE) outputs.set(data.outputs.subarray(0, outputs.length));
+    return data;
+  }
+
+  /** Publishes the tasks, takes its share of them and waits for the others'. An error ends the work, not the counting. */
+  #doTasks(context: ThreadContext, job: Job, tasks: number): void {
+    const { pool, times } = this.#options;
+    pool.publish(tasks);
+    let failure: { error: unknown } | undefined;
+    for (let task = pool.claim(this.#configuration); task !== undefined; task = pool.claim(this.#configuration)) {
+      try {
+        if (failure === undefined) runTask(context, job, task);
+      } catch (error) {
+        failure = { error };
+      }
+      pool.finish();
+    }
+    const started = times === undefined ? 0 : performance.now();
+    pool.settle(tasks, failure);
+    if (times !== undefined) times.waiting += performance.now() - started;
+  }
+
+  #setup(thread: number, regions: readonly Region[]): ThreadSetup {
+    const { control, shape, heads, kernels, costs } = this.#options;
+    return {
+      configuration: this.#configuration,
+      control,
+      shape,
+      heads,
+      kernels,
+      jobMemory: this.#buffers.arena.memory,
+      regions: regions.map((region) => ({
+        memory: region.arena.memory,
+        table: region.table,
+        openTable: region.openTable,
+        workspace: this.#workspaces.get(region)?.[thread] as Workspace,
+      })),
+      policies: this.#policies.map(({ parsed }) => parsed),
+      policyModules: policyModules(),
+      costs,
+    };
+  }
+}
+
+/** The plan of jobs that measure nothing. */
+const NONE = new Float32Array(0);
+
+function outOfMemory(): KeysieveError {
+  return new KeysieveError({
+    code: 'cache-out-of-memory',
+    problem: 'There is no memory for the buffers of the threads.',
+    remedy: 'Use fewer threads, a smaller capacity, or raise arenaBytes.',
+  });
+}
