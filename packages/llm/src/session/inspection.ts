@@ -1,11 +1,5 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
-import {
-  attentionBytes,
-  createPolicy,
-  fullAttentionBelow,
-  type PolicySpec,
-  type Precision,
-} from 'keysieve';
+import { attentionBytes, createPolicy, fullAttentionBelow, type PolicySpec, type Precision } from 'keysieve';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
