@@ -14,7 +14,7 @@ export interface Decoder {
   /** Added to variances before norms divide by their root. */
   readonly epsilon: number;
   readonly tensors: DecoderTensors;
-  /** Of each layer, the learned scores of its query heads (heads), where it has any. */
+  /** Learned scores of the query heads (heads) by layer, undefined for layers without. */
   readonly sinks: readonly (GgufTensor | undefined)[];
 }
 
