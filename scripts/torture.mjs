@@ -21,7 +21,7 @@ const random = () => {
 const below = (n) => Math.floor(random() * n);
 const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
-/** Repeats an attack for so many seconds; it returns what it tried, as counts by name, and throws where it does not hold. */
+/** Repeats an attack for its share of the time; it returns what it tried, as counts by name, and throws where it does not hold. */
 async function repeat(name, attack, share = 1) {
   const counts = { tries: 0, failed: 0 };
   const end = performance.now() + seconds * share * 1000;
@@ -145,7 +145,7 @@ async function certify() {
   const weights = scores.map((s) => Math.exp(s - max));
   const total = weights.reduce((a, b) => a + b, 0);
   const sorted = [...weights].sort((a, b) => b - a);
-  // No choice of so many keys leaves out less than this.
+  // No choice of this number of keys leaves out less than this.
   const least = 1 - sorted.slice(0, Math.round(report.keysExact)).reduce((a, b) => a + b, 0) / total;
   const bound = report.tailMass.max;
   if (report.certificate === 'certified' && !(bound >= least - 1e-6))

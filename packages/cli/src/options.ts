@@ -39,11 +39,7 @@ export function addModelOptions(command: Command): Command {
           'prompt); default: the fastest whose KL to fp32 is below .005 on the model',
       ).choices(['fp32', 'a8', 'w8a8']),
     )
-    .option(
-      '--threads <count>',
-      'threads (default: as many as there are processors that are not busy)',
-      parsePositiveInteger,
-    );
+    .option('--threads <count>', 'threads (default: one for each processor that is not busy)', parsePositiveInteger);
 }
 
 /** --attention, --budget, --law, --certify */

@@ -18,9 +18,9 @@ const MAX_REPETITIONS = 8;
 
 export interface CaptureOptions extends RowsWork {
   heads: readonly CapturedHead[];
-  /** At least as many keys has the shortest context; others are twice and twice as long, up to the whole. */
+  /** Keys of the shortest context at least; each longer one doubles it, up to the whole. */
   minLength: number;
-  /** Takes every so many-th query. */
+  /** Uses every Nth query. */
   stride: number;
 }
 

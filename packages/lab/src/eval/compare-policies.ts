@@ -64,7 +64,7 @@ export interface CompareOptions extends ComparedText {
   prefills: readonly PolicySpec[];
   /** Decoding steps that are timed. */
   timedSteps: number;
-  /** Of the resampling that intervals come from. */
+  /** Seed of the bootstrap resampling behind the intervals. */
   seed: number;
   saved: SavedResults;
   /** Looks at each result as it comes; false leaves out the remaining budgets of that policy. Default: none are. */

@@ -6,7 +6,7 @@ export interface ContextReading {
   session: Session;
   /** How the context is read. */
   attention: PolicySpec;
-  /** Those that go on from the context: some have to see what it pays attention to. */
+  /** Policies that decode after the context: evicting ones must observe the attention it pays. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
   onRead?(done: number, total: number): void;

@@ -46,8 +46,8 @@ describe('arguments of the wrong kind are refused with a code', () => {
     'fp32',
   ])('options of a model: %j', async (options) => {
     const folder = await mkdtemp(join(tmpdir(), 'keysieve-options-'));
-    const given = typeof options === 'object' && options !== null ? { cacheFolder: folder, ...options } : options;
-    await expect(loadModel('nano', given as Any)).rejects.toEqual(invalid());
+    const merged = typeof options === 'object' && options !== null ? { cacheFolder: folder, ...options } : options;
+    await expect(loadModel('nano', merged as Any)).rejects.toEqual(invalid());
     expect(await readdir(folder)).toEqual([]);
     await rm(folder, { recursive: true });
   });

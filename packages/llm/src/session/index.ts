@@ -8,7 +8,8 @@ export type {
 } from './generation.ts';
 export { type Inspection, type InspectOptions, inspectModel, type MemoryPrediction } from './inspection.ts';
 export { loadModel, type Model } from './load-model.ts';
-export type { LoadOptions, LoadProgress } from './model-file.ts';
+export type { LoadProgress } from './load-progress.ts';
+export type { LoadOptions } from './model-file.ts';
 export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type {

@@ -21,19 +21,9 @@ import {
   readCompanionFiles,
   type Tokenizer,
 } from '../tokenizer/index.ts';
+import type { LoadProgress } from './load-progress.ts';
 import { modelSource } from './model-source.ts';
 import { choosePrecision, type PrecisionChoice } from './precision.ts';
-
-/**
- * What loading is at: a file coming from the hub; its content being hashed; segments being built of it, verified, and
- * loaded; the precision being chosen.
- */
-export interface LoadProgress {
-  phase: 'download' | 'hash' | 'verify' | 'build' | 'load' | 'calibrate';
-  /** Bytes; segments for `load`, tokens for `calibrate`. */
-  done: number;
-  total: number;
-}
 
 export interface LoadOptions {
   /**

@@ -10,7 +10,7 @@ import type { MatmulPrecision } from '../onnx/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
 import { createExactLayers } from './exact-layers.ts';
-import type { LoadProgress } from './model-file.ts';
+import type { LoadProgress } from './load-progress.ts';
 
 /** Largest mean KL divergence, in nats, at which a rounded precision is the default. */
 export const MAX_KL = 0.005;

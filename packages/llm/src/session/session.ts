@@ -21,7 +21,7 @@ import type { Attend, Projections, TransformerSegments } from '../model/index.ts
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
-import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
+import { createGeneration, type Generation, type PromptProgress, type Step } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts } from './step-costs.ts';
 import { createPassTracer, type PassTrace, type PassTracer } from './trace.ts';
@@ -148,15 +148,6 @@ export interface SessionParts {
   costs: StepCosts | undefined;
   tracer: PassTracer | undefined;
 }
-
-/** What came of one pass through the model. */
-export interface Step {
-  /** Logits of the last token (vocabulary), or of all (tokens, vocabulary), or none: as was asked for. */
-  logits: Float32Array;
-  report: AttentionReport;
-  attentionMs: number;
-}
-
 /**
  * Tokens of a chunk of the prompt: as many as make the products large, few enough that progress shows and an abort is
  * soon heard.

@@ -57,8 +57,8 @@ export function readCall(json: string): { name: string; arguments: string } | un
 export function callOf(value: unknown): { name: string; arguments: string } | undefined {
   const { name, arguments: args, parameters } = (value ?? {}) as Record<string, unknown>;
   if (typeof name !== 'string') return undefined;
-  const given = args ?? parameters ?? {};
-  return { name, arguments: typeof given === 'string' ? given : JSON.stringify(given) };
+  const callArguments = args ?? parameters ?? {};
+  return { name, arguments: typeof callArguments === 'string' ? callArguments : JSON.stringify(callArguments) };
 }
 
 /** Finds the end of a JSON object or array in text that comes in pieces. */

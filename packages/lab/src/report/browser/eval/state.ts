@@ -6,7 +6,7 @@ import type { EvalPageData } from '../../eval-page-data.ts';
 
 export interface PageState {
   target: QualityTarget;
-  /** Of the map of layers: a setting and a layer. */
+  /** Selected cell of the layer map: a setting (row) and a layer (column). */
   cell: { row: number; column: number };
   /** A task, or '' for all of them. */
   task: string;
