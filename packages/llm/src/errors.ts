@@ -2,6 +2,7 @@
 import type { CoreErrorCode, ErrorDetails } from 'keysieve';
 import { KeysieveError } from 'keysieve';
 
+/** Codes of the errors of this package. */
 export type LlmErrorCode =
   | CoreErrorCode
   // model files
@@ -38,6 +39,7 @@ export type LlmErrorCode =
   | 'out-of-memory'
   | 'backend-failed';
 
+/** What an error of this package is made from: its code, the problem, what was found and the way out. */
 export type LlmError = KeysieveError<LlmErrorCode>;
 
 /** Makes an error of this package: `throw llmError({ code, problem, found, remedy })`. */

@@ -10,6 +10,7 @@ import type { StepCosts } from '../policies/step-costs.ts';
 import { sampleSize } from '../sieve/plan.ts';
 import { createAttention } from './attention.ts';
 
+/** The heads, precision and threads that steps are timed for. */
 export interface StepShape {
   headDim: number;
   /** Query heads of a layer. */

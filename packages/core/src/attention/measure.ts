@@ -13,6 +13,7 @@ import { MAX_RUNGS } from './measure/ranking.ts';
 import { type MeasurePlan, measureRow, recordLength } from './measure/sample.ts';
 import type { ThreadContext } from './thread.ts';
 
+/** What `Attention.measure` is asked: queries, and what to find out about each. */
 export interface MeasureRequest {
   layer: number;
   /** Positions of the queries. The cache has the keys up to each, committed or not. */

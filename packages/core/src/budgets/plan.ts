@@ -5,6 +5,7 @@
 import { KeysieveError } from '../errors.ts';
 import { clampKeys, type KeyBudget } from './budget.ts';
 
+/** Keys for every head at a grid of lengths: plain data, which travels with a policy. */
 export interface BudgetPlan {
   layers: number;
   /** Query heads in a layer. */

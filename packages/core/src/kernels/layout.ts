@@ -20,6 +20,7 @@ export const EXACT_PRECISIONS: readonly ExactPrecision[] = ['f16', 'f32'];
  */
 export type Precision = ExactPrecision | 'int8';
 
+/** All precisions of a cache. */
 export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
 
 /**
@@ -37,6 +38,7 @@ export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
  * `int8` and `values` need `int4`, and `int4` needs `sign`.
  */
 export const ENCODINGS = ['sign', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
+/** One of `ENCODINGS`. */
 export type Encoding = (typeof ENCODINGS)[number];
 
 /** The encodings that each encoding needs. */

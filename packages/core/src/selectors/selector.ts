@@ -106,6 +106,7 @@ export function groupBudget({ n, layer, head, rows }: GroupPosition, budget: Bud
 
 /** Keys that every selector keeps: attention sinks (arXiv 2309.17453) and the nearest neighbours. */
 export const SINK_KEYS = 4;
+/** Number of last keys that every selector keeps. */
 export const KEPT_RECENT_KEYS = 32;
 
 /** How many of `count` keys are sinks and recent ones. Where there are few, recent keys have precedence. */

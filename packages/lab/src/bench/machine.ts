@@ -2,6 +2,7 @@
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { packageVersion } from '../package-file.ts';
 
+/** The machine that a measurement was made on. */
 export interface Machine {
   processor: string;
   cores: number;
@@ -11,6 +12,7 @@ export interface Machine {
   load: number;
 }
 
+/** Versions of the programs that took part in a measurement. */
 export interface Versions {
   keysieve: string;
   node: string;

@@ -4,6 +4,7 @@ import { formatBytes, formatCount, formatShare, formatSpread } from '../format/f
 import type { SpeedReport } from './reports.ts';
 import { FIRST_TOKENS, type FirstTimes, type OurTimes, type SpeedResult } from './speed.ts';
 
+/** How the cells of a table of times are written. */
 export interface SpeedTableForm {
   /** What stands between a policy and its budget. */
   separator: string;
@@ -11,6 +12,7 @@ export interface SpeedTableForm {
   timeShares: { name: string; of(timeShares: OurTimes['timeShares']): string };
 }
 
+/** Names and cells of a table of times. */
 export interface SpeedTable {
   names: string[];
   /** Ours of each context, and below it those of its peers. */

@@ -38,6 +38,7 @@ export interface KeysForOptions {
   onProgress(what: string, done: number, total: number): void;
 }
 
+/** The keys that a divergence takes, by length of the context. */
 export interface KeysForLengths {
   policy: string;
   /** Most KL divergence from dense attention, in nats: mean over the last tokens. */

@@ -25,6 +25,7 @@ import { residualSketch } from './residual-sketch.ts';
 import { streamingSvm } from './streaming-svm.ts';
 import { surpriseBound } from './surprise.ts';
 
+/** All methods that can be tried. */
 export const METHODS: readonly Method[] = [
   { ...levAttention, reading: leverageReading },
   { ...residualSketch, reading: residualReading },

@@ -14,6 +14,7 @@ export interface Table {
   rows: string[][];
 }
 
+/** What came of trying a method on planted inputs. */
 export interface PlantedOutcome {
   /** Whether every figure keeps its bound. */
   holds: boolean;
@@ -44,6 +45,7 @@ export interface HeadFigure {
   value: number;
 }
 
+/** What a method does on captured heads, beside what it is compared with. */
 export interface Reading {
   /** Absent where the method is no attention that could be compared. */
   axis?: Axis;
@@ -70,6 +72,7 @@ export interface Place {
   what: string;
 }
 
+/** A method of the literature, and how it is tried. */
 export interface Method {
   /** In kebab case. */
   name: string;

@@ -15,6 +15,7 @@ import { median } from '../numerics/statistics.ts';
 import { atMost, fact, type Method, outcomeOf, short } from './method.ts';
 import { at, checkCount, createRandom, hash, invalid, type Random } from './numbers.ts';
 
+/** A sketch of a matrix that tells how much is left beyond a rank. */
 export interface ResidualSketch {
   /** A_ij += value. */
   add(row: number, column: number, value: number): void;

@@ -35,6 +35,7 @@ export interface CaptureSummary {
   policies: readonly Line[];
 }
 
+/** The methods that were tried, with their outcomes. */
 export interface MethodStudy {
   seed: number;
   captures: CaptureSummary[];

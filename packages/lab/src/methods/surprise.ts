@@ -50,6 +50,7 @@ export function createSurprise(d: number, lambda: number): Surprise {
   };
 }
 
+/** Decides when a fit has to be made again. */
 export interface RefitRule {
   /** Takes a row (d); true where what was fitted to the rows so far should be fitted anew. */
   take(phi: Float64Array): boolean;

@@ -14,6 +14,7 @@ export { fitPrompt } from './fit.ts';
 export { type Draw, type Question, scoreOf, type Task } from './task.ts';
 export { MAX_NAMES } from './words.ts';
 
+/** All tasks. */
 export const TASKS: readonly Task[] = [
   recall,
   needle,

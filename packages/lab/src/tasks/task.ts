@@ -4,6 +4,7 @@
  */
 import type { Random } from '../numerics/random.ts';
 
+/** A kind of question about a long text, with its answers. */
 export interface Task {
   /** In kebab case. */
   readonly name: string;

@@ -12,6 +12,7 @@ import type { GgmlType } from './types.ts';
 import { ggmlBlock, ggmlByteLength, ggmlTypeById } from './types.ts';
 import { readValue } from './value-reader.ts';
 
+/** A tensor of a GGUF file: its name, type, dimensions and place. */
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;

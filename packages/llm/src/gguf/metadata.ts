@@ -19,8 +19,10 @@ export type GgufArray =
   | readonly string[]
   | readonly GgufArray[];
 
+/** A value of the metadata of a GGUF file. */
 export type GgufValue = string | number | bigint | boolean | GgufArray;
 
+/** The key-value pairs of a GGUF file, with checked getters. */
 export interface GgufMetadata {
   /** How many keys there are. */
   readonly size: number;

@@ -11,6 +11,7 @@ import { invalid, quoted } from './errors.ts';
 import type { GgufHeader, GgufTensor } from './header.ts';
 import { readHeader } from './header.ts';
 
+/** An open GGUF file: its metadata, its tensors and their bytes. */
 export interface GgufFile extends GgufHeader, AsyncDisposable {
   /** Path of the file, or of the first of several that a model is split into. */
   readonly path: string;

@@ -14,6 +14,7 @@ import { corrupt, hubError, notFound } from './hub-errors.ts';
 import { createHubFetch, type HubFetch, limitBody } from './hub-fetch.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
 
+/** Where models are kept, and how a download is followed and aborted. */
 export interface ResolveModelOptions {
   /** Default: the environment's KEYSIEVE_CACHE, else `keysieve` in the user's cache folder. */
   cacheFolder?: string | undefined;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { GgufFile } from '../gguf/index.ts';
 import { cacheFolderPath, fingerprintTensors, type MatmulPrecision, readJson, writeJson } from '../onnx/index.ts';
 
+/** How far the predictions of a precision are from exact ones. */
 export interface Calibration {
   /** Mean KL divergence of the precision from `fp32`, in nats. */
   kl: number;

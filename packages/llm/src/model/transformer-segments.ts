@@ -41,6 +41,7 @@ export interface Projections {
  */
 export type Attend = (layer: number, projections: Projections) => Float32Array | Promise<Float32Array>;
 
+/** Options of one pass through a model. */
 export interface ForwardOptions {
   /** The rows whose logits are computed: the last, all, none, or those from a row on. Default: `last`. */
   logits?: 'last' | 'all' | 'none' | { from: number };
@@ -48,6 +49,7 @@ export interface ForwardOptions {
   signal?: AbortSignal;
 }
 
+/** The non-attention layers of a model, loaded, with one call that runs them all. */
 export interface TransformerSegments extends AsyncDisposable {
   readonly config: ModelConfig;
   readonly precision: MatmulPrecision;
@@ -71,6 +73,7 @@ export interface TransformerSegments extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** How far the segments of a model are prepared and loaded. */
 export interface SegmentLoadProgress {
   /** The phases of preparing weights count bytes, `load` counts segments. */
   phase: PrepareProgress['phase'] | 'load';
@@ -78,6 +81,7 @@ export interface SegmentLoadProgress {
   total: number;
 }
 
+/** Options of loading the segments of a model. */
 export interface TransformerSegmentsOptions {
   /**
    * `fp32` computes in float32; `a8` quantizes activations to 8 bits where the weights are quantized; `w8a8` also

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { Graph } from './graph.ts';
 import { floatTensor, int32Tensor, loadSegment } from './runtime.ts';
 
+/** Shape and threads of a full-attention operator. */
 export interface FullAttentionOperatorOptions {
   keyValueHeads: number;
   /** Query heads that share a key-value head. */
@@ -17,6 +18,7 @@ export interface FullAttentionOperatorOptions {
   threads: number;
 }
 
+/** One of ONNX Runtime's own ways to attend, to compare with. */
 export interface FullAttentionOperator {
   /** Outputs (keyValueHeads, group, headDim) for queries of that shape, scaled by 1 / sqrt(headDim). */
   attend(queries: Float32Array): Promise<Float32Array>;
@@ -31,6 +33,7 @@ export const FULL_ATTENTION_OPERATORS = {
   GroupQueryAttention: createGroupQueryAttention,
 } as const satisfies Readonly<Record<string, CreateFullAttentionOperator>>;
 
+/** Names of `FULL_ATTENTION_OPERATORS`. */
 export type FullAttentionOperatorName = keyof typeof FULL_ATTENTION_OPERATORS;
 
 /** Two products with the softmax between them. Keys are transposed beforehand, so that the scores are a plain product. */

@@ -18,6 +18,7 @@ export interface TokenConstraint {
   accept(token: number): void;
 }
 
+/** Draws tokens from logits, with a seed. */
 export interface Sampler {
   /**
    * The next token. `logits` (vocabulary) are left as they are; `history` holds the tokens so far, prompt and answer,

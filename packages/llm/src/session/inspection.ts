@@ -8,6 +8,7 @@ import { chooseThreads } from './processors.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts } from './step-costs.ts';
 
+/** The settings that a model is inspected for. */
 export interface InspectOptions extends LoadOptions {
   /** Default: as in a session. */
   attention?: PolicySpec;
@@ -29,6 +30,7 @@ export interface MemoryPrediction {
   total: number;
 }
 
+/** What a model is, what memory it needs and what settings would be used. */
 export interface Inspection {
   name: string;
   path: string;

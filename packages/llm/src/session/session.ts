@@ -26,6 +26,7 @@ import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './p
 import { stepCosts } from './step-costs.ts';
 import { createPassTracer, type PassTrace, type PassTracer } from './trace.ts';
 
+/** Options of a session: how it attends, and how its cache is kept. */
 export interface SessionOptions {
   /** How decoding attends. Default: `{ policy: 'sieve' }`. */
   attention?: PolicySpec | undefined;
@@ -76,6 +77,7 @@ export interface GenerateOptions extends SamplingOptions {
   onPrefill?: ((progress: PrefillProgress) => void) | undefined;
 }
 
+/** How much of a prompt has been read. */
 export interface PrefillProgress {
   /** Tokens of the prompt that are in the cache. */
   done: number;
@@ -85,6 +87,7 @@ export interface PrefillProgress {
   reused: number;
 }
 
+/** Options of `Session.evaluate`. */
 export interface EvaluateOptions {
   /** How to attend. Default: as the session decodes. */
   attention?: PolicySpec | undefined;
@@ -196,6 +199,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
   }
 }
 
+/** One cache and what has been read into it: generates answers, turn after turn. Made by `model.createSession`. */
 export class Session {
   readonly #model: SessionModel;
   readonly #attention: Attention;

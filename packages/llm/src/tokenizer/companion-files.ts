@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { type LlmErrorCode, llmError } from '../errors.ts';
 import { readRegularFile } from '../regular-file.ts';
 
+/** The tokenizer and the chat template that lie beside a model file. */
 export interface CompanionFiles {
   /** Text of tokenizer.json, undefined where there is none. Throws `model-unreadable` or `tokenizer-invalid`. */
   tokenizerJson(): Promise<string | undefined>;

@@ -18,16 +18,19 @@ import type { TokenizerJson } from './tokenizer-json.ts';
 import { parseTokenizerJson } from './tokenizer-json.ts';
 import { readSpecialIds, readVocabulary } from './vocabulary.ts';
 
+/** Options of turning text into tokens. */
 export interface EncodeOptions {
   /** Whether names of special tokens in the text, such as `<|im_start|>`, become those tokens. Default: true. */
   special?: boolean;
 }
 
+/** Options of turning tokens into text. */
 export interface DecodeOptions {
   /** Whether special tokens are left out of the text. Default: false. */
   skipSpecial?: boolean;
 }
 
+/** Text to tokens and back, as a model was trained with. */
 export interface Tokenizer {
   /**
    * Token ids of a chat as a template renders it. Only the control tokens that the template itself puts there count:
@@ -66,6 +69,7 @@ export interface Tokenizer {
   readonly addBos: boolean;
 }
 
+/** Options of making a tokenizer. */
 export interface TokenizerOptions {
   /** The text of a tokenizer.json to encode with. Default: the tokenizer of the GGUF file, which then must have one. */
   tokenizerJson?: string | undefined;

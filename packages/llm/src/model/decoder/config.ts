@@ -13,6 +13,7 @@ export interface LayerAttention {
   readonly sinks?: readonly number[] | undefined;
 }
 
+/** The sizes and constants of a model, as its file states them. */
 export interface ModelConfig {
   /** `general.architecture` of the file. */
   readonly architecture: string;
