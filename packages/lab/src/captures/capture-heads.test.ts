@@ -102,6 +102,7 @@ describe('captured heads of a model', () => {
     const width = queryHeads * headDim;
     const errors = new Map<string, number[]>();
     await using session = await model.createSession({
+      attention: { policy: 'dense' },
       encodings: policyEncodings(policy),
       cachePrecision: 'f32',
       denseFallback: false,

@@ -55,7 +55,7 @@ export async function captureHeads(options: CaptureHeadsOptions): Promise<Captur
     }),
   );
   // float32, so that nothing is rounded before it is written.
-  await using session = await model.createSession({ cachePrecision: 'f32' });
+  await using session = await model.createSession({ attention: { policy: 'dense' }, cachePrecision: 'f32' });
   const onAttention = (event: AttentionEvent) => {
     for (const [i, place] of places.entries()) {
       const head = captured[i] as CapturedHead;

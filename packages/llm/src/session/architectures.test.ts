@@ -59,7 +59,7 @@ describe.skipIf(goldens === undefined || corpus === undefined)('a small model ha
       context: golden.context,
       cacheFolder: join(files.folder(), 'cache'),
     });
-    await using session = await model.createSession();
+    await using session = await model.createSession({ attention: { policy: 'dense' } });
     const logitsOf = async (tokens: readonly number[]) => {
       const rows: Float64Array[] = [];
       for await (const { logits } of session.evaluate(Int32Array.from(tokens))) {
