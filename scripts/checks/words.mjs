@@ -5,14 +5,12 @@
  * Generated files, changelogs and what `docs/made.json` lists are left out: their makers are looked at instead.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 import { DANGLING, NAME_PREFIXES, NAMES, PROSE, VAGUE_VARIABLES } from './retired-words.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Findings that a file may still have. It only shrinks, and goes when it is empty. */
-const BASELINE = fileURLToPath(new URL('words-baseline.json', import.meta.url));
 const TEXT = /\.(?:tsx?|mjs|cjs|js|md|css|html|ya?ml|sh)$/;
 const CODE = /\.(?:tsx?|mjs|cjs|js)$/;
 const EXEMPT = [
@@ -95,41 +93,19 @@ function listFiles() {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const [option, ...others] = process.argv.slice(2);
-  const lowering = option === '--lower';
-  const chosen = lowering ? others : process.argv.slice(2);
+  const chosen = process.argv.slice(2);
   const files = listFiles().filter((path) => chosen.length === 0 || chosen.some((start) => path.startsWith(start)));
-  process.exitCode = report(
-    new Map(files.map((path) => [path, findRetired(path, readFileSync(root + path, 'utf8'))])),
-    lowering,
-  );
-}
-
-/**
- * Prints the findings of files that have more of them than the baseline allows; gives the exit status. Lowering takes
- * out of the baseline what is no longer there. Nothing is ever added to it.
- */
-function report(findings, lowering) {
-  const baseline = JSON.parse(readFileSync(BASELINE, 'utf8'));
   let count = 0;
-  let lower = 0;
-  for (const [path, list] of findings) {
-    const allowed = baseline[path] ?? 0;
-    if (list.length < allowed) {
-      lower += allowed - list.length;
-      if (list.length === 0) delete baseline[path];
-      else baseline[path] = list.length;
+  for (const path of files) {
+    for (const { line, message } of findRetired(path, readFileSync(root + path, 'utf8'))) {
+      console.log(`${path}:${line}: ${message}`);
+      count++;
     }
-    if (list.length <= allowed) continue;
-    for (const { line, message } of list) console.log(`${path}:${line}: ${message}`);
-    count += list.length - allowed;
   }
-  for (const path of Object.keys(baseline)) if (!existsSync(root + path)) delete baseline[path];
-  if (lowering) writeFileSync(BASELINE, `${JSON.stringify(baseline, null, 2)}\n`);
-  else if (lower > 0) console.log(`${lower} fewer than in the baseline: npm run lint:words -- --lower`);
-  if (count === 0) return 0;
-  console.error(
-    `${count} retired words. scripts/checks/retired-words.mjs is the list, docs/glossary.md has the terms.`,
-  );
-  return 1;
+  if (count > 0) {
+    console.error(
+      `${count} retired words. scripts/checks/retired-words.mjs is the list, docs/glossary.md has the terms.`,
+    );
+    process.exitCode = 1;
+  }
 }

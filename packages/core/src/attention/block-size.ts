@@ -15,7 +15,7 @@ const MIN_BLOCK_QUERIES = 8;
 /** Maximum number of queries in a block, where `groupSize` query heads share a key-value head. */
 export const maxBlockQueries = (groupSize: number): number => Math.max(1, Math.floor(MAX_BLOCK_ROWS / groupSize));
 
-/** Maximum number of queries of a job: blocks of the largest size, as many as a job may have tasks. */
+/** Maximum number of queries of a job: a block of the largest size for each task that a job may have. */
 export const maxJobQueries = (heads: number, keyValueHeads: number): number =>
   maxBlockQueries(heads / keyValueHeads) * Math.max(1, Math.floor(MAX_JOB_TASKS / keyValueHeads));
 

@@ -11,7 +11,7 @@ import createInt8Scan from '../selectors/int8-scan.ts';
 import { attendByPolicy } from './decode.ts';
 
 const CAPTURE = 'smollm2-8k';
-/** Every so many of the captured positions. */
+/** Every Nth captured position is tried. */
 const EVERY = 8;
 const MASSES = [0.1, 0.05, 0.01, 0.001];
 const SPARSE = sparsePolicyNames();
@@ -78,15 +78,15 @@ describe.skipIf(!hasCapture(CAPTURE))('on the heads of a real model', () => {
       const exact = attention64(bench.problem(query, n)).outputs;
       for (const spec of SPECS) {
         const what = `${spec.policy}, ${spec.certify ?? 'not certified'}, row ${rows}`;
-        const asked = bench.query(query, n);
-        const { outputs, results } = attendByPolicy(asked, createPolicy(spec).sparse as SparseParts);
+        const work = bench.query(query, n);
+        const { outputs, results } = attendByPolicy(work, createPolicy(spec).sparse as SparseParts);
         const { kind, tailMass, outputError, keysExact, outcome } = results[0] as (typeof results)[0];
         if (spec.certify !== undefined) {
           expect(kind, what).toBe('certified');
           expect(tailMass, what).toBeLessThanOrEqual(spec.certify);
         }
         if (kind !== 'certified') continue;
-        const unread = outcome === 'full' ? 0 : massWithout(shares, bench.selectedPositions(asked, keysExact));
+        const unread = outcome === 'full' ? 0 : massWithout(shares, bench.selectedPositions(work, keysExact));
         expect(tailMass, what).toBeGreaterThanOrEqual(unread);
         // Float32 comes on top, as it does in dense attention.
         expect(distance(outputs, exact).norm, what).toBeLessThanOrEqual((outputError + 1e-4) * norm(exact));
@@ -101,9 +101,9 @@ describe.skipIf(!hasCapture(CAPTURE))('on the heads of a real model', () => {
     const totals = MASSES.map((mass) => ({ mass, budget: parseBudget(`mass:${mass}`), taken: 0, needed: 0 }));
     for (const { bench, n, query, shares } of capturedRows()) {
       for (const total of totals) {
-        const asked = bench.query(query, n);
-        const { count } = selector.select(asked, total.budget);
-        expect(massWithout(shares, bench.selectedPositions(asked, count))).toBeLessThanOrEqual(total.mass);
+        const work = bench.query(query, n);
+        const { count } = selector.select(work, total.budget);
+        expect(massWithout(shares, bench.selectedPositions(work, count))).toBeLessThanOrEqual(total.mass);
         total.taken += count;
         total.needed += oracleKeys(shares, total.mass);
       }

@@ -26,7 +26,7 @@ describe('the dense fallback', () => {
     expect(fullIsFasterThanSieve(COSTS, 1900, 1000)).toBe(true);
   });
 
-  it('counts the rows that it has attended densely, and gives what dense attention gives', async () => {
+  it('counts the rows that had full attention, and gives what full attention gives', async () => {
     const shape = { layers: 1, keyValueHeads: 2, heads: 6, headDim: 32, capacity: 3000, encodings: ENCODINGS } as const;
     for (const threads of [1, 2]) {
       const bench = createBench(await createAttention({ ...shape, threads, costs: COSTS }), createRandom(1));

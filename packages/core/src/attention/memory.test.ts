@@ -16,7 +16,7 @@ describe('attentionBytes', () => {
     attention.cache.reserve(capacity);
     expect(attention.cache.bytes - without).toBe(cache + open);
     expect(cache / cachePerToken).toBe(Math.ceil(capacity / 64) * 64);
-    // Page tables, the room for a page on its way into the planes, and what the ends of blocks are rounded up to.
+    // Page tables, the room for a page on its way into the encodings, and what the ends of blocks are rounded up to.
     const buffers = attentionBytes(size, 0).buffers;
     expect(without).toBeGreaterThanOrEqual(buffers);
     expect(without).toBeLessThan(buffers + quantizeScratchBytes(headDim) + capacity + 64 * 30);

@@ -47,8 +47,8 @@ describe('a plan', () => {
         const head = { layer: plan.layers - 1, head: plan.heads - 1 };
         expect(expectKeys(here, head, lengths)).toEqual(expectKeys(there, head, lengths));
         for (const [row, n] of plan.lengths.entries()) {
-          const wanted = plan.keys[(row + 1) * plan.layers * plan.heads - 1] as number;
-          expect(here.keys({ ...head, n })).toBe(Math.min(n, Math.round(wanted)));
+          const planned = plan.keys[(row + 1) * plan.layers * plan.heads - 1] as number;
+          expect(here.keys({ ...head, n })).toBe(Math.min(n, Math.round(planned)));
         }
       }),
       { numRuns: 100, seed: 3 },

@@ -50,8 +50,8 @@ export function writeExactRows(
     found: numbers.find((x) => !(Math.abs(x) < OVERFLOW_THRESHOLD[precision])),
     remedy:
       precision === 'f16'
-        ? 'Keep the cache in f32, or look for the fault in the model.'
-        : 'Look for the fault in the model.',
+        ? 'Keep the cache in f32, or check the weights and activations of the model for NaN or overflow.'
+        : 'Check the weights and activations of the model for NaN or overflow.',
   }));
   return { maxSquaredNorm, squaredNormSum };
 }

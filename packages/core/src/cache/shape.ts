@@ -74,7 +74,7 @@ export function checkShape(shape: CacheShape): void {
     found: shape.precision,
     remedy: `Choose one of ${PRECISIONS.join(', ')}.`,
   }));
-  const unknownEncoding = shape.encodings.find((plane) => !ENCODINGS.includes(plane));
+  const unknownEncoding = shape.encodings.find((encoding) => !ENCODINGS.includes(encoding));
   invariant(unknownEncoding === undefined, () => ({
     code: 'invalid-argument',
     problem: 'Unknown encoding.',

@@ -50,8 +50,8 @@ export function describeEviction(create: () => Eviction): void {
         await using _ = bench.attention;
         for (const budget of [`fixed:${LENGTH}`, 'fraction:1', 'power:1,1']) {
           const { outputs, report } = attend(bench, queries, budget, PROMPT, LENGTH);
-          const own = queries.subarray(PROMPT * WIDTH);
-          expect(errorRatio(bench, 0, PROMPT, own, outputs), `${budget}, ${precision}`).toBeLessThan(2);
+          const answerQueries = queries.subarray(PROMPT * WIDTH);
+          expect(errorRatio(bench, 0, PROMPT, answerQueries, outputs), `${budget}, ${precision}`).toBeLessThan(2);
           expect(report).toMatchObject({
             keysExact: report.keys,
             rowsFull: report.rows,
@@ -95,8 +95,8 @@ export function describeEviction(create: () => Eviction): void {
         attend(bench, queries, 'fixed:5', PROMPT, PROMPT + 4);
         for (let from = PROMPT; from < LENGTH; from += step) {
           const to = Math.min(LENGTH, from + step);
-          const own = outputs.subarray((from - PROMPT) * WIDTH, (to - PROMPT) * WIDTH);
-          expect(attend(bench, queries, 'fixed:20', from, to).outputs, `${from} to ${to}`).toEqual(own);
+          const expected = outputs.subarray((from - PROMPT) * WIDTH, (to - PROMPT) * WIDTH);
+          expect(attend(bench, queries, 'fixed:20', from, to).outputs, `${from} to ${to}`).toEqual(expected);
         }
       }
       for (const options of [{ threads: 2 }, { arenaBytes: arenaBytesFor(1, SHAPE) }]) {

@@ -29,7 +29,7 @@ export function describeSelector(create: () => Selector): void {
             const what = `${text} of ${n}`;
             expect(selection.count, what).toBe(chosen.length);
             expect(chosen.length, what).toBeGreaterThanOrEqual(1);
-            // Keys of the page that is not full yet have no codes and no boxes: they are read, whatever the budget.
+            // Keys of the page that is not full yet have no encodings: they are read, whatever the budget.
             const open = create().encodings.length > 0 ? (n % PAGE_KEYS) + SINK_KEYS : 0;
             expect(chosen.length, what).toBeLessThanOrEqual(Math.max(maxKeys(budget, { n, layer: 0, head: 0 }), open));
             expectPositions(chosen, n, what);

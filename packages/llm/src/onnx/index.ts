@@ -1,4 +1,4 @@
-/** The dense half of a model as ONNX segments: graphs, their weights file, its cache, and running them. */
+/** The non-attention layers of a model as ONNX segments: graphs, their weights file, its cache, and running them. */
 export { throwIfAborted } from './abort.ts';
 export { cacheFolderPath } from './cache-folder.ts';
 export { type CachedAttentionOperator, createCachedAttentionOperator } from './cached-attention-operator.ts';

@@ -54,7 +54,7 @@ interface Manifest {
   /** Fingerprint of what the weights are made of. */
   content: string;
   byteLength: number;
-  /** Of the weights file, like the two below. */
+  /** SHA-256 of the weights file. The two below are of that file, too. */
   sha256: string;
   /** Hash of samples. */
   samples: string;

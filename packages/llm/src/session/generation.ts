@@ -34,10 +34,10 @@ export interface AttentionSummary {
   budget: string | null;
   /** Keys that a head read exactly: mean number, and share of those there were. */
   keysExact: { mean: number; share: number };
-  /** Keys that a head read by their codes alone: mean number. */
+  /** Keys that a head read quantized: mean number. */
   keysQuantized: { mean: number };
   /**
-   * Share of the heads that were attended densely, because that is faster or because a certificate asked for it, and of
+   * Share of the heads that had full attention, because that is faster or because a certificate asked for it, and of
    * those that read more keys than the policy chose, for the sake of a certificate.
    */
   fullAttentionShare: number;

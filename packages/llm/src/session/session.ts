@@ -152,7 +152,7 @@ export interface SessionParts {
   tracer: PassTracer | undefined;
 }
 /**
- * Tokens of a chunk of the prompt: as many as make the products large, few enough that progress shows and an abort is
+ * Tokens of a chunk of the prompt: enough to make the products large, few enough that progress shows and an abort is
  * soon heard.
  */
 export const CHUNK_TOKENS = 512;
@@ -216,7 +216,7 @@ export class Session {
   /** Who generates or evaluates, if anybody does. */
   #holder: object | undefined;
   #disposed = false;
-  /** Of the attention of a layer: done with when the next one begins. */
+  /** Outputs of the attention of a layer, of no use when the next one begins. */
   #outputs = new Float32Array(0);
 
   /** Use `model.createSession`. */

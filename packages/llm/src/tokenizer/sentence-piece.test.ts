@@ -125,8 +125,8 @@ describe('a SentencePiece tokenizer from metadata', () => {
     const tokenizer = createTokenizer({ metadata });
     const ids = fc.array(fc.integer({ min: 3, max: 258 + pieces.length }), { minLength: 1 });
     fc.assert(
-      fc.property(fc.string({ unit }), ids, (text, some) => {
-        for (const list of [tokenizer.encode(`x${text}`), some.filter((id) => id >= 259 || id < 3 + 128)]) {
+      fc.property(fc.string({ unit }), ids, (text, tokens) => {
+        for (const list of [tokenizer.encode(`x${text}`), tokens.filter((id) => id >= 259 || id < 3 + 128)]) {
           if (list.length === 0) continue;
           const options = { clean_up_tokenization_spaces: false };
           expect(tokenizer.decode(list)).toBe(library.decode([...list], options));
