@@ -44,7 +44,7 @@ const LADDER: PolicyFlags = {
   policy: ['sieve', 'int8-means', 'topk-means', 'topk', 'sign', 'quest', 'window'],
   budget: ['fixed:64', 'fixed:128', 'fixed:256', 'fixed:512', 'fixed:1024'],
 };
-/** Quantized caches are simulated, which is slow: at least this stride between queries. */
+/** Quantized caches are simulated, which is slow: every 8th query at most. */
 const MIN_CACHE_STRIDE = 8;
 
 export function attentionCommand(): Command {

@@ -18,9 +18,9 @@ const MAX_REPETITIONS = 8;
 
 export interface CaptureOptions extends RowsWork {
   heads: readonly CapturedHead[];
-  /** Keys of the shortest context at least; each longer one doubles it, up to the whole. */
+  /** The fewest keys of a context; contexts are halved from the whole down to it. */
   minLength: number;
-  /** Uses every Nth query. */
+  /** Takes every Nth query. */
   stride: number;
 }
 

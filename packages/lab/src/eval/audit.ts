@@ -7,13 +7,13 @@ import { type AttentionReport, addReport, type CertificateKind, emptyReport } fr
 import { relativeError } from '../numerics/attention.ts';
 import { mean, quantile } from '../numerics/statistics.ts';
 
-/** Some heads, over the tokens that were compared. */
+/** Figures of some heads, over the compared tokens. */
 export interface AttentionFigures {
-  /** ||o' - o|| / ||o|| of the heads' outputs, measured against dense attention on the audited tokens. */
+  /** ||o' - o|| / ||o|| of the heads' outputs, measured against full attention on the audited tokens. */
   outputError: { mean: number; p95: number };
   /** The output error as the policy itself reports it, over all compared tokens: a bound or an estimate, as `certificate` says. */
   estimatedError: { mean: number | null; max: number | null };
-  /** Share of the softmax that was not read exactly, as the policy has it: a bound, or an estimate. */
+  /** Share of the softmax that was not read exactly, as reported: a bound or an estimate. */
   tailMass: { mean: number; max: number };
   certificate: CertificateKind;
   /** Keys that a head read exactly for a token, and quantized. */
@@ -25,6 +25,7 @@ export interface AttentionFigures {
   fullAttentionShare: number;
 }
 
+/** Figures of one layer. */
 export interface LayerFigures extends AttentionFigures {
   layer: number;
 }
@@ -37,13 +38,13 @@ export interface AuditShape {
 }
 
 export interface Audit {
-  /** Of `EvaluateOptions`. */
+  /** For `EvaluateOptions.onAttention`. */
   onAttention(event: AttentionEvent): void;
   figures(): AttentionFigures;
   layers(): LayerFigures[];
 }
 
-/** Watches every token; at the positions of `audited` it attends once more, densely. */
+/** Watches every token; at the positions in `audited` it attends once more, with full attention. */
 export function createAudit(
   { layers, heads, keyValueHeads, headDim }: AuditShape,
   audited: ReadonlySet<number>,
@@ -90,7 +91,7 @@ export function createAudit(
 
 const finiteOrNull = (x: number): number | null => (Number.isFinite(x) ? x : null);
 
-/** `count` of the numbers from `from` to before `to`, evenly apart. */
+/** `count` evenly spaced integers in [from, to), or all of them where there are fewer. */
 export function evenlySpaced(from: number, to: number, count: number): Set<number> {
   const size = Math.min(count, to - from);
   return new Set(Array.from({ length: size }, (_, i) => from + Math.floor(((i + 0.5) * (to - from)) / size)));

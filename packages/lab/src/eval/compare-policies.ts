@@ -1,6 +1,6 @@
 /**
- * What policies cost on a text: the context is read once, and then its last tokens go through dense attention and
- * through every policy, over the same cache; once more for each policy that the context is to be read with.
+ * Compares policies on a text: the context is read once, and then its last tokens go through full attention and through
+ * every policy, over the same cache; again for each policy that is to read the context.
  */
 import { createPolicy, type PolicySpec } from 'keysieve';
 import { type Interval, meanInterval } from '../numerics/interval.ts';
@@ -20,60 +20,64 @@ import {
 import { readContext } from './reading.ts';
 import { policyKey, type SavedResults } from './saved-results.ts';
 
+/** What policies cost on a text. */
 export interface TextEvaluation {
-  /** Tokens of the context, those that are compared among them. */
+  /** Tokens of the text, the compared ones among them. */
   tokens: number;
   evalTokens: number;
   auditTokens: number;
+  /** Full attention. */
   dense: {
     /** Mean negative log-likelihood of the last tokens, in nats. */
     nll: number;
-    /** Bytes that dense attention reads for each key of the context and key-value head. */
+    /** Bytes read for each key of the context and key-value head. */
     bytesPerKey: number;
     msPerToken: number;
     attentionMsPerToken: number;
   };
-  /** What the context was read with, and how long that took. */
+  /** The policies that read the context, and the milliseconds that it took. */
   prefills: { policy: string; budget: string | null; ms: number }[];
   policies: PolicyEvaluation[];
 }
 
+/** What one policy costs. */
 export interface PolicyEvaluation extends AttentionFigures {
   policy: string;
   budget: string | null;
-  /** What the context was read with. */
+  /** The policy that read the context. */
   prefill: { policy: string; budget: string | null };
-  /** Mean negative log-likelihood of the last tokens, in nats, and how much more that is than with dense attention. */
+  /** Mean negative log-likelihood of the last tokens, in nats, and how much more that is than with full attention. */
   nll: number;
   deltaNll: number;
   /**
-   * Divergence of the predictions from those of dense attention after a dense prefill, in nats: mean and 95th percentile
-   * over the last tokens, and the interval that the mean is in with a probability of .95 (bootstrap over the tokens).
+   * KL divergence of the predictions from those of full attention, in nats: mean and 95th percentile over the last tokens,
+   * and the 95 % bootstrap confidence interval of the mean.
    */
   kl: { mean: number; p95: number; interval: Interval };
-  /** Share of the tokens where both give the same likeliest token. */
+  /** Share of the tokens at which both have the same likeliest token. */
   top1: number;
-  /** Median time of a decoding step of one token, and of the attention in it. */
+  /** Median milliseconds of a decoding step, and of its attention. */
   msPerToken: number;
   attentionMsPerToken: number;
   layers: LayerFigures[];
 }
 
+/** What is compared, and how. */
 export interface CompareOptions extends ComparedText {
-  /** What the context is read with, before every policy. */
+  /** How the context is read, before every policy. */
   prefills: readonly PolicySpec[];
   /** Decoding steps that are timed. */
   timedSteps: number;
-  /** Seed of the bootstrap resampling behind the intervals. */
+  /** Seed of the bootstrap. */
   seed: number;
   saved: SavedResults;
-  /** Looks at each result as it comes; false leaves out the remaining budgets of that policy. Default: none are. */
+  /** Called with each result; where it gives false the remaining budgets of that policy are left out. Default: none are. */
   shouldContinue?(result: Pick<PolicyEvaluation, 'kl'>): boolean;
 }
 
 const DENSE: PolicySpec = { policy: 'dense' };
 
-/** Evaluates what is not saved already. */
+/** Compares the policies; what is saved already is not computed again. */
 export async function comparePolicies(options: CompareOptions): Promise<TextEvaluation> {
   const { tokens, evalTokens, auditTokens, policies, prefills, seed } = options;
   const steps = createSteps(options);

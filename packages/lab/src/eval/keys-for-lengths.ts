@@ -1,4 +1,4 @@
-/** Keys that a divergence takes at several lengths of one text, by fixed budgets and by a law. */
+/** The keys that a divergence takes at several lengths of one text, with fixed budgets and with a law. */
 import type { Model, Session } from '@keysieve/llm';
 import { type LawFile, type PolicySpec, planBudget } from 'keysieve';
 import { formatCount } from '../format/format.ts';
@@ -17,20 +17,20 @@ import { policyKey, type SavedResults } from './saved-results.ts';
 /** What zenodo 20582700 claims: this number of keys, at any length, keeps this share of the likeliest tokens. */
 const CLAIMED = { keys: 352, top1: 0.99 } as const;
 
-/** Fewest keys that are tried. */
+/** The fewest keys that are tried. */
 const MIN_KEYS = 16;
 
 export interface KeysForOptions {
   model: Pick<Model, 'config'>;
   session: Session;
-  /** Number of tokens, that of the longest length. */
+  /** The tokens of the longest length. */
   tokens: Int32Array;
-  /** Tokens at the end that are compared, at every length the same. */
+  /** Tokens at the end that are compared, the same at every length. */
   evalTokens: number;
   /** Ascending. */
   lengths: readonly number[];
   policy: string;
-  /** Most KL divergence from dense attention, in nats. */
+  /** The KL divergence from full attention that is tolerated, in nats. */
   maxKl: number;
   law?: LawFile;
   saved: SavedResults;
@@ -38,31 +38,32 @@ export interface KeysForOptions {
   onProgress(what: string, done: number, total: number): void;
 }
 
-/** The keys that a divergence takes, by length of the context. */
+/** Keys at each length. */
 export interface KeysForLengths {
   policy: string;
-  /** Most KL divergence from dense attention, in nats: mean over the last tokens. */
+  /** The KL divergence from full attention that is tolerated, in nats: mean over the last tokens. */
   kl: number;
   evalTokens: number;
   lengths: number[];
-  /** Fewest keys a head that hold at each length. */
+  /** The fewest keys a head that are enough at each length. */
   fixed: KeysByLength;
-  /** One law for all heads, fitted to `fixed`, that is enough at every length. */
+  /** One alpha n^C for all heads, fitted to `fixed` and enough at every length. */
   power: KeysByLength & { alpha: number };
-  /** Fewest mean keys a head, divided by the law. Null without one. */
+  /** The fewest mean keys a head, divided over the heads by the law; null without one. */
   law: KeysByLength | null;
-  /** Keys of one fixed budget that holds at every length, and how often those are the mean keys of the others. */
+  /** Keys of one fixed budget that is enough at every length, and their ratio to the mean keys of the others. */
   cost: { fixed: number; overPower: number; overLaw: number | null };
-  /** Agreement on the likeliest token at each length, with as many keys as are claimed to keep it at any length. */
+  /** Agreement on the likeliest token at each length, with the keys that are claimed to keep it at any length. */
   constantSupport: { keys: number; top1: number; policies: { policy: string; top1: number[]; holds: boolean }[] };
 }
 
-/** What one policy costs at one length. */
+/** The cost of one policy at one length. */
 interface Cost {
   kl: number;
   top1: number;
 }
 
+/** Searches at every length. */
 export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLengths> {
   const { lengths, policy, maxKl, law, evalTokens } = options;
   const [fixed, byLaw]: [number[], number[]] = [[], []];
@@ -102,7 +103,7 @@ export async function measureKeysFor(options: KeysForOptions): Promise<KeysForLe
   };
 }
 
-/** Tells what policies cost at one length: as it was saved, or measured now, the context being read for the first. */
+/** Returns a function that gives the cost of a policy at one length: as saved, or measured over one reading of the context. */
 function createCostMeasure({ saved, policy, lengths: _, ...options }: KeysForOptions, n: number) {
   const policies: PolicySpec[] = [{ policy }, { policy: 'topk' }];
   const onProgress: KeysForOptions['onProgress'] = (what, done, total) =>

@@ -1,27 +1,27 @@
-/** How many keys a divergence from dense attention takes: the search for them, and what their growth with n says. */
+/** The search for the keys that a divergence from full attention takes, and fits of their growth with n. */
 import { fitLine, mean } from '../numerics/statistics.ts';
 
-/** What is looked for: the fewest keys, from `least` to `most`, that diverge by no more than a limit. */
+/** The search for the fewest keys, from `min` to `max`, whose divergence is within a limit. */
 export interface KeysSearch {
-  /** Most KL divergence, in nats. */
+  /** The KL divergence that is tolerated, in nats. */
   maxKl: number;
   min: number;
-  /** All keys: always enough, and not tried. */
+  /** All keys, which are always enough and are not tried. */
   max: number;
-  /** Where to begin. */
+  /** The first number of keys to try. */
   guess: number;
 }
 
 /** The answer lies so close above keys that were not enough. */
 const TOLERANCE = 1.06;
-/** The divergence falls about as this power of the keys: where to look before there is a bracket. */
+/** The divergence falls roughly as this power of the keys, which steps without a bracket assume. */
 const KL_EXPONENT = 2;
 /** A step without a bracket changes the keys at most by this factor. */
 const MAX_STEP_FACTOR = 4;
-/** A step within a bracket stays this share of its logarithm away from the ends. */
+/** A step within a bracket stays away from its ends by this share of its logarithmic width. */
 const MARGIN = 0.12;
 
-/** The fewest keys that hold, to within 6 %: they were tried. `divergence` should fall with the keys, if not everywhere. */
+/** The fewest keys within the limit, to 6 %: they were tried. `divergence` should fall as keys grow, if not everywhere. */
 export async function findKeys(
   divergence: (keys: number) => Promise<number>,
   { maxKl, min, max, guess }: KeysSearch,
@@ -58,10 +58,10 @@ function nextKeys(low: Point | undefined, high: Point, { maxKl, min, max }: Omit
   return Math.min(high.keys - 1, Math.max(low.keys + 1, Math.round(Math.exp(a + fraction * (b - a)))));
 }
 
-/** Keys at each length, and the power of n that they grow as. */
+/** Keys at each length, and the exponent of their growth. */
 export interface KeysByLength {
   keys: number[];
-  /** Least squares of ln keys on ln n. */
+  /** Least-squares slope of ln keys on ln n. */
   C: number;
 }
 
@@ -70,7 +70,7 @@ export const fitGrowth = (lengths: readonly number[], keys: readonly number[]): 
   C: fitLine(lengths.map(Math.log), keys.map(Math.log)).slope,
 });
 
-/** alpha n^C for all heads: C as the needed keys grow, alpha the least that is enough at every length. */
+/** alpha n^C with the exponent of the needed keys, and the smallest alpha that is enough at every length. */
 export function fitSufficientPower(
   lengths: readonly number[],
   needed: readonly number[],
@@ -80,6 +80,6 @@ export function fitSufficientPower(
   return { alpha, C, keys: lengths.map((n) => Math.min(n, Math.ceil(alpha * n ** C - 1e-9))) };
 }
 
-/** What one fixed budget that is enough at every length costs, against mean keys over the lengths. */
+/** The cost of one fixed budget that is enough at every length, over the mean keys of another over the lengths. */
 export const costOfFixed = (fixed: readonly number[], other: readonly number[]): number =>
   Math.max(...fixed) / mean(other);

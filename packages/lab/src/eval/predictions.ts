@@ -1,35 +1,35 @@
-/** What the last tokens of a text are predicted to be: by dense attention, and by policies over the same cache. */
+/** Predictions of the last tokens of a text, by full attention and by policies over the same cache. */
 import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { argmax, klDivergence, logSoftmax } from '../numerics/softmax.ts';
 import { mean, median } from '../numerics/statistics.ts';
 import { type AttentionFigures, createAudit, evenlySpaced, type LayerFigures } from './audit.ts';
 
-/** A text whose context is in the cache, or will be. */
+/** A text, and the tokens at its end that are compared. */
 export interface ComparedText {
   model: Pick<Model, 'config'>;
   session: Session;
   tokens: Int32Array;
   /** Tokens at the end that are compared. */
   evalTokens: number;
-  /** Of these, those whose outputs are compared with dense attention, head by head. */
+  /** Compared tokens whose outputs are compared with full attention, head by head. */
   auditTokens: number;
-  /** Policies that go on from the context: some have to see what it pays attention to. */
+  /** The policies that continue from the context; those that evict keys observe its queries. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
   onProgress(what: string, done: number, total: number): void;
 }
 
-/** What dense attention predicts: the reference. */
+/** The predictions of full attention. */
 export interface Reference {
-  /** -ln of the probability of each compared token, and the likeliest token in its place. */
+  /** -ln of the probability of each compared token, and the likeliest token at its position. */
   nll: number[];
   best: number[];
-  /** Logits in the place of each compared token: (vocabulary) */
+  /** Logits at each compared position: (vocabulary) each. */
   logits: Float32Array[];
 }
 
-/** What came of one policy. */
+/** The predictions of a policy, against those of full attention. */
 export interface PolicyMeasurement extends AttentionFigures {
   /** For each compared token, -ln of its probability, KL to full attention, and whether the likeliest token is the same. */
   nll: number[];
@@ -41,15 +41,15 @@ export interface PolicyMeasurement extends AttentionFigures {
 /** Tokens of a pass: their logits are held at once. */
 const COMPARED_TOKENS = 64;
 
-/** Tokens before those that are compared. The prediction of a token is made by the one before it. */
+/** The number of tokens before the first that goes through a policy: a token is predicted by the one before it. */
 export const contextOf = ({ tokens, evalTokens }: Pick<ComparedText, 'tokens' | 'evalTokens'>): number =>
   tokens.length - evalTokens - 1;
 
-/** Policies as people read them: `sieve fixed:256`. */
+/** A policy as people read it: `sieve fixed:256`. */
 export const specName = ({ policy, budget }: PolicySpec): string =>
   budget === undefined ? policy : `${policy} ${budget}`;
 
-/** The predictions of dense attention. */
+/** Predicts the compared tokens with full attention, and takes them out of the cache again. */
 export async function predictWithFullAttention(text: ComparedText): Promise<Reference> {
   const reference: Reference = { nll: [], best: [], logits: [] };
   await predict(text, { policy: 'dense' }, {}, (logits, next) => {
@@ -62,7 +62,7 @@ export async function predictWithFullAttention(text: ComparedText): Promise<Refe
   return reference;
 }
 
-/** Sends the last tokens through a policy, and forgets them again. */
+/** Predicts the compared tokens with a policy, and takes them out of the cache again. */
 export async function measurePolicy(
   text: ComparedText,
   attention: PolicySpec,
@@ -104,7 +104,7 @@ async function predict(
   session.truncate(context);
 }
 
-/** A decoding step of one token. */
+/** Figures of a decoding step of one token. */
 export interface StepFigures {
   /** Median milliseconds of the whole model, and of its attention. */
   milliseconds: number;
@@ -114,8 +114,8 @@ export interface StepFigures {
 }
 
 /**
- * Takes a decoding step behind the context by each policy in turn, `rounds` times, and once before to warm up. Passes of
- * many tokens tell neither the time of a step nor what it reads: dense attention then reads a key once for several.
+ * Takes a decoding step after the context with each policy in turn, `rounds` times, and once before to warm up. Passes of
+ * many tokens show neither the time of a step nor what it reads, since full attention then reads a key once for several.
  */
 export async function timeSteps(
   text: ComparedText,

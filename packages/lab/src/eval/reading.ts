@@ -1,12 +1,13 @@
-/** Reads a context that is then gone on from again and again, each time by another policy. */
+/** Reads a context from which several policies continue, one after the other. */
 import type { AttentionEvent, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 
+/** How a context is read. */
 export interface ContextReading {
   session: Session;
   /** How the context is read. */
   attention: PolicySpec;
-  /** Policies that decode after the context: evicting ones must observe the attention it pays. */
+  /** The policies that continue from the context; those that evict keys observe its queries. */
   policies: readonly PolicySpec[];
   signal: AbortSignal;
   onRead?(done: number, total: number): void;

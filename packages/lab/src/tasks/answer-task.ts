@@ -1,4 +1,4 @@
-/** Answers of policies to the question of a task: the prompt is read once, and every policy goes on from the same cache. */
+/** Answers of policies to a question: the prompt is read once, and every policy continues from the same cache. */
 import type { Model, Session } from '@keysieve/llm';
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
 import { readContext } from '../eval/reading.ts';
@@ -6,35 +6,37 @@ import { createRandom } from '../numerics/random.ts';
 import { argmax } from '../numerics/softmax.ts';
 import { fitPrompt, type Question, scoreOf, type Task } from './index.ts';
 
-/** Which question of a task. */
+/** A question of a task. */
 export interface TaskItem {
   task: string;
-  /** Tokens of the prompt, the beginning of the answer among them. */
+  /** Tokens of the prompt, including the beginning of the answer. */
   length: number;
   /** Where the fact stands: 0 at the beginning, 1 just before the question; null where the task does not place it. */
   depth: number | null;
-  /** Number of the question, of those that are alike. */
+  /** Index among the questions of this task, length and depth. */
   repetition: number;
 }
 
+/** The answer of a policy. */
 export interface TaskAnswer extends TaskItem {
   policy: string;
   budget: string | null;
-  /** What the prompt was read with. */
+  /** The policy that read the prompt. */
   prefill: { policy: string; budget: string | null };
-  /** Share of the references that the answer names, and whether that is all of them. */
+  /** Share of the references that the answer names, and whether it names all. */
   score: number;
   right: boolean;
   answer: string;
   references: readonly string[];
   /** Keys that a head read exactly for a token: mean number, and share of those there were. */
   keysExact: { mean: number; share: number };
-  /** As the policy has them: bounds or estimates. Null: nothing is known. */
+  /** Means as the policy reports them: bounds or estimates; null where nothing is known. */
   tailMass: number;
   outputError: number | null;
   msPerToken: number;
 }
 
+/** How prompts are made. */
 export interface TaskSettings {
   filler: string;
   seed: number;
@@ -43,6 +45,7 @@ export interface TaskSettings {
   chat: boolean;
 }
 
+/** A prompt, and what its answer must name. */
 export interface TaskPrompt {
   text: string;
   tokens: Int32Array;
@@ -50,7 +53,7 @@ export interface TaskPrompt {
   answerTokens: number;
 }
 
-/** The prompt of an item, exactly as long as it says. The same for the same seed. Throws `invalid-argument`. */
+/** The prompt of a question, of exactly its length; equal for equal seeds. Throws `invalid-argument` where none fits. */
 export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, model: PromptModel): TaskPrompt {
   const { length, depth, repetition } = item;
   const { filler, distractors, chat } = settings;
@@ -68,18 +71,19 @@ export function makePrompt(task: Task, item: TaskItem, settings: TaskSettings, m
 
 type PromptModel = Pick<Model, 'encode' | 'renderChat'>;
 
-/** What an answer of references alone takes, as much again for numbers and marks between them, and a few words. */
+/** Twice the tokens of the references, for what stands between them, and a few words. */
 function answerTokens({ references, answerTokens: fixedTokens }: Question, model: PromptModel): number {
   return fixedTokens ?? 2 * model.encode(references.join(', ')).length + 8;
 }
 
-/** A number for each combination (FNV-1a). */
+/** A hash of the parts (FNV-1a). */
 function hashSeed(...parts: readonly (string | number)[]): number {
   let hash = 0x811c9dc5;
   for (const character of parts.join(' ')) hash = Math.imul(hash ^ (character.codePointAt(0) as number), 0x01000193);
   return hash >>> 0;
 }
 
+/** Who answers, and how the prompt is read. */
 export interface AnswerContext {
   model: Pick<Model, 'tokenizer'>;
   session: Session;
@@ -91,12 +95,12 @@ export interface AnswerContext {
   onRead?(done: number, total: number): void;
 }
 
-/** Reads a prompt but for its last token: every answer begins with that one. */
+/** Reads a prompt except for its last token, with which every answer begins. */
 export async function readPrompt(answering: AnswerContext, { tokens, answerTokens }: TaskPrompt): Promise<void> {
   await readContext({ ...answering, attention: answering.prefill }, tokens.subarray(0, -1), answerTokens);
 }
 
-/** The answer of a policy to a prompt that has been read, and is still in the cache afterwards. */
+/** The answer of a policy to the prompt in the cache, which stays there. */
 export async function answerTask(
   answering: AnswerContext,
   item: TaskItem,
@@ -123,7 +127,7 @@ export async function answerTask(
   };
 }
 
-/** The likeliest tokens behind the prompt, up to the end of the answer. */
+/** Decodes greedily after the prompt, up to the end of the answer. */
 async function decode(
   { model, session, signal }: AnswerContext,
   { tokens, answerTokens }: TaskPrompt,

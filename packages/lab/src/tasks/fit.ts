@@ -1,12 +1,12 @@
-/** Prompts of exactly as many tokens as were asked for. */
+/** Prompts with an exact number of tokens. */
 import { labError } from '../errors.ts';
 import type { Question } from './task.ts';
 
-/** Text that fills the last tokens, from its end on: as if the prompt began in the middle of something. */
+/** Text whose end fills the last tokens, as if the prompt began in the middle of something. */
 const PADDING =
   'Some pages are missing here, nobody knows how many; the rest was copied by hand, by whoever had the time, and it ' +
   'begins where the first whole page begins. ';
-/** Units that are taken away again where no padding makes the length exact. */
+/** Units that are removed again, one by one, where no padding makes the length exact. */
 const MAX_STEPS_BACK = 8;
 
 /**

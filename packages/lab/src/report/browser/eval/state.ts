@@ -6,7 +6,7 @@ import type { EvalPageData } from '../../eval-page-data.ts';
 
 export interface PageState {
   target: QualityTarget;
-  /** Selected cell of the layer map: a setting (row) and a layer (column). */
+  /** The selected cell of the map of layers: a setting and a layer. */
   cell: { row: number; column: number };
   /** A task, or '' for all of them. */
   task: string;
