@@ -39,6 +39,7 @@ export interface KeysForOptions {
 }
 
 /** Keys at each length. */
+/** Keys at each length. */
 export interface KeysForLengths {
   policy: string;
   /** The KL divergence from full attention that is tolerated, in nats: mean over the last tokens. */
