@@ -58,7 +58,7 @@ describe('a server under load', () => {
     const times: number[] = [];
     const refused = new Map<string, number>();
     const memory: number[] = [];
-    const asked = new Set<string>();
+    const hiddenCodes = new Set<string>();
     const wrong: string[] = [];
 
     async function client(index: number): Promise<void> {
@@ -77,7 +77,7 @@ describe('a server under load', () => {
         expect(response.status).toBe(200);
         const { text, error, firstTokenAt } = await readText(response);
         expect(error).toBeUndefined();
-        asked.add(code);
+        hiddenCodes.add(code);
         if (text !== code) wrong.push(text);
         times.push(firstTokenAt - started);
         memory.push(process.memoryUsage.rss());
@@ -96,7 +96,7 @@ describe('a server under load', () => {
     );
     expect(times.length).toBeGreaterThan(0);
     // The small model may misread a digit; what it must never give is the code of another client.
-    expect(wrong.filter((text) => asked.has(text))).toEqual([]);
+    expect(wrong.filter((text) => hiddenCodes.has(text))).toEqual([]);
     expect(wrong.length).toBeLessThanOrEqual(times.length / 10);
     expect([...refused.keys()].filter((code) => code !== 'queue_full')).toEqual([]);
     expect(growth).toBeLessThan(1.2);
