@@ -39,7 +39,6 @@ export interface KeysForOptions {
 }
 
 /** Keys at each length. */
-/** Keys at each length. */
 export interface KeysForLengths {
   policy: string;
   /** The KL divergence from full attention that is tolerated, in nats: mean over the last tokens. */
