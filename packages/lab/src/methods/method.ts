@@ -72,8 +72,8 @@ export interface Place {
   what: string;
 }
 
-/** A method of the literature, and how it is tried. */
-export interface Method {
+/** What a reader is told of a method before any figure. */
+export interface MethodCard {
   /** In kebab case. */
   name: string;
   /** arXiv identifier. */
@@ -85,6 +85,10 @@ export interface Method {
   /** When the planted claim holds, fixed before any figure was seen. */
   criterion: string;
   place: Place;
+}
+
+/** A method of the literature, and how it is tried. */
+export interface Method extends MethodCard {
   /** The claim on planted data. Throws `invalid-argument` for a seed that is none. */
   planted(seed: number): PlantedOutcome;
   /** Checks of the claim on an input, or with a substitute, on which they must fail. */
@@ -92,6 +96,17 @@ export interface Method {
   /** What it does on captured heads; absent where no model has such heads. */
   reading?(study: Study): Reading;
 }
+
+/** The card of a method alone, for JSON and pages. */
+export const cardOf = ({ name, paper, title, authors, statement, criterion, place }: Method): MethodCard => ({
+  name,
+  paper,
+  title,
+  authors,
+  statement,
+  criterion,
+  place,
+});
 
 /** The product's own policy, as lines of {@link Study} call it. */
 export const SIEVE = 'the sieve';

@@ -4,7 +4,7 @@ import { registerBaselines } from '../baselines/index.ts';
 import { benchAttention } from '../bench/attention.ts';
 import { readCapture } from '../captures/read-capture.ts';
 import { METHODS } from './index.ts';
-import { type Line, type Method, type PlantedOutcome, type Reading, SIEVE, type Study } from './method.ts';
+import { cardOf, type Line, type Method, type PlantedOutcome, type Reading, SIEVE, type Study } from './method.ts';
 import { createRandom, invalid } from './numbers.ts';
 
 export interface MethodStudyOptions {
@@ -124,13 +124,7 @@ export const methodStudyJson = ({ seed, captures, results }: MethodStudy): objec
   seed,
   captures,
   methods: results.map(({ method, planted, failing, readings }) => ({
-    name: method.name,
-    paper: method.paper,
-    title: method.title,
-    authors: method.authors,
-    statement: method.statement,
-    criterion: method.criterion,
-    place: method.place,
+    ...cardOf(method),
     planted,
     failing: { what: method.failing.what, ...failing },
     readings,

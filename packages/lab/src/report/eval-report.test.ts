@@ -1,17 +1,14 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasChromium, launchChromium } from '../../test/chromium.ts';
 import { evalFixture } from '../../test/eval-fixture.ts';
 import { suggest } from '../eval/suggest.ts';
 import { evalPageData } from './eval-page-data.ts';
 import { evalReport } from './eval-report.ts';
-
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
 describe('the report of an evaluation', () => {
   it('is one file of some hundred kilobytes that can ask no network for anything', async () => {
@@ -30,10 +27,7 @@ describe('the report of an evaluation', () => {
   });
 });
 
-const hasBrowser = existsSync(CHROMIUM);
-if (!hasBrowser) console.warn(`skipped: needs a Chromium at ${CHROMIUM} (or where CHROMIUM says), which is not there`);
-
-describe.skipIf(!hasBrowser)('the report of an evaluation in a browser', () => {
+describe.skipIf(!hasChromium)('the report of an evaluation in a browser', () => {
   let folder: string;
   let browser: Browser;
   const problems: string[] = [];
@@ -43,7 +37,7 @@ describe.skipIf(!hasBrowser)('the report of an evaluation in a browser', () => {
     const { text, tasks } = evalFixture();
     await writeFile(join(folder, 'both.html'), await evalReport({ text, tasks }));
     await writeFile(join(folder, 'tasks.html'), await evalReport({ tasks }));
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: OPTIONS });
+    browser = await launchChromium();
   });
   afterAll(async () => {
     await browser?.close();

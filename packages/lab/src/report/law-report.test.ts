@@ -1,16 +1,13 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasChromium, launchChromium } from '../../test/chromium.ts';
 import { lawFixture } from '../../test/law-fixture.ts';
 import { lawPageData } from './law-page-data.ts';
 import { lawReport } from './law-report.ts';
-
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
 describe('the report of a law', () => {
   it('is one file of some hundred kilobytes that can ask no network for anything', async () => {
@@ -34,10 +31,7 @@ describe('the report of a law', () => {
   });
 });
 
-const hasBrowser = existsSync(CHROMIUM);
-if (!hasBrowser) console.warn(`skipped: needs a Chromium at ${CHROMIUM} (or where CHROMIUM says), which is not there`);
-
-describe.skipIf(!hasBrowser)('the report of a law in a browser', () => {
+describe.skipIf(!hasChromium)('the report of a law in a browser', () => {
   let folder: string;
   let browser: Browser;
   const problems: string[] = [];
@@ -45,7 +39,7 @@ describe.skipIf(!hasBrowser)('the report of a law in a browser', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-report-'));
     await writeFile(join(folder, 'report.html'), await lawReport(lawFixture({ layers: 4, heads: 3 })));
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: OPTIONS });
+    browser = await launchChromium();
   });
   afterAll(async () => {
     await browser?.close();

@@ -1,5 +1,5 @@
 /** What the page of methods shows, with three digits. */
-import type { Figure, HeadFigure, Place, Point } from '../methods/method.ts';
+import { cardOf, type Figure, type HeadFigure, type MethodCard, type Point } from '../methods/method.ts';
 import type { MethodStudy } from '../methods/study.ts';
 import { roundNumbers } from './rounded.ts';
 
@@ -15,14 +15,7 @@ export interface PageReading {
   findings: string[];
 }
 
-export interface PageMethod {
-  name: string;
-  paper: string;
-  title: string;
-  authors: string;
-  statement: string;
-  criterion: string;
-  place: Place;
+export interface PageMethod extends MethodCard {
   holds: boolean;
   figures: Figure[];
   failing: { what: string; holds: boolean; figures: Figure[] };
@@ -39,13 +32,7 @@ export const methodPageData = ({ seed, captures, results }: MethodStudy): Method
   seed,
   captures: captures.map(({ policies, ...capture }) => ({ ...capture, policies: roundNumbers([...policies]) })),
   methods: results.map(({ method, planted, failing, readings }) => ({
-    name: method.name,
-    paper: method.paper,
-    title: method.title,
-    authors: method.authors,
-    statement: method.statement,
-    criterion: method.criterion,
-    place: method.place,
+    ...cardOf(method),
     holds: planted.holds,
     figures: roundNumbers(planted.figures),
     failing: { what: method.failing.what, holds: failing.holds, figures: roundNumbers(failing.figures) },

@@ -1,16 +1,13 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasChromium, launchChromium } from '../../test/chromium.ts';
 import { methodFixture } from '../../test/method-fixture.ts';
 import { methodPageData } from './method-page-data.ts';
 import { methodReport } from './method-report.ts';
-
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
 describe('the report of methods', () => {
   it('is one file that can ask no network for anything', async () => {
@@ -30,9 +27,6 @@ describe('the report of methods', () => {
   });
 });
 
-const hasChromium = existsSync(CHROMIUM);
-if (!hasChromium) console.warn(`skipped: needs a Chromium at ${CHROMIUM} (or where CHROMIUM says), which is not there`);
-
 describe.skipIf(!hasChromium)('the report of methods in a browser', () => {
   let folder: string;
   let browser: Browser;
@@ -41,7 +35,7 @@ describe.skipIf(!hasChromium)('the report of methods in a browser', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keysieve-report-'));
     await writeFile(join(folder, 'report.html'), await methodReport(methodFixture()));
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: OPTIONS });
+    browser = await launchChromium();
   });
   afterAll(async () => {
     await browser?.close();

@@ -1,0 +1,11 @@
+/** The browser that tests of pages use: a Chromium at `CHROMIUM`, or where Debian installs it. */
+import { existsSync } from 'node:fs';
+import { type Browser, chromium } from 'playwright-core';
+
+const PATH = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
+
+export const hasChromium = existsSync(PATH);
+if (!hasChromium) console.warn(`skipped: needs a Chromium at ${PATH} (or where CHROMIUM says), which is not there`);
+
+export const launchChromium = (): Promise<Browser> => chromium.launch({ executablePath: PATH, args: OPTIONS });
