@@ -4,6 +4,7 @@ export { architectureOf, supportedArchitectures } from './architectures/index.ts
 export { type Calibration, readCalibration, writeCalibration } from './calibration.ts';
 export type { LayerAttention, ModelConfig } from './decoder/config.ts';
 export { extendedRopeTheta } from './decoder/rope.ts';
+export type { RequestedLogits, TokenRun } from './token-runs.ts';
 export type {
   Attend,
   ForwardOptions,

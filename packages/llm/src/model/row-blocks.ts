@@ -19,6 +19,12 @@ export interface SegmentPair {
   gemm: Segment | undefined;
 }
 
+/** Rows from `from` on, before `to`. */
+export interface RowRange {
+  from: number;
+  to: number;
+}
+
 /** Inputs of rows `from` to `to` of a chunk. */
 export type RowInputs = (from: number, to: number) => SegmentInputs;
 
@@ -32,7 +38,7 @@ export type RowOutputs = Record<string, Float32Array>;
  */
 export async function runRows(
   { gemv, gemm }: SegmentPair,
-  { from, to }: { from: number; to: number },
+  { from, to }: RowRange,
   inputs: RowInputs,
   outputs: RowOutputs,
   beforeBlock: () => void,

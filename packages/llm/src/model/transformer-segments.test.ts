@@ -161,6 +161,35 @@ describe('a dense model', () => {
     });
   });
 
+  it('runs tokens of several texts in one pass, each with the logits that it has alone', async () => {
+    await withModel({ matrices: 'Q4_1' }, async ({ model }) => {
+      const { heads, keyValueHeads, headDim } = model.config;
+      const runs = [
+        { tokens: prompt.subarray(0, 1), position: 5, logits: 'last' },
+        { tokens: prompt.subarray(1, 5), position: 0, logits: 'none' },
+        { tokens: prompt.subarray(5, 7), position: 40, logits: 'all' },
+      ] as const;
+      // What a token's attention gives depends on its own row alone, so that a run is alone in any pass.
+      const repeat = (rows: number, v: Float32Array) =>
+        Float32Array.from({ length: rows * heads * headDim }, (_, i) => {
+          const row = Math.floor(i / (heads * headDim));
+          return v[row * keyValueHeads * headDim + (i % (keyValueHeads * headDim))] as number;
+        });
+      const attend = (_: number, { k, v }: { k: Float32Array; v: Float32Array }) =>
+        repeat(
+          k.length / (keyValueHeads * headDim),
+          v.map((x, i) => x + 0.1 * (k[i] as number)),
+        );
+      const together = await model.forwardRuns(runs, attend);
+      expect(together.map((logits) => logits?.length)).toEqual([vocabulary, undefined, 2 * vocabulary]);
+      for (const [i, { tokens, position, logits }] of runs.entries()) {
+        const alone = await model.forward(tokens, position, attend, { logits });
+        if (alone === undefined) expect(together[i]).toBeUndefined();
+        else expect(maxDifference(together[i], alone)).toBeLessThan(1e-5);
+      }
+    });
+  });
+
   it('asks for the attention of every layer, in order, with queries and keys after RoPE', async () => {
     await withModel({}, async ({ model }) => {
       const calledLayers: number[] = [];

@@ -22,7 +22,15 @@ import { type Decoder, describeDecoder } from './decoder/decoder.ts';
 import { createRope, type Rope, type RopeSpec, type Rotations, ropeFactorsFor } from './decoder/rope.ts';
 import { buildGraphs, io } from './decoder/segments.ts';
 import { checkPositiveInteger, checkTokens, requireFiniteLogits } from './forward-checks.ts';
-import { type RowInputs, type RowOutputs, runRows, type SegmentPair } from './row-blocks.ts';
+import { type RowInputs, type RowOutputs, type RowRange, runRows, type SegmentPair } from './row-blocks.ts';
+import {
+  concatenate,
+  joinTokens,
+  logitRangesOf,
+  type RequestedLogits,
+  splitLogits,
+  type TokenRun,
+} from './token-runs.ts';
 
 /** The inputs of one layer's attention. The next layer may use the same arrays: copy what is to be kept. */
 export interface Projections {
@@ -37,14 +45,15 @@ export interface Projections {
 /**
  * The attention of one layer: outputs of all heads, (tokens, heads * headDim). Called once for each layer, in order,
  * even where no logits are requested, since the keys and values of all layers are the context of later tokens. Its
- * arguments are valid until it returns, and its result must not change until the next call.
+ * arguments, with the rows of all runs one after the other, are valid until it returns, and its result must not change
+ * until the next call.
  */
 export type Attend = (layer: number, projections: Projections) => Float32Array | Promise<Float32Array>;
 
 /** Options of one pass through a model. */
 export interface ForwardOptions {
-  /** The rows whose logits are computed: the last, all, none, or those from a row on. Default: `last`. */
-  logits?: 'last' | 'all' | 'none' | { from: number };
+  /** Default: `last`. */
+  logits?: RequestedLogits;
   /** Stops the pass between two segments. */
   signal?: AbortSignal;
 }
@@ -69,6 +78,16 @@ export interface TransformerSegments extends AsyncDisposable {
     attend: Attend,
     options?: ForwardOptions,
   ): Promise<Float32Array | undefined>;
+  /**
+   * Runs tokens of several texts in one pass, so that the weights are read once for all of them. Returns the logits of
+   * each run, (rows, vocabularySize), as they are: they may hold numbers that are not finite. Throws as `forward` does
+   * otherwise.
+   */
+  forwardRuns(
+    runs: readonly TokenRun[],
+    attend: Attend,
+    signal?: AbortSignal,
+  ): Promise<readonly (Float32Array | undefined)[]>;
   /** Frees the weights; a second call does nothing. */
   dispose(): Promise<void>;
 }
@@ -205,18 +224,27 @@ function createTransformerSegments({
 
   async function forward(
     tokens: Int32Array,
-    startPosition: number,
+    position: number,
     attend: Attend,
     { logits = 'last', signal }: ForwardOptions = {},
   ): Promise<Float32Array | undefined> {
+    const [result] = await forwardRuns([{ tokens, position, logits }], attend, signal);
+    if (result !== undefined) requireFiniteLogits(result);
+    return result;
+  }
+
+  async function forwardRuns(
+    runs: readonly TokenRun[],
+    attend: Attend,
+    signal?: AbortSignal,
+  ): Promise<readonly (Float32Array | undefined)[]> {
+    for (const { tokens, position } of runs) checkTokens(tokens, position, { vocabularySize, context });
+    const logitRanges = logitRangesOf(runs);
+    const tokens = joinTokens(runs);
     const count = tokens.length;
-    checkTokens(tokens, startPosition, { vocabularySize, context });
-    const firstRow = firstLogitsRow(logits, count);
-    const run = async (segmentIndex: number, from: number, inputs: RowInputs, outputs: RowOutputs) => {
+    const run = async (segmentIndex: number, rows: RowRange, inputs: RowInputs, outputs: RowOutputs) => {
       try {
-        await runRows(segments[segmentIndex] as SegmentPair, { from, to: count }, inputs, outputs, () =>
-          throwIfAborted(signal),
-        );
+        await runRows(segments[segmentIndex] as SegmentPair, rows, inputs, outputs, () => throwIfAborted(signal));
       } catch (error) {
         // Disposing takes the segments away from passes that are running.
         throw disposed ? disposedError() : error;
@@ -224,32 +252,52 @@ function createTransformerSegments({
     };
     if (disposed) throw disposedError();
 
-    const positionInputs = createPositionInputs(ropes, traits.queryScale, startPosition, count);
+    const positionInputs = createPositionInputs(ropes, traits.queryScale, runs);
     let inputs: RowInputs = (from, to) => ({ [io.tokens]: int32Tensor(tokens.subarray(from, to), [to - from]) });
     // A layer reads the residual that the one before wrote, so they write to different arrays.
     const pingPong = bufferPool.pop() ?? [{}, {}];
     try {
+      let last: LastRows | undefined;
       for (let layer = 0; layer < layers; layer++) {
         const outputs = pingPong[layer % 2] as RowOutputs;
-        await run(layer, 0, mergeInputs(inputs, positionInputs(layer)), outputs);
+        await run(layer, { from: 0, to: count }, mergeInputs(inputs, positionInputs(layer)), outputs);
         const { [io.query]: q, [io.key]: k, [io.value]: v, [io.nextResidual]: residual } = outputs;
         const attentionOutput = await attend(layer, { q, k, v } as Projections);
         checkAttentionOutput(attentionOutput, count);
-        inputs = mergeInputs(
-          rowInput(io.attentionOutput, attentionOutput, heads * headDim),
-          rowInput(io.residual, residual as Float32Array, hiddenSize),
-        );
+        last = { attentionOutput, residual: residual as Float32Array };
+        inputs = lastInputs(last);
       }
-      if (firstRow === count) return undefined;
       // Rows are independent of each other, so the last segment runs only those that are requested.
+      const { rows, gathered } = gatherRows(logitRanges, last as LastRows);
+      if (rows.from === rows.to) return runs.map(() => undefined);
       const outputs: RowOutputs = {};
-      await run(layers, firstRow, inputs, outputs);
-      const result = outputs[io.logits] as Float32Array;
-      requireFiniteLogits(result);
-      return result;
+      await run(layers, rows, gathered === undefined ? inputs : lastInputs(gathered), outputs);
+      return splitLogits(logitRanges, outputs[io.logits] as Float32Array, vocabularySize);
     } finally {
       bufferPool.push(pingPong);
     }
+  }
+
+  const lastInputs = ({ attentionOutput, residual }: LastRows): RowInputs =>
+    mergeInputs(
+      rowInput(io.attentionOutput, attentionOutput, heads * headDim),
+      rowInput(io.residual, residual, hiddenSize),
+    );
+
+  /** The rows of some ranges, as a range of what there is, or where they do not lie together, gathered. */
+  function gatherRows(ranges: readonly RowRange[], last: LastRows): { rows: RowRange; gathered?: LastRows } {
+    const nonEmpty = ranges.filter(({ from, to }) => from < to);
+    const [first] = nonEmpty;
+    if (first === undefined) return { rows: { from: 0, to: 0 } };
+    const isTogether = nonEmpty.every(({ from }, i) => i === 0 || from === nonEmpty[i - 1]?.to);
+    if (isTogether) return { rows: { from: first.from, to: (nonEmpty.at(-1) as RowRange).to } };
+    const gather = (matrix: Float32Array, width: number) =>
+      concatenate(nonEmpty.map(({ from, to }) => matrix.subarray(from * width, to * width)));
+    const gathered = {
+      attentionOutput: gather(last.attentionOutput, heads * headDim),
+      residual: gather(last.residual, hiddenSize),
+    };
+    return { rows: { from: 0, to: nonEmpty.reduce((sum, { from, to }) => sum + to - from, 0) }, gathered };
   }
 
   function checkAttentionOutput(attentionOutput: Float32Array, count: number): void {
@@ -269,7 +317,7 @@ function createTransformerSegments({
     await release();
   }
 
-  return { config, precision, context, forward, dispose, [Symbol.asyncDispose]: dispose };
+  return { config, precision, context, forward, forwardRuns, dispose, [Symbol.asyncDispose]: dispose };
 }
 
 /** The rows of a matrix with rows of `width` values. */
@@ -277,20 +325,33 @@ function rowInput(name: string, matrix: Float32Array, width: number): RowInputs 
   return (from, to) => ({ [name]: floatTensor(matrix.subarray(from * width, to * width), [to - from, width]) });
 }
 
+/** What the last segment reads: the residual, and the outputs of the last attention. */
+interface LastRows {
+  attentionOutput: Float32Array;
+  residual: Float32Array;
+}
+
 /** The inputs of each layer that depend on positions alone: rotations of RoPE, scales of queries. */
 function createPositionInputs(
   ropes: readonly (Rope | undefined)[],
   queryScale: ((position: number) => number) | undefined,
-  start: number,
-  count: number,
+  runs: readonly TokenRun[],
 ): (layer: number) => RowInputs {
-  const scales = queryScale && Float32Array.from({ length: count }, (_, row) => queryScale(start + row));
+  const count = runs.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  const ofRuns = (values: (position: number, count: number) => Float32Array) =>
+    concatenate(runs.map(({ tokens, position }) => values(position, tokens.length)));
+  const scales =
+    queryScale && ofRuns((start, length) => Float32Array.from({ length }, (_, row) => queryScale(start + row)));
   const scaleInputs: RowInputs = scales === undefined ? () => ({}) : rowInput(io.queryScale, scales, 1);
   const inputs = new Map<Rope | undefined, RowInputs>([[undefined, scaleInputs]]);
   for (const rope of ropes) {
-    if (rope !== undefined && !inputs.has(rope)) {
-      inputs.set(rope, mergeInputs(rotationInputs(rope(start, count), count), scaleInputs));
-    }
+    if (rope === undefined || inputs.has(rope)) continue;
+    const rotations = runs.map(({ tokens, position }) => rope(position, tokens.length));
+    const joined = {
+      cos: concatenate(rotations.map(({ cos }) => cos)),
+      sin: concatenate(rotations.map(({ sin }) => sin)),
+    };
+    inputs.set(rope, mergeInputs(rotationInputs(joined, count), scaleInputs));
   }
   return (layer) => inputs.get(ropes[layer]) as RowInputs;
 }
@@ -304,20 +365,6 @@ function rotationInputs({ cos, sin }: Rotations, count: number): RowInputs {
 
 function mergeInputs(a: RowInputs, b: RowInputs): RowInputs {
   return (from, to) => ({ ...a(from, to), ...b(from, to) });
-}
-
-/** The first row whose logits are requested; `count` where there is none. */
-function firstLogitsRow(logits: NonNullable<ForwardOptions['logits']>, count: number): number {
-  if (logits === 'last') return count - 1;
-  if (logits === 'all') return 0;
-  if (logits === 'none') return count;
-  if (Number.isInteger(logits.from) && logits.from >= 0 && logits.from < count) return logits.from;
-  throw llmError({
-    code: 'invalid-argument',
-    problem: 'Logits are requested from a row that does not exist.',
-    found: logits.from,
-    remedy: `Give a row from 0 to ${count - 1}.`,
-  });
 }
 
 async function releaseAll(segments: readonly Segment[], weights: PreparedWeights): Promise<void> {

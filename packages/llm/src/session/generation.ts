@@ -6,6 +6,7 @@ import { type AttentionReport, addReport, type CertificateKind, emptyReport, typ
 import { llmError } from '../errors.ts';
 import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
+import type { Step } from './forward-pass.ts';
 import { createStopFilter } from './stop-strings.ts';
 
 /** A piece of the answer. */
@@ -86,14 +87,6 @@ export interface PromptProgress {
   reused: number;
   /** Attention of the passes so far. */
   report: AttentionReport;
-}
-
-/** Result of one pass through the model. */
-export interface Step {
-  /** Logits of the last token (vocabulary), of all tokens (tokens, vocabulary), or none: as requested. */
-  logits: Float32Array;
-  report: AttentionReport;
-  attentionMs: number;
 }
 
 /** The parts that an answer is made with. */

@@ -1,4 +1,5 @@
 /** Models and sessions: what most users of this package need. */
+export type { AttentionEvent } from './forward-pass.ts';
 export type {
   AttentionSummary,
   FinishReason,
@@ -13,7 +14,6 @@ export type { LoadOptions } from './model-file.ts';
 export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type {
-  AttentionEvent,
   EvaluateOptions,
   Evaluation,
   GenerateOptions,

@@ -9,7 +9,6 @@ import {
   createAttention,
   createPolicy,
   type Encoding,
-  emptyReport,
   fullAttentionBelow,
   type Policy,
   type PolicySpec,
@@ -17,11 +16,12 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
-import type { Attend, Projections, TransformerSegments } from '../model/index.ts';
+import type { TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
-import { createGeneration, type Generation, type PromptProgress, type Step } from './generation.ts';
+import { type AttentionEvent, forwardSequence, type Sequence, type SequenceRows, type Step } from './forward-pass.ts';
+import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts } from './step-costs.ts';
 import { createPassTracer, type PassTrace, type PassTracer } from './trace.ts';
@@ -105,21 +105,6 @@ export interface EvaluateOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The attention of one layer to some consecutive tokens. */
-export interface AttentionEvent {
-  /** Index of the layer in the paged cache: layers with a window, a soft cap or sinks are not counted. */
-  layer: number;
-  /** Position of the first token. */
-  position: number;
-  /** Queries after RoPE, not scaled, and the outputs of the heads: (count, heads, headDim) each, valid during the call. */
-  queries: Float32Array;
-  outputs: Float32Array;
-  /** What these heads read, and how exact they say that they are. */
-  report: AttentionReport;
-  /** To attend again, in another way, and to read keys and values. */
-  attention: Attention;
-}
-
 /** What a model makes of some consecutive tokens. */
 export interface Evaluation {
   /** Position of the first of them. */
@@ -199,40 +184,37 @@ export async function createSession(model: SessionModel, options: SessionOptions
   }
 }
 
+/** How tokens are run. */
+type Pass = Pick<SequenceRows, 'policy'> &
+  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'onAttention'>> & { signal: AbortSignal | undefined };
+
 /** One cache and what has been read into it: generates answers, turn after turn. Made by `model.createSession`. */
 export class Session {
   readonly #model: SessionModel;
-  readonly #attention: Attention;
-  readonly #exactLayers: ExactLayers;
+  readonly #sequence: Sequence;
   readonly #policy: Policy;
   readonly #prefillPolicy: Policy;
-  readonly #tracer: PassTracer | undefined;
   /**
    * Keys below which decoding uses full attention, since that is faster on this machine. Undefined where there is no dense
    * fallback, or the policy is not faster within the context.
    */
   readonly fullAttentionBelow: number | undefined;
-  #tokens: number[] = [];
   /** Who generates or evaluates, if anybody does. */
   #holder: object | undefined;
   #disposed = false;
-  /** Outputs of the attention of a layer, of no use when the next one begins. */
-  #outputs = new Float32Array(0);
 
   /** Use `model.createSession`. */
   constructor({ model, attention, exactLayers, policy, prefill, costs, tracer }: SessionParts) {
     this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
-    this.#attention = attention;
-    this.#exactLayers = exactLayers;
+    this.#sequence = { attention, exactLayers, tokens: [], tracer };
     this.#policy = policy;
     this.#prefillPolicy = prefill;
-    this.#tracer = tracer;
   }
 
   /** The tokens in the cache. */
   get tokens(): readonly number[] {
-    return this.#tokens;
+    return this.#sequence.tokens;
   }
 
   /** Most tokens that the session can hold. */
@@ -242,7 +224,7 @@ export class Session {
 
   /** Bytes that the cache has taken, and the buffers of the attention. */
   get cacheBytes(): number {
-    return this.#attention.bytes + this.#exactLayers.bytes;
+    return this.#sequence.attention.bytes + this.#sequence.exactLayers.bytes;
   }
 
   /**
@@ -262,14 +244,14 @@ export class Session {
       tokenizer: this.#model.tokenizer,
       maxTokens,
       stop,
-      choose: (logits) => sampler.next(logits, this.#tokens, constraint),
+      choose: (logits) => sampler.next(logits, this.tokens, constraint),
       topCount,
       contextLength: this.contextLength,
       signal,
       acquire: () => this.#acquire(),
       prefill: (progress) => this.#prefill(prompt, options, progress),
-      decode: (token) => this.#forward([token], this.#policy, signal),
-      cachedTokens: () => this.#tokens.length,
+      decode: (token) => this.#forward(Int32Array.of(token), { policy: this.#policy, signal }),
+      cachedTokens: () => this.tokens.length,
     });
   }
 
@@ -290,17 +272,11 @@ export class Session {
     const release = this.#acquire();
     try {
       for (let from = 0; from < tokens.length; from += chunkTokens) {
-        const position = this.#tokens.length;
+        const position = this.tokens.length;
         const chunk = tokens.subarray(from, from + chunkTokens);
         this.#checkContextLength(position + chunk.length);
-        const step = await this.#forward(
-          chunk,
-          attention,
-          signal,
-          requestedLogits ? 'all' : 'none',
-          shareSamples,
-          onAttention,
-        );
+        const logits = requestedLogits ? 'all' : 'none';
+        const step = await this.#forward(chunk, { policy: attention, logits, shareSamples, onAttention, signal });
         yield { position, logits: step.logits, attention: step.report, attentionMs: step.attentionMs };
       }
     } finally {
@@ -318,19 +294,21 @@ export class Session {
   }
 
   #truncate(length: number): void {
-    this.#exactLayers.requireLength(length);
-    this.#attention.cache.truncate(length);
-    this.#exactLayers.truncate(length);
-    this.#tokens.length = length;
+    const { attention, exactLayers, tokens } = this.#sequence;
+    exactLayers.requireLength(length);
+    attention.cache.truncate(length);
+    exactLayers.truncate(length);
+    tokens.length = length;
   }
 
   /** Frees the cache and ends the threads. Disposing again does nothing. */
   async dispose(): Promise<void> {
-    if (!this.#disposed) this.#tracer?.end();
+    const { attention, exactLayers, tokens, tracer } = this.#sequence;
+    if (!this.#disposed) tracer?.end();
     this.#disposed = true;
-    await this.#attention.dispose();
-    await this.#exactLayers.release();
-    this.#tokens = [];
+    await attention.dispose();
+    await exactLayers.release();
+    tokens.length = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -373,19 +351,20 @@ export class Session {
     this.#checkContextLength(tokens.length);
     // The last token is read in any case, for its logits. Evicting policies depend on the whole prompt.
     const evicts = this.#policy.evicting !== undefined;
-    const common = evicts ? 0 : Math.min(commonPrefix(this.#tokens, tokens), tokens.length - 1);
+    const common = evicts ? 0 : Math.min(commonPrefix(this.tokens, tokens), tokens.length - 1);
     // Layers with a window cannot go back to what they have moved past.
-    const reused = common < this.#tokens.length && common < this.#exactLayers.minLength ? 0 : common;
-    const observe = ({ attention, ...event }: AttentionEvent) =>
+    const reused = common < this.tokens.length && common < this.#sequence.exactLayers.minLength ? 0 : common;
+    const onAttention = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policies: [this.#policy] });
-    if (reused < this.#tokens.length) this.#truncate(reused);
+    const pass = { policy: this.#prefillPolicy, shareSamples: true, onAttention, signal };
+    if (reused < this.tokens.length) this.#truncate(reused);
     const { report } = Object.assign(progress, { tokens: tokens.length, reused });
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
     for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
       const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
       const last = from + chunk.length === tokens.length;
-      step = await this.#forward(chunk, this.#prefillPolicy, signal, last ? 'last' : 'none', true, observe);
+      step = await this.#forward(chunk, { ...pass, logits: last ? 'last' : 'none' });
       addReport(report, step.report);
       onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
     }
@@ -393,60 +372,9 @@ export class Session {
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
-  async #forward(
-    tokens: ArrayLike<number>,
-    policy: Policy | PolicySpec,
-    signal: AbortSignal | undefined,
-    requestedLogits: 'last' | 'all' | 'none' = 'last',
-    shareSamples = false,
-    onAttention?: EvaluateOptions['onAttention'],
-  ): Promise<Step> {
-    const { cache } = this.#attention;
-    const position = this.#tokens.length;
-    const report = emptyReport();
-    const passStarted = performance.now();
-    let attentionMs = 0;
-    try {
-      cache.reserve(tokens.length);
-      const attend: Attend = (modelLayer, projections) => {
-        const layer = this.#exactLayers.pagedLayer(modelLayer);
-        if (layer === undefined) return attendExactly(modelLayer, projections);
-        const { q, k, v } = projections;
-        const started = performance.now();
-        this.#attention.prewakeThreads();
-        cache.write(layer, position, k, v);
-        const request = { layer, position, queries: q, policy, shareSamples, outputs: this.#outputBuffer(q.length) };
-        const { outputs, report: layerReport } = this.#attention.attend(request);
-        addReport(report, layerReport);
-        attentionMs += performance.now() - started;
-        onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention: this.#attention });
-        return outputs;
-      };
-      const attendExactly = async (layer: number, projections: Projections) => {
-        const started = performance.now();
-        const { outputs, report: layerReport } = await this.#exactLayers.attend(layer, position, projections);
-        addReport(report, layerReport);
-        attentionMs += performance.now() - started;
-        return outputs;
-      };
-      const logits = await this.#model.segments.forward(Int32Array.from(tokens), position, attend, {
-        logits: requestedLogits,
-        ...(signal === undefined ? {} : { signal }),
-      });
-      cache.commit(position + tokens.length);
-      this.#exactLayers.commit(position + tokens.length);
-      for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i] as number);
-      this.#tracer?.endPass(position, tokens.length, performance.now() - passStarted, attentionMs);
-      return { logits: logits ?? new Float32Array(0), report, attentionMs };
-    } catch (error) {
-      cache.truncate(position);
-      throw error;
-    }
-  }
-
-  /** Room for the outputs of a layer, used again: an array for each would keep the garbage collector busy. */
-  #outputBuffer(length: number): Float32Array {
-    if (this.#outputs.length !== length) this.#outputs = new Float32Array(length);
-    return this.#outputs;
+  #forward(tokens: Int32Array, pass: Pass): Promise<Step> {
+    const { policy, logits = 'last', shareSamples = false, onAttention, signal } = pass;
+    const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, onAttention };
+    return forwardSequence(this.#model.segments, rows, signal);
   }
 }
