@@ -99,6 +99,7 @@ export { createResidualSketch, type ResidualSketch } from './methods/residual-sk
 export { type MethodStudy, methodStudyJson, runMethodStudy } from './methods/study.ts';
 export { createRefitRule, type RefitRule } from './methods/surprise.ts';
 export type { Interval } from './numerics/interval.ts';
+export { argmax, klDivergence, logSoftmax } from './numerics/softmax.ts';
 export type { Spread } from './numerics/spread.ts';
 export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';

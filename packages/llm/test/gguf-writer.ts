@@ -5,7 +5,7 @@ import type { GgmlType } from '../src/gguf/types.ts';
 import { ggmlByteLength, ggmlTypeId } from '../src/gguf/types.ts';
 
 /** `gguf_metadata_value_type`; `array` holds values of one type. */
-const valueTypes = {
+export const VALUE_TYPES = {
   u8: 0,
   i8: 1,
   u16: 2,
@@ -21,7 +21,7 @@ const valueTypes = {
   f64: 12,
 } as const;
 
-export type ScalarType = Exclude<keyof typeof valueTypes, 'array'>;
+export type ScalarType = Exclude<keyof typeof VALUE_TYPES, 'array'>;
 
 export type WrittenValue =
   | { type: ScalarType; value: string | number | bigint | boolean }
@@ -52,6 +52,12 @@ export interface WrittenFile {
 
 /** The file's bytes. */
 export function writeGguf(file: WrittenFile): Buffer {
+  const { tensors = [], alignment = 32 } = file;
+  return Buffer.concat([ggufHeader(file), ...tensors.map((tensor) => padded(tensorBytes(tensor), alignment))]);
+}
+
+/** All that stands before the tensors' bytes, which follow in their order, each filled up to the alignment. */
+export function ggufHeader(file: WrittenFile): Buffer {
   const { magic = 'GGUF', version = 3, metadata = [], tensors = [], alignment = 32 } = file;
   const header: Buffer[] = [
     Buffer.from(magic, 'latin1'),
@@ -59,16 +65,13 @@ export function writeGguf(file: WrittenFile): Buffer {
     scalar('u64', file.tensorCount ?? tensors.length),
     scalar('u64', file.metadataCount ?? metadata.length),
   ];
-  for (const [key, value] of metadata) header.push(scalar('string', key), ...typedValue(value));
-  const data: Buffer[] = [];
+  for (const [key, value] of metadata) header.push(scalar('string', key), Buffer.concat(typedValue(value)));
   let dataBytes = 0;
   for (const tensor of tensors) {
     header.push(...tensorInfo(tensor, tensor.offset ?? dataBytes));
-    const bytes = padded(tensorBytes(tensor), alignment);
-    data.push(bytes);
-    dataBytes += bytes.length;
+    dataBytes += Math.ceil(tensorByteLength(tensor) / alignment) * alignment;
   }
-  return Buffer.concat([padded(Buffer.concat(header), alignment), ...data]);
+  return padded(Buffer.concat(header), alignment);
 }
 
 function tensorInfo({ name, type, dimensions }: WrittenTensor, offset: number | bigint): Buffer[] {
@@ -81,20 +84,26 @@ function tensorInfo({ name, type, dimensions }: WrittenTensor, offset: number | 
   ];
 }
 
-function tensorBytes({ type, dimensions, data }: WrittenTensor): Buffer {
+function tensorByteLength({ type, dimensions }: WrittenTensor): number {
   const length = typeof type === 'number' ? 0 : ggmlByteLength(type, dimensions.map(Number));
-  const bytes = Buffer.alloc(Number.isInteger(length) && length < 2 ** 24 ? length : 0);
-  if (data !== undefined) bytes.set(data.subarray(0, bytes.length));
+  return Number.isInteger(length) ? length : 0;
+}
+
+/** Sizes that no test means are not allocated. */
+function tensorBytes(tensor: WrittenTensor): Buffer {
+  const length = tensorByteLength(tensor);
+  const bytes = Buffer.alloc(length < 2 ** 24 ? length : 0);
+  if (tensor.data !== undefined) bytes.set(tensor.data.subarray(0, bytes.length));
   return bytes;
 }
 
 function typedValue(value: WrittenValue): Buffer[] {
-  return [scalar('u32', valueTypes[value.type]), ...untypedValue(value)];
+  return [scalar('u32', VALUE_TYPES[value.type]), ...untypedValue(value)];
 }
 
 function untypedValue(value: WrittenValue): Buffer[] {
   if (value.type !== 'array') return [scalar(value.type, value.value)];
-  const start = [scalar('u32', valueTypes[value.of]), scalar('u64', value.value.length)];
+  const start = [scalar('u32', VALUE_TYPES[value.of]), scalar('u64', value.value.length)];
   if (value.of === 'array') return start.concat(value.value.flatMap(untypedValue));
   return start.concat(value.value.map((item) => scalar(value.of, item)));
 }

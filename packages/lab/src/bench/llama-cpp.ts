@@ -119,16 +119,21 @@ export async function loadLlamaCpp({ model: modelPath, threads, contextSize, cac
     async rewind(length) {
       await sequence.eraseContextTokenRanges([{ start: length, end: sequence.nextTokenIndex }]);
     },
-    async nextTokenProbabilities(tokens) {
-      checkRoom(sequence, 0, tokens.length);
+    async predictions(prompt, next) {
+      checkRoom(sequence, 0, prompt.length + next.length);
       await sequence.clearHistory();
-      const steps = sequence.evaluateWithMetadata(tokens, { probabilities: true }, GREEDY);
-      const step = await steps.next();
-      await steps.return();
-      if (step.done) throw new Error('llama.cpp gave no probabilities.');
-      const probabilities = new Float64Array(step.value.probabilities.size);
-      for (const [token, probability] of step.value.probabilities) probabilities[token] = probability;
-      return probabilities;
+      const rows: Float64Array[] = [];
+      // The token that follows on those of a call is given with its probabilities, but not evaluated.
+      for (const tokens of [prompt, ...next.slice(0, -1).map((token) => [token])]) {
+        const steps = sequence.evaluateWithMetadata(tokens, { probabilities: true }, GREEDY);
+        const step = await steps.next();
+        await steps.return();
+        if (step.done) throw new Error('llama.cpp gave no probabilities.');
+        const row = new Float64Array(step.value.probabilities.size);
+        for (const [token, probability] of step.value.probabilities) row[token] = probability;
+        rows.push(row);
+      }
+      return rows;
     },
     dispose: () => llama.dispose(),
   };

@@ -13,7 +13,7 @@ export interface PeerOptions {
 }
 
 /** Storage types of a peer's cache. */
-export type PeerCache = 'f16' | 'q8_0';
+export type PeerCache = 'f32' | 'f16' | 'q8_0';
 
 /** One model and one sequence, timed token by token. */
 export interface Peer {
@@ -27,7 +27,10 @@ export interface Peer {
   decode(tokens: readonly number[]): Promise<number[]>;
   /** Drops everything after the first `length` tokens. */
   rewind(length: number): Promise<void>;
-  /** Empties the sequence, evaluates `tokens` and gives the probability of every next token (vocabulary size). */
-  nextTokenProbabilities(tokens: readonly number[]): Promise<Float64Array>;
+  /**
+   * Empties the sequence, and gives the probabilities of the token that follows on `prompt`, then on each token of `next`
+   * but the last: (next, vocabulary size).
+   */
+  predictions(prompt: readonly number[], next: readonly number[]): Promise<Float64Array[]>;
   dispose(): Promise<void>;
 }

@@ -40,7 +40,7 @@ function createPeer(): Peer & { read: number[][]; decoded: number[] } {
       return tokens.map(() => 1000);
     },
     rewind: async () => {},
-    nextTokenProbabilities: async () => new Float64Array(),
+    predictions: async () => [],
     dispose: async () => {},
   };
 }

@@ -65,5 +65,11 @@ export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<Arra
 function valuesOfBlocks(type: GgmlType, bytes: Uint8Array, { bits, blockSize }: BlockLayout) {
   const { quantized, scales } = readQuantizedBlocks(type, bytes);
   const zero = ZERO_OF_BITS[bits];
-  return Float32Array.from(quantized, (q, i) => (scales[Math.floor(i / blockSize)] as number) * (q - zero));
+  const values = new Float32Array(quantized.length);
+  for (let block = 0; block < scales.length; block++) {
+    const scale = scales[block] as number;
+    for (let i = block * blockSize; i < (block + 1) * blockSize; i++)
+      values[i] = scale * ((quantized[i] as number) - zero);
+  }
+  return values;
 }
