@@ -3,7 +3,7 @@ import { buildOptions } from '../../scripts/tsdown-options.ts';
 
 export default defineConfig({
   ...buildOptions,
-  entry: ['src/index.ts'],
+  entry: ['src/index.ts', 'src/internal.ts'],
   platform: 'node',
   target: 'node20.19',
   // The model that `loadModel('nano')` finds in the package.

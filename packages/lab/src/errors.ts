@@ -8,7 +8,8 @@ export type LabErrorCode =
   // files that were given
   | 'file-not-found'
   | 'invalid-file'
-  | 'results-version';
+  | 'results-version'
+  | 'file-busy';
 
 /** An error of this package. */
 export type LabError = KeysieveError<LabErrorCode>;

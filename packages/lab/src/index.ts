@@ -79,6 +79,7 @@ export {
   suggest,
 } from './eval/suggest.ts';
 export { type NamedText, type TokenRange, takeTokens } from './eval/tokens.ts';
+export { checkOutput, writeOutput } from './files/output-file.ts';
 export * from './format/format.ts';
 export { formatTable } from './format/table.ts';
 export { type LawInput, makeLaw } from './law/make-law.ts';
@@ -91,6 +92,7 @@ export {
   type MeasureTextsOptions,
   measureTexts,
 } from './measure/measure-texts.ts';
+export { savedThreads } from './measure/saved-run.ts';
 export { distanceProfile, distanceShare } from './methods/distance-share.ts';
 export { methodDocument } from './methods/document.ts';
 export { METHODS } from './methods/index.ts';

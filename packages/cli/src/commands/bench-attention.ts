@@ -1,6 +1,5 @@
 /** `keysieve bench attention`: policies on captured heads. */
 
-import { writeFile } from 'node:fs/promises';
 import {
   benchAttention,
   benchQuantizedCaches,
@@ -12,6 +11,7 @@ import {
   type QuantizedResult,
   readCapture,
   rejectEvictingPolicies,
+  writeOutput,
 } from '@keysieve/lab';
 import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
@@ -26,6 +26,7 @@ import {
   policySpecs,
   takesBudget,
 } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
 interface Options extends PolicyFlags {
@@ -69,6 +70,7 @@ async function run(options: Options): Promise<void> {
   );
   // Before the file is read, so that a wrong call is known at once.
   rejectEvictingPolicies(policies);
+  await checkOutputs({ '--plot': plot }, [captures, options.law]);
   const heads = await readCapture(captures);
   const results = await withProgress((work) =>
     benchAttention({ heads, policies, lastQueries, stride, precision: cachePrecision, ...work }),
@@ -79,7 +81,7 @@ async function run(options: Options): Promise<void> {
     // Plots are a large import, which only this needs.
     const { plotErrorAgainstBytes } = await import('@keysieve/lab/plot');
     const keys = formatCount(Math.max(...heads.map(({ n }) => n)));
-    await writeFile(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
+    await writeOutput(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
     note(`The plot is in ${plot}.`);
   }
   print(json ? `${printableJson(jsonOf(results, caches))}\n` : `${describe(results, caches)}\n`);

@@ -1,8 +1,9 @@
 /** `keysieve bench report`: the page on performance, from what the other benchmarks have printed. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { performancePage, readReport } from '@keysieve/lab';
+import { readFile } from 'node:fs/promises';
+import { performancePage, readReport, writeOutput } from '@keysieve/lab';
 import { KeysieveError } from '@keysieve/llm';
 import { Command } from 'commander';
+import { checkOutputs } from '../outputs.ts';
 import { note } from '../terminal.ts';
 
 export function reportCommand(): Command {
@@ -14,9 +15,10 @@ export function reportCommand(): Command {
 }
 
 async function run(files: string[], { out }: { out: string }): Promise<void> {
+  await checkOutputs({ '--out': out }, files);
   const reports = [];
   for (const file of files) reports.push(readReport(await readFileText(file), file));
-  await writeFile(out, performancePage(reports));
+  await writeOutput(out, performancePage(reports));
   note(`The page is in ${out}.`);
 }
 

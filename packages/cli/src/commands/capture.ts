@@ -5,6 +5,7 @@ import { loadModel, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError } from 'commander';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { note, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
@@ -40,6 +41,7 @@ export function captureCommand(): Command {
 async function run({ text: path, out, json, ...options }: Options): Promise<void> {
   const { tokens, offset, lastQueries, heads: places, context = tokens, precision, threads } = options;
   const text = { name: basename(path), content: await readPromptFile(path) };
+  await checkOutputs({ '--out': out }, [path, options.model]);
   await withProgress(async (work) => {
     await using model = await loadModel(options.model, {
       context,

@@ -1,11 +1,19 @@
 /** `keysieve claims`: what is claimed about sparse attention, tried on Gaussian inputs and on captures of a real model. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type ClaimsStudy, claimsDocument, claimsJson, formatTable, studyClaims, VERDICT_TEXT } from '@keysieve/lab';
+import {
+  type ClaimsStudy,
+  claimsDocument,
+  claimsJson,
+  formatTable,
+  studyClaims,
+  VERDICT_TEXT,
+  writeOutput,
+} from '@keysieve/lab';
 import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parsePositiveInteger, parseWholeNumber } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
 interface Options {
@@ -34,6 +42,7 @@ export function claimsCommand(): Command {
 }
 
 async function run({ captures = [], stride, seed, out, json }: Options): Promise<void> {
+  if (out !== undefined) await checkOutputs({ '--out': out, figures: join(figureFolder(out), 'figure.svg') }, captures);
   const study = await withProgress((work) => studyClaims({ captures, stride, seed, ...work }));
   if (out !== undefined) await writeDocument(study, out);
   print(`${json ? printableJson(claimsJson(study)) : describe(study)}\n`);
@@ -46,15 +55,16 @@ async function run({ captures = [], stride, seed, out, json }: Options): Promise
 async function writeDocument(study: ClaimsStudy, path: string): Promise<void> {
   // Plots are a large import, which only this needs.
   const { plotCurves } = await import('@keysieve/lab/plot');
-  const name = basename(path).replace(/\.[^.]*$/, '');
-  const folder = join(dirname(path), name);
-  await mkdir(folder, { recursive: true });
-  await writeFile(path, `${claimsDocument(study, name)}\n`);
+  const folder = figureFolder(path);
+  await writeOutput(path, `${claimsDocument(study, basename(folder))}\n`);
   for (const figure of study.judged.flatMap(({ outcome }) => outcome.figures)) {
-    await writeFile(join(folder, `${figure.name}.svg`), plotCurves(figure));
+    await writeOutput(join(folder, `${figure.name}.svg`), plotCurves(figure));
   }
   note(`The document is ${path}, its figures are in ${folder}.`);
 }
+
+/** claims.md has its figures in claims/. */
+const figureFolder = (path: string): string => join(dirname(path), basename(path).replace(/\.[^.]*$/, ''));
 
 function describe({ judged }: ClaimsStudy): string {
   const rows = judged.map(({ claim, outcome: { holds, results } }) => [

@@ -9,7 +9,20 @@ import { keysieve } from '../../test/keysieve.ts';
 const timeless = (json: string): string =>
   JSON.stringify(JSON.parse(json), (key, value) => (/^ms|Ms/.test(key) ? 0 : value));
 
-const RECALL = ['eval', '--task', 'recall', '--lengths', '300,420', '--depths', '2', '--distractors', '1', '--json'];
+const RECALL = [
+  'eval',
+  '--task',
+  'recall',
+  '--lengths',
+  '300,420',
+  '--depths',
+  '2',
+  '--distractors',
+  '1',
+  '--json',
+  '--threads',
+  '1',
+];
 const POLICIES = ['--policy', 'dense', '--policy', 'sieve', '--policy', 'window', '--budget', 'fixed:32'];
 
 describe('keysieve eval', () => {
@@ -41,6 +54,12 @@ describe('keysieve eval', () => {
     const after = await readFile(save, 'utf8');
     expect(after.startsWith(kept)).toBe(true);
     expect(after.split('\n')).toHaveLength(lines.length);
+  });
+
+  it('does not go on with answers of another number of threads, which divide samples in another way', async () => {
+    const args = ['eval', '--task', 'recall', '--lengths', '300', '--depths', '1', '--save', file('threads.jsonl')];
+    for (const threads of ['1', '2', '1']) await keysieve([...args, '--threads', threads]);
+    expect((await readFile(file('threads.jsonl'), 'utf8')).trim().split('\n')).toHaveLength(1 + 2);
   });
 
   it('suggests a setting for a text, on a ladder of its own', async () => {

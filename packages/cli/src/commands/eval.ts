@@ -1,5 +1,4 @@
 /** `keysieve eval`: what policies cost in quality, against full attention on the same text, and in tasks. */
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   evalReport,
@@ -15,6 +14,7 @@ import {
   taskOf,
   type Work,
   withLawBudget,
+  writeOutput,
 } from '@keysieve/lab';
 import { llmError, loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -38,6 +38,7 @@ import {
   policySpec,
   policySpecs,
 } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
 interface EvalOptions extends ModelFlags, PolicyFlags {
@@ -123,7 +124,7 @@ export function evalCommand(): Command {
     )
     .option('--chat', "tasks: put questions into the model's chat template")
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', parseWholeNumber, 1)
-    .option('--save <file>', 'keep results in this file, and continue from it')
+    .option('--save <file>', 'keep results in this file, and continue from it, with the same options and --threads')
     .option('--plot <file>', 'tasks: draw a heat map of places by lengths into this SVG file')
     .option('--report <file>', 'write a report into this HTML file')
     .addOption(cachePrecisionOption());
@@ -134,7 +135,12 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextFor(options), precision, threads, report } = options;
+  const { context = contextFor(options), precision, threads, report, save, plot } = options;
+  await checkOutputs({ '--save': save, '--plot': plot, '--report': report }, [
+    options.text,
+    options.law,
+    options.model,
+  ]);
   await withProgress(async (work) => {
     await using model = await loadModel(options.model, {
       ...(context === undefined ? {} : { context }),
@@ -151,7 +157,7 @@ async function run(options: EvalOptions): Promise<void> {
     const text = includesText(options) ? await compareOnText(model, options, work) : undefined;
     const tasks = options.task.some((name) => name !== TEXT_TASK) ? await askTasks(model, options, work) : undefined;
     if (report !== undefined) {
-      await writeFile(report, await evalReport({ text, tasks }));
+      await writeOutput(report, await evalReport({ text, tasks }));
       note(`The report is in ${report}.`);
     }
     // Tasks that go with a text are a part of its result.
@@ -222,7 +228,7 @@ async function askTasks(model: Model, options: EvalOptions, work: Work): Promise
   if (plot !== undefined) {
     // Plots are a large import, which only this needs.
     const { plotRecall } = await import('@keysieve/lab/plot');
-    await writeFile(plot, plotRecall(result.answers));
+    await writeOutput(plot, plotRecall(result.answers));
     note(`The heat map is in ${plot}.`);
   }
   return result;

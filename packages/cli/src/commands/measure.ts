@@ -1,7 +1,6 @@
 /** `keysieve measure`: the law of each head of a model on texts, as a file that sets budgets and a page to look at. */
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { lawReport, type MeasuredLaw, measureTexts, type NamedText } from '@keysieve/lab';
+import { lawReport, type MeasuredLaw, measureTexts, type NamedText, savedThreads, writeOutput } from '@keysieve/lab';
 import { llmError, loadModel, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
 import { describeLaw } from '../describe/law.ts';
@@ -15,6 +14,7 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
@@ -52,12 +52,16 @@ export function measureCommand(): Command {
   return command.action((options: Options) => run(options));
 }
 
-async function run({ model: source, context, precision, threads, ...options }: Options): Promise<void> {
+async function run({ model: source, context, precision, ...options }: Options): Promise<void> {
   const { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, out, state, json } = options;
   const texts = await readTexts(options);
   const outputPath = lawPath ?? out;
+  const save = state ?? (outputPath && `${outputPath}.partial`);
+  await checkOutputs({ '--law': lawPath, '--out': out, '--state': save }, [...(options.text ?? []), source]);
   await withProgress(async (work) => {
     const { signal } = work;
+    // The law depends on them, so that an interrupted measurement goes on with those that it has begun with.
+    const threads = options.threads ?? (save === undefined ? undefined : await savedThreads(save));
     await using model = await loadModel(source, { context, precision, threads, signal, ...showLoading() });
     const measured = await measureTexts({
       model,
@@ -68,17 +72,17 @@ async function run({ model: source, context, precision, threads, ...options }: O
       samples,
       seed,
       fittedTo: fitTo,
-      save: state ?? (outputPath && `${outputPath}.partial`),
+      save,
       keepSave: state !== undefined,
       ...work,
     });
     const { law } = measured;
     if (lawPath !== undefined) {
-      await writeFile(lawPath, `${JSON.stringify(law)}\n`);
+      await writeOutput(lawPath, `${JSON.stringify(law)}\n`);
       note(`The law is in ${lawPath}.`);
     }
     if (out !== undefined) {
-      await writeFile(out, await lawReport(law));
+      await writeOutput(out, await lawReport(law));
       note(`The report is ${out}.`);
     }
     print(json ? `${printableJson(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);

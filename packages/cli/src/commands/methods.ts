@@ -1,10 +1,10 @@
 /** `keysieve methods`: systems of the literature, their claims tried on planted data, and what they do on real heads. */
 
-import { writeFile } from 'node:fs/promises';
-import { formatTable, methodDocument, methodReport, methodStudyJson, runMethodStudy } from '@keysieve/lab';
+import { formatTable, methodDocument, methodReport, methodStudyJson, runMethodStudy, writeOutput } from '@keysieve/lab';
 import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parseWholeNumber } from '../options.ts';
+import { checkOutputs } from '../outputs.ts';
 import { abortOnInterrupt, createProgress, note, print } from '../terminal.ts';
 
 interface Options {
@@ -32,6 +32,7 @@ export function methodsCommand(): Command {
 }
 
 async function run({ captures = [], method = [], seed, out, report, json }: Options): Promise<void> {
+  await checkOutputs({ '--out': out, '--report': report }, captures);
   const { signal, release } = abortOnInterrupt();
   const progress = createProgress('trying', 'methods');
   try {
@@ -44,11 +45,11 @@ async function run({ captures = [], method = [], seed, out, report, json }: Opti
     });
     progress.stop();
     if (out !== undefined) {
-      await writeFile(out, `${methodDocument(study)}\n`);
+      await writeOutput(out, `${methodDocument(study)}\n`);
       note(`The document is ${out}.`);
     }
     if (report !== undefined) {
-      await writeFile(report, await methodReport(study));
+      await writeOutput(report, await methodReport(study));
       note(`The report is ${report}.`);
     }
     if (json) print(`${printableJson(methodStudyJson(study))}\n`);

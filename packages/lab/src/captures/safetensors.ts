@@ -2,9 +2,10 @@
  * Safetensors files of F16 or F32 tensors: the length of a JSON header (8 bytes, little endian), the header, and the
  * tensors' bytes. Reading is strict: everything that the header promises must be there, and be finite.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { float16ToFloat32, float32ToFloat16 } from 'keysieve';
 import { labError } from '../errors.ts';
+import { writeOutput } from '../files/output-file.ts';
 
 /** A tensor as float32. */
 export interface Tensor {
@@ -99,10 +100,7 @@ function readHeader(path: string, file: Buffer): Record<string, Entry> {
 /** Types of numbers in a file. */
 export type TensorType = 'F16' | 'F32';
 
-/**
- * Writes tensors into a file, in the order of the record, beside it and renamed, so that an interruption leaves no half
- * of one. `metadata` goes into the header.
- */
+/** Writes tensors into a file, in the order of the record; `metadata` goes into the header. Throws `output-unwritable`. */
 export async function writeTensors(
   path: string,
   tensors: Readonly<Record<string, Tensor>>,
@@ -123,8 +121,7 @@ export async function writeTensors(
   const blanks = Buffer.alloc((8 - (json.length % 8)) % 8, ' ');
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length + blanks.length));
-  await writeFile(`${path}.new`, Buffer.concat([length, json, blanks, ...parts]));
-  await rename(`${path}.new`, path);
+  await writeOutput(path, Buffer.concat([length, json, blanks, ...parts]));
 }
 
 function encode(numbers: Float32Array, type: TensorType): Uint8Array {

@@ -11,13 +11,15 @@ export type ModelSettings = {
   context: number;
   precision: string;
   cachePrecision: string;
+  /** They decide how a sample is divided, and so which keys it has. */
+  threads: number;
   /** Version of keysieve. */
   version: string;
 };
 
 /** The settings of a loaded model. Hashes its file, once for each loaded model. */
 export async function modelSettings(
-  { name, hash, contextLength, precision }: Model,
+  { name, hash, contextLength, precision, threads }: Model,
   cachePrecision: Precision | undefined,
   signal: AbortSignal,
 ): Promise<ModelSettings> {
@@ -27,6 +29,7 @@ export async function modelSettings(
     context: contextLength,
     precision,
     cachePrecision: cachePrecision ?? defaultCachePrecision(precision),
+    threads,
     version: packageVersion(),
   };
 }

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { appendFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { openSavedResults } from './saved-results.ts';
 
@@ -54,6 +56,49 @@ describe('saved results', () => {
     await writeFile(path, content as string);
     await expect(openSavedResults(path, RUN)).rejects.toMatchObject({ code });
     expect(await readFile(path, 'utf8')).toBe(content);
+  });
+
+  it('are kept whole by several processes that begin and write one file at once, in a folder that is not there', async () => {
+    const path = join(dirname(await newPath()), 'a', 'b', 'results.jsonl');
+    const program = `
+      import { openSavedResults } from ${JSON.stringify(new URL('./saved-results.ts', import.meta.url).href)};
+      const [, , path, name] = process.argv;
+      const results = await openSavedResults(path, ${JSON.stringify(RUN)});
+      for (let i = 0; i < 20; i++) await results.keep({ name, i }, 'x'.repeat(3000) + i);`;
+    const script = join(dirname(dirname(dirname(path))), 'keep.mts');
+    await writeFile(script, program);
+    const node = ['--conditions', 'keysieve-source', '--import', import.meta.resolve('tsx'), script, path];
+    await Promise.all(['a', 'b', 'c'].map((name) => promisify(execFile)(process.execPath, [...node, name])));
+    const results = await openSavedResults(path, RUN);
+    expect(results.truncatedCharacters).toBe(0);
+    for (const name of ['a', 'b', 'c']) {
+      for (let i = 0; i < 20; i++) expect(results.find({ name, i })).toBe('x'.repeat(3000) + i);
+    }
+  });
+
+  it('go on behind what another process was writing when it was killed', async () => {
+    const path = await newPath();
+    const results = await openSavedResults(path, RUN);
+    await results.keep(KEY, 1);
+    await appendFile(path, '{"run":"ab');
+    await results.keep({ second: true }, 2);
+    const again = await openSavedResults(path, RUN);
+    expect([again.find(KEY), again.find({ second: true })]).toEqual([1, 2]);
+  });
+
+  it('begin anew where only a part of the header was written', async () => {
+    const path = await newPath();
+    await writeFile(path, '{"format":"keysie');
+    await (await openSavedResults(path, RUN)).keep(KEY, 1);
+    expect((await openSavedResults(path, RUN)).find(KEY)).toBe(1);
+  });
+
+  it('are an error where the file cannot be written', async () => {
+    const folder = dirname(await newPath());
+    await expect(openSavedResults(folder, RUN)).rejects.toMatchObject({ code: 'output-unwritable' });
+    const below = join(await newPath(), 'results.jsonl');
+    await writeFile(dirname(below), '');
+    await expect(openSavedResults(below, RUN)).rejects.toMatchObject({ code: 'output-unwritable' });
   });
 
   it('tell when a result was changed', async () => {

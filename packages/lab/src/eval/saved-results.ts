@@ -4,9 +4,12 @@
  * and settings may share a file: each finds only its own results.
  */
 import { createHash } from 'node:crypto';
-import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
-import type { PolicySpec } from 'keysieve';
+import { appendFile, mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { acquireLock } from '@keysieve/llm/internal';
+import { KeysieveError, type PolicySpec } from 'keysieve';
 import { labError } from '../errors.ts';
+import { outputUnwritable } from '../files/output-file.ts';
 import { textHash } from './text-hash.ts';
 
 /** The key of a policy. Plans are long, so their hash stands for them. */
@@ -26,6 +29,7 @@ export interface SavedResults {
 }
 
 const HEADER = { format: 'keysieve-eval', version: 2 };
+const HEADER_LINE = `${JSON.stringify(HEADER)}\n`;
 
 interface Line {
   run: string;
@@ -46,25 +50,14 @@ export async function openResults(
 }
 
 /**
- * Opens or begins a file; without a path, results are kept in memory only. Throws `invalid-file` where it holds something
- * else or was changed, and `results-version` where another version wrote it; the file then stays as it is.
+ * Opens or begins a file; without a path, results are kept in memory only. Several processes may save into one file.
+ * Throws `invalid-file` where it holds something else or was changed, `results-version` where another version wrote it
+ * (the file then stays as it is), and `output-unwritable`.
  */
 export async function openSavedResults(path: string | undefined, settings: RunSettings): Promise<SavedResults> {
   const run = digest(JSON.stringify(settings));
-  const results = new Map<string, unknown>();
-  const text = path === undefined ? '' : await readOrEmpty(path);
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
-  const lines = complete.split('\n').slice(0, -1);
-  if (path !== undefined && text !== '') {
-    checkHeader(path, lines[0] ?? text);
-    for (const [index, line] of lines.entries()) {
-      if (index === 0) continue;
-      const { run: lineRun, key, value } = parse(path, index + 1, line);
-      if (lineRun === run) results.set(key, value);
-    }
-    if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete));
-  }
-  if (path !== undefined && text === '') await writeFile(path, `${JSON.stringify(HEADER)}\n`);
+  const { lines, truncatedCharacters } = path === undefined ? NO_LINES : await openFile(path);
+  const results = new Map(lines.filter((line) => line.run === run).map(({ key, value }) => [key, value]));
   return {
     find: <T>(key: object) => results.get(JSON.stringify(key)) as T | undefined,
     async keep(key, value) {
@@ -72,10 +65,61 @@ export async function openSavedResults(path: string | undefined, settings: RunSe
       results.set(name, value);
       if (path === undefined) return;
       const line: Line = { run, key: name, value, sum: checksum(run, name, value) };
-      await appendFile(path, `${JSON.stringify(line)}\n`);
+      await withLock(path, async () => {
+        // Of a process that was killed while it wrote, since this one has opened the file.
+        if (!(await endsWithLine(path))) await readLines(path);
+        await appendFile(path, `${JSON.stringify(line)}\n`);
+      });
     },
-    truncatedCharacters: text.length - complete.length,
+    truncatedCharacters,
   };
+}
+
+const NO_LINES: { lines: Line[]; truncatedCharacters: number } = { lines: [], truncatedCharacters: 0 };
+
+async function openFile(path: string): Promise<typeof NO_LINES> {
+  await mkdir(dirname(path), { recursive: true }).catch((error) => {
+    throw outputUnwritable(path, error);
+  });
+  return withLock(path, () => readLines(path));
+}
+
+/** Begins a file, or reads it and removes an unfinished last line. */
+async function readLines(path: string): Promise<typeof NO_LINES> {
+  const text = await readOrEmpty(path);
+  if (HEADER_LINE.startsWith(text)) {
+    await writeFile(path, HEADER_LINE);
+    return NO_LINES;
+  }
+  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
+  const [header = '', ...rest] = (complete || text).split('\n');
+  checkHeader(path, header);
+  const lines = rest.slice(0, -1).map((line, i) => parse(path, i + 2, line));
+  if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete));
+  return { lines, truncatedCharacters: text.length - complete.length };
+}
+
+/** Whether the file is there and ends where a line ends. */
+async function endsWithLine(path: string): Promise<boolean> {
+  const file = await open(path).catch(() => undefined);
+  if (file === undefined) return false;
+  try {
+    const last = Buffer.alloc(1);
+    await file.read(last, 0, 1, (await file.stat()).size - 1);
+    return last.toString() === '\n';
+  } finally {
+    await file.close();
+  }
+}
+
+/** One process at a time reads and writes; what the system refuses is `output-unwritable`. */
+async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    await using _ = await acquireLock(`${path}.lock`);
+    return await work();
+  } catch (error) {
+    throw error instanceof KeysieveError ? error : outputUnwritable(path, error);
+  }
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);

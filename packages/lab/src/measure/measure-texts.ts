@@ -5,6 +5,7 @@ import { textHash } from '../eval/text-hash.ts';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
 import { makeLaw } from '../law/make-law.ts';
 import { lawModelOf } from '../law/open-law.ts';
+import { packageVersion } from '../package-file.ts';
 import { type Work, type WorkOptions, workOf } from '../work.ts';
 import { createDesign, type SampledQuery } from './design.ts';
 import { encodingsToMeasure, measureText } from './measure-text.ts';
@@ -53,7 +54,7 @@ const HEADLINE: LawFile['headline'] = { criterion: 'mass', share: 0.05 };
 
 /**
  * Reads the texts and samples the queries of every head on the way, then fits the laws. Throws `invalid-argument` where a
- * text is too short or the lengths do not fit, `invalid-file` where `save` holds something else, and what sessions throw.
+ * text is too short or the lengths do not fit, what `openRun` throws of the file, and what sessions throw.
  */
 export async function measureTexts(options: MeasureTextsOptions): Promise<MeasuredLaw> {
   const { model, texts, tokens = 8192, offset = 0, samples = 32, seed = 1, fittedTo, save } = options;
@@ -68,7 +69,14 @@ export async function measureTexts(options: MeasureTextsOptions): Promise<Measur
   const cachePrecision = defaultCachePrecision(precision);
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
   const hashes = texts.map(({ content }) => textHash(content));
-  const run = await openRun(save, { hash: lawModel.hash, offset, ...settings }, design, hashes);
+  await using run = await openRun({
+    path: save,
+    // What threads there are decides how a sample is divided, and so which keys it has.
+    run: { hash: lawModel.hash, version: packageVersion(), threads: model.threads, offset, ...settings },
+    design,
+    textHashes: hashes,
+    ...work,
+  });
   await sampleTexts(options, run, encoded, queries, work);
 
   const started = performance.now();

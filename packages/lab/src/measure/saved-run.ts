@@ -1,16 +1,22 @@
 /**
  * What an interrupted measurement had found, in a file: the tallies as they were after the last whole chunk. A run that
- * goes on from there ends with the same numbers as one that was never interrupted. Another model or setting has nothing
- * to do with it; of the texts those are taken that are the same at the same place, so that texts can be added.
+ * goes on from there ends with the same numbers as one that was never interrupted. What another model or setting gave is
+ * kept aside; of the texts those are taken that are the same at the same place, so that texts can be added.
+ *
+ * The file has two lines: a header with the SHA-256 of the second, and the measurement. One process at a time writes it.
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { acquireLockUnlessHeld, type Lock } from '@keysieve/llm/internal';
 import { type LabError, labError } from '../errors.ts';
+import { outputUnwritable, writeOutput } from '../files/output-file.ts';
 import { LawTally, type TallyDesign } from '../law/tally.ts';
 import type { TextProgress } from './measure-text.ts';
 
 const FORMAT = 'keysieve-measurement';
 /** Raised when what was saved before means something else now. */
-const VERSION = 3;
+const VERSION = 4;
 
 /** One text, as far as it has been measured. */
 export interface MeasuredText {
@@ -19,7 +25,7 @@ export interface MeasuredText {
   progress: TextProgress;
 }
 
-export interface SavedRun {
+export interface SavedRun extends AsyncDisposable {
   readonly texts: readonly MeasuredText[];
   /** Keeps everything as it is now. */
   save(): Promise<void>;
@@ -30,22 +36,35 @@ export interface SavedRun {
 export type RunKey = Record<string, string | number>;
 
 interface Saved {
-  format: typeof FORMAT;
-  version: number;
   key: { run: RunKey; design: TallyDesign };
   texts: { hash: string; progress: TextProgress; arrays: Record<string, string> }[];
 }
 
+export interface OpenRunOptions {
+  /** The file; without one, nothing is kept. */
+  path: string | undefined;
+  run: RunKey;
+  design: TallyDesign;
+  textHashes: readonly string[];
+  signal?: AbortSignal | undefined;
+  /** Called with what the caller should know, such as what was kept aside. */
+  onNote?: ((text: string) => void) | undefined;
+}
+
 /**
- * Opens what is saved at `path`, or begins anew where there is nothing, or nothing of this run. Throws `invalid-file`
- * where the file is no measurement, so that no other file is written over.
+ * Opens what is saved at `path`, or begins anew where there is nothing, or nothing of this run; what it
+ * does not go on with is kept as PATH.old. Dispose of the run to let others write the file. Throws `file-busy` where another process writes
+ * it, `invalid-file` where it is damaged or no measurement, `results-version` where another version wrote it, and
+ * `output-unwritable`.
  */
-export async function openRun(
-  path: string | undefined,
-  run: RunKey,
-  design: TallyDesign,
-  textHashes: readonly string[],
-): Promise<SavedRun> {
+export async function openRun({
+  path,
+  run,
+  design,
+  textHashes,
+  signal,
+  onNote = () => {},
+}: OpenRunOptions): Promise<SavedRun> {
   const key = { run, design };
   const measured = textHashes.map(
     (hash): MeasuredText => ({
@@ -54,47 +73,102 @@ export async function openRun(
       progress: { done: 0, prefillMs: 0, measureMs: 0 },
     }),
   );
-  const saved = path === undefined ? undefined : await readSaved(path);
-  if (path !== undefined && saved !== undefined && JSON.stringify(saved.key) === JSON.stringify(key)) {
-    for (const [i, text] of measured.entries()) {
-      const savedText = saved.texts[i];
-      if (savedText?.hash === text.hash) fill(text, savedText, path);
-    }
+  const lock = path === undefined ? undefined : await lockFile(path, signal);
+  try {
+    if (path !== undefined) await restore(path, key, measured, onNote);
+  } catch (error) {
+    await lock?.release();
+    throw error;
   }
   return {
     texts: measured,
     async save() {
       if (path === undefined) return;
-      const content: Saved = {
-        format: FORMAT,
-        version: VERSION,
-        key,
-        texts: measured.map(({ hash, tally, progress }) => ({ hash, progress, arrays: encodeTally(tally) })),
-      };
-      // Written beside it and renamed: an interruption leaves one whole file.
-      await writeFile(`${path}.new`, JSON.stringify(content));
-      await rename(`${path}.new`, path);
+      const texts = measured.map(({ hash, tally, progress }) => ({ hash, progress, arrays: encodeTally(tally) }));
+      const body = JSON.stringify({ key, texts } satisfies Saved);
+      const header = JSON.stringify({ format: FORMAT, version: VERSION, sha256: sha256(body) });
+      await writeOutput(path, `${header}\n${body}\n`);
     },
     async remove() {
       if (path !== undefined) await rm(path, { force: true });
     },
+    async [Symbol.asyncDispose]() {
+      await lock?.release();
+    },
   };
+}
+
+/** The threads that the measurement in a file was made with; undefined where there is none that can be read. */
+export async function savedThreads(path: string): Promise<number | undefined> {
+  const saved = await readSaved(path).catch(() => undefined);
+  const threads = saved?.key.run.threads;
+  return typeof threads === 'number' ? threads : undefined;
+}
+
+async function lockFile(path: string, signal: AbortSignal | undefined): Promise<Lock> {
+  let lock: Lock | undefined;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    lock = await acquireLockUnlessHeld(`${path}.lock`, signal);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw outputUnwritable(path, error);
+  }
+  if (lock !== undefined) return lock;
+  throw labError({
+    code: 'file-busy',
+    problem: 'Another process is measuring into this file.',
+    found: path,
+    remedy: 'Wait until it has ended, or save to another file.',
+  });
+}
+
+/** Fills the texts with what the file has of them. */
+async function restore(
+  path: string,
+  key: Saved['key'],
+  measured: readonly MeasuredText[],
+  onNote: (text: string) => void,
+): Promise<void> {
+  const saved = await readSaved(path);
+  if (saved === undefined) return;
+  const isSameRun = JSON.stringify(saved.key) === JSON.stringify(key);
+  const used = saved.texts.filter(({ hash }, i) => isSameRun && hash === measured[i]?.hash);
+  for (const savedText of used) fill(measured[saved.texts.indexOf(savedText)] as MeasuredText, savedText, path);
+  if (used.length === saved.texts.length) return;
+  await copyFile(path, `${path}.old`);
+  const what = isSameRun ? 'other texts' : differenceOf(saved.key, key);
+  onNote(`${path} was measured with ${what}: that is kept in ${path}.old, and measured anew here.`);
+}
+
+/** The settings that differ, as they are in the first key: "threads 2". */
+function differenceOf(one: Saved['key'], other: Saved['key']): string {
+  const names = Object.keys({ ...one.run, ...other.run }).filter((name) => one.run[name] !== other.run[name]);
+  return names.map((name) => `${name} ${one.run[name] ?? 'unknown'}`).join(', ') || 'another design';
 }
 
 async function readSaved(path: string): Promise<Saved | undefined> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw error;
+    throw outputUnwritable(path, error);
   });
   if (text === undefined) return undefined;
+  const [head = '', body = ''] = text.split('\n');
+  const header = parseOrUndefined(head) as { format?: unknown; version?: unknown; sha256?: unknown } | undefined;
+  if (header?.format !== FORMAT) throw invalidFile(path, head.slice(0, 60));
+  if (header.version !== VERSION) throw otherVersion(path, header.version);
+  if (header.sha256 !== sha256(body)) throw invalidFile(path, 'content that does not match its checksum');
+  return JSON.parse(body) as Saved;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+function parseOrUndefined(text: string): unknown {
   try {
-    const parsed = JSON.parse(text) as Saved;
-    if (parsed?.format === FORMAT && Array.isArray(parsed.texts))
-      return parsed.version === VERSION ? parsed : undefined;
+    return JSON.parse(text) ?? undefined;
   } catch {
-    // Said below.
+    return undefined;
   }
-  throw invalidFile(path, text.slice(0, 60));
 }
 
 const encodeTally = (tally: LawTally): Record<string, string> =>
@@ -108,12 +182,10 @@ const encodeTally = (tally: LawTally): Record<string, string> =>
 /** Fills a text with what was saved of it. */
 function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number], path: string): void {
   for (const [name, array] of Object.entries(tally.arrays())) {
-    const bytes = Buffer.from(saved.arrays?.[name] ?? '', 'base64');
+    const bytes = Buffer.from(saved.arrays[name] ?? '', 'base64');
     if (bytes.length !== array.byteLength) throw invalidFile(path, `${bytes.length} bytes of ${name}`);
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes);
   }
-  const numbers = [saved.progress?.done, saved.progress?.prefillMs, saved.progress?.measureMs];
-  if (!numbers.every(Number.isFinite)) throw invalidFile(path, `progress ${JSON.stringify(saved.progress)}`);
   Object.assign(progress, saved.progress);
 }
 
@@ -122,6 +194,15 @@ function invalidFile(path: string, found: string): LabError {
     code: 'invalid-file',
     problem: `${path} is not a saved measurement, or it is damaged.`,
     found,
+    remedy: 'Remove it to measure from the beginning, or save to another file.',
+  });
+}
+
+function otherVersion(path: string, version: unknown): LabError {
+  return labError({
+    code: 'results-version',
+    problem: `${path} was written by another version of keysieve, in another format.`,
+    found: `format version ${version}; this version reads ${VERSION}`,
     remedy: 'Remove it to measure from the beginning, or save to another file.',
   });
 }

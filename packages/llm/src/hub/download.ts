@@ -9,10 +9,10 @@ import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { acquireLock } from '../file-lock.ts';
 import type { HubRequest } from './hub-errors.ts';
 import { aborted, corrupt, hubError, statusError, unreachable, unwritable } from './hub-errors.ts';
 import type { HubFetch } from './hub-fetch.ts';
-import { acquireLock } from './lock.ts';
 
 export interface RemoteFile {
   url: string;
