@@ -66,10 +66,10 @@ function hold(path: string, file: FileHandle): Lock {
     if (released) return;
     released = true;
     clearInterval(touching);
-    const own = await file.stat();
+    const held = await file.stat();
     await file.close();
-    const there = await stat(path).catch(() => undefined);
-    if (there?.ino === own.ino) await rm(path, { force: true });
+    const found = await stat(path).catch(() => undefined);
+    if (found?.ino === held.ino) await rm(path, { force: true });
   };
   return { release, [Symbol.asyncDispose]: release };
 }
