@@ -8,6 +8,7 @@
 import { Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
 import { addWeightedRows, scoreRows } from './rows';
+import { capScores } from './soft-cap';
 import { updateSoftmax, stateOutput } from './softmax';
 
 /**
@@ -17,19 +18,20 @@ import { updateSoftmax, stateOutput } from './softmax';
 const KEYS_AT_ONCE: i32 = 4;
 const VALUES_AT_ONCE: i32 = 16;
 
-/** Masks the scores [from, to) beyond the last key, which were computed to make their number a multiple of 4. */
+/** Masks the scores [from, to) of keys that are not seen. */
 @inline
 export function mask(scores: usize, from: i32, to: i32): void {
   for (let i = from; i < to; i++) store<f32>(scores + (<usize>i << 2), -Infinity);
 }
 
-/** Adds keys [from, to) to the state of `rows` query rows. `from` is the first key of a page. */
+/** Adds keys [from, to) to the state of `rows` query rows. A score s becomes cap tanh(s / cap), where the cap is not 0. */
 export function attendDecode(
   pages: Pages,
   from: i32,
   to: i32,
   queries: usize,
   rows: i32,
+  softCap: f32,
   state: usize,
   scratch: usize,
 ): void {
@@ -44,8 +46,9 @@ export function attendDecode(
   for (let page = from / PAGE_KEYS; page * PAGE_KEYS < to; page++) {
     const live = min(to - page * PAGE_KEYS, PAGE_KEYS);
     const end = (live + 3) & ~3;
+    const unseen = max(from - page * PAGE_KEYS, 0);
     const address = pageAddress(table, headOffset, page);
-    for (let key = 0; key < end; key += KEYS_AT_ONCE) {
+    for (let key = unseen & ~3; key < end; key += KEYS_AT_ONCE) {
       const chunk = min(KEYS_AT_ONCE, end - key);
       const keys = floatRows(address, key, key + chunk, d, isFloat16, scratch) + <usize>key * queryBytes;
       for (let r = 0; r < rows; r++) {
@@ -55,10 +58,12 @@ export function attendDecode(
     }
     for (let r = 0; r < rows; r++) {
       const row = scores + (<usize>r * PAGE_KEYS << 2);
+      capScores(row + (<usize>(unseen & ~3) << 2), end - (unseen & ~3), softCap);
+      mask(row, 0, unseen);
       mask(row, live, end);
       updateSoftmax(row, end, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
-    for (let key = 0; key < live; key += VALUES_AT_ONCE) {
+    for (let key = unseen & ~(VALUES_AT_ONCE - 1); key < live; key += VALUES_AT_ONCE) {
       const chunk = min(VALUES_AT_ONCE, live - key);
       const values = floatRows(address + keyBytes, key, key + chunk, d, isFloat16, scratch) + <usize>key * queryBytes;
       for (let r = 0; r < rows; r++) {

@@ -8,6 +8,7 @@
 import { widenHigh, widenLow } from './float16';
 import { Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
+import { capScores } from './soft-cap';
 import { updateSoftmax, stateOutput } from './softmax';
 
 /**
@@ -127,7 +128,8 @@ export function transposeKeys(keys: usize, d: i32, isFloat16: bool, destination:
 }
 
 /**
- * Adds keys [from, to) to the state of a block of query rows. `from` is the first key of a page.
+ * Adds keys [from, to) to the state of a block of query rows, of which each sees the last `window` before its limit.
+ * `from` is the first key of a page. A score s becomes cap tanh(s / cap), where the cap is not 0.
  * `scratch` holds the keys of a page (d, 64), its values (64, d) and the scores (rows, 64), all floats.
  */
 export function attendPrefill(
@@ -138,6 +140,8 @@ export function attendPrefill(
   rows: i32,
   group: i32,
   limit: i32,
+  window: i32,
+  softCap: f32,
   state: usize,
   scratch: usize,
 ): void {
@@ -153,15 +157,19 @@ export function attendPrefill(
   const valueScratch = keys + queryBytes * PAGE_KEYS;
   const scores = valueScratch + queryBytes * PAGE_KEYS;
   const visibleEnd = min(to, limit + (rows - 1) / group);
-  for (let page = from / PAGE_KEYS; page * PAGE_KEYS < visibleEnd; page++) {
+  for (let page = max(from, limit - window) / PAGE_KEYS; page * PAGE_KEYS < visibleEnd; page++) {
     const first = page * PAGE_KEYS;
+    // Keys of this page that row 0 no longer sees; every query sees one key less than the one before.
+    const unseen = limit - window - first;
     const live = min(visibleEnd - first, PAGE_KEYS);
     const address = pageAddress(table, headOffset, page);
     transposeKeys(address, d, isFloat16, keys);
     const values = floatRows(address + keyBytes, 0, live, d, isFloat16, valueScratch);
     // Rows before `firstRow` see no key of this page.
     const firstRow = max(0, (first - limit + 1) * group) & ~3;
-    for (let r = firstRow; r < rows; r += 4) {
+    // Rows from `endRow` on see no key of it any more.
+    const endRow = <i32>min<i64>(rows, max<i64>(0, <i64>live - unseen) * group);
+    for (let r = firstRow; r < endRow; r += 4) {
       const q = queries + <usize>r * queryBytes;
       const s = scores + <usize>r * scoreBytes;
       for (let key = 0; key < live; key += 8) {
@@ -169,13 +177,17 @@ export function attendPrefill(
         multiplyTile(q, queryBytes, keys + column, scoreBytes, d, s + column, scoreBytes, false);
       }
     }
-    for (let r = firstRow; r < rows; r++) {
+    const tiledRows = min(rows, (endRow + 3) & ~3);
+    for (let r = firstRow; r < tiledRows; r++) {
       const s = scores + <usize>r * scoreBytes;
+      capScores(s, (live + 3) & ~3, softCap);
       const allowed = max(0, min(live, limit + r / group - first));
+      const forgotten = min(allowed, unseen + r / group);
+      for (let i = 0; i < forgotten; i++) store<f32>(s + (<usize>i << 2), -Infinity);
       for (let i = allowed; i < PAGE_KEYS; i++) store<f32>(s + (<usize>i << 2), -Infinity);
       updateSoftmax(s, PAGE_KEYS, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
-    for (let r = firstRow; r < rows; r += 4) {
+    for (let r = firstRow; r < endRow; r += 4) {
       const p = scores + <usize>r * scoreBytes;
       const o = output + <usize>r * queryBytes;
       for (let i: usize = 0; i < queryBytes; i += 32) {

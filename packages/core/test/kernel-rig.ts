@@ -66,13 +66,15 @@ export function firstKeys(head: HeadNumbers, n: number): HeadNumbers {
   };
 }
 
-/** Query rows for a kernel: row r sees the keys before limit + floor(r / group). */
+/** Query rows for a kernel: row r sees the keys before limit + floor(r / group), or the last `window` of them. */
 export interface Rows {
   /** (rows, d), scaled. */
   queries: Float32Array;
   rows: number;
   group: number;
   limit: number;
+  window?: number;
+  softCap?: number;
 }
 
 export interface KernelRig {
@@ -119,11 +121,12 @@ export function createRig({ createKernels, shared }: KernelsUnderTest, limit = 2
       kernels.initSoftmaxState(state, rows, headDim);
       return state;
     },
-    attend(pages, from, to, { queries, rows, group, limit }, state) {
+    attend(pages, from, to, { queries, ...queryRows }, state) {
+      const { rows } = queryRows;
       const address = allocate(paddedRows(rows) * pages.headDim * 4);
       views().f32.set(queries, address / 4);
       const scratch = allocate(scratchBytes(rows, pages.headDim));
-      kernels.attendFull(pages, from, to, { address, rows, group, limit }, state, scratch);
+      kernels.attendFull(pages, from, to, { ...queryRows, address }, state, scratch);
     },
     finish(state, rows, headDim) {
       const outputs = allocate(rows * headDim * 4);

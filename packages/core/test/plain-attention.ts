@@ -15,6 +15,8 @@ export interface AttentionProblem {
   values: ArrayLike<number>;
   /** Positions of the keys that each row attends to. */
   visible: readonly ArrayLike<number>[];
+  /** Where it is given, a score s becomes softCap tanh(s / softCap). */
+  softCap?: number;
 }
 
 export interface AttentionTruth {
@@ -27,12 +29,13 @@ export interface AttentionTruth {
 /** Positions 0 to n - 1. */
 export const positionsBelow = (n: number): Int32Array => Int32Array.from({ length: n }, (_, i) => i);
 
-/** q . k of one row and one key, in float64. */
-export function score64({ headDim, queries, keys }: AttentionProblem, row: number, position: number): number {
+/** q . k of one row and one key, capped where there is a cap, in float64. */
+export function score64({ headDim, queries, keys, softCap }: AttentionProblem, row: number, position: number): number {
   let sum = 0;
   for (let i = 0; i < headDim; i++) {
     sum += (queries[row * headDim + i] as number) * (keys[position * headDim + i] as number);
   }
+  if (softCap !== undefined) return softCap * Math.tanh(sum / softCap);
   return sum;
 }
 
@@ -58,7 +61,7 @@ export function attention64(problem: AttentionProblem): AttentionTruth {
 }
 
 /** Softmax attention in float32, term after term, with the maximal score subtracted first. */
-export function attention32({ headDim, queries, keys, values, visible }: AttentionProblem): Float32Array {
+export function attention32({ headDim, queries, keys, values, visible, softCap }: AttentionProblem): Float32Array {
   const { fround } = Math;
   const outputs = new Float32Array(visible.length * headDim);
   for (const [row, positions] of visible.entries()) {
@@ -70,6 +73,7 @@ export function attention32({ headDim, queries, keys, values, visible }: Attenti
       for (let i = 0; i < headDim; i++) {
         sum = fround(sum + fround((queries[row * headDim + i] as number) * (keys[key + i] as number)));
       }
+      if (softCap !== undefined) sum = fround(softCap * fround(Math.tanh(fround(sum / softCap))));
       scores[j] = sum;
       max = Math.max(max, sum);
     }

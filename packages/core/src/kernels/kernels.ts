@@ -22,6 +22,10 @@ export interface QueryRows {
   group: number;
   /** Keys that row 0 may see: row r sees the keys before limit + floor(r / group). */
   limit: number;
+  /** Where it is given, a row sees only this many keys, the last of those before its limit. */
+  window?: number | undefined;
+  /** Where it is given, a score s becomes softCap tanh(s / softCap). */
+  softCap?: number | undefined;
 }
 
 /** Arithmetic over the memory of one arena. */
@@ -40,7 +44,10 @@ export interface Kernels extends QuantizedKernels {
    */
   initSoftmaxState(state: number, rows: number, headDim: number): void;
 
-  /** Adds the keys at positions [from, to) that each row may see to the state. `from` is the first key of a page. */
+  /**
+   * Adds the keys at positions [from, to) that each row may see to the state. `from` is the first key of a page; pages
+   * that no row sees are not read.
+   */
   attendFull(pages: Pages, from: number, to: number, queries: QueryRows, state: number, scratch: number): void;
 
   /** Adds the keys at the positions `indices` (count) of int32 to the state of one row. */

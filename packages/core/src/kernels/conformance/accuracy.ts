@@ -19,8 +19,13 @@ export const UNIT = 2 ** -24;
 /** The problem that a kernel is given: rows over one head, each with the keys that it may see. */
 export function problemOf(head: HeadNumbers, rows: Rows, seen?: readonly ArrayLike<number>[]): AttentionProblem {
   const all = positionsBelow(head.n);
-  const visible = (row: number) => all.subarray(0, Math.min(head.n, rows.limit + Math.floor(row / rows.group)));
+  const { limit, group, window = Number.POSITIVE_INFINITY, softCap } = rows;
+  const visible = (row: number) => {
+    const end = limit + Math.floor(row / group);
+    return all.subarray(Math.max(0, end - window), Math.min(head.n, end));
+  };
   return {
+    ...(softCap !== undefined && { softCap }),
     headDim: head.headDim,
     queries: rows.queries,
     keys: head.keys,

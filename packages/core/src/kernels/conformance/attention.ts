@@ -120,6 +120,44 @@ export function describeAttention(kernels: KernelsUnderTest): void {
     expectAccurate(attend(rig, rig.layOut(head), n, rows, headDim), problemOf(head, rows), shape.join(', '));
   });
 
+  it.for([
+    // d, group, queries, position of the first, window, soft cap, precision
+    [64, 4, 1, 700, 128, undefined, 'f16'],
+    [64, 4, 1, 700, 1, 30, 'f32'],
+    [256, 8, 1, 200, 65, 50, 'f16'],
+    [32, 1, 40, 0, 16, undefined, 'f32'],
+    [64, 3, 130, 300, 64, 20, 'f16'],
+    [80, 5, 33, 95, 100, undefined, 'f32'],
+    [256, 1, 64, 500, 512, undefined, 'f16'],
+    [64, 7, 90, 10, 1000, 2, 'f32'],
+    [40, 2, 200, 64, 3, 5, 'f16'],
+  ] as const)(
+    'takes a window and a soft cap: d %i, group %i, %i queries from %i on, window %i, cap %s, %s',
+    (shape) => {
+      const [headDim, group, count, position, window, softCap, precision] = shape;
+      const rig = createRig(kernels);
+      const random = createRandom(headDim + position);
+      const head = randomHead(random, position + count, headDim, precision);
+      const rows: Rows = {
+        queries: random.normals(count * group * headDim, 3 / Math.sqrt(headDim)),
+        rows: count * group,
+        group,
+        limit: position + 1,
+        window,
+        ...(softCap !== undefined && { softCap }),
+      };
+      const pages = rig.layOut(head);
+      const whole = attend(rig, pages, head.n, rows, headDim);
+      expectAccurate(whole, problemOf(head, rows), shape.join(', '));
+      const unread = Math.floor(Math.max(0, position + 1 - window) / PAGE_KEYS) * PAGE_KEYS;
+      const state = rig.start(rows.rows, headDim);
+      // Pages before the window of all rows may be gone.
+      rig.views().u32.fill(0xffff_ff00, pages.table / 4, pages.table / 4 + unread / PAGE_KEYS);
+      rig.attend(pages, 0, head.n, rows, state);
+      expect(rig.finish(state, rows.rows, headDim)).toEqual(whole);
+    },
+  );
+
   it('attends in parts, cut at any pages, as to the whole: the state goes on, or two states are merged', () => {
     const random = createRandom(11);
     const head = randomHead(random, 400, 32, 'f16');

@@ -24,9 +24,11 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
     positions: Iterable<number>,
     statistics: number,
     output: number,
+    softCap?: number,
   ): void => {
     const list = [...positions];
-    const scores = list.map((position) => score(pages, query, position));
+    const cap = (s: number) => (softCap === undefined ? s : softCap * Math.tanh(s / softCap));
+    const scores = list.map((position) => cap(score(pages, query, position)));
     const valueAt = (index: number) => exactRow(views(), pages, 'values', at(list, index));
     accumulateSoftmax(views(), scores, valueAt, statistics, output, pages.headDim);
   };
@@ -61,12 +63,14 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
       f32.fill(0, outputs, outputs + rows * headDim);
     },
 
-    attendFull(pages, from, to, { address, rows, group, limit }, state) {
+    attendFull(pages, from, to, { address, rows, group, limit, window = Number.POSITIVE_INFINITY, softCap }, state) {
       for (let row = 0; row < rows; row++) {
-        const end = Math.min(to, limit + Math.floor(row / group));
+        const visible = limit + Math.floor(row / group);
+        const start = Math.max(from, visible - window);
+        const end = Math.min(to, visible);
         const query = address + row * pages.headDim * 4;
         const output = stateOutputs(state, rows) + row * pages.headDim * 4;
-        attendRow(pages, query, range(from, end), state + 8 * row, output);
+        attendRow(pages, query, range(start, end), state + 8 * row, output, softCap);
       }
     },
 

@@ -17,6 +17,7 @@ interface Exports extends QuantizedExports {
     to: number,
     queries: number,
     rows: number,
+    softCap: number,
     state: number,
     scratch: number,
   ): void;
@@ -28,6 +29,8 @@ interface Exports extends QuantizedExports {
     rows: number,
     group: number,
     limit: number,
+    window: number,
+    softCap: number,
     state: number,
     scratch: number,
   ): void;
@@ -78,12 +81,14 @@ export function createWasmKernels(memory: WebAssembly.Memory, parameters: number
     store: (source, destination, count, precision) =>
       (precision === 'f16' ? wasm.storeFloat16 : wasm.storeFloat32)(source, destination, count) !== 0,
     initSoftmaxState: wasm.initSoftmaxState,
-    attendFull(pages, from, to, { address, rows, group, limit }, state, scratch) {
+    attendFull(pages, from, to, { address, rows, group, limit, window = limit + rows, softCap = 0 }, state, scratch) {
       if (rows === group && rows < MIN_TILED_ROWS) {
+        const start = Math.max(from, limit - window);
         const end = Math.min(to, limit);
-        if (end > from) wasm.attendDecode(blocks.pages(pages), from, end, address, rows, state, scratch);
+        if (end > start) wasm.attendDecode(blocks.pages(pages), start, end, address, rows, softCap, state, scratch);
       } else {
-        wasm.attendPrefill(blocks.pages(pages), from, to, address, rows, group, limit, state, scratch);
+        const block = [address, rows, group, limit, window, softCap] as const;
+        wasm.attendPrefill(blocks.pages(pages), from, to, ...block, state, scratch);
       }
     },
     attendSelected: (pages, ...rest) => wasm.attendSelected(blocks.pages(pages), ...rest),
