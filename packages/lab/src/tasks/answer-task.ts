@@ -4,6 +4,7 @@ import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'k
 import { readContext } from '../eval/reading.ts';
 import { createRandom } from '../numerics/random.ts';
 import { argmax } from '../numerics/softmax.ts';
+import type { Filler } from './filler.ts';
 import { fitPrompt, type Question, scoreOf, type Task } from './index.ts';
 
 /** A question of a task. */
@@ -11,7 +12,7 @@ export interface TaskItem {
   task: string;
   /** Tokens of the prompt, including the beginning of the answer. */
   length: number;
-  /** Where the fact stands: 0 at the beginning, 1 just before the question; null where the task does not place it. */
+  /** Where the fact stands, in tokens: 0 at the beginning, 1 just before the question; null where the task does not place it. */
   depth: number | null;
   /** Index among the questions of this task, length and depth. */
   repetition: number;
@@ -38,7 +39,7 @@ export interface TaskAnswer extends TaskItem {
 
 /** How prompts are made. */
 export interface TaskSettings {
-  filler: string;
+  filler: Filler;
   seed: number;
   distractors: number;
   /** Whether questions are put into the model's chat template. */

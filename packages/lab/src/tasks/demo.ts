@@ -4,6 +4,7 @@ import { type PolicySpec, policyEncodings } from 'keysieve';
 import { type WorkOptions, workOf } from '../work.ts';
 import { answerTask, makePrompt, readPrompt, type TaskAnswer } from './answer-task.ts';
 import { defaultFiller } from './default-filler.ts';
+import { createFiller } from './filler.ts';
 import recall from './recall.ts';
 
 /** How long the text is, and which facts it hides. */
@@ -18,7 +19,7 @@ export interface DemoOptions extends WorkOptions {
 /** The answers of the three policies. */
 export interface DemoResult {
   tokens: number;
-  /** Where the fact stands: 0 at the beginning, 1 at the end. */
+  /** Where the fact stands, in tokens: 0 at the beginning, 1 at the end. */
   depth: number;
   /** Milliseconds of reading the text. */
   readMs: number;
@@ -44,7 +45,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const encodings = [...POLICIES, PREFILL].flatMap(policyEncodings);
   await using session = await model.createSession({ attention: { policy: 'dense' }, encodings, denseFallback: false });
   const item = { task: recall.name, length: tokens, depth: DEPTH, repetition: 0 };
-  const settings = { filler: await defaultFiller(), seed, distractors: DISTRACTORS, chat: false };
+  const settings = {
+    filler: createFiller(await defaultFiller(), (text) => model.tokenizer.encode(text, { special: false }).length),
+    seed,
+    distractors: DISTRACTORS,
+    chat: false,
+  };
   const prompt = makePrompt(recall, item, settings, model);
   const started = performance.now();
   let readMs = 0;

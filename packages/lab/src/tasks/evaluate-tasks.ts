@@ -9,6 +9,7 @@ import { mean } from '../numerics/statistics.ts';
 import { type WorkOptions, workOf } from '../work.ts';
 import { answerTask, makePrompt, readPrompt, type TaskAnswer, type TaskItem } from './answer-task.ts';
 import { defaultFiller } from './default-filler.ts';
+import { createFiller } from './filler.ts';
 import { type Task, taskOf } from './index.ts';
 
 /** Which questions are asked, and of which policies. */
@@ -83,6 +84,7 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Task
   const { signal, onProgress, onNote } = workOf(options);
   const tasks = options.tasks.map(taskOf);
   const filler = options.filler ?? { name: 'licence', content: await defaultFiller() };
+  const hiding = createFiller(filler.content, (text) => model.tokenizer.encode(text, { special: false }).length);
   const fillerInfo = { name: filler.name, hash: textHash(filler.content) };
   const settings = await modelSettings(model, cachePrecision, signal);
   const saved = await openResults(save, { ...settings, filler: fillerInfo.hash, chat, seed, distractors }, onNote);
@@ -106,7 +108,7 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Task
         let answer = saved.find<TaskAnswer>(key);
         if (answer === undefined) {
           if (prompt === undefined) {
-            prompt = makePrompt(task, item, { filler: filler.content, seed, distractors, chat }, model);
+            prompt = makePrompt(task, item, { filler: hiding, seed, distractors, chat }, model);
             await readPrompt(answering, prompt);
           }
           answer = await answerTask(answering, item, prompt, spec);

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../numerics/random.ts';
 import { fitPrompt } from './fit.ts';
-import { hideFacts } from './hide.ts';
 import { drawNames, drawNumbers, drawVariables, drawWords, joinWithAnd, MAX_NAMES, shuffled } from './words.ts';
 
 const characters = (text: string) => [...text].map((character) => character.codePointAt(0) as number);
@@ -37,22 +36,6 @@ describe('fitPrompt', () => {
   it('refuses a length that the tokenizer never gives', () => {
     const pairs = (text: string) => new Array<number>(2 * Math.ceil(text.length / 2)).fill(0);
     expect(() => fitPrompt({ compose }, 21, pairs)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
-  });
-});
-
-describe('hideFacts', () => {
-  it('puts facts between words, at their places, in a text of a given length', () => {
-    const facts = [
-      { text: '[A] ', place: 0 },
-      { text: '[B] ', place: 0.5 },
-      { text: '[C] ', place: 1 },
-    ];
-    const hidden = hideFacts('aa bb cc dd ee', 0, 14, facts);
-    expect(hidden).toBe('[A] aa bb cc [B] dd ee[C] ');
-  });
-
-  it('begins anywhere, and repeats a text that is too short', () => {
-    expect(hideFacts('abc', 1, 6, [])).toBe('bc\nabc');
   });
 });
 

@@ -1,5 +1,4 @@
 /** What the tasks of needles have in common: numbers with names, stated in running text. */
-import { hideFacts } from './hide.ts';
 import type { Draw, Question } from './task.ts';
 import { drawNames, drawNumbers, joinWithAnd } from './words.ts';
 
@@ -38,7 +37,7 @@ export function drawNeedles(
   return {
     compose: (characters, padding) =>
       `In the text below some secret numbers are hidden. Keep them in mind: you will be asked for them.\n\n` +
-      `${padding}${hideFacts(filler, offset, characters, hidden)}\n\n` +
+      `${padding}${filler.hide(offset, characters, hidden)}\n\n` +
       `What ${isSingle ? 'is' : 'are'} ${subject} of ${about} in the text above?${isSingle ? '' : ' List all of them.'}`,
     begin: `In the text above ${subject} of ${about} ${isSingle ? 'is' : 'are:'}`,
     references,

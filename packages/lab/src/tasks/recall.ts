@@ -2,7 +2,6 @@
  * A fact that is stated once among others of its kind, and asked for by beginning to state it again ("The number of
  * amber fox is"): what a model without instructions can do, and the embedded one was trained for.
  */
-import { hideFacts } from './hide.ts';
 import type { Task } from './task.ts';
 import { drawNames, drawNumbers } from './words.ts';
 
@@ -19,7 +18,7 @@ const recall: Task = {
     }));
     const offset = random.below(filler.length);
     return {
-      compose: (characters, padding) => padding + hideFacts(filler, offset, characters, hidden),
+      compose: (characters, padding) => padding + filler.hide(offset, characters, hidden),
       begin: `The number of ${names[0]} is `,
       references: numbers.slice(0, 1),
       // A digit with each, and a blank before them.

@@ -3,6 +3,7 @@
  * The kinds of tasks are those of RULER (NVIDIA, arXiv 2404.06654); their texts are our own.
  */
 import type { Random } from '../numerics/random.ts';
+import type { Filler } from './filler.ts';
 
 /** A kind of question about a long text, with its answers. */
 export interface Task {
@@ -18,10 +19,10 @@ export interface Task {
 
 export interface Draw {
   random: Random;
-  /** Where the fact stands: 0 at the beginning, 1 just before the question. Only looked at by tasks that place it. */
+  /** Where the fact stands, in tokens: 0 at the beginning, 1 just before the question. Only looked at by tasks that place it. */
   depth: number;
-  /** Running text, to hide facts in; repeated where it is too short. */
-  filler: string;
+  /** Running text, to hide facts in. */
+  filler: Filler;
   /** Tokens that the prompt will have: what is repeated is repeated less often in short ones. */
   length: number;
   /** Facts that are not asked for, where a task lets the caller choose. */

@@ -2,10 +2,12 @@ import { createTokenizer, openGguf } from '@keysieve/llm';
 import { describe, expect, it } from 'vitest';
 import { sharedFile } from '../../../llm/test/shared.ts';
 import { makePrompt, type TaskItem } from './answer-task.ts';
+import { createFiller } from './filler.ts';
 import { scoreOf, TASKS, taskOf } from './index.ts';
 
 const FILLER = 'It was a dark night, and the wind blew over the hills as it had done for years. '.repeat(20);
-const SETTINGS = { filler: FILLER, seed: 3, distractors: 2, chat: false };
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const SETTINGS = { filler: createFiller(FILLER, (text) => bytesOf(text).length), seed: 3, distractors: 2, chat: false };
 
 /** A model as far as prompts go, by how it makes tokens of a text. */
 const prompter = (encode: (text: string) => Iterable<number>) => {
@@ -16,7 +18,7 @@ const prompter = (encode: (text: string) => Iterable<number>) => {
     renderChat,
   };
 };
-const BYTES = prompter((text) => new TextEncoder().encode(text));
+const BYTES = prompter(bytesOf);
 /** Tokens that are words together with the blank before them, the long ones several. */
 const WORDS = prompter((text) => (text.match(/\s?[^\s]{1,5}|\s/g) ?? []).map((word) => word.length));
 

@@ -1,5 +1,4 @@
 /** Assignments in a chain, scattered over a long text (RULER: variable tracking). */
-import { hideFacts } from './hide.ts';
 import type { Task } from './task.ts';
 import { drawNumbers, drawVariables } from './words.ts';
 
@@ -23,7 +22,7 @@ const variables: Task = {
     return {
       compose: (characters, padding) =>
         'In the text below variables are set: "LET AB = 7." gives AB the value 7, and "LET CD = AB." gives CD the ' +
-        `value of AB. Keep track of them.\n\n${padding}${hideFacts(filler, offset, characters, hidden)}\n\n` +
+        `value of AB. Keep track of them.\n\n${padding}${filler.hide(offset, characters, hidden)}\n\n` +
         `Which variables have the value ${number}, all ${CHAIN} of them, whether it was given to them directly or ` +
         'through others?',
       begin: `The ${CHAIN} variables with the value ${number} are:`,
