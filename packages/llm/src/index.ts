@@ -3,6 +3,7 @@ export type { LlmError, LlmErrorCode } from './errors.ts';
 export { llmError } from './errors.ts';
 export * from './gguf/index.ts';
 export * from './hub/index.ts';
+export type { SourceLocation } from './io/source.ts';
 export * from './model/index.ts';
 export {
   FULL_ATTENTION_OPERATORS,

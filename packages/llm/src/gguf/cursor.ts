@@ -2,8 +2,7 @@
  * Reads a file's header from front to back through one window of bytes that is filled by ranges. Every length is
  * compared with what is left of the file before anything of that length is allocated or read.
  */
-import { isUtf8 } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
+import type { ByteSource } from '../io/source.ts';
 import { invalid, truncated } from './errors.ts';
 
 const windowBytes = 1 << 18;
@@ -31,8 +30,11 @@ export interface Cursor {
   takeBytes(bytes: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-export function createCursor(file: FileHandle, fileBytes: number): Cursor {
-  let window = Buffer.alloc(0);
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export function createCursor(source: ByteSource): Cursor {
+  const { byteLength: fileBytes } = source;
+  let window = new Uint8Array(0);
   let view = new DataView(window.buffer, window.byteOffset, 0);
   let windowStart = 0; // absolute offset of window[0]
   let at = 0; // index of the next byte in the window
@@ -54,8 +56,8 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
     if (isBuffered(bytes)) return;
     expect(1, bytes, what);
     const start = position();
-    const next = Buffer.allocUnsafe(Math.min(Math.max(bytes, windowBytes), fileBytes - start));
-    await readFully(file, next, start);
+    const next = new Uint8Array(Math.min(Math.max(bytes, windowBytes), fileBytes - start));
+    await readFully(source, next, start);
     window = next;
     view = new DataView(window.buffer, window.byteOffset, window.length);
     windowStart = start;
@@ -83,9 +85,14 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
     const length = view.getUint32(at + 4, true) === 0 ? view.getUint32(at, true) : Number.POSITIVE_INFINITY;
     if (!isBuffered(8 + length)) return undefined;
     const bytes = window.subarray(at + 8, at + 8 + length);
-    if (!isUtf8(bytes)) throw invalid(`The text of ${what} is not UTF-8.`, `bytes at offset ${position() + 8}`);
+    let text: string;
+    try {
+      text = decoder.decode(bytes);
+    } catch {
+      throw invalid(`The text of ${what} is not UTF-8.`, `bytes at offset ${position() + 8}`);
+    }
     at += 8 + length;
-    return bytes.toString('utf8');
+    return text;
   }
 
   async function takeBytes(bytes: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -97,7 +104,7 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
       at += bytes;
       return target;
     }
-    await readFully(file, target, start);
+    await readFully(source, target, start);
     window = window.subarray(0, 0);
     windowStart = start + bytes;
     at = 0;
@@ -121,21 +128,12 @@ export function createCursor(file: FileHandle, fileBytes: number): Cursor {
   };
 }
 
-/** One call of the system reads at most 2^31 - 1 bytes. */
-const MAX_READ_BYTES = 1 << 30;
-
 /** Fills `target` from `position` of the file; a file that has become shorter is a `gguf-truncated` error. */
-export async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<void> {
-  let done = 0;
-  while (done < target.length) {
-    const length = Math.min(target.length - done, MAX_READ_BYTES);
-    const { bytesRead } = await file.read(target, done, length, position + done);
-    if (bytesRead === 0) {
-      throw truncated(
-        'The file ended while it was read.',
-        `the end at byte ${position + done}, where ${target.length - done} more bytes were to follow`,
-      );
-    }
-    done += bytesRead;
-  }
+export async function readFully(source: ByteSource, target: Uint8Array, position: number): Promise<void> {
+  const done = await source.read(target, position);
+  if (done === target.length) return;
+  throw truncated(
+    'The file ended while it was read.',
+    `the end at byte ${position + done}, where ${target.length - done} more bytes were to follow`,
+  );
 }

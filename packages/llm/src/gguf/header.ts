@@ -5,7 +5,7 @@
 import { llmError } from '../errors.ts';
 import type { Cursor } from './cursor.ts';
 import { invalid, quoted, truncated } from './errors.ts';
-import { identify } from './identify.ts';
+import { identify, latin1 } from './identify.ts';
 import type { GgufMetadata, GgufValue } from './metadata.ts';
 import { createMetadata } from './metadata.ts';
 import type { GgmlType } from './types.ts';
@@ -59,7 +59,7 @@ async function readVersion(cursor: Cursor): Promise<number> {
   const start = Math.min(cursor.remaining, 512);
   await cursor.fill(start, 'the start of the file');
   const bytes = cursor.take(0, (view, at) => new Uint8Array(view.buffer, view.byteOffset + at, start));
-  const opening = Buffer.from(bytes.subarray(0, 4)).toString('latin1');
+  const opening = latin1(bytes.subarray(0, 4));
   if (start === 0 || !magic.startsWith(opening)) {
     throw llmError({
       code: 'not-gguf',

@@ -15,9 +15,14 @@ const signatures: readonly (readonly [matches: (text: string) => boolean, what: 
   [(text) => /^\s*[[{]/.test(text), 'a JSON file'],
 ];
 
+/** Text with one character a byte. */
+export function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
 /** What the file seems to be, for `found` in an error. `bytes` is its beginning. */
 export function identify(bytes: Uint8Array): string {
-  const text = Buffer.from(bytes).toString('latin1');
+  const text = latin1(bytes);
   const description = signatures.find(([matches]) => matches(text))?.[1];
   if (description !== undefined) return description;
   const hexBytes = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');

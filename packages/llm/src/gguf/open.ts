@@ -2,10 +2,10 @@
  * Opens a GGUF file: reads and checks its header, and gives its tensors' bytes by ranges. The file is never loaded
  * whole, and nothing is allocated from a size that has not been compared with the file's.
  */
-import type { FileHandle } from 'node:fs/promises';
-import { open, stat } from 'node:fs/promises';
+import { openSource, siblingOf } from '#platform';
 import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
+import { type ByteSource, SourceError, type SourceLocation } from '../io/source.ts';
 import { createCursor, readFully } from './cursor.ts';
 import { invalid, quoted } from './errors.ts';
 import type { GgufHeader, GgufTensor } from './header.ts';
@@ -13,7 +13,7 @@ import { readHeader } from './header.ts';
 
 /** An open GGUF file: its metadata, its tensors and their bytes. */
 export interface GgufFile extends GgufHeader, AsyncDisposable {
-  /** Path of the file, or of the first of several that a model is split into. */
+  /** Path of the file, or of the first of several that a model is split into; the name of a Blob, the address of a URL. */
   readonly path: string;
   /** Bytes of all its files. */
   readonly byteLength: number;
@@ -34,95 +34,88 @@ export interface GgufFile extends GgufHeader, AsyncDisposable {
  * file is an `LlmError`: `model-not-found`, `model-unreadable`, `not-gguf`, `unsupported-gguf-version`, `gguf-truncated`,
  * `gguf-invalid`, `gguf-split` or `unsupported-tensor-type`.
  */
-export async function openGguf(path: string): Promise<GgufFile> {
+export async function openGguf(location: SourceLocation): Promise<GgufFile> {
   const parts: Part[] = [];
   try {
-    const first = await openPart(path);
+    const first = await openPart(location);
     parts.push(first);
-    for (const otherPath of otherParts(path, first.header.metadata)) {
-      const part = await openPart(otherPath);
+    for (const name of otherParts(first)) {
+      const sibling = siblingOf(location, name);
+      if (sibling === undefined) throw withoutOthers(first.source.name);
+      const part = await openPart(sibling);
       parts.push(part);
       requirePartNumber(part, parts.length);
     }
-    return createFile(path, parts);
+    return createFile(parts);
   } catch (error) {
-    for (const { file } of parts) await file.close();
+    for (const { source } of parts) await source.close();
     throw error;
   }
 }
 
 /** One of the files of a model. */
 interface Part {
-  path: string;
-  file: FileHandle;
-  size: number;
-  modifiedMs: number;
+  source: ByteSource;
   header: GgufHeader;
 }
 
-async function openPart(path: string): Promise<Part> {
-  const file = await openRegular(path);
-  try {
-    const { size, mtimeMs } = await file.stat();
-    return { path, file, size, modifiedMs: mtimeMs, header: await readHeader(createCursor(file, size)) };
-  } catch (error) {
-    await file.close();
-    throw isSystemError(error) ? unreadable(path, error) : error;
-  }
+async function openPart(location: SourceLocation): Promise<Part> {
+  return withFileErrors(async () => {
+    const source = await openSource(location);
+    try {
+      return { source, header: await readHeader(createCursor(source)) };
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  });
 }
 
 /** How `llama-gguf-split` names parts. */
 const PART_NAME = /-(\d{5})-of-(\d{5})\.gguf$/;
 
-/** The paths of the parts behind the first. Throws `gguf-split` for another part, or a name that tells of no others. */
-function otherParts(path: string, metadata: GgufHeader['metadata']): string[] {
-  const count = metadata.numberOr('split.count', 1);
+/** The names of the parts behind the first. Throws `gguf-split` for another part, or a name that tells of no others. */
+function otherParts({ source, header }: Part): string[] {
+  const count = header.metadata.numberOr('split.count', 1);
   if (count <= 1) return [];
-  const [, number, total] = PART_NAME.exec(path) ?? [];
+  const [, number, total] = PART_NAME.exec(source.name) ?? [];
   if (Number(number) !== 1 || Number(total) !== count) {
     throw llmError({
       code: 'gguf-split',
       problem: `The model is split into ${count} GGUF files, and this is not the first of them by its name.`,
-      found: path,
+      found: source.name,
       remedy: `Give the one that ends in -00001-of-${String(count).padStart(5, '0')}.gguf, with the others beside it.`,
     });
   }
-  const stem = path.replace(PART_NAME, '');
+  const stem = source.name.replace(PART_NAME, '').replace(/^.*[\\/]/, '');
   return Array.from({ length: count - 1 }, (_, i) => `${stem}-${String(i + 2).padStart(5, '0')}-of-${total}.gguf`);
 }
 
+function withoutOthers(name: string): LlmError {
+  return llmError({
+    code: 'gguf-split',
+    problem: 'The model is split into several GGUF files, and a file that is given by itself has none beside it.',
+    found: name,
+    remedy: 'Join the parts with llama-gguf-split --merge, or give the path or address of the first.',
+  });
+}
+
 /** Throws `gguf-split` for a file that is another part than its name says. */
-function requirePartNumber({ path, header }: Part, number: number): void {
+function requirePartNumber({ source, header }: Part, number: number): void {
   const found = header.metadata.numberOr('split.no', -1);
   if (found === number - 1) return;
   throw llmError({
     code: 'gguf-split',
-    problem: `The file ${path} is not part ${number} of its model.`,
+    problem: `The file ${source.name} is not part ${number} of its model.`,
     found: found < 0 ? 'no number of a part' : `part ${found + 1}`,
     remedy: 'Fetch the parts again, all from one place, under their own names.',
   });
 }
 
-/** Looks before it opens: opening a pipe or a device could wait for ever. */
-async function openRegular(path: string): Promise<FileHandle> {
-  try {
-    const stats = await stat(path);
-    if (!stats.isFile()) {
-      throw llmError({
-        code: 'not-gguf',
-        problem: 'The path of the model is not that of a file.',
-        found: `${stats.isDirectory() ? 'a folder' : 'a pipe or device'} at ${path}`,
-        remedy: 'Give the path of a .gguf file.',
-      });
-    }
-    return await open(path, 'r');
-  } catch (error) {
-    throw isSystemError(error) ? unreadable(path, error) : error;
-  }
-}
-
-function createFile(path: string, parts: readonly Part[]): GgufFile {
-  const { version, metadata } = (parts[0] as Part).header;
+function createFile(parts: readonly Part[]): GgufFile {
+  const { source, header } = parts[0] as Part;
+  const { name: path } = source;
+  const { version, metadata } = header;
   const tensors = new Map<string, GgufTensor>();
   const partOf = new Map<GgufTensor, Part>();
   for (const part of parts) {
@@ -139,24 +132,20 @@ function createFile(path: string, parts: readonly Part[]): GgufFile {
     checkRange(tensor, range);
     const bytes = allocate(tensor, range.byteLength);
     const part = partOf.get(tensors.get(tensor.name) ?? tensor) ?? (parts[0] as Part);
-    try {
-      await readFully(part.file, bytes, tensor.offset + range.offset);
-    } catch (error) {
-      throw isSystemError(error) ? unreadable(part.path, error) : error;
-    }
+    await withFileErrors(() => readFully(part.source, bytes, tensor.offset + range.offset));
     return bytes;
   }
 
   async function close() {
     if (closed) return;
     closed = true;
-    for (const { file } of parts) await file.close();
+    for (const { source } of parts) await source.close();
   }
 
   return {
     path,
-    byteLength: parts.reduce((sum, { size }) => sum + size, 0),
-    modifiedMs: Math.max(...parts.map((part) => part.modifiedMs)),
+    byteLength: parts.reduce((sum, part) => sum + part.source.byteLength, 0),
+    modifiedMs: Math.max(...parts.map((part) => part.source.modifiedMs)),
     version,
     metadata,
     tensors,
@@ -191,25 +180,40 @@ function allocate({ name }: GgufTensor, byteLength: number): Uint8Array<ArrayBuf
   }
 }
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error;
+/** Runs `work`, and gives the errors of sources their codes. */
+async function withFileErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof SourceError ? fileError(error) : error;
+  }
 }
 
-function unreadable(path: string, cause: NodeJS.ErrnoException): LlmError {
-  if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') {
+function fileError(cause: SourceError): LlmError {
+  const { fault, source, found } = cause;
+  if (fault === 'not-found') {
     return llmError({
       code: 'model-not-found',
-      problem: 'There is no model file at this path.',
-      found: path,
+      problem: 'There is no model file at this place.',
+      found: source,
       remedy: 'Check the path; it is taken from the current folder unless it starts at the root.',
+      cause,
+    });
+  }
+  if (fault === 'not-a-file') {
+    return llmError({
+      code: 'not-gguf',
+      problem: 'The path of the model is not that of a file.',
+      found,
+      remedy: 'Give the path of a .gguf file.',
       cause,
     });
   }
   return llmError({
     code: 'model-unreadable',
-    problem: `The model file ${path} cannot be read.`,
-    found: cause.code,
-    remedy: 'Check its permissions, and that its disk is there.',
+    problem: `The model file ${source} cannot be read.`,
+    found,
+    remedy: 'Check its permissions, and that its disk or server is there.',
     cause,
   });
 }

@@ -5,7 +5,7 @@ import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { fileDownloadInfo, HubApiError, listFiles, pathsInfo } from '@huggingface/hub';
 import { llmError } from '../errors.ts';
-import { cacheFolderPath } from '../onnx/cache-folder.ts';
+import { cacheFolderPath } from '../platform/node/cache-folder.ts';
 import { chooseFile } from './choose-file.ts';
 import type { DownloadProgress, RemoteFile } from './download.ts';
 import { download, isFile } from './download.ts';

@@ -1,9 +1,10 @@
 /**
  * Remembers, in the cache folder, how far a precision's predictions are from those of `fp32`: measuring takes seconds.
  */
-import { join } from 'node:path';
+import { cacheStore } from '#platform';
 import type { GgufFile } from '../gguf/index.ts';
-import { cacheFolderPath, fingerprintTensors, type MatmulPrecision, readJson, writeJson } from '../onnx/index.ts';
+import { readJson, writeJson } from '../io/store.ts';
+import { fingerprintTensors, type MatmulPrecision } from '../onnx/index.ts';
 
 /** How far the predictions of a precision are from exact ones. */
 export interface Calibration {
@@ -22,8 +23,8 @@ export async function readCalibration(
   precision: MatmulPrecision,
   cacheFolder: string | undefined,
 ): Promise<Calibration | undefined> {
-  const path = await calibrationPath(gguf, precision, cacheFolder);
-  const { kl, tokens } = ((await readJson(path)) ?? {}) as Partial<Calibration>;
+  const name = await calibrationName(gguf, precision);
+  const { kl, tokens } = ((await readJson(cacheStore(cacheFolder), name)) ?? {}) as Partial<Calibration>;
   if (!(Number.isFinite(kl) && (kl as number) >= 0)) return undefined;
   return Number.isSafeInteger(tokens) && (tokens as number) > 0 ? ({ kl, tokens } as Calibration) : undefined;
 }
@@ -35,14 +36,10 @@ export async function writeCalibration(
   cacheFolder: string | undefined,
   calibration: Calibration,
 ): Promise<void> {
-  await writeJson(await calibrationPath(gguf, precision, cacheFolder), calibration);
+  await writeJson(cacheStore(cacheFolder), await calibrationName(gguf, precision), calibration);
 }
 
-async function calibrationPath(
-  gguf: GgufFile,
-  precision: MatmulPrecision,
-  cacheFolder: string | undefined,
-): Promise<string> {
+async function calibrationName(gguf: GgufFile, precision: MatmulPrecision): Promise<string> {
   const content = await fingerprintTensors(gguf, {});
-  return join(cacheFolderPath(cacheFolder), 'calibrations', `${content.slice(0, 40)}-${precision}-${version}.json`);
+  return `calibrations/${content.slice(0, 40)}-${precision}-${version}.json`;
 }

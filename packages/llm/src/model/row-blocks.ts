@@ -2,7 +2,8 @@
  * Runs a segment over many rows (tokens) a block at a time. Rows do not see each other in a segment, so blocks change
  * no result, and its activations take the memory of one block, however long the chunk of a prompt is.
  */
-import { floatTensor, type Segment, type SegmentInputs } from '../onnx/index.ts';
+import { floatTensor } from '#onnx-runtime';
+import type { Segment, SegmentInputs } from '../onnx/index.ts';
 
 /**
  * Large enough that products cost no more than with any other number of rows, small enough that their activations stay

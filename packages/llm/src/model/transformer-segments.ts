@@ -2,20 +2,13 @@
  * The layers of a model other than its attention, as segments on ONNX Runtime. `forward` runs them one after the other
  * and asks the caller for the attention between two of them.
  */
-import { availableParallelism } from 'node:os';
+import { floatTensor, int32Tensor } from '#onnx-runtime';
+import { usableProcessors } from '#platform';
 import { llmError } from '../errors.ts';
 import type { GgufFile } from '../gguf/index.ts';
 import { dequantize } from '../gguf/index.ts';
-import type { MatmulPrecision, PreparedWeights, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
-import {
-  detectInt8Signedness,
-  floatTensor,
-  int32Tensor,
-  loadSegment,
-  prepareWeights,
-  throwIfAborted,
-  weightsMemory,
-} from '../onnx/index.ts';
+import type { MatmulPrecision, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
+import { detectInt8Signedness, loadSegment, prepareWeights, throwIfAborted, weightsMemory } from '../onnx/index.ts';
 import { architectureOf } from './architectures/index.ts';
 import type { ModelConfig } from './decoder/config.ts';
 import { type Decoder, describeDecoder } from './decoder/decoder.ts';
@@ -131,7 +124,7 @@ export async function loadTransformerSegments(
   gguf: GgufFile,
   options: TransformerSegmentsOptions,
 ): Promise<TransformerSegments> {
-  const { precision, threads = availableParallelism(), cacheFolder, verify, onProgress, signal } = options;
+  const { precision, threads = await usableProcessors(), cacheFolder, verify, onProgress, signal } = options;
   checkPositiveInteger('threads', threads);
   const decoder = await readSinks(gguf, describeDecoder(gguf, architectureOf(gguf)));
   const { context = decoder.config.contextLength } = options;
@@ -139,23 +132,25 @@ export async function loadTransformerSegments(
   const int8Signedness = precision === 'w8a8' ? await detectInt8Signedness() : 'unsigned';
   const graphs = buildGraphs(decoder, precision, int8Signedness);
   const ropes = await readRopes(gguf, decoder, context);
-  const weights = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, verify, onProgress, signal });
+  const prepared = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, verify, onProgress, signal });
   const allGraphs = [...graphs.segments, ...graphs.wide];
   const loaded: Segment[] = [];
+  // Without the weights themselves, which may go once the sessions have theirs.
+  const { release: releaseWeights } = prepared;
   try {
     for (const graph of allGraphs) {
       throwIfAborted(signal);
-      loaded.push(await loadSegment(graph, { folder: weights.folder, threads }));
+      loaded.push(await loadSegment(graph, { weights: prepared.weights, threads }));
       onProgress?.({ phase: 'load', done: loaded.length, total: allGraphs.length });
     }
   } catch (error) {
-    await releaseAll(loaded, weights);
+    await releaseAll(loaded, releaseWeights);
     throw error;
   }
   const segments = graphs.segments.map((_, index): SegmentPair => {
     return { gemv: loaded[index] as Segment, gemm: loaded[graphs.segments.length + index] };
   });
-  const release = () => releaseAll(loaded, weights);
+  const release = () => releaseAll(loaded, releaseWeights);
   return createTransformerSegments({ decoder, precision, context, ropes, segments, release });
 }
 
@@ -367,9 +362,9 @@ function mergeInputs(a: RowInputs, b: RowInputs): RowInputs {
   return (from, to) => ({ ...a(from, to), ...b(from, to) });
 }
 
-async function releaseAll(segments: readonly Segment[], weights: PreparedWeights): Promise<void> {
+async function releaseAll(segments: readonly Segment[], releaseWeights: () => Promise<void>): Promise<void> {
   for (const segment of segments) await segment.release();
-  await weights.release();
+  await releaseWeights();
 }
 
 function disposedError() {

@@ -2,9 +2,9 @@
  * Exact attention of consecutive positions over a cache in float32 by ONNX Runtime's GroupQueryAttention: for layers that
  * see a window of positions, cap their scores, or have a learned score that takes part in the softmax.
  */
-import { tmpdir } from 'node:os';
+import { floatTensor, int32Tensor } from '#onnx-runtime';
 import { Graph, type NodeOptions } from './graph.ts';
-import { floatTensor, int32Tensor, loadSegment } from './runtime.ts';
+import { loadSegment } from './segment.ts';
 
 export interface CachedAttentionShape {
   heads: number;
@@ -49,7 +49,7 @@ export async function createCachedAttentionOperator(
   threads: number,
 ): Promise<CachedAttentionOperator> {
   const { heads, keyValueHeads, headDim } = shape;
-  const segment = await loadSegment(buildGraph(shape), { folder: tmpdir(), threads });
+  const segment = await loadSegment(buildGraph(shape), { weights: undefined, threads });
   return {
     async attend({ keys: cachedKeys, values: cachedValues, capacity }, { queries, keys, values, past, sinks }) {
       const count = queries.length / (heads * headDim);

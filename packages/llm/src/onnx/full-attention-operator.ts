@@ -2,9 +2,9 @@
  * Dense attention of one position by ONNX Runtime's own operators, over keys and values that lie as these want them:
  * what our kernels are compared with. The model does not use them.
  */
-import { tmpdir } from 'node:os';
+import { floatTensor, int32Tensor } from '#onnx-runtime';
 import { Graph } from './graph.ts';
-import { floatTensor, int32Tensor, loadSegment } from './runtime.ts';
+import { loadSegment } from './segment.ts';
 
 /** Shape and threads of a full-attention operator. */
 export interface FullAttentionOperatorOptions {
@@ -48,7 +48,7 @@ async function createMatMulAttention(options: FullAttentionOperatorOptions): Pro
   const weights = graph.node('Softmax', [scores], { attributes: { axis: -1 } });
   const outputs = graph.node('MatMul', [weights, graph.input('values', 'float32', shapes.values)]);
   graph.output('outputs', outputs, 'float32', rows);
-  const segment = await loadSegment(graph, { folder: tmpdir(), threads });
+  const segment = await loadSegment(graph, { weights: undefined, threads });
   const keys = transposeRows(options.keys, keyValueHeads, headDim);
   const cache = { keys: floatTensor(keys, shapes.keys), values: floatTensor(values, shapes.values) };
   return {
@@ -91,7 +91,7 @@ async function createGroupQueryAttention(options: FullAttentionOperatorOptions):
   graph.output('outputs', outputs, 'float32', queryShape);
   graph.output('presentKeys', presentKeys, 'float32', cacheShape);
   graph.output('presentValues', presentValues, 'float32', cacheShape);
-  const segment = await loadSegment(graph, { folder: tmpdir(), threads });
+  const segment = await loadSegment(graph, { weights: undefined, threads });
   const cache = { keys: floatTensor(keys, cacheShape), values: floatTensor(values, cacheShape) };
   const lastRows = (rows: Float32Array) => {
     const heads = Array.from({ length: keyValueHeads }, (_, head) =>

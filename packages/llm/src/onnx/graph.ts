@@ -13,6 +13,7 @@ import {
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from './generated/onnx_pb.ts';
+import { weightsFileName } from './weights-location.ts';
 
 /** Name of a value in a graph: an input, an output of a node, or a tensor that never changes. */
 export type Value = string;
@@ -55,9 +56,6 @@ export interface NodeOptions {
   /** What the node is about, such as the name of a tensor: profiles show it. */
   about?: string;
 }
-
-/** Name of the weights file, in the folder that the graph's tensors are looked for in. */
-export const weightsFileName = 'weights.bin';
 
 /** IR 10 and operators 23: what RotaryEmbedding needs; ONNX Runtime 1.30 has both. */
 const irVersion = 10n;

@@ -1,6 +1,5 @@
 /** The non-attention layers of a model as ONNX segments: graphs, their weights file, its cache, and running them. */
 export { throwIfAborted } from './abort.ts';
-export { cacheFolderPath } from './cache-folder.ts';
 export { type CachedAttentionOperator, createCachedAttentionOperator } from './cached-attention-operator.ts';
 export { type ExpertTensors, mixtureOfExperts } from './experts.ts';
 export {
@@ -9,12 +8,11 @@ export {
   type FullAttentionOperatorName,
   type FullAttentionOperatorOptions,
 } from './full-attention-operator.ts';
-export { Graph, type Value, weightsFileName } from './graph.ts';
+export { Graph, type Value } from './graph.ts';
 export { detectInt8Signedness } from './int8-signedness.ts';
-export { readJson, writeJson } from './json-cache.ts';
 export { embeddingLookup, type Linear, linear, type SegmentBuilder, vector } from './matrix-ops.ts';
 export { type WeightsMemory, weightsMemory } from './memory.ts';
-export { floatTensor, int32Tensor, loadSegment, type Segment, type SegmentInputs } from './runtime.ts';
+export { loadSegment, type Segment, type SegmentInputs } from './segment.ts';
 export {
   type Int8Signedness,
   MATMUL_PRECISIONS,
@@ -25,4 +23,5 @@ export {
 } from './weight-encoding.ts';
 export { type PreparedWeights, type PrepareOptions, type PrepareProgress, prepareWeights } from './weights-cache.ts';
 export { fingerprintTensors, hashFile } from './weights-file.ts';
+export { type WeightsLocation, weightsFileName } from './weights-location.ts';
 export { WeightsPlan } from './weights-plan.ts';

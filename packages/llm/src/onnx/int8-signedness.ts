@@ -4,10 +4,11 @@
  * it is not, ONNX Runtime adds pairs of their products in 16 bits, which saturate without a word. Neither Node nor ONNX
  * Runtime tells which it is, so a product is made that would saturate.
  */
+import { uint8Tensor } from '#onnx-runtime';
 import { Graph } from './graph.ts';
 import { qGemm } from './matrix-ops.ts';
 import { MAX_INT8, ZERO_POINT } from './row-int8.ts';
-import { loadSegment, uint8Tensor } from './runtime.ts';
+import { loadSegment } from './segment.ts';
 import type { Int8Signedness } from './weight-encoding.ts';
 
 let cached: Promise<Int8Signedness> | undefined;
@@ -31,7 +32,7 @@ async function probe(): Promise<Int8Signedness> {
   const ones = graph.floats('ones', [MATRIX_SIZE], new Float32Array(MATRIX_SIZE).fill(1));
   const sums = qGemm(graph, bytes, weights, ones, graph.bytes('int8', ZERO_POINT.signed, [MATRIX_SIZE]));
   graph.output('sums', sums, 'float32', ['rows', MATRIX_SIZE]);
-  const segment = await loadSegment(graph, { folder: '.', threads: 1 });
+  const segment = await loadSegment(graph, { weights: undefined, threads: 1 });
   try {
     const maxByte = ZERO_POINT.unsigned + MAX_INT8;
     const { sums: products } = await segment.run({

@@ -1,6 +1,8 @@
 /** The nodes, run on ONNX Runtime, against products in double precision of the dequantised weights. */
+
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { floatTensor, int32Tensor } from '#onnx-runtime';
 import { useTestFiles } from '../../test/gguf-files.ts';
 import { type WrittenTensor, writeGguf } from '../../test/gguf-writer.ts';
 import { createRandom, randomFloats } from '../../test/random.ts';
@@ -11,7 +13,7 @@ import { detectInt8Signedness } from './int8-signedness.ts';
 import { embeddingLookup, linear, type SegmentBuilder, vector } from './matrix-ops.ts';
 import { hadamardSize, rotate } from './rotation.ts';
 import { MAX_INT8 } from './row-int8.ts';
-import { floatTensor, int32Tensor, loadSegment, type SegmentInputs } from './runtime.ts';
+import { loadSegment, type SegmentInputs } from './segment.ts';
 import { type MatmulPrecision, supportedTensorTypes } from './weight-encoding.ts';
 import { prepareWeights } from './weights-cache.ts';
 import { WeightsPlan } from './weights-plan.ts';
@@ -44,7 +46,7 @@ async function withTensors(tensors: readonly WrittenTensor[], test: (rig: Rig) =
       const prepared = await prepareWeights(gguf, builder.weights, precision, {
         cacheFolder: join(files.folder(), 'cache'),
       });
-      const segment = await loadSegment(builder.graph, { folder: prepared.folder, threads: 1 });
+      const segment = await loadSegment(builder.graph, { weights: prepared.weights, threads: 1 });
       const outputs = await segment.run(inputs);
       await segment.release();
       return [...builder.graph.outputs.keys()].map((role) => outputs[role] as Float32Array);

@@ -1,19 +1,19 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../test/gguf-files.ts';
 import { writeGguf } from '../../test/gguf-writer.ts';
 import { createRandom } from '../../test/random.ts';
 import { randomTensor } from '../../test/random-tensor.ts';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
-import { weightsFileName } from './graph.ts';
 import type { MatmulPrecision } from './weight-encoding.ts';
 import { productEncoding } from './weight-encoding.ts';
 import type { PrepareOptions, PrepareProgress } from './weights-cache.ts';
 import { prepareWeights } from './weights-cache.ts';
 import { hashFile } from './weights-file.ts';
+import { weightsFileName } from './weights-location.ts';
 import { WeightsPlan } from './weights-plan.ts';
 
 const files = useTestFiles();
@@ -36,11 +36,16 @@ async function prepare(gguf: GgufFile, options: PrepareOptions & { precision?: M
   const { precision = 'fp32' } = options;
   const plan = new WeightsPlan();
   for (const tensor of gguf.tensors.values()) plan.place([tensor], productEncoding(tensor, precision), 'product');
-  return { ...(await prepareWeights(gguf, plan, precision, { cacheFolder, ...options })), plan };
+  const { weights, built } = await prepareWeights(gguf, plan, precision, { cacheFolder, ...options });
+  return { folder: dirname(weights.path as string), built, plan };
 }
 
 const weightsIn = (folder: string) => join(folder, weightsFileName);
-const entries = () => readdirSync(join(cacheFolder, 'segments'));
+const filesOf = (folder: string) => {
+  const path = join(cacheFolder, folder);
+  return existsSync(path) ? readdirSync(path) : [];
+};
+const entries = () => [...filesOf('segments'), ...filesOf('tmp')];
 
 describe('a cache of weights files', () => {
   it('builds once and gives the same file the next time', async () => {
@@ -183,7 +188,7 @@ describe('a cache of weights files', () => {
     await using gguf = await openModel();
     if (phase === 'verify') await prepare(gguf);
     await using again = await openModel();
-    const before = existsSync(cacheFolder) ? entries() : [];
+    const before = entries();
     const abort = new AbortController();
     const onProgress = (progress: PrepareProgress) => {
       if (progress.phase === phase) abort.abort(new Error('enough'));
@@ -192,7 +197,7 @@ describe('a cache of weights files', () => {
       code: 'aborted',
       cause: new Error('enough'),
     });
-    expect(existsSync(join(cacheFolder, 'segments')) ? entries() : []).toEqual(before);
+    expect(entries()).toEqual(before);
     expect((await prepare(again)).folder).toContain(cacheFolder);
   });
 
@@ -211,15 +216,5 @@ describe('a cache of weights files', () => {
       code: 'cache-folder-unwritable',
       found: 'ENOTDIR',
     });
-  });
-
-  it('removes what killed builds left, a day later', async () => {
-    await using gguf = await openModel();
-    const segments = join(cacheFolder, 'segments');
-    for (const name of ['building-old', 'building-young']) await mkdir(join(segments, name), { recursive: true });
-    const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
-    await utimes(join(segments, 'building-old'), yesterday, yesterday);
-    await prepare(gguf);
-    expect(entries().filter((name) => name.startsWith('building'))).toEqual(['building-young']);
   });
 });

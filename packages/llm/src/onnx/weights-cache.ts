@@ -1,21 +1,18 @@
 /**
- * Keeps weights files in the user's cache folder, so that a model is prepared once. An entry is a folder named after
- * its content, with the weights and a manifest; it is built beside its place and renamed into it. Before every use its size,
- * its time and samples of it are compared with the manifest, and all of it where they differ or where that is asked for: one
- * that is broken, cut short or changed is built anew.
+ * Keeps weights files in the cache folder, so that a model is prepared once. An entry is a folder named after its content,
+ * with the weights and a manifest; the weights are built elsewhere and renamed into it. Before every use their size, time and
+ * samples of them are compared with the manifest, and all of them where they differ or where that is asked for: weights that
+ * are broken, cut short or changed are built anew.
  *
  * Graphs are not cached: they cost milliseconds to build, and what is not kept need not be trusted.
  */
-import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { openWeightsStore, weightsStore } from '#platform';
 import type { GgufFile } from '../gguf/index.ts';
-import { readRegularFile } from '../regular-file.ts';
+import { readJson, type Store, type StoredFile, temporaryName, writeJson } from '../io/store.ts';
 import { throwIfAborted } from './abort.ts';
-import { cacheFolderPath, openCacheFolder, unwritable } from './cache-folder.ts';
-import { weightsFileName } from './graph.ts';
 import type { MatmulPrecision } from './weight-encoding.ts';
-import { fingerprintPlan, hashFile, hashSamples, type WorkOptions, writeWeights } from './weights-file.ts';
+import { fingerprintPlan, hashSamples, hashSource, type WorkOptions, writeWeights } from './weights-file.ts';
+import { type WeightsLocation, weightsFileName } from './weights-location.ts';
 import type { WeightsPlan } from './weights-plan.ts';
 
 /** Part of the name of every entry: raise it when the same plan gives other bytes. */
@@ -40,8 +37,7 @@ export interface PrepareOptions {
 }
 
 export interface PreparedWeights {
-  /** The folder with the weights file. */
-  readonly folder: string;
+  readonly weights: WeightsLocation;
   /** Whether they had to be built. */
   readonly built: boolean;
   /** Removes what was made for this process only. */
@@ -64,9 +60,6 @@ interface Manifest {
 /** What a manifest must say for an entry to be the one that is looked for. */
 type Expected = Pick<Manifest, 'builder' | 'precision' | 'content' | 'byteLength'>;
 
-const manifestName = 'manifest.json';
-const MAX_MANIFEST_BYTES = 2 ** 16;
-
 /**
  * The weights file of a plan, from the cache or built from the GGUF file. Throws `cache-folder-unwritable`,
  * `not-a-number`, `aborted` and the errors of reading the GGUF file; the cache is then as it was.
@@ -83,121 +76,109 @@ export async function prepareWeights(
   });
   const content = await fingerprintPlan(gguf, plan, work('hash'));
   const expected = { builder: builderVersion, precision, content, byteLength: plan.byteLength };
-  const entry = join('segments', `${content.slice(0, 40)}-${precision}-${builderVersion}`);
-  const cachedFolder = join(cacheFolderPath(options.cacheFolder), entry);
-  if (await isIntact(cachedFolder, expected, options.verify ?? false, work('verify')))
-    return { folder: cachedFolder, built: false, release: async () => {} };
+  const entry = `segments/${content.slice(0, 40)}-${precision}-${builderVersion}`;
+  const kept = await findIntact(weightsStore(options.cacheFolder), entry, expected, options, work('verify'));
+  if (kept !== undefined) return { weights: kept, built: false, release: async () => {} };
 
-  const cache = await openCacheFolder(options.cacheFolder);
+  const { store, release } = await openWeightsStore(options.cacheFolder);
   try {
-    const folder = join(cache.path, entry);
-    const builtFolder = await build(dirname(folder), gguf, plan, expected, work('build'));
-    const finalFolder = await moveIntoPlace(builtFolder, folder, () =>
-      isIntact(folder, expected, true, work('verify')),
-    );
-    return { folder: finalFolder, built: true, release: cache.release };
+    return { weights: await build(store, entry, gguf, plan, expected, work), built: true, release };
   } catch (error) {
-    await cache.release();
-    throw isSystemError(error) ? unwritable(cache.path, error) : error;
-  }
-}
-
-/** Whether an entry is there, for this content, and what was written: by its samples, or by all of it. */
-async function isIntact(folder: string, expected: Expected, verify: boolean, options: WorkOptions): Promise<boolean> {
-  try {
-    // Entries are made of plain files: a link or a pipe in the place of one was put there by somebody else.
-    const text = await readRegularFile(join(folder, manifestName), {
-      maxBytes: MAX_MANIFEST_BYTES,
-      followLinks: false,
-    });
-    const manifest = JSON.parse(text.toString()) as Partial<Manifest> | null;
-    const keys = Object.keys(expected) as (keyof typeof expected)[];
-    if (!keys.every((key) => manifest?.[key] === expected[key])) return false;
-    const weights = join(folder, weightsFileName);
-    const stats = await lstat(weights);
-    if (!stats.isFile() || stats.size !== expected.byteLength) return false;
-    const sampled = !verify && stats.mtimeMs === manifest?.modifiedMs;
-    if (sampled && (await hashSamples(weights, options)) === manifest?.samples) return true;
-    return (await hashFile(weights, options)) === manifest?.sha256;
-  } catch (error) {
-    throwIfAborted(options.signal);
-    if (isSystemError(error) || error instanceof SyntaxError) return false;
+    await release();
     throw error;
   }
 }
 
-/** Builds an entry in a folder of its own beside the entries. Without success nothing is left of it. */
-async function build(
-  segments: string,
-  gguf: GgufFile,
-  plan: WeightsPlan,
+const manifestOf = (entry: string) => `${entry}/manifest.json`;
+const weightsOf = (entry: string) => `${entry}/${weightsFileName}`;
+
+/** An entry that is there, for this content, as it was written: by its samples, or by all of it. */
+async function findIntact(
+  store: Store,
+  entry: string,
   expected: Expected,
+  { verify = false }: Pick<PrepareOptions, 'verify'>,
   options: WorkOptions,
-): Promise<string> {
-  await mkdir(segments, { recursive: true });
-  await removeAbandonedBuilds(segments);
-  const folder = join(segments, `${buildPrefix}${randomBytes(8).toString('hex')}`);
-  await mkdir(folder);
+): Promise<WeightsLocation | undefined> {
+  if (!store.persistent) return undefined;
+  const manifest = (await readJson(store, manifestOf(entry))) as Partial<Manifest> | null | undefined;
+  const keys = Object.keys(expected) as (keyof typeof expected)[];
+  if (!keys.every((key) => manifest?.[key] === expected[key])) return undefined;
   try {
-    const weights = join(folder, weightsFileName);
-    await writeWeights(weights, gguf, plan, options);
-    const manifest: Manifest = {
-      ...expected,
-      sha256: await hashFile(weights, { signal: options.signal }),
-      samples: await hashSamples(weights, { signal: options.signal }),
-      modifiedMs: (await lstat(weights)).mtimeMs,
-    };
-    await writeFile(join(folder, manifestName), JSON.stringify(manifest, undefined, 2));
-    return folder;
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
+    await using file = await store.open(weightsOf(entry));
+    if (file?.byteLength !== expected.byteLength) return undefined;
+    const sampled = !verify && file.modifiedMs === manifest?.modifiedMs;
+    if (sampled && (await hashSamples(file, options)) === manifest?.samples) return locationOf(file);
+    return (await hashSource(file, options)) === manifest?.sha256 ? locationOf(file) : undefined;
+  } catch {
+    // What cannot be read is built anew.
+    throwIfAborted(options.signal);
+    return undefined;
   }
+}
+
+function locationOf({ path, bytes }: StoredFile): WeightsLocation {
+  return { ...(path !== undefined && { path }), ...(bytes !== undefined && { bytes }) };
 }
 
 /**
- * Renames a built entry into its place and gives where it is. Another process may have put an equal one there in the
- * meantime, which then serves; a broken one is moved away. Where neither goes (a file in use, on some systems), the
- * entry serves from where it was built.
+ * Builds the weights and gives them their place. Another process may have put equal ones there in the meantime, which then
+ * serve. Without success nothing is left of them.
  */
-async function moveIntoPlace(
-  builtFolder: string,
-  folder: string,
-  isTargetIntact: () => Promise<boolean>,
-): Promise<string> {
+async function build(
+  store: Store,
+  entry: string,
+  gguf: GgufFile,
+  plan: WeightsPlan,
+  expected: Expected,
+  work: (phase: PrepareProgress['phase']) => WorkOptions,
+): Promise<WeightsLocation> {
+  const { signal } = work('build');
+  const folder = temporaryName();
+  const temporary = weightsOf(folder);
   try {
-    await rename(builtFolder, folder);
-    return folder;
-  } catch {
-    if (await isTargetIntact()) {
-      await rm(builtFolder, { recursive: true, force: true });
-      return folder;
+    const editor = await store.edit(temporary);
+    try {
+      await writeWeights(editor, gguf, plan, work('build'));
+    } finally {
+      await editor.close();
     }
+    if (!store.persistent) return await openBuilt(store, temporary, locationOf);
+    const hashes = await openBuilt(store, temporary, async (file) => ({
+      sha256: await hashSource(file, { signal }),
+      samples: await hashSamples(file, { signal }),
+    }));
+    const other = await findIntact(store, entry, expected, { verify: true }, { signal });
+    if (other === undefined) return await moveIntoPlace(store, folder, entry, { ...expected, ...hashes });
+    await store.remove(folder);
+    return other;
+  } catch (error) {
+    await store.remove(folder).catch(() => {});
+    throw error;
   }
+}
+
+/** Renames built weights into their entry. Where that does not go (a file in use, on some systems), they serve from where they are. */
+async function moveIntoPlace(
+  store: Store,
+  folder: string,
+  entry: string,
+  manifest: Omit<Manifest, 'modifiedMs'>,
+): Promise<WeightsLocation> {
   try {
-    const broken = `${builtFolder}-replaced`;
-    await rename(folder, broken);
-    await rename(builtFolder, folder);
-    await rm(broken, { recursive: true, force: true });
-    return folder;
+    await store.rename(weightsOf(folder), weightsOf(entry));
+    await store.remove(folder);
   } catch {
-    return builtFolder;
+    return openBuilt(store, weightsOf(folder), locationOf);
   }
+  return openBuilt(store, weightsOf(entry), async (file) => {
+    await writeJson(store, manifestOf(entry), { ...manifest, modifiedMs: file.modifiedMs });
+    return locationOf(file);
+  });
 }
 
-const buildPrefix = 'building-';
-const abandonedAfterMs = 24 * 60 * 60 * 1000;
-
-/** Removes what builds left that were killed. */
-async function removeAbandonedBuilds(segments: string): Promise<void> {
-  for (const name of await readdir(segments)) {
-    if (!name.startsWith(buildPrefix)) continue;
-    const path = join(segments, name);
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
-    if (Date.now() - mtimeMs > abandonedAfterMs) await rm(path, { recursive: true, force: true });
-  }
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error;
+async function openBuilt<T>(store: Store, name: string, use: (file: StoredFile) => T | Promise<T>): Promise<T> {
+  await using file = await store.open(name);
+  if (file === undefined) throw new Error(`${name} is gone from ${store.name}`);
+  return await use(file);
 }

@@ -1,10 +1,10 @@
 /**
  * Writes the weights file of a plan from a GGUF file, a few megabytes at a time, and names its content by a hash.
  */
-import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
+import { createSha256, openSource } from '#platform';
 import { type GgufFile, type GgufTensor, requireFinite } from '../gguf/index.ts';
+import type { ByteSource, SourceLocation } from '../io/source.ts';
+import type { StoreEditor } from '../io/store.ts';
 import { throwIfAborted } from './abort.ts';
 import { encodeRows } from './weight-encoder.ts';
 import { encodingKey } from './weight-encoding.ts';
@@ -37,7 +37,7 @@ export async function fingerprintTensors(gguf: GgufFile, options: WorkOptions): 
   const cached = fingerprints.get(gguf);
   if (cached !== undefined) return cached;
   const tensors = [...gguf.tensors.values()];
-  const hash = createHash('sha256');
+  const hash = createSha256();
   hash.update(JSON.stringify(tensors.map(({ name, type, dimensions }) => ({ name, type, dimensions }))));
   if (totalBytes(tensors) <= MAX_WHOLE_BYTES) {
     for await (const { bytes } of readAll(gguf, tensors, options)) hash.update(bytes);
@@ -52,7 +52,7 @@ export async function fingerprintTensors(gguf: GgufFile, options: WorkOptions): 
       options.onBytes?.(i + 1, tensors.length);
     }
   }
-  const result = hash.digest('hex');
+  const result = hash.digest();
   fingerprints.set(gguf, result);
   return result;
 }
@@ -66,72 +66,64 @@ export async function fingerprintPlan(gguf: GgufFile, plan: WeightsPlan, options
     components: components.map(({ name, offset, byteLength }) => ({ name, offset, byteLength })),
   }));
   const tensors = await fingerprintTensors(gguf, options);
-  return createHash('sha256').update(JSON.stringify({ tensors, layout })).digest('hex');
+  const hash = createSha256();
+  hash.update(JSON.stringify({ tensors, layout }));
+  return hash.digest();
 }
 
-/** SHA-256 (hexadecimal) of a file. */
-export async function hashFile(path: string, { onBytes, signal }: WorkOptions): Promise<string> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    const hash = createHash('sha256');
-    const buffer = new Uint8Array(chunkBytes);
-    for (let done = 0; ; ) {
-      throwIfAborted(signal);
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, done);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(buffer.subarray(0, bytesRead));
-      done += bytesRead;
-      onBytes?.(done, size);
-    }
-  } finally {
-    await file.close();
+/** SHA-256 (hexadecimal) of a file. Throws `SourceError`. */
+export async function hashFile(location: SourceLocation, options: WorkOptions): Promise<string> {
+  await using source = await openSource(location);
+  // Not before it is read: returning the promise would close it.
+  return await hashSource(source, options);
+}
+
+/** SHA-256 (hexadecimal) of a source. */
+export async function hashSource(source: ByteSource, { onBytes, signal }: WorkOptions): Promise<string> {
+  const hash = createSha256();
+  const buffer = new Uint8Array(chunkBytes);
+  for (let done = 0; ; ) {
+    throwIfAborted(signal);
+    const bytesRead = await source.read(buffer, done);
+    if (bytesRead === 0) return hash.digest();
+    hash.update(buffer.subarray(0, bytesRead));
+    done += bytesRead;
+    onBytes?.(done, source.byteLength);
   }
 }
 
-/** SHA-256 (hexadecimal) of samples of a file that lie evenly over it; of all of a small one. */
-export async function hashSamples(path: string, options: WorkOptions): Promise<string> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    if (size <= MAX_WHOLE_BYTES) return await hashFile(path, options);
-    const hash = createHash('sha256');
-    const buffer = new Uint8Array(SAMPLE_BYTES);
-    for (let sample = 0; sample < FILE_SAMPLES; sample++) {
-      throwIfAborted(options.signal);
-      const position = Math.floor(((size - SAMPLE_BYTES) * sample) / (FILE_SAMPLES - 1));
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-      hash.update(buffer.subarray(0, bytesRead));
-      options.onBytes?.(sample + 1, FILE_SAMPLES);
-    }
-    return hash.digest('hex');
-  } finally {
-    await file.close();
+/** SHA-256 (hexadecimal) of samples of a source that lie evenly over it; of all of a small one. */
+export async function hashSamples(source: ByteSource, options: WorkOptions): Promise<string> {
+  const { byteLength } = source;
+  if (byteLength <= MAX_WHOLE_BYTES) return hashSource(source, options);
+  const hash = createSha256();
+  const buffer = new Uint8Array(SAMPLE_BYTES);
+  for (let sample = 0; sample < FILE_SAMPLES; sample++) {
+    throwIfAborted(options.signal);
+    const position = Math.floor(((byteLength - SAMPLE_BYTES) * sample) / (FILE_SAMPLES - 1));
+    hash.update(buffer.subarray(0, await source.read(buffer, position)));
+    options.onBytes?.(sample + 1, FILE_SAMPLES);
   }
+  return hash.digest();
 }
 
 /**
- * Writes the plan's weights to a new file at `path`. Throws `not-a-number` for a weight that is not finite,
- * `aborted`, the errors of reading the GGUF file, and those of the file system; what is written then stays behind.
+ * Writes the plan's weights. Throws `not-a-number` for a weight that is not finite, `aborted`, the errors of reading the
+ * GGUF file, and those of the store; what is written then stays behind.
  */
-export async function writeWeights(path: string, gguf: GgufFile, plan: WeightsPlan, options: WorkOptions) {
-  const file = await open(path, 'wx');
-  try {
-    await file.truncate(plan.byteLength);
-    const total = plan.matrices.reduce((sum, { tensors }) => sum + totalBytes(tensors), 0);
-    let done = 0;
-    for (const matrix of plan.matrices) {
-      const onBytes = (bytes: number) => options.onBytes?.(done + bytes, total);
-      await writeMatrix(file, gguf, matrix, { signal: options.signal, onBytes });
-      done += totalBytes(matrix.tensors);
-    }
-    await file.sync();
-  } finally {
-    await file.close();
+export async function writeWeights(file: StoreEditor, gguf: GgufFile, plan: WeightsPlan, options: WorkOptions) {
+  await file.truncate(plan.byteLength);
+  const total = plan.matrices.reduce((sum, { tensors }) => sum + totalBytes(tensors), 0);
+  let done = 0;
+  for (const matrix of plan.matrices) {
+    const onBytes = (bytes: number) => options.onBytes?.(done + bytes, total);
+    await writeMatrix(file, gguf, matrix, { signal: options.signal, onBytes });
+    done += totalBytes(matrix.tensors);
   }
+  await file.flush();
 }
 
-async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
+async function writeMatrix(file: StoreEditor, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
   if (matrix.interleaved) return writeInterleaved(file, gguf, matrix, options);
   const { encoding, rowLength, components } = matrix;
   let row = 0;
@@ -139,14 +131,14 @@ async function writeMatrix(file: FileHandle, gguf: GgufFile, matrix: PlacedMatri
     requireFinite(tensor, bytes);
     const encoded = encodeRows(tensor.type, bytes, encoding, { rows, rowLength });
     for (const [i, { offset, bytesPerRow }] of components.entries()) {
-      await writeFully(file, encoded[i] as Uint8Array, offset + row * bytesPerRow);
+      await file.write(encoded[i] as Uint8Array, offset + row * bytesPerRow);
     }
     row += rows;
   }
 }
 
 /** Writes rows of equally large tensors in turn. */
-async function writeInterleaved(file: FileHandle, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
+async function writeInterleaved(file: StoreEditor, gguf: GgufFile, matrix: PlacedMatrix, options: WorkOptions) {
   const { encoding, rowLength, components, tensors, rows: allRows } = matrix;
   const rowCount = allRows / tensors.length;
   const maxRows = Math.max(1, Math.floor(chunkBytes / (totalBytes(tensors) / rowCount)));
@@ -168,7 +160,7 @@ async function writeInterleaved(file: FileHandle, gguf: GgufFile, matrix: Placed
           merged.set(source, (r * tensors.length + t) * bytesPerRow);
         }
       }
-      await writeFully(file, merged, offset + row * tensors.length * bytesPerRow);
+      await file.write(merged, offset + row * tensors.length * bytesPerRow);
     }
     options.onBytes?.(((row + rows) / rowCount) * totalBytes(tensors), totalBytes(tensors));
   }
@@ -190,13 +182,6 @@ async function* readAll(gguf: GgufFile, tensors: readonly GgufTensor[], { onByte
       done += bytes.length;
       onBytes?.(done, total);
     }
-  }
-}
-
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
   }
 }
 

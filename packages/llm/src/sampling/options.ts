@@ -1,7 +1,6 @@
 /**
  * The options of sampling, their defaults, and what they may be.
  */
-import { randomInt } from 'node:crypto';
 import { llmError } from '../errors.ts';
 
 /** Defaults are those of node-llama-cpp: without a temperature the best token is taken. */
@@ -33,7 +32,7 @@ export function resolveSamplingOptions(options: SamplingOptions): SamplingSettin
     minP: options.minP ?? 0,
     repetitionPenalty: options.repetitionPenalty ?? 1,
     repetitionWindow: options.repetitionWindow ?? 64,
-    seed: options.seed ?? randomInt(2 ** 32),
+    seed: options.seed ?? (crypto.getRandomValues(new Uint32Array(1))[0] as number),
   };
   const { temperature, topK, topP, minP, repetitionPenalty, repetitionWindow, seed } = settings;
   check('temperature', temperature, Number.isFinite(temperature) && temperature >= 0, 'a number from 0 on');

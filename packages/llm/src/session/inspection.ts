@@ -1,12 +1,13 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
 import { attentionBytes, createPolicy, fullAttentionBelow, type PolicySpec, type Precision } from 'keysieve';
+import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
-import { chooseThreads } from './processors.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts } from './step-costs.ts';
+import { chooseThreads } from './threads.ts';
 
 /** The settings that a model is inspected for. */
 export interface InspectOptions extends LoadOptions {
@@ -64,7 +65,7 @@ const TOKEN_BYTES = 1700;
 const GARBAGE_BYTES = 64 * 2 ** 20;
 
 /** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
-export async function inspectModel(source: string, options: InspectOptions = {}): Promise<Inspection> {
+export async function inspectModel(source: SourceLocation, options: InspectOptions = {}): Promise<Inspection> {
   checkLoadOptions(source, options);
   const { attention = DEFAULT_ATTENTION } = options;
   const threads = await chooseThreads(options.threads);

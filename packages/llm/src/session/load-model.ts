@@ -1,17 +1,19 @@
 /** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
+
+import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
-import { chooseThreads } from './processors.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
+import { chooseThreads } from './threads.ts';
 
 /** A loaded model. Sessions share its weights. */
 export interface Model extends AsyncDisposable {
   /** Its name in the file. */
   readonly name: string;
-  /** Path of the GGUF file. */
+  /** Path of the GGUF file; the name of a Blob, the address of a URL. */
   readonly path: string;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
@@ -39,22 +41,32 @@ export interface Model extends AsyncDisposable {
 
 /**
  * Loads `nano`, the model that comes with this package; `hf:OWNER/REPO[/FILE]`, one from the Hugging Face hub; or a
- * GGUF file by its path. Throws `model-not-found`, `not-gguf` and the other codes of files, hubs and backends; `aborted`.
+ * GGUF file by its path, as a Blob (such as a File that was chosen in a page), or by a URL whose server sends ranges. Throws `model-not-found`, `not-gguf` and the other codes of files, hubs and backends; `aborted`.
  */
-export async function loadModel(source: string, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(source: SourceLocation, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(source, options);
   const threads = await chooseThreads(options.threads);
   await using file = await openModelFile(source, { ...options, threads });
   const precision = await file.choosePrecision();
   const segments = await file.load(typeof precision === 'string' ? precision : precision.chosen);
-  const { name, path, tokenizer } = file;
+  const { name, path, location, tokenizer } = file;
   const chatTemplate = memoize(() => file.chatTemplate());
-  return createModel({ name, path, tokenizer, segments, threads, chatTemplate, cacheFolder: options.cacheFolder });
+  return createModel({
+    name,
+    path,
+    location,
+    tokenizer,
+    segments,
+    threads,
+    chatTemplate,
+    cacheFolder: options.cacheFolder,
+  });
 }
 
 interface ModelParts {
   name: string;
   path: string;
+  location: SourceLocation;
   tokenizer: Tokenizer;
   chatTemplate: () => ChatTemplate;
   segments: TransformerSegments;
@@ -62,7 +74,16 @@ interface ModelParts {
   cacheFolder: string | undefined;
 }
 
-function createModel({ name, path, tokenizer, chatTemplate, segments, threads, cacheFolder }: ModelParts): Model {
+function createModel({
+  name,
+  path,
+  location,
+  tokenizer,
+  chatTemplate,
+  segments,
+  threads,
+  cacheFolder,
+}: ModelParts): Model {
   const { config, precision, context: contextLength } = segments;
   const dispose = () => segments.dispose();
   const renderChat = (messages: readonly ChatMessage[], options?: RenderOptions) =>
@@ -83,7 +104,7 @@ function createModel({ name, path, tokenizer, chatTemplate, segments, threads, c
     createSession: (options) =>
       createSession({ segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate }, options),
     async hash(signal) {
-      hash ??= await hashFile(path, { signal });
+      hash ??= await hashFile(location, { signal });
       return hash;
     },
     dispose,

@@ -1,5 +1,7 @@
 /** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
+
 import { KeysieveError } from 'keysieve';
+import { nanoLocation } from '#platform';
 import {
   checkArgument,
   checkChoice,
@@ -12,6 +14,7 @@ import {
 } from '../arguments.ts';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
+import type { SourceLocation } from '../io/source.ts';
 import { architectureOf, loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
 import { MATMUL_PRECISIONS, type MatmulPrecision } from '../onnx/index.ts';
 import {
@@ -22,7 +25,6 @@ import {
   type Tokenizer,
 } from '../tokenizer/index.ts';
 import type { LoadProgress } from './load-progress.ts';
-import { modelSource } from './model-source.ts';
 import { choosePrecision, type PrecisionChoice } from './precision.ts';
 
 export interface LoadOptions {
@@ -52,7 +54,9 @@ export interface LoadOptions {
 export interface ModelFile extends AsyncDisposable {
   /** Its name in the file. */
   readonly name: string;
+  /** Path of the file; the name of a Blob, the address of a URL. */
   readonly path: string;
+  readonly location: SourceLocation;
   readonly gguf: GgufFile;
   readonly tokenizer: Tokenizer;
   /** Throws where the model has no chat template, or a broken one: that matters only to those who chat. */
@@ -64,7 +68,12 @@ export interface ModelFile extends AsyncDisposable {
 
 /** Throws `invalid-argument` for what is no source of a model, and for options of the wrong kind. */
 export function checkLoadOptions(source: unknown, options: unknown): void {
-  checkArgument('The model', source, isText(source), 'a text: nano, hf:OWNER/REPO[/FILE] or the path of a GGUF file');
+  checkArgument(
+    'The model',
+    source,
+    isText(source) || source instanceof Blob || source instanceof URL,
+    'nano, hf:OWNER/REPO[/FILE], the path of a GGUF file, or the file as a Blob or URL',
+  );
   checkOptions('The options of a model', options);
   const { context, precision, threads, cacheFolder, onProgress, signal } = options as Record<string, unknown>;
   checkOptional(
@@ -83,19 +92,16 @@ export function checkLoadOptions(source: unknown, options: unknown): void {
 /** Longer than any model is trained for; the buffers of longer ones would fit nowhere. */
 const MAX_CONTEXT = 2 ** 24;
 
-/** Opens `nano`, `hf:OWNER/REPO[/FILE]` or a path. Throws the codes of files, hubs and tokenizers. */
-export async function openModelFile(source: string, options: LoadOptions): Promise<ModelFile> {
+/** Opens `nano`, `hf:OWNER/REPO[/FILE]`, a path, a Blob or a URL. Throws the codes of files, hubs and tokenizers. */
+export async function openModelFile(source: SourceLocation, options: LoadOptions): Promise<ModelFile> {
   const { precision, cacheFolder, signal, onProgress } = options;
-  const path = await resolveModel(modelSource(source), {
-    cacheFolder,
-    signal,
-    onProgress: ({ done, total }) => onProgress?.({ phase: 'download', done, total }),
-  });
-  const gguf = await openGguf(path);
+  const location = await locateModel(source, options);
+  const gguf = await openGguf(location);
+  const { path } = gguf;
   try {
     // An architecture that cannot be run is the fault to report, whatever tokenizer it comes with.
     architectureOf(gguf);
-    const companions = await readCompanionFiles(path);
+    const companions = await readCompanionFiles(location);
     const tokenizer = await openTokenizer(gguf, () => companions.tokenizerJson());
     const { context, ...settings } = omitUndefined(options);
     const load = (precision: MatmulPrecision) =>
@@ -105,6 +111,7 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
     return {
       name: gguf.metadata.stringOr('general.name', path),
       path,
+      location,
       gguf,
       tokenizer,
       chatTemplate: () => createChatTemplate(gguf, { template: companions.chatTemplate() }),
@@ -117,6 +124,20 @@ export async function openModelFile(source: string, options: LoadOptions): Promi
     await gguf.close();
     throw error;
   }
+}
+
+/** Where the file of a model is, fetched from the hub where need be. */
+async function locateModel(
+  source: SourceLocation,
+  { cacheFolder, signal, onProgress }: LoadOptions,
+): Promise<SourceLocation> {
+  if (source === 'nano') return nanoLocation();
+  if (typeof source !== 'string') return source;
+  return resolveModel(source, {
+    cacheFolder,
+    signal,
+    onProgress: ({ done, total }) => onProgress?.({ phase: 'download', done, total }),
+  });
 }
 
 /** The tokenizer of the file; where it has none, or one of a kind that is not known, the tokenizer.json beside it. */

@@ -1,25 +1,29 @@
 /** Reads a prompt from a file, and says where it is not text. */
-import { readFile } from 'node:fs/promises';
+import { openSource } from '#platform';
 import { llmError } from '../errors.ts';
+import { readWhole, SourceError, type SourceLocation } from '../io/source.ts';
+
+/** No context holds a longer text. */
+const MAX_BYTES = 2 ** 30;
 
 /**
  * The text of a file, which must be UTF-8; a byte order mark is left out. Throws `prompt-file-not-found` where it
  * cannot be read, and `prompt-not-utf8` with the place of the first byte that is not.
  */
-export async function readPromptFile(path: string): Promise<string> {
-  let bytes: Buffer;
+export async function readPromptFile(location: SourceLocation): Promise<string> {
   try {
-    bytes = await readFile(path);
+    await using source = await openSource(location);
+    return decodePrompt(await readWhole(source, MAX_BYTES), source.name);
   } catch (cause) {
+    if (!(cause instanceof SourceError)) throw cause;
     throw llmError({
       code: 'prompt-file-not-found',
       problem: 'The prompt file cannot be read.',
-      found: `${path} (${(cause as NodeJS.ErrnoException).code ?? cause})`,
+      found: `${cause.source} (${cause.found})`,
       remedy: 'Check the path and that you may read the file.',
       cause,
     });
   }
-  return decodePrompt(bytes, path);
 }
 
 /** Text of UTF-8 bytes; `name` says in an error where they came from. */

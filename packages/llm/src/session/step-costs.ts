@@ -1,12 +1,11 @@
 /**
  * What a layer's step of attention takes on this machine, kept in the cache folder: measuring takes about a second, and
- * its answer changes with the machine, Node and the shape of the layer only.
+ * its answer changes with the machine, the engine that runs it and the shape of the layer only.
  */
-import { createHash } from 'node:crypto';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
+
 import { measureStepCosts, type StepCosts, type StepShape } from 'keysieve';
-import { cacheFolderPath, readJson, writeJson } from '../onnx/index.ts';
+import { cacheStore, createSha256, machine } from '#platform';
+import { readJson, writeJson } from '../io/store.ts';
 
 /** Part of the name of every measurement: raise it when steps have become faster or slower. */
 const version = 2;
@@ -17,16 +16,14 @@ export async function stepCosts(
   cacheFolder: string | undefined,
 ): Promise<StepCosts> {
   const shape = { headDim, heads, keyValueHeads, precision, threads };
-  const machine = [cpus()[0]?.model, cpus().length, process.version, version];
-  const name = createHash('sha256')
-    .update(JSON.stringify([machine, shape]))
-    .digest('hex')
-    .slice(0, 40);
-  const path = join(cacheFolderPath(cacheFolder), 'step-costs', `${name}.json`);
-  const cached = parseStepCosts(await readJson(path));
+  const hash = createSha256();
+  hash.update(JSON.stringify([machine(), version, shape]));
+  const name = `step-costs/${hash.digest().slice(0, 40)}.json`;
+  const store = cacheStore(cacheFolder);
+  const cached = parseStepCosts(await readJson(store, name));
   if (cached !== undefined) return cached;
   const costs = await measureStepCosts(shape);
-  await writeJson(path, costs);
+  await writeJson(store, name, costs);
   return costs;
 }
 

@@ -1,5 +1,7 @@
 /** Where the time of a pass through the model goes: phases of the attention, writing the cache, all other layers. */
+
 import { type AttentionTrace, TRACE_PHASES, type TracePhase } from 'keysieve';
+import { environment, printTrace } from '#platform';
 
 /** Phases of a pass; those of the attention are explained at `TracePhase` of `keysieve`. */
 export const PASS_PHASES = [...TRACE_PHASES, 'cache', 'layers'] as const;
@@ -31,7 +33,7 @@ const noTimes = (): Record<PassPhase, number> =>
 
 /** A tracer that hands every pass to `onPass`; none where nobody is to be told. */
 export function createPassTracer(onPass: ((trace: PassTrace) => void) | undefined): PassTracer | undefined {
-  const table = process.env.KEYSIEVE_TRACE === '1' ? createTraceTable() : undefined;
+  const table = environment('KEYSIEVE_TRACE') === '1' ? createTraceTable() : undefined;
   if (onPass === undefined && table === undefined) return undefined;
   let times = noTimes();
   return {
@@ -49,7 +51,7 @@ export function createPassTracer(onPass: ((trace: PassTrace) => void) | undefine
     },
     end() {
       const text = table?.describe() ?? '';
-      if (text !== '') process.stderr.write(text);
+      if (text !== '') printTrace(text);
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
  * The tokenizer.json of a byte-level byte-pair model (`tokenizer.ggml.model` = gpt2), made from a GGUF's metadata.
  */
+import { warn } from '#platform';
 import { llmError } from '../errors.ts';
 import { invalid, quoted } from '../gguf/errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
@@ -33,14 +34,10 @@ export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabu
 export function preTokenizerOf(metadata: GgufMetadata): PreTokenizer {
   const name = metadata.stringOr('tokenizer.ggml.pre', 'default');
   if (name === 'default') {
-    process.emitWarning(
-      'The GGUF file names no pre-tokenizer, so a default one cuts text into words: answers may suffer.',
-      {
-        type: 'KeysieveWarning',
-        code: 'default-pre-tokenizer',
-        detail: "Convert the model again with a current llama.cpp, or put the model's tokenizer.json beside the file.",
-      },
-    );
+    warn('The GGUF file names no pre-tokenizer, so a default one cuts text into words: answers may suffer.', {
+      code: 'default-pre-tokenizer',
+      detail: "Convert the model again with a current llama.cpp, or put the model's tokenizer.json beside the file.",
+    });
     return DEFAULT_PRE_TOKENIZER;
   }
   const preTokenizer = preTokenizers.get(name);

@@ -1,10 +1,11 @@
 /**
  * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them, in a thread
- * with limits; the template is the one in the GGUF's metadata unless another is given.
+ * with limits where the platform has one; the template is the one in the GGUF's metadata unless another is given.
  */
+import { runTemplate } from '#platform';
 import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
-import { runTemplate, type TemplateResult } from './template-thread.ts';
+import type { TemplateResult } from '../platform/platform.ts';
 
 export interface ChatMessage {
   /** Who speaks: `system`, `user`, `assistant`, or another role that the template knows, such as `tool`. */

@@ -3,9 +3,9 @@
  * chat_template.jinja and tokenizer_config.json. None of them is needed to load a model, so that a broken one is an
  * error only of what needs it.
  */
-import { dirname, join } from 'node:path';
+import { openSource, siblingOf } from '#platform';
 import { type LlmErrorCode, llmError } from '../errors.ts';
-import { readRegularFile } from '../regular-file.ts';
+import { readWhole, SourceError, type SourceLocation } from '../io/source.ts';
 
 /** The tokenizer and the chat template that lie beside a model file. */
 export interface CompanionFiles {
@@ -21,10 +21,15 @@ export interface CompanionFiles {
 /** A tokenizer.json of 256,000 tokens has some 30 MB. */
 const MAX_BYTES = 2 ** 28;
 
-/** The companion files in the folder of a GGUF file; templates are read at once, for `chatTemplate` to give. */
-export async function readCompanionFiles(ggufPath: string): Promise<CompanionFiles> {
-  const folder = dirname(ggufPath);
-  const read = (name: string, invalid: LlmErrorCode) => readIfThere(join(folder, name), invalid);
+/**
+ * The companion files beside a GGUF file; templates are read at once, for `chatTemplate` to give. A Blob has none, and a
+ * server that answers no requests for ranges of them has none either.
+ */
+export async function readCompanionFiles(gguf: SourceLocation): Promise<CompanionFiles> {
+  const read = async (name: string, invalid: LlmErrorCode) => {
+    const location = siblingOf(gguf, name);
+    return location && readIfThere(location, invalid);
+  };
   const [template, config] = await Promise.allSettled([
     read('chat_template.jinja', 'chat-template-invalid'),
     read('tokenizer_config.json', 'chat-template-invalid'),
@@ -41,17 +46,18 @@ function settledValue<T>(result: PromiseSettledResult<T>): T {
 }
 
 /** The text of a file in UTF-8, without a byte order mark. */
-async function readIfThere(path: string, invalid: LlmErrorCode): Promise<string | undefined> {
-  let bytes: Buffer;
+async function readIfThere(location: SourceLocation, invalid: LlmErrorCode): Promise<string | undefined> {
+  let bytes: Uint8Array;
   try {
-    bytes = await readRegularFile(path, { maxBytes: MAX_BYTES });
+    await using source = await openSource(location);
+    bytes = await readWhole(source, MAX_BYTES);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
+    if (!(cause instanceof SourceError)) throw cause;
+    if (cause.fault === 'not-found' || location instanceof URL) return undefined;
     throw llmError({
       code: 'model-unreadable',
-      problem: `The file ${path} beside the model cannot be read.`,
-      found: code === 'EINVAL' ? 'a pipe or device' : code,
+      problem: `The file ${location} beside the model cannot be read.`,
+      found: cause.found,
       remedy: 'Check its permissions, or take it away.',
       cause,
     });
@@ -61,7 +67,7 @@ async function readIfThere(path: string, invalid: LlmErrorCode): Promise<string 
   } catch (cause) {
     throw llmError({
       code: invalid,
-      problem: `The file ${path} beside the model is not UTF-8 text.`,
+      problem: `The file ${location} beside the model is not UTF-8 text.`,
       remedy: 'Fetch it again, or take it away.',
       cause,
     });

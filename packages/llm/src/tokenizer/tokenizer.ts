@@ -2,6 +2,7 @@
  * The tokenizer of a model: text to token ids and back. @huggingface/tokenizers encodes, from a tokenizer.json or
  * from the one that is made of the GGUF's own metadata.
  */
+import { withTimeLimit } from '#platform';
 import { checkArgument, isText } from '../arguments.ts';
 import { llmError } from '../errors.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
@@ -11,7 +12,6 @@ import { createEncoders, type Encoders } from './encoder.ts';
 import { createMessageMarker } from './message-text.ts';
 import { preTokenizers } from './pre-tokenizers.ts';
 import { sentencePieceTokenizerJson } from './sentence-piece.ts';
-import { withTimeLimit } from './time-limit.ts';
 import type { StreamDecoder } from './token-bytes.ts';
 import { createStreamDecoder, createTokenBytes } from './token-bytes.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';

@@ -6,7 +6,7 @@
 const MAGNITUDES_2 = [8, 25, 43];
 
 function unpack(packed: string, bits: 2 | 4, magnitudes: readonly number[]): Uint8Array {
-  const bytes = Buffer.from(packed, 'base64');
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
   const perByte = 8 / bits;
   return Uint8Array.from({ length: bytes.length * perByte }, (_, i) => {
     const index = ((bytes[Math.floor(i / perByte)] as number) >> ((i % perByte) * bits)) & (2 ** bits - 1);

@@ -1,14 +1,8 @@
-/**
- * How many threads are of use: the processors that this process may use, and that are not busy with other work. Threads
- * wait for each other at every layer, so that one of them without a processor holds up all.
- */
+/** The processors that this process may use, and how many of them are not busy with other work. */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
-import { llmError } from '../errors.ts';
 
-/** More threads than this for each processor can only be a mistake. */
-const MAX_THREADS_PER_PROCESSOR = 8;
 /** Processors are counted busy over at least this time: the system counts in steps of 10 ms. */
 const SAMPLE_MS = 100;
 
@@ -74,30 +68,4 @@ function processorTimes(): { at: number; idle: number; own: number } {
   const { user, system } = process.cpuUsage();
   const idle = cpus().reduce((sum, { times }) => sum + times.idle, 0);
   return { at: performance.now(), idle, own: (user + system) / 1000 };
-}
-
-/** The number of threads that was asked for, or one for each processor that is not busy now. Throws `invalid-argument`. */
-export async function chooseThreads(threads: number | undefined): Promise<number> {
-  if (threads === undefined) return watchProcessors()();
-  await checkThreads(threads);
-  return threads;
-}
-
-/** Throws `invalid-argument` for a number that no machine has use for, and warns where threads outnumber processors. */
-export async function checkThreads(threads: number): Promise<void> {
-  const processors = await usableProcessors();
-  if (threads > MAX_THREADS_PER_PROCESSOR * processors) {
-    throw llmError({
-      code: 'invalid-argument',
-      problem: `There are far more threads than processors (${processors}).`,
-      found: threads,
-      remedy: 'Leave the number of threads out: the default is the number of processors that are not busy.',
-    });
-  }
-  if (threads > processors) {
-    process.emitWarning(
-      `${threads} threads share ${processors} processors, and wait for each other: fewer are faster.`,
-      { type: 'KeysieveWarning', code: 'more-threads-than-processors' },
-    );
-  }
 }

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const STRACE = '/usr/bin/strace';
-const root = fileURLToPath(new URL('../../../../', import.meta.url));
+const root = fileURLToPath(new URL('../../../../../', import.meta.url));
 const tsx = createRequire(import.meta.url).resolve('tsx');
 const tsxApi = join(dirname(tsx), 'esm/api/index.mjs');
 const sources = ['--conditions', 'keysieve-source', '--import', pathToFileURL(tsx).href];

@@ -4,7 +4,8 @@ import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import envPaths from 'env-paths';
-import { llmError } from '../errors.ts';
+import { type Store, unwritable } from '../../io/store.ts';
+import { createFolderStore } from './folder-store.ts';
 
 /**
  * The folder for prepared models: `cacheFolder`, the environment's KEYSIEVE_CACHE, or `keysieve` in the user's cache
@@ -16,6 +17,7 @@ export function cacheFolderPath(cacheFolder?: string): string {
 
 export interface CacheFolder {
   readonly path: string;
+  readonly store: Store;
   /** Removes the folder where it was made for this process only. */
   release(): Promise<void>;
 }
@@ -30,7 +32,7 @@ export async function openCacheFolder(cacheFolder?: string): Promise<CacheFolder
   try {
     await mkdir(path, { recursive: true });
     await access(path, constants.W_OK);
-    return { path, release: async () => {} };
+    return { path, store: createFolderStore(path), release: async () => {} };
   } catch (error) {
     if (cacheFolder !== undefined || process.env.KEYSIEVE_CACHE) throw unwritable(path, error);
     return openTemporaryFolder(path, error);
@@ -45,22 +47,10 @@ async function openTemporaryFolder(unwritablePath: string, cause: unknown): Prom
         `The model is prepared in ${path} and again at the next start; set KEYSIEVE_CACHE to a folder that can be written.`,
       { type: 'KeysieveWarning', code: 'cache-folder-unwritable' },
     );
-    return { path, release: () => rm(path, { recursive: true, force: true }) };
+    return { path, store: createFolderStore(path), release: () => rm(path, { recursive: true, force: true }) };
   } catch (error) {
     throw unwritable(unwritablePath, error);
   }
-}
-
-/** The folder cannot be written, or its disk is full. */
-export function unwritable(path: string, cause: unknown) {
-  return llmError({
-    code: 'cache-folder-unwritable',
-    problem: `The prepared model cannot be written to the cache folder ${path}.`,
-    found: reasonOf(cause),
-    remedy:
-      'Make room or give write access there, or name another folder by the option cacheFolder or by KEYSIEVE_CACHE.',
-    cause,
-  });
 }
 
 function reasonOf(error: unknown): string {

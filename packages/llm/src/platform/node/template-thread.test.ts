@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { metadataOf } from '../../test/byte-vocabulary.ts';
-import { createChatTemplate } from './chat-template.ts';
+import { metadataOf } from '../../../test/byte-vocabulary.ts';
+import { createChatTemplate } from '../../tokenizer/chat-template.ts';
 import { runTemplate } from './template-thread.ts';
 
 const LIMITS = { milliseconds: 1000, characters: 1e6 };

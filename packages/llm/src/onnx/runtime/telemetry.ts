@@ -4,7 +4,7 @@
  * (onnxruntime docs/Privacy.md; it has no option of the JavaScript API).
  */
 import { isMainThread } from 'node:worker_threads';
-import { llmError } from '../errors.ts';
+import { llmError } from '../../errors.ts';
 
 const OPT_OUT = 'ORT_DISABLE_TELEMETRY';
 /** How long the main thread may be busy when a worker asks it to opt out. */

@@ -5,16 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-
-export interface TemplateRequest {
-  /** The Jinja source. */
-  source: string;
-  /** Undefined: the template is parsed only. */
-  variables?: Record<string, unknown>;
-}
-
-/** `parse`: not Jinja; `render`: refused by the template; `limit`: it did not end within the limits. */
-export type TemplateResult = { text: string } | { failed: 'parse' | 'render' | 'limit'; found: string };
+import type { TemplateRequest, TemplateResult } from '../platform.ts';
 
 export interface TemplateLimits {
   milliseconds: number;

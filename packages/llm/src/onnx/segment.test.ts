@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { floatTensor } from '#onnx-runtime';
 import { Graph } from './graph.ts';
-import { floatTensor, loadSegment } from './runtime.ts';
+import { loadSegment } from './segment.ts';
 
-const options = { folder: '.', threads: 1 };
+const options = { weights: undefined, threads: 1 };
 
 function negation(): Graph {
   const graph = new Graph('negation');
@@ -25,7 +26,7 @@ describe('loadSegment', () => {
     const graph = negation();
     const weights = graph.external('weights', 'float32', [2], { offset: 0, byteLength: 8 });
     graph.output('z', graph.node('Add', ['x', weights]), 'float32', ['tokens', 2]);
-    await expect(loadSegment(graph, { ...options, folder: '/nowhere' })).rejects.toMatchObject({
+    await expect(loadSegment(graph, { ...options, weights: { path: '/nowhere/weights.bin' } })).rejects.toMatchObject({
       code: 'backend-failed',
     });
   });

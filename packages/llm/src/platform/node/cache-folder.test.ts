@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { useTestFiles } from '../../test/gguf-files.ts';
+import { useTestFiles } from '../../../test/gguf-files.ts';
 import { cacheFolderPath, openCacheFolder } from './cache-folder.ts';
 
 const files = useTestFiles();

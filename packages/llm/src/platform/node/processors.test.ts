@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { checkThreads, cpuQuota, usableProcessors, watchProcessors } from './processors.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cpuQuota, usableProcessors, watchProcessors } from './processors.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -48,18 +48,5 @@ describe('the CPU quota of a container', () => {
     expect(await usableProcessors()).toBeLessThanOrEqual(availableParallelism());
     expect(await watchProcessors()()).toBeGreaterThanOrEqual(1);
     expect(await watchProcessors()()).toBeLessThanOrEqual(await usableProcessors());
-  });
-});
-
-describe('more threads than processors', () => {
-  it('are warned about, and refused where they are far too many', async () => {
-    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    const processors = await usableProcessors();
-    await checkThreads(processors);
-    expect(warn).not.toHaveBeenCalled();
-    await checkThreads(processors + 1);
-    expect(warn).toHaveBeenCalledOnce();
-    await expect(checkThreads(5000)).rejects.toMatchObject({ code: 'invalid-argument', found: 5000 });
-    warn.mockRestore();
   });
 });

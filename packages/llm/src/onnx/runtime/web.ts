@@ -1,0 +1,30 @@
+/** `#onnx-runtime` in browsers: the WebAssembly backend of onnxruntime-web. */
+import * as ort from 'onnxruntime-web/wasm';
+import { weightsFileName } from '../weights-location.ts';
+import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
+
+export const RUNTIME_PACKAGE = 'onnxruntime-web 1.30';
+
+/** Each session copies the weights that it needs; `bytes` may go once it is made. */
+function sessionOptions({ weights }: OnnxSessionOptions): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['wasm'],
+    enableCpuMemArena: false,
+    enableMemPattern: false,
+    logSeverityLevel: 3,
+    ...(weights?.bytes && { externalData: [{ path: weightsFileName, data: weights.bytes }] }),
+  };
+}
+
+export const createOnnxSession: OnnxRuntime['createOnnxSession'] = async (model, options) => {
+  // The number of threads is one for all sessions, and the first of them starts these.
+  ort.env.wasm.numThreads ??= options.threads;
+  return ort.InferenceSession.create(model, sessionOptions(options));
+};
+
+/** A tensor over `data`, which is copied only where it is shared memory. */
+export const floatTensor: OnnxRuntime['floatTensor'] = (data, shape) =>
+  new ort.Tensor('float32', data.buffer instanceof ArrayBuffer ? data : new Float32Array(data), shape);
+
+export const uint8Tensor: OnnxRuntime['uint8Tensor'] = (data, shape) => new ort.Tensor('uint8', data, shape);
+export const int32Tensor: OnnxRuntime['int32Tensor'] = (data, shape) => new ort.Tensor('int32', data, shape);

@@ -1,0 +1,62 @@
+/** `#platform` in Node. */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openBlob } from '../../io/blob-source.ts';
+import type { SourceLocation } from '../../io/source.ts';
+import { openUrl } from '../../io/url-source.ts';
+import type { Platform, Sha256 } from '../platform.ts';
+import { cacheFolderPath, openCacheFolder } from './cache-folder.ts';
+import { createFolderStore } from './folder-store.ts';
+import { openPath } from './path-source.ts';
+
+export { usableProcessors, watchProcessors } from './processors.ts';
+export { runTemplate } from './template-thread.ts';
+export { withTimeLimit } from './time-limit.ts';
+
+export const openSource: Platform['openSource'] = async (location) => {
+  if (typeof location === 'string') return openPath(location);
+  if (location instanceof URL)
+    return location.protocol === 'file:' ? openPath(fileURLToPath(location)) : openUrl(location);
+  return openBlob(location);
+};
+
+export function siblingOf(location: SourceLocation, name: string): SourceLocation | undefined {
+  if (typeof location === 'string') return join(dirname(location), name);
+  return location instanceof URL ? new URL(encodeURIComponent(name), location) : undefined;
+}
+
+/** In the package, or in the repository. */
+const NANO_PATHS = ['../models/nano.gguf', '../../../../../models/nano/nano.gguf'];
+
+export function nanoLocation(): SourceLocation {
+  const paths = NANO_PATHS.map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  return paths.find((path) => existsSync(path)) ?? (paths[0] as string);
+}
+
+export const cacheStore: Platform['cacheStore'] = (cacheFolder) => createFolderStore(cacheFolderPath(cacheFolder));
+export const weightsStore = cacheStore;
+export const openWeightsStore: Platform['openWeightsStore'] = openCacheFolder;
+
+export function createSha256(): Sha256 {
+  const hash = createHash('sha256');
+  return {
+    update: (part) => {
+      hash.update(part);
+    },
+    digest: () => hash.digest('hex'),
+  };
+}
+
+export const machine = () => [cpus()[0]?.model, cpus().length, process.version];
+
+export const environment = (name: string): string | undefined => process.env[name];
+
+export const warn: Platform['warn'] = (message, details) =>
+  process.emitWarning(message, { type: 'KeysieveWarning', ...details });
+
+export const printTrace = (text: string): void => {
+  process.stderr.write(text);
+};
