@@ -1,11 +1,12 @@
 /** Passes for several sessions at once, on the model that comes with the package. */
+
 import { createAttention, createPolicy } from 'keysieve';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { nanoLocation } from '#platform';
 import { openGguf } from '../gguf/index.ts';
 import { loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
 import { createExactLayers } from './exact-layers.ts';
 import { forwardPass, forwardSequence, type Sequence, type SequenceRows, stepOf } from './forward-pass.ts';
-import { modelSource } from './model-source.ts';
 
 const DENSE = createPolicy({ policy: 'dense' });
 const TEXTS = ['The number of amber fox is 48213. ', 'It is said that ', 'Once upon a time there was a river. '];
@@ -13,7 +14,7 @@ const TEXTS = ['The number of amber fox is 48213. ', 'It is said that ', 'Once u
 describe('a pass for several sessions', () => {
   let segments: TransformerSegments;
   beforeAll(async () => {
-    await using gguf = await openGguf(modelSource('nano'));
+    await using gguf = await openGguf(nanoLocation());
     segments = await loadTransformerSegments(gguf, { precision: 'fp32', threads: 2, context: 1024 });
   });
   afterAll(() => segments.dispose());
