@@ -1,21 +1,21 @@
 /** Jobs whose tasks count themselves, to see that each is done once. */
 import { Worker } from 'node:worker_threads';
-import type { Control, ControlBuffer } from '../src/threads/control.ts';
-import type { SpawnOptions, Thread } from '../src/threads/platform.ts';
+import { type SpawnOptions, type Thread, watchNodeThread } from '../src/threads/platform.ts';
 
 export interface CountingSetup {
-  configuration: number;
-  control: ControlBuffer;
   counts: SharedArrayBuffer;
+  /** What the tasks of the current job are: see `writeCountingJob`. */
+  job: SharedArrayBuffer;
   /** Number of the thread; the owner is 0. */
   thread: number;
+  failsToOpen: boolean;
 }
 
 export const MAX_TASKS = 4095;
 const MAX_THREADS = 8;
 
-/** Numbers that the arguments of a job hold: what its tasks do, then the number of the job again and again. */
-export const COUNTING_ARGUMENTS = 64;
+/** What a job's tasks do, then the number of the job again and again. */
+export const createCountingJob = (): SharedArrayBuffer => new SharedArrayBuffer(8 * 64);
 
 /** What the tasks of a job do on a helper. */
 export const BEHAVIOUR = { count: 0, throw: 1, hang: 2, die: 3 } as const;
@@ -40,13 +40,13 @@ export const openCounts = (buffer: SharedArrayBuffer): Counts => ({
   paused: new Int32Array(buffer, 4 * (MAX_TASKS + MAX_THREADS + 1), 1),
 });
 
-export function writeCountingJob(control: Control, job: number, behaviour: number): void {
-  control.arguments.fill(job);
-  control.arguments[0] = behaviour;
+export function writeCountingJob(numbers: Float64Array, job: number, behaviour: number): void {
+  numbers.fill(job);
+  numbers[0] = behaviour;
 }
 
-export function countTask(control: Control, counts: Counts, task: number, thread: number): void {
-  const [behaviour, ...job] = control.arguments;
+export function countTask(numbers: Float64Array, counts: Counts, task: number, thread: number): void {
+  const [behaviour, ...job] = numbers;
   if (job.some((number) => number !== job[0])) Atomics.add(counts.torn, 0, 1);
   Atomics.add(counts.tasks, task, 1);
   Atomics.add(counts.threads, thread, 1);
@@ -57,13 +57,7 @@ export function countTask(control: Control, counts: Counts, task: number, thread
   if (behaviour === BEHAVIOUR.die) process.exit(1);
 }
 
-/** Starts a counting worker, as `spawnThread` starts one that does attention. */
-export async function spawnCounting({ onMessage, onError }: SpawnOptions): Promise<Thread> {
-  const worker = new Worker(new URL('./counting-worker.dev.mjs', import.meta.url));
-  worker.on('message', (message) => {
-    worker.unref();
-    onMessage(message);
-  });
-  worker.on('error', onError);
-  return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+/** Starts a counting worker, as `spawnAttentionThread` starts one that does attention. */
+export async function spawnCounting(options: SpawnOptions): Promise<Thread> {
+  return watchNodeThread(new Worker(new URL('./counting-worker.dev.mjs', import.meta.url)), options);
 }

@@ -6,7 +6,6 @@ import { type GroupWork, loadQueries, selectedPositions } from '../src/group/gro
 import { allocateWorkspace, type Workspace } from '../src/group/workspace.ts';
 import type { KernelsName } from '../src/kernels/index.ts';
 import { completeEncodings, type Encoding, type Precision } from '../src/kernels/layout.ts';
-import { createControlBuffer } from '../src/threads/control.ts';
 import { type AttentionProblem, positionsBelow, score64 } from './plain-attention.ts';
 
 export interface HeadBenchOptions {
@@ -63,8 +62,7 @@ export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...op
   const [storedKeys, storedValues] = [readRows('keys'), readRows('values')];
 
   const thread: ThreadContext = openThread({
-    configuration: 1,
-    control: createControlBuffer(true, 1),
+    jobNumbers: new ArrayBuffer(0),
     shape: cache.shape,
     heads: 1,
     kernels,

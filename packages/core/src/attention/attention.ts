@@ -5,18 +5,16 @@
  */
 import { KvCache, type KvCacheOptions } from '../cache/kv-cache.ts';
 import { checkPositiveInteger, checkShape } from '../cache/shape.ts';
-import { MAX_REGIONS } from '../cache/slabs.ts';
 import { invariant } from '../errors.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import { completeEncodings } from '../kernels/layout.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
 import type { StepCosts } from '../policies/step-costs.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
-import { type ControlBuffer, createControlBuffer, openControl } from '../threads/control.ts';
-import { createThreadPool, type ThreadPool } from '../threads/pool.ts';
+import type { JobThreads } from '../threads/pool.ts';
 import { maxBlockQueries, maxJobQueries } from './block-size.ts';
 import { EvictionRunner } from './eviction-runner.ts';
-import { maxJobNumbers, taskCount } from './job.ts';
+import { taskCount } from './job.ts';
 import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
 import { type QueryMeasurement, readMeasurement, recordLength } from './measure/sample.ts';
@@ -25,7 +23,7 @@ import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement
 import { type AttentionReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';
 import { JobRunner } from './runner.ts';
-import { spawnAttentionThread } from './spawn.ts';
+import { attentionThreads } from './spawn.ts';
 import { loadGroup } from './thread.ts';
 import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
 
@@ -84,16 +82,11 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
     remedy: 'Give a number of query heads that is a multiple of the number of key-value heads.',
   }));
   const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-  const control = createControlBuffer(shared, maxJobNumbers(heads, keyValueHeads, MAX_REGIONS));
-  const pool = await createThreadPool({
-    control: openControl(control),
-    threads: shared ? threads : 1,
-    spawn: spawnAttentionThread,
-  });
+  const jobThreads = await attentionThreads.join(shared ? threads : 1);
   try {
-    return new Attention({ ...options, shared }, control, pool);
+    return new Attention({ ...options, shared }, jobThreads);
   } catch (error) {
-    await pool.dispose();
+    await jobThreads.leave();
     throw error;
   }
 }
@@ -102,7 +95,7 @@ export class Attention {
   readonly cache: KvCache;
   readonly heads: number;
   readonly #shape: AttentionShape;
-  readonly #pool: ThreadPool;
+  readonly #threads: JobThreads;
   readonly #runner: JobRunner;
   readonly #evictionRunner: EvictionRunner;
   readonly #headBudgets: HeadBudgetAllocator;
@@ -114,13 +107,13 @@ export class Attention {
   readonly #times: PhaseTimes | undefined;
 
   /** Use `createAttention`. */
-  constructor(options: AttentionOptions & { shared: boolean }, control: ControlBuffer, pool: ThreadPool) {
+  constructor(options: AttentionOptions & { shared: boolean }, threads: JobThreads) {
     const { heads, kernels = 'wasm', costs, onTrace, ...cacheOptions } = options;
     const { headDim, capacity, keyValueHeads, layers, precision = 'f16', encodings = [], shared } = cacheOptions;
     const groupSize = heads / keyValueHeads;
     this.heads = heads;
-    this.#pool = pool;
-    this.#shape = { heads, keyValueHeads, headDim, precision, threads: pool.threads };
+    this.#threads = threads;
+    this.#shape = { heads, keyValueHeads, headDim, precision, threads: threads.threads };
     this.#headBudgets = new HeadBudgetAllocator(layers, keyValueHeads);
     this.#onTrace = onTrace;
     this.#times = onTrace && noTimes();
@@ -138,8 +131,7 @@ export class Attention {
       kernels,
       shared,
       costs,
-      control,
-      pool,
+      threads,
       times: this.#times,
     });
     this.cache = new KvCache({
@@ -164,7 +156,7 @@ export class Attention {
 
   /** Threads that work, the calling one included. */
   get threads(): number {
-    return this.#pool.threads;
+    return this.#threads.threads;
   }
 
   /** Bytes that have been taken, those of the cache among them. */
@@ -177,7 +169,7 @@ export class Attention {
    * `cache.write`. Calling it is never needed.
    */
   prewakeThreads(): void {
-    this.#pool.prewake();
+    this.#threads.prewake();
   }
 
   /**
@@ -247,7 +239,7 @@ export class Attention {
   async dispose(): Promise<void> {
     this.cache.dispose();
     this.#runner.release();
-    await this.#pool.dispose();
+    await this.#threads.leave();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,17 +3,25 @@
  * each claims tasks until none is left.
  */
 import type { CacheShape } from '../cache/shape.ts';
-import type { Region } from '../cache/slabs.ts';
+import { MAX_REGIONS, type Region } from '../cache/slabs.ts';
 import { KeysieveError } from '../errors.ts';
 import { allocateWorkspace, type Workspace, type WorkspaceSize } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Policy } from '../policies/policy.ts';
 import { policyModules } from '../policies/registry.ts';
 import type { StepCosts } from '../policies/step-costs.ts';
-import { type ControlBuffer, openControl } from '../threads/control.ts';
-import type { ThreadPool } from '../threads/pool.ts';
+import type { JobThreads } from '../threads/pool.ts';
 import { mergeRanges } from './full.ts';
-import { type Job, type JobData, type JobPlan, type JobQueries, openJobData, taskCount, writeJob } from './job.ts';
+import {
+  type Job,
+  type JobData,
+  type JobPlan,
+  type JobQueries,
+  maxJobNumbers,
+  openJobData,
+  taskCount,
+  writeJob,
+} from './job.ts';
 import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
 import { mergeParts } from './split-decode.ts';
 import { runTask } from './tasks.ts';
@@ -28,8 +36,7 @@ export interface RunnerOptions {
   kernels: KernelsName;
   shared: boolean;
   costs: StepCosts | undefined;
-  control: ControlBuffer;
-  pool: ThreadPool;
+  threads: JobThreads;
   /** Where the calling thread adds up the times of phases. Default: nothing is timed. */
   times: PhaseTimes | undefined;
 }
@@ -63,8 +70,7 @@ export class JobRunner {
   readonly #workspaces = new WeakMap<Region, Workspace[]>();
   readonly #policies: Policy[] = [];
   #context: ThreadContext | undefined;
-  /** Number of the configuration that all threads have, and how many regions and policies it has. */
-  #configuration = 0;
+  /** How many regions and policies all threads know. */
   #configured = { regions: 0, policies: 0 };
   #jobs = 0;
   /** Room for results and block errors where one thread works, used again. */
@@ -73,14 +79,16 @@ export class JobRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#jobNumbers = openControl(options.control).arguments;
+    const { shape, heads, shared } = options;
+    const bytes = 8 * maxJobNumbers(heads, shape.keyValueHeads, MAX_REGIONS);
+    this.#jobNumbers = new Float64Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
     this.#buffers = createJobBuffers(options.shared, (memory, parameters) =>
       createKernels(options.kernels, memory, parameters),
     );
   }
 
   get threads(): number {
-    return this.#options.pool.threads;
+    return this.#options.threads.threads;
   }
 
   /** Bytes of the job buffers that have been taken. */
@@ -114,10 +122,9 @@ export class JobRunner {
     ) {
       return this.#context;
     }
-    const configuration = ++this.#configuration;
     this.#configured = { regions: regions.length, policies: this.#policies.length };
-    const { pool, times } = this.#options;
-    pool.configure(configuration, (thread) => this.#setup(thread, regions));
+    const { threads, times } = this.#options;
+    threads.configure((thread) => this.#setup(thread, regions));
     const owner = { policies: this.#policies, times };
     this.#context = openThread(this.#setup(0, regions), this.#context, owner);
     return this.#context;
@@ -174,36 +181,19 @@ export class JobRunner {
     writeJob(this.#jobNumbers, { ...order, number: ++this.#jobs, addresses, memoryBytes });
 
     const job: Job = { ...order, data };
-    this.#doTasks(context, job, tasks);
+    const { threads, times } = this.#options;
+    threads.run(tasks, (task) => runTask(context, job, task));
+    if (times !== undefined) times.waiting += threads.waitedMs;
     if (order.kind === 'full-ranges') mergeRanges(context, job, addresses.outputs);
     if (order.kind === 'decode-split') mergeParts(context, job);
     if (measurePlan === NONE) outputs.set(data.outputs.subarray(0, outputs.length));
     return data;
   }
 
-  /** Publishes the tasks, takes its share of them and waits for the others'. An error ends the work, not the counting. */
-  #doTasks(context: ThreadContext, job: Job, tasks: number): void {
-    const { pool, times } = this.#options;
-    pool.publish(tasks);
-    let failure: { error: unknown } | undefined;
-    for (let task = pool.claim(this.#configuration); task !== undefined; task = pool.claim(this.#configuration)) {
-      try {
-        if (failure === undefined) runTask(context, job, task);
-      } catch (error) {
-        failure = { error };
-      }
-      pool.finish();
-    }
-    const started = times === undefined ? 0 : performance.now();
-    pool.settle(tasks, failure);
-    if (times !== undefined) times.waiting += performance.now() - started;
-  }
-
   #setup(thread: number, regions: readonly Region[]): ThreadSetup {
-    const { control, shape, heads, kernels, costs } = this.#options;
+    const { shape, heads, kernels, costs } = this.#options;
     return {
-      configuration: this.#configuration,
-      control,
+      jobNumbers: this.#jobNumbers.buffer,
       shape,
       heads,
       kernels,

@@ -13,16 +13,14 @@ import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
 import { openPolicy, type ParsedPolicy, type Policy, type SparseParts } from '../policies/policy.ts';
 import type { StepCosts } from '../policies/step-costs.ts';
-import type { ControlBuffer } from '../threads/control.ts';
 import type { JobQueries } from './job.ts';
 import type { PlannedPolicy } from './planner.ts';
 import { type PhaseTimes, timeKernels } from './trace.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
 export interface ThreadSetup {
-  /** Number of this configuration: a thread with an older one takes no tasks. */
-  configuration: number;
-  control: ControlBuffer;
+  /** Where the numbers of each job stand: see `writeJob`. */
+  jobNumbers: ArrayBufferLike;
   shape: CacheShape;
   /** Query heads in a layer. */
   heads: number;

@@ -1,98 +1,133 @@
 /**
  * The block of shared memory through which one thread hands tasks to others. A job is a number of tasks that any
- * thread may take, and a list of numbers that says what they are. Threads claim tasks one by one, so a thread that
- * the system has put aside holds nobody up but for the task it has in hand.
+ * thread may take; it belongs to one of the owners that share the threads, and what its tasks are stands where that owner
+ * and its helpers know. Threads claim tasks one by one, so a thread that the system has put aside holds nobody up but for
+ * the task it has in hand.
  *
- * The claim word holds the number of the job in its upper 20 bits and that of the next task in its lower 12. A thread
- * claims by compare-and-swap, so a claim is only ever made on the job that was current when the thread looked.
+ * The claim word holds the number of the job in its upper 20 bits and that of the next task in its lower 12; so does the
+ * word that counts the tasks that are done. A thread claims by compare-and-swap, so a claim is only ever made on the job
+ * that was current when the thread looked, and a task of a job that was given up counts for no other.
  */
 
 const CLAIM = 0;
 const JOB = 1;
 const DONE = 2;
 const TASKS = 3;
-const CONFIGURATION = 4;
-const STOPPED = 5;
-const FAILED = 6;
+const OWNER = 4;
+const CONFIGURATION = 5;
+const STOPPED = 6;
+const FAILED = 7;
 
 const TASK_BITS = 12;
 const TASK_MASK = 2 ** TASK_BITS - 1;
 
 /** Most tasks of one job. */
 export const MAX_JOB_TASKS = TASK_MASK;
+/** Most helpers that one block is for. */
+export const MAX_HELPERS = 1024;
 
 const WORDS = 16;
 const REASON_OFFSET = WORDS * 4;
 const REASON_BYTES = 960;
-const ARGUMENTS_OFFSET = REASON_OFFSET + REASON_BYTES;
-
-export type ControlBuffer = SharedArrayBuffer | ArrayBuffer;
+const POSTED_OFFSET = REASON_OFFSET + REASON_BYTES;
+const BUSY_OFFSET = POSTED_OFFSET + MAX_HELPERS * 4;
+const BYTES = BUSY_OFFSET + MAX_HELPERS * 4;
 
 export interface Control {
   readonly words: Int32Array;
   /** Why a task failed: UTF-8, ended by a zero. */
   readonly reason: Uint8Array;
-  /** What the tasks of the current job are. */
-  readonly arguments: Float64Array;
+  /** How many messages each helper was sent. */
+  readonly posted: Int32Array;
+  /** Whether each helper looks for tasks or has one in hand: 1, else 0. */
+  readonly busy: Int32Array;
 }
 
-/**
- * A block for threads to share, or for one thread where memory cannot be shared, with room for jobs of at most
- * `mostArguments` numbers.
- */
-export function createControlBuffer(shared: boolean, maxArguments: number): ControlBuffer {
-  const bytes = ARGUMENTS_OFFSET + maxArguments * 8;
-  return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
-}
+/** A block for threads to share. */
+export const createControlBuffer = (): SharedArrayBuffer => new SharedArrayBuffer(BYTES);
 
-export function openControl(buffer: ControlBuffer): Control {
+export function openControl(buffer: SharedArrayBuffer): Control {
   return {
     words: new Int32Array(buffer, 0, WORDS),
     reason: new Uint8Array(buffer, REASON_OFFSET, REASON_BYTES),
-    arguments: new Float64Array(buffer, ARGUMENTS_OFFSET),
+    posted: new Int32Array(buffer, POSTED_OFFSET, MAX_HELPERS),
+    busy: new Int32Array(buffer, BUSY_OFFSET, MAX_HELPERS),
   };
 }
 
-/** Publishes a job; its arguments are in place. Returns the job's number. */
-export function publishJob({ words }: Control, tasks: number): number {
+/** Whose job it is, and with which of its configurations it is done. */
+export interface JobOwner {
+  owner: number;
+  configuration: number;
+}
+
+/** Publishes a job; what its tasks are is in place. */
+export function publishJob({ words }: Control, tasks: number, { owner, configuration }: JobOwner): void {
   const job = (Atomics.load(words, JOB) + 1) | 0;
   // First a claim word with no task left: a thread that looked before can no longer claim on the old one.
   Atomics.store(words, CLAIM, (job << TASK_BITS) | TASK_MASK);
-  Atomics.store(words, DONE, 0);
+  Atomics.store(words, DONE, job << TASK_BITS);
   Atomics.store(words, TASKS, tasks);
+  Atomics.store(words, OWNER, owner);
+  Atomics.store(words, CONFIGURATION, configuration);
   Atomics.store(words, CLAIM, job << TASK_BITS);
   Atomics.store(words, JOB, job);
   Atomics.notify(words, JOB);
-  return job;
 }
 
-/** Number of the task claimed from the current job, or undefined when none is left or the configuration is not ours. */
-export function claimTask({ words }: Control, configuration: number): number | undefined {
+/** Ends a job before its tasks are done: none of them can be claimed any more. */
+export function abandonJob({ words }: Control): void {
+  Atomics.or(words, CLAIM, TASK_MASK);
+  Atomics.store(words, TASKS, 0);
+}
+
+/**
+ * Claims a task of the current job, where `isReady` says that this thread can do its tasks. Gives the claim, of which
+ * `taskOf` gives the task; undefined where there is none.
+ */
+export function claimTask(
+  { words }: Control,
+  isReady: (owner: number, configuration: number) => boolean,
+): number | undefined {
   for (;;) {
     const claim = Atomics.load(words, CLAIM);
-    const task = claim & TASK_MASK;
-    if (Atomics.load(words, CONFIGURATION) !== configuration) return undefined;
-    if (task >= Atomics.load(words, TASKS)) return undefined;
-    if (Atomics.compareExchange(words, CLAIM, claim, claim + 1) === claim) return task;
+    // Should these be of the next job already, the claim below fails.
+    if ((claim & TASK_MASK) >= Atomics.load(words, TASKS)) return undefined;
+    if (!isReady(Atomics.load(words, OWNER), Atomics.load(words, CONFIGURATION))) return undefined;
+    if (Atomics.compareExchange(words, CLAIM, claim, claim + 1) === claim) return claim;
   }
 }
 
-/** Counts a task as done. */
-export function finishTask({ words }: Control): void {
-  if (Atomics.add(words, DONE, 1) + 1 === Atomics.load(words, TASKS)) Atomics.notify(words, DONE);
+export const taskOf = (claim: number): number => claim & TASK_MASK;
+
+/** Owner of the job of which the calling thread has a task in hand. */
+export const ownerOf = ({ words }: Control): number => Atomics.load(words, OWNER);
+
+/** Counts a claimed task as done. */
+export function finishTask({ words }: Control, claim: number): void {
+  for (;;) {
+    const done = Atomics.load(words, DONE);
+    if (done >>> TASK_BITS !== claim >>> TASK_BITS) return;
+    if (Atomics.compareExchange(words, DONE, done, done + 1) !== done) continue;
+    if (((done + 1) & TASK_MASK) === Atomics.load(words, TASKS)) Atomics.notify(words, DONE);
+    return;
+  }
 }
 
-/** Notes that a task could not be done, before it is counted as done; the job's owner throws. The first reason stays. */
-export function failTask({ words, reason }: Control, why: string): void {
-  if (Atomics.exchange(words, FAILED, 1) !== 0) return;
+/**
+ * Notes that a task could not be done, before it is counted as done, or that a helper cannot do any of an owner's; the
+ * owner throws. The first reason stays, unless it is another owner's.
+ */
+export function failTask({ words, reason }: Control, owner: number, why: string): void {
+  if (Atomics.exchange(words, FAILED, owner) === owner) return;
   const text = new TextEncoder().encode(why).subarray(0, REASON_BYTES - 1);
   reason.fill(0);
   reason.set(text);
 }
 
-/** Why a task of any thread failed since the last call; undefined when none did. No job is running. */
-export function takeFailure({ words, reason }: Control): string | undefined {
-  if (Atomics.exchange(words, FAILED, 0) === 0) return undefined;
+/** Why a task of an owner's failed since the last call; undefined when none did. No job is running. */
+export function takeFailure({ words, reason }: Control, owner: number): string | undefined {
+  if (Atomics.compareExchange(words, FAILED, owner, 0) !== owner) return undefined;
   // A copy: text is not decoded from shared memory.
   return new TextDecoder().decode(reason.slice(0, reason.indexOf(0)));
 }
@@ -100,16 +135,20 @@ export function takeFailure({ words, reason }: Control): string | undefined {
 const SPINS = 2000;
 const WAIT_MS = 100;
 
-/** Waits until all tasks of the job are done; false when there was no progress for `patienceMs`. */
-export function awaitJob({ words }: Control, tasks: number, stallTimeoutMs: number): boolean {
-  for (let i = 0; i < SPINS; i++) if (Atomics.load(words, DONE) === tasks) return true;
-  let waited = 0;
+/**
+ * Waits until all tasks of the job are done. Without progress, `isHopeless` is asked ten times a second, with the
+ * milliseconds that there was none; false where it says so.
+ */
+export function awaitJob({ words }: Control, tasks: number, isHopeless: (stalledMs: number) => boolean): boolean {
+  const doneTasks = () => Atomics.load(words, DONE) & TASK_MASK;
+  for (let i = 0; i < SPINS; i++) if (doneTasks() === tasks) return true;
+  let stalledMs = 0;
   for (;;) {
     const done = Atomics.load(words, DONE);
-    if (done === tasks) return true;
-    if (waited >= stallTimeoutMs) return false;
+    if ((done & TASK_MASK) === tasks) return true;
+    if (isHopeless(stalledMs)) return false;
     const outcome = waitOn(words, DONE, done, WAIT_MS);
-    waited = outcome === 'timed-out' && Atomics.load(words, DONE) === done ? waited + WAIT_MS : 0;
+    stalledMs = outcome === 'timed-out' && Atomics.load(words, DONE) === done ? stalledMs + WAIT_MS : 0;
   }
 }
 
@@ -133,14 +172,26 @@ export function awaitNextJob({ words }: Control, job: number): void {
 
 export const currentJob = ({ words }: Control): number => Atomics.load(words, JOB);
 
-/** Publishes a configuration: threads that have another take no more tasks and go to look for it. */
-export function publishConfiguration({ words }: Control, configuration: number): void {
-  Atomics.store(words, CONFIGURATION, configuration);
+/** Counts a message to a helper, and sends it to look for it. No job is running. */
+export function announceMessage({ words, posted }: Control, helper: number): void {
+  Atomics.add(posted, helper, 1);
   wake(words);
 }
 
-export const isConfiguration = ({ words }: Control, configuration: number): boolean =>
-  Atomics.load(words, CONFIGURATION) === configuration;
+/** How many messages a helper was sent. */
+export const messagesFor = ({ posted }: Control, helper: number): number => Atomics.load(posted, helper);
+
+/** Forgets what a helper was sent and does: another one takes its place. */
+export function resetHelper({ posted, busy }: Control, helper: number): void {
+  Atomics.store(posted, helper, 0);
+  Atomics.store(busy, helper, 0);
+}
+
+export function setBusy({ busy }: Control, helper: number, isBusy: boolean): void {
+  Atomics.store(busy, helper, isBusy ? 1 : 0);
+}
+
+export const isBusy = ({ busy }: Control, helper: number): boolean => Atomics.load(busy, helper) !== 0;
 
 /** Tells the threads to end. */
 export function stop({ words }: Control): void {
@@ -155,6 +206,11 @@ function wake(words: Int32Array): void {
   Atomics.store(words, TASKS, 0);
   Atomics.add(words, JOB, 1);
   Atomics.notify(words, JOB);
+}
+
+/** Sleeps for a moment, while others work. */
+export function pause({ words }: Control): void {
+  waitOn(words, STOPPED, 0, 1);
 }
 
 /** Atomics.wait, or a short busy wait on a thread that must not sleep (the main thread of a page). */

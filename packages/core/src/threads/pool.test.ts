@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   BEHAVIOUR,
-  COUNTING_ARGUMENTS,
   countTask,
+  createCountingJob,
   createCounts,
   openCounts,
   spawnCounting,
@@ -10,43 +10,63 @@ import {
 } from '../../test/counting.ts';
 import { expectError, expectRejection } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
-import { createControlBuffer, MAX_JOB_TASKS, openControl } from './control.ts';
-import { createThreadPool, type ThreadPool } from './pool.ts';
+import { MAX_HELPERS, MAX_JOB_TASKS } from './control.ts';
+import type { Thread } from './platform.ts';
+import { createThreadPool, type JobThreads, type PoolOptions } from './pool.ts';
 
-let pools: ThreadPool[] = [];
+let joined: JobThreads[] = [];
 
 afterEach(async () => {
-  await Promise.all(pools.map((pool) => pool.dispose()));
-  pools = [];
+  await Promise.all(joined.map((threads) => threads.leave()));
+  joined = [];
 });
 
-/** A pool of counting threads, and a function that runs a job on it. */
-async function createCounting(threads: number, options: { stallTimeoutMs?: number } = {}) {
-  const buffer = createControlBuffer(true, COUNTING_ARGUMENTS);
-  const control = openControl(buffer);
-  const countsBuffer = createCounts();
+/** A pool of counting threads, and those of them that have begun to listen. */
+function createPool(options: Partial<PoolOptions> = {}) {
+  const started: Thread[] = [];
+  const pool = createThreadPool({
+    async spawn(spawnOptions) {
+      const thread = await spawnCounting({
+        ...spawnOptions,
+        onMessage(message) {
+          started.push(thread);
+          spawnOptions.onMessage(message);
+        },
+      });
+      return thread;
+    },
+    ...options,
+  });
+  return { pool, started };
+}
+
+/** An owner of counting jobs on a pool, and functions that run some. */
+async function createCounting(
+  threads: number,
+  options: Partial<PoolOptions> = {},
+  { pool, started } = createPool(options),
+) {
+  const [countsBuffer, jobBuffer] = [createCounts(), createCountingJob()];
   const counts = openCounts(countsBuffer);
-  const pool = await createThreadPool({ control, threads, spawn: spawnCounting, ...options });
-  pools.push(pool);
-  let configuration = 0;
+  const numbers = new Float64Array(jobBuffer);
+  const jobThreads = await pool.join(threads);
+  joined.push(jobThreads);
   let job = 0;
-  const configure = () => {
-    configuration++;
-    pool.configure(configuration, (thread) => ({ configuration, control: buffer, counts: countsBuffer, thread }));
-  };
+  const configure = (failsToOpen = false) =>
+    jobThreads.configure((thread) => ({ counts: countsBuffer, job: jobBuffer, thread, failsToOpen }));
   configure();
   const run = (tasks: number, behaviour: number = BEHAVIOUR.count, before: (task: number) => void = () => {}) => {
     job++;
-    writeCountingJob(control, job, behaviour);
-    runJob(pool, configuration, tasks, (task) => {
+    writeCountingJob(numbers, job, behaviour);
+    jobThreads.run(tasks, (task) => {
       before(task);
-      countTask(control, counts, task, 0);
+      countTask(numbers, counts, task, 0);
     });
   };
+  const helped = () => counts.threads.subarray(1).reduce((sum, n) => sum + n, 0);
   /** Runs a job of which both a helper and the owner have a task: neither goes on before the other has taken one. */
   const runWithHelper = (behaviour: number, before: () => void = () => {}) => {
-    const taken = () => counts.threads.subarray(1).reduce((sum, n) => sum + n, 0);
-    const already = taken();
+    const already = helped();
     const release = () => {
       Atomics.store(counts.paused, 0, 0);
       Atomics.notify(counts.paused, 0);
@@ -54,27 +74,12 @@ async function createCounting(threads: number, options: { stallTimeoutMs?: numbe
     Atomics.store(counts.paused, 0, 1);
     run(50, behaviour, () => {
       // The message with the setup may be on its way.
-      for (let waited = 0; taken() === already && waited < 20_000; waited += 5) sleep(5);
+      while (helped() === already) sleep(1);
       release();
       before();
     });
   };
-  return { pool, counts, configure, run, runWithHelper };
-}
-
-/** Does a job as its owner does it. */
-function runJob(pool: ThreadPool, configuration: number, tasks: number, runTask: (task: number) => void): void {
-  pool.publish(tasks);
-  let failure: { error: unknown } | undefined;
-  for (let task = pool.claim(configuration); task !== undefined; task = pool.claim(configuration)) {
-    try {
-      if (failure === undefined) runTask(task);
-    } catch (error) {
-      failure = { error };
-    }
-    pool.finish();
-  }
-  pool.settle(tasks, failure);
+  return { pool, started, jobThreads, counts, configure, run, runWithHelper, helped };
 }
 
 const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -107,14 +112,14 @@ describe('a job', () => {
   });
 
   it('may be announced, also when none comes for longer than the helpers stay awake', async () => {
-    const { pool, counts, run, runWithHelper } = await createCounting(2);
+    const { jobThreads, counts, run, runWithHelper } = await createCounting(2);
     for (let round = 0; round < 20; round++) {
-      pool.prewake();
+      jobThreads.prewake();
       sleep(round % 4);
       run(5);
     }
     expect(counts.tasks.subarray(0, 5)).toEqual(new Int32Array(5).fill(20));
-    pool.prewake();
+    jobThreads.prewake();
     sleep(5);
     runWithHelper(BEHAVIOUR.count);
   });
@@ -126,20 +131,18 @@ describe('a job', () => {
     expect(() => run(MAX_JOB_TASKS + 1)).toThrow(RangeError);
   });
 
-  it('is done by its owner alone where there are no helpers, on memory that is not shared', async () => {
-    const control = openControl(createControlBuffer(false, 4));
-    const spawn = () => expect.fail('there is no helper');
-    const pool = await createThreadPool({ control, threads: 1, spawn });
+  it('is done by its owner alone where there are no helpers', async () => {
+    const { pool } = createPool({ spawn: () => expect.fail('there is no helper') });
+    const threads = await pool.join(1);
     const done: number[] = [];
-    pool.configure(1, () => expect.fail('there is no helper'));
-    runJob(pool, 1, 3, (task) => done.push(task));
+    threads.configure(() => expect.fail('there is no helper'));
+    threads.run(3, (task) => done.push(task));
     expect(done).toEqual([0, 1, 2]);
-    expect(() =>
-      runJob(pool, 1, 2, () => {
-        throw new Error('here');
-      }),
-    ).toThrow('here');
-    await pool.dispose();
+    const fail = () => {
+      throw new Error('here');
+    };
+    expect(() => threads.run(2, fail)).toThrow('here');
+    await threads.leave();
   });
 
   it('is shared: helpers do tasks, after the first configuration and after the next', async () => {
@@ -180,28 +183,52 @@ describe('a task that throws', () => {
 });
 
 describe('a helper that', () => {
-  it('hangs, is given up after a while, and the pool with it', async () => {
-    const { run, runWithHelper } = await createCounting(2, { stallTimeoutMs: 300 });
+  it('hangs, is given up after a while and replaced', async () => {
+    const { started, runWithHelper } = await createCounting(2, { stallTimeoutMs: 300 });
     expect(expectError('thread-failed', () => runWithHelper(BEHAVIOUR.hang)).found).toBe('no progress for 300 ms');
-    expectError('thread-failed', () => run(1));
+    await replaced(started, 2);
+    runWithHelper(BEHAVIOUR.count);
   });
 
-  it('dies, is given up too', async () => {
-    const { run, runWithHelper } = await createCounting(2, { stallTimeoutMs: 300 });
-    expectError('thread-failed', () => runWithHelper(BEHAVIOUR.die));
-    expectError('thread-failed', () => run(1));
+  it('dies with a task in hand, is noticed long before it would count as hanging, and replaced', async () => {
+    const { started, run, runWithHelper, helped } = await createCounting(3, { stallTimeoutMs: 1e9 });
+    expect(expectError('thread-failed', () => runWithHelper(BEHAVIOUR.die)).found).toContain('ended in the middle');
+    // Whoever is left does the next job.
+    const before = helped();
+    run(20);
+    await replaced(started, 3);
+    runWithHelper(BEHAVIOUR.count);
+    expect(helped()).toBeGreaterThan(before);
   });
 
-  it('does not start, fails the pool, and none is left running', async () => {
-    const control = openControl(createControlBuffer(true, COUNTING_ARGUMENTS));
+  it('dies while it has nothing to do, is replaced', async () => {
+    const { started, run, runWithHelper } = await createCounting(2);
+    runWithHelper(BEHAVIOUR.count);
+    await started[0]?.terminate();
+    await replaced(started, 2);
+    run(10);
+    runWithHelper(BEHAVIOUR.count);
+  });
+
+  it('dies again and again, is not replaced without end, and its owner works alone', async () => {
+    const { started, run, runWithHelper, counts } = await createCounting(2);
+    for (let deaths = 1; deaths <= 5; deaths++) {
+      await replaced(started, deaths);
+      expectError('thread-failed', () => runWithHelper(BEHAVIOUR.die));
+    }
+    const before = counts.tasks[0] as number;
+    run(20);
+    expect(counts.tasks[0]).toBe(before + 1);
+    expect(started).toHaveLength(5);
+  });
+
+  it('does not start, fails who joins, and none is left running', async () => {
     let ended = 0;
-    let started = 0;
-    const creating = createThreadPool({
-      control,
-      threads: 3,
+    let attempts = 0;
+    const { pool } = createPool({
       async spawn(options) {
-        started++;
-        if (started === 2) throw new Error('no more threads');
+        attempts++;
+        if (attempts === 2) throw new Error('no more threads');
         const thread = await spawnCounting(options);
         return {
           ...thread,
@@ -212,17 +239,72 @@ describe('a helper that', () => {
         };
       },
     });
-    const error = await expectRejection('thread-failed', creating);
+    const error = await expectRejection('thread-failed', pool.join(3));
     expect(error.found).toContain('no more threads');
-    expect(ended).toBe(1);
+    expect([ended, pool.helpers]).toEqual([1, 0]);
+  });
+
+  it('cannot open a setup, fails the jobs of its owner alone', async () => {
+    const one = await createCounting(2);
+    const other = await createCounting(2, {}, one);
+    other.configure(true);
+    // Behind the setup that fails, so that it has been tried when this one is there.
+    one.configure();
+    one.runWithHelper(BEHAVIOUR.count);
+    expect(expectError('thread-failed', () => other.run(1)).found).toContain('cannot be opened');
+    other.configure();
+    other.runWithHelper(BEHAVIOUR.count);
   });
 });
 
-describe('dispose', () => {
-  it('ends threads that sleep, twice as well as once', async () => {
-    const { pool, runWithHelper } = await createCounting(3);
-    runWithHelper(BEHAVIOUR.count);
-    await pool.dispose();
-    await pool.dispose();
+/** Until a pool has started a number of helpers, all in all, and has told the last of them of its owners. */
+async function replaced(started: readonly Thread[], count: number): Promise<void> {
+  while (started.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+describe('several owners', () => {
+  it('share the threads of one pool, each with its own jobs', async () => {
+    const first = await createCounting(3);
+    const others = [
+      await createCounting(2, {}, first),
+      await createCounting(4, {}, first),
+      await createCounting(1, {}, first),
+    ];
+    expect([first.pool.helpers, first.started.length]).toEqual([3, 3]);
+    for (let round = 0; round < 20; round++) {
+      for (const { run } of [first, ...others]) run(10);
+    }
+    for (const each of [first, ...others.slice(0, 2)]) each.runWithHelper(BEHAVIOUR.count);
+    for (const { counts } of [first, ...others]) {
+      expect(counts.tasks.subarray(0, 10)).toEqual(new Int32Array(10).fill(counts.tasks[0] as number));
+      expect(counts.tasks[0]).toBeGreaterThanOrEqual(20);
+      expect(counts.torn[0]).toBe(0);
+    }
+    // Those who asked for fewer threads are helped by no more.
+    expect(others[0]?.counts.threads.subarray(2)).toEqual(new Int32Array(6));
+    expect(others[2]?.helped()).toBe(0);
+  });
+
+  it('come and go without a thread for each', async () => {
+    const first = await createCounting(2);
+    for (let i = 0; i < 50; i++) {
+      const other = await createCounting(2, {}, first);
+      other.run(4);
+      await other.jobThreads.leave();
+      await other.jobThreads.leave();
+    }
+    expect([first.pool.helpers, first.started.length]).toEqual([1, 1]);
+    first.runWithHelper(BEHAVIOUR.count);
+    await first.jobThreads.leave();
+    expect(first.pool.helpers).toBe(0);
+    const again = await createCounting(2, {}, first);
+    again.runWithHelper(BEHAVIOUR.count);
+    expect(first.started).toHaveLength(2);
+  });
+
+  it('may be any number, but not their threads', async () => {
+    const { pool } = createPool({ spawn: () => expect.fail('none is started') });
+    await expectRejection('invalid-argument', pool.join(MAX_HELPERS + 2));
   });
 });
