@@ -57,6 +57,8 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
       surface: { level: -4, keys: -1, length: C, standardErrors: [0.1, 0.1] },
     };
   });
+  const meanKeys = (n: number) =>
+    headLaws.reduce((sum, { alpha, C }) => sum + Math.min(n, alpha * n ** C), 0) / headLaws.length;
   const count = (kind: HeadKind) => headLaws.filter((head) => head.kind === kind).length;
   return {
     format: 'keysieve-law',
@@ -114,8 +116,8 @@ export function lawFixture({ layers = 30, heads = 9 }: FixtureOptions = {}): Law
       textCorrelation: 0.87,
       predictions: [32_768, 131_072, 1_048_576].map((n) => ({
         n,
-        keys: 1.5 * n ** 0.67,
-        share: 1.5 * n ** -0.33,
+        keys: meanKeys(n),
+        share: meanKeys(n) / n,
         budget: 12 * n ** 0.35,
         extrapolated: true,
         bytes: 20 * n * layers * 3,

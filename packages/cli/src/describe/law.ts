@@ -13,7 +13,7 @@ export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile)
   const { laws, shapes, predictions, textCorrelation } = summary;
   const shown = lengths.filter((_, i) => (lengths.length - 1 - i) % 2 === 0);
   const lawTable = formatTable(
-    ['keys for', 'at most', ...shown.map((n) => `n = ${formatCount(n)}`), 'median C', '5 %', '95 %'],
+    ['mean keys for', 'at most', ...shown.map((n) => `n = ${formatCount(n)}`), 'median C', '5 %', '95 %'],
     laws.map(({ criterion, share, C, keys }) => [
       CRITERION_NAMES[criterion],
       formatShare(share),
@@ -28,7 +28,7 @@ export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile)
     return `Fitted up to ${formatCount(fittedTo)}, keys at ${formatCount(predicted)} are off by: ${errors.join(', ')}.`;
   });
   const predictionTable = formatTable(
-    ['predicted for n', 'keys', 'of all', 'budget', 'bytes a token', 'dense'],
+    ['predicted for n', 'mean keys', 'of all', 'budget', 'bytes a token', 'dense'],
     predictions.map(({ n, keys, share, budget, bytes, denseBytes }) => [
       formatCount(n),
       formatCount(keys),

@@ -152,7 +152,7 @@ export interface Extrapolation {
   kinds: {
     kind: HeadKind;
     heads: number;
-    /** Mean and root mean square of ln(predicted / measured). */
+    /** Mean and root mean square, over the heads, of ln(predicted / measured) of their mean keys. */
     bias: number;
     error: number;
     /** The root mean square with each head's own exponent, not shrunk towards that of all heads. */

@@ -2,7 +2,7 @@
 
 import { type Extrapolation, HEAD_KINDS, type HeadKind } from 'keysieve';
 import { mean, rootMeanSquare } from '../numerics/statistics.ts';
-import { fitGrowth, type LogKeys, predictLogKeys, shrinkSlopes } from './growth.ts';
+import { fitGrowth, type LogKeys, predictMeanKeys, shrinkSlopes } from './growth.ts';
 
 /** The queries of a head up to the longest fitted length, and those at the predicted length. */
 export interface ExtrapolatedHead {
@@ -19,11 +19,11 @@ export function measureExtrapolation(
 ): Extrapolation {
   const growths = heads.map(({ fitted }) => fitGrowth(fitted));
   const slopes = shrinkSlopes(growths);
-  /** ln(predicted / measured) */
+  /** ln(predicted / measured), of mean keys. */
   const logErrors = heads.map(({ kind, measured }, i) => {
     const growth = growths[i] as (typeof growths)[number];
-    const [n, keys] = [mean(measured.logN), mean(measured.logKeys)];
-    const logError = (slope: number) => predictLogKeys(growth, slope, n) - keys;
+    const [n, keys] = [Math.exp(mean(measured.logN)), mean(Float64Array.from(measured.logKeys, Math.exp))];
+    const logError = (slope: number) => Math.log(predictMeanKeys(growth, slope, n) / keys);
     return { kind, shrunk: logError(slopes[i] as number), unshrunk: logError(growth.C.value) };
   });
   return {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { measureExtrapolation } from './extrapolation.ts';
-import { fitGrowth, type LogKeys, predictLogKeys, shrinkSlopes } from './growth.ts';
+import { fitGrowth, type LogKeys, predictMeanKeys, shrinkSlopes } from './growth.ts';
 
 /** Queries whose keys are alpha n^C, each once above and once below by a factor. */
 function queriesOf(alpha: number, C: number, lengths: readonly number[], factor = 1): LogKeys {
@@ -29,9 +29,7 @@ describe('fitGrowth', () => {
   });
 });
 
-describe('predictLogKeys', () => {
-  const growth = { logN: Math.log(1000), logKeys: Math.log(50), C: { value: 0.5, error: 0.1 } };
-
+describe('predictMeanKeys', () => {
   it.for([
     [0.5, 4000, 100],
     [0, 4000, 50],
@@ -39,7 +37,19 @@ describe('predictLogKeys', () => {
     [3, 100_000, 100_000],
     [-9, 100_000, 1],
   ] as const)('with the slope %d predicts for %d keys %d', ([slope, n, keys]) => {
-    expect(Math.exp(predictLogKeys(growth, slope, Math.log(n)))).toBeCloseTo(keys, 6);
+    const growth = fitGrowth(queriesOf(50, 0, [1000]));
+    expect(predictMeanKeys(growth, slope, n)).toBeCloseTo(keys, 6);
+  });
+
+  it('predicts means, which are far above the exponential of mean logarithms where queries differ', () => {
+    // Nine of ten queries need 1 key, and one needs 200: 20.9 on average, at every length.
+    const n = [1024, 2048, 4096].flatMap((length) => new Array<number>(10).fill(length));
+    const keys = n.map((_, i) => (i % 10 === 0 ? 200 : 1));
+    const growth = fitGrowth({ logN: Float64Array.from(n, Math.log), logKeys: Float64Array.from(keys, Math.log) });
+    expect(Math.exp(growth.logKeys)).toBeLessThan(2);
+    for (const length of [1024, 4096, 131_072]) {
+      expect(predictMeanKeys(growth, growth.C.value, length)).toBeCloseTo(20.9, 6);
+    }
   });
 });
 

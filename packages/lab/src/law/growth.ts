@@ -1,4 +1,8 @@
-/** The growth of the keys of single heads with n: slopes with their uncertainty, for extrapolation. */
+/**
+ * The growth of the keys of single heads with n, for extrapolation: slopes with their uncertainty, and the mean keys that
+ * follow from them. Lines are fitted to logarithms, and a line through the mean of logarithms is below the mean: the
+ * distances of the queries from the line are carried along (the smearing estimate of Duan 1983).
+ */
 import { type Estimate, fitLine, mean, standardDeviation } from '../numerics/statistics.ts';
 import { shrink } from './shrink.ts';
 
@@ -13,10 +17,13 @@ export interface Growth {
   logN: number;
   logKeys: number;
   C: Estimate;
+  /** What it was fitted to. */
+  queries: LogKeys;
 }
 
 /** Fits the line. Where all n are equal the slope is 0 and its error as large as can be. */
-export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
+export function fitGrowth(queries: LogKeys): Growth {
+  const { logN, logKeys } = queries;
   const { intercept, slope } = fitLine(logN, logKeys);
   let squares = 0;
   for (let i = 0; i < logN.length; i++) {
@@ -28,12 +35,19 @@ export function fitGrowth({ logN, logKeys }: LogKeys): Growth {
     logN: mean(logN),
     logKeys: mean(logKeys),
     C: { value: slope, error: spread > 0 ? Math.sqrt(variance / spread) : Number.MAX_VALUE },
+    queries,
   };
 }
 
 /** The slopes of heads, shrunk towards their common mean. */
 export const shrinkSlopes = (growths: readonly Growth[]): number[] => shrink(growths.map(({ C }) => C)).values;
 
-/** ln of the keys that a head is predicted to need at ln n, given a slope: between 1 key and n. */
-export const predictLogKeys = ({ logN, logKeys }: Growth, slope: number, logLength: number): number =>
-  Math.min(logLength, Math.max(0, logKeys + slope * (logLength - logN)));
+/** The mean keys that the queries of a head are predicted to need at n, given a slope: each between 1 key and n. */
+export function predictMeanKeys({ queries: { logN, logKeys } }: Growth, slope: number, n: number): number {
+  const logLength = Math.log(n);
+  const keys = Float64Array.from(logKeys, (log, i) => {
+    const logAtLength = log + slope * (logLength - (logN[i] as number));
+    return Math.exp(Math.min(logLength, Math.max(0, logAtLength)));
+  });
+  return mean(keys);
+}

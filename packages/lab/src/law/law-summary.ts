@@ -12,7 +12,7 @@ import {
   type LawSummary,
 } from 'keysieve';
 import { fitLine, mean, median, quantile, standardDeviation } from '../numerics/statistics.ts';
-import { fitGrowth, predictLogKeys, shrinkSlopes } from './growth.ts';
+import { fitGrowth, predictMeanKeys, shrinkSlopes } from './growth.ts';
 import type { PooledTallies } from './pooled.ts';
 
 /** Lengths of the predictions, whether or not they were measured. */
@@ -85,7 +85,7 @@ function predictLengths(
   const slopes = shrinkSlopes(growths);
   const bytes = fitBytesRead(pooled);
   return PREDICTED_LENGTHS.map((n) => {
-    const keys = mean(growths.map((growth, i) => Math.exp(predictLogKeys(growth, slopes[i] as number, Math.log(n)))));
+    const keys = mean(growths.map((growth, i) => predictMeanKeys(growth, slopes[i] as number, n)));
     // The budget that keeps the error which the default has at the longest measured length.
     const budget = mean(
       groups.map(({ surface }) => {

@@ -70,6 +70,17 @@ describe('makeLaw', () => {
     for (const { error } of exact.flatMap(({ kinds }) => kinds)) expect(error).toBeLessThan(0.05);
   });
 
+  it('predicts no fewer keys than it has measured at shorter lengths, where keys grow', () => {
+    for (const noise of [0, 1.5]) {
+      const { summary, headline } = plantedLaw({ noise, samples: 40 });
+      const measured = findLaw(summary.laws as never, headline.criterion, headline.share) as unknown as {
+        keys: number[];
+      };
+      const means = [...measured.keys, ...summary.predictions.map(({ keys }) => keys)];
+      expect(means).toEqual([...means].sort((a, b) => a - b));
+    }
+  });
+
   it('is fitted to the lengths that were asked for only', () => {
     const shorter = plantedLaw({ fittedTo: 2048, samples: 12 });
     expect(shorter.lengths).toEqual([512, 1024, 2048]);

@@ -1,4 +1,5 @@
 /** What the page of an evaluation shows: results without what it does not draw, with numbers of a few digits. */
+import { FULL_ATTENTION } from 'keysieve';
 import type { LayerFigures } from '../eval/audit.ts';
 import type { PolicyEvaluation } from '../eval/compare-policies.ts';
 import type { TextResult } from '../eval/evaluate-text.ts';
@@ -12,10 +13,16 @@ export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
   layers: PageLayer[];
 }
 
+export interface PageTasks extends Omit<TasksResult, 'answers' | 'model'> {
+  prompts: number;
+  /** What full attention has found, as far as it was asked. */
+  dense: PolicyScores | null;
+}
+
 export interface EvalPageData {
   model: TextResult['model'];
   text: (Omit<TextResult, 'policies' | 'suggestion' | 'model'> & { policies: PagePolicy[] }) | null;
-  tasks: (Omit<TasksResult, 'policies' | 'answers' | 'model'> & { policies: PolicyScores[]; prompts: number }) | null;
+  tasks: PageTasks | null;
   target: QualityTarget;
 }
 
@@ -55,9 +62,10 @@ const pageLayer = ({ outputError, estimatedError, tailMass, keysExact, certifica
   certificate,
 });
 
-function tasksData({ answers, model: _, ...tasks }: TasksResult): EvalPageData['tasks'] {
+function tasksData({ answers, model: _, ...tasks }: TasksResult): PageTasks {
   const prompts = new Set(
     answers.map(({ task, length, depth, repetition }) => `${task} ${length} ${depth} ${repetition}`),
   );
-  return { ...tasks, prompts: prompts.size };
+  const dense = tasks.policies.find(({ policy }) => policy === FULL_ATTENTION.policy) ?? null;
+  return { ...tasks, prompts: prompts.size, dense };
 }

@@ -35,7 +35,7 @@ describe('the page of an evaluation', () => {
     const rows = rowsOf(page, 0);
     expect(rows).toHaveLength(9);
     expect(rows[0]?.[0]).toBe('window fixed:64');
-    const bytes = rows.map((row) => Number(row[4]));
+    const bytes = rows.map((row) => Number(row[3]));
     expect(bytes).toEqual([...bytes].sort((a, b) => a - b));
     expect(page.texts('tr.strong td')[0]).toBe('sieve fixed:256 ◀');
     expect(rows.filter((row) => row[1] === 'yes').map(([name]) => name)).toEqual([
@@ -53,7 +53,7 @@ describe('the page of an evaluation', () => {
     expect(page.text('main')).toContain('None of these settings');
     await choose(page, '0.03');
     await choose(page, 'time');
-    const times = rowsOf(page, 0).map((row) => Number(row[5]));
+    const times = rowsOf(page, 0).map((row) => Number(row[4]));
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
 
@@ -97,5 +97,19 @@ describe('the page of an evaluation', () => {
     const page = await openPage(await evalReport({ text: nasty }));
     expect(page.document.querySelectorAll('img')).toHaveLength(0);
     expect(page.text('main')).toContain('<img src=x>.txt');
+  });
+
+  it('compares tasks with the row of dense attention only where there is one', async () => {
+    const html = (policies: typeof tasks.policies) => evalReport({ tasks: { ...tasks, policies } });
+    const withDense = await openPage(await html(tasks.policies));
+    expect(withDense.text('main')).toContain('compare with its row');
+    expect(rowsOf(withDense, 0)[0]?.[0]).toBe('dense');
+    const others = tasks.policies.filter(({ policy }) => policy !== 'dense');
+    // Another policy without a budget is not dense attention either.
+    const int8 = { ...others[0], policy: 'int8-cache', budget: null } as (typeof others)[number];
+    const without = await openPage(await html([int8, ...others]));
+    expect(without.text('main')).not.toContain('its row');
+    expect(without.text('main')).toContain('Dense attention was not asked');
+    expect(without.text('.card h2')).not.toContain('ense attention');
   });
 });

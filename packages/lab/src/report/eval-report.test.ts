@@ -37,6 +37,9 @@ describe.skipIf(!hasChromium)('the report of an evaluation in a browser', () => 
     const { text, tasks } = evalFixture();
     await writeFile(join(folder, 'both.html'), await evalReport({ text, tasks }));
     await writeFile(join(folder, 'tasks.html'), await evalReport({ tasks }));
+    const prefill = { policy: 'sieve', budget: 'power:4.2,0.5' };
+    const longNames = text.policies.map((policy) => ({ ...policy, policy: `topk-${policy.policy}`, prefill }));
+    await writeFile(join(folder, 'long.html'), await evalReport({ text: { ...text, policies: longNames } }));
     browser = await launchChromium();
   });
   afterAll(async () => {
@@ -87,6 +90,19 @@ describe.skipIf(!hasChromium)('the report of an evaluation in a browser', () => 
     expect(problems).toEqual([]);
     await page.close();
   });
+
+  it.for(['both.html', 'long.html'])(
+    'shows all columns of its tables on a screen 1,280 pixels wide: %s',
+    async (name) => {
+      const page = await open(name, 1280, 'light');
+      const widths = await page.evaluate(() =>
+        [...document.querySelectorAll('.table')].map((table) => [table.scrollWidth, table.clientWidth]),
+      );
+      expect(widths.length).toBeGreaterThan(0);
+      for (const [content = 0, shown = 0] of widths) expect(content).toBeLessThanOrEqual(shown);
+      await page.close();
+    },
+  );
 
   it.for(['both.html', 'tasks.html'])('fits a phone, and is dark where the system is: %s', async (name) => {
     const page = await open(name, 360, 'dark');

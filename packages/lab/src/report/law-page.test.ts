@@ -33,6 +33,20 @@ describe('the page of a law', () => {
     expect(page.text('main')).not.toMatch(/NaN|undefined|Infinity/);
   });
 
+  it('counts keys in one way: what it predicts for longer contexts goes on from what was measured', () => {
+    const count = (text: string) => Number(text.replace(/[^\d]/g, ''));
+    const [measured = '', , predicted = ''] = page.texts('.tile .value');
+    const budgets = [...page.document.querySelectorAll('table')][1];
+    const predictions = [...(budgets?.querySelectorAll('tbody tr') ?? [])].map((row) =>
+      count(row.querySelectorAll('td')[1]?.textContent ?? ''),
+    );
+    const all = [count(measured), ...predictions];
+    expect(predictions).toContain(count(predicted));
+    expect(all).toEqual([...all].sort((a, b) => a - b));
+    // Each of them says that it is a mean.
+    expect(page.texts('.tile .label').filter((label) => /averaged over heads|this mean/.test(label))).toHaveLength(3);
+  });
+
   it('draws its charts, with a label for who does not see them', () => {
     const charts = [...page.document.querySelectorAll('.chart svg')];
     expect(charts.length).toBeGreaterThanOrEqual(3);

@@ -45,35 +45,37 @@ export interface TableProps {
   strong?: readonly number[];
 }
 
-/** A table that scrolls by itself where the page is narrow. */
+/** A table that scrolls by itself where the page is narrow: long names in its first column wrap before it does. */
 export function Table({ caption, columns, rows, strong = [] }: TableProps) {
   const align = (column: Column | undefined) => (column?.number ? 'number' : undefined);
   return (
-    <div class="table">
-      <table>
-        {caption !== undefined && <caption>{caption}</caption>}
-        <thead>
-          <tr>
-            {columns.map((column) => (
-              <th key={column.name} scope="col" class={align(column)}>
-                {column.name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, i) => (
-            <tr key={i} class={strong.includes(i) ? 'strong' : undefined}>
-              {row.map((cell, j) => (
-                <td key={columns[j]?.name} class={align(columns[j])}>
-                  {cell}
-                </td>
+    <>
+      {caption !== undefined && <p class="small muted">{caption}</p>}
+      <div class="table">
+        <table>
+          <thead>
+            <tr>
+              {columns.map((column) => (
+                <th key={column.name} scope="col" class={align(column)}>
+                  {column.name}
+                </th>
               ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </thead>
+          <tbody>
+            {rows.map((row, i) => (
+              <tr key={i} class={strong.includes(i) ? 'strong' : undefined}>
+                {row.map((cell, j) => (
+                  <td key={columns[j]?.name} class={align(columns[j])}>
+                    {cell}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
   );
 }
 

@@ -35,7 +35,7 @@ function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] 
   }
   const chosen = text.policies.find((policy) => isSame(policy, setting));
   const scores = tasks?.policies.find((policy) => isSame(policy, setting));
-  const dense = tasks?.policies.find(({ budget }) => budget === null);
+  const dense = tasks?.dense ?? undefined;
   const [low, high] = setting.kl.interval;
   const faster = text.dense.msPerToken / setting.msPerToken;
   const tiles: Tile[] = [

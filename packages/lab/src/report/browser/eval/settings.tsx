@@ -27,14 +27,12 @@ export function Settings({ text }: { text: PageText }) {
         columns={[
           { name: 'setting' },
           { name: 'holds' },
-          { name: 'KL', number: true },
-          { name: 'interval', number: true },
+          { name: 'KL (interval)', number: true },
           { name: 'bytes/key', number: true },
           { name: 'ms/token', number: true },
           { name: 'top-1', number: true },
           { name: 'nll +', number: true },
-          { name: 'error', number: true },
-          { name: 'p95', number: true },
+          { name: 'error (p95)', number: true },
           { name: 'by itself', number: true },
           { name: 'keys', number: true },
         ]}
@@ -46,14 +44,12 @@ export function Settings({ text }: { text: PageText }) {
           return [
             `${nameOf(policy)}${isSame(policy, setting) ? ' ◀' : ''}`,
             meetsTarget(policy, target) ? 'yes' : kl.mean <= target.kl ? 'perhaps' : '',
-            formatNumber(kl.mean),
-            kl.interval.map((bound) => formatNumber(bound, 2)).join(' – '),
+            `${formatNumber(kl.mean, 2)} (${kl.interval.map((bound) => formatNumber(bound, 2)).join('–')})`,
             formatNumber(bytesPerKey),
             formatNumber(msPerToken),
             percent(top1),
             deltaNll.toFixed(4).replace('-', '−'),
-            percent(outputError.mean),
-            percent(outputError.p95),
+            `${percent(outputError.mean)} (${percent(outputError.p95)})`,
             estimatedError.mean === null ? 'unknown' : `${sign} ${percent(estimatedError.mean)}`,
             formatCount(keysExact),
           ];

@@ -8,12 +8,11 @@ import { percent } from '../text.ts';
 import { choose, nameOf, state } from './state.ts';
 
 export function Tasks({ tasks }: { tasks: NonNullable<EvalPageData['tasks']> }) {
-  const { policies, lengths, prompts } = tasks;
+  const { policies, lengths, prompts, dense } = tasks;
   const { task } = state.value;
   const scoreAt = ({ byLength, byTask }: PolicyScores, length: number): number | undefined =>
     task === '' ? byLength[length] : byTask[task]?.[length];
-  const dense = policies.find(({ budget }) => budget === null);
-  const others = policies.filter(({ budget }) => budget !== null);
+  const others = policies.filter(({ policy }) => policy !== dense?.policy);
   const best = others.reduce<PolicyScores | undefined>(
     (a, b) => (a === undefined || b.score > a.score ? b : a),
     undefined,
@@ -21,12 +20,15 @@ export function Tasks({ tasks }: { tasks: NonNullable<EvalPageData['tasks']> }) 
   const title =
     best === undefined
       ? `Dense attention finds ${percent(dense?.score ?? 0)}`
-      : `${nameOf(best)} finds ${percent(best.score)}${dense === undefined ? '' : `, dense attention ${percent(dense.score)}`}`;
+      : `${nameOf(best)} finds ${percent(best.score)}${dense === null ? '' : `, dense attention ${percent(dense.score)}`}`;
   return (
     <Card title={title}>
       <p>
         Share of what {formatCount(prompts)} questions ask for that the answers name, by the length of the prompt in
-        tokens. What dense attention does not find, the model cannot do: compare with its row.
+        tokens.{' '}
+        {dense === null
+          ? 'Dense attention was not asked, so this does not say what the model itself can find: --policy dense asks it.'
+          : 'What dense attention does not find, the model cannot do: compare with its row.'}
       </p>
       {tasks.tasks.length > 1 && (
         <Choice

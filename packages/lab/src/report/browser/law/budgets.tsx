@@ -15,14 +15,14 @@ export function Budgets({ data }: { data: LawPageData }) {
   return (
     <Card title={title}>
       <p>
-        Keys that leave at most {share} of the softmax unread, by the laws of the heads; the budget that the engine
-        would give a head on average, where an estimate stands in for what it does not read; and the bytes that one
-        token then reads from the cache, all heads and layers together.
+        Mean keys of a head that leave at most {share} of the softmax unread, by the laws of the heads; the budget that
+        the engine would give a head on average, where an estimate stands in for what it does not read; and the bytes
+        that one token then reads from the cache, all heads and layers together.
       </p>
       <Table
         columns={[
           { name: 'context', number: true },
-          { name: 'keys needed', number: true },
+          { name: 'keys needed, mean', number: true },
           { name: 'of the context', number: true },
           { name: 'budget, mean', number: true },
           { name: 'bytes a token', number: true },

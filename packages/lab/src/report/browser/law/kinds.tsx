@@ -53,7 +53,7 @@ export function Kinds({ data: { heads, lengths, summary } }: { data: LawPageData
           { name: 'kind' },
           { name: 'what it does' },
           { name: 'heads', number: true },
-          { name: 'mean C', number: true },
+          { name: 'C, mean', number: true },
           { name: `mean keys at ${formatCount(lengths.at(-1) ?? 0)}`, number: true },
           { name: 'explained by distance', number: true },
           { name: 'beyond rank 4', number: true },

@@ -12,7 +12,7 @@ export function Method({ data }: { data: LawPageData }) {
       <Card title="How far the laws can be trusted">
         {extrapolation.length > 0 && (
           <Table
-            caption={`Laws fitted on shorter contexts, tried on longer ones: keys for ${percent(headline.share)} of the softmax left unread. A typical error of 1.5 x means that predictions are off by that factor.`}
+            caption={`Laws fitted on shorter contexts, tried on longer ones: mean keys for ${percent(headline.share)} of the softmax left unread. A typical error of 1.5 x means that predictions are off by that factor.`}
             columns={[
               { name: 'kind' },
               { name: 'heads', number: true },

@@ -1,5 +1,6 @@
 /** The head of the page: which model, and the numbers that one should see first. */
 import { formatBytes, formatCount, formatLength } from '../../../format/format.ts';
+import { fitLine } from '../../../numerics/statistics.ts';
 import type { LawPageData } from '../../law-page-data.ts';
 import { type Tile, Tiles } from '../parts.tsx';
 import { exponent, percent } from '../text.ts';
@@ -11,6 +12,7 @@ export function Overview({ data }: { data: LawPageData }) {
     ({ criterion, share }) => criterion === headline.criterion && share === headline.share,
   );
   const keys = headlineLaw?.keys.at(-1) ?? 0;
+  const growth = fitLine(lengths.map(Math.log), (headlineLaw?.keys ?? []).map(Math.log)).slope;
   const longPrediction = summary.predictions.find(({ n }) => n === 131_072) ?? summary.predictions.at(-1);
   const tiles: Tile[] = [
     {
@@ -18,15 +20,15 @@ export function Overview({ data }: { data: LawPageData }) {
       label: `of ${formatCount(longest)} hold ${percent(1 - headline.share)} of the softmax, averaged over heads: ${percent(keys / longest)} of the context`,
     },
     {
-      value: `C = ${exponent(headlineLaw?.C.median ?? Number.NaN)}`,
-      label: `is the exponent of the median head: its keys grow as n^C. Nine of ten heads are between ${exponent(headlineLaw?.C.p5 ?? Number.NaN)} and ${exponent(headlineLaw?.C.p95 ?? Number.NaN)}`,
+      value: `n^${exponent(growth)}`,
+      label: `is how this mean has grown from ${formatCount(lengths[0] ?? 0)} tokens on. Heads differ: the exponent C of a typical query is ${exponent(headlineLaw?.C.median ?? Number.NaN)} in the median head, and from ${exponent(headlineLaw?.C.p5 ?? Number.NaN)} to ${exponent(headlineLaw?.C.p95 ?? Number.NaN)} in nine of ten`,
     },
   ];
   if (longPrediction !== undefined) {
     tiles.push(
       {
         value: `${formatCount(longPrediction.keys)} keys`,
-        label: `would do the same at ${formatLength(longPrediction.n)} tokens, ${percent(longPrediction.share)} of them${longPrediction.extrapolated ? ' (extrapolated)' : ''}`,
+        label: `would do the same at ${formatLength(longPrediction.n)} tokens, averaged over heads too: ${percent(longPrediction.share)} of the context${longPrediction.extrapolated ? ' (extrapolated)' : ''}`,
       },
       {
         value: `${(longPrediction.denseBytes / longPrediction.bytes).toFixed(1)} x less`,
