@@ -4,6 +4,8 @@ export { addQuantizedValues } from './quantized-values';
 export { scoreQuantized } from './quantized-scores';
 export { attendDecode, attendSelected, scoreKeys } from './decode';
 export { attendGathered } from './gathered';
+export { attendMasked } from './masked';
+export { countBounds, listForMass } from './mass';
 export { storeFloat16, storeFloat32 } from './float16';
 export { mergeHalfSamples } from './half-samples';
 export { dequantizeRows } from './dequantize';

@@ -107,8 +107,8 @@ export function loadQueries(
 }
 
 /**
- * Visits the segments in order with a softmax state of `rows` rows of d numbers, which starts empty and moves along.
- * Returns the region where it ends.
+ * Visits the segments in order with a softmax state of `rows` rows of d numbers, which starts empty, or with what it holds
+ * in the region `start`, and moves along. Returns the region where it ends.
  */
 export function foldSegments(
   segments: readonly HeadSegment[],
@@ -116,8 +116,9 @@ export function foldSegments(
   headDim: number,
   visit: (segment: HeadSegment) => void,
   stateOf: (workspace: Workspace) => number = ({ state }) => state,
+  start?: ThreadRegion,
 ): ThreadRegion {
-  let previous: ThreadRegion | undefined;
+  let previous = start;
   for (const segment of segments) {
     const { region } = segment;
     const state = stateOf(region.workspace);

@@ -5,7 +5,7 @@
  */
 
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
-import { PAGE_KEYS, pagesFor, rotatedDim } from '../kernels/layout.ts';
+import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
 import { type QuantizedQueries, scanFractionBits, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
 import {
   foldSegments,
@@ -104,27 +104,50 @@ function scanUnquantizedKeys(work: GroupWork, bits: number): void {
  * each region's own `lowerBounds`. Those of the open page's keys are their exact scores with their rounding error.
  */
 export function boundAllScores(work: GroupWork): void {
+  const single = { ...work, rows: 1, queryNorms: work.queryNorms.slice(0, 1) };
+  boundScores(single, ({ region, earlierKeys }) => region.workspace.lowerBounds + earlierKeys * 4);
+}
+
+/** Upper bounds on the scores of all keys for all rows by int8 keys, in `scores` (rows, scoreStrideOf): see above. */
+export function boundScoresAbove(work: GroupWork): void {
+  boundScores(work, () => 0);
+}
+
+/** `lowerBounds` says where the lower bounds of a segment go, which are of a single row; 0 for nowhere. */
+function boundScores(work: GroupWork, lowerBoundsOf: (segment: HeadSegment) => number): void {
   prepareQuantizedQueries(work);
-  const { queryNorms, maxKeyNorm, shape } = work;
-  const queryNorm = (queryNorms[0] as number) * (1 + 1e-6);
+  const { maxKeyNorm, shape, rows } = work;
+  const queryNorms = work.queryNorms.map((norm) => norm * (1 + 1e-6));
   // A score in float32 has d / 4 additions in each lane and a few roundings more, of at most u ||q|| ||k|| each.
-  const slack = (shape.headDim / 4 + 8) * 2 ** -24 * queryNorm * maxKeyNorm;
-  gatherScores({ ...work, rows: 1 }, ({ region, pages, from, to, earlierKeys }, upper, stride) => {
-    const { queries, quantizedQuery, logWeightCaps, scratch } = region.workspace;
-    const lowerBounds = region.workspace.lowerBounds + earlierKeys * 4;
+  const slacks = queryNorms.map((norm) => 1.01 * (shape.headDim / 4 + 8) * 2 ** -24 * norm * maxKeyNorm);
+  gatherScores(work, (segment, upper, stride) => {
+    const { region, pages, from, to } = segment;
+    const { queries, quantizedQuery, logWeightCaps: norms, scratch } = region.workspace;
+    const lower = lowerBoundsOf(segment);
     const quantizedEnd = Math.max(from, firstUnquantizedKey(to));
     const { f32 } = region.views();
-    f32[logWeightCaps / 4] = queryNorm;
-    region.kernels.boundScores(pages, from, quantizedEnd, quantizedQuery, logWeightCaps, 1, lowerBounds, upper, stride);
+    f32.set(queryNorms, norms / 4);
+    region.kernels.boundScores(pages, from, quantizedEnd, quantizedQuery, norms, rows, lower, upper, stride);
     if (quantizedEnd === to) return;
     const unquantizedScores = upper + (quantizedEnd - from) * 4;
-    region.kernels.scoreKeys(pages, quantizedEnd, to, queries, 1, unquantizedScores, stride, scratch);
-    for (let j = 0; j < to - quantizedEnd; j++) {
-      const score = f32[unquantizedScores / 4 + j] as number;
-      f32[lowerBounds / 4 + quantizedEnd - from + j] = score - slack * 1.01;
-      f32[unquantizedScores / 4 + j] = score + slack * 1.01;
+    region.kernels.scoreKeys(pages, quantizedEnd, to, queries, rows, unquantizedScores, stride, scratch);
+    for (const [row, slack] of slacks.entries()) {
+      const start = unquantizedScores / 4 + row * stride;
+      for (let j = 0; j < to - quantizedEnd; j++) {
+        const score = f32[start + j] as number;
+        if (lower !== 0) f32[lower / 4 + quantizedEnd - from + j] = score - slack;
+        f32[start + j] = score + slack;
+      }
     }
   });
+}
+
+/** Bytes that bounds on the scores of all keys read: int8 keys of full pages, and the exact keys of the last. */
+export function boundScanBytes({ n, shape }: GroupWork): number {
+  const d = rotatedDim(shape.headDim);
+  const unquantizedKeys = n - firstUnquantizedKey(n);
+  const quantizedBytes = pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d + 4) + d + 4);
+  return quantizedBytes + unquantizedKeys * rowBytes(shape.headDim, shape.precision);
 }
 
 /** The lower bounds (n) that `boundAllScores` has found. */
@@ -141,8 +164,8 @@ export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
 }
 
 /** Bound on the error of a score, in nats, because the query was scaled and rounded. */
-export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork): number =>
-  1.01 * 2 ** -24 * (queryNorms[0] as number) * maxKeyNorm;
+export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork, row = 0): number =>
+  1.01 * 2 ** -24 * (queryNorms[row] as number) * maxKeyNorm;
 
 /** Running log-sum-exp of one row's scan over all keys, to a few per cent. */
 export function approximateLogSumExp(work: GroupWork, row: number, bits: number): RunningLogSumExp {

@@ -1,7 +1,7 @@
 /** The buffers of one thread in one region: everything that kernels need beside the pages, at fixed addresses. */
 
 import type { Arena } from '../cache/arena.ts';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
+import { BOUND_BINS, BOUNDED_ROW_NUMBERS, SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { type Encoding, pagesFor, rotatedDim } from '../kernels/layout.ts';
@@ -34,6 +34,10 @@ export interface Workspace {
   pooled: number;
   /** Lower bounds on the scores of all keys for one row (capacity). */
   lowerBounds: number;
+  /** Histograms of the upper bounds of each row: see `BoundedRows`. */
+  boundHistograms: number;
+  /** Numbers of each row's bounds: see `BoundedRows`. */
+  boundNumbers: number;
   /** Softmax state of one row, for measuring: selected keys, and page means for the others. */
   rowState: number;
   /** Parameter blocks of the thread's kernels. */
@@ -125,6 +129,8 @@ export function workspaceSizes(size: WorkspaceSize) {
     pooled: keyBytes,
     logProbabilities: ifInt4(keyBytes),
     lowerBounds: encodings.includes('int8') ? keyBytes : 0,
+    boundHistograms: encodings.includes('int8') ? groupSize * BOUND_BINS * 4 : 0,
+    boundNumbers: encodings.includes('int8') ? groupSize * BOUNDED_ROW_NUMBERS * 4 : 0,
     quantizedIndices: ifInt4(keyBytes),
     quantizedScores: ifInt4(groupSize * scoreStride(capacity) * 4),
     quantizedStates: [quantizedState, quantizedState, quantizedState],

@@ -38,3 +38,12 @@ export const SIEVE_RESULT_COUNTS = 4;
 
 /** Numbers of a step's results for each row: see `SieveStates.results`. */
 export const SIEVE_ROW_RESULTS = 5;
+
+/** Bins of a histogram of upper bounds on scores: see `countBounds`. The last one also has what lies further below. */
+export const BOUND_BINS = 4096;
+
+/** Bins of one nat. */
+export const BOUND_BINS_PER_NAT = 128;
+
+/** Numbers of a row whose scores are bounded: see `BoundedRows.numbers`. */
+export const BOUNDED_ROW_NUMBERS = 6;

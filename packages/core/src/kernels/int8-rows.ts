@@ -154,6 +154,21 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
       addToState(call, state, rows, pages.headDim);
     },
 
+    attendMasked(pages, indices, masks, count, queries, rows, state, scratch) {
+      if (pages.precision !== 'int8') {
+        return kernels.attendMasked(pages, indices, masks, count, queries, rows, state, scratch);
+      }
+      const call = startCall(pages, queries, rows, scratch);
+      for (let done = 0; done < count; done += PAGE_KEYS) {
+        const chunk = Math.min(PAGE_KEYS, count - done);
+        call.dequantize('keys', indices + done * 4, chunk);
+        call.dequantize('values', indices + done * 4, chunk);
+        const list = [call.positions, masks + done * 4, chunk] as const;
+        kernels.attendMasked(call.pageAs(0), ...list, call.queries, rows, call.state, call.scratch);
+      }
+      addToState(call, state, rows, pages.headDim);
+    },
+
     attendGathered(pages, indices, count, biases, queries, rows, state, scratch) {
       if (pages.precision !== 'int8') {
         return kernels.attendGathered(pages, indices, count, biases, queries, rows, state, scratch);

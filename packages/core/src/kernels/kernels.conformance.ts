@@ -5,6 +5,7 @@
 import { describe } from 'vitest';
 import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
 import { describeAttention } from './conformance/attention.ts';
+import { describeBounded } from './conformance/bounded.ts';
 import { describeFloat16 } from './conformance/float16.ts';
 import { describeGathered } from './conformance/gathered.ts';
 import { describeInt8Rows } from './conformance/int8-rows.ts';
@@ -22,6 +23,7 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeQuantized(kernels);
     describeSamples(kernels);
     describeGathered(kernels);
+    describeBounded(kernels);
     describeInt8Rows(kernels);
   });
 }

@@ -7,6 +7,7 @@
  * row-major order unless the encoding says otherwise. Buffers of rows have room for `rows` rounded up to 4.
  */
 
+import type { BoundedKernels } from './bounded-kernels.ts';
 import { ROW_MULTIPLE } from './constants.ts';
 import { type ExactPrecision, PAGE_KEYS, type Pages, type Precision, rotatedDim } from './layout.ts';
 import type { QuantizedKernels } from './quantized-kernels.ts';
@@ -29,7 +30,7 @@ export interface QueryRows {
 }
 
 /** Arithmetic over the memory of one arena. */
-export interface Kernels extends QuantizedKernels {
+export interface Kernels extends QuantizedKernels, BoundedKernels {
   readonly name: 'reference' | 'wasm';
 
   /**

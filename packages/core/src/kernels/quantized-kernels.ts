@@ -243,7 +243,7 @@ export interface QuantizedKernels {
   /**
    * Bounds on the scores of the keys at positions [from, to), full pages, by int8 keys: `lower` and `upper` (rows,
    * stride) enclose the true score q . k of float64 arithmetic, rounding included. `norms` (rows) are bounds on the
-   * norms of the queries.
+   * norms of the queries. Where `lower` is 0 there are no lower bounds.
    *
    * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, where e is the error bound of the encoding int8.
    */

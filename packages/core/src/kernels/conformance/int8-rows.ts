@@ -114,12 +114,25 @@ function memoize<T>(make: (key: number) => T): (key: number) => T {
 
 /** Throws unless outputs are within twice the error of plain float32, which has to turn the rows back first. */
 function expectRowsAccurate(outputs: Float32Array, head: Contents, rows: Rows, what: string, list?: Int32Array): void {
-  const visible =
-    list === undefined
-      ? Array.from({ length: rows.rows }, (_, row) =>
-          positionsBelow(Math.min(head.n, rows.limit + Math.floor(row / rows.group))),
-        )
-      : Array.from({ length: rows.rows }, () => list);
+  expectListsAccurate(
+    outputs,
+    head,
+    rows,
+    what,
+    Array.from(
+      { length: rows.rows },
+      (_, row) => list ?? positionsBelow(Math.min(head.n, rows.limit + Math.floor(row / rows.group))),
+    ),
+  );
+}
+
+function expectListsAccurate(
+  outputs: Float32Array,
+  head: Contents,
+  rows: Rows,
+  what: string,
+  visible: readonly Int32Array[],
+): void {
   const problem = { headDim: head.headDim, queries: rows.queries, visible };
   expectAccurate(outputs, { ...problem, ...head }, what, { ...problem, ...head.plain });
 }
@@ -217,6 +230,14 @@ export function describeInt8Rows(kernels: KernelsUnderTest): void {
         rig.kernels.scoreSelected(pages, indices, list.length, queries, 3, scores, N + 16, scratch);
         rig.kernels.addValues(pages, indices, list.length, scores, N + 16, 3, weighted, scratch);
         expectRowsAccurate(rig.finish(weighted, 3, headDim), head, three, `${what}, weighted`, list);
+
+        // Every other key for the second row.
+        const masks = rig.place(list.map((_, j) => (j % 2 === 0 ? 7 : 5)));
+        const masked = rig.start(3, headDim);
+        rig.kernels.attendMasked(pages, indices, masks, list.length, queries, 3, masked, scratch);
+        const alternate = list.filter((_, j) => j % 2 === 0);
+        const own = [list, alternate, list];
+        expectListsAccurate(rig.finish(masked, 3, headDim), head, three, `${what}, masked`, own);
 
         const block = queryRows(random, 12, 3, headDim, N);
         const gathered = rig.start(12, headDim);

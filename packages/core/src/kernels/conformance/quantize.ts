@@ -279,20 +279,23 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
         const { keys, values, query } = keysOfShape(shape, createRandom(headDim), 192, headDim);
         const head = headOf(headDim, precision, keys, values);
         const { rig, pages } = quantizeHead(kernels, head);
-        const queries = Float32Array.from([...query, ...createRandom(5).normals(headDim)], (x) => x * scale);
-        const quantizedQuery = rig.allocate(quantizedQueryBytes(2, headDim));
+        // Implementations may take several rows together.
+        const rows = 5;
+        const others = createRandom(5).normals((rows - 1) * headDim);
+        const queries = Float32Array.from([...query, ...others], (x) => x * scale);
+        const quantizedQuery = rig.allocate(quantizedQueryBytes(rows, headDim));
         rig.kernels.quantizeQueries(
           rig.place(queries),
-          2,
+          rows,
           headDim,
           quantizedQuery,
-          rig.allocate(scratchBytes(1, rotatedDim(headDim))),
+          rig.allocate(scratchBytes(rows, rotatedDim(headDim))),
         );
-        const norms = Float32Array.from([0, 1], (row) => norm(rowOf(queries, headDim, row)) * (1 + 1e-6));
-        const [lower, upper] = [rig.allocate(2 * 192 * 4), rig.allocate(2 * 192 * 4)];
-        rig.kernels.boundScores(pages, 0, 192, quantizedQuery, rig.place(norms), 2, lower, upper, 192);
+        const norms = Float32Array.from({ length: rows }, (_, row) => norm(rowOf(queries, headDim, row)) * (1 + 1e-6));
+        const [lower, upper] = [rig.allocate(rows * 192 * 4), rig.allocate(rows * 192 * 4)];
+        rig.kernels.boundScores(pages, 0, 192, quantizedQuery, rig.place(norms), rows, lower, upper, 192);
         const views = rig.views();
-        for (let row = 0; row < 2; row++) {
+        for (let row = 0; row < rows; row++) {
           const q = rowOf(queries, headDim, row);
           for (let position = 0; position < 192; position++) {
             const truth = dot(q, rowOf(head.keys, headDim, position));

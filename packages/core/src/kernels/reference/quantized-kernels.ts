@@ -161,7 +161,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
           const rounding = (ROUNDING * queryNorm + MIN_FLOAT * Math.sqrt(y8.length)) * (norm(centre) + norm(y8));
           const slack = queryNorm * errorBoundOf(views(), key) + rounding;
           const index = row * stride + position - from;
-          f32[lower / 4 + index] = floatBelow(score - slack);
+          if (lower !== 0) f32[lower / 4 + index] = floatBelow(score - slack);
           f32[upper / 4 + index] = floatAbove(score + slack);
         }
       }

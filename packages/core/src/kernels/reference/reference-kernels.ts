@@ -8,6 +8,7 @@ import { exactRow } from '../exact-rows.ts';
 import { float16ToFloat32, float32ToFloat16, MAX_FLOAT16 } from '../float16.ts';
 import { type Kernels, type Pages, stateOutputs } from '../kernels.ts';
 import { at, viewsOf } from '../views.ts';
+import { createReferenceBoundedKernels } from './bounded-kernels.ts';
 import { createReferenceQuantizedKernels } from './quantized-kernels.ts';
 import { accumulateSoftmax, dot, floatsAt } from './rows.ts';
 
@@ -35,6 +36,7 @@ export function createReferenceKernels(memory: WebAssembly.Memory): Kernels {
 
   return {
     ...createReferenceQuantizedKernels(memory),
+    ...createReferenceBoundedKernels(memory),
     name: 'reference',
 
     store(source, destination, count, precision) {

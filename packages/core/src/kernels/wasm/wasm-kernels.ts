@@ -4,10 +4,11 @@ import type { Kernels } from '../kernels.ts';
 import { viewsOf } from '../views.ts';
 import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
 import { createBlocks } from './blocks.ts';
+import { type BoundedExports, wrapBoundedKernels } from './bounded-kernels.ts';
 import { type OnPages, type QuantizedExports, wrapQuantizedKernels } from './quantized-kernels.ts';
 
 /** The functions that packages/core/assembly exports. Addresses wrap to 32 bits on the way in. */
-interface Exports extends QuantizedExports {
+interface Exports extends QuantizedExports, BoundedExports {
   storeFloat16(source: number, destination: number, count: number): number;
   storeFloat32(source: number, destination: number, count: number): number;
   initSoftmaxState: Kernels['initSoftmaxState'];
@@ -77,6 +78,7 @@ export function createWasmKernels(memory: WebAssembly.Memory, parameters: number
   const blocks = createBlocks(views, parameters);
   const kernels: Kernels = {
     ...wrapQuantizedKernels(wasm, blocks),
+    ...wrapBoundedKernels(wasm, blocks),
     name: 'wasm',
     store: (source, destination, count, precision) =>
       (precision === 'f16' ? wasm.storeFloat16 : wasm.storeFloat32)(source, destination, count) !== 0,
