@@ -1,11 +1,13 @@
 /** Certificates that are asked for: whatever the keys, a row reads on until what it leaves is as little as was said. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createHeadBench } from '../../test/head-bench.ts';
+import { certifiedPositions } from '../../test/certified-positions.ts';
+import { createHeadBench, unreadMass } from '../../test/head-bench.ts';
 import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
+import { boundScanBytes } from '../group/quantized-work.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/rounding.ts';
 import { createPolicy, type SparseParts } from '../policies/policy.ts';
@@ -22,7 +24,7 @@ const open = (policy: string, certify?: number) =>
 const norm = (row: ArrayLike<number>): number => Math.sqrt(Array.from(row).reduce((sum, x) => sum + x * x, 0));
 
 describe('certify', () => {
-  it('extends the rows of a group one by one, and counts the bytes of every attempt', () => {
+  it('reads with every row of a group what its own certificate takes, in one step', () => {
     const random = createRandom(4);
     const [keys, values] = [random.normals(600 * HEAD_DIM), random.normals(600 * HEAD_DIM)];
     const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
@@ -31,24 +33,64 @@ describe('certify', () => {
       random.normals(3 * HEAD_DIM),
       (x, i) => x * ([0.01, 12, 3][Math.floor(i / HEAD_DIM)] ?? 0),
     );
-    const { outputs, results } = attendByPolicy(bench.query(rows), open('sieve', 0.05));
-    expect(results.map(({ outcome }) => outcome)).toEqual(['full', 'certificateFallback', 'certificateFallback']);
-    expect(results.every(({ kind, tailMass }) => kind === 'certified' && tailMass <= 0.05)).toBe(true);
+    const work = bench.query(rows);
+    const { outputs, results } = attendByPolicy(work, open('sieve', 0.05));
     const truth = attention64(bench.problem(rows)).outputs;
-    let bytes = attendByPolicy(bench.query(rows), open('sieve')).results[0]?.bytesRead ?? 0;
-    expect(bytes).toBeGreaterThan(0);
-    for (const [row, { outputError, keysNeeded }] of results.entries()) {
-      const range = [row * HEAD_DIM, (row + 1) * HEAD_DIM] as const;
-      const exact = truth.subarray(...range);
-      expect(distance(outputs.subarray(...range), exact).norm).toBeLessThanOrEqual((outputError + 1e-5) * norm(exact));
-      expect(keysNeeded).toBeGreaterThan(0);
-      // This row's own second attempt, after another first one.
-      const alone = bench.query(rows.subarray(...range));
-      const [before, after] = [attendByPolicy(alone, open('window')), attendByPolicy(alone, open('window', 0.05))];
-      bytes += (after.results[0]?.bytesRead ?? 0) - (before.results[0]?.bytesRead ?? 0);
+    const [flat, ...others] = results.map(({ keysExact }) => keysExact);
+    expect(flat).toBeGreaterThan(0.94 * 600);
+    for (const count of others) expect(count).toBeLessThan(300);
+    const union = new Set<number>();
+    for (const [row, { kind, tailMass, outputError, keysExact, outcome }] of results.entries()) {
+      expect({ kind, outcome }).toEqual({ kind: 'certified', outcome: 'certificateFallback' });
+      const read = certifiedPositions(work, row);
+      for (const position of read) union.add(position);
+      expect(keysExact).toBe(read.length);
+      const query = rows.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM);
+      expect(tailMass).toBeGreaterThanOrEqual(unreadMass(bench.problem(query), 600, read));
+      expect(tailMass).toBeLessThanOrEqual(0.05);
+      const exact = truth.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM);
+      const error = distance(outputs.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), exact).norm;
+      expect(error).toBeLessThanOrEqual((outputError + 1e-5) * norm(exact));
     }
-    // Those of all attempts stand with the first row.
-    expect(results.map(({ bytesRead }) => bytesRead)).toEqual([bytes, 0, 0]);
+    // A key is read once for all rows, but for those that the second threshold adds for a row; what was read stands with
+    // the first.
+    const [first = 0, ...rest] = results.map(({ bytesRead }) => bytesRead);
+    const keysRead = (first - boundScanBytes(work)) / (2 * HEAD_DIM * 2);
+    expect(keysRead).toBeGreaterThanOrEqual(union.size);
+    expect(keysRead).toBeLessThan(1.1 * union.size);
+    expect(rest).toEqual([0, 0]);
+  });
+
+  it('reads all keys where the rows would read more of them than is worth it, and says so', () => {
+    const random = createRandom(4);
+    const [keys, values] = [random.normals(600 * HEAD_DIM), random.normals(600 * HEAD_DIM)];
+    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
+    const rows = random.normals(3 * HEAD_DIM, 3);
+    const work = bench.query(rows);
+    const keysOf = (maxReadShare: number) => attendByPolicy(work, open('sieve', 0.05), maxReadShare).results;
+    const some = keysOf(1).reduce((sum, { keysExact }) => sum + keysExact, 0);
+    expect(some).toBeLessThan(1200);
+    const all = keysOf(some / 1800 / 2);
+    expect(all.map(({ outcome, keysExact }) => [outcome, keysExact])).toEqual(new Array(3).fill(['full', 600]));
+    expect(all[0]).toMatchObject({ kind: 'certified', tailMass: 0, bytesRead: expect.any(Number) });
+    expect(all[0]?.bytesRead).toBe(boundScanBytes(work) + 600 * 2 * HEAD_DIM * 2);
+  });
+
+  it('attends again with rows that the policy has left too much of, and counts the bytes of both attempts', () => {
+    const { keys, values, query } = keysOfShape('normal', createRandom(5), 500, HEAD_DIM);
+    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
+    const rows = Float32Array.from([...query, ...query.map((x) => 12 * x)]);
+    const alone = attendByPolicy(bench.query(rows), open('window'));
+    const { results } = attendByPolicy(bench.query(rows), open('window', 0.05));
+    expect(results.map(({ outcome }) => outcome)).toEqual(['certificateFallback', 'certificateFallback']);
+    let bytes = alone.results[0]?.bytesRead ?? 0;
+    for (const row of [0, 1]) {
+      const single = bench.query(rows.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM));
+      const [again] = attendByPolicy(single, open('sieve', 0.05)).results;
+      expect(results[row]).toMatchObject({ keysExact: again?.keysExact, tailMass: again?.tailMass });
+      bytes += again?.bytesRead ?? 0;
+    }
+    expect(results.map(({ bytesRead }) => bytesRead)).toEqual([bytes, 0]);
   });
 
   it('leaves alone what is certified already', () => {
@@ -56,22 +98,20 @@ describe('certify', () => {
     const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
     const policy = createPolicy({ policy: 'topk', budget: 'fixed:400', certify: 0.5 }).sparse as SparseParts;
     const { results } = attendByPolicy(bench.query(query), policy);
-    expect(results[0]).toMatchObject({ outcome: 'asSelected', keysExact: 400, keysNeeded: 0 });
+    expect(results[0]).toMatchObject({ outcome: 'asSelected', keysExact: 400 });
   });
 
   it('is asked for a share that is not more than it was in float32, in which certificates travel', () => {
     fc.assert(
       fc.property(fc.double({ min: 2 ** -60, max: 1, noNaN: true }), (share) => {
-        const { certifier } = open('sieve', share);
-        expect(floatAbove(certifier?.tailMass ?? 1)).toBeLessThanOrEqual(share);
-        expect(certifier?.budget.tailMass).toBe(certifier?.tailMass);
+        expect(floatAbove(open('sieve', share).certified?.tailMass ?? 2)).toBeLessThanOrEqual(share);
       }),
     );
     // The nearest float32 is larger than these.
-    for (const share of [0.1, 0.01, 0.001]) expect(open('int8', share).certifier?.tailMass).toBeLessThan(share);
+    for (const share of [0.1, 0.01, 0.001]) expect(open('int8', share).certified?.tailMass).toBeLessThan(share);
   });
 
-  it('knows how many keys any choice needs at least: never more than the oracle takes, and nearly as many', () => {
+  it('reads hardly more keys than an oracle would: those with the largest scores', () => {
     for (const shape of KEY_SHAPE_NAMES) {
       const { keys, values, query: row } = keysOfShape(shape, createRandom(6), 700, HEAD_DIM);
       const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
@@ -83,11 +123,10 @@ describe('certify', () => {
       for (const mass of MASSES) {
         let [left, dropped] = [0, 0];
         while (dropped < 700 && left + (weights[dropped] as number) <= mass * all) left += weights[dropped++] as number;
-        const result = attendByPolicy(bench.query(row), open('window', mass)).results[0];
-        if (result?.keysNeeded === 0) continue;
+        const result = attendByPolicy(bench.query(row), open('sieve', mass)).results[0];
         const what = `${shape}, ${mass}`;
-        expect(result?.keysNeeded, what).toBeLessThanOrEqual(700 - dropped);
-        if (shape === 'normal') expect(result?.keysNeeded, what).toBeGreaterThan(0.9 * (700 - dropped));
+        expect(result?.keysExact, what).toBeGreaterThanOrEqual(700 - dropped);
+        if (shape === 'normal') expect(result?.keysExact, what).toBeLessThan(1.1 * (700 - dropped));
       }
     }
   });
@@ -119,13 +158,10 @@ describe('the report of certificates', () => {
     expect(plain).toMatchObject({
       rowsCertificateFallback: 0,
       rowsFull: 0,
-      certificateFallbacks: { rows: 0, keysExact: 0, keysNeeded: 0 },
     });
     expect(certified.certificate).toBe('certified');
     expect(certified.tailMass.max).toBeLessThanOrEqual(0.001);
     expect(certified.rowsCertificateFallback + certified.rowsFull).toBe(3);
-    expect(certified.certificateFallbacks).toMatchObject({ rows: 3, keysExact: certified.keysExact });
-    expect(certified.certificateFallbacks.keysNeeded).toBeLessThanOrEqual(certified.keysExact);
     expect(certified.keysExact).toBeGreaterThan(plain.keysExact);
     // The bytes of the first attempt, of a scan of the codes, and of the keys that were read at last.
     const rows = certified.keysExact * 2 * HEAD_DIM * 2;

@@ -3,6 +3,7 @@
  * the query heads of one position that share a key-value head; a selector of single heads is asked for each of them.
  */
 import { certify } from '../certificates/certificate.ts';
+import { attendCertified } from '../certificates/certified-step.ts';
 import {
   attendAllKeys,
   attendPositions,
@@ -14,18 +15,19 @@ import {
   type ThreadRegion,
 } from '../group/group-work.ts';
 import { attendWeighted } from '../group/quantized-work.ts';
-import type { Certifier, SparseParts } from '../policies/policy.ts';
-import type { Selection } from '../selectors/selector.ts';
+import type { CertifiedTarget, SparseParts } from '../policies/policy.ts';
+import { groupBudget, type Selection } from '../selectors/selector.ts';
 import type { SieveStepResult } from '../sieve/step.ts';
 import type { Tail, TailEstimate } from '../tails/tail.ts';
 import type { Job } from './job.ts';
+import type { PlannedPolicy } from './planner.ts';
 import { type RowResult, writeRowResult } from './row-result.ts';
 import { loadGroup, sparseParts, type ThreadContext } from './thread.ts';
 
 export function decodeGroupsTask(thread: ThreadContext, job: Job, task: number): void {
   const { keyValueHeads } = thread.shape;
   const end = Math.min(job.count * keyValueHeads, (task + 1) * job.blockSize);
-  const rows = sparseParts(thread, job).selector.unit === 'group' ? thread.groupSize : 1;
+  const rows = sparseParts(thread, job).unit === 'group' ? thread.groupSize : 1;
   for (let group = task * job.blockSize; group < end; group++) {
     const [query, keyValueHead] = [Math.floor(group / keyValueHeads), group % keyValueHeads];
     const first = keyValueHead * thread.groupSize;
@@ -46,9 +48,9 @@ export function decodeGroup(
 ): void {
   const work = loadQueryGroup(thread, job, query, keyValueHead, head, rows, job.position + query + 1);
   const { fullUnits } = job;
-  const isFull =
-    fullUnits.length > 0 ? fullUnits[head / rows] === 1 : thread.policies[job.policy]?.fallback?.(work) === true;
-  const result = isFull ? attendFully(work) : attendByPolicy(work, sparseParts(thread, job));
+  const { fallback, maxReadShare } = thread.policies[job.policy] as PlannedPolicy;
+  const isFull = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
+  const result = isFull ? attendFully(work) : attendByPolicy(work, sparseParts(thread, job), maxReadShare);
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 
@@ -89,29 +91,66 @@ export function loadQueryGroup(
 const attendFully = (work: GroupWork): GroupResult =>
   attendSelection(work, { count: work.n, bytesScanned: 0 }, undefined);
 
-/** Attends with the rows of a group, by a policy. */
-export function attendByPolicy(work: GroupWork, policy: SparseParts): GroupResult {
-  const { budget, certifier } = policy;
+/**
+ * Attends with the rows of a group, by a policy. `maxReadShare` is the share of its keys from which on a row that has to be
+ * certified reads all of them.
+ */
+export function attendByPolicy(work: GroupWork, policy: SparseParts, maxReadShare = MAX_READ_SHARE): GroupResult {
+  const { budget, certified } = policy;
+  if (certified?.atOnce) {
+    const coversAll = budget.tailMass === undefined && groupBudget(work, budget) >= work.n;
+    return coversAll ? attendFully(work) : attendCertifiedRows(work, certified, maxReadShare);
+  }
   const stepResult = policy.step?.attend(work, budget);
   const groupResult =
     stepResult === undefined
       ? attendSelection(work, policy.selector.select(work, budget), policy.tail)
       : toGroupResult(work, stepResult);
-  return certifier === undefined ? groupResult : certifyRows(work, groupResult, certifier);
+  return certified === undefined ? groupResult : certifyRows(work, groupResult, certified, maxReadShare);
 }
 
 /** Attends again with the rows whose certificate allows too much. */
-function certifyRows(work: GroupWork, { outputs, results }: GroupResult, certifier: Certifier): GroupResult {
+function certifyRows(
+  work: GroupWork,
+  { outputs, results }: GroupResult,
+  certified: CertifiedTarget,
+  maxReadShare: number,
+): GroupResult {
   const { headDim } = work.shape;
   for (const [row, result] of results.entries()) {
-    if (meetsCertificate(result, certifier)) continue;
-    const { output, fallback } = applyCertificateFallback(work, row, certifier);
-    outputs.set(output, row * headDim);
+    if (result.kind === 'certified' && result.tailMass <= certified.tailMass) continue;
+    const again = attendCertifiedRows(isolateRow(work, row), certified, maxReadShare);
+    const second = again.results[0] as RowResult;
+    outputs.set(again.outputs, row * headDim);
     // The bytes of both attempts, which stand with the first row.
     const first = results[0] as RowResult;
-    first.bytesRead += fallback.bytesRead;
-    results[row] = { ...fallback, bytesRead: row === 0 ? first.bytesRead : 0 };
+    first.bytesRead += second.bytesRead;
+    results[row] = { ...second, bytesRead: row === 0 ? first.bytesRead : 0 };
   }
+  return { outputs, results };
+}
+
+/** Attends with the rows of a group to as many keys as a certificate takes, or to all. */
+function attendCertifiedRows(
+  work: GroupWork,
+  { tailMass, outcome }: CertifiedTarget,
+  maxReadShare: number,
+): GroupResult {
+  const { bytesScanned, read } = attendCertified(work, tailMass, maxReadShare);
+  if (read === undefined) return attendSelection(work, { count: work.n, bytesScanned }, undefined);
+  const { headDim } = work.shape;
+  const outputs = normalizedOutputs(read.region, work.rows, headDim).slice();
+  const bytesRead = bytesScanned + exactRowBytes(work, read.keysRead);
+  const results = read.rows.map(({ count, selectedSum, tailBound }, row): RowResult => {
+    const output = outputs.subarray(row * headDim, (row + 1) * headDim);
+    return {
+      ...certify(work, row, { count, selectedSum, tailBound, output }),
+      keysExact: count,
+      keysQuantized: 0,
+      bytesRead: row === 0 ? bytesRead : 0,
+      outcome: count === work.n ? 'full' : outcome,
+    };
+  });
   return { outputs, results };
 }
 
@@ -150,7 +189,6 @@ function attendSelection(work: GroupWork, selection: Selection, tail: Tail | und
       keysQuantized: estimate.keysQuantized,
       bytesRead: row === 0 ? bytesRead : 0,
       outcome,
-      keysNeeded: 0,
     };
   });
   return { outputs, results };
@@ -168,7 +206,7 @@ export function toGroupResult(work: GroupWork, stepResult: SieveStepResult): Gro
     const findings = { count: keysExact, selectedSum: selectedSums[row] as RunningLogSumExp, output, estimate };
     const { kind, tailMass, outputError } = certify(work, row, findings);
     const bytesRead = row === 0 ? bytesQuantized + exactRowBytes(work, keysExact) : 0;
-    results.push({ kind, tailMass, outputError, keysExact, keysQuantized, bytesRead, outcome, keysNeeded: 0 });
+    results.push({ kind, tailMass, outputError, keysExact, keysQuantized, bytesRead, outcome });
   }
   return { outputs, results };
 }
@@ -176,35 +214,10 @@ export function toGroupResult(work: GroupWork, stepResult: SieveStepResult): Gro
 const NO_TAIL_ESTIMATE: TailEstimate = { bytesRead: 0, keysQuantized: 0 };
 
 /**
- * A certificate that needs a larger share of the keys reads all of them: picking them out would save little, and no row
- * reads more than 1.25 times what its bounds ask for.
+ * A certificate that needs a larger share of the keys reads all of them, where it is not known what either costs: picking
+ * them out would save little.
  */
-const FULL_ATTENTION_SHARE = 0.8;
-
-const meetsCertificate = ({ kind, tailMass }: RowResult, certifier: Certifier): boolean =>
-  kind === 'certified' && tailMass <= certifier.tailMass;
-
-/** Attends with one row to the keys that its certificate asks for, or to all. */
-function applyCertificateFallback(
-  work: GroupWork,
-  row: number,
-  certifier: Certifier,
-): { output: Float32Array; fallback: RowResult } {
-  const rowWork = isolateRow(work, row);
-  const selection = certifier.selector.select(rowWork, certifier.budget);
-  const { keysNeeded = 1 } = selection;
-  let { bytesScanned } = selection;
-  if (selection.count <= FULL_ATTENTION_SHARE * work.n) {
-    const { outputs, results } = attendSelection(rowWork, selection, certifier.tail);
-    const result = results[0] as RowResult;
-    // Where scores are so large that float32 cannot tell them apart, bounds on their rounding may still be too wide.
-    if (meetsCertificate(result, certifier))
-      return { output: outputs, fallback: { ...result, outcome: 'certificateFallback', keysNeeded } };
-    bytesScanned = result.bytesRead;
-  }
-  const { outputs, results } = attendSelection(rowWork, { count: work.n, bytesScanned }, undefined);
-  return { output: outputs, fallback: { ...(results[0] as RowResult), keysNeeded } };
-}
+const MAX_READ_SHARE = 0.8;
 
 /** One row of a group on its own: its query takes the place of row 0, so that rows are taken in order. */
 function isolateRow(work: GroupWork, row: number): GroupWork {

@@ -234,7 +234,7 @@ function attendKept(
     const bytesRead = row === 0 ? exactRowBytes(work, count) + (readsScores ? 4 * count : 0) : 0;
     const outcome = count === n ? 'full' : 'asSelected';
     const certificate = certify(work, row, { count, selectedSum: selectedSum as RunningLogSumExp, output });
-    addRow(report, n, { ...certificate, keysExact: count, keysQuantized: 0, bytesRead, outcome, keysNeeded: 0 });
+    addRow(report, n, { ...certificate, keysExact: count, keysQuantized: 0, bytesRead, outcome });
   }
 }
 

@@ -48,7 +48,7 @@ export function reportRows(
 
 /** Adds one row that may see n keys. */
 export function addRow(report: AttentionReport, n: number, result: RowResult): void {
-  const { keysExact, keysQuantized, bytesRead, tailMass, outputError, kind, outcome, keysNeeded } = result;
+  const { keysExact, keysQuantized, bytesRead, tailMass, outputError, kind, outcome } = result;
   report.rows += 1;
   report.keys += n;
   report.keysExact += keysExact;
@@ -61,8 +61,4 @@ export function addRow(report: AttentionReport, n: number, result: RowResult): v
   report.certificate = weakerKind(report.certificate, kind);
   if (outcome === 'certificateFallback') report.rowsCertificateFallback += 1;
   if (outcome === 'full') report.rowsFull += 1;
-  if (keysNeeded === 0) return;
-  report.certificateFallbacks.rows += 1;
-  report.certificateFallbacks.keysExact += keysExact;
-  report.certificateFallbacks.keysNeeded += keysNeeded;
 }

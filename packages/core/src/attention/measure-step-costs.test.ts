@@ -15,7 +15,7 @@ import { fitCosts, measureStepCosts } from './measure-step-costs.ts';
 const COSTS: StepCosts = {
   dense: { fixed: 0, perKey: 1 },
   sieve: { fixed: 50, perKey: 0.1, perSampled: 4 },
-  certified: { fixed: 1000, perKey: 0.5 },
+  certified: { fixed: 1000, perKey: 0.5, perRead: 0.1 },
 };
 
 describe('the dense fallback', () => {
@@ -83,13 +83,19 @@ describe('the dense fallback', () => {
 
   it('takes costs that grow with the keys from times that do, and none below 0 from others', () => {
     const dense = { short: 2, long: 5 };
-    const certified = { short: 3, long: 9 };
+    const certified = {
+      short: { time: 3, reads: 100 },
+      long: { time: 9, reads: 300 },
+      flat: { time: 19, reads: 2300 },
+    };
     const costs = fitCosts({ dense, sieve: { short: 1, long: 2, large: 4 }, certified });
     const steps = 4096 - 1024;
     expect(costs.dense.perKey).toBeCloseTo(3 / steps, 9);
     expect(costs.dense.fixed).toBeCloseTo(1, 9);
-    expect(costs.certified.perKey).toBeCloseTo(6 / steps, 9);
-    expect(costs.certified.fixed).toBeCloseTo(1, 9);
+    // 10 for 2,000 reads; without those of their own 2.5 and 7.5.
+    expect(costs.certified.perRead).toBeCloseTo(0.005, 9);
+    expect(costs.certified.perKey).toBeCloseTo(5 / steps, 9);
+    expect(costs.certified.fixed).toBeCloseTo(7.5 - (5 * 4096) / steps, 9);
     expect(costs.sieve.perKey).toBeCloseTo(1 / steps, 9);
     expect(costs.sieve.perSampled).toBeGreaterThan(0);
     const disturbed = fitCosts({ dense: { short: 5, long: 2 }, sieve: { short: 3, long: 2, large: 1 }, certified });

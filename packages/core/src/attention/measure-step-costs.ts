@@ -2,7 +2,7 @@
  * What the dense fallback needs to know: where a step of the sieve would take longer than reading every key, full attention
  * is used. Which is faster depends on the machine, its threads and the heads of a layer, so steps are timed here, on a
  * cache of random keys in several layers, and their times fitted by a constant and rates: for each key of full attention,
- * for each scanned and each sampled key of the sieve, and for each key of a certified step.
+ * for each scanned and each sampled key of the sieve, and for each bounded and each read key of a certified step.
  */
 import type { Precision } from '../kernels/layout.ts';
 import type { PolicySpec } from '../policies/policy.ts';
@@ -29,11 +29,11 @@ const LARGE_BUDGET = 256;
 const LAYERS = 8;
 const WARM_UP_ROUNDS = 40;
 const ROUNDS = 24;
-/** Certified steps take longer, and fewer of them suffice. */
-const CERTIFIED_WARM_UP_ROUNDS = 8;
-const CERTIFIED_ROUNDS = 6;
 const CERTIFIED_TAIL_MASS = 0.05;
-/** Queries of this length have scores with a standard deviation of 3 nats, so that bounds separate their keys. */
+/**
+ * Queries of this length have scores with a standard deviation of 3 nats, so that a certificate takes a tenth of the keys;
+ * with half of it, 1.5 nats, it takes more than half of them.
+ */
 const QUERY_SCALE = 9;
 
 const costsByShape = new Map<string, Promise<StepCosts>>();
@@ -62,38 +62,52 @@ async function measure(shape: StepShape): Promise<StepCosts> {
   attention.cache.commit(LONG_CONTEXT);
   const queries = pseudoRandom(heads * headDim).map((x) => QUERY_SCALE * x);
 
+  const flatQueries = queries.map((x) => x / 2);
   const sieve = (budget: number) => ({ policy: 'sieve', budget: `fixed:${budget}` });
-  const certified = { ...sieve(SMALL_BUDGET), certify: CERTIFIED_TAIL_MASS };
-  const step = (n: number, policy: PolicySpec) => (layer: number) =>
-    attention.attend({ layer, position: n - 1, queries, policy });
-  const [denseShort, denseLong, short, long, large] = timeSteps(WARM_UP_ROUNDS, ROUNDS, [
+  const certified = { policy: 'int8', budget: `mass:${CERTIFIED_TAIL_MASS}` };
+  const step =
+    (n: number, policy: PolicySpec, rows = queries): Step =>
+    (layer) =>
+      attention.attend({ layer, position: n - 1, queries: rows, policy }).report.keysExact;
+  const [denseShort, denseLong, short, long, large, certifiedShort, certifiedLong, certifiedFlat] = timeSteps([
     step(SHORT_CONTEXT, { policy: 'dense' }),
     step(LONG_CONTEXT, { policy: 'dense' }),
     step(SHORT_CONTEXT, sieve(SMALL_BUDGET)),
     step(LONG_CONTEXT, sieve(SMALL_BUDGET)),
     step(LONG_CONTEXT, sieve(LARGE_BUDGET)),
-  ]) as [number, number, number, number, number];
-  const [certifiedShort, certifiedLong] = timeSteps(CERTIFIED_WARM_UP_ROUNDS, CERTIFIED_ROUNDS, [
     step(SHORT_CONTEXT, certified),
     step(LONG_CONTEXT, certified),
-  ]) as [number, number];
+    step(LONG_CONTEXT, certified, flatQueries),
+  ]) as [Timed, Timed, Timed, Timed, Timed, Timed, Timed, Timed];
   return fitCosts({
-    dense: { short: denseShort, long: denseLong },
-    sieve: { short, long, large },
-    certified: { short: certifiedShort, long: certifiedLong },
+    dense: { short: denseShort.time, long: denseLong.time },
+    sieve: { short: short.time, long: long.time, large: large.time },
+    certified: { short: certifiedShort, long: certifiedLong, flat: certifiedFlat },
   });
 }
 
-/** Milliseconds of steps over few keys and over many; `large` are those of the sieve over many with the larger budget. */
+/** Attends with a layer; returns the keys that all heads together have read. */
+type Step = (layer: number) => number;
+
+/** Milliseconds of a step, and the keys that all heads together have read. */
+interface Timed {
+  time: number;
+  reads: number;
+}
+
+/**
+ * Milliseconds of steps over few keys and over many; `large` are those of the sieve over many with the larger budget, `flat`
+ * those of a certified step over many of which it has to read most.
+ */
 export interface StepTimes {
   dense: { short: number; long: number };
   sieve: { short: number; long: number; large: number };
-  certified: { short: number; long: number };
+  certified: { short: Timed; long: Timed; flat: Timed };
 }
 
 /** The constants and rates that give these times; none is below 0, whatever else the machine did meanwhile. */
 export function fitCosts({ dense, sieve, certified }: StepTimes): StepCosts {
-  const rate = (a: number, b: number, steps: number) => Math.max(0, (b - a) / steps);
+  const rate = (a: number, b: number, steps: number) => (steps > 0 ? Math.max(0, (b - a) / steps) : 0);
   const fitLine = ({ short, long }: { short: number; long: number }) => {
     const perKey = rate(short, long, LONG_CONTEXT - SHORT_CONTEXT);
     return { fixed: Math.max(0, long - perKey * LONG_CONTEXT), perKey };
@@ -104,29 +118,36 @@ export function fitCosts({ dense, sieve, certified }: StepTimes): StepCosts {
   ];
   const { perKey } = fitLine(sieve);
   const perSampled = rate(sieve.long, sieve.large, largeSample - smallSample);
+  const { short, long, flat } = certified;
+  const perRead = rate(long.time, flat.time, flat.reads - long.reads);
+  const bounding = ({ time, reads }: Timed) => time - perRead * reads;
   return {
     dense: fitLine(dense),
     sieve: { fixed: Math.max(0, sieve.long - perKey * LONG_CONTEXT - perSampled * smallSample), perKey, perSampled },
-    certified: fitLine(certified),
+    certified: { ...fitLine({ short: bounding(short), long: bounding(long) }), perRead },
   };
 }
 
 /**
- * Milliseconds of each kind of step. They take turns, each on the next layer, so that other work on the machine does not
- * fall on one kind alone; what it makes slower is left out.
+ * What each kind of step takes. They take turns, each on the next layer, so that other work on the machine does not fall on
+ * one kind alone; what it makes slower is left out.
  */
-function timeSteps(warmUp: number, rounds: number, steps: readonly ((layer: number) => void)[]): number[] {
+function timeSteps(steps: readonly Step[]): Timed[] {
   const times = steps.map((): number[] => []);
+  const reads = steps.map(() => 0);
   let layer = 0;
-  for (let round = 0; round < warmUp + rounds; round++) {
+  for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
     for (const [i, step] of steps.entries()) {
       const started = performance.now();
-      step(layer);
+      reads[i] = step(layer);
       layer = (layer + 1) % LAYERS;
-      if (round >= warmUp) times[i]?.push(performance.now() - started);
+      if (round >= WARM_UP_ROUNDS) times[i]?.push(performance.now() - started);
     }
   }
-  return times.map((each) => each.sort((a, b) => a - b)[Math.floor(rounds / 4)] as number);
+  return times.map((each, i) => ({
+    time: each.sort((a, b) => a - b)[Math.floor(ROUNDS / 4)] as number,
+    reads: reads[i] as number,
+  }));
 }
 
 /** Repeatable numbers from -1 to 1. */

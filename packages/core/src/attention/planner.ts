@@ -26,6 +26,8 @@ export interface PlannedPolicy {
   readonly sparse: SparseParts | undefined;
   /** When full attention is faster; undefined where that is never asked. */
   readonly fallback: DenseFallback | undefined;
+  /** Share of its keys from which on a row that has to be certified reads all of them; undefined where costs are not known. */
+  readonly maxReadShare: number | undefined;
 }
 
 /** Consecutive queries of one layer. */
@@ -57,7 +59,7 @@ export function planAttention(
   if (sparse === undefined) return planFull(shape, queries);
   const { count } = queries;
   // The queries of a prompt ask for themselves, but where each of them is to be certified: then one answer does for all.
-  const asks = fallback !== undefined && (count === 1 || sparse.certifier !== undefined);
+  const asks = fallback !== undefined && (count === 1 || sparse.certified !== undefined);
   const fullUnits = asks ? fullUnitsOf(shape, sparse, fallback, queries) : [];
   if (fullUnits.length > 0 && !fullUnits.includes(0)) return planFull(shape, queries);
   if (queries.shareSamples && count >= MIN_QUERIES_TO_SHARE_SAMPLE && sparse.selector.blockSampling !== undefined) {
@@ -99,11 +101,11 @@ const unsplit = (
 /** For each GQA group, or head where heads select on their own: 1 where full attention is faster for the last query. */
 function fullUnitsOf(
   { heads, keyValueHeads }: AttentionShape,
-  { selector }: SparseParts,
+  { unit }: SparseParts,
   isFaster: DenseFallback,
   { layer, position, count }: PlannedQueries,
 ): number[] {
-  const rows = selector.unit === 'group' ? heads / keyValueHeads : 1;
+  const rows = unit === 'group' ? heads / keyValueHeads : 1;
   const fullUnits: number[] = [];
   for (let head = 0; head < heads; head += rows) {
     fullUnits.push(isFaster({ n: position + count, layer, head, rows }) ? 1 : 0);
@@ -117,13 +119,13 @@ function fullUnitsOf(
  */
 function planSplitDecode(
   { heads, keyValueHeads, headDim, precision, threads }: AttentionShape,
-  { budget, certifier, selector, step }: SparseParts,
+  { budget, certified, selector, step }: SparseParts,
   { layer, position }: PlannedQueries,
   fullUnits: readonly number[],
   segments: readonly Segment[],
 ): AttentionPlan | undefined {
   const n = position + 1;
-  if (step === undefined || certifier !== undefined || budget.tailMass !== undefined) return undefined;
+  if (step === undefined || certified !== undefined || budget.tailMass !== undefined) return undefined;
   if (threads === 1 || segments.length > 1 || precision === 'int8') return undefined;
   const split = planSplit(keyValueHeads, threads, n);
   if (split === undefined) return undefined;

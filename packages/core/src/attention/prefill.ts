@@ -36,7 +36,6 @@ function attendBlockFully(thread: ThreadContext, job: Job, block: QueryBlock): B
   writeBlockResults(thread, job, block, bytes, (row, bytesRead) => ({
     keysExact: block.limit + Math.floor(row / thread.groupSize),
     keysQuantized: 0,
-    keysNeeded: 0,
     bytesRead,
     tailMass: 0,
     outputError: 0,
@@ -75,7 +74,6 @@ function attendBlockSampled(
   writeBlockResults(thread, job, block, outcome.bytesRead, (row, bytesRead) => ({
     keysExact: keysExact + Math.floor(row / groupSize),
     keysQuantized: 0,
-    keysNeeded: 0,
     bytesRead,
     ...rowErrors(halfSampleErrors, row),
     kind: 'estimated',

@@ -14,7 +14,6 @@ describe('reports', () => {
       certificate: 'estimated',
       rowsCertificateFallback: 1,
       rowsFull: 0,
-      certificateFallbacks: { rows: 1, keysExact: 9, keysNeeded: 8 },
     };
     const second: AttentionReport = {
       rows: 1,
@@ -27,7 +26,6 @@ describe('reports', () => {
       certificate: 'certified',
       rowsCertificateFallback: 0,
       rowsFull: 1,
-      certificateFallbacks: { rows: 2, keysExact: 5, keysNeeded: 3 },
     };
     const total = emptyReport();
     addReport(total, first);
@@ -43,7 +41,6 @@ describe('reports', () => {
       certificate: 'estimated',
       rowsCertificateFallback: 1,
       rowsFull: 1,
-      certificateFallbacks: { rows: 3, keysExact: 14, keysNeeded: 11 },
     });
     expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
   });

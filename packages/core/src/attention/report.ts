@@ -26,11 +26,6 @@ export interface AttentionReport {
   rowsCertificateFallback: number;
   /** Rows that read all keys. */
   rowsFull: number;
-  /**
-   * Rows that read more or all keys for the sake of a certificate, the keys that they read exactly, and how many any
-   * selection would have needed at least, as far as bounds tell.
-   */
-  certificateFallbacks: { rows: number; keysExact: number; keysNeeded: number };
 }
 
 export const emptyReport = (): AttentionReport => ({
@@ -44,7 +39,6 @@ export const emptyReport = (): AttentionReport => ({
   certificate: 'certified',
   rowsCertificateFallback: 0,
   rowsFull: 0,
-  certificateFallbacks: { rows: 0, keysExact: 0, keysNeeded: 0 },
 });
 
 /** Adds `other` to `report`. */
@@ -56,8 +50,6 @@ export function addReport(report: AttentionReport, other: AttentionReport): void
   report.rowsCertificateFallback += other.rowsCertificateFallback;
   report.rowsFull += other.rowsFull;
   report.bytesRead += other.bytesRead;
-  for (const field of ['rows', 'keysExact', 'keysNeeded'] as const)
-    report.certificateFallbacks[field] += other.certificateFallbacks[field];
   for (const bound of ['tailMass', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;
     report[bound].max = Math.max(report[bound].max, other[bound].max);

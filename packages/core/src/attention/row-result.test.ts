@@ -10,7 +10,6 @@ const RESULT: RowResult = {
   outputError: 0.5,
   kind: 'estimated',
   outcome: 'certificateFallback',
-  keysNeeded: 250,
 };
 
 /** What comes out where `result` went in, as row 2 of a job. */

@@ -15,12 +15,10 @@ export interface RowResult extends Certificate {
   /** Bytes read; those of rows that read together stand with the first of them. */
   bytesRead: number;
   outcome: RowOutcome;
-  /** Keys that any selection would need for the certificate, at least; 0 where the row read no more for its sake. */
-  keysNeeded: number;
 }
 
 /** Numbers of a row's result. */
-export const ROW_RESULT_NUMBERS = 8;
+export const ROW_RESULT_NUMBERS = 7;
 
 /** Writes the result of row number `row` into those of a job: (rows, ROW_RESULT_NUMBERS). */
 export function writeRowResult(results: Float32Array, row: number, result: RowResult): void {
@@ -34,7 +32,6 @@ export function writeRowResult(results: Float32Array, row: number, result: RowRe
   results[at + 4] = floatAbove(result.outputError);
   results[at + 5] = CERTIFICATE_KINDS.indexOf(result.kind);
   results[at + 6] = ROW_OUTCOMES.indexOf(result.outcome);
-  results[at + 7] = result.keysNeeded;
 }
 
 /** The result of row number `row`, from the results of a job. */
@@ -49,6 +46,5 @@ export function readRowResult(results: Float32Array, row: number): RowResult {
     outputError: at(4),
     kind: CERTIFICATE_KINDS[at(5)] as CertificateKind,
     outcome: ROW_OUTCOMES[at(6)] as RowOutcome,
-    keysNeeded: at(7),
   };
 }

@@ -12,7 +12,7 @@ import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
 import { openPolicy, type ParsedPolicy, type Policy, type SparseParts } from '../policies/policy.ts';
-import type { StepCosts } from '../policies/step-costs.ts';
+import { maxCertifiedReadShare, type StepCosts } from '../policies/step-costs.ts';
 import type { JobQueries } from './job.ts';
 import type { PlannedPolicy } from './planner.ts';
 import { type PhaseTimes, timeKernels } from './trace.ts';
@@ -75,6 +75,7 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?:
     // A step in one call of the kernels has no phases that could be timed.
     sparse: sparse && (times === undefined ? sparse : withoutStep(sparse)),
     fallback: costs && fallbackFor(costs),
+    maxReadShare: costs && maxCertifiedReadShare(costs, heads),
   });
   return {
     shape,

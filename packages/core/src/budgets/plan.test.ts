@@ -121,7 +121,7 @@ describe('an attention with a plan', () => {
     const costs = {
       dense: { fixed: 0, perKey: 1 },
       sieve: { fixed: 50, perKey: 0.1, perSampled: 4 },
-      certified: { fixed: 0, perKey: 9 },
+      certified: { fixed: 0, perKey: 9, perRead: 9 },
     };
     const isFaster = createPolicy(spec('sieve')).fallbackFor(costs);
     expect(isFaster?.({ n: 3000, layer: 0, head: 0, rows: 2 })).toBe(false);

@@ -21,7 +21,7 @@ import {
   readStateSums,
   type ThreadRegion,
 } from '../group/group-work.ts';
-import { boundScoresAbove, maxScoreRoundingError } from '../group/quantized-work.ts';
+import { boundScanBytes, boundScoresAbove, maxScoreRoundingError } from '../group/quantized-work.ts';
 import type { Workspace } from '../group/workspace.ts';
 import { type BoundedRows, MAX_MASKED_ROWS } from '../kernels/bounded-kernels.ts';
 import { BOUNDED_ROW_NUMBERS } from '../kernels/constants.ts';
@@ -29,8 +29,18 @@ import { scoreStride } from '../kernels/quantized-kernels.ts';
 import { floatBelow } from '../kernels/rounding.ts';
 import { roundingOfMass } from './certificate.ts';
 
-/** What the rows of a group have read. */
 export interface CertifiedStep {
+  /** Bytes of the cache that were read for bounds. */
+  bytesScanned: number;
+  /**
+   * Undefined where nothing was read: the rows would have to read too large a share of their keys, or float32 is too coarse
+   * for scores of this size.
+   */
+  read: CertifiedRead | undefined;
+}
+
+/** What the rows of a group have read. */
+export interface CertifiedRead {
   /** Where the softmax state of the rows lies. */
   region: ThreadRegion;
   /** Keys that any row has read: each of them once from memory. */
@@ -48,31 +58,35 @@ export interface CertifiedRow {
 }
 
 /**
- * Attends with the rows of a group so that at most `tailMass` of each row's softmax stays unread. Undefined where the rows
- * would have to read more than the share `maxRead` of their keys, or where float32 is too coarse for scores of this size.
+ * Attends with the rows of a group so that at most `tailMass` of each row's softmax stays unread, unless the rows would have
+ * to read more than `maxReadShare` of their keys.
  */
-export function attendCertified(work: GroupWork, tailMass: number, maxRead: number): CertifiedStep | undefined {
+export function attendCertified(work: GroupWork, tailMass: number, maxReadShare: number): CertifiedStep {
   const { rows, n } = work;
-  if (rows > MAX_MASKED_ROWS) return undefined;
   const share = provableShare(work, tailMass);
-  if (!(share > 0)) return undefined;
+  if (rows > MAX_MASKED_ROWS || !(share > 0)) return { bytesScanned: 0, read: undefined };
   boundScoresAbove(work);
-  const primary = primaryRegion(work);
-  const { kernels, workspace, views } = primary;
+  const bytesScanned = boundScanBytes(work);
+  const { kernels, workspace, views } = primaryRegion(work);
+  const { indices, pooled: masks, scratch } = workspace;
   const bounded = boundedRowsOf(work, workspace);
+  const maxKeys = Math.floor(maxReadShare * rows * n);
   kernels.countBounds(bounded);
   let region: ThreadRegion | undefined;
   let keysRead = 0;
-  for (let attempt = 0; attempt < 2; attempt++) {
-    const { indices, pooled: masks, scratch } = workspace;
-    const count = kernels.listForMass(bounded, share, Math.floor(maxRead * rows * n), indices, masks, scratch);
-    if (count < 0) return undefined;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const count = kernels.listForMass(bounded, share, maxKeys, indices, masks, scratch);
+    if (count < 0) return { bytesScanned, read: undefined };
     if (count > 0) region = attendListed(work, count, region);
     keysRead += count;
     writeSums(views().f32, bounded, readStateSums(region as ThreadRegion, rows));
   }
-  return { region: region as ThreadRegion, keysRead, rows: readRows(work, bounded, region as ThreadRegion) };
+  const read = { region: region as ThreadRegion, keysRead, rows: readRows(work, bounded, region as ThreadRegion) };
+  return { bytesScanned, read };
 }
+
+/** By bounds alone, then by what was read: a third list would be empty. */
+const ATTEMPTS = 2;
 
 /**
  * The share to leave unread by the bounds so that at most `tailMass` is, with what float32 does to both sums. A larger

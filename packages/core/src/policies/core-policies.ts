@@ -27,6 +27,7 @@ export const CORE_POLICIES = [
     meaning: 'the keys with the largest bounds on their scores by int8 keys; certified with a budget of tail mass',
     selector: createInt8Scan,
     tail: createNone,
+    certifiesMass: true,
   },
   {
     kind: 'sparse',

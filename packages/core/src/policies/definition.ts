@@ -29,6 +29,11 @@ export interface SparseDefinition extends NamedDefinition {
   readonly tail: () => Tail;
   /** Selector and tail in one call of the kernels. Default: one after the other. */
   readonly step?: FusedStep;
+  /**
+   * Whether budgets of tail mass are done by certified steps, all heads of a GQA group together, in place of selector and
+   * tail. Default: false.
+   */
+  readonly certifiesMass?: boolean;
 }
 
 /** Keeps a limited number of keys and forgets the others, by the attention that they have received. */

@@ -5,6 +5,7 @@ import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createAttention } from '../attention/attention.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
+import { floatBelow } from '../kernels/rounding.ts';
 import { createPolicy, DEFAULT_BUDGET, policyEncodings } from './policy.ts';
 import { policyNames } from './registry.ts';
 
@@ -42,7 +43,8 @@ describe('createPolicy', () => {
 
   it('certifies by the encoding int8, position by position', () => {
     const policy = createPolicy({ policy: 'sieve', certify: 0.1 });
-    expect(policy.sparse).toMatchObject({ certifier: { selector: { name: 'int8-scan' } } });
+    expect(policy.sparse).toMatchObject({ certified: { tailMass: floatBelow(0.1) }, unit: 'group' });
+    expect(policy.encodings).toContain('int8');
     expect(policy.sparse).not.toHaveProperty('selector.blockSampling');
     expect(createPolicy({ policy: 'sieve' }).sparse).toHaveProperty('selector.blockSampling');
     expect(policyEncodings({ policy: 'window' })).toEqual([]);

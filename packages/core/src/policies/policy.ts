@@ -18,9 +18,7 @@ import { invariant, KeysieveError } from '../errors.ts';
 import type { Eviction } from '../evictions/eviction.ts';
 import { completeEncodings, type Encoding } from '../kernels/layout.ts';
 import { floatBelow } from '../kernels/rounding.ts';
-import createInt8Scan from '../selectors/int8-scan.ts';
 import { type GroupPosition, groupBudget, type Selector } from '../selectors/selector.ts';
-import createQuantized from '../tails/quantized.ts';
 import type { Tail } from '../tails/tail.ts';
 import type { CORE_POLICIES } from './core-policies.ts';
 import type { EvictingDefinition, FusedStep, SparseDefinition } from './definition.ts';
@@ -59,16 +57,20 @@ export interface SparseParts {
   readonly tail: Tail;
   /** Selector and tail in one call of the kernels, where there is such a step. */
   readonly step?: FusedStep;
-  /** How rows are certified whose own certificate allows too much, where that was asked for. */
-  readonly certifier?: Certifier;
+  /** What every row is certified to, where that was asked for. */
+  readonly certified?: CertifiedTarget;
+  /** Whether the heads of a GQA group are attended together. */
+  readonly unit: Selector['unit'];
 }
 
-/** Selects keys until at most `tailMass` of the softmax is provably unread. */
-export interface Certifier {
-  readonly selector: Selector;
-  readonly tail: Tail;
-  readonly budget: Budget;
+/** How rows are certified: see `certificates/certified-step.ts`. */
+export interface CertifiedTarget {
+  /** Share of the softmax that may stay unread. */
   readonly tailMass: number;
+  /** Whether no other attempt is made before: the policy's own selection could not be certified, or is this one. */
+  readonly atOnce: boolean;
+  /** What a row's keys are called then: those that the policy selects, or more than it would. */
+  readonly outcome: 'asSelected' | 'certificateFallback';
 }
 
 /** Keeps a limited number of keys, and forgets the others. */
@@ -129,15 +131,15 @@ export function createPolicy({ policy, budget = DEFAULT_BUDGET, plan, certify }:
 /** Opens a policy that was parsed, here or in another thread. Throws `invalid-argument` where a number is out of range. */
 export function openPolicy(parsed: ParsedPolicy): Policy {
   const { policy: name, certify } = parsed;
-  const certifier = certify === undefined ? undefined : createCertifier(certify);
+  const tailMass = certify === undefined ? undefined : readShare(certify);
   const definition = policyDefinition(name);
   switch (definition.kind) {
     case 'dense':
       return assemble(parsed, {});
     case 'evicting':
-      return assemble(parsed, { evicting: createEvictingParts(definition, createBudget(parsed.budget), certifier) });
+      return assemble(parsed, { evicting: createEvictingParts(definition, createBudget(parsed.budget), tailMass) });
     case 'sparse':
-      return assemble(parsed, createSparsePolicy(definition, createBudget(parsed.budget), certifier));
+      return assemble(parsed, createSparsePolicy(definition, createBudget(parsed.budget), tailMass));
   }
 }
 
@@ -182,55 +184,78 @@ const specOf = ({ policy, budget: parsed }: ParsedPolicy, budget: Budget): Polic
   ...('plan' in parsed && { plan: parsed.plan }),
 });
 
-const encodingsOf = ({ selector, tail, certifier }: SparseParts): readonly Encoding[] =>
+const encodingsOf = ({ selector, tail, certified }: SparseParts): readonly Encoding[] =>
   completeEncodings([
     ...selector.encodings,
     ...tail.encodings,
-    ...(certifier?.selector.encodings ?? []),
-    ...(certifier?.tail.encodings ?? []),
+    ...(certified === undefined ? [] : CERTIFIED_ENCODINGS),
   ]);
+
+/** What certified steps read beside exact rows. */
+const CERTIFIED_ENCODINGS: readonly Encoding[] = ['int8'];
 
 const sampleSizeOf = ({ selector, budget }: SparseParts, group: GroupPosition): number | undefined =>
   selector.sampleSize?.(groupBudget(group, budget), group.n);
 
 /** Costs are known of certified steps, and of samples of a number of keys. */
-const mayFallBack = ({ selector, budget, certifier }: SparseParts): boolean =>
-  certifier !== undefined || (selector.sampleSize !== undefined && budget.tailMass === undefined);
+const mayFallBack = ({ selector, budget, certified }: SparseParts): boolean =>
+  certified !== undefined || (selector.sampleSize !== undefined && budget.tailMass === undefined);
 
 /** Reading every key gives the best certificate there is, and where none was asked for the best output. */
 const fallbackOf = (parts: SparseParts, costs: StepCosts): DenseFallback =>
-  parts.certifier === undefined
+  parts.certified === undefined
     ? (group) => fullIsFasterThanSieve(costs, group.n, sampleSizeOf(parts, group) as number)
     : ({ n }) => fullIsFasterThanBounds(costs, n);
 
 function createSparsePolicy(
-  { selector: createSelector, tail, step }: SparseDefinition,
+  { selector: createSelector, tail: createTail, step, certifiesMass = false }: SparseDefinition,
   budget: Budget,
-  certifier: Certifier | undefined,
+  certify: number | undefined,
 ): PolicyParts {
   const { blockSampling, ...single } = createSelector();
   const samplesBlocks = blockSampling !== undefined && budget.tailMass === undefined;
+  const tail = createTail();
+  const certified = certifiedTarget(budget, tail, certifiesMass, certify);
   // A sample that a block of queries shares has no certificate of its own, so every position is selected for.
-  const selector = certifier === undefined && blockSampling !== undefined ? { ...single, blockSampling } : single;
-  const sparse = { budget, selector, tail: tail(), ...(step && { step }), ...(certifier && { certifier }) };
-  return { sparse, samplesBlocks };
+  const selector = certify === undefined && blockSampling !== undefined ? { ...single, blockSampling } : single;
+  const unit = certified?.atOnce ? 'group' : selector.unit;
+  return {
+    sparse: { budget, selector, tail, unit, ...(step && { step }), ...(certified && { certified }) },
+    samplesBlocks,
+  };
+}
+
+/** What rows are certified to: the share that was asked for, or a budget that is one. */
+function certifiedTarget(
+  budget: Budget,
+  tail: Tail,
+  certifiesMass: boolean,
+  certify: number | undefined,
+): CertifiedTarget | undefined {
+  const mass = certifiesMass ? budget.tailMass : undefined;
+  if (certify === undefined) {
+    return mass === undefined ? undefined : { tailMass: mass, atOnce: true, outcome: 'asSelected' };
+  }
+  if (mass !== undefined) return { tailMass: Math.min(mass, certify), atOnce: true, outcome: 'asSelected' };
+  // The weights of a sample are estimates, which certify nothing.
+  return { tailMass: certify, atOnce: tail.requiresSample, outcome: 'certificateFallback' };
 }
 
 function createEvictingParts(
   { name, eviction }: EvictingDefinition,
   budget: Budget,
-  certifier: Certifier | undefined,
+  certify: number | undefined,
 ): EvictingParts {
-  if (certifier === undefined && budget.tailMass === undefined) return { budget, eviction: eviction() };
+  if (certify === undefined && budget.tailMass === undefined) return { budget, eviction: eviction() };
   throw new KeysieveError({
     code: 'invalid-argument',
     problem: `The policy ${name} forgets keys, so that it can guarantee no share of the softmax.`,
-    found: certifier === undefined ? budget.name : `certify ${certifier.tailMass}`,
+    found: certify === undefined ? budget.name : `certify ${certify}`,
     remedy: 'Give a number of keys, such as fixed:256, and do not certify.',
   });
 }
 
-function createCertifier(tailMass: number): Certifier {
+function readShare(tailMass: number): number {
   invariant(tailMass > 0 && tailMass <= 1, () => ({
     code: 'invalid-argument',
     problem: 'The share of the softmax to certify must be in (0, 1].',
@@ -238,11 +263,5 @@ function createCertifier(tailMass: number): Certifier {
     remedy: 'Give a share such as 0.05.',
   }));
   // Certificates travel as float32, rounded up, and must not exceed what was asked for on the way.
-  const roundedTailMass = floatBelow(tailMass);
-  return {
-    selector: createInt8Scan(),
-    tail: createQuantized(),
-    budget: { name: `mass:${roundedTailMass}`, tailMass: roundedTailMass },
-    tailMass: roundedTailMass,
-  };
+  return floatBelow(tailMass);
 }

@@ -15,13 +15,7 @@ import {
   rowScores,
   selectedPositions,
 } from '../group/group-work.ts';
-import {
-  boundAllScores,
-  firstUnquantizedKey,
-  maxScoreRoundingError,
-  scoreLowerBounds,
-} from '../group/quantized-work.ts';
-import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
+import { boundAllScores, boundScanBytes, maxScoreRoundingError, scoreLowerBounds } from '../group/quantized-work.ts';
 import { selectByScores } from './by-scores.ts';
 import { type Selector, sinksAndRecent } from './selector.ts';
 
@@ -43,25 +37,20 @@ export default function createInt8Scan(): Selector {
     unit: 'head',
     certain: true,
     select(work, budget) {
-      const { n, shape } = work;
+      const { n } = work;
       boundAllScores(work);
-      const d = rotatedDim(shape.headDim);
-      const unquantizedKeys = n - firstUnquantizedKey(n);
-      const quantizedBytes = pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d + 4) + d + 4);
-      const bytesScanned = quantizedBytes + unquantizedKeys * rowBytes(shape.headDim, shape.precision);
+      const bytesScanned = boundScanBytes(work);
       const { tailMass } = budget;
       const lower = scoreLowerBounds(work);
       let count = budget.tailMass === undefined ? budget.keys(work) : keysForMassBound(work, lower, budget.tailMass);
-      const keysNeededFor = () =>
-        tailMass === undefined ? {} : { keysNeeded: minKeysForMass(rowScores(work), lower, tailMass) };
       for (; count < n; count = Math.ceil(count * RETRY_GROWTH)) {
         selectByScores(work, count);
         const bounds = boundUnselected(work, lower, count);
-        const result = { count, bytesScanned, hasScoreBounds: true, ...keysNeededFor(), ...bounds };
+        const result = { count, bytesScanned, hasScoreBounds: true, ...bounds };
         if (tailMass === undefined || bounds.tailShare <= tailMass) return result;
       }
       selectByScores(work, n);
-      return { count: n, bytesScanned, ...keysNeededFor() };
+      return { count: n, bytesScanned };
     },
   };
 }
@@ -130,47 +119,6 @@ function boundUnselected(
   const roundingError = maxScoreRoundingError(work);
   // A share that float64 no longer has is not nothing.
   return { tailBound, tailShare: Math.min(1, share * Math.exp(2 * roundingError) * (1 + 1e-12) + 2 ** -126) };
-}
-
-/**
- * Minimum number of keys of any selection that leaves at most `tailMass`, as far as the bounds tell: the oracle needs at
- * least that many. k keys have at most the sum of the k largest e^upper and leave at least that of the n - k smallest
- * e^lower. Counted by histograms, whole bins in favour of the selection.
- */
-function minKeysForMass(upper: Float32Array, lower: Float32Array, tailMass: number): number {
-  const n = upper.length;
-  const max = maxOf(upper);
-  if (!Number.isFinite(max)) return 1;
-  const [upperBins, lowerBins] = [histogramOf(upper, max), histogramOf(lower, max)];
-  let left = lowerBins.sums.reduce((a, b) => a + b, 0);
-  let [taken, k] = [0, 0];
-  // How far into each histogram k keys reach, and the keys of the bin that are not taken yet.
-  const at = { most: 0, least: 0 };
-  const rest = { most: upperBins.counts[0] as number, least: lowerBins.counts[0] as number };
-  // The share may have been rounded down to float32.
-  const allowedMass = tailMass * (1 + 1e-6);
-  for (; k < n && left > allowedMass * (taken + left); k++) {
-    while (rest.most === 0) rest.most = upperBins.counts[++at.most] as number;
-    while (rest.least === 0) rest.least = lowerBins.counts[++at.least] as number;
-    taken += Math.exp(-at.most / BINS_PER_NAT);
-    left = Math.max(0, left - Math.exp(-at.least / BINS_PER_NAT));
-    rest.most--;
-    rest.least--;
-  }
-  return Math.max(1, k);
-}
-
-/** Keys by how far their bounds lie below `largest`, and their sums of e^(bound - largest). */
-function histogramOf(bounds: Float32Array, max: number): { counts: Int32Array; sums: Float64Array } {
-  const [counts, sums] = [new Int32Array(BINS), new Float64Array(BINS)];
-  // By index: this runs over all keys of every row, and an iterator is several times slower.
-  for (let j = 0; j < bounds.length; j++) {
-    const bound = bounds[j] as number;
-    const bin = Math.max(0, Math.min(BINS - 1, Math.floor((max - bound) * BINS_PER_NAT)));
-    counts[bin] = (counts[bin] as number) + 1;
-    sums[bin] = (sums[bin] as number) + Math.exp(bound - max);
-  }
-  return { counts, sums };
 }
 
 function maxOf(bounds: Float32Array): number {

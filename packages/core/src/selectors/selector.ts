@@ -18,8 +18,6 @@ export interface Selection {
   tailBound?: RunningLogSumExp;
   /** Upper bound on the softmax mass of the unselected keys, rounding included, if known. For single rows only. */
   tailShare?: number;
-  /** Minimum number of keys that any selection would need for the budget's tail mass, if the selector can tell. */
-  keysNeeded?: number;
   /** Whether the workspace holds bounds on all scores, as `boundAllScores` leaves them. For single rows only. */
   hasScoreBounds?: boolean;
   /** The sampled keys beside the selected ones, if the selector draws a sample. */

@@ -261,7 +261,7 @@ function measurePolicy(
     if (policy.certify !== undefined) {
       const share = policy.certify;
       measurement.certifiedWithoutExtension +=
-        1 / steps.length - report.certificateFallbacks.rows / report.rows / steps.length;
+        (report.rows - report.rowsCertificateFallback - report.rowsFull) / report.rows / steps.length;
       measurement.oracleKeys += mean(cachedTruth.map((row) => minKeysForMass(row, share))) / steps.length;
     }
     for (let round = 0; round < ROUNDS; round++) {

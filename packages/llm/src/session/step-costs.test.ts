@@ -17,15 +17,16 @@ describe('step costs', () => {
     const other = {
       dense: { fixed: 1, perKey: 2 },
       sieve: { fixed: 3, perKey: 4, perSampled: 5 },
-      certified: { fixed: 6, perKey: 7 },
+      certified: { fixed: 6, perKey: 7, perRead: 8 },
     };
     writeFileSync(path, JSON.stringify(other));
     expect(await stepCosts(SHAPE, cache)).toEqual(other);
     for (const broken of [
       '',
       '{}',
-      '{"dense":{"fixed":-1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5},"certified":{"fixed":6,"perKey":7}}',
+      '{"dense":{"fixed":-1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5},"certified":{"fixed":6,"perKey":7,"perRead":8}}',
       '{"dense":{"fixed":1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5}}',
+      '{"dense":{"fixed":1,"perKey":2},"sieve":{"fixed":3,"perKey":4,"perSampled":5},"certified":{"fixed":6,"perKey":7}}',
     ]) {
       writeFileSync(path, broken);
       expect(await stepCosts(SHAPE, cache)).toEqual(costs);

@@ -8,7 +8,7 @@ import { cacheStore, createSha256, machine } from '#platform';
 import { readJson, writeJson } from '../io/store.ts';
 
 /** Part of the name of every measurement: raise it when steps have become faster or slower. */
-const version = 2;
+const version = 3;
 
 /** The costs for a layer of this shape: as they were measured before, or measured now. */
 export async function stepCosts(
@@ -29,7 +29,11 @@ export async function stepCosts(
 
 function parseStepCosts(json: unknown): StepCosts | undefined {
   const { dense, sieve, certified } = (json ?? {}) as Partial<StepCosts>;
-  const rates = [sieve?.perSampled, ...[dense, sieve, certified].flatMap((costs) => [costs?.fixed, costs?.perKey])];
+  const rates = [
+    sieve?.perSampled,
+    certified?.perRead,
+    ...[dense, sieve, certified].flatMap((costs) => [costs?.fixed, costs?.perKey]),
+  ];
   const isValid = rates.every((x) => Number.isFinite(x) && (x as number) >= 0);
   return isValid ? ({ dense, sieve, certified } as StepCosts) : undefined;
 }
