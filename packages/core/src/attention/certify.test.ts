@@ -7,12 +7,14 @@ import { KEY_SHAPE_NAMES, keysOfShape } from '../../test/key-shapes.ts';
 import { attention64, distance, score64 } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
+import { sparsePolicyNames } from '../../test/variants.ts';
 import { boundScanBytes } from '../group/quantized-work.ts';
 import { ENCODINGS } from '../kernels/layout.ts';
 import { floatAbove } from '../kernels/rounding.ts';
 import { createPolicy, type SparseParts } from '../policies/policy.ts';
 import { type AttentionOptions, createAttention } from './attention.ts';
 import { attendByPolicy } from './decode.ts';
+import type { RowResult } from './row-result.ts';
 
 const MASSES = [0.1, 0.05, 0.01, 0.001];
 /** A length that 1 / sqrt(d) has to be rounded for. */
@@ -109,6 +111,32 @@ describe('certify', () => {
     );
     // The nearest float32 is larger than these.
     for (const share of [0.1, 0.01, 0.001]) expect(open('int8', share).certified?.tailMass).toBeLessThan(share);
+  });
+
+  it('is a number where float32 cannot tell scores apart, and says that nothing is known there', () => {
+    for (const scale of [1e2, 1e5, 1e10, 1e15]) {
+      const random = createRandom(9);
+      const rows = () => random.normals(200 * 16).map((x) => x * scale);
+      const bench = createHeadBench({
+        headDim: 16,
+        keys: rows(),
+        values: rows(),
+        precision: 'f32',
+        encodings: ENCODINGS,
+      });
+      const query = random.normals(16).map((x) => x * scale);
+      for (const policy of sparsePolicyNames()) {
+        for (const spec of [{ budget: 'fixed:8' }, { budget: 'mass:0.1' }, { budget: 'fixed:8', certify: 0.05 }]) {
+          const { sparse } = createPolicy({ policy, ...spec });
+          const { results } = attendByPolicy(bench.query(query), sparse as SparseParts);
+          const { kind, tailMass, outputError, outcome } = results[0] as RowResult;
+          const what = `${policy}, ${JSON.stringify(spec)}, ${scale}: ${tailMass}, ${outputError}`;
+          expect(tailMass >= 0 && tailMass <= 1 && outputError >= 0, what).toBe(true);
+          if (kind === 'certified' && outcome !== 'full' && scale > 1e4)
+            expect([tailMass, outputError], what).toEqual([1, Infinity]);
+        }
+      }
+    }
   });
 
   it('reads hardly more keys than an oracle would: those with the largest scores', () => {

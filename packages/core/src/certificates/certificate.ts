@@ -3,12 +3,14 @@
  *
  * With a softmax mass of tau dropped, the output is h, the mean over the selected keys, where it should be
  * (1 - tau) h + tau t, so the error is exactly tau ||h - t||, and tau is the total variation distance between the two
- * softmaxes (arXiv 2512.07647). ||t|| is at most the largest norm of a value. All bounds are rounded outward: see
- * `roundingOfMass`. Beyond them an output has the rounding of float32, as full attention has.
+ * softmaxes (arXiv 2512.07647). ||t|| is at most the largest norm of a value.
  *
- * Exact means full attention over the contents of the cache. An int8 cache holds full pages dequantized: certificates do
- * not say how far these are from the keys and values that were written, with one exception: the mass that `certify` allows
- * also holds for the keys as written, since int8 bounds include their quantization error.
+ * The bounds are on what is returned, against full attention in exact arithmetic: what float32 does to the scores, to the
+ * sums and to the output itself is counted (`roundingOfMass`, `roundingOfMean`). Only a row that reads every key has an
+ * error of 0: it is full attention, and its rounding is that of full attention.
+ *
+ * Full attention is meant over the contents of the cache. An int8 cache holds full pages dequantized: certificates do not
+ * say how far these are from the keys and values that were written.
  */
 import { type GroupWork, logSumExp, type RunningLogSumExp } from '../group/group-work.ts';
 import { rotatedDim } from '../kernels/layout.ts';
@@ -18,12 +20,15 @@ export const CERTIFICATE_KINDS = ['certified', 'estimated'] as const;
 /** One of `CERTIFICATE_KINDS`. */
 export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 
-/** Bounds on the error of one output, against full attention over the same cache. */
+/** Bounds on the error of one output, against full attention over the same cache in exact arithmetic. */
 export interface Certificate {
   kind: CertificateKind;
   /** Bound on the share of the softmax that was not read. */
   tailMass: number;
-  /** Bound on ||output - exact|| / ||exact||; infinite where none is known. */
+  /**
+   * Bound on ||output - exact|| / ||exact||; infinite where none is known. Rounding is counted, but for a row that read
+   * every key: that is full attention, and has 0.
+   */
   outputError: number;
 }
 
@@ -71,10 +76,15 @@ export function certify(work: GroupWork, row: number, findings: RowFindings): Ce
   const tailMass = boundTailMass(work, row, findings);
   const meanShift = selectedMean === undefined ? 0 : (1 - tailMass) * distanceOf(selectedMean, output);
   const tailError = meanShift + tailMass * (outputNorm + work.maxValueNorm);
-  const error = Math.min(tailError, findings.errorBound ?? Number.POSITIVE_INFINITY) * (1 + FLOAT_SLACK);
+  const estimateError = atMost(findings.errorBound ?? Number.POSITIVE_INFINITY, tailError);
+  const rounding = roundingOfMean(work, row, selectedMean === undefined ? count : work.n);
+  const error = (estimateError + rounding) * (1 + FLOAT_SLACK);
   const exactNorm = outputNorm - error;
   return { kind: 'certified', tailMass, outputError: exactNorm > 0 ? error / exactNorm : Number.POSITIVE_INFINITY };
 }
+
+/** x, or `most` where x is larger, or not a number. */
+const atMost = (x: number, most: number): number => (x <= most ? x : most);
 
 function estimated(
   selectedSum: RunningLogSumExp,
@@ -103,12 +113,14 @@ function boundTailMass(
   row: number,
   { count, selectedSum, totalSum, tailBound, tailShare }: RowFindings,
 ): number {
-  return Math.min(
+  const bounds = [
     boundUnscored(work, row, count, selectedSum),
     totalSum === undefined ? 1 : boundScored(work, row, count, selectedSum, totalSum),
     tailBound === undefined ? 1 : boundTail(work, row, count, selectedSum, tailBound),
     tailShare ?? 1,
-  );
+  ];
+  // Where scores are so large that a bound is not a number, it says nothing.
+  return bounds.reduce((least, bound) => atMost(bound, least), 1);
 }
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */
@@ -169,4 +181,13 @@ export function roundingOfMass({ shape, queryNorms, maxKeyNorm }: GroupWork, row
   const weights = 3 * 79 * UNIT_ROUNDOFF;
   const sums = (6 * (count / 64 + 1) + 2 * 20) * UNIT_ROUNDOFF;
   return 1.1 * (Math.expm1(2 * score) + weights + sums);
+}
+
+/**
+ * How far the mean of the values of `count` keys, computed in float32, may be from the true one: the weights by their
+ * rounding, the values as they are added up one by one, and in an int8 cache dequantized and rotated back.
+ */
+function roundingOfMean(work: GroupWork, row: number, count: number): number {
+  const additions = count + (work.shape.precision === 'int8' ? 128 : 64);
+  return 1.1 * (roundingOfMass(work, row, count) + additions * UNIT_ROUNDOFF) * work.maxValueNorm;
 }

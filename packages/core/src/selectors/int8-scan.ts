@@ -116,9 +116,9 @@ function boundUnselected(
   const tailBound = { max, sum: sum * (1 + SUM_SLACK) };
   const share = 1 / (1 + Math.exp(logTaken - logSumExp(tailBound)));
   // The bounds are of the query as it was scaled and rounded: no score moves by more than this, no share by e^(2 x it).
-  const roundingError = maxScoreRoundingError(work);
-  // A share that float64 no longer has is not nothing.
-  return { tailBound, tailShare: Math.min(1, share * Math.exp(2 * roundingError) * (1 + 1e-12) + 2 ** -126) };
+  const factor = Math.exp(2 * maxScoreRoundingError(work)) * (1 + 1e-12);
+  // A share that float64 no longer has is not nothing, least of all where rounding may be anything.
+  return { tailBound, tailShare: factor === Number.POSITIVE_INFINITY ? 1 : Math.min(1, share * factor + 2 ** -126) };
 }
 
 function maxOf(bounds: Float32Array): number {

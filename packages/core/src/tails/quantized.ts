@@ -91,17 +91,23 @@ function weightTail(
     scores[i] = score;
     const delta = Math.max(upperScore - score, score - lowerScore) + roundingError;
     const weight = Math.exp(score - scale);
+    const growth = Math.expm1(delta);
+    if (!Number.isFinite(growth)) return undefined;
     // A 4-bit number is off by at most half of 16 steps of 8 bits in each dimension.
     const rho = 8 * steps(position) * Math.sqrt(d) + rotation;
-    slope += weight * Math.expm1(delta);
-    offset += weight * (Math.expm1(delta) + 1 + Math.expm1(delta)) * rho;
+    slope += weight * (growth + WEIGHT_ROUNDING);
+    offset += weight * (growth + 1 + growth) * rho;
     tailLowerBound += Math.exp(lowerScore - roundingError - scale);
   }
   // The sum over the selected keys has float32 scores, each off by (d / 4 + 32) u ||q|| ||k||, and twice that in int8.
   const rounding = (d / 4 + 32) * 2 ** -22 * (work.queryNorms[0] as number) * work.maxKeyNorm;
   const z = Math.exp(-rounding) * (1 - 2 ** -12) + tailLowerBound;
-  return { slope: ((1 + 1e-9) * slope) / z, offset: ((1 + 1e-9) * offset) / z };
+  const bound = { slope: ((1 + 1e-9) * slope) / z, offset: ((1 + 1e-9) * offset) / z };
+  return Number.isFinite(bound.slope + bound.offset) ? bound : undefined;
 }
+
+/** The weights of 64 keys are rounded to 1 / 65,534 of the largest: together by less than this share of their sum. */
+const WEIGHT_ROUNDING = 2 ** -10;
 
 /** The int8 quantization step of the value at a position. Positions must ascend from call to call. */
 function valueQuantizationSteps({ segments, shape }: GroupWork): (position: number) => number {
