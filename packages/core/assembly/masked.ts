@@ -38,13 +38,13 @@ export function attendMasked(
     touch(table, headOffset, bytes, list, chunk, scores);
     gather(table, headOffset, bytes, d, isFloat16, list, chunk, scratch);
     for (let r = 0; r < rows; r++) {
-      const own = offsets + <usize>r * rowScores;
+      const rowOffsets = offsets + <usize>r * rowScores;
       const row = scores + <usize>r * rowScores;
-      const live = listOffsets(masks + (<usize>done << 2), chunk, r, queryBytes, own);
+      const live = listOffsets(masks + (<usize>done << 2), chunk, r, queryBytes, rowOffsets);
       store<i32>(counts + (<usize>r << 2), live);
       if (live == 0) continue;
       const end = (live + 3) & ~3;
-      scoreListedRows(queries + <usize>r * queryBytes, scratch, own, end, d, row);
+      scoreListedRows(queries + <usize>r * queryBytes, scratch, rowOffsets, end, d, row);
       mask(row, live, end);
       updateSoftmax(row, end, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
@@ -52,8 +52,8 @@ export function attendMasked(
     gather(table, headOffset + keyBytes, bytes, d, isFloat16, list, chunk, scratch);
     for (let r = 0; r < rows; r++) {
       const live = load<i32>(counts + (<usize>r << 2));
-      const own = offsets + <usize>r * rowScores;
-      if (live > 0) addListedRows(scores + <usize>r * rowScores, scratch, own, live, d, output + <usize>r * queryBytes);
+      const rowOffsets = offsets + <usize>r * rowScores;
+      if (live > 0) addListedRows(scores + <usize>r * rowScores, scratch, rowOffsets, live, d, output + <usize>r * queryBytes);
     }
   }
 }
@@ -66,9 +66,9 @@ function listOffsets(masks: usize, count: i32, r: i32, rowBytes: usize, offsets:
   for (let i = 0; i < count; i++) {
     const offset = <u32>(<usize>i * rowBytes);
     store<u32>(target, offset);
-    const own = (load<u32>(masks + (<usize>i << 2)) >> r) & 1;
-    if (own) last = offset;
-    target += <usize>own << 2;
+    const isOwn = (load<u32>(masks + (<usize>i << 2)) >> r) & 1;
+    if (isOwn) last = offset;
+    target += <usize>isOwn << 2;
   }
   const live = <i32>((target - offsets) >> 2);
   for (let i = live; i < ((live + 3) & ~3); i++) store<u32>(offsets + (<usize>i << 2), last);

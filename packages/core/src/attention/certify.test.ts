@@ -57,9 +57,9 @@ describe('certify', () => {
     // A key is read once for all rows, but for those that the second threshold adds for a row; what was read stands with
     // the first.
     const [first = 0, ...rest] = results.map(({ bytesRead }) => bytesRead);
-    const keysRead = (first - boundScanBytes(work)) / (2 * HEAD_DIM * 2);
-    expect(keysRead).toBeGreaterThanOrEqual(union.size);
-    expect(keysRead).toBeLessThan(1.1 * union.size);
+    const distinctKeys = (first - boundScanBytes(work)) / (2 * HEAD_DIM * 2);
+    expect(distinctKeys).toBeGreaterThanOrEqual(union.size);
+    expect(distinctKeys).toBeLessThan(1.1 * union.size);
     expect(rest).toEqual([0, 0]);
   });
 
@@ -70,9 +70,9 @@ describe('certify', () => {
     const rows = random.normals(3 * HEAD_DIM, 3);
     const work = bench.query(rows);
     const keysOf = (maxReadShare: number) => attendByPolicy(work, open('sieve', 0.05), maxReadShare).results;
-    const some = keysOf(1).reduce((sum, { keysExact }) => sum + keysExact, 0);
-    expect(some).toBeLessThan(1200);
-    const all = keysOf(some / 1800 / 2);
+    const exactKeys = keysOf(1).reduce((sum, { keysExact }) => sum + keysExact, 0);
+    expect(exactKeys).toBeLessThan(1200);
+    const all = keysOf(exactKeys / 1800 / 2);
     expect(all.map(({ outcome, keysExact }) => [outcome, keysExact])).toEqual(new Array(3).fill(['full', 600]));
     expect(all[0]).toMatchObject({ kind: 'certified', tailMass: 0, bytesRead: expect.any(Number) });
     expect(all[0]?.bytesRead).toBe(boundScanBytes(work) + 600 * 2 * HEAD_DIM * 2);

@@ -140,7 +140,7 @@ function attendCertifiedRows(
   if (read === undefined) return attendSelection(work, { count: work.n, bytesScanned }, undefined);
   const { headDim } = work.shape;
   const outputs = normalizedOutputs(read.region, work.rows, headDim).slice();
-  const bytesRead = bytesScanned + exactRowBytes(work, read.keysRead);
+  const bytesRead = bytesScanned + exactRowBytes(work, read.distinctKeys);
   const results = read.rows.map(({ count, selectedSum, tailBound }, row): RowResult => {
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     return {

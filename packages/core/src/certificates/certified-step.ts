@@ -44,7 +44,7 @@ export interface CertifiedRead {
   /** Where the softmax state of the rows lies. */
   region: ThreadRegion;
   /** Keys that any row has read: each of them once from memory. */
-  keysRead: number;
+  distinctKeys: number;
   rows: CertifiedRow[];
 }
 
@@ -73,15 +73,15 @@ export function attendCertified(work: GroupWork, tailMass: number, maxReadShare:
   const maxKeys = Math.floor(maxReadShare * rows * n);
   kernels.countBounds(bounded);
   let region: ThreadRegion | undefined;
-  let keysRead = 0;
+  let distinctKeys = 0;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const count = kernels.listForMass(bounded, share, maxKeys, indices, masks, scratch);
     if (count < 0) return { bytesScanned, read: undefined };
     if (count > 0) region = attendListed(work, count, region);
-    keysRead += count;
+    distinctKeys += count;
     writeSums(views().f32, bounded, readStateSums(region as ThreadRegion, rows));
   }
-  const read = { region: region as ThreadRegion, keysRead, rows: readRows(work, bounded, region as ThreadRegion) };
+  const read = { region: region as ThreadRegion, distinctKeys, rows: readRows(work, bounded, region as ThreadRegion) };
   return { bytesScanned, read };
 }
 
@@ -129,9 +129,9 @@ function attendListed(work: GroupWork, count: number, start: ThreadRegion | unde
       const { queries, state, scratch } = region.workspace;
       let masks = primary.workspace.pooled + part.start * 4;
       if (region !== primary) {
-        const own = primary.views().i32.subarray(masks / 4, masks / 4 + partCount);
+        const partMasks = primary.views().i32.subarray(masks / 4, masks / 4 + partCount);
         masks = region.workspace.pooled;
-        region.views().i32.set(own, masks / 4);
+        region.views().i32.set(partMasks, masks / 4);
       }
       region.kernels.attendMasked(pages, part.indices, masks, partCount, queries, rows, state, scratch);
     },

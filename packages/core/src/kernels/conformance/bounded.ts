@@ -73,20 +73,20 @@ export function describeBounded(kernels: KernelsUnderTest): void {
               const { rig, bounded } = count(kernels, bounds);
               const { positions, masks } = list(rig, bounded, share, n * rows) ?? expect.fail('no list');
               expect([...positions]).toEqual([...new Set(positions)].sort((a, b) => a - b));
-              for (const [row, own] of bounds.entries()) {
+              for (const [row, rowBounds] of bounds.entries()) {
                 const what = `${rows} rows, ${n} keys, ${share}`;
                 const read = new Set([...positions].filter((_, j) => ((masks[j] as number) >> row) & 1));
                 const { max, unread, keys } = rowNumbers(rig, bounded, row);
                 expect(keys, what).toBe(read.size);
-                expect(max).toBe(own.reduce((a, b) => Math.max(a, b)));
-                const left = massOf(own, max, (position) => !read.has(position));
+                expect(max).toBe(rowBounds.reduce((a, b) => Math.max(a, b)));
+                const left = massOf(rowBounds, max, (position) => !read.has(position));
                 expect(unread, what).toBeGreaterThanOrEqual(left);
-                const total = massOf(own, max, () => true);
+                const total = massOf(rowBounds, max, () => true);
                 // Bins of 1 / 128 are 1 % wide.
                 expect(unread, what).toBeLessThanOrEqual(share * total * 1.02);
                 // The key above those that are left: without it the list would leave too much. Keys of its bin are alike.
-                const least = Math.min(...[...read].map((position) => own[position] as number));
-                const bin = own.filter((x) => Math.abs(x - least) <= 0.01).length * Math.exp(least - max);
+                const least = Math.min(...[...read].map((position) => rowBounds[position] as number));
+                const bin = rowBounds.filter((x) => Math.abs(x - least) <= 0.01).length * Math.exp(least - max);
                 if (read.size > 1) expect(1.02 * (unread + bin), what).toBeGreaterThanOrEqual(share * total);
               }
             }
@@ -101,25 +101,25 @@ export function describeBounded(kernels: KernelsUnderTest): void {
       const { rig, bounded } = count(kernels, bounds);
       const first = list(rig, bounded, 0.05, 3000) as Listed;
       const read = bounds.map((row, r) => {
-        const own = new Set([...first.positions].filter((_, j) => ((first.masks[j] as number) >> r) & 1));
+        const rowKeys = new Set([...first.positions].filter((_, j) => ((first.masks[j] as number) >> r) & 1));
         // Row 0 has what its bounds promised, the others half of it.
         const { max } = rowNumbers(rig, bounded, r);
-        const sum = massOf(row, max, (position) => own.has(position)) / (r === 0 ? 0.9 : 2);
+        const sum = massOf(row, max, (position) => rowKeys.has(position)) / (r === 0 ? 0.9 : 2);
         rig.views().f32[bounded.numbers / 4 + r * BOUNDED_ROW_NUMBERS + 2] = Math.fround(max + Math.log(sum));
-        return { own, sum };
+        return { rowKeys, sum };
       });
       const before = bounds.map((_, r) => rowNumbers(rig, bounded, r));
       const second = list(rig, bounded, 0.05, 3000) as Listed;
       expect(rowNumbers(rig, bounded, 0)).toEqual(before[0]);
       expect(second.positions.length).toBeGreaterThan(0);
       for (const [r, row] of bounds.entries()) {
-        const own = [...second.positions].filter((_, j) => ((second.masks[j] as number) >> r) & 1);
-        const { own: earlier, sum } = read[r] as (typeof read)[number];
-        expect(own.some((position) => earlier.has(position))).toBe(false);
-        expect(own.length > 0).toBe(r > 0);
+        const rowKeys = [...second.positions].filter((_, j) => ((second.masks[j] as number) >> r) & 1);
+        const { rowKeys: earlier, sum } = read[r] as (typeof read)[number];
+        expect(rowKeys.some((position) => earlier.has(position))).toBe(false);
+        expect(rowKeys.length > 0).toBe(r > 0);
         const { max, unread, keys } = rowNumbers(rig, bounded, r);
-        expect(keys).toBe(earlier.size + own.length);
-        const all = new Set([...earlier, ...own]);
+        expect(keys).toBe(earlier.size + rowKeys.length);
+        const all = new Set([...earlier, ...rowKeys]);
         expect(unread).toBeGreaterThanOrEqual(massOf(row, max, (position) => !all.has(position)));
         expect(unread / (unread + sum)).toBeLessThanOrEqual(0.05 * 1.001);
       }

@@ -236,8 +236,8 @@ export function describeInt8Rows(kernels: KernelsUnderTest): void {
         const masked = rig.start(3, headDim);
         rig.kernels.attendMasked(pages, indices, masks, list.length, queries, 3, masked, scratch);
         const alternate = list.filter((_, j) => j % 2 === 0);
-        const own = [list, alternate, list];
-        expectListsAccurate(rig.finish(masked, 3, headDim), head, three, `${what}, masked`, own);
+        const lists = [list, alternate, list];
+        expectListsAccurate(rig.finish(masked, 3, headDim), head, three, `${what}, masked`, lists);
 
         const block = queryRows(random, 12, 3, headDim, N);
         const gathered = rig.start(12, headDim);

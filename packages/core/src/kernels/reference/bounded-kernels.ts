@@ -67,8 +67,8 @@ export function createReferenceBoundedKernels(memory: WebAssembly.Memory): Bound
     attendMasked(pages, indices, masks, count, queries, rows, state) {
       const { i32 } = views();
       for (let r = 0; r < rows; r++) {
-        const own = Array.from({ length: count }, (_, j) => j).filter((j) => (at(i32, masks / 4 + j) >> r) & 1);
-        const positions = own.map((j) => at(i32, indices / 4 + j));
+        const seen = Array.from({ length: count }, (_, j) => j).filter((j) => (at(i32, masks / 4 + j) >> r) & 1);
+        const positions = seen.map((j) => at(i32, indices / 4 + j));
         const query = floatsAt(views(), queries + r * pages.headDim * 4, pages.headDim);
         const scores = positions.map((position) => dot(query, exactRow(views(), pages, 'keys', position)));
         const output = stateOutputs(state, rows) + r * pages.headDim * 4;
