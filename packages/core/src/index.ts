@@ -6,7 +6,9 @@ export {
   type AttentionOptions,
   createAttention,
   type ObserveRequest,
+  openAttention,
 } from './attention/attention.ts';
+export { AttentionEngine, createAttentionEngine, type EngineOptions } from './attention/engine.ts';
 export { fullAttentionBelow } from './attention/full-attention-below.ts';
 export type { LayerQueries } from './attention/layer-queries.ts';
 export { bucketStart, distanceBucket } from './attention/measure/distance-buckets.ts';
@@ -28,9 +30,17 @@ export {
   type MassTarget,
   parseBudget,
 } from './budgets/index.ts';
-export { type HeadNorms, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
+export {
+  type CacheOptions,
+  type CachePoolOptions,
+  createCachePool,
+  KvCache,
+  type KvCacheOptions,
+} from './cache/kv-cache.ts';
+export type { HeadNorms } from './cache/norms.ts';
+export type { Segment } from './cache/page-list.ts';
 export type { CacheShape } from './cache/shape.ts';
-export type { Region, Segment } from './cache/slabs.ts';
+export type { Region, SlabPool } from './cache/slab-pool.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
 export { type CoreError, type CoreErrorCode, type ErrorDetails, isCoreError, KeysieveError } from './errors.ts';
 export { float16ToFloat32, float32ToFloat16 } from './kernels/float16.ts';

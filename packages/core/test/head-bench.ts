@@ -1,7 +1,7 @@
 /** One head of a cache as a selector meets it, made with the parts that the attention itself is made of. */
 import { headSegments, openThread, type ThreadContext } from '../src/attention/thread.ts';
 import { KvCache } from '../src/cache/kv-cache.ts';
-import type { Region } from '../src/cache/slabs.ts';
+import type { Region } from '../src/cache/slab-pool.ts';
 import { type GroupWork, loadQueries, selectedPositions } from '../src/group/group-work.ts';
 import { allocateWorkspace, type Workspace } from '../src/group/workspace.ts';
 import type { KernelsName } from '../src/kernels/index.ts';
@@ -69,8 +69,6 @@ export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...op
     jobMemory: (cache.regions[0] as Region).arena.memory,
     regions: cache.regions.map((region) => ({
       memory: region.arena.memory,
-      table: region.table,
-      openTable: region.openTable,
       workspace: workspaces.get(region) as Workspace,
     })),
     policies: [],

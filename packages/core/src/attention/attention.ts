@@ -1,19 +1,15 @@
 /**
- * The front of the attention: a cache, and the policies that read it. It checks requests and reports what they read; how a
+ * The front of the attention: a cache, and the policies that read it, on an engine that others may share. It checks requests and reports what they read; how a
  * request is done is planned by `planner.ts`, and done by `runner.ts`. A caller that runs the rest of a model calls
  * `cache.reserve`, then for each layer `cache.write` and `attend`, then `cache.commit`.
  */
-import { KvCache, type KvCacheOptions } from '../cache/kv-cache.ts';
-import { checkPositiveInteger, checkShape } from '../cache/shape.ts';
+import { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
-import { createKernels, type KernelsName } from '../kernels/index.ts';
-import { completeEncodings } from '../kernels/layout.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
-import type { StepCosts } from '../policies/step-costs.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
-import type { JobThreads } from '../threads/pool.ts';
-import { maxBlockQueries, maxJobQueries } from './block-size.ts';
-import { EvictionRunner } from './eviction-runner.ts';
+import { maxJobQueries } from './block-size.ts';
+import { type AttentionEngine, createAttentionEngine, type EngineOptions } from './engine.ts';
+import { type EvictionContext, EvictionRunner } from './eviction-runner.ts';
 import { taskCount } from './job.ts';
 import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
@@ -22,29 +18,19 @@ import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './m
 import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement } from './planner.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';
-import { JobRunner } from './runner.ts';
-import { attentionThreads } from './spawn.ts';
+import type { JobRunner } from './runner.ts';
 import { loadGroup } from './thread.ts';
 import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
 
-export interface AttentionOptions extends Omit<KvCacheOptions, 'createKernels' | 'onRegion' | 'onTruncate'> {
-  /** Query heads in a layer: a multiple of the key-value heads. */
-  heads: number;
-  /** Threads that work, the calling one included. Default: 1. More need shared memory. */
-  threads?: number;
-  /** Arithmetic: `wasm`, or the slow `reference`. Default: `wasm`. */
-  kernels?: KernelsName;
-  /**
-   * What steps cost on this machine, from `measureStepCosts`: with them a query reads every key where that is faster than
-   * its policy. Default: policies are done as they are asked for.
-   */
-  costs?: StepCosts;
-  /**
-   * Called after every `attend` with where its time went. Timing takes the fused kernels apart, so that attention is
-   * somewhat slower than without. Default: nothing is timed.
-   */
+/** What an attention has of its own beside the others on its engine. */
+export interface OwnOptions {
+  /** Bytes at which the cache is full: see `CacheOptions`. Default: no limit but the machine's. */
+  memoryLimit?: number;
+  /** Called after every `attend` with where its time went, by an engine that is `timed`. Default: nothing is timed. */
   onTrace?: (trace: AttentionTrace) => void;
 }
+
+export interface AttentionOptions extends Omit<EngineOptions, 'timed'>, OwnOptions {}
 
 export interface AttendRequest extends LayerQueries {
   /** As it is written, or as `createPolicy` has parsed it: then pass the same one every time. */
@@ -71,97 +57,96 @@ export interface AttendResult {
 
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
-  const { heads, threads = 1, keyValueHeads } = options;
-  checkPositiveInteger('heads', heads);
-  checkPositiveInteger('threads', threads);
-  checkShape({ ...options, precision: options.precision ?? 'f16', encodings: options.encodings ?? [] });
-  invariant(heads % keyValueHeads === 0, () => ({
-    code: 'invalid-argument',
-    problem: `The ${heads} query heads must be a multiple of the key-value heads.`,
-    found: keyValueHeads,
-    remedy: 'Give a number of query heads that is a multiple of the number of key-value heads.',
-  }));
-  const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-  const jobThreads = await attentionThreads.join(shared ? threads : 1);
+  const { memoryLimit, onTrace, ...shared } = options;
+  const engine = await createAttentionEngine({ ...shared, timed: onTrace !== undefined });
   try {
-    return new Attention({ ...options, shared }, jobThreads);
-  } catch (error) {
-    await jobThreads.leave();
-    throw error;
+    return openAttention(engine, { ...(memoryLimit !== undefined && { memoryLimit }), ...(onTrace && { onTrace }) });
+  } finally {
+    await engine.release();
   }
+}
+
+/**
+ * An attention with an empty cache, on an engine that it shares with others and holds until it is disposed of. Throws
+ * `invalid-argument` or `cache-out-of-memory`.
+ */
+export function openAttention(engine: AttentionEngine, options: OwnOptions = {}): Attention {
+  invariant(options.onTrace === undefined || engine.times !== undefined, () => ({
+    code: 'invalid-argument',
+    problem: 'The engine times no phases.',
+    remedy: 'Create it with `timed`.',
+  }));
+  return new Attention(engine, options);
 }
 
 export class Attention {
   readonly cache: KvCache;
   readonly heads: number;
+  readonly engine: AttentionEngine;
+  readonly #options: OwnOptions;
   readonly #shape: AttentionShape;
-  readonly #threads: JobThreads;
   readonly #runner: JobRunner;
   readonly #evictionRunner: EvictionRunner;
   readonly #headBudgets: HeadBudgetAllocator;
-  /** The policies so far, with their numbers among those of the runner. */
-  readonly #policies = new Map<Policy, number>();
   /** Policies that were given as they are written. */
-  readonly #parsed: { spec: PolicySpec; policy: Policy }[] = [];
-  readonly #onTrace: ((trace: AttentionTrace) => void) | undefined;
+  readonly #parsed: { spec: PolicySpec; policy: Policy }[];
+  readonly #checked = new WeakSet<Policy>();
   readonly #times: PhaseTimes | undefined;
+  #disposed = false;
 
-  /** Use `createAttention`. */
-  constructor(options: AttentionOptions & { shared: boolean }, threads: JobThreads) {
-    const { heads, kernels = 'wasm', costs, onTrace, ...cacheOptions } = options;
-    const { headDim, capacity, keyValueHeads, layers, precision = 'f16', encodings = [], shared } = cacheOptions;
+  /** Use `createAttention` or `openAttention`. */
+  constructor(engine: AttentionEngine, options: OwnOptions, parent?: Attention) {
+    const { slabs, shape, runner, capacity, times } = engine;
+    const { heads, keyValueHeads } = shape;
     const groupSize = heads / keyValueHeads;
     this.heads = heads;
-    this.#threads = threads;
-    this.#shape = { heads, keyValueHeads, headDim, precision, threads: threads.threads };
-    this.#headBudgets = new HeadBudgetAllocator(layers, keyValueHeads);
-    this.#onTrace = onTrace;
-    this.#times = onTrace && noTimes();
-    const completed = completeEncodings(encodings, precision);
-    this.#runner = new JobRunner({
-      shape: { layers, keyValueHeads, headDim, precision, encodings: completed },
-      heads,
-      workspaceSize: {
-        rows: maxBlockQueries(groupSize) * groupSize,
-        groupSize,
-        headDim,
-        capacity,
-        encodings: completed,
-      },
-      kernels,
-      shared,
-      costs,
-      threads,
-      times: this.#times,
-    });
-    this.cache = new KvCache({
-      ...cacheOptions,
-      createKernels: (memory, parameters) => createKernels(kernels, memory, parameters),
-      onRegion: (region) => this.#runner.addRegion(region),
-      onTruncate: (length) => {
-        this.#evictionRunner.truncate(length);
-        this.#headBudgets.truncate(length);
-      },
-    });
-    this.#evictionRunner = new EvictionRunner({
-      shape: this.cache.shape,
+    this.engine = engine;
+    this.#options = options;
+    // What evictions keep is kept by policy.
+    this.#parsed = parent === undefined ? [] : [...parent.#parsed];
+    this.#shape = shape;
+    this.#runner = runner;
+    this.#times = options.onTrace && times;
+    this.#headBudgets = parent
+      ? parent.#headBudgets.fork()
+      : new HeadBudgetAllocator(slabs.shape.layers, keyValueHeads);
+    const onTruncate = (length: number) => {
+      this.#evictionRunner.truncate(length);
+      this.#headBudgets.truncate(length);
+    };
+    const { memoryLimit } = options;
+    this.cache =
+      parent?.cache.fork({ onTruncate }) ??
+      new KvCache({ pool: slabs, capacity, onTruncate, ...(memoryLimit !== undefined && { memoryLimit }) });
+    const context: EvictionContext = {
+      shape: slabs.shape,
       heads,
       loadGroup: (layer, position, head, queries) => {
         const keys = { layer, segments: this.cache.segments(position + 1), norms: this.#norms(layer) };
-        const context = this.#runner.context(this.cache.regions);
-        return loadGroup(context, keys, head, head * groupSize, position + 1, queries);
+        return loadGroup(runner.context(slabs.regions), keys, head, head * groupSize, position + 1, queries);
       },
-    });
+    };
+    this.#evictionRunner = new EvictionRunner(context, parent === undefined ? undefined : parent.#evictionRunner);
+    engine.retain();
+  }
+
+  /**
+   * An attention over a fork of the cache, with what this one has learned so far, on the same threads and in the same
+   * memory: see `KvCache.fork`. Throws as that does.
+   */
+  fork({ onTrace }: Pick<OwnOptions, 'onTrace'> = {}): Attention {
+    const { onTrace: _, ...options } = this.#options;
+    return new Attention(this.engine, { ...options, ...(onTrace && { onTrace }) }, this);
   }
 
   /** Threads that work, the calling one included. */
   get threads(): number {
-    return this.#threads.threads;
+    return this.#shape.threads;
   }
 
-  /** Bytes that have been taken, those of the cache among them. */
+  /** Bytes of the cache, and of the buffers of the engine, which others may share. */
   get bytes(): number {
-    return this.cache.bytes + this.#runner.bytes;
+    return this.cache.bytes + this.engine.bufferBytes;
   }
 
   /**
@@ -169,7 +154,7 @@ export class Attention {
    * `cache.write`. Calling it is never needed.
    */
   prewakeThreads(): void {
-    this.#threads.prewake();
+    this.engine.prewakeThreads();
   }
 
   /**
@@ -235,11 +220,12 @@ export class Attention {
     );
   }
 
-  /** Ends the threads and frees the cache. Disposing again does nothing. */
+  /** Frees the cache, and ends the threads where nobody else uses them. Disposing again does nothing. */
   async dispose(): Promise<void> {
     this.cache.dispose();
-    this.#runner.release();
-    await this.#threads.leave();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.engine.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -272,7 +258,7 @@ export class Attention {
   ): void {
     const { cache, heads } = this;
     const count = queries.length / (heads * this.#shape.headDim);
-    const index = this.#policies.get(policy) as number;
+    const index = this.engine.policyNumber(policy);
     const { regions } = cache;
     const planned = this.#runner.context(regions).policies[index] as PlannedPolicy;
     const about = this.#queriesOf(layer, position, count, position + count);
@@ -304,13 +290,11 @@ export class Attention {
     return { layer, position, count, norms: this.#norms(layer), segments: this.cache.segments(n) };
   }
 
-  /** The policy, parsed, checked against the cache, and known to the threads. */
+  /** The policy, parsed, and checked against the cache. */
   #policy(policy: PolicySpec | Policy): Policy {
     const parsed = isParsed(policy) ? policy : this.#parse(policy);
-    if (!this.#policies.has(parsed)) {
-      this.#checkPolicy(parsed);
-      this.#policies.set(parsed, this.#runner.addPolicy(parsed));
-    }
+    if (!this.#checked.has(parsed)) this.#checkPolicy(parsed);
+    this.#checked.add(parsed);
     return parsed;
   }
 
@@ -361,7 +345,7 @@ export class Attention {
     const timed = Object.values(times).reduce((sum, ms) => sum + ms, 0);
     milliseconds.other += total - timed;
     const count = queries.length / (this.heads * this.#shape.headDim);
-    this.#onTrace?.({ layer, position, count, policy: policy.describe(), milliseconds });
+    this.#options.onTrace?.({ layer, position, count, policy: policy.describe(), milliseconds });
   }
 }
 

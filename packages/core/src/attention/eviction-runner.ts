@@ -69,8 +69,14 @@ export class EvictionRunner {
   /** By the policy, then by layer. */
   readonly #runs = new Map<EvictingParts, Map<number, Run>>();
 
-  constructor(context: EvictionContext) {
+  /** With what `parent` has observed and kept so far, where there is one. */
+  constructor(context: EvictionContext, parent?: EvictionRunner) {
     this.#context = context;
+    if (parent === undefined) return;
+    for (const [name, layers] of parent.#observations) this.#observations.set(name, new Map(layers));
+    for (const [policy, layers] of parent.#runs) {
+      this.#runs.set(policy, new Map([...layers].map(([layer, run]) => [layer, { ...run, kept: copyKept(run.kept) }])));
+    }
   }
 
   /** Shows queries of a prompt to an eviction: all of them, in order. Throws `invalid-argument` where some are missing. */
@@ -279,8 +285,11 @@ const restart = ({ start, keptFromPrompt }: Pick<Run, 'start' | 'keptFromPrompt'
   start,
   keptFromPrompt,
   next: start,
-  kept: keptFromPrompt.map(({ positions, scores }) => ({ positions: positions.slice(), scores: scores.slice() })),
+  kept: copyKept(keptFromPrompt),
 });
+
+const copyKept = (kept: readonly KeptKeys[]): KeptKeys[] =>
+  kept.map(({ positions, scores }) => ({ positions: positions.slice(), scores: scores.slice() }));
 
 function layersOf<K, V>(map: Map<K, Map<number, V>>, key: K): Map<number, V> {
   const entry = map.get(key) ?? new Map<number, V>();

@@ -3,7 +3,7 @@
  * their control block; its data lie in the caller's arrays where one thread works, and else in the job buffers, a memory
  * that all threads share.
  */
-import type { Segment } from '../cache/slabs.ts';
+import type { Segment } from '../cache/page-list.ts';
 
 /** What the tasks of a job are. */
 export const JOB_KINDS = [
@@ -93,15 +93,17 @@ export interface JobMessage extends JobPlan, JobQueries {
 const FIELDS = ['layer', 'position', 'count', 'policy', 'blockSize', 'unsplitGroups'] as const;
 const ADDRESSES = ['queries', 'outputs', 'results', 'blockErrors', 'measurePlan', 'partials'] as const;
 
+const SEGMENT_NUMBERS = 6;
+
 /** Maximum of numbers in a message. Every list is preceded by its length. */
-export const maxJobNumbers = (heads: number, keyValueHeads: number, regions: number): number =>
+export const maxJobNumbers = (heads: number, keyValueHeads: number, regions: number, segments: number): number =>
   2 +
   FIELDS.length +
   ADDRESSES.length +
   (1 + 3 * keyValueHeads) +
   (1 + keyValueHeads) +
   (1 + heads) +
-  (1 + 4 * (regions + 1)) +
+  (1 + SEGMENT_NUMBERS * segments) +
   (2 + regions);
 
 /** Number of the job that was written last. */
@@ -119,8 +121,10 @@ export function writeJob(target: Float64Array, job: JobMessage): void {
     for (const x of list) target[at++] = x;
   }
   target[at++] = job.segments.length;
-  for (const { region, from, to, open } of job.segments) {
+  for (const { region, table, openTable, from, to, open } of job.segments) {
     target[at++] = region;
+    target[at++] = table;
+    target[at++] = openTable;
     target[at++] = from;
     target[at++] = to;
     target[at++] = open ? 1 : 0;
@@ -142,7 +146,8 @@ export function readJob(source: Float64Array): JobMessage {
   const memoryBytes = readList(next);
   const segments: Segment[] = [];
   for (let count = next(); count > 0; count--) {
-    segments.push({ region: next(), from: next(), to: next(), open: next() === 1 });
+    const [region, table, openTable] = [next(), next(), next()];
+    segments.push({ region, table, openTable, from: next(), to: next(), open: next() === 1 });
   }
   return { number, kind, ...fields, addresses, norms, budgetFactors, fullUnits, memoryBytes, segments };
 }

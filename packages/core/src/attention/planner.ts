@@ -2,7 +2,7 @@
  * How the attention of some queries is done: in full or by a policy, in which tasks. Whether full attention is faster is
  * asked here, once for a layer and a step.
  */
-import type { Segment } from '../cache/slabs.ts';
+import type { Segment } from '../cache/page-list.ts';
 import { stateBytes } from '../kernels/kernels.ts';
 import type { Precision } from '../kernels/layout.ts';
 import type { DenseFallback, SparseParts } from '../policies/policy.ts';

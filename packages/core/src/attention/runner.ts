@@ -2,8 +2,9 @@
  * Runs jobs. One thread works on the caller's own arrays, one task after the other; several share the job buffers, and
  * each claims tasks until none is left.
  */
+import { MAX_SEGMENTS } from '../cache/page-list.ts';
 import type { CacheShape } from '../cache/shape.ts';
-import { MAX_REGIONS, type Region } from '../cache/slabs.ts';
+import { MAX_REGIONS, type Region } from '../cache/slab-pool.ts';
 import { KeysieveError } from '../errors.ts';
 import { allocateWorkspace, type Workspace, type WorkspaceSize } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
@@ -80,7 +81,7 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     const { shape, heads, shared } = options;
-    const bytes = 8 * maxJobNumbers(heads, shape.keyValueHeads, MAX_REGIONS);
+    const bytes = 8 * maxJobNumbers(heads, shape.keyValueHeads, MAX_REGIONS, MAX_SEGMENTS);
     this.#jobNumbers = new Float64Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
     this.#buffers = createJobBuffers(options.shared, (memory, parameters) =>
       createKernels(options.kernels, memory, parameters),
@@ -200,8 +201,6 @@ export class JobRunner {
       jobMemory: this.#buffers.arena.memory,
       regions: regions.map((region) => ({
         memory: region.arena.memory,
-        table: region.table,
-        openTable: region.openTable,
         workspace: this.#workspaces.get(region)?.[thread] as Workspace,
       })),
       policies: this.#policies.map(({ parsed }) => parsed),

@@ -4,8 +4,8 @@
  */
 import { OWNER_PARAMETERS } from '../cache/arena.ts';
 import { headPages } from '../cache/kv-cache.ts';
+import type { Segment } from '../cache/page-list.ts';
 import type { CacheShape } from '../cache/shape.ts';
-import type { Segment } from '../cache/slabs.ts';
 import { type GroupWork, type HeadSegment, loadQueries, type ThreadRegion } from '../group/group-work.ts';
 import type { Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
@@ -26,7 +26,7 @@ export interface ThreadSetup {
   heads: number;
   kernels: KernelsName;
   jobMemory: WebAssembly.Memory;
-  regions: { memory: WebAssembly.Memory; table: number; openTable: number; workspace: Workspace }[];
+  regions: { memory: WebAssembly.Memory; workspace: Workspace }[];
   policies: readonly ParsedPolicy[];
   /** URLs of the modules that the policies may come from: see `registerPolicies`. */
   policyModules: readonly string[];
@@ -50,8 +50,11 @@ export interface ThreadContext {
   /** Where the queries of a job come from and its results go, where several threads work. */
   readonly jobMemory: MappedMemory;
   readonly regions: readonly ThreadRegion[];
-  /** For each region, the pages of every head, once they were needed: (layers, keyValueHeads, full or open). */
-  readonly pages: readonly Pages[][];
+  /**
+   * For each region, by the address of a page table, the pages of every head, once they were needed: (layers,
+   * keyValueHeads, full or open). An address is that of tables of one size always.
+   */
+  readonly pages: readonly Map<number, Pages[]>[];
   readonly policies: readonly PlannedPolicy[];
 }
 
@@ -84,10 +87,9 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?:
     // Only the owner of a job merges its parts there.
     jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, OWNER_PARAMETERS),
     regions: setup.regions.map(
-      ({ memory, ...addresses }, i) =>
-        previous?.regions[i] ?? { ...mapMemory(memory, addresses.workspace.parameters), ...addresses },
+      ({ memory, workspace }, i) => previous?.regions[i] ?? { ...mapMemory(memory, workspace.parameters), workspace },
     ),
-    pages: setup.regions.map((_, i) => previous?.pages[i] ?? []),
+    pages: setup.regions.map((_, i) => previous?.pages[i] ?? new Map()),
     policies: setup.policies.map(
       (parsed, i) => previous?.policies[i] ?? planPolicy(policies?.[i] ?? openPolicy(parsed)),
     ),
@@ -130,15 +132,12 @@ export function headSegments(
   return result;
 }
 
-function pagesOf(
-  { shape, regions, pages }: ThreadContext,
-  { region, open }: Segment,
-  layer: number,
-  head: number,
-): Pages {
-  const headPagesCache = pages[region] as Pages[];
-  const at = (layer * shape.keyValueHeads + head) * 2 + (open ? 1 : 0);
-  headPagesCache[at] ??= headPages(shape, layer, head, regions[region] as ThreadRegion, open);
+function pagesOf({ shape, pages }: ThreadContext, segment: Segment, layer: number, head: number): Pages {
+  const tables = pages[segment.region] as Map<number, Pages[]>;
+  const headPagesCache = tables.get(segment.table) ?? [];
+  if (headPagesCache.length === 0) tables.set(segment.table, headPagesCache);
+  const at = (layer * shape.keyValueHeads + head) * 2 + (segment.open ? 1 : 0);
+  headPagesCache[at] ??= headPages(shape, layer, head, segment);
   return headPagesCache[at];
 }
 

@@ -89,7 +89,8 @@ describe('an error leaves the cache as it was, and of use', () => {
   });
 
   it('says so where an arena is too small for anything', () => {
-    expectError('cache-out-of-memory', () => createModel(createRandom(16), { arenaBytes: 2 ** 16, capacity: 10 ** 6 }));
+    const { cache } = createModel(createRandom(16), { arenaBytes: 2 ** 16, capacity: 10 ** 6 });
+    expectError('cache-out-of-memory', () => cache.reserve(1));
     const small = createModel(createRandom(17), { arenaBytes: 2 ** 16, headDim: 64 });
     const before = snapshot(small.cache);
     expectError('cache-out-of-memory', () => small.cache.reserve(1));

@@ -11,8 +11,8 @@ const WIDTH = SMALL_SHAPE.keyValueHeads * SMALL_SHAPE.headDim;
 
 /** Where each page of the first head lies: its region and its address there. */
 function pageAddresses(cache: KvCache): string[] {
-  return cache.segments(cache.length).flatMap(({ region, from, to }) => {
-    const { arena, table } = cache.regions[region] as KvCache['regions'][number];
+  return cache.segments(cache.length).flatMap(({ region, table, from, to }) => {
+    const { arena } = cache.regions[region] as KvCache['regions'][number];
     const pages = Array.from({ length: Math.ceil((to - from) / PAGE_KEYS) }, (_, i) => from / PAGE_KEYS + i);
     return pages.map((page) => `${region}:${arena.views().u32[table / 4 + page]}`);
   });

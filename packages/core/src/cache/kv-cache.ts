@@ -1,7 +1,8 @@
 /**
- * The paged key-value cache. Keys and values of all layers and key-value heads lie in slabs: slab p holds page p of
- * every head, one after the other, so a cache grows by allocating the next slab and never copies what is there. Slabs
- * lie in regions, one an arena of at most 4 GiB, and a cache takes another region when one is full.
+ * The paged key-value cache. Keys and values of all layers and key-value heads lie in slabs: the slab of page p holds that
+ * page of every head, one after the other, so a cache grows by allocating the next slab and never copies what is there.
+ * Slabs come from a pool, which caches of one shape share: a fork reads the pages of the cache that it was made from, and
+ * each of the two copies the last one when it writes into it.
  *
  * Appending has three steps, so that nothing is ever half there: `reserve` finds the room and may fail, `write` fills
  * it layer by layer, `commit` makes it part of the cache. Without a commit the cache is what it was.
@@ -10,7 +11,6 @@ import { invariant } from '../errors.ts';
 import { exactRow } from '../kernels/exact-rows.ts';
 import type { Pages } from '../kernels/kernels.ts';
 import {
-  completeEncodings,
   type Encoding,
   exactPageBytes,
   PAGE_KEYS,
@@ -19,35 +19,24 @@ import {
   rotatedDim,
   rowBytes,
 } from '../kernels/layout.ts';
-import { quantizeScratchBytes } from '../kernels/quantized-kernels.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
 import { writeExactRows } from './exact-rows.ts';
-import {
-  type CacheShape,
-  checkPositiveInteger,
-  checkShape,
-  layoutOf,
-  openBytesOf,
-  openPrecision,
-  slabBytesOf,
-} from './shape.ts';
-import { createSlabs, type Region, type Segment, type Slabs } from './slabs.ts';
+import { addNorms, addRows, forgetRows, type HeadNorms, noNorms, type PageNorms } from './norms.ts';
+import { createPageList, type Page, type PageList, type Segment } from './page-list.ts';
+import { type CacheShape, cacheShape, checkPositiveInteger, layoutOf, openPrecision } from './shape.ts';
+import { type Block, createSlabPool, decodedRows, type Region, type SlabPool } from './slab-pool.ts';
 
-/** The sizes of a cache, and where its memory ends. */
-export interface KvCacheOptions {
+/** The shape of the caches of a pool, and where their memory ends. */
+export interface CachePoolOptions {
   layers: number;
   keyValueHeads: number;
   /** Dimension of a head: a multiple of 8, at most 256. */
   headDim: number;
-  /** Maximum number of keys. Memory is taken as keys arrive, not at once. */
-  capacity: number;
   /** How keys and values are kept: see `Precision`. Default: `f16`. */
   precision?: Precision;
   /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
   encodings?: readonly Encoding[];
-  /** Bytes at which the cache is full, all arenas together. Default: no limit but the machine's. */
-  memoryLimit?: number;
   /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
   arenaBytes?: number;
   /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
@@ -56,16 +45,33 @@ export interface KvCacheOptions {
   createKernels?: KernelsFactory;
   /** Called with each region when it is made, before keys go into it: to allocate what is to be beside them. */
   onRegion?: (region: Region) => void;
+}
+
+/** What a cache has of its own beside the others of its pool. */
+export interface CacheOptions {
+  /** Maximum number of keys. Memory is taken as keys arrive, not at once. */
+  capacity: number;
+  /** Bytes at which the cache is full: `KvCache.bytes` stays below. Default: no limit but the machine's. */
+  memoryLimit?: number;
   /** Called when the cache was truncated to `length` keys, for state that is kept beside it. */
   onTruncate?: (length: number) => void;
 }
 
-/** Bounds on the norms of the keys and values of one head: none in the cache is larger. */
-export interface HeadNorms {
-  keys: number;
-  values: number;
-  /** Root mean square of the norms of all values that were written since the cache was empty: for estimates. */
-  rmsValue: number;
+/** The sizes of a cache, and where its memory ends. */
+export interface KvCacheOptions extends CachePoolOptions, CacheOptions {}
+
+/** Makes the memory that caches of one shape share. Throws `invalid-argument` or `cache-out-of-memory`. */
+export function createCachePool(options: CachePoolOptions): SlabPool {
+  const { arenaBytes = MAX_ARENA_BYTES } = options;
+  const shape = cacheShape(options);
+  checkPositiveInteger('arenaBytes', arenaBytes);
+  return createSlabPool({
+    shape,
+    arenaBytes,
+    shared: options.shared ?? typeof SharedArrayBuffer !== 'undefined',
+    createKernels: options.createKernels ?? createWasmKernels,
+    onRegion: options.onRegion,
+  });
 }
 
 /** Positions are 32-bit integers. */
@@ -79,30 +85,24 @@ const SUBNORMAL_MARGIN = 2 ** -20;
 export class KvCache {
   readonly shape: CacheShape;
   readonly capacity: number;
-  /** Whether threads can share the memory. */
-  readonly shared: boolean;
-  readonly #slabs: Slabs;
-  readonly #onTruncate: KvCacheOptions['onTruncate'];
-  /**
-   * Norms of committed rows, and of all that were written, (layers, keyValueHeads, 4) each: the largest squared norms of
-   * keys and of values, the sum of the values' squared norms, and their number.
-   */
-  readonly #squaredNorms: Float64Array;
-  readonly #writtenNorms: Float64Array;
+  readonly #options: CacheOptions & { pool: SlabPool };
+  readonly #pool: SlabPool;
+  readonly #pages: PageList;
   /** Factors by which rounding may lengthen rows. */
   readonly #roundingMargins: { keys: number; values: number };
-  /** The norms as they were when the cache was last truncated, and to which length. */
-  #normsAtTruncation: { length: number; norms: Float64Array } | undefined;
+  /** Norms of all rows that were written, committed or not. */
+  #norms: PageNorms;
+  /** Norms of the committed rows of the page that is not full. */
+  #openNorms: PageNorms;
+  /** Norms of the open page as they were when the cache was last truncated, and to which length. */
+  #openNormsAtTruncation: { length: number; norms: PageNorms } | undefined;
   #length = 0;
   #reserved = 0;
   #disposed = false;
 
-  /** Throws `invalid-argument` or `cache-out-of-memory`. */
-  constructor(options: KvCacheOptions) {
-    const { layers, keyValueHeads, headDim, capacity, precision = 'f16', encodings = [] } = options;
-    const { memoryLimit = Number.POSITIVE_INFINITY, arenaBytes = MAX_ARENA_BYTES } = options;
-    checkShape({ layers, keyValueHeads, headDim, precision, encodings });
-    this.shape = { layers, keyValueHeads, headDim, precision, encodings: completeEncodings(encodings, precision) };
+  /** A cache with a pool of its own, or in one that it shares. Throws `invalid-argument` or `cache-out-of-memory`. */
+  constructor(options: KvCacheOptions | (CacheOptions & { pool: SlabPool }), parent?: KvCache) {
+    const { capacity, memoryLimit = Number.POSITIVE_INFINITY, onTruncate } = options;
     checkPositiveInteger('capacity', capacity);
     invariant(capacity <= MAX_CAPACITY, () => ({
       code: 'invalid-argument',
@@ -110,28 +110,41 @@ export class KvCache {
       found: capacity,
       remedy: 'Give the longest context that will be used.',
     }));
-    checkPositiveInteger('arenaBytes', arenaBytes);
     if (memoryLimit !== Number.POSITIVE_INFINITY) checkPositiveInteger('memoryLimit', memoryLimit);
+    const pool = 'pool' in options ? options.pool : createCachePool(options);
+    this.shape = pool.shape;
     this.capacity = capacity;
-    this.shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
-    this.#slabs = createSlabs({
-      slabBytes: slabBytesOf(this.shape),
-      openBytes: openBytesOf(this.shape),
-      capacity: pagesFor(capacity),
-      stagingBytes: Math.max(
-        PAGE_KEYS * headDim * 4,
-        this.shape.encodings.length > 0 ? quantizeScratchBytes(headDim) : 0,
-      ),
-      arenaBytes,
-      memoryLimit,
-      shared: this.shared,
-      createKernels: options.createKernels ?? createWasmKernels,
-      onRegion: options.onRegion,
-    });
-    this.#onTruncate = options.onTruncate;
+    this.#options = { pool, capacity, memoryLimit, ...(onTruncate && { onTruncate }) };
+    this.#pool = pool;
+    this.#pages = parent ? parent.#pages.fork() : createPageList({ pool, capacity: pagesFor(capacity), memoryLimit });
     this.#roundingMargins = roundingMargins(this.shape);
-    this.#squaredNorms = new Float64Array(layers * keyValueHeads * 4);
-    this.#writtenNorms = new Float64Array(layers * keyValueHeads * 4);
+    this.#norms = parent ? parent.#norms.slice() : noNorms(this.shape);
+    this.#openNorms = parent ? parent.#openNorms : noNorms(this.shape);
+    if (parent) this.#openNormsAtTruncation = parent.#openNormsAtTruncation;
+    this.#length = parent?.length ?? 0;
+    this.#reserved = this.#length;
+    if ('pool' in options) pool.hold();
+  }
+
+  /**
+   * A cache that holds the same keys, and goes on by itself: the two share every page that is there, and the one that
+   * writes into the last one first copies it. Throws `cache-out-of-memory`, and `invalid-argument` while keys are reserved.
+   */
+  fork({ onTruncate }: Pick<CacheOptions, 'onTruncate'> = {}): KvCache {
+    this.assertAlive();
+    invariant(this.#reserved === this.#length, () => ({
+      code: 'invalid-argument',
+      problem: 'A cache is forked when all of its keys are committed.',
+      found: `${this.#length} of ${this.#reserved} keys`,
+      remedy: 'Commit them, or truncate the cache to its length.',
+    }));
+    const { onTruncate: _, ...options } = this.#options;
+    return new KvCache({ ...options, ...(onTruncate && { onTruncate }) }, this);
+  }
+
+  /** Whether threads can share the memory. */
+  get shared(): boolean {
+    return this.#pool.shared;
   }
 
   /** Keys that the cache holds. */
@@ -144,14 +157,14 @@ export class KvCache {
     return this.#reserved;
   }
 
-  /** Bytes that have been taken: slabs, page tables, and the buffers that attention has in the arenas. */
+  /** Bytes of pages and page tables, those included that other caches read too. */
   get bytes(): number {
-    return this.#slabs.bytes;
+    return this.#pages.bytes;
   }
 
-  /** The regions so far, in the order of their keys. Only a failed `reserve` takes back those that it had added. */
+  /** The regions of the pool so far. Only a failed `reserve` takes back those that it had added. */
   get regions(): readonly Region[] {
-    return this.#slabs.regions;
+    return this.#pool.regions;
   }
 
   /** Makes room for `count` keys behind those that are there. Throws when there is none, and then changes nothing. */
@@ -170,7 +183,18 @@ export class KvCache {
       found: requested,
       remedy: 'Create it with a larger capacity, or truncate it first.',
     }));
-    this.#slabs.grow(pagesFor(requested));
+    const before = this.#pages.count;
+    this.#pages.grow(pagesFor(requested));
+    const page = Math.floor(this.#length / PAGE_KEYS);
+    // A page that has rows already may be another cache's too, or closed.
+    if (count > 0 && this.#length % PAGE_KEYS > 0) {
+      try {
+        this.#pages.own(page, (rows) => this.#dequantizePage(page, rows));
+      } catch (error) {
+        this.#pages.shrink(before);
+        throw error;
+      }
+    }
     this.#reserved = Math.max(this.#reserved, requested);
   }
 
@@ -224,13 +248,14 @@ export class KvCache {
       remedy: 'Reserve and write them first.',
     }));
     this.#length = length;
-    this.#slabs.close(Math.floor(length / PAGE_KEYS));
-    this.#squaredNorms.set(this.#writtenNorms);
+    this.#pages.close(Math.floor(length / PAGE_KEYS));
+    const open = this.#pages.pages[Math.floor(length / PAGE_KEYS)];
+    if (open !== undefined) this.#openNorms = open.norms.slice();
   }
 
   /**
    * Forgets the keys from `length` on, and what was reserved and written behind them. In an int8 cache a full page that is
-   * cut keeps its rows dequantized from then on.
+   * cut has its rows dequantized when more are written behind them.
    */
   truncate(length: number): void {
     this.assertAlive();
@@ -240,24 +265,29 @@ export class KvCache {
       found: `${length}, of ${this.#length}`,
       remedy: 'Give a number of keys that it holds.',
     }));
+    const isCut = length < this.#length;
     this.#length = length;
     this.#reserved = length;
-    const truncatesQuantizedPage = length % PAGE_KEYS > 0 && length < this.#slabs.closed * PAGE_KEYS;
-    if (truncatesQuantizedPage) this.#reopen(Math.floor(length / PAGE_KEYS));
-    else this.#slabs.shrink(pagesFor(length));
-    this.#truncateNorms(length);
+    this.#pages.shrink(pagesFor(length));
+    this.#truncateNorms(length, isCut);
+    this.#options.onTruncate?.(length);
   }
 
   /**
-   * The norms of committed keys stay: bounds that may now be larger than necessary, never smaller. Where the cache is
+   * The norms of a page that is cut stay: bounds that may now be larger than necessary, never smaller. Where the cache is
    * truncated to the same length again and again, they are those of the first time, so that attempts leave nothing behind.
    */
-  #truncateNorms(length: number): void {
-    if (length === 0) this.#squaredNorms.fill(0);
-    if (this.#normsAtTruncation?.length === length) this.#squaredNorms.set(this.#normsAtTruncation.norms);
-    else this.#normsAtTruncation = { length, norms: this.#squaredNorms.slice() };
-    this.#writtenNorms.set(this.#squaredNorms);
-    this.#onTruncate?.(length);
+  #truncateNorms(length: number, isCut: boolean): void {
+    const open = this.#pages.pages.at(-1);
+    if (open !== undefined && length % PAGE_KEYS > 0) {
+      const before = isCut ? open.norms : this.#openNorms;
+      if (this.#openNormsAtTruncation?.length !== length)
+        this.#openNormsAtTruncation = { length, norms: before.slice() };
+      this.#openNorms = this.#openNormsAtTruncation.norms;
+      open.norms = this.#openNorms.slice();
+    }
+    this.#norms = noNorms(this.shape);
+    for (const { norms } of this.#pages.pages) addNorms(this.#norms, norms);
   }
 
   /** The rows of one head at positions [from, to), as float32: (to - from, headDim). For tools and tests. */
@@ -273,9 +303,9 @@ export class KvCache {
       remedy: 'Read what has been reserved and written.',
     }));
     const rows = new Float32Array((to - from) * headDim);
-    for (const segment of this.#slabs.segments(to)) {
-      const { arena, ...tables } = this.#slabs.regions[segment.region] as Region;
-      const pages = headPages(this.shape, layer, head, tables, segment.open);
+    for (const segment of this.#pages.segments(to)) {
+      const { arena } = this.#pool.regions[segment.region] as Region;
+      const pages = headPages(this.shape, layer, head, segment);
       for (let position = Math.max(from, segment.from); position < segment.to; position++) {
         rows.set(exactRow(arena.views(), pages, what, position), (position - from) * headDim);
       }
@@ -286,7 +316,7 @@ export class KvCache {
   /** The segments that hold the keys at positions [0, n); n may reach into what is reserved. */
   segments(n: number): Segment[] {
     this.assertAlive();
-    return this.#slabs.segments(n);
+    return this.#pages.segments(n);
   }
 
   /** Bounds on the norms of a head's keys and values, committed or not. */
@@ -294,7 +324,7 @@ export class KvCache {
     this.assertAlive();
     // By index: every layer of every token asks.
     const at = (layer * this.shape.keyValueHeads + head) * 4;
-    const norms = this.#writtenNorms;
+    const norms = this.#norms;
     return {
       keys: Math.sqrt(norms[at] as number) * this.#roundingMargins.keys + SUBNORMAL_MARGIN,
       values: Math.sqrt(norms[at + 1] as number) * this.#roundingMargins.values + SUBNORMAL_MARGIN,
@@ -302,12 +332,17 @@ export class KvCache {
     };
   }
 
-  /** Frees the memory. The cache is of no use afterwards; disposing again does nothing. */
+  /**
+   * Lets go of the pages: those that no other cache reads are free. The cache is of no use afterwards; disposing again does
+   * nothing.
+   */
   dispose(): void {
+    if (this.#disposed) return;
     this.#disposed = true;
     this.#length = 0;
     this.#reserved = 0;
-    this.#slabs.dispose();
+    this.#pages.dispose();
+    this.#pool.letGo();
   }
 
   [Symbol.dispose](): void {
@@ -323,17 +358,13 @@ export class KvCache {
     }));
   }
 
-  /** Address of a row. */
+  /** Where the rows of a head in a page lie, keys or values, that are written one by one. */
   #rowAddress(layer: number, head: number, what: 'keys' | 'values', position: number) {
-    const { headDim, precision } = this.shape;
-    const page = Math.floor(position / PAGE_KEYS);
-    const { region, address } =
-      precision === 'int8'
-        ? this.#slabs.findOpen(page)
-        : (this.#slabs.find(page) as { region: Region; address: number });
-    const exactOffset = exactOffsetOf(this.shape, layer, head, precision === 'int8');
+    const { headDim } = this.shape;
+    const { slab, rows } = this.#pages.pages[Math.floor(position / PAGE_KEYS)] as Page;
+    const exactOffset = exactOffsetOf(this.shape, layer, head, rows !== undefined);
     const row = (position % PAGE_KEYS) + (what === 'values' ? PAGE_KEYS : 0);
-    return { region, address: address + exactOffset + row * rowBytes(headDim, openPrecision(this.shape)) };
+    return (rows ?? slab).address + exactOffset + row * rowBytes(headDim, openPrecision(this.shape));
   }
 
   /** Writes rows of one head into a page; `numbers` is (count, keyValueHeads, headDim), read from row `first` on. */
@@ -347,29 +378,23 @@ export class KvCache {
     count: number,
   ): void {
     const { keyValueHeads: heads, headDim } = this.shape;
-    const { region, address } = this.#rowAddress(layer, head, what, position);
+    const { slab, norms } = this.#pages.pages[Math.floor(position / PAGE_KEYS)] as Page;
+    const { arena, staging } = this.#pool.regions[slab.region] as Region;
+    const address = this.#rowAddress(layer, head, what, position);
     const rows = { numbers, heads, head, headDim, first, count };
-    const { maxSquaredNorm, squaredNormSum } = writeExactRows(
-      region.arena,
-      region.staging,
-      address,
-      rows,
-      openPrecision(this.shape),
-    );
-    const norms = this.#writtenNorms.subarray((layer * heads + head) * 4);
-    const normIndex = what === 'values' ? 1 : 0;
-    norms[normIndex] = Math.max(norms[normIndex] as number, maxSquaredNorm);
-    if (what === 'keys') return;
-    norms[2] = (norms[2] as number) + squaredNormSum;
-    norms[3] = (norms[3] as number) + count;
+    const written = { count, ...writeExactRows(arena, staging, address, rows, openPrecision(this.shape)) };
+    const headIndex = layer * heads + head;
+    if (position % PAGE_KEYS === 0) forgetRows(norms, headIndex, what);
+    addRows(norms, headIndex, what, written);
+    addRows(this.#norms, headIndex, what, written);
   }
 
   /** Writes the encodings of a page whose rows are all there. */
   #quantizePage(layer: number, head: number, page: number): void {
     if (this.shape.encodings.length === 0) return;
-    const { region } = this.#slabs.find(page) as { region: Region };
-    const pages = headPages(this.shape, layer, head, region, this.shape.precision === 'int8');
-    const quantized = region.arena.kernels.quantizePage(pages, page, region.staging);
+    const { arena, staging } = this.#regionOf(page);
+    const pages = headPages(this.shape, layer, head, this.#segmentOf(page));
+    const quantized = arena.kernels.quantizePage(pages, page, staging);
     invariant(quantized, () => ({
       code: 'not-a-number',
       problem: `Among the keys and values of head ${head} are numbers too large for the encodings of its page.`,
@@ -378,39 +403,51 @@ export class KvCache {
     }));
   }
 
-  /** Makes the closed page `page` the last, and dequantizes its rows to where those of open pages are. */
-  #reopen(page: number): void {
+  /** Dequantizes the rows of a closed page into a block. */
+  #dequantizePage(page: number, target: Block): void {
     const { layers, keyValueHeads, headDim } = this.shape;
-    this.#slabs.reopen(page + 1);
-    const { region, address } = this.#slabs.findOpen(page);
+    const region = this.#regionOf(page);
     const { kernels, views } = region.arena;
     const indices = region.staging;
     const dequantized = indices + PAGE_KEYS * 4;
     const scratch = dequantized + PAGE_KEYS * rotatedDim(headDim) * 4;
+    const rows = decodedRows(this.shape, region);
+    const segment = this.#segmentOf(page);
+    const targetViews = (this.#pool.regions[target.region] as Region).arena.views();
     for (let layer = 0; layer < layers; layer++) {
       for (let head = 0; head < keyValueHeads; head++) {
-        const pages = headPages(this.shape, layer, head, region, true);
+        const pages = headPages(this.shape, layer, head, segment);
         for (const [i, what] of (['keys', 'values'] as const).entries()) {
           for (let j = 0; j < PAGE_KEYS; j++) views().i32[indices / 4 + j] = page * PAGE_KEYS + j;
           kernels.dequantizeRows(pages, what, indices, PAGE_KEYS, dequantized, scratch);
-          const rows = address + pages.exactOffset + i * PAGE_KEYS * rowBytes(headDim, 'f32');
           kernels.inverseRotate(dequantized, PAGE_KEYS, headDim, rows, scratch);
+          const offset = exactOffsetOf(this.shape, layer, head, true) + i * PAGE_KEYS * rowBytes(headDim, 'f32');
+          const decoded = views().f32.subarray(rows / 4, rows / 4 + PAGE_KEYS * headDim);
+          targetViews.f32.set(decoded, (target.address + offset) / 4);
         }
       }
     }
   }
+
+  #regionOf(page: number): Region {
+    return this.#pool.regions[(this.#pages.pages[page] as Page).slab.region] as Region;
+  }
+
+  /** The segment of a page. */
+  #segmentOf(page: number): Segment {
+    return this.#pages.segments((page + 1) * PAGE_KEYS).at(-1) as Segment;
+  }
 }
 
 /**
- * Addresses of one head's pages in a region: those with rows in the precision of the cache, or the `open` ones of an int8
+ * Addresses of one head's pages in a segment: those with rows in the precision of the cache, or the `open` ones of an int8
  * cache.
  */
 export function headPages(
   shape: CacheShape,
   layer: number,
   head: number,
-  { table, openTable }: Pick<Region, 'table' | 'openTable'>,
-  open: boolean,
+  { table, openTable, open }: Pick<Segment, 'table' | 'openTable' | 'open'>,
 ): Pages {
   const layout = layoutOf(shape);
   const headOffset = (layer * shape.keyValueHeads + head) * layout.bytes;

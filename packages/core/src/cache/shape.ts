@@ -1,6 +1,7 @@
 /** The sizes of a cache, and the checks on them. */
 import { invariant } from '../errors.ts';
 import {
+  completeEncodings,
   ENCODINGS,
   type Encoding,
   type ExactPrecision,
@@ -23,6 +24,18 @@ export interface CacheShape {
   readonly precision: Precision;
   /** Encodings beside the exact rows, including those that they build on. */
   readonly encodings: readonly Encoding[];
+}
+
+/** The shape of a cache, from what it is asked for: by default f16 without encodings. Throws `invalid-argument`. */
+export function cacheShape({
+  layers,
+  keyValueHeads,
+  headDim,
+  precision = 'f16',
+  encodings = [],
+}: Omit<CacheShape, 'precision' | 'encodings'> & Partial<CacheShape>): CacheShape {
+  checkShape({ layers, keyValueHeads, headDim, precision, encodings });
+  return { layers, keyValueHeads, headDim, precision, encodings: completeEncodings(encodings, precision) };
 }
 
 const layouts = new WeakMap<CacheShape, PageLayout>();
@@ -58,7 +71,7 @@ export function checkPositiveInteger(name: string, value: number): void {
 }
 
 /** Throws `invalid-argument` where a cache of this shape cannot be. */
-export function checkShape(shape: CacheShape): void {
+function checkShape(shape: CacheShape): void {
   checkPositiveInteger('layers', shape.layers);
   checkPositiveInteger('keyValueHeads', shape.keyValueHeads);
   checkPositiveInteger('headDim', shape.headDim);

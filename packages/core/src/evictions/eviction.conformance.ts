@@ -6,6 +6,7 @@ import { createRandom } from '../../test/random.ts';
 import { arenaBytesFor } from '../../test/small-arena.ts';
 import { createWeightsBench } from '../../test/weights-bench.ts';
 import { type AttentionOptions, createAttention } from '../attention/attention.ts';
+import type { KvCache } from '../cache/kv-cache.ts';
 import type { PolicySpec } from '../policies/policy.ts';
 import type { Eviction } from './eviction.ts';
 
@@ -137,6 +138,27 @@ export function describeEviction(create: () => Eviction): void {
       expect(attend(other, queries, 'fixed:20', PROMPT, LENGTH).outputs).toEqual(outputs);
       const { report } = attend(other, queries, 'fixed:20', 0, 50);
       expect(report.keysExact).toBe(SHAPE.heads * (updateScore ? 30 * 20 + (20 * 21) / 2 : (50 * 51) / 2));
+    });
+
+    it('goes on in a fork as in what it was forked from, and neither disturbs the other', async () => {
+      const { bench, queries } = await prepare();
+      await using attention = bench.attention;
+      const { outputs } = attend(bench, queries, 'fixed:20', PROMPT, LENGTH);
+      attention.cache.truncate(PROMPT);
+      const rewrite = (cache: KvCache) => {
+        const { keys, values } = bench.stored[0] as (typeof bench.stored)[0];
+        cache.reserve(LENGTH - PROMPT);
+        const from = PROMPT * SHAPE.keyValueHeads * SHAPE.headDim;
+        cache.write(0, PROMPT, keys.subarray(from), values.subarray(from));
+        cache.commit(LENGTH);
+      };
+      rewrite(attention.cache);
+      const half = (PROMPT + LENGTH) / 2;
+      const first = attend(bench, queries, 'fixed:20', PROMPT, half).outputs;
+      await using fork = attention.fork();
+      const other = { ...bench, attention: fork };
+      const rest = [other, bench].map((each) => attend(each, queries, 'fixed:20', half, LENGTH).outputs);
+      for (const outputsOfRest of rest) expect([...first, ...outputsOfRest]).toEqual([...outputs]);
     });
 
     it('refuses to go on where it was not shown all queries, and to promise anything', async () => {

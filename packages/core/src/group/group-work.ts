@@ -17,9 +17,6 @@ export interface ThreadRegion {
   readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
-  /** Addresses of the page table, and of the table of open pages. */
-  readonly table: number;
-  readonly openTable: number;
   readonly workspace: Workspace;
 }
 

@@ -39,6 +39,15 @@ export class HeadBudgetAllocator {
     this.#before = { length: 0, errors: this.#errors.slice() };
   }
 
+  /** One that has learned as much, and goes on by itself. */
+  fork(): HeadBudgetAllocator {
+    const fork = new HeadBudgetAllocator(this.#errors.length / this.#keyValueHeads, this.#keyValueHeads);
+    fork.#errors.set(this.#errors);
+    fork.#before = this.#before;
+    fork.#end = this.#end;
+    return fork;
+  }
+
   /**
    * The factor by which each key-value head of a layer multiplies its budget. It is 1 on average over all layers, but
    * for its limits, and 1 everywhere until every head has shown its error.

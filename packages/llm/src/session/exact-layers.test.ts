@@ -72,4 +72,24 @@ describe('layers that are attended exactly', () => {
     const reference = (await expected(0, next)) as Float32Array;
     for (const [i, value] of outputs.entries()) expect(value).toBeCloseTo(reference[i] as number, 5);
   });
+
+  it('are copied by a fork, which goes on by itself', async () => {
+    layers.truncate(0);
+    const [first, ours, theirs] = [projections(20), projections(3), projections(3)];
+    for (const layer of [0, 2]) await layers.attend(layer, 0, first);
+    layers.commit(20);
+    const fork = layers.fork();
+    for (const [each, next] of [
+      [layers, ours],
+      [fork, theirs],
+    ] as const) {
+      const expected = naiveAttention(config);
+      expected(2, first);
+      const reference = (await expected(2, next)) as Float32Array;
+      const { outputs } = await each.attend(2, 20, next);
+      for (const [i, value] of outputs.entries()) expect(value).toBeCloseTo(reference[i] as number, 5);
+    }
+    await fork.release();
+    expect((await layers.attend(2, 20, ours)).outputs).toHaveLength(3 * 16);
+  });
 });

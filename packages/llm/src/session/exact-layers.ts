@@ -25,6 +25,9 @@ export interface ExactLayers {
   requireLength(length: number): void;
   /** Forgets the keys from `length` on, which `requireLength` must allow. */
   truncate(length: number): void;
+  /** A copy of all keys and values, which goes on by itself. */
+  fork(): ExactLayers;
+  /** Frees the operators, where no fork uses them. */
   release(): Promise<void>;
 }
 
@@ -60,6 +63,12 @@ export function exactLayerBytes(config: ModelConfig, length: number): number {
   return 2 * rows * keyValueHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
 }
 
+interface ExactLayer {
+  attention: LayerAttention;
+  operator: CachedAttentionOperator;
+  rows: LayerRows;
+}
+
 /** Throws `backend-failed`. */
 export async function createExactLayers(config: ModelConfig, threads: number): Promise<ExactLayers> {
   const { heads, keyValueHeads, headDim, layerAttention } = config;
@@ -67,7 +76,7 @@ export async function createExactLayers(config: ModelConfig, threads: number): P
   const release = async () => {
     for (const operator of operators.values()) await operator.release();
   };
-  const layers = new Map<number, { attention: LayerAttention; operator: CachedAttentionOperator; rows: LayerRows }>();
+  const layers = new Map<number, ExactLayer>();
   try {
     for (const [layer, attention] of layerAttention.entries()) {
       if (!isExactLayer(attention)) continue;
@@ -82,8 +91,29 @@ export async function createExactLayers(config: ModelConfig, threads: number): P
     await release();
     throw error;
   }
+  let holders = 0;
+  const operatorsHeld = {
+    hold: () => {
+      holders++;
+    },
+    letGo: async () => {
+      if (--holders === 0) await release();
+    },
+  };
+  return openExactLayers(config, layers, operatorsHeld, 0);
+}
+
+function openExactLayers(
+  config: ModelConfig,
+  layers: ReadonlyMap<number, ExactLayer>,
+  operators: { hold(): void; letGo(): Promise<void> },
+  length: number,
+): ExactLayers {
+  const { heads, keyValueHeads, headDim, layerAttention } = config;
   const paged = layerAttention.flatMap((attention, layer) => (isExactLayer(attention) ? [] : [layer]));
-  let committed = 0;
+  let committed = length;
+  let isReleased = false;
+  operators.hold();
 
   /** Makes room for `count` rows at a position, and gives up those that no later query sees. */
   function reserve(rows: LayerRows, window: number | undefined, position: number, count: number): void {
@@ -116,7 +146,7 @@ export async function createExactLayers(config: ModelConfig, threads: number): P
   }
 
   async function attend(layer: number, position: number, { q, k, v }: Projections): Promise<ExactResult> {
-    const { attention, operator, rows } = layers.get(layer) as NonNullable<ReturnType<typeof layers.get>>;
+    const { attention, operator, rows } = layers.get(layer) as ExactLayer;
     const count = q.length / (heads * headDim);
     reserve(rows, attention.window, position, count);
     const sinks = attention.sinks && Float32Array.from(attention.sinks);
@@ -158,7 +188,18 @@ export async function createExactLayers(config: ModelConfig, threads: number): P
       committed = length;
       if (length === 0) for (const { rows } of layers.values()) rows.start = 0;
     },
-    release,
+    fork() {
+      const copies = [...layers].map(([layer, { rows, ...shared }]) => {
+        const copy = { ...rows, keys: rows.keys.slice(), values: rows.values.slice() };
+        return [layer, { ...shared, rows: copy }] as const;
+      });
+      return openExactLayers(config, new Map(copies), operators, committed);
+    },
+    async release() {
+      if (isReleased) return;
+      isReleased = true;
+      await operators.letGo();
+    },
   };
 }
 

@@ -4,6 +4,7 @@ import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
+import { createEngines } from './engines.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
@@ -88,6 +89,7 @@ function createModel({
   const dispose = () => segments.dispose();
   const renderChat = (messages: readonly ChatMessage[], options?: RenderOptions) =>
     chatTemplate().render(messages, options);
+  const engines = createEngines();
   let hash: string | undefined;
   return {
     name,
@@ -102,7 +104,7 @@ function createModel({
     chatTemplate,
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
     createSession: (options) =>
-      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate }, options),
+      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines }, options),
     async hash(signal) {
       hash ??= await hashFile(location, { signal });
       return hash;

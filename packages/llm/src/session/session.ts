@@ -6,10 +6,11 @@ import {
   type Attention,
   type AttentionReport,
   addReport,
-  createAttention,
   createPolicy,
+  ENCODINGS,
   type Encoding,
   fullAttentionBelow,
+  openAttention,
   type Policy,
   type PolicySpec,
   type Precision,
@@ -19,12 +20,13 @@ import { llmError } from '../errors.ts';
 import type { TransformerSegments } from '../model/index.ts';
 import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
+import type { Engines } from './engines.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
 import { type AttentionEvent, forwardSequence, type Sequence, type SequenceRows, type Step } from './forward-pass.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { stepCosts } from './step-costs.ts';
-import { createPassTracer, type PassTrace, type PassTracer } from './trace.ts';
+import { createPassTracer, isTraced, type PassTrace, type PassTracer } from './trace.ts';
 
 /** Options of a session: how it attends, and how its cache is kept. */
 export interface SessionOptions {
@@ -122,6 +124,7 @@ export interface SessionModel extends PromptContext {
   contextLength: number;
   threads: number;
   cacheFolder: string | undefined;
+  engines: Engines;
 }
 
 /** What a session is made of. */
@@ -134,8 +137,11 @@ export interface SessionParts {
   /** How prompts are read. */
   prefill: Policy;
   costs: StepCosts | undefined;
-  tracer: PassTracer | undefined;
+  onTrace: SessionOptions['onTrace'];
+  /** Tokens in the cache. Default: none. */
+  tokens?: readonly number[];
 }
+
 /**
  * Tokens of a chunk of the prompt: enough to make the products large, few enough that progress shows and an abort is
  * soon heard.
@@ -160,10 +166,10 @@ export async function createSession(model: SessionModel, options: SessionOptions
   const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
   const costs = denseFallback && policy.mayFallBack ? await stepCosts(shape, model.cacheFolder) : undefined;
-  const tracer = createPassTracer(options.onTrace);
+  const { onTrace } = options;
   const exactLayers = await createExactLayers(model.segments.config, model.threads);
   try {
-    const attention = await createAttention({
+    const engine = await model.engines.acquire({
       // A cache has at least one layer, even where none attends to it.
       layers: Math.max(1, exactLayers.pagedLayers),
       keyValueHeads,
@@ -172,12 +178,20 @@ export async function createSession(model: SessionModel, options: SessionOptions
       capacity: model.contextLength,
       threads: model.threads,
       precision,
+      encodings: ENCODINGS.filter((each) => [...policy.encodings, ...prefill.encodings, ...encodings].includes(each)),
+      timed: isTraced(onTrace),
       ...(costs && { costs }),
-      ...(tracer && { onTrace: tracer.onTrace }),
-      encodings: [...policy.encodings, ...prefill.encodings, ...encodings],
-      ...(memoryLimit === undefined ? {} : { memoryLimit }),
     });
-    return new Session({ model, attention, exactLayers, policy, prefill, costs, tracer });
+    try {
+      const tracer = createPassTracer(onTrace);
+      const attention = openAttention(engine, {
+        ...(tracer && { onTrace: tracer.onTrace }),
+        ...(memoryLimit === undefined ? {} : { memoryLimit }),
+      });
+      return new Session({ model, attention, exactLayers, policy, prefill, costs, onTrace }, tracer);
+    } finally {
+      await engine.release();
+    }
   } catch (error) {
     await exactLayers.release();
     throw error;
@@ -194,6 +208,7 @@ export class Session {
   readonly #sequence: Sequence;
   readonly #policy: Policy;
   readonly #prefillPolicy: Policy;
+  readonly #parts: SessionParts;
   /**
    * Keys below which decoding uses full attention, since that is faster on this machine. Undefined where there is no dense
    * fallback, or the policy is not faster within the context.
@@ -204,10 +219,12 @@ export class Session {
   #disposed = false;
 
   /** Use `model.createSession`. */
-  constructor({ model, attention, exactLayers, policy, prefill, costs, tracer }: SessionParts) {
+  constructor(parts: SessionParts, tracer: PassTracer | undefined) {
+    const { model, attention, exactLayers, policy, prefill, costs, tokens = [] } = parts;
+    this.#parts = parts;
     this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
-    this.#sequence = { attention, exactLayers, tokens: [], tracer };
+    this.#sequence = { attention, exactLayers, tokens: [...tokens], tracer };
     this.#policy = policy;
     this.#prefillPolicy = prefill;
   }
@@ -301,14 +318,27 @@ export class Session {
     tokens.length = length;
   }
 
-  /** Frees the cache and ends the threads. Disposing again does nothing. */
+  /**
+   * A session that has read the same tokens, and goes on by itself. The two share every page of the cache that is there; the
+   * one that writes into the last one first copies it. Layers with a window, a soft cap or sinks are copied whole. Throws
+   * `session-busy` while this one generates or evaluates, `cache-out-of-memory` and `disposed`.
+   */
+  fork(): Session {
+    this.#acquire()();
+    const tracer = createPassTracer(this.#parts.onTrace);
+    const { attention, exactLayers, tokens } = this.#sequence;
+    const parts = { ...this.#parts, exactLayers: exactLayers.fork(), tokens };
+    return new Session({ ...parts, attention: attention.fork(tracer && { onTrace: tracer.onTrace }) }, tracer);
+  }
+
+  /** Frees the cache, and ends the threads where no other session uses them. Disposing again does nothing. */
   async dispose(): Promise<void> {
     const { attention, exactLayers, tokens, tracer } = this.#sequence;
     if (!this.#disposed) tracer?.end();
     this.#disposed = true;
+    tokens.length = 0;
     await attention.dispose();
     await exactLayers.release();
-    tokens.length = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

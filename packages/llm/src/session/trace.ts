@@ -31,9 +31,15 @@ export interface PassTracer {
 const noTimes = (): Record<PassPhase, number> =>
   Object.fromEntries(PASS_PHASES.map((phase) => [phase, 0])) as Record<PassPhase, number>;
 
+const tracesToStderr = () => environment('KEYSIEVE_TRACE') === '1';
+
+/** Whether somebody is to be told of passes. */
+export const isTraced = (onPass: ((trace: PassTrace) => void) | undefined): boolean =>
+  onPass !== undefined || tracesToStderr();
+
 /** A tracer that hands every pass to `onPass`; none where nobody is to be told. */
 export function createPassTracer(onPass: ((trace: PassTrace) => void) | undefined): PassTracer | undefined {
-  const table = environment('KEYSIEVE_TRACE') === '1' ? createTraceTable() : undefined;
+  const table = tracesToStderr() ? createTraceTable() : undefined;
   if (onPass === undefined && table === undefined) return undefined;
   let times = noTimes();
   return {
