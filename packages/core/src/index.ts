@@ -30,14 +30,18 @@ export {
   type MassTarget,
   parseBudget,
 } from './budgets/index.ts';
-export {
-  type CacheOptions,
-  type CachePoolOptions,
-  createCachePool,
-  KvCache,
-  type KvCacheOptions,
-} from './cache/kv-cache.ts';
+export type { LayerRows } from './cache/head-pages.ts';
+export { type CachePoolOptions, createCachePool } from './cache/cache-pool.ts';
+export { type CacheOptions, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
 export type { HeadNorms } from './cache/norms.ts';
+export {
+  copyPage,
+  normCount,
+  type PageBytes,
+  pageByteLength,
+  releasePage,
+  type SharedPage,
+} from './cache/page-bytes.ts';
 export type { Segment } from './cache/page-list.ts';
 export type { CacheShape } from './cache/shape.ts';
 export type { Region, SlabPool } from './cache/slab-pool.ts';

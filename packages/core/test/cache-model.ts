@@ -1,7 +1,9 @@
 /** A cache and, beside it, what it should hold: plain arrays that grow by concatenation. */
 import { expect } from 'vitest';
 import { KvCache, type KvCacheOptions } from '../src/cache/kv-cache.ts';
+import type { SharedPage } from '../src/cache/page-bytes.ts';
 import type { SlabPool } from '../src/cache/slab-pool.ts';
+import { PAGE_KEYS } from '../src/kernels/layout.ts';
 import { roundToFloat16 } from './float16.ts';
 import type { Random } from './random.ts';
 
@@ -40,6 +42,30 @@ export const forkModel = ({ random, cache, layers }: CacheModel): CacheModel =>
     cache.fork(),
     layers.map((stored) => ({ ...stored })),
   );
+
+/** A new cache of copies of all pages. */
+export function restoreModel(
+  { random, cache, layers }: CacheModel,
+  options: Partial<KvCacheOptions> & { pool?: SlabPool } = {},
+): CacheModel {
+  const restored = new KvCache({ ...SMALL_SHAPE, ...cache.shape, ...options });
+  for (let page = 0; page * PAGE_KEYS < cache.length; page++) restored.appendPage(cache.copyPage(page));
+  return modelOf(
+    random,
+    restored,
+    layers.map((stored) => ({ ...stored })),
+  );
+}
+
+/** A new cache of pages of a model that are held, from the first on. */
+export function adoptModel({ random, cache, layers }: CacheModel, pages: readonly SharedPage[]): CacheModel {
+  const { pool, capacity, shape } = cache;
+  const adopted = new KvCache({ pool, capacity });
+  adopted.sharePages(pages);
+  const numbers = pages.length * PAGE_KEYS * shape.keyValueHeads * shape.headDim;
+  const rows = layers.map(({ keys, values }) => ({ keys: keys.slice(0, numbers), values: values.slice(0, numbers) }));
+  return modelOf(random, adopted, rows);
+}
 
 function modelOf(random: Random, cache: KvCache, inherited?: LayerRows[]): CacheModel {
   const { layers, keyValueHeads, headDim, precision } = cache.shape;

@@ -139,6 +139,26 @@ export class Attention {
     return new Attention(this.engine, { ...options, ...(onTrace && { onTrace }) }, this);
   }
 
+  /**
+   * What the heads have shown of themselves in the prompt so far (layers, keyValueHeads), which divides budgets over the
+   * rest of it: with the pages of a cache, all that reading on depends on. NaN where a head has shown nothing.
+   */
+  get headErrors(): Float64Array {
+    return this.#headBudgets.errors;
+  }
+
+  /** Goes on, with the keys that the cache holds now, as an attention whose heads have shown these errors. */
+  restoreHeadErrors(errors: Float64Array): void {
+    const { layers, keyValueHeads } = this.cache.shape;
+    invariant(errors.length === layers * keyValueHeads, () => ({
+      code: 'invalid-argument',
+      problem: `There are ${keyValueHeads} key-value heads in each of ${layers} layers.`,
+      found: `errors of ${errors.length} heads`,
+      remedy: 'Give those of an attention of this shape.',
+    }));
+    this.#headBudgets.restore(errors, this.cache.length);
+  }
+
   /** Threads that work, the calling one included. */
   get threads(): number {
     return this.#shape.threads;

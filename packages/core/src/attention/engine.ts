@@ -2,7 +2,7 @@
  * What attentions over caches of one shape share: the memory that their pages come from, the threads and their buffers, and
  * the policies that threads know. One of them attends at a time. The last of those who hold it ends the threads.
  */
-import { type CachePoolOptions, createCachePool } from '../cache/kv-cache.ts';
+import { type CachePoolOptions, createCachePool } from '../cache/cache-pool.ts';
 import { cacheShape, checkPositiveInteger } from '../cache/shape.ts';
 import type { SlabPool } from '../cache/slab-pool.ts';
 import { invariant } from '../errors.ts';

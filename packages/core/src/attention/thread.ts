@@ -3,7 +3,7 @@
  * policies. The owner of the cache describes them in a message that can be posted, and every thread opens it for itself.
  */
 import { OWNER_PARAMETERS } from '../cache/arena.ts';
-import { headPages } from '../cache/kv-cache.ts';
+import { headPages } from '../cache/head-pages.ts';
 import type { Segment } from '../cache/page-list.ts';
 import type { CacheShape } from '../cache/shape.ts';
 import { type GroupWork, type HeadSegment, loadQueries, type ThreadRegion } from '../group/group-work.ts';

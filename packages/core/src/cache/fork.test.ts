@@ -1,11 +1,20 @@
 /** Forks: caches that share pages, whatever is done to each of them. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createModel, expectContents, forkModel, SMALL_SHAPE, SMALL_SLAB_BYTES } from '../../test/cache-model.ts';
+import {
+  adoptModel,
+  createModel,
+  expectContents,
+  forkModel,
+  restoreModel,
+  SMALL_SHAPE,
+  SMALL_SLAB_BYTES,
+} from '../../test/cache-model.ts';
 import { expectError } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
 import { PAGE_KEYS, PRECISIONS } from '../kernels/layout.ts';
-import { createCachePool } from './kv-cache.ts';
+import { createCachePool } from './cache-pool.ts';
+import { releasePage } from './page-bytes.ts';
 
 const TINY_ARENA = 2 ** 17;
 
@@ -116,12 +125,99 @@ describe('caches of one pool', () => {
   });
 });
 
+describe.for(PRECISIONS)('pages outside of a cache in %s', (precision) => {
+  it('come back as they were, those that are full and the one that is not', () => {
+    const model = createModel(createRandom(12), { precision });
+    for (const count of [0, 10, 54, 64, 1]) {
+      model.append(count);
+      const copy = restoreModel(model);
+      expectContents(copy);
+      expect(copy.cache.norms(1, 1)).toEqual(model.cache.norms(1, 1));
+      copy.append(100);
+      expectContents(copy);
+    }
+  });
+
+  it('give the rows that they hold, or stand for, all layers at once', () => {
+    const model = createModel(createRandom(17), { precision });
+    model.append(3 * PAGE_KEYS + 10);
+    model.truncate(2 * PAGE_KEYS + 50);
+    const { keyValueHeads, headDim } = SMALL_SHAPE;
+    for (const [page, count] of [
+      [0, PAGE_KEYS],
+      [2, 50],
+    ] as const) {
+      for (const [layer, rows] of model.cache.pageRows(page).entries()) {
+        for (let head = 0; head < keyValueHeads; head++) {
+          for (const what of ['keys', 'values'] as const) {
+            const expected = model.cache.read(layer, head, what, page * PAGE_KEYS, page * PAGE_KEYS + count);
+            const actual = Float32Array.from(expected, (_, i) => {
+              const [row, d] = [Math.floor(i / headDim), i % headDim];
+              return rows[what][(row * keyValueHeads + head) * headDim + d] as number;
+            });
+            for (const [i, x] of actual.entries()) expect(x).toBeCloseTo(expected[i] as number, 5);
+          }
+        }
+      }
+    }
+  });
+
+  it('are shared while they are held, and free when nobody holds or reads them', () => {
+    const pool = createCachePool({ ...SMALL_SHAPE, precision });
+    const model = createModel(createRandom(13), { pool });
+    model.append(200);
+    const held = [0, 1, 2].map((page) => model.cache.holdPage(page));
+    const others = [1, 3].map((count) => adoptModel(model, held.slice(0, count)));
+    model.cache.dispose();
+    for (const other of others) {
+      expectContents(other);
+      other.append(70);
+      expectContents(other);
+      other.cache.dispose();
+    }
+    expect(pool.bytes).toBe(held.reduce((sum, { bytes }) => sum + bytes, 0));
+    for (const page of held) releasePage(page);
+    expect(pool.bytes).toBe(0);
+  });
+
+  it('are refused where they do not fit, and nothing changes', () => {
+    const model = createModel(createRandom(14), { precision });
+    model.append(130);
+    const { cache } = model;
+    const page = cache.copyPage(0);
+    const held = cache.holdPage(0);
+    expectError('invalid-argument', () => cache.appendPage(page));
+    expectError('invalid-argument', () => cache.sharePages([held]));
+    expectError('invalid-argument', () => cache.copyPage(3));
+    expectError('invalid-argument', () => cache.holdPage(2));
+    model.truncate(128);
+    for (const wrong of [
+      { keys: 10 },
+      { keys: 65 },
+      { bytes: page.bytes.subarray(1) },
+      { norms: new Float64Array(1) },
+    ]) {
+      expectError('invalid-argument', () => cache.appendPage({ ...page, ...wrong }));
+    }
+    const other = createModel(createRandom(15), { precision }).cache;
+    expectError('invalid-argument', () => other.sharePages([held]));
+    const small = createModel(createRandom(16), { precision, capacity: 100 }).cache;
+    small.appendPage(page);
+    expectError('cache-full', () => small.appendPage(page));
+    expectContents(model);
+    releasePage(held);
+  });
+});
+
 type Step =
-  | { kind: 'fork' | 'dispose'; which: number }
+  | { kind: 'fork' | 'dispose' | 'restore' | 'share'; which: number }
   | { kind: 'append' | 'truncate' | 'abandon'; which: number; share: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('fork' as const, 'dispose' as const), which: fc.nat(7) }),
+  fc.record({
+    kind: fc.constantFrom('fork' as const, 'dispose' as const, 'restore' as const, 'share' as const),
+    which: fc.nat(7),
+  }),
   fc.record({
     kind: fc.constantFrom('append' as const, 'truncate' as const, 'abandon' as const),
     which: fc.nat(7),
@@ -129,7 +225,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
 );
 
-describe('any sequence of forking, appending, cutting, abandoning and disposing', () => {
+describe('any sequence of forking, appending, cutting, abandoning, copying, sharing and disposing', () => {
   it.for(PRECISIONS)('leaves what plain arrays hold, and no byte when all are gone, in %s', (precision) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 20 }), fc.boolean(), (steps, tiny) => {
@@ -142,6 +238,13 @@ describe('any sequence of forking, appending, cutting, abandoning and disposing'
           const model = models[index] as (typeof models)[number];
           const share = 'share' in rest ? rest.share : 0;
           if (kind === 'fork' && models.length < 6) models.push(forkModel(model));
+          if (kind === 'restore' && models.length < 6) models.push(restoreModel(model, { pool, capacity: 500 }));
+          if (kind === 'share' && models.length < 6) {
+            const pages = Math.floor(model.cache.length / PAGE_KEYS);
+            const held = Array.from({ length: pages }, (_, page) => model.cache.holdPage(page));
+            models.push(adoptModel(model, held));
+            for (const page of held) releasePage(page);
+          }
           if (kind === 'dispose' && models.length > 1) models.splice(index, 1)[0]?.cache.dispose();
           if (kind === 'append') model.append(Math.min(Math.floor(share * 150), 500 - model.cache.length));
           if (kind === 'truncate') model.truncate(Math.floor(share * model.cache.length));

@@ -9,43 +9,23 @@
  */
 import { invariant } from '../errors.ts';
 import { exactRow } from '../kernels/exact-rows.ts';
-import type { Pages } from '../kernels/kernels.ts';
-import {
-  type Encoding,
-  exactPageBytes,
-  PAGE_KEYS,
-  type Precision,
-  pagesFor,
-  rotatedDim,
-  rowBytes,
-} from '../kernels/layout.ts';
-import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
-import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
+import { PAGE_KEYS, pagesFor, rowBytes } from '../kernels/layout.ts';
+import { type CachePoolOptions, createCachePool } from './cache-pool.ts';
 import { writeExactRows } from './exact-rows.ts';
-import { addNorms, addRows, forgetRows, type HeadNorms, noNorms, type PageNorms } from './norms.ts';
+import { dequantizePage, exactOffsetOf, headPages, type LayerRows, pageRows } from './head-pages.ts';
+import { addNorms, addRows, forgetRows, type HeadNorms, headNorms, noNorms, type PageNorms } from './norms.ts';
+import {
+  holdPage,
+  normCount,
+  type PageBytes,
+  pageByteLength,
+  readPage,
+  type SharedPage,
+  writePage,
+} from './page-bytes.ts';
 import { createPageList, type Page, type PageList, type Segment } from './page-list.ts';
-import { type CacheShape, cacheShape, checkPositiveInteger, layoutOf, openPrecision } from './shape.ts';
-import { type Block, createSlabPool, decodedRows, type Region, type SlabPool } from './slab-pool.ts';
-
-/** The shape of the caches of a pool, and where their memory ends. */
-export interface CachePoolOptions {
-  layers: number;
-  keyValueHeads: number;
-  /** Dimension of a head: a multiple of 8, at most 256. */
-  headDim: number;
-  /** How keys and values are kept: see `Precision`. Default: `f16`. */
-  precision?: Precision;
-  /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
-  encodings?: readonly Encoding[];
-  /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
-  arenaBytes?: number;
-  /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
-  shared?: boolean;
-  /** Arithmetic. Default: WebAssembly. */
-  createKernels?: KernelsFactory;
-  /** Called with each region when it is made, before keys go into it: to allocate what is to be beside them. */
-  onRegion?: (region: Region) => void;
-}
+import { type CacheShape, checkPositiveInteger, openPrecision } from './shape.ts';
+import type { Block, Region, SlabPool } from './slab-pool.ts';
 
 /** What a cache has of its own beside the others of its pool. */
 export interface CacheOptions {
@@ -60,26 +40,8 @@ export interface CacheOptions {
 /** The sizes of a cache, and where its memory ends. */
 export interface KvCacheOptions extends CachePoolOptions, CacheOptions {}
 
-/** Makes the memory that caches of one shape share. Throws `invalid-argument` or `cache-out-of-memory`. */
-export function createCachePool(options: CachePoolOptions): SlabPool {
-  const { arenaBytes = MAX_ARENA_BYTES } = options;
-  const shape = cacheShape(options);
-  checkPositiveInteger('arenaBytes', arenaBytes);
-  return createSlabPool({
-    shape,
-    arenaBytes,
-    shared: options.shared ?? typeof SharedArrayBuffer !== 'undefined',
-    createKernels: options.createKernels ?? createWasmKernels,
-    onRegion: options.onRegion,
-  });
-}
-
 /** Positions are 32-bit integers. */
 const MAX_CAPACITY = 2 ** 31 - 1;
-
-/** Rounding to float16 may lengthen a row by a factor of 1 + 2^-11; subnormals by 2^-25 a number. */
-const ROUNDING_MARGIN = 1 + 2 ** -10;
-const SUBNORMAL_MARGIN = 2 ** -20;
 
 /** Keys and values of all layers, in pages. Throws `disposed` from every method once it has been disposed of. */
 export class KvCache {
@@ -88,8 +50,6 @@ export class KvCache {
   readonly #options: CacheOptions & { pool: SlabPool };
   readonly #pool: SlabPool;
   readonly #pages: PageList;
-  /** Factors by which rounding may lengthen rows. */
-  readonly #roundingMargins: { keys: number; values: number };
   /** Norms of all rows that were written, committed or not. */
   #norms: PageNorms;
   /** Norms of the committed rows of the page that is not full. */
@@ -117,7 +77,6 @@ export class KvCache {
     this.#options = { pool, capacity, memoryLimit, ...(onTruncate && { onTruncate }) };
     this.#pool = pool;
     this.#pages = parent ? parent.#pages.fork() : createPageList({ pool, capacity: pagesFor(capacity), memoryLimit });
-    this.#roundingMargins = roundingMargins(this.shape);
     this.#norms = parent ? parent.#norms.slice() : noNorms(this.shape);
     this.#openNorms = parent ? parent.#openNorms : noNorms(this.shape);
     if (parent) this.#openNormsAtTruncation = parent.#openNormsAtTruncation;
@@ -140,6 +99,11 @@ export class KvCache {
     }));
     const { onTruncate: _, ...options } = this.#options;
     return new KvCache({ ...options, ...(onTruncate && { onTruncate }) }, this);
+  }
+
+  /** Where its pages come from. */
+  get pool(): SlabPool {
+    return this.#pool;
   }
 
   /** Whether threads can share the memory. */
@@ -177,12 +141,7 @@ export class KvCache {
       remedy: 'Give the number of tokens that come next.',
     }));
     const requested = this.#length + count;
-    invariant(requested <= this.capacity, () => ({
-      code: 'cache-full',
-      problem: `The cache holds at most ${this.capacity} keys.`,
-      found: requested,
-      remedy: 'Create it with a larger capacity, or truncate it first.',
-    }));
+    this.#checkCapacity(requested);
     const before = this.#pages.count;
     this.#pages.grow(pagesFor(requested));
     const page = Math.floor(this.#length / PAGE_KEYS);
@@ -290,6 +249,108 @@ export class KvCache {
     for (const { norms } of this.#pages.pages) addNorms(this.#norms, norms);
   }
 
+  /** A copy of a page: its committed keys, as they lie. Throws `invalid-argument` where there are none. */
+  copyPage(page: number): PageBytes {
+    const keys = Math.min(PAGE_KEYS, this.#length - page * PAGE_KEYS);
+    return readPage(this.#pool, this.#pageWith(page, 1), keys);
+  }
+
+  /**
+   * The committed rows of a page by layer, as `write` takes them: exact ones, or what the encodings of a full page of an int8
+   * cache stand for. Throws `invalid-argument` where there are none.
+   */
+  pageRows(page: number): LayerRows[] {
+    const { slab, rows } = this.#pageWith(page, 1);
+    return pageRows(this.shape, this.#regionOf(page), this.#segmentOf(page), page, {
+      address: (rows ?? slab).address,
+      count: Math.min(PAGE_KEYS, this.#length - page * PAGE_KEYS),
+    });
+  }
+
+  /** A full page, held until `releasePage`, for other caches of the pool. Throws `invalid-argument` where it is not full. */
+  holdPage(page: number): SharedPage {
+    return holdPage(this.#pool, this.#pageWith(page, PAGE_KEYS));
+  }
+
+  /**
+   * Appends full pages that were held, without copying them. The cache must end with a full page. Throws
+   * `invalid-argument`, `cache-full` and `cache-out-of-memory`, and then changes nothing.
+   */
+  sharePages(pages: readonly SharedPage[]): void {
+    this.#checkAppendsPages(pages.length * PAGE_KEYS);
+    invariant(
+      pages.every(({ pool }) => pool === this.#pool),
+      () => ({
+        code: 'invalid-argument',
+        problem: 'Caches share the pages of one pool.',
+        remedy: 'Append a copy of the page.',
+      }),
+    );
+    this.#pages.share(pages.map(({ page }) => page));
+    this.#addPages(pages.length * PAGE_KEYS);
+  }
+
+  /**
+   * Appends a copy of a page of a cache of this shape. The cache must end with a full page. Throws as `sharePages` does, and
+   * `invalid-argument` where the page is of another shape.
+   */
+  appendPage(source: PageBytes): void {
+    const { keys, bytes, norms } = source;
+    const isPage = Number.isSafeInteger(keys) && keys > 0 && keys <= PAGE_KEYS;
+    invariant(
+      isPage && bytes.length === pageByteLength(this.shape, keys) && norms.length === normCount(this.shape),
+      () => ({
+        code: 'invalid-argument',
+        problem: 'A page of another shape cannot be appended.',
+        found: `${keys} keys in ${bytes.length} bytes, ${norms.length} norms`,
+        remedy: 'Give a page of a cache with the same layers, heads, precision and encodings.',
+      }),
+    );
+    this.#checkAppendsPages(keys);
+    this.#pages.grow(this.#pages.count + 1);
+    writePage(this.#pool, this.#pages.pages.at(-1) as Page, source);
+    this.#addPages(keys);
+  }
+
+  #pageWith(page: number, keys: number): Page {
+    this.assertAlive();
+    invariant(Number.isSafeInteger(page) && page >= 0 && page * PAGE_KEYS + keys <= this.#length, () => ({
+      code: 'invalid-argument',
+      problem: `The cache has ${this.#length} keys, in pages of ${PAGE_KEYS}.`,
+      found: `page ${page}`,
+      remedy: 'Give a page that it holds.',
+    }));
+    return this.#pages.pages[page] as Page;
+  }
+
+  #checkAppendsPages(keys: number): void {
+    this.assertAlive();
+    invariant(this.#length % PAGE_KEYS === 0 && this.#reserved === this.#length, () => ({
+      code: 'invalid-argument',
+      problem: 'Pages are appended to a cache that ends with a full page.',
+      found: `${this.#length} keys, and room for ${this.#reserved}`,
+      remedy: 'Truncate it to a multiple of 64 first.',
+    }));
+    this.#checkCapacity(this.#length + keys);
+  }
+
+  #checkCapacity(requested: number): void {
+    invariant(requested <= this.capacity, () => ({
+      code: 'cache-full',
+      problem: `The cache holds at most ${this.capacity} keys.`,
+      found: requested,
+      remedy: 'Create it with a larger capacity, or truncate it first.',
+    }));
+  }
+
+  /** Makes the pages behind the cache, with `keys` keys, part of it. */
+  #addPages(keys: number): void {
+    const from = this.#length / PAGE_KEYS;
+    for (const { norms } of this.#pages.pages.slice(from)) addNorms(this.#norms, norms);
+    this.#reserved = this.#length + keys;
+    this.commit(this.#reserved);
+  }
+
   /** The rows of one head at positions [from, to), as float32: (to - from, headDim). For tools and tests. */
   read(layer: number, head: number, what: 'keys' | 'values', from: number, to: number): Float32Array {
     this.assertAlive();
@@ -322,14 +383,7 @@ export class KvCache {
   /** Bounds on the norms of a head's keys and values, committed or not. */
   norms(layer: number, head: number): HeadNorms {
     this.assertAlive();
-    // By index: every layer of every token asks.
-    const at = (layer * this.shape.keyValueHeads + head) * 4;
-    const norms = this.#norms;
-    return {
-      keys: Math.sqrt(norms[at] as number) * this.#roundingMargins.keys + SUBNORMAL_MARGIN,
-      values: Math.sqrt(norms[at + 1] as number) * this.#roundingMargins.values + SUBNORMAL_MARGIN,
-      rmsValue: Math.sqrt((norms[at + 2] as number) / Math.max(1, norms[at + 3] as number)),
-    };
+    return headNorms(this.shape, this.#norms, layer * this.shape.keyValueHeads + head);
   }
 
   /**
@@ -404,29 +458,9 @@ export class KvCache {
   }
 
   /** Dequantizes the rows of a closed page into a block. */
-  #dequantizePage(page: number, target: Block): void {
-    const { layers, keyValueHeads, headDim } = this.shape;
-    const region = this.#regionOf(page);
-    const { kernels, views } = region.arena;
-    const indices = region.staging;
-    const dequantized = indices + PAGE_KEYS * 4;
-    const scratch = dequantized + PAGE_KEYS * rotatedDim(headDim) * 4;
-    const rows = decodedRows(this.shape, region);
-    const segment = this.#segmentOf(page);
-    const targetViews = (this.#pool.regions[target.region] as Region).arena.views();
-    for (let layer = 0; layer < layers; layer++) {
-      for (let head = 0; head < keyValueHeads; head++) {
-        const pages = headPages(this.shape, layer, head, segment);
-        for (const [i, what] of (['keys', 'values'] as const).entries()) {
-          for (let j = 0; j < PAGE_KEYS; j++) views().i32[indices / 4 + j] = page * PAGE_KEYS + j;
-          kernels.dequantizeRows(pages, what, indices, PAGE_KEYS, dequantized, scratch);
-          kernels.inverseRotate(dequantized, PAGE_KEYS, headDim, rows, scratch);
-          const offset = exactOffsetOf(this.shape, layer, head, true) + i * PAGE_KEYS * rowBytes(headDim, 'f32');
-          const decoded = views().f32.subarray(rows / 4, rows / 4 + PAGE_KEYS * headDim);
-          targetViews.f32.set(decoded, (target.address + offset) / 4);
-        }
-      }
-    }
+  #dequantizePage(page: number, { region, address }: Block): void {
+    const target = (this.#pool.regions[region] as Region).arena.views().f32.subarray(address / 4);
+    dequantizePage(this.shape, this.#regionOf(page), this.#segmentOf(page), page, target);
   }
 
   #regionOf(page: number): Region {
@@ -437,44 +471,4 @@ export class KvCache {
   #segmentOf(page: number): Segment {
     return this.#pages.segments((page + 1) * PAGE_KEYS).at(-1) as Segment;
   }
-}
-
-/**
- * Addresses of one head's pages in a segment: those with rows in the precision of the cache, or the `open` ones of an int8
- * cache.
- */
-export function headPages(
-  shape: CacheShape,
-  layer: number,
-  head: number,
-  { table, openTable, open }: Pick<Segment, 'table' | 'openTable' | 'open'>,
-): Pages {
-  const layout = layoutOf(shape);
-  const headOffset = (layer * shape.keyValueHeads + head) * layout.bytes;
-  const exactOffset = exactOffsetOf(shape, layer, head, open);
-  const storedPrecision = shape.precision;
-  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset, storedPrecision };
-  return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, storedPrecision };
-}
-
-/** Offset of one head's rows in a slab, or in the block of an open page of an int8 cache. */
-function exactOffsetOf(shape: CacheShape, layer: number, head: number, open: boolean): number {
-  const headIndex = layer * shape.keyValueHeads + head;
-  return headIndex * (open ? exactPageBytes(shape.headDim, 'f32') : layoutOf(shape).bytes);
-}
-
-/**
- * Factors by which storing may lengthen keys and values, relative to the longest. An int8 row y is off by half a step of
- * max |y| / 128 in each dimension, the step rounded up by 2^-7. Keys are stored relative to a centre, their mean in 127
- * steps, so their y is at most twice as long as the longest key, plus what rounding added to that.
- */
-function roundingMargins({ headDim, precision }: CacheShape): { keys: number; values: number } {
-  if (precision !== 'int8') return { keys: ROUNDING_MARGIN, values: ROUNDING_MARGIN };
-  const sqrtDim = Math.sqrt(rotatedDim(headDim));
-  const quantizationError = ((1 + 2 ** -7) * sqrtDim) / 256;
-  const centerError = sqrtDim / 254;
-  return {
-    keys: (1 + quantizationError * (2 + centerError)) * ROUNDING_MARGIN,
-    values: (1 + quantizationError) * ROUNDING_MARGIN,
-  };
 }

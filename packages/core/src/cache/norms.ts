@@ -2,6 +2,7 @@
  * Norms of keys and values: of the rows of each page, and of all pages of a cache together. Bounds on scores and on errors
  * are made of them.
  */
+import { rotatedDim } from '../kernels/layout.ts';
 import type { CacheShape } from './shape.ts';
 
 /**
@@ -53,4 +54,45 @@ export function forgetRows(norms: PageNorms, headIndex: number, what: 'keys' | '
   const at = headIndex * NUMBERS;
   if (what === 'keys') norms[at] = 0;
   else norms.fill(0, at + 1, at + NUMBERS);
+}
+
+/** Rounding to float16 may lengthen a row by a factor of 1 + 2^-11; subnormals by 2^-25 a number. */
+const ROUNDING_MARGIN = 1 + 2 ** -10;
+const SUBNORMAL_MARGIN = 2 ** -20;
+
+/**
+ * Factors by which storing may lengthen keys and values, relative to the longest. An int8 row y is off by half a step of
+ * max |y| / 128 in each dimension, the step rounded up by 2^-7. Keys are stored relative to a centre, their mean in 127
+ * steps, so their y is at most twice as long as the longest key, plus what rounding added to that.
+ */
+function roundingMargins({ headDim, precision }: CacheShape): { keys: number; values: number } {
+  if (precision !== 'int8') return { keys: ROUNDING_MARGIN, values: ROUNDING_MARGIN };
+  const sqrtDim = Math.sqrt(rotatedDim(headDim));
+  const quantizationError = ((1 + 2 ** -7) * sqrtDim) / 256;
+  const centerError = sqrtDim / 254;
+  return {
+    keys: (1 + quantizationError * (2 + centerError)) * ROUNDING_MARGIN,
+    values: (1 + quantizationError) * ROUNDING_MARGIN,
+  };
+}
+
+/** Bounds on the norms of the keys and values of a head, as they are stored, from those of what was written. */
+export function headNorms(shape: CacheShape, norms: PageNorms, headIndex: number): HeadNorms {
+  // By index: every layer of every token asks.
+  const at = headIndex * NUMBERS;
+  const margins = marginsOf(shape);
+  return {
+    keys: Math.sqrt(norms[at] as number) * margins.keys + SUBNORMAL_MARGIN,
+    values: Math.sqrt(norms[at + 1] as number) * margins.values + SUBNORMAL_MARGIN,
+    rmsValue: Math.sqrt((norms[at + 2] as number) / Math.max(1, norms[at + 3] as number)),
+  };
+}
+
+const margins = new WeakMap<CacheShape, ReturnType<typeof roundingMargins>>();
+
+/** The margins of a shape, computed once. */
+function marginsOf(shape: CacheShape): ReturnType<typeof roundingMargins> {
+  const cached = margins.get(shape) ?? roundingMargins(shape);
+  margins.set(shape, cached);
+  return cached;
 }

@@ -47,6 +47,8 @@ export interface PageList {
   readonly bytes: number;
   /** Pages that are closed: the first ones. Where rows lie in the slabs, none is. */
   readonly closed: number;
+  /** Adds full pages of another cache of the pool, shared. Throws `cache-out-of-memory`, and then adds none. */
+  share(shared: readonly Page[]): void;
   /** Adds pages until there are `count`. Throws `cache-out-of-memory` where there is no room, and then adds none. */
   grow(count: number): void;
   /** Lets go of pages until there are `count`. */
@@ -189,6 +191,31 @@ export function createPageList(
     return runs;
   };
 
+  /** Runs `add`, which may add pages too; where it throws, all of them are taken back. */
+  const attemptToAdd = (add: () => void): void => {
+    const [before, closedBefore] = [pages.length, closed];
+    attempt(() => {
+      try {
+        add();
+        // Room is kept for the edge between closed and open pages, and for a page that is written elsewhere.
+        if (runsOf().length > MAX_SEGMENTS - 3) throw outOfMemory(`${MAX_SEGMENTS} pieces of memory`);
+      } catch (error) {
+        shrink(before);
+        closed = closedBefore;
+        throw error;
+      }
+    });
+  };
+
+  const share = (shared: readonly Page[]): void => {
+    for (const page of shared) {
+      if (tableIn(page.slab.region) === undefined) throw outOfMemory(`a page table of ${tableBytes} bytes`);
+      pool.retain(page.slab);
+      if (page.rows !== undefined) pool.retain(page.rows);
+      put(pages.length, requireWithinLimit(page));
+    }
+  };
+
   const list: PageList = {
     get count() {
       return pages.length;
@@ -200,18 +227,16 @@ export function createPageList(
     get closed() {
       return closed;
     },
+    share(shared) {
+      attemptToAdd(() => {
+        share(shared);
+        if (openBytes > 0) closed = pages.length;
+      });
+    },
     grow(target) {
-      const before = pages.length;
-      attempt(() => {
-        try {
-          while (pages.length < target) {
-            put(pages.length, requireWithinLimit(allocate(pages.at(-1)?.slab.region ?? 0)));
-          }
-          // Room is kept for the edge between closed and open pages, and for a page that is written elsewhere.
-          if (runsOf().length > MAX_SEGMENTS - 3) throw outOfMemory(`${MAX_SEGMENTS} pieces of memory`);
-        } catch (error) {
-          shrink(before);
-          throw error;
+      attemptToAdd(() => {
+        while (pages.length < target) {
+          put(pages.length, requireWithinLimit(allocate(pages.at(-1)?.slab.region ?? 0)));
         }
       });
     },
@@ -273,12 +298,7 @@ export function createPageList(
     },
   };
   try {
-    for (const [at, page] of inherited.entries()) {
-      if (tableIn(page.slab.region) === undefined) throw outOfMemory(`a page table of ${tableBytes} bytes`);
-      pool.retain(page.slab);
-      if (page.rows !== undefined) pool.retain(page.rows);
-      put(at, page);
-    }
+    share(inherited);
   } catch (error) {
     list.dispose();
     throw error;

@@ -39,6 +39,18 @@ export class HeadBudgetAllocator {
     this.#before = { length: 0, errors: this.#errors.slice() };
   }
 
+  /** A copy of the errors of the heads so far (layers, keyValueHeads); NaN where none has been shown. */
+  get errors(): Float64Array {
+    return this.#errors.slice();
+  }
+
+  /** Goes on as one whose heads have shown these errors in a cache of `length` keys. */
+  restore(errors: Float64Array, length: number): void {
+    this.#errors.set(errors);
+    this.#before = { length, errors: this.#errors.slice() };
+    this.#end = length;
+  }
+
   /** One that has learned as much, and goes on by itself. */
   fork(): HeadBudgetAllocator {
     const fork = new HeadBudgetAllocator(this.#errors.length / this.#keyValueHeads, this.#keyValueHeads);

@@ -1,0 +1,40 @@
+/** The memory of caches of one shape, with its defaults. */
+import type { Encoding, Precision } from '../kernels/layout.ts';
+import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
+import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
+import { cacheShape, checkPositiveInteger } from './shape.ts';
+import { createSlabPool, type Region, type SlabPool } from './slab-pool.ts';
+
+/** The shape of the caches of a pool, and where their memory ends. */
+export interface CachePoolOptions {
+  layers: number;
+  keyValueHeads: number;
+  /** Dimension of a head: a multiple of 8, at most 256. */
+  headDim: number;
+  /** How keys and values are kept: see `Precision`. Default: `f16`. */
+  precision?: Precision;
+  /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
+  encodings?: readonly Encoding[];
+  /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
+  arenaBytes?: number;
+  /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
+  shared?: boolean;
+  /** Arithmetic. Default: WebAssembly. */
+  createKernels?: KernelsFactory;
+  /** Called with each region when it is made, before keys go into it: to allocate what is to be beside them. */
+  onRegion?: (region: Region) => void;
+}
+
+/** Makes the memory that caches of one shape share. Throws `invalid-argument` or `cache-out-of-memory`. */
+export function createCachePool(options: CachePoolOptions): SlabPool {
+  const { arenaBytes = MAX_ARENA_BYTES } = options;
+  const shape = cacheShape(options);
+  checkPositiveInteger('arenaBytes', arenaBytes);
+  return createSlabPool({
+    shape,
+    arenaBytes,
+    shared: options.shared ?? typeof SharedArrayBuffer !== 'undefined',
+    createKernels: options.createKernels ?? createWasmKernels,
+    onRegion: options.onRegion,
+  });
+}

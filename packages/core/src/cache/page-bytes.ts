@@ -1,0 +1,97 @@
+/**
+ * Pages as they lie, outside of a cache: what a file or another cache of the same shape takes them from.
+ */
+import { exactPageBytes, PAGE_KEYS, rowBytes } from '../kernels/layout.ts';
+import type { Page } from './page-list.ts';
+import { type CacheShape, layoutOf, openBytesOf, openPrecision, slabBytesOf } from './shape.ts';
+import type { Block, Region, SlabPool } from './slab-pool.ts';
+
+/** A page outside of a cache. */
+export interface PageBytes {
+  /** Keys that it holds: 64, or fewer in the last page of a cache. */
+  readonly keys: number;
+  /**
+   * Of a full page its slab: records of all layers and heads (`layout.ts`). Of one that is not full its exact rows: for each
+   * layer and head the keys and then the values, in the precision of open pages, 64 rows each of which `keys` count.
+   */
+  readonly bytes: Uint8Array;
+  /** Norms of its rows: (layers, keyValueHeads, 4). */
+  readonly norms: Float64Array;
+}
+
+/** A full page of a pool, held for whoever keeps it, so that caches of the pool may share it. */
+export interface SharedPage {
+  readonly pool: SlabPool;
+  readonly page: Page;
+  /** Bytes of memory. */
+  readonly bytes: number;
+}
+
+/** Bytes of a page that holds so many keys, as `PageBytes` has them. */
+export const pageByteLength = (shape: CacheShape, keys: number): number =>
+  keys === PAGE_KEYS ? slabBytesOf(shape) : openPageBytes(shape);
+
+/** Numbers of the norms of a page. */
+export const normCount = ({ layers, keyValueHeads }: CacheShape): number => layers * keyValueHeads * 4;
+
+/** Holds a full page. */
+export function holdPage(pool: SlabPool, { slab, norms }: Page): SharedPage {
+  pool.retain(slab);
+  return { pool, page: { slab, rows: undefined, norms }, bytes: slab.bytes };
+}
+
+/** Lets go of a page that was held: where no cache reads it, its memory is free. */
+export const releasePage = ({ pool, page }: SharedPage): void => pool.release(page.slab);
+
+/** A copy of a page that is held. */
+export const copyPage = ({ pool, page }: SharedPage): PageBytes => readPage(pool, page, PAGE_KEYS);
+
+/** A copy of a page of which `keys` are committed. What lies behind these in a page that is not full is 0. */
+export function readPage(pool: SlabPool, { slab, rows, norms }: Page, keys: number): PageBytes {
+  if (keys === PAGE_KEYS) return { keys, bytes: viewOf(pool, slab).slice(), norms: norms.slice() };
+  const { shape } = pool;
+  const bytes = new Uint8Array(openPageBytes(shape));
+  const source = viewOf(pool, rows ?? slab);
+  forEachRows(shape, rows !== undefined, keys, (from, to, length) =>
+    bytes.set(source.subarray(from, from + length), to),
+  );
+  return { keys, bytes, norms: norms.slice() };
+}
+
+/** Writes a page into one that a cache has made room for. */
+export function writePage(pool: SlabPool, { slab, rows, norms }: Page, source: PageBytes): void {
+  norms.set(source.norms);
+  const target = viewOf(pool, source.keys === PAGE_KEYS ? slab : (rows ?? slab));
+  if (source.keys === PAGE_KEYS) {
+    target.set(source.bytes);
+    return;
+  }
+  forEachRows(pool.shape, rows !== undefined, source.keys, (to, from, length) =>
+    target.set(source.bytes.subarray(from, from + length), to),
+  );
+}
+
+/** Bytes of the exact rows of a page of all layers and heads. */
+const openPageBytes = (shape: CacheShape): number =>
+  openBytesOf(shape) || shape.layers * shape.keyValueHeads * exactPageBytes(shape.headDim, shape.precision);
+
+/** Visits the keys and the values of every head: where they are in a page, where in `PageBytes`, and their bytes. */
+function forEachRows(
+  shape: CacheShape,
+  inBlock: boolean,
+  keys: number,
+  visit: (inPage: number, inBytes: number, length: number) => void,
+): void {
+  const row = rowBytes(shape.headDim, openPrecision(shape));
+  const plane = PAGE_KEYS * row;
+  const record = inBlock ? 2 * plane : layoutOf(shape).bytes;
+  for (let head = 0; head < shape.layers * shape.keyValueHeads; head++) {
+    for (let what = 0; what < 2; what++) {
+      visit(head * record + what * plane, (2 * head + what) * plane, keys * row);
+    }
+  }
+}
+
+function viewOf(pool: SlabPool, { region, address, bytes }: Block): Uint8Array {
+  return new Uint8Array((pool.regions[region] as Region).arena.memory.buffer, address, bytes);
+}
