@@ -30,8 +30,8 @@ export {
   type MassTarget,
   parseBudget,
 } from './budgets/index.ts';
-export type { LayerRows } from './cache/head-pages.ts';
 export { type CachePoolOptions, createCachePool } from './cache/cache-pool.ts';
+export type { LayerRows } from './cache/head-pages.ts';
 export { type CacheOptions, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
 export type { HeadNorms } from './cache/norms.ts';
 export {
