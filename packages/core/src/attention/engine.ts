@@ -70,7 +70,7 @@ export class AttentionEngine {
   readonly #threads: JobThreads;
   /** The numbers of policies among those of the runner, by their contents, and by themselves. */
   readonly #numbers = new Map<string, number>();
-  readonly #known = new WeakMap<Policy, number>();
+  readonly #numberOf = new WeakMap<Policy, number>();
   #holders = 1;
 
   /** Use `createAttentionEngine`. */
@@ -113,12 +113,12 @@ export class AttentionEngine {
 
   /** The number of a policy, which jobs name it by: the same one for policies that say the same. */
   policyNumber(policy: Policy): number {
-    const known = this.#known.get(policy);
-    if (known !== undefined) return known;
+    const existing = this.#numberOf.get(policy);
+    if (existing !== undefined) return existing;
     const contents = JSON.stringify(policy.parsed);
     const number = this.#numbers.get(contents) ?? this.runner.addPolicy(policy);
     this.#numbers.set(contents, number);
-    this.#known.set(policy, number);
+    this.#numberOf.set(policy, number);
     return number;
   }
 

@@ -37,16 +37,16 @@ export interface LayerRows {
 }
 
 /**
- * The first `count` rows of a page, by layer, from planes of exact rows: keys and then values of each head, `stride`
+ * The first `count` rows of a page, by layer, from exact rows as they lie: keys and then values of each head, `stride`
  * numbers from head to head. Numbers of 16 bits are those of float16.
  */
-function rowsOfPlanes(
+function splitRows(
   { layers, keyValueHeads, headDim }: CacheShape,
-  planes: Float32Array | Uint16Array,
+  stored: Float32Array | Uint16Array,
   stride: number,
   count: number,
 ): LayerRows[] {
-  const widen = planes instanceof Uint16Array ? float16Table() : undefined;
+  const widen = stored instanceof Uint16Array ? float16Table() : undefined;
   return Array.from({ length: layers }, (_, layer) => {
     const rows = new Float32Array(2 * count * keyValueHeads * headDim);
     const [keys, values] = [rows.subarray(0, rows.length / 2), rows.subarray(rows.length / 2)];
@@ -55,8 +55,8 @@ function rowsOfPlanes(
         const from = (layer * keyValueHeads + head) * stride + i * PAGE_KEYS * headDim;
         for (let row = 0; row < count; row++) {
           const [at, to] = [from + row * headDim, (row * keyValueHeads + head) * headDim];
-          if (widen === undefined) target.set(planes.subarray(at, at + headDim), to);
-          else for (let d = 0; d < headDim; d++) target[to + d] = widen[planes[at + d] as number] as number;
+          if (widen === undefined) target.set(stored.subarray(at, at + headDim), to);
+          else for (let d = 0; d < headDim; d++) target[to + d] = widen[stored[at + d] as number] as number;
         }
       }
     }
@@ -110,12 +110,12 @@ export function pageRows(
   { address, count }: { address: number; count: number },
 ): LayerRows[] {
   const { layers, keyValueHeads, headDim, precision } = shape;
-  const planeNumbers = 2 * PAGE_KEYS * headDim;
+  const halfRecord = 2 * PAGE_KEYS * headDim;
   const { f32, u16 } = region.arena.views();
-  if (precision === 'f16') return rowsOfPlanes(shape, u16.subarray(address / 2), layoutOf(shape).bytes / 2, count);
-  if (precision === 'f32') return rowsOfPlanes(shape, f32.subarray(address / 4), layoutOf(shape).bytes / 4, count);
-  if (segment.open) return rowsOfPlanes(shape, f32.subarray(address / 4), planeNumbers, count);
-  const rows = new Float32Array(layers * keyValueHeads * planeNumbers);
+  if (precision === 'f16') return splitRows(shape, u16.subarray(address / 2), layoutOf(shape).bytes / 2, count);
+  if (precision === 'f32') return splitRows(shape, f32.subarray(address / 4), layoutOf(shape).bytes / 4, count);
+  if (segment.open) return splitRows(shape, f32.subarray(address / 4), halfRecord, count);
+  const rows = new Float32Array(layers * keyValueHeads * halfRecord);
   dequantizePage(shape, region, segment, page, rows);
-  return rowsOfPlanes(shape, rows, planeNumbers, count);
+  return splitRows(shape, rows, halfRecord, count);
 }

@@ -27,7 +27,7 @@ export interface SharedPage {
   readonly bytes: number;
 }
 
-/** Bytes of a page that holds so many keys, as `PageBytes` has them. */
+/** Bytes of a page of `keys` keys, as `PageBytes` has them. */
 export const pageByteLength = (shape: CacheShape, keys: number): number =>
   keys === PAGE_KEYS ? slabBytesOf(shape) : openPageBytes(shape);
 
@@ -83,11 +83,11 @@ function forEachRows(
   visit: (inPage: number, inBytes: number, length: number) => void,
 ): void {
   const row = rowBytes(shape.headDim, openPrecision(shape));
-  const plane = PAGE_KEYS * row;
-  const record = inBlock ? 2 * plane : layoutOf(shape).bytes;
+  const rowsBytes = PAGE_KEYS * row;
+  const record = inBlock ? 2 * rowsBytes : layoutOf(shape).bytes;
   for (let head = 0; head < shape.layers * shape.keyValueHeads; head++) {
     for (let what = 0; what < 2; what++) {
-      visit(head * record + what * plane, (2 * head + what) * plane, keys * row);
+      visit(head * record + what * rowsBytes, (2 * head + what) * rowsBytes, keys * row);
     }
   }
 }

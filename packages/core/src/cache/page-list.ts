@@ -259,18 +259,18 @@ export function createPageList(
       attempt(() => {
         const { region } = page.slab;
         const placed = (isShared ? undefined : allocateIn(region, page.slab)) ?? allocate(region);
-        const own = requireWithinLimit(placed, bytesOf(page));
+        const copy = requireWithinLimit(placed, bytesOf(page));
         try {
-          if (isClosed) fillRows(own.rows as Block);
-          else if (own.rows !== undefined) pool.copy(page.rows as Block, own.rows);
-          else pool.copy(page.slab, own.slab);
+          if (isClosed) fillRows(copy.rows as Block);
+          else if (copy.rows !== undefined) pool.copy(page.rows as Block, copy.rows);
+          else pool.copy(page.slab, copy.slab);
         } catch (error) {
-          free(own);
+          free(copy);
           throw error;
         }
         bytes -= bytesOf(page);
         free(page);
-        put(at, { ...own, norms: page.norms.slice() });
+        put(at, { ...copy, norms: page.norms.slice() });
         if (isClosed) closed = at;
       });
     },
