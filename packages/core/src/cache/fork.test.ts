@@ -192,7 +192,7 @@ describe.for(PRECISIONS)('pages outside of a cache in %s', (precision) => {
     expectError('invalid-argument', () => cache.holdPage(2));
     model.truncate(128);
     for (const wrong of [
-      { keys: 10 },
+      { keys: 0 },
       { keys: 65 },
       { bytes: page.bytes.subarray(1) },
       { norms: new Float64Array(1) },
