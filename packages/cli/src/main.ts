@@ -62,9 +62,9 @@ function inheritSettings(command: Command, parent: Command): Command {
 }
 
 function exitCodeOf(error: unknown): number {
-  // Commander has printed its own message, help and version included.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.wrongCall;
   // That was reported when it happened, and has ended the work.
   if (brokenOutput() !== undefined) return Number(process.exitCode);
+  // Commander has printed its own message, help and version included.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.wrongCall;
   return reportError(error);
 }

@@ -25,8 +25,29 @@ describe('stdout', () => {
     expect(await run(LONG, 'pipe')).toEqual({ code: 141, stderr: '' });
   });
 
-  it.skipIf(process.platform !== 'linux')('may be full', async () => {
-    const { code, stderr } = await run(LONG, openSync('/dev/full', 'w'));
+  it.skipIf(process.platform === 'win32').each([['inspect', '--json'], ['models'], ['--help']])(
+    'may be closed before anything is written: %s',
+    async (...args) => {
+      const command = [process.execPath, ...NODE, ...args].map((part) => `'${part}'`).join(' ');
+      // The reader is gone when the command begins, whose code the shell writes into the third stream.
+      const child = spawn('sh', ['-c', `{ sleep 0.2; ${command} 2>&4; echo code $? >&3; } 3>&2 4>&2 | true`]);
+      let stderr = '';
+      child.stderr.on('data', (data) => {
+        stderr += data;
+      });
+      await new Promise((resolve) => child.on('close', resolve));
+      expect(stderr).toBe('code 141\n');
+    },
+  );
+
+  it.skipIf(process.platform !== 'linux').each([
+    ['an answer', LONG],
+    ['JSON', ['generate', '-n', '3', '--json', 'The king said']],
+    ['a table', ['models']],
+    ['help', ['eval', '--help']],
+    ['the version', ['--version']],
+  ])('may be full: %s', async (_, args) => {
+    const { code, stderr } = await run(args, openSync('/dev/full', 'w'));
     expect(code).toBe(1);
     expect(stderr).toMatch(/^keysieve: The output cannot be written\. Found: ENOSPC\..*\[output-unwritable\]\n$/);
   });

@@ -1,12 +1,12 @@
 /** `keysieve capture`: queries, keys and values of a model's heads over a text, for `bench attention` and `claims`. */
 import { basename } from 'node:path';
 import { captureHeads, formatCount, type HeadPlace, writeCapture } from '@keysieve/lab';
-import { loadModel, readPromptFile } from '@keysieve/llm';
+import { loadModel, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError } from 'commander';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
-import { note, withProgress } from '../terminal.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
   text: string;
@@ -54,7 +54,7 @@ async function run({ text: path, out, json, ...options }: Options): Promise<void
     await writeCapture(out, heads, { metadata: { model: model.name, text: text.name } });
     const names = heads.map(({ name }) => name);
     const result = { model: model.name, text: text.name, tokens, lastQueries, heads: names, file: out };
-    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (json) print(`${printableJson(result)}\n`);
     else note(`${names.join(', ')} over ${formatCount(tokens)} tokens are in ${out}.`);
   });
 }

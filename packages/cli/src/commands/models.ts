@@ -1,7 +1,8 @@
 /** `keysieve models`: what kinds of model files can be run, from the lists that loading them goes by. */
-import { supportedArchitectures, supportedPreTokenizers, supportedTensorTypes } from '@keysieve/llm';
+import { printableJson, supportedArchitectures, supportedPreTokenizers, supportedTensorTypes } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption } from '../options.ts';
+import { print } from '../terminal.ts';
 
 interface Options {
   json?: boolean;
@@ -25,7 +26,7 @@ function describeModels({ json }: Options): void {
     preTokenizers: supportedPreTokenizers,
   };
   if (json) {
-    process.stdout.write(`${JSON.stringify(lists)}\n`);
+    print(`${printableJson(lists)}\n`);
     return;
   }
   const lines = [
@@ -36,5 +37,5 @@ function describeModels({ json }: Options): void {
       .join(', ')}`,
     `pre-tokenizers  ${lists.preTokenizers.join(', ')}`,
   ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  print(`${lines.join('\n')}\n`);
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { llmError } from '@keysieve/llm';
 import { createLogger, type Limits, localModel, type ModelSource, startServer } from '@keysieve/server';
 import { Command, Option } from 'commander';
+import { EXIT } from '../errors.ts';
 import { showLoading } from '../loading.ts';
 import {
   type AttentionFlags,
@@ -98,7 +99,7 @@ async function serve(options: Options): Promise<void> {
     await Promise.race([server.ready.then(() => note('Ready.')), interrupt]);
     await interrupt;
     note('Stopping: answers in progress may finish. Ctrl-C again ends at once.');
-    process.once('SIGINT', () => process.exit(130));
+    process.once('SIGINT', () => process.exit(EXIT.interrupted));
   } finally {
     await server.close();
   }
