@@ -12,7 +12,7 @@ import type { Segment, SegmentInputs } from '../onnx/index.ts';
 const BLOCK_ROWS = 128;
 
 /** From this number of rows on, a segment for many is faster (measured: twice as fast at 16 rows, as fast at 4). */
-const WIDE_SEGMENT_MIN_ROWS = 16;
+export const WIDE_SEGMENT_MIN_ROWS = 16;
 
 /** A segment, and the one that does the same for many rows at once, where there is one. */
 export interface SegmentPair {

@@ -7,6 +7,7 @@ import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tok
 import { createEngines } from './engines.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
+import { createScheduler } from './scheduler.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 import { chooseThreads } from './threads.ts';
 
@@ -90,6 +91,7 @@ function createModel({
   const renderChat = (messages: readonly ChatMessage[], options?: RenderOptions) =>
     chatTemplate().render(messages, options);
   const engines = createEngines();
+  const scheduler = createScheduler(segments);
   let hash: string | undefined;
   return {
     name,
@@ -104,7 +106,10 @@ function createModel({
     chatTemplate,
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
     createSession: (options) =>
-      createSession({ segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines }, options),
+      createSession(
+        { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler },
+        options,
+      ),
     async hash(signal) {
       hash ??= await hashFile(location, { signal });
       return hash;

@@ -22,9 +22,10 @@ import { createSampler, type SamplingOptions, type TokenConstraint } from '../sa
 import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
 import type { Engines } from './engines.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
-import { type AttentionEvent, forwardSequence, type Sequence, type SequenceRows, type Step } from './forward-pass.ts';
+import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
 import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+import type { PassKind, Scheduler } from './scheduler.ts';
 import { stepCosts } from './step-costs.ts';
 import { createPassTracer, isTraced, type PassTrace, type PassTracer } from './trace.ts';
 
@@ -125,6 +126,7 @@ export interface SessionModel extends PromptContext {
   threads: number;
   cacheFolder: string | undefined;
   engines: Engines;
+  scheduler: Scheduler;
 }
 
 /** What a session is made of. */
@@ -200,7 +202,10 @@ export async function createSession(model: SessionModel, options: SessionOptions
 
 /** How tokens are run. */
 type Pass = Pick<SequenceRows, 'policy'> &
-  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'onAttention'>> & { signal: AbortSignal | undefined };
+  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'onAttention'>> & {
+    kind: PassKind;
+    signal: AbortSignal | undefined;
+  };
 
 /** One cache and what has been read into it: generates answers, turn after turn. Made by `model.createSession`. */
 export class Session {
@@ -267,7 +272,7 @@ export class Session {
       signal,
       acquire: () => this.#acquire(),
       prefill: (progress) => this.#prefill(prompt, options, progress),
-      decode: (token) => this.#forward(Int32Array.of(token), { policy: this.#policy, signal }),
+      decode: (token) => this.#forward(Int32Array.of(token), { kind: 'decode', policy: this.#policy, signal }),
       cachedTokens: () => this.tokens.length,
     });
   }
@@ -293,7 +298,14 @@ export class Session {
         const chunk = tokens.subarray(from, from + chunkTokens);
         this.#checkContextLength(position + chunk.length);
         const logits = requestedLogits ? 'all' : 'none';
-        const step = await this.#forward(chunk, { policy: attention, logits, shareSamples, onAttention, signal });
+        const step = await this.#forward(chunk, {
+          kind: 'prompt',
+          policy: attention,
+          logits,
+          shareSamples,
+          onAttention,
+          signal,
+        });
         yield { position, logits: step.logits, attention: step.report, attentionMs: step.attentionMs };
       }
     } finally {
@@ -357,7 +369,9 @@ export class Session {
     const holder = {};
     this.#holder = holder;
     return () => {
-      if (this.#holder === holder) this.#holder = undefined;
+      if (this.#holder !== holder) return;
+      this.#holder = undefined;
+      this.#model.scheduler.leave(this.#sequence);
     };
   }
 
@@ -386,7 +400,7 @@ export class Session {
     const reused = common < this.tokens.length && common < this.#sequence.exactLayers.minLength ? 0 : common;
     const onAttention = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policies: [this.#policy] });
-    const pass = { policy: this.#prefillPolicy, shareSamples: true, onAttention, signal };
+    const pass = { kind: 'prompt' as const, policy: this.#prefillPolicy, shareSamples: true, onAttention, signal };
     if (reused < this.tokens.length) this.#truncate(reused);
     const { report } = Object.assign(progress, { tokens: tokens.length, reused });
     onPrefill?.({ done: reused, total: tokens.length, reused });
@@ -403,8 +417,8 @@ export class Session {
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
   #forward(tokens: Int32Array, pass: Pass): Promise<Step> {
-    const { policy, logits = 'last', shareSamples = false, onAttention, signal } = pass;
+    const { kind, policy, logits = 'last', shareSamples = false, onAttention, signal } = pass;
     const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, onAttention };
-    return forwardSequence(this.#model.segments, rows, signal);
+    return this.#model.scheduler.run(rows, kind, signal);
   }
 }
