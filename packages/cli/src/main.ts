@@ -11,6 +11,7 @@ import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { measureCommand } from './commands/measure.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { methodsCommand } from './commands/methods.ts';
 import { modelsCommand } from './commands/models.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -31,6 +32,7 @@ const COMMANDS = [
   captureCommand,
   claimsCommand,
   methodsCommand,
+  mergeCommand,
   demoCommand,
 ];
 

@@ -9,7 +9,10 @@ export type LabErrorCode =
   | 'file-not-found'
   | 'invalid-file'
   | 'results-version'
-  | 'file-busy';
+  | 'file-busy'
+  | 'results-foreign'
+  | 'results-conflict'
+  | 'results-incomplete';
 
 /** An error of this package. */
 export type LabError = KeysieveError<LabErrorCode>;

@@ -65,9 +65,8 @@ export type { LabError, LabErrorCode } from './errors.ts';
 export type { AttentionFigures, LayerFigures } from './eval/audit.ts';
 export type { PolicyEvaluation, TextEvaluation } from './eval/compare-policies.ts';
 export { type EvaluateKeysForOptions, evaluateKeysFor, type KeysForResult } from './eval/evaluate-keys-for.ts';
-export { type EvaluateTextOptions, evaluateText, type TextResult } from './eval/evaluate-text.ts';
+export { type EvaluateTextOptions, evaluateText, prepareText, type TextResult } from './eval/evaluate-text.ts';
 export type { KeysForLengths } from './eval/keys-for-lengths.ts';
-export type { ModelSettings } from './eval/model-settings.ts';
 export { specName } from './eval/predictions.ts';
 export {
   LADDER,
@@ -78,6 +77,7 @@ export {
   type Suggestion,
   suggest,
 } from './eval/suggest.ts';
+export { msPerTokenOf, type TextTimes } from './eval/times.ts';
 export { type NamedText, type TokenRange, takeTokens } from './eval/tokens.ts';
 export { checkOutput, writeOutput } from './files/output-file.ts';
 export * from './format/format.ts';
@@ -91,14 +91,16 @@ export {
   type MeasurementCost,
   type MeasureTextsOptions,
   measureTexts,
+  prepareLaw,
 } from './measure/measure-texts.ts';
 export { savedThreads } from './measure/saved-run.ts';
+export { type MergedRuns, mergeRuns, type RunPlan } from './merge-runs.ts';
 export { distanceProfile, distanceShare } from './methods/distance-share.ts';
 export { methodDocument } from './methods/document.ts';
 export { METHODS } from './methods/index.ts';
 export type { Method, PlantedOutcome, Reading } from './methods/method.ts';
 export { createResidualSketch, type ResidualSketch } from './methods/residual-sketch.ts';
-export { type MethodStudy, methodStudyJson, runMethodStudy } from './methods/study.ts';
+export { type MethodStudy, methodStudyJson, prepareMethods, runMethodStudy } from './methods/study.ts';
 export { createRefitRule, type RefitRule } from './methods/surprise.ts';
 export type { Interval } from './numerics/interval.ts';
 export { argmax, klDivergence, logSoftmax } from './numerics/softmax.ts';
@@ -107,6 +109,10 @@ export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';
 export { methodReport } from './report/method-report.ts';
+export type { Cell, CellResult, TimingMachine } from './results/cell.ts';
+export type { ModelSettings } from './results/model-settings.ts';
+export { type Run, runAlone, runShard, type ShardSummary, threadsOfResults } from './results/run.ts';
+export { parseShard, type Shard } from './results/shard.ts';
 export type { TaskAnswer, TaskItem } from './tasks/answer-task.ts';
 export { defaultFiller } from './tasks/default-filler.ts';
 export { type DemoOptions, type DemoResult, runDemo } from './tasks/demo.ts';
@@ -114,7 +120,9 @@ export {
   type EvaluateTasksOptions,
   evaluateTasks,
   type PolicyScores,
+  prepareTasks,
   type TasksResult,
+  type TaskTimes,
 } from './tasks/evaluate-tasks.ts';
 export { MAX_NAMES, TASKS, type Task, taskOf } from './tasks/index.ts';
 export type { Work, WorkOptions } from './work.ts';

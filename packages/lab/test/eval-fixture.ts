@@ -14,6 +14,7 @@ const MODEL: TextResult['model'] = {
   threads: 2,
   version: '0',
 };
+const MACHINE = { processor: 'invented', threads: 2, load: 0.1 };
 const DENSE = { policy: 'dense', budget: null };
 const LAYERS = 6;
 const BUDGETS = [64, 256, 1024];
@@ -44,8 +45,6 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
         deltaNll: kl,
         top1: 1 - Math.min(0.5, kl),
         kl: { mean: kl, p95: 4 * kl, interval: [0.7 * kl, 1.2 * kl] },
-        msPerToken: 20 + keys / 40,
-        attentionMsPerToken: 10 + keys / 40,
         ...figures(1),
         layers: Array.from({ length: LAYERS }, (_, layer) => ({ layer, ...figures(0.5 + random.uniform()) })),
       };
@@ -58,9 +57,22 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
     tokens: 4096,
     evalTokens: 96,
     auditTokens: 16,
-    prefills: [{ ...DENSE, ms: 30_000 }],
+    prefills: [DENSE],
     policies,
-    dense: { nll: 3, bytesPerKey: 256, msPerToken: 40, attentionMsPerToken: 30 },
+    dense: { nll: 3, bytesPerKey: 256 },
+    times: {
+      machine: MACHINE,
+      prefills: [{ ...DENSE, ms: 30_000 }],
+      steps: [
+        { ...DENSE, msPerToken: 40, attentionMsPerToken: 30 },
+        ...policies.map(({ policy, budget, keysExact }) => ({
+          policy,
+          budget,
+          msPerToken: 20 + keysExact / 40,
+          attentionMsPerToken: 10 + keysExact / 40,
+        })),
+      ],
+    },
   };
   const score = (policy: string, length: number) => (policy === 'window' ? 0.25 : 1) * (length > 1024 ? 0.75 : 1);
   const tasks: TasksResult = {
@@ -71,6 +83,7 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
     tasks: ['needle', 'variables'],
     lengths: [1024, 2048],
     answers: [],
+    times: [],
     policies: [DENSE, { policy: 'sieve', budget: 'fixed:256' }, { policy: 'window', budget: 'fixed:256' }].map(
       (spec) => {
         const byLength = { 1024: score(spec.policy, 1024), 2048: score(spec.policy, 2048) };
@@ -84,7 +97,6 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
           byTask: { needle: byLength, variables: { 1024: 0.5, 2048: 0 } },
           keysExact: { mean: 99, share: 0.1 },
           tailMass: 0.1,
-          msPerToken: 20,
         };
       },
     ),

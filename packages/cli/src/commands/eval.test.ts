@@ -6,8 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keysieve } from '../../test/keysieve.ts';
 
 /** JSON text without what a clock has measured. */
-const timeless = (json: string): string =>
-  JSON.stringify(JSON.parse(json), (key, value) => (/^ms|Ms/.test(key) ? 0 : value));
+const timeless = (json: string): string => JSON.stringify({ ...JSON.parse(json), times: null });
 
 const RECALL = [
   'eval',
@@ -59,7 +58,7 @@ describe('keysieve eval', () => {
   it('does not go on with answers of another number of threads, which divide samples in another way', async () => {
     const args = ['eval', '--task', 'recall', '--lengths', '300', '--depths', '1', '--save', file('threads.jsonl')];
     for (const threads of ['1', '2', '1']) await keysieve([...args, '--threads', threads]);
-    expect((await readFile(file('threads.jsonl'), 'utf8')).trim().split('\n')).toHaveLength(1 + 2);
+    expect((await readFile(file('threads.jsonl'), 'utf8')).match(/"key":"{\\"task/g)).toHaveLength(2);
   });
 
   it('suggests a setting for a text, on a ladder of its own', async () => {

@@ -3,15 +3,16 @@ import { basename } from 'node:path';
 import {
   evalReport,
   evaluateKeysFor,
-  evaluateTasks,
-  evaluateText,
   MAX_NAMES,
   type NamedText,
+  prepareTasks,
+  prepareText,
   type QualityTarget,
   TASKS,
   type TasksResult,
   type TextResult,
   taskOf,
+  threadsOfResults,
   type Work,
   withLawBudget,
   writeOutput,
@@ -39,9 +40,10 @@ import {
   policySpecs,
 } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
+import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
-interface EvalOptions extends ModelFlags, PolicyFlags {
+interface EvalOptions extends ModelFlags, PolicyFlags, ShardFlags {
   /** Names of tasks, and `text` for predictions on a text. */
   task: string[];
   text?: string;
@@ -61,7 +63,6 @@ interface EvalOptions extends ModelFlags, PolicyFlags {
   distractors: number;
   chat?: boolean;
   seed: number;
-  save?: string;
   plot?: string;
   report?: string;
   cachePrecision?: Precision;
@@ -94,7 +95,7 @@ export function evalCommand(): Command {
       parsePositiveInteger,
       16,
     )
-    .option('--timed-steps <count>', 'decoding steps that are timed', parsePositiveInteger, 8)
+    .option('--timed-steps <count>', 'decoding steps that are timed; 0 times nothing', parseWholeNumber, 8)
     .option('--offset <count>', 'tokens to skip at the beginning of the text', parseWholeNumber, 0)
     .option('--prefill <policy>', 'POLICY@BUDGET that reads the context (default: dense); may be given again', collect)
     .option(
@@ -124,10 +125,10 @@ export function evalCommand(): Command {
     )
     .option('--chat', "tasks: put questions into the model's chat template")
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', parseWholeNumber, 1)
-    .option('--save <file>', 'keep results in this file, and continue from it, with the same options and --threads')
     .option('--plot <file>', 'tasks: draw a heat map of places by lengths into this SVG file')
     .option('--report <file>', 'write a report into this HTML file')
     .addOption(cachePrecisionOption());
+  addShardOptions(command);
   addPolicyOptions(command);
   addModelOptions(command);
   addJsonOption(command);
@@ -135,13 +136,17 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextFor(options), precision, threads, report, save, plot } = options;
+  const { context = contextFor(options), precision, report, save, plot } = options;
+  checkShard(options, { precision, threads: options.threads });
+  checkDivisible(options);
   await checkOutputs({ '--save': save, '--plot': plot, '--report': report }, [
     options.text,
     options.law,
     options.model,
   ]);
   await withProgress(async (work) => {
+    // Results depend on them, so that an interrupted run goes on with those that it has begun with.
+    const threads = options.threads ?? (save === undefined ? undefined : await threadsOfResults(save));
     await using model = await loadModel(options.model, {
       ...(context === undefined ? {} : { context }),
       ...(precision === undefined ? {} : { precision }),
@@ -151,26 +156,46 @@ async function run(options: EvalOptions): Promise<void> {
     });
     if (options.keysFor !== undefined) {
       const result = await countKeys(model, { ...options, keysFor: options.keysFor }, work);
-      printResult(options, result, () => describeKeysFor(result));
+      print(`${options.json ? printableJson(result) : describeKeysFor(result)}\n`);
       return;
     }
     const text = includesText(options) ? await compareOnText(model, options, work) : undefined;
     const tasks = options.task.some((name) => name !== TEXT_TASK) ? await askTasks(model, options, work) : undefined;
-    if (report !== undefined) {
-      await writeOutput(report, await evalReport({ text, tasks }));
-      note(`The report is in ${report}.`);
-    }
-    // Tasks that go with a text are a part of its result.
-    const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
-    printResult(options, result, () =>
-      [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined).join('\n\n'),
-    );
+    if (options.shard === undefined) await showEvaluation({ text, tasks }, options);
   });
 }
 
-const printResult = ({ json }: EvalOptions, result: unknown, describe: () => string): void => {
-  print(`${json ? printableJson(result) : describe()}\n`);
-};
+/** Writes the files that are asked for, and prints the result. */
+export async function showEvaluation(
+  { text, tasks }: { text?: TextResult | undefined; tasks?: TasksResult | undefined },
+  { plot, report, json }: Pick<EvalOptions, 'plot' | 'report' | 'json'>,
+): Promise<void> {
+  if (plot !== undefined && tasks !== undefined) {
+    // Plots are a large import, which only this needs.
+    const { plotRecall } = await import('@keysieve/lab/plot');
+    await writeOutput(plot, plotRecall(tasks.answers));
+    note(`The heat map is in ${plot}.`);
+  }
+  if (report !== undefined) {
+    await writeOutput(report, await evalReport({ text, tasks }));
+    note(`The report is in ${report}.`);
+  }
+  // Tasks that go with a text are a part of its result.
+  const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
+  const described = [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined);
+  print(`${json ? printableJson(result) : described.join('\n\n')}\n`);
+}
+
+/** Throws `invalid-argument` for a share of what is computed step by step. */
+function checkDivisible({ shard, keysFor }: EvalOptions): void {
+  if (shard === undefined || keysFor === undefined) return;
+  throw llmError({
+    code: 'invalid-argument',
+    problem: 'The keys for a divergence are searched for, each step by the one before it: there are no shards of that.',
+    found: '--shard with --keys-for',
+    remedy: 'Leave one of them out.',
+  });
+}
 
 /** Policies with their laws applied, checked against the model. */
 async function openSpecs(model: Model, options: EvalOptions, specs: readonly PolicySpec[], signal: AbortSignal) {
@@ -181,13 +206,13 @@ async function openSpecs(model: Model, options: EvalOptions, specs: readonly Pol
   return { policies: specs.map(withLaw), prefills: prefillSpecs.map(withLaw) };
 }
 
-async function compareOnText(model: Model, options: EvalOptions, work: Work): Promise<TextResult> {
+async function compareOnText(model: Model, options: EvalOptions, work: Work): Promise<TextResult | undefined> {
   const target = options.suggest === undefined ? undefined : { kl: options.suggest, by: options.suggestBy };
   const climbsLadder = target !== undefined && options.budget === undefined;
   const specs = climbsLadder ? [] : policySpecs(options);
   const { policies, prefills } = await openSpecs(model, options, specs, work.signal);
-  const { tokens, offset, evalTokens, auditTokens, timedSteps, seed, save, cachePrecision } = options;
-  return evaluateText({
+  const { tokens, offset, evalTokens, auditTokens, timedSteps, seed, cachePrecision } = options;
+  const run = await prepareText({
     model,
     text: await readText(options),
     tokens,
@@ -196,7 +221,6 @@ async function compareOnText(model: Model, options: EvalOptions, work: Work): Pr
     auditTokens,
     timedSteps,
     seed,
-    save,
     cachePrecision,
     target,
     prefills,
@@ -204,12 +228,13 @@ async function compareOnText(model: Model, options: EvalOptions, work: Work): Pr
     ladder: options.policy,
     ...work,
   });
+  return runOrShard(run, options, work);
 }
 
-async function askTasks(model: Model, options: EvalOptions, work: Work): Promise<TasksResult> {
+async function askTasks(model: Model, options: EvalOptions, work: Work): Promise<TasksResult | undefined> {
   const { policies, prefills } = await openSpecs(model, options, policySpecs(options), work.signal);
-  const { lengths, depths, samples, distractors, chat, seed, save, cachePrecision, plot } = options;
-  const result = await evaluateTasks({
+  const { lengths, depths, samples, distractors, chat, seed, cachePrecision } = options;
+  const run = await prepareTasks({
     model,
     tasks: options.task.filter((name) => name !== TEXT_TASK),
     lengths,
@@ -218,20 +243,13 @@ async function askTasks(model: Model, options: EvalOptions, work: Work): Promise
     distractors,
     chat: chat ?? false,
     seed,
-    save,
     cachePrecision,
     policies,
     prefills,
     filler: options.text === undefined ? undefined : await readText(options),
     ...work,
   });
-  if (plot !== undefined) {
-    // Plots are a large import, which only this needs.
-    const { plotRecall } = await import('@keysieve/lab/plot');
-    await writeOutput(plot, plotRecall(result.answers));
-    note(`The heat map is in ${plot}.`);
-  }
-  return result;
+  return runOrShard(run, options, work);
 }
 
 /** The keys for a divergence, with the file of the law. */

@@ -1,6 +1,14 @@
 /** `keysieve measure`: the law of each head of a model on texts, as a file that sets budgets and a page to look at. */
 import { basename } from 'node:path';
-import { lawReport, type MeasuredLaw, measureTexts, type NamedText, savedThreads, writeOutput } from '@keysieve/lab';
+import {
+  lawReport,
+  type MeasuredLaw,
+  type NamedText,
+  prepareLaw,
+  savedThreads,
+  threadsOfResults,
+  writeOutput,
+} from '@keysieve/lab';
 import { llmError, loadModel, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
 import { describeLaw } from '../describe/law.ts';
@@ -15,9 +23,10 @@ import {
   parseWholeNumber,
 } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
+import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
 import { note, print, withProgress } from '../terminal.ts';
 
-interface Options extends ModelFlags {
+interface Options extends ModelFlags, ShardFlags {
   text?: string[];
   tokens: number;
   offset: number;
@@ -47,23 +56,31 @@ export function measureCommand(): Command {
       '--state <file>',
       'keep what is measured in this file, and continue from it (default: beside the law or the report, until done)',
     );
+  addShardOptions(command);
   addModelOptions(command);
   addJsonOption(command);
   return command.action((options: Options) => run(options));
 }
 
 async function run({ model: source, context, precision, ...options }: Options): Promise<void> {
-  const { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, out, state, json } = options;
+  const { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, out, state } = options;
   const texts = await readTexts(options);
   const outputPath = lawPath ?? out;
-  const save = state ?? (outputPath && `${outputPath}.partial`);
-  await checkOutputs({ '--law': lawPath, '--out': out, '--state': save }, [...(options.text ?? []), source]);
+  const { save: results } = options;
+  const partial = results ?? outputPath;
+  const save = state ?? (partial && `${partial}.partial`);
+  checkShard(options, { precision, threads: options.threads });
+  const outputs = { '--law': lawPath, '--out': out, '--state': save, '--save': results };
+  await checkOutputs(outputs, [...(options.text ?? []), source]);
   await withProgress(async (work) => {
     const { signal } = work;
     // The law depends on them, so that an interrupted measurement goes on with those that it has begun with.
-    const threads = options.threads ?? (save === undefined ? undefined : await savedThreads(save));
+    const threads =
+      options.threads ??
+      (results === undefined ? undefined : await threadsOfResults(results)) ??
+      (save === undefined ? undefined : await savedThreads(save));
     await using model = await loadModel(source, { context, precision, threads, signal, ...showLoading() });
-    const measured = await measureTexts({
+    const measurement = await prepareLaw({
       model,
       texts,
       tokens,
@@ -76,17 +93,26 @@ async function run({ model: source, context, precision, ...options }: Options): 
       keepSave: state !== undefined,
       ...work,
     });
-    const { law } = measured;
-    if (lawPath !== undefined) {
-      await writeOutput(lawPath, `${JSON.stringify(law)}\n`);
-      note(`The law is in ${lawPath}.`);
-    }
-    if (out !== undefined) {
-      await writeOutput(out, await lawReport(law));
-      note(`The report is ${out}.`);
-    }
-    print(json ? `${printableJson(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);
+    const measured = await runOrShard(measurement, options, work);
+    if (measured !== undefined) await showLaw(measured, options);
   });
+}
+
+/** Writes the files that are asked for, and prints the law. */
+export async function showLaw(
+  measured: MeasuredLaw,
+  { law: lawPath, out, json }: Pick<Options, 'law' | 'out' | 'json'>,
+): Promise<void> {
+  const { law } = measured;
+  if (lawPath !== undefined) {
+    await writeOutput(lawPath, `${JSON.stringify(law)}\n`);
+    note(`The law is in ${lawPath}.`);
+  }
+  if (out !== undefined) {
+    await writeOutput(out, await lawReport(law));
+    note(`The report is ${out}.`);
+  }
+  print(json ? `${printableJson(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);
 }
 
 async function readTexts({ text: paths = [] }: Pick<Options, 'text'>): Promise<NamedText[]> {

@@ -1,13 +1,22 @@
 /** `keysieve methods`: systems of the literature, their claims tried on planted data, and what they do on real heads. */
 
-import { formatTable, methodDocument, methodReport, methodStudyJson, runMethodStudy, writeOutput } from '@keysieve/lab';
+import {
+  formatTable,
+  type MethodStudy,
+  methodDocument,
+  methodReport,
+  methodStudyJson,
+  prepareMethods,
+  writeOutput,
+} from '@keysieve/lab';
 import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parseWholeNumber } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
-import { abortOnInterrupt, createProgress, note, print } from '../terminal.ts';
+import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
+import { note, print, withProgress } from '../terminal.ts';
 
-interface Options {
+interface Options extends ShardFlags {
   captures?: string[];
   method?: string[];
   seed: number;
@@ -27,45 +36,47 @@ export function methodsCommand(): Command {
     .option('--out <file>', 'write a Markdown document')
     .option('--report <file>', 'write an HTML page with pictures')
     .addHelpText('after', '\nExample:\n  keysieve methods --captures heads.safetensors --report methods.html');
+  addShardOptions(command);
   addJsonOption(command);
   return command.action((options: Options) => run(options));
 }
 
-async function run({ captures = [], method = [], seed, out, report, json }: Options): Promise<void> {
-  await checkOutputs({ '--out': out, '--report': report }, captures);
-  const { signal, release } = abortOnInterrupt();
-  const progress = createProgress('trying', 'methods');
-  try {
-    const study = await runMethodStudy({
-      captures,
-      methods: method,
-      seed,
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    });
-    progress.stop();
-    if (out !== undefined) {
-      await writeOutput(out, `${methodDocument(study)}\n`);
-      note(`The document is ${out}.`);
-    }
-    if (report !== undefined) {
-      await writeOutput(report, await methodReport(study));
-      note(`The report is ${report}.`);
-    }
-    if (json) print(`${printableJson(methodStudyJson(study))}\n`);
-    else {
-      const rows = study.results.map(({ method: { name }, planted, failing, readings }) => [
-        name,
-        planted.holds ? 'holds' : 'does not hold',
-        failing.holds ? 'holds, and should not' : 'fails, as it must',
-        readings[0]?.reading.verdict ?? '',
-      ]);
-      const columns = ['method', 'planted claim', 'where it must fail', captures.length > 0 ? 'on real heads' : ''];
-      print(`${formatTable(columns, rows)}\n`);
-      if (captures.length === 0) note('Only planted data were tried: give --captures FILE to try real heads too.');
-    }
-  } finally {
-    progress.stop();
-    release();
+async function run(options: Options): Promise<void> {
+  const { captures = [], method = [], seed, out, report, save } = options;
+  checkShard(options);
+  await checkOutputs({ '--out': out, '--report': report, '--save': save }, captures);
+  await withProgress(async (work) => {
+    const study = await prepareMethods({ captures, methods: method, seed, ...work });
+    const found = await runOrShard(study, options, work);
+    if (found !== undefined) await showMethods(found, options);
+  });
+}
+
+/** Writes the files that are asked for, and prints the outcome. */
+export async function showMethods(
+  study: MethodStudy,
+  { out, report, json }: Pick<Options, 'out' | 'report' | 'json'>,
+): Promise<void> {
+  if (out !== undefined) {
+    await writeOutput(out, `${methodDocument(study)}\n`);
+    note(`The document is ${out}.`);
   }
+  if (report !== undefined) {
+    await writeOutput(report, await methodReport(study));
+    note(`The report is ${report}.`);
+  }
+  if (json) {
+    print(`${printableJson(methodStudyJson(study))}\n`);
+    return;
+  }
+  const hasCaptures = study.captures.length > 0;
+  const rows = study.results.map(({ method: { name }, planted, failing, readings }) => [
+    name,
+    planted.holds ? 'holds' : 'does not hold',
+    failing.holds ? 'holds, and should not' : 'fails, as it must',
+    readings[0]?.reading.verdict ?? '',
+  ]);
+  const columns = ['method', 'planted claim', 'where it must fail', hasCaptures ? 'on real heads' : ''];
+  print(`${formatTable(columns, rows)}\n`);
+  if (!hasCaptures) note('Only planted data were tried: give --captures FILE to try real heads too.');
 }

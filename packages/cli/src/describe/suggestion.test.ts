@@ -1,4 +1,4 @@
-import { type Setting, type Suggestion, suggest, type TextEvaluation } from '@keysieve/lab';
+import { type Setting, type Suggestion, suggest } from '@keysieve/lab';
 import { describe, expect, it } from 'vitest';
 import { describeSuggestion } from './suggestion.ts';
 
@@ -11,8 +11,19 @@ const setting = (policy: string, kl: number, high: number, bytesPerKey: number, 
   kl: { mean: kl, p95: 3 * kl, interval: [kl / 2, high] },
 });
 
+const timesOf = (policies: Setting[]) => ({
+  machine: { processor: 'invented', threads: 1, load: 0 },
+  prefills: [],
+  steps: [{ policy: 'dense', budget: null, msPerToken: 30 }, ...policies].map(({ policy, budget, msPerToken }) => ({
+    policy,
+    budget,
+    msPerToken: msPerToken as number,
+    attentionMsPerToken: 0,
+  })),
+});
+
 const suggestionOf = (policies: Setting[], kl: number, by: 'bytes' | 'time'): Suggestion =>
-  suggest({ dense: { bytesPerKey: 256, msPerToken: 30 }, policies } as unknown as TextEvaluation, { kl, by });
+  suggest({ dense: { nll: 3, bytesPerKey: 256 }, policies, times: timesOf(policies) }, { kl, by });
 
 const [SIEVE, INT8] = [setting('sieve', 0.009, 0.012, 15, 25), setting('int8', 0.001, 0.002, 20, 40)];
 

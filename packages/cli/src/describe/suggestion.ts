@@ -19,7 +19,7 @@ export function describeSuggestion(
     );
   }
   if (denseIsCheaper) {
-    const what = target.by === 'time' ? `is faster: ${denseMs.toFixed(1)} ms a token` : 'reads fewer bytes';
+    const what = target.by === 'time' ? `is faster: ${denseMs?.toFixed(1)} ms a token` : 'reads fewer bytes';
     lines.push(`But at this length full attention ${what}.`);
   }
   return lines.join('\n');
@@ -35,4 +35,7 @@ const nameOf = ({ policy, budget, prefill }: Setting): string =>
 
 const describeFigures = ({ kl, bytesPerKey, msPerToken }: Setting): string =>
   `KL ${formatNumber(kl.mean)} (95 % interval ${formatNumber(kl.interval[0])} to ${formatNumber(kl.interval[1])}), ` +
-  `${bytesPerKey.toFixed(1)} bytes a key, ${msPerToken.toFixed(1)} ms a token`;
+  [
+    `${bytesPerKey.toFixed(1)} bytes a key`,
+    ...(msPerToken === null ? [] : [`${msPerToken.toFixed(1)} ms a token`]),
+  ].join(', ');

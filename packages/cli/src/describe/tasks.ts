@@ -1,8 +1,18 @@
 /** The result of `keysieve eval --task`, as a table. */
-import { formatCount, formatLength, formatShare, formatTable, mean, specName, type TasksResult } from '@keysieve/lab';
+import {
+  formatCount,
+  formatLength,
+  formatShare,
+  formatTable,
+  mean,
+  type PolicyScores,
+  specName,
+  type TasksResult,
+  type TaskTimes,
+} from '@keysieve/lab';
 
 /** Scores of the policies: a column for each length, or for each task where there are several. */
-export function describeTasks({ policies, tasks, lengths }: TasksResult): string {
+export function describeTasks({ policies, tasks, lengths, times }: TasksResult): string {
   const columns = tasks.length === 1 ? lengths.map(formatLength) : tasks;
   const rows = policies.map((row) => [
     row.policy,
@@ -15,8 +25,25 @@ export function describeTasks({ policies, tasks, lengths }: TasksResult): string
       : tasks.map((task) => formatShare(mean(Object.values(row.byTask[task] ?? {}))))),
     formatCount(row.keysExact.mean),
     formatShare(row.keysExact.share),
-    row.msPerToken.toFixed(1),
+    ...times.map((ofMachine) => formatMs(ofMachine, row)),
   ]);
-  const names = ['policy', 'budget', 'prefill', 'all right', 'score', ...columns, 'keys', 'share', 'ms'];
+  const names = [
+    'policy',
+    'budget',
+    'prefill',
+    'all right',
+    'score',
+    ...columns,
+    'keys',
+    'share',
+    ...times.map(() => 'ms'),
+  ];
   return formatTable(names, rows);
 }
+
+/** The time of a token of a policy on one kind of machine. */
+const formatMs = ({ policies }: TaskTimes, { policy, budget, prefill }: PolicyScores): string =>
+  policies.find((row) => specKey(row) === specKey({ policy, budget, prefill }))?.msPerToken.toFixed(1) ?? '';
+
+const specKey = ({ policy, budget, prefill }: Pick<PolicyScores, 'policy' | 'budget' | 'prefill'>): string =>
+  JSON.stringify([policy, budget, prefill]);

@@ -1,12 +1,21 @@
 /** The result of `keysieve eval` on a text, as a table, and the suggestion in sentences. */
-import { formatCount, formatShare, formatTable, type PolicyEvaluation, type TextResult } from '@keysieve/lab';
+import {
+  formatCount,
+  formatShare,
+  formatTable,
+  msPerTokenOf,
+  type PolicyEvaluation,
+  type TextResult,
+} from '@keysieve/lab';
 import { describeSuggestion } from './suggestion.ts';
 
 /** A table with a row for each policy. */
-export function describeText({ tokens, evalTokens, dense, policies, suggestion }: TextResult): string {
+export function describeText(result: TextResult): string {
+  const { tokens, evalTokens, dense, policies, suggestion, times } = result;
+  const denseMs = msPerTokenOf(result, { policy: 'dense', budget: null });
   const heading =
     `${formatCount(tokens)} tokens, the last ${formatCount(evalTokens)} compared; full attention: ` +
-    `nll ${dense.nll.toFixed(4)}, ${dense.bytesPerKey.toFixed(0)} bytes a key, ${dense.msPerToken.toFixed(1)} ms a token`;
+    `nll ${dense.nll.toFixed(4)}, ${dense.bytesPerKey.toFixed(0)} bytes a key${denseMs === null ? '' : `, ${denseMs.toFixed(1)} ms a token`}`;
   const rows = policies.map((row) => [
     row.policy,
     row.budget ?? '',
@@ -19,11 +28,11 @@ export function describeText({ tokens, evalTokens, dense, policies, suggestion }
     formatCount(row.keysExact),
     formatCount(row.keysQuantized),
     row.bytesPerKey.toFixed(1),
-    row.msPerToken.toFixed(1),
+    ...(times === null ? [] : [msPerTokenOf(result, row)?.toFixed(1) ?? '']),
   ]);
   const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'reported', 'exact', 'quantized'];
-  const table = formatTable([...names, 'bytes/key', 'ms'], rows);
-  return [heading, table, ...(suggestion ? [describeSuggestion(suggestion, dense.msPerToken)] : [])].join('\n');
+  const table = formatTable([...names, 'bytes/key', ...(times === null ? [] : ['ms'])], rows);
+  return [heading, table, ...(suggestion ? [describeSuggestion(suggestion, denseMs)] : [])].join('\n');
 }
 
 /** The error as the policy itself reports it. */

@@ -7,8 +7,10 @@ import { openSafetensors } from '../../../llm/test/safetensors.ts';
 import { sharedFile } from '../../../llm/test/shared.ts';
 import { registerBaselines } from '../baselines/index.ts';
 import { mean } from '../numerics/statistics.ts';
+import { savedOrComputed } from '../results/cell.ts';
+import { openSavedResults } from '../results/saved-results.ts';
 import { comparePolicies } from './compare-policies.ts';
-import { openSavedResults } from './saved-results.ts';
+import { createTextComputer } from './text-cells.ts';
 
 await registerBaselines();
 
@@ -34,20 +36,18 @@ describe.skipIf(!MODEL || !LOGITS || !TEXT)('SmolLM2-135M', () => {
       attention: { policy: 'dense' },
       encodings: policies.flatMap(policyEncodings),
     });
-    const result = await comparePolicies({
+    const plan = { run: {}, tokens: TOKENS, evalTokens: LAST, auditTokens: 4, timedSteps: 1, seed: 1, policies };
+    const compute = createTextComputer({
+      ...plan,
       model,
       session,
       tokens: tokens.subarray(0, TOKENS),
-      evalTokens: LAST,
-      auditTokens: 4,
-      timedSteps: 1,
-      seed: 1,
-      policies,
-      prefills: [{ policy: 'dense' }],
-      saved: await openSavedResults(undefined, {}),
+      threads: 2,
       signal: new AbortController().signal,
       onProgress() {},
     });
+    const saved = await openSavedResults(undefined, {});
+    const result = await comparePolicies({ ...plan, prefills: [{ policy: 'dense' }] }, savedOrComputed(saved, compute));
     // The prediction of a token is made by the one before it.
     const expected = mean([...goldens.f32('nll').subarray(TOKENS - LAST - 1, TOKENS - 1)]);
     expect(Math.abs(result.dense.nll - expected)).toBeLessThan(1e-3);

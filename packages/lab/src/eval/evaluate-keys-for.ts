@@ -2,11 +2,11 @@
 import type { Model } from '@keysieve/llm';
 import { createPolicy, type LawFile, type Precision, policyEncodings, policyNames } from 'keysieve';
 import { labError } from '../errors.ts';
+import { type ModelSettings, modelSettings } from '../results/model-settings.ts';
+import { openResults } from '../results/saved-results.ts';
+import { textHash } from '../results/text-hash.ts';
 import { type WorkOptions, workOf } from '../work.ts';
 import { type KeysForLengths, measureKeysFor } from './keys-for-lengths.ts';
-import { type ModelSettings, modelSettings } from './model-settings.ts';
-import { openResults } from './saved-results.ts';
-import { textHash } from './text-hash.ts';
 import type { NamedText } from './tokens.ts';
 
 /** Which keys are counted, and on what. */

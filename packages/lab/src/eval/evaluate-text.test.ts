@@ -5,10 +5,10 @@ import { loadModel, type Model } from '@keysieve/llm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lawFixture } from '../../test/law-fixture.ts';
 import { lawModelOf, withLawBudget } from '../law/open-law.ts';
+import { textHash } from '../results/text-hash.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { evaluateKeysFor } from './evaluate-keys-for.ts';
 import { type EvaluateTextOptions, evaluateText } from './evaluate-text.ts';
-import { textHash } from './text-hash.ts';
 
 describe('evaluations of a text', () => {
   let model: Model;

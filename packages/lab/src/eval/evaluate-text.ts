@@ -2,12 +2,14 @@
 import type { Model } from '@keysieve/llm';
 import { DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import { labError } from '../errors.ts';
+import type { ResultOf } from '../results/cell.ts';
+import { type ModelSettings, modelSettings } from '../results/model-settings.ts';
+import { type Run, runAlone } from '../results/run.ts';
+import { textHash } from '../results/text-hash.ts';
 import { type WorkOptions, workOf } from '../work.ts';
-import { comparePolicies, type TextEvaluation } from './compare-policies.ts';
-import { type ModelSettings, modelSettings } from './model-settings.ts';
-import { openResults } from './saved-results.ts';
+import { type CompareOptions, comparePolicies, type TextEvaluation } from './compare-policies.ts';
 import { ladderSpecs, meetsTarget, type QualityTarget, type Suggestion, suggest } from './suggest.ts';
-import { textHash } from './text-hash.ts';
+import { createTextComputer, DENSE, type TextCell, type TextPlan, textCells } from './text-cells.ts';
 import { type NamedText, takeTokens } from './tokens.ts';
 
 /** What is evaluated, and on what. */
@@ -22,7 +24,7 @@ export interface EvaluateTextOptions extends WorkOptions {
   evalTokens?: number;
   /** Compared tokens whose attention outputs are compared with full attention, head by head. Default: 16. */
   auditTokens?: number;
-  /** Decoding steps that are timed. Default: 8. */
+  /** Decoding steps that are timed; 0 times nothing. Default: 8. */
   timedSteps?: number;
   /**
    * The settings to compare, with laws applied (`withLawBudget`). Default: the sieve with its default budget; with a
@@ -52,16 +54,34 @@ export interface TextResult extends TextEvaluation {
   suggestion?: Suggestion;
 }
 
+/** An evaluation of a text as plain data: what its report is made from, beside the results of its cells. */
+export interface TextRunPlan extends TextPlan {
+  kind: 'text';
+  model: ModelSettings;
+  text: TextResult['text'];
+  auditTokens: number;
+  seed: number;
+  target: QualityTarget | null;
+  /** Whether the larger budgets of a policy are left out once one meets the target. */
+  climbsLadder: boolean;
+}
+
 /**
  * Compares the predictions of policies with those of full attention on the last tokens of a text: the context is read
  * once for each prefill, and every policy continues from the same cache. Throws `invalid-argument` where the text or the
- * tokens before the compared ones are too few, `invalid-file` or `results-version` where `save` holds something else,
- * and what sessions throw.
+ * tokens before the compared ones are too few, or where nothing is timed and the target asks for the fastest setting;
+ * `invalid-file` or `results-version` where `save` holds something else, and what sessions throw.
  */
 export async function evaluateText(options: EvaluateTextOptions): Promise<TextResult> {
-  const { model, text, offset = 0, evalTokens = 128, seed = 1, save, target, cachePrecision } = options;
+  return runAlone(await prepareText(options), options);
+}
+
+/** An evaluation of a text whose cells are still to be computed. Throws as `evaluateText`. */
+export async function prepareText(options: EvaluateTextOptions): Promise<Run<TextCell, TextResult>> {
+  const { model, text, offset = 0, evalTokens = 128, seed = 1, target, cachePrecision } = options;
   const { tokens: count = 2048, auditTokens = 16, timedSteps = 8, prefills = [{ policy: 'dense' }] } = options;
-  const { signal, onProgress, onNote } = workOf(options);
+  const work = workOf(options);
+  checkTarget(target, timedSteps);
   checkContext(count, evalTokens);
   const tokens = takeTokens(model.tokenizer.encode(text.content, { special: false }), {
     name: text.name,
@@ -70,34 +90,71 @@ export async function evaluateText(options: EvaluateTextOptions): Promise<TextRe
   });
   const climbsLadder = target !== undefined && options.policies === undefined;
   const policies = options.policies ?? defaultPolicies(count - evalTokens, options);
-  const settings = await modelSettings(model, cachePrecision, signal);
+  const settings = await modelSettings(model, cachePrecision, work.signal);
   const hash = textHash(text.content);
-  const run = { ...settings, text: hash, offset, tokens: count, evalTokens, auditTokens };
-  const saved = await openResults(save, run, onNote);
-  const encodings = [...policies, ...prefills].flatMap(policyEncodings);
-  await using session = await model.createSession({ attention: { policy: 'dense' }, encodings, cachePrecision });
-  const evaluation = await comparePolicies({
-    model,
-    session,
-    tokens,
+  const plan: TextRunPlan = {
+    kind: 'text',
+    run: { ...settings, text: hash, offset, tokens: count, evalTokens, auditTokens },
+    model: settings,
+    text: { name: text.name, hash, offset },
+    tokens: count,
     evalTokens,
     auditTokens,
     timedSteps,
     seed,
     policies,
     prefills,
-    saved,
-    signal,
-    onProgress,
-    ...(climbsLadder && { shouldContinue: (result) => !meetsTarget(result, target) }),
-  });
-  const suggestion = target && suggest(evaluation, target);
-  const result = { model: settings, text: { name: text.name, hash, offset }, seed, ...evaluation };
-  return suggestion === undefined ? result : { ...result, suggestion };
+    target: target ?? null,
+    climbsLadder,
+  };
+  return {
+    plan,
+    cells: dividedCells(plan),
+    async open() {
+      const encodings = [...policies, ...prefills].flatMap(policyEncodings);
+      const session = await model.createSession({ attention: DENSE, encodings, cachePrecision });
+      const compute = createTextComputer({
+        model,
+        session,
+        tokens,
+        evalTokens,
+        auditTokens,
+        policies,
+        threads: model.threads,
+        ...work,
+      });
+      return { compute, [Symbol.asyncDispose]: () => session.dispose() };
+    },
+    result: (resultOf) => textResult(plan, resultOf),
+  };
+}
+
+/** The cells of an evaluation; undefined where it climbs a ladder, and so each result decides what is computed next. */
+export const dividedCells = (plan: TextRunPlan): TextCell[] | undefined =>
+  plan.climbsLadder ? undefined : textCells(plan);
+
+/** The result of an evaluation of a text, by the results of its cells. */
+export async function textResult(plan: TextRunPlan, resultOf: ResultOf<TextCell>): Promise<TextResult> {
+  const { model, text, seed, target, climbsLadder } = plan;
+  const shouldContinue: CompareOptions['shouldContinue'] =
+    climbsLadder && target !== null ? (result) => !meetsTarget(result, target) : undefined;
+  const evaluation = await comparePolicies({ ...plan, shouldContinue }, resultOf);
+  const result = { model, text, seed, ...evaluation };
+  return target === null ? result : { ...result, suggestion: suggest(evaluation, target) };
 }
 
 const defaultPolicies = (context: number, { target, ladder }: EvaluateTextOptions): PolicySpec[] =>
   target === undefined ? [{ policy: 'sieve', budget: DEFAULT_BUDGET }] : ladderSpecs(context, ladder);
+
+function checkTarget(target: QualityTarget | undefined, timedSteps: number): void {
+  if (target?.by !== 'time' || timedSteps > 0) return;
+  throw labError({
+    code: 'invalid-argument',
+    problem: 'The fastest setting is known only where steps are timed.',
+    found: 'no timed steps',
+    remedy: 'Time some steps, or ask for the setting that reads the fewest bytes.',
+  });
+}
 
 function checkContext(tokens: number, evalTokens: number): void {
   if (evalTokens + 1 < tokens) return;

@@ -6,11 +6,11 @@ import type { LawFile } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lawFixture } from '../../test/law-fixture.ts';
 import { lawModelOf } from '../law/open-law.ts';
+import { openSavedResults } from '../results/saved-results.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { type KeysForOptions, measureKeysFor } from './keys-for-lengths.ts';
 import { measurePolicy, predictWithFullAttention } from './predictions.ts';
 import { readContext } from './reading.ts';
-import { openSavedResults } from './saved-results.ts';
 
 const signal = new AbortController().signal;
 const LIMIT = 3e-4;

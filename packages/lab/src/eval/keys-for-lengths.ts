@@ -3,6 +3,7 @@ import type { Model, Session } from '@keysieve/llm';
 import { type LawFile, type PolicySpec, planBudget } from 'keysieve';
 import { formatCount } from '../format/format.ts';
 import { mean } from '../numerics/statistics.ts';
+import { policyKey, type SavedResults } from '../results/saved-results.ts';
 import { costOfFixed, findKeys, fitGrowth, fitSufficientPower, type KeysByLength } from './keys-for.ts';
 import {
   type ComparedText,
@@ -12,7 +13,6 @@ import {
   type Reference,
 } from './predictions.ts';
 import { readContext } from './reading.ts';
-import { policyKey, type SavedResults } from './saved-results.ts';
 
 /** What zenodo 20582700 claims: this number of keys, at any length, keeps this share of the likeliest tokens. */
 const CLAIMED = { keys: 352, top1: 0.99 } as const;

@@ -2,7 +2,7 @@
 import type { EvaluateOptions, Model, Session } from '@keysieve/llm';
 import type { PolicySpec } from 'keysieve';
 import { argmax, klDivergence, logSoftmax } from '../numerics/softmax.ts';
-import { mean, median } from '../numerics/statistics.ts';
+import { median } from '../numerics/statistics.ts';
 import { type AttentionFigures, createAudit, evenlySpaced, type LayerFigures } from './audit.ts';
 
 /** A text, and the tokens at its end that are compared. */
@@ -104,28 +104,39 @@ async function predict(
   session.truncate(context);
 }
 
-/** Figures of a decoding step of one token. */
-export interface StepFigures {
-  /** Median milliseconds of the whole model, and of its attention. */
-  milliseconds: number;
-  attentionMs: number;
-  /** Bytes read for each key of the context and key-value head. */
-  bytesPerKey: number;
+/** Bytes that a decoding step after the context reads for each key of the context and key-value head. */
+export async function stepBytes(text: ComparedText, attention: PolicySpec): Promise<number> {
+  const { model, session, tokens, signal } = text;
+  const context = contextOf(text);
+  let bytesPerKey = Number.NaN;
+  for await (const { attention: report } of session.evaluate(tokens.subarray(context, context + 1), {
+    attention,
+    signal,
+  })) {
+    bytesPerKey = (report.bytesRead * model.config.heads) / model.config.keyValueHeads / report.keys;
+  }
+  session.truncate(context);
+  return bytesPerKey;
+}
+
+/** Median milliseconds of a decoding step of one token: of the whole model, and of its attention. */
+export interface StepTimes {
+  msPerToken: number;
+  attentionMsPerToken: number;
 }
 
 /**
  * Takes a decoding step after the context with each policy in turn, `rounds` times, and once before to warm up. Passes of
- * many tokens show neither the time of a step nor what it reads, since full attention then reads a key once for several.
+ * many tokens do not show the time of a step, since full attention then reads a key once for several.
  */
 export async function timeSteps(
   text: ComparedText,
   policies: readonly PolicySpec[],
   rounds: number,
-): Promise<StepFigures[]> {
-  const { model, session, tokens, evalTokens, signal, onProgress } = text;
+): Promise<StepTimes[]> {
+  const { session, tokens, evalTokens, signal, onProgress } = text;
   const context = contextOf(text);
-  const group = model.config.heads / model.config.keyValueHeads;
-  const steps = policies.map((): StepFigures[] => []);
+  const steps = policies.map((): StepTimes[] => []);
   for (let round = 0; round <= rounds; round++) {
     onProgress('timing', round, rounds);
     const from = context + (round % evalTokens);
@@ -133,16 +144,14 @@ export async function timeSteps(
       const started = performance.now();
       const options = { attention, signal };
       for await (const step of session.evaluate(tokens.subarray(from, from + 1), options)) {
-        const milliseconds = performance.now() - started;
-        const bytesPerKey = (step.attention.bytesRead * group) / step.attention.keys;
-        if (round > 0) steps[i]?.push({ milliseconds, attentionMs: step.attentionMs, bytesPerKey });
+        const msPerToken = performance.now() - started;
+        if (round > 0) steps[i]?.push({ msPerToken, attentionMsPerToken: step.attentionMs });
       }
       session.truncate(context);
     }
   }
   return steps.map((policySteps) => ({
-    milliseconds: median(policySteps.map(({ milliseconds }) => milliseconds)),
-    attentionMs: median(policySteps.map(({ attentionMs }) => attentionMs)),
-    bytesPerKey: mean(policySteps.map(({ bytesPerKey }) => bytesPerKey)),
+    msPerToken: median(policySteps.map(({ msPerToken }) => msPerToken)),
+    attentionMsPerToken: median(policySteps.map(({ attentionMsPerToken }) => attentionMsPerToken)),
   }));
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { TextEvaluation } from './compare-policies.ts';
 import { ladderSpecs, type QualityTarget, type Setting, suggest } from './suggest.ts';
 
 const setting = (policy: string, kl: number, high: number, bytesPerKey: number, msPerToken: number): Setting => ({
@@ -11,8 +10,20 @@ const setting = (policy: string, kl: number, high: number, bytesPerKey: number, 
   kl: { mean: kl, p95: 3 * kl, interval: [kl / 2, high] },
 });
 
-const evaluationOf = (policies: Setting[]) =>
-  ({ dense: { bytesPerKey: 256, msPerToken: 30 }, policies }) as unknown as TextEvaluation;
+const evaluationOf = (policies: Setting[]): Parameters<typeof suggest>[0] => ({
+  dense: { nll: 3, bytesPerKey: 256 },
+  policies,
+  times: {
+    machine: { processor: 'invented', threads: 1, load: 0 },
+    prefills: [],
+    steps: [{ policy: 'dense', budget: null, msPerToken: 30 }, ...policies].map(({ policy, budget, msPerToken }) => ({
+      policy,
+      budget,
+      msPerToken: msPerToken as number,
+      attentionMsPerToken: 0,
+    })),
+  },
+});
 
 const SETTINGS = [
   setting('quest', 0.005, 0.008, 40, 20),

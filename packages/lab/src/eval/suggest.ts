@@ -1,6 +1,7 @@
 /** The cheapest setting whose predictions stay close enough to those of full attention. */
 import type { PolicySpec } from 'keysieve';
 import type { PolicyEvaluation, TextEvaluation } from './compare-policies.ts';
+import { msPerTokenOf } from './times.ts';
 
 /** The quality that a setting must have, and what counts as cheap. */
 export interface QualityTarget {
@@ -10,7 +11,10 @@ export interface QualityTarget {
 }
 
 /** A setting and what it costs. */
-export type Setting = Pick<PolicyEvaluation, 'policy' | 'budget' | 'prefill' | 'kl' | 'bytesPerKey' | 'msPerToken'>;
+export interface Setting extends Pick<PolicyEvaluation, 'policy' | 'budget' | 'prefill' | 'kl' | 'bytesPerKey'> {
+  /** Null where nothing was timed. */
+  msPerToken: number | null;
+}
 
 /** A suggested setting. */
 export interface Suggestion {
@@ -42,26 +46,29 @@ export const ladderSpecs = (tokens: number, policies: readonly string[] = LADDER
 export const meetsTarget = ({ kl }: Pick<PolicyEvaluation, 'kl'>, { kl: limit }: QualityTarget): boolean =>
   kl.interval[1] <= limit;
 
-/** The cheapest of the evaluated settings that meets the target. */
-export function suggest({ dense, policies }: TextEvaluation, target: QualityTarget): Suggestion {
+/** The cheapest of the evaluated settings that meets the target; by time only what was timed is known. */
+export function suggest(evaluation: SuggestedFrom, target: QualityTarget): Suggestion {
+  const { dense, policies } = evaluation;
   const costOf = ({ bytesPerKey, msPerToken }: Pick<Setting, 'bytesPerKey' | 'msPerToken'>) =>
-    target.by === 'bytes' ? bytesPerKey : msPerToken;
-  const ordered = policies.filter(({ budget }) => budget !== null).sort((a, b) => costOf(a) - costOf(b));
-  const setting = ordered.find((candidate) => meetsTarget(candidate, target));
-  const probable = ordered.find((candidate) => candidate.kl.mean <= target.kl);
+    target.by === 'bytes' ? bytesPerKey : (msPerToken ?? Number.POSITIVE_INFINITY);
+  const ordered = policies
+    .filter(({ budget }) => budget !== null)
+    .map(({ policy, budget, prefill, kl, bytesPerKey }): Setting => {
+      const msPerToken = msPerTokenOf(evaluation, { policy, budget });
+      return { policy, budget, prefill, kl, bytesPerKey, msPerToken };
+    })
+    .sort((a, b) => costOf(a) - costOf(b));
+  const setting = ordered.find((candidate) => meetsTarget(candidate, target)) ?? null;
+  const probable = ordered.find((candidate) => candidate.kl.mean <= target.kl) ?? null;
+  const denseCost = costOf({ ...dense, msPerToken: msPerTokenOf(evaluation, { policy: 'dense', budget: null }) });
   return {
     target,
-    setting: setting === undefined ? null : pickSetting(setting),
-    probable: probable === undefined || probable === setting ? null : pickSetting(probable),
-    denseIsCheaper: setting !== undefined && costOf(dense) < costOf(setting),
+    setting,
+    probable: probable === setting ? null : probable,
+    denseIsCheaper: setting !== null && denseCost < costOf(setting),
   };
 }
 
-const pickSetting = ({ policy, budget, prefill, kl, bytesPerKey, msPerToken }: Setting): Setting => ({
-  policy,
-  budget,
-  prefill,
-  kl,
-  bytesPerKey,
-  msPerToken,
-});
+type SuggestedFrom = Pick<TextEvaluation, 'dense' | 'times'> & {
+  policies: readonly Pick<PolicyEvaluation, 'policy' | 'budget' | 'prefill' | 'kl' | 'bytesPerKey'>[];
+};

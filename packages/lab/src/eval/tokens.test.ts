@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { textHash } from './text-hash.ts';
+import { textHash } from '../results/text-hash.ts';
 import { takeTokens } from './tokens.ts';
 
 describe('takeTokens', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { loadModel, type Model } from '@keysieve/llm';
 import { readLaw } from 'keysieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { textHash } from '../eval/text-hash.ts';
+import { textHash } from '../results/text-hash.ts';
 import { defaultFiller } from '../tasks/default-filler.ts';
 import { createDesign } from './design.ts';
 import { type MeasureTextsOptions, measureTexts } from './measure-texts.ts';

@@ -1,15 +1,21 @@
 /** The laws of a model's heads, measured on texts. */
 import { defaultCachePrecision, type Model } from '@keysieve/llm';
 import { exactPageBytes, type LawFile, PAGE_KEYS } from 'keysieve';
-import { textHash } from '../eval/text-hash.ts';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
 import { makeLaw } from '../law/make-law.ts';
 import { lawModelOf } from '../law/open-law.ts';
+import { LawTally, type TallyDesign } from '../law/tally.ts';
 import { packageVersion } from '../package-file.ts';
+import type { Cell, CellResult, ResultOf } from '../results/cell.ts';
+import { type CellComputer, type Run, runAlone } from '../results/run.ts';
+import type { RunSettings } from '../results/saved-results.ts';
+import { textHash } from '../results/text-hash.ts';
+import { timingMachine } from '../results/timing-machine.ts';
 import { type Work, type WorkOptions, workOf } from '../work.ts';
 import { createDesign, type SampledQuery } from './design.ts';
+import type { TextProgress } from './measure-text.ts';
 import { encodingsToMeasure, measureText } from './measure-text.ts';
-import { type MeasuredText, openRun, type SavedRun } from './saved-run.ts';
+import { decodeTally, type EncodedTally, encodeTally, type MeasuredText, openRun } from './saved-run.ts';
 
 /** What is measured. */
 export interface MeasureTextsOptions extends WorkOptions {
@@ -52,91 +58,170 @@ export interface MeasurementCost {
 const POLICY = 'sieve';
 const HEADLINE: LawFile['headline'] = { criterion: 'mass', share: 0.05 };
 
+/** A measurement as plain data: what its law is made from, beside the tallies. */
+export interface LawPlan {
+  kind: 'law';
+  run: RunSettings;
+  model: LawFile['model'];
+  texts: LawFile['texts'];
+  settings: LawFile['settings'];
+  design: TallyDesign;
+  fittedTo: number;
+  /** Bytes of an exact key with its value, in one key-value head. */
+  rowBytes: number;
+}
+
+/** The cell of one text. */
+export interface LawCell extends Cell {
+  /** Index of the text: its seed follows from it. */
+  readonly text: number;
+}
+
+/** What a text took: of reading it, and of sampling its queries. */
+type TallyTimes = Omit<TextProgress, 'done'>;
+
 /**
  * Reads the texts and samples the queries of every head on the way, then fits the laws. Throws `invalid-argument` where a
  * text is too short or the lengths do not fit, what `openRun` throws of the file, and what sessions throw.
  */
 export async function measureTexts(options: MeasureTextsOptions): Promise<MeasuredLaw> {
-  const { model, texts, tokens = 8192, offset = 0, samples = 32, seed = 1, fittedTo, save } = options;
+  return runAlone(await prepareLaw(options), { ...options, save: undefined });
+}
+
+/** A measurement whose texts are still to be measured. Throws as `measureTexts`. */
+export async function prepareLaw(options: MeasureTextsOptions): Promise<Run<LawCell, MeasuredLaw>> {
+  const { model, texts, tokens = 8192, offset = 0, samples = 32, seed = 1, fittedTo, lengths } = options;
   const work = workOf(options);
-  const { config, precision, contextLength: context } = model;
+  const { config, precision, contextLength: context, threads } = model;
   const encoded = texts.map(({ name, content }) =>
     takeTokens(model.tokenizer.encode(content, { special: false }), { name, offset, count: tokens }),
   );
-  const { lengths } = options;
   const { tally: design, queries } = createDesign({ config, tokens, lengths, samples, seed, texts: texts.length });
   const lawModel = await lawModelOf(model, work.signal);
   const cachePrecision = defaultCachePrecision(precision);
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
-  const hashes = texts.map(({ content }) => textHash(content));
-  await using run = await openRun({
-    path: save,
+  const plan: LawPlan = {
+    kind: 'law',
     // What threads there are decides how a sample is divided, and so which keys it has.
-    run: { hash: lawModel.hash, version: packageVersion(), threads: model.threads, offset, ...settings },
-    design,
-    textHashes: hashes,
-    ...work,
-  });
-  await sampleTexts(options, run, encoded, queries, work);
-
-  const started = performance.now();
-  const law = makeLaw({
+    run: {
+      hash: lawModel.hash,
+      version: packageVersion(),
+      threads,
+      offset,
+      ...settings,
+      lengths: design.lengths.join(),
+    },
     model: lawModel,
-    texts: texts.map(({ name }, i) => ({ name, hash: hashes[i] as string, tokens })),
+    texts: texts.map(({ name, content }) => ({ name, hash: textHash(content), tokens })),
     settings,
-    headline: HEADLINE,
-    tallies: run.texts.map(({ tally }) => tally),
+    design,
     fittedTo: fittedTo ?? tokens,
     rowBytes: exactPageBytes(config.headDim, cachePrecision) / PAGE_KEYS,
-  });
-  const fitMs = performance.now() - started;
-  if (!options.keepSave) await run.remove();
-  return { law, cost: costOf(run.texts, fitMs) };
+  };
+  return {
+    plan,
+    cells: lawCells(plan),
+    open: () => openMeasurement({ options, plan, encoded, queries, work }),
+    result: (resultOf) => lawResult(plan, resultOf),
+  };
 }
 
-/** Reads every text from where an earlier run came to. */
-async function sampleTexts(
-  { model, texts, save }: MeasureTextsOptions,
-  run: SavedRun,
-  encoded: readonly Int32Array[],
-  queries: readonly SampledQuery[][],
-  { signal, onProgress, onNote }: Work,
-): Promise<void> {
-  await using session = await model.createSession({
-    attention: { policy: 'dense' },
-    encodings: encodingsToMeasure(POLICY),
-    denseFallback: false,
-    cachePrecision: defaultCachePrecision(model.precision),
-  });
-  for (const [i, { tally, progress }] of run.texts.entries()) {
-    const tokens = encoded[i] as Int32Array;
-    if (progress.done >= tokens.length) continue;
-    const what = `measuring ${texts[i]?.name}`;
-    onProgress(what, progress.done, tokens.length);
-    try {
-      await measureText({
-        session,
-        tokens,
-        queries: queries[i] ?? [],
-        tally,
-        policy: POLICY,
-        resumeFrom: progress,
-        signal,
-        async onProgress(reached) {
-          Object.assign(progress, reached);
-          onProgress(what, reached.done, tokens.length);
-          await run.save();
-        },
-      });
-    } catch (error) {
-      if (save !== undefined && progress.done > 0) onNote(`${save} keeps what was measured: run it again to continue.`);
-      throw error;
-    }
+/** The cells of a measurement: one for each text. */
+export const lawCells = ({ run, texts }: LawPlan): LawCell[] =>
+  texts.map(({ hash, tokens }, text) => ({ run, key: { tallied: hash, text }, tokens, text }));
+
+/** The law, by the tallies of its texts. */
+export async function lawResult(plan: LawPlan, resultOf: ResultOf<LawCell>): Promise<MeasuredLaw> {
+  const { model, texts, settings, design, fittedTo, rowBytes } = plan;
+  const [tallies, times]: [LawTally[], TallyTimes[]] = [[], []];
+  for (const cell of lawCells(plan)) {
+    const result = await resultOf<EncodedTally, TallyTimes>(cell);
+    const tally = new LawTally(design);
+    decodeTally(tally, result.value);
+    tallies.push(tally);
+    if (result.times !== null) times.push(result.times);
   }
+  const started = performance.now();
+  const law = makeLaw({ model, texts, settings, headline: HEADLINE, tallies, fittedTo, rowBytes });
+  return { law, cost: costOf(times, performance.now() - started) };
 }
 
-function costOf(texts: readonly MeasuredText[], fitMs: number): MeasurementCost {
-  const sum = (field: 'prefillMs' | 'measureMs') => texts.reduce((total, { progress }) => total + progress[field], 0);
+interface Measurement {
+  options: MeasureTextsOptions;
+  plan: LawPlan;
+  encoded: readonly Int32Array[];
+  queries: readonly SampledQuery[][];
+  work: Work;
+}
+
+/** Opens what measures texts, each from where an earlier run came to. */
+async function openMeasurement({
+  options: { model, texts, save, keepSave },
+  plan,
+  encoded,
+  queries,
+  work,
+}: Measurement): Promise<CellComputer<LawCell>> {
+  const { lengths: _, ...key } = plan.run as Record<string, string | number>;
+  const run = await openRun({
+    path: save,
+    run: key,
+    design: plan.design,
+    textHashes: plan.texts.map(({ hash }) => hash),
+    ...work,
+  });
+  const session = await model
+    .createSession({
+      attention: { policy: 'dense' },
+      encodings: encodingsToMeasure(POLICY),
+      denseFallback: false,
+      cachePrecision: defaultCachePrecision(model.precision),
+    })
+    .catch(async (error) => {
+      await run[Symbol.asyncDispose]();
+      throw error;
+    });
+  return {
+    async compute({ text }) {
+      const { tally, progress } = run.texts[text] as MeasuredText;
+      const what = `measuring ${texts[text]?.name}`;
+      const tokens = encoded[text] as Int32Array;
+      const measuring = { session, tokens, queries: queries[text] ?? [], tally, policy: POLICY, signal: work.signal };
+      try {
+        if (progress.done < tokens.length) {
+          work.onProgress(what, progress.done, tokens.length);
+          await measureText({
+            ...measuring,
+            resumeFrom: progress,
+            async onProgress(reached) {
+              Object.assign(progress, reached);
+              work.onProgress(what, reached.done, tokens.length);
+              await run.save();
+            },
+          });
+        }
+      } catch (error) {
+        if (save !== undefined && progress.done > 0) {
+          work.onNote(`${save} keeps what was measured: run it again to continue.`);
+        }
+        throw error;
+      }
+      const { prefillMs, measureMs } = progress;
+      const times = { machine: timingMachine(model.threads), prefillMs, measureMs };
+      return { value: encodeTally(tally), times } satisfies CellResult<EncodedTally, TallyTimes>;
+    },
+    async finish() {
+      if (!keepSave) await run.remove();
+    },
+    async [Symbol.asyncDispose]() {
+      await session.dispose();
+      await run[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function costOf(times: readonly TallyTimes[], fitMs: number): MeasurementCost {
+  const sum = (field: keyof TallyTimes) => times.reduce((total, each) => total + each[field], 0);
   const [prefillMs, measureMs] = [sum('prefillMs'), sum('measureMs') + fitMs];
   return { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs };
 }

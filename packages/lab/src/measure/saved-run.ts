@@ -134,7 +134,11 @@ async function restore(
   if (saved === undefined) return;
   const isSameRun = JSON.stringify(saved.key) === JSON.stringify(key);
   const used = saved.texts.filter(({ hash }, i) => isSameRun && hash === measured[i]?.hash);
-  for (const savedText of used) fill(measured[saved.texts.indexOf(savedText)] as MeasuredText, savedText, path);
+  for (const savedText of used) {
+    const { tally, progress } = measured[saved.texts.indexOf(savedText)] as MeasuredText;
+    decodeTally(tally, savedText.arrays, path);
+    Object.assign(progress, savedText.progress);
+  }
   if (used.length === saved.texts.length) return;
   await copyFile(path, `${path}.old`);
   const what = isSameRun ? 'other texts' : differenceOf(saved.key, key);
@@ -171,7 +175,11 @@ function parseOrUndefined(text: string): unknown {
   }
 }
 
-const encodeTally = (tally: LawTally): Record<string, string> =>
+/** The numbers of a tally, in base64 by their names. */
+export type EncodedTally = Record<string, string>;
+
+/** All numbers of a tally, for a file. */
+export const encodeTally = (tally: LawTally): EncodedTally =>
   Object.fromEntries(
     Object.entries(tally.arrays()).map(([name, { buffer, byteOffset, byteLength }]) => [
       name,
@@ -179,14 +187,13 @@ const encodeTally = (tally: LawTally): Record<string, string> =>
     ]),
   );
 
-/** Fills a text with what was saved of it. */
-function fill({ tally, progress }: MeasuredText, saved: Saved['texts'][number], path: string): void {
+/** Fills a tally with the numbers of another one of its design. Throws `invalid-file` where they are not as many. */
+export function decodeTally(tally: LawTally, encoded: EncodedTally, path = 'The tally'): void {
   for (const [name, array] of Object.entries(tally.arrays())) {
-    const bytes = Buffer.from(saved.arrays[name] ?? '', 'base64');
+    const bytes = Buffer.from(encoded[name] ?? '', 'base64');
     if (bytes.length !== array.byteLength) throw invalidFile(path, `${bytes.length} bytes of ${name}`);
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes);
   }
-  Object.assign(progress, saved.progress);
 }
 
 function invalidFile(path: string, found: string): LabError {

@@ -62,7 +62,7 @@ describe('the study of methods', () => {
     const result = await runMethodStudy({
       ...options,
       methods: ['kronecker', 'surprise'],
-      onProgress: (done, total) => steps.push(done / total),
+      onProgress: (_, done, total) => steps.push(done / total),
     });
     expect(steps).toEqual([0, 0.5, 1]);
     expect(result.results.map(({ method, planted, failing }) => [method.name, planted.holds, failing.holds])).toEqual([

@@ -4,6 +4,7 @@ import type { LayerFigures } from '../eval/audit.ts';
 import type { PolicyEvaluation } from '../eval/compare-policies.ts';
 import type { TextResult } from '../eval/evaluate-text.ts';
 import type { QualityTarget } from '../eval/suggest.ts';
+import { msPerTokenOf } from '../eval/times.ts';
 import type { PolicyScores, TasksResult } from '../tasks/evaluate-tasks.ts';
 import { roundNumbers } from './rounded.ts';
 
@@ -11,6 +12,8 @@ export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 't
 
 export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
   layers: PageLayer[];
+  /** Null where nothing was timed. */
+  msPerToken: number | null;
 }
 
 export interface PageTasks extends Omit<TasksResult, 'answers' | 'model'> {
@@ -19,9 +22,13 @@ export interface PageTasks extends Omit<TasksResult, 'answers' | 'model'> {
   dense: PolicyScores | null;
 }
 
+type PageDense = TextResult['dense'] & { msPerToken: number | null };
+
 export interface EvalPageData {
   model: TextResult['model'];
-  text: (Omit<TextResult, 'policies' | 'suggestion' | 'model'> & { policies: PagePolicy[] }) | null;
+  text:
+    | (Omit<TextResult, 'dense' | 'policies' | 'suggestion' | 'model'> & { dense: PageDense; policies: PagePolicy[] })
+    | null;
   tasks: PageTasks | null;
   target: QualityTarget;
 }
@@ -50,8 +57,16 @@ export function evalPageData({ text, tasks }: EvalResults): EvalPageData {
   return roundNumbers(data, DIGITS);
 }
 
-function textData({ suggestion: _, model: _model, policies, ...text }: TextResult): EvalPageData['text'] {
-  return { ...text, policies: policies.map((policy) => ({ ...policy, layers: policy.layers.map(pageLayer) })) };
+function textData({ suggestion: _, model: _model, dense, policies, ...text }: TextResult): EvalPageData['text'] {
+  return {
+    ...text,
+    dense: { ...dense, msPerToken: msPerTokenOf(text, { policy: 'dense', budget: null }) },
+    policies: policies.map((policy) => ({
+      ...policy,
+      layers: policy.layers.map(pageLayer),
+      msPerToken: msPerTokenOf(text, policy),
+    })),
+  };
 }
 
 const pageLayer = ({ outputError, estimatedError, tailMass, keysExact, certificate }: LayerFigures): PageLayer => ({

@@ -34,6 +34,10 @@ export interface TaskAnswer extends TaskItem {
   /** Means as the policy reports them: bounds or estimates; null where nothing is known. */
   tailMass: number;
   outputError: number | null;
+}
+
+/** An answer, and what it took. */
+export interface TimedAnswer extends TaskAnswer {
   msPerToken: number;
 }
 
@@ -107,7 +111,7 @@ export async function answerTask(
   item: TaskItem,
   prompt: TaskPrompt,
   attention: PolicySpec,
-): Promise<TaskAnswer> {
+): Promise<TimedAnswer> {
   const { prefill } = answering;
   const { text, report, msPerToken } = await decode(answering, prompt, attention);
   const score = scoreOf(text, prompt.references);

@@ -2,7 +2,7 @@
 import type { Model } from '@keysieve/llm';
 import { type PolicySpec, policyEncodings } from 'keysieve';
 import { type WorkOptions, workOf } from '../work.ts';
-import { answerTask, makePrompt, readPrompt, type TaskAnswer } from './answer-task.ts';
+import { answerTask, makePrompt, readPrompt, type TimedAnswer } from './answer-task.ts';
 import { defaultFiller } from './default-filler.ts';
 import { createFiller } from './filler.ts';
 import recall from './recall.ts';
@@ -23,7 +23,7 @@ export interface DemoResult {
   depth: number;
   /** Milliseconds of reading the text. */
   readMs: number;
-  answers: TaskAnswer[];
+  answers: TimedAnswer[];
 }
 
 const POLICIES: readonly PolicySpec[] = [
@@ -60,7 +60,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   };
   const answering = { model, session, prefill: PREFILL, policies: POLICIES, signal, onRead };
   await readPrompt(answering, prompt);
-  const answers: TaskAnswer[] = [];
+  const answers: TimedAnswer[] = [];
   for (const spec of POLICIES) answers.push(await answerTask(answering, item, prompt, spec));
   return { tokens, depth: DEPTH, readMs, answers };
 }

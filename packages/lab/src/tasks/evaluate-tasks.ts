@@ -1,16 +1,17 @@
 /** Policies on questions about long contexts whose answers are known: every policy answers the same prompts. */
 import type { Model } from '@keysieve/llm';
 import { DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
-import { type ModelSettings, modelSettings } from '../eval/model-settings.ts';
-import { openResults } from '../eval/saved-results.ts';
-import { textHash } from '../eval/text-hash.ts';
 import type { NamedText } from '../eval/tokens.ts';
 import { mean } from '../numerics/statistics.ts';
-import { type WorkOptions, workOf } from '../work.ts';
-import { answerTask, makePrompt, readPrompt, type TaskAnswer, type TaskItem } from './answer-task.ts';
+import type { ResultOf, TimingMachine } from '../results/cell.ts';
+import { type ModelSettings, modelSettings } from '../results/model-settings.ts';
+import { type Run, runAlone } from '../results/run.ts';
+import { textHash } from '../results/text-hash.ts';
+import { type Work, type WorkOptions, workOf } from '../work.ts';
+import type { TaskAnswer } from './answer-task.ts';
 import { defaultFiller } from './default-filler.ts';
 import { createFiller } from './filler.ts';
-import { type Task, taskOf } from './index.ts';
+import { type AnswerTimes, createTaskComputer, type TaskCell, type TaskPlan, taskCells } from './task-cells.ts';
 
 /** Which questions are asked, and of which policies. */
 export interface EvaluateTasksOptions extends WorkOptions {
@@ -51,6 +52,22 @@ export interface TasksResult {
   lengths: number[];
   policies: PolicyScores[];
   answers: TaskAnswer[];
+  /** What a clock has measured: one for each kind of machine that answered. */
+  times: TaskTimes[];
+}
+
+/** Milliseconds of a token on machines with the same processor and threads. */
+export interface TaskTimes {
+  /** The load is the highest that there was. */
+  machine: TimingMachine;
+  policies: {
+    policy: string;
+    budget: string | null;
+    prefill: { policy: string; budget: string | null };
+    /** Mean over this number of answers. */
+    msPerToken: number;
+    answers: number;
+  }[];
 }
 
 /** The scores of a policy, over all prompts. */
@@ -70,79 +87,137 @@ export interface PolicyScores {
   keysExact: { mean: number; share: number };
   /** Mean share of the softmax that was not attended exactly, by the policy's own account. */
   tailMass: number;
-  msPerToken: number;
 }
 
-/** Questions of a length for tasks that place their facts at random. */
-const DEFAULT_RANDOM_SAMPLES = 10;
+/** Questions as plain data: what their report is made from, beside the results of their cells. */
+export interface TaskRunPlan extends TaskPlan {
+  kind: 'tasks';
+  model: ModelSettings;
+  filler: TasksResult['filler'];
+  chat: boolean;
+  seed: number;
+}
 
 /** Asks a model. Throws `invalid-argument` where a task is unknown or a prompt does not fit, and what sessions throw. */
 export async function evaluateTasks(options: EvaluateTasksOptions): Promise<TasksResult> {
-  const { model, seed = 1, distractors = 0, chat = false, save, cachePrecision } = options;
+  return runAlone(await prepareTasks(options), options);
+}
+
+/** Questions whose cells are still to be computed. Throws as `evaluateTasks`. */
+export async function prepareTasks(options: EvaluateTasksOptions): Promise<Run<TaskCell, TasksResult>> {
+  const { model, tasks, seed = 1, distractors = 0, chat = false, cachePrecision } = options;
   const { lengths = [2048, 4096, 8192], policies = [{ policy: 'sieve', budget: DEFAULT_BUDGET }] } = options;
-  const { prefills = [{ policy: 'dense' }] } = options;
-  const { signal, onProgress, onNote } = workOf(options);
-  const tasks = options.tasks.map(taskOf);
+  const { depths = 10, samples = null, prefills = [{ policy: 'dense' }] } = options;
+  const work = workOf(options);
   const filler = options.filler ?? { name: 'licence', content: await defaultFiller() };
-  const hiding = createFiller(filler.content, (text) => model.tokenizer.encode(text, { special: false }).length);
   const fillerInfo = { name: filler.name, hash: textHash(filler.content) };
-  const settings = await modelSettings(model, cachePrecision, signal);
-  const saved = await openResults(save, { ...settings, filler: fillerInfo.hash, chat, seed, distractors }, onNote);
-  const encodings = [...policies, ...prefills].flatMap(policyEncodings);
-  await using session = await model.createSession({
-    attention: { policy: 'dense' },
-    encodings,
-    cachePrecision,
-    denseFallback: false,
-  });
-  const answers: TaskAnswer[] = [];
-  const items = tasks.flatMap((task) => taskItems(task, lengths, options).map((item) => ({ task, item })));
-  const total = items.length * prefills.length * policies.length;
-  for (const { task, item } of items) {
-    for (const prefill of prefills) {
-      const answering = { model, session, prefill, policies, signal };
-      let prompt: ReturnType<typeof makePrompt> | undefined;
-      for (const spec of policies) {
-        onProgress('answering', answers.length, total);
-        const key = { ...item, spec, prefill };
-        let answer = saved.find<TaskAnswer>(key);
-        if (answer === undefined) {
-          if (prompt === undefined) {
-            prompt = makePrompt(task, item, { filler: hiding, seed, distractors, chat }, model);
-            await readPrompt(answering, prompt);
-          }
-          answer = await answerTask(answering, item, prompt, spec);
-          await saved.keep(key, answer);
-        }
-        answers.push(answer);
-      }
-    }
-  }
-  onProgress('answering', total, total);
-  return {
+  const settings = await modelSettings(model, cachePrecision, work.signal);
+  const run = { ...settings, filler: fillerInfo.hash, chat, seed, distractors };
+  const plan: TaskRunPlan = {
+    kind: 'tasks',
+    run,
     model: settings,
     filler: fillerInfo,
     chat,
     seed,
-    tasks: [...options.tasks],
-    lengths: [...lengths],
-    policies: prefills.flatMap((prefill) => policies.map((spec) => scorePolicy(spec, prefill, answers))),
-    answers,
+    tasks,
+    lengths,
+    depths,
+    samples,
+    policies,
+    prefills,
+  };
+  return {
+    plan,
+    cells: taskCells(plan),
+    async open() {
+      const session = await model.createSession({
+        attention: { policy: 'dense' },
+        encodings: [...policies, ...prefills].flatMap(policyEncodings),
+        cachePrecision,
+        denseFallback: false,
+      });
+      const { signal } = work;
+      const compute = createTaskComputer({
+        model,
+        session,
+        policies,
+        filler: createFiller(filler.content, (text) => model.tokenizer.encode(text, { special: false }).length),
+        seed,
+        distractors,
+        chat,
+        signal,
+      });
+      return { compute, [Symbol.asyncDispose]: () => session.dispose() };
+    },
+    result: (resultOf) => tasksResult(plan, resultOf, work.onProgress),
   };
 }
 
-function taskItems(
-  { name, hasDepth }: Task,
-  lengths: readonly number[],
-  { depths = 10, samples }: EvaluateTasksOptions,
-): TaskItem[] {
-  const depthValues = Array.from({ length: depths }, (_, i) => (depths === 1 ? 0.5 : i / (depths - 1)));
-  const count = samples ?? (hasDepth ? 1 : DEFAULT_RANDOM_SAMPLES);
-  return lengths.flatMap((length) =>
-    (hasDepth ? depthValues : [null]).flatMap((depth) =>
-      Array.from({ length: count }, (_, repetition) => ({ task: name, length, depth, repetition })),
-    ),
-  );
+/** The result of questions, by the results of their cells. */
+export async function tasksResult(
+  plan: TaskRunPlan,
+  resultOf: ResultOf<TaskCell>,
+  onProgress: Work['onProgress'] = () => {},
+): Promise<TasksResult> {
+  const { model, filler, chat, seed, tasks, lengths, policies, prefills } = plan;
+  const cells = taskCells(plan);
+  const answered: Answered[] = [];
+  for (const cell of cells) {
+    onProgress('answering', answered.length, cells.length);
+    const { value, times } = await resultOf<TaskAnswer, AnswerTimes>(cell);
+    answered.push({ answer: value, times });
+  }
+  onProgress('answering', cells.length, cells.length);
+  const answers = answered.map(({ answer }) => answer);
+  return {
+    model,
+    filler,
+    chat,
+    seed,
+    tasks: [...tasks],
+    lengths: [...lengths],
+    policies: prefills.flatMap((prefill) => policies.map((spec) => scorePolicy(spec, prefill, answers))),
+    answers,
+    times: timesOf(answered),
+  };
+}
+
+interface Answered {
+  answer: TaskAnswer;
+  times: (AnswerTimes & { machine: TimingMachine }) | null;
+}
+
+/** Means over the answers of each setting, machine by machine. */
+function timesOf(answered: readonly Answered[]): TaskTimes[] {
+  const machines = groupBy(answered, ({ times }) => [times?.machine.processor, times?.machine.threads]);
+  return machines.flatMap((ofMachine): TaskTimes[] => {
+    const timed = ofMachine.flatMap(({ answer, times }) => (times === null ? [] : [{ answer, times }]));
+    const [first] = timed;
+    if (first === undefined) return [];
+    const load = Math.max(...timed.map(({ times }) => times.machine.load));
+    const settings = groupBy(timed, ({ answer: { policy, budget, prefill } }) => [policy, budget, prefill]);
+    return [
+      {
+        machine: { ...first.times.machine, load },
+        policies: settings.map((ofSetting) => {
+          const { policy, budget, prefill } = (ofSetting[0] as (typeof timed)[number]).answer;
+          const msPerToken = mean(ofSetting.map(({ times }) => times.msPerToken));
+          return { policy, budget, prefill, msPerToken, answers: ofSetting.length };
+        }),
+      },
+    ];
+  });
+}
+
+/** Items whose keys are equal, in the order in which they came. */
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => unknown[]): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = JSON.stringify(keyOf(item));
+    groups.set(key, [...(groups.get(key) ?? []), item]);
+  }
+  return [...groups.values()];
 }
 
 function scorePolicy(spec: PolicySpec, prefill: PolicySpec, answers: readonly TaskAnswer[]): PolicyScores {
@@ -171,7 +246,6 @@ function scorePolicy(spec: PolicySpec, prefill: PolicySpec, answers: readonly Ta
       share: mean(matching.map(({ keysExact }) => keysExact.share)),
     },
     tailMass: mean(matching.map(({ tailMass }) => tailMass)),
-    msPerToken: mean(matching.map(({ msPerToken }) => msPerToken)),
   };
 }
 

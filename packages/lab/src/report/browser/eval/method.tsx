@@ -3,10 +3,11 @@ import { formatCount } from '../../../format/format.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 
 export function Method({ data: { model, text, tasks } }: { data: EvalPageData }) {
-  const prefills = text?.prefills.map(({ policy, budget, ms }) => {
+  const prefills = (text?.times?.prefills ?? text?.prefills)?.map(({ policy, budget, ...timed }) => {
     const name = budget === null ? policy : `${policy} ${budget}`;
-    return `${name} ${(ms / 1000).toFixed(1)} s`;
+    return 'ms' in timed ? `${name} ${((timed.ms as number) / 1000).toFixed(1)} s` : name;
   });
+  const machine = text?.times?.machine;
   return (
     <footer>
       {text && (
@@ -14,9 +15,10 @@ export function Method({ data: { model, text, tasks } }: { data: EvalPageData })
           The context was read once (with {prefills?.join('; ')}); its last {formatCount(text.evalTokens)} tokens then
           went through dense attention and through every setting, over the same cache. KL is that of the predictions
           from those of dense attention after a dense prefill, and its interval holds the true mean with a probability
-          of .95, as far as tokens are drawn independently (bootstrap). Times are medians of decoding steps of one
-          token, the settings in turn. Text {text.text.name}, SHA-256 <code>{text.text.hash.slice(0, 16)}</code>, seed{' '}
-          {text.seed}.
+          of .95, as far as tokens are drawn independently (bootstrap).{' '}
+          {machine &&
+            `Times are medians of decoding steps of one token, the settings in turn, by ${machine.processor} with ${machine.threads} threads and a load of ${machine.load}. `}
+          Text {text.text.name}, SHA-256 <code>{text.text.hash.slice(0, 16)}</code>, seed {text.seed}.
         </p>
       )}
       {tasks && (

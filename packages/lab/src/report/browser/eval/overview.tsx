@@ -37,7 +37,6 @@ function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] 
   const scores = tasks?.policies.find((policy) => isSame(policy, setting));
   const dense = tasks?.dense ?? undefined;
   const [low, high] = setting.kl.interval;
-  const faster = text.dense.msPerToken / setting.msPerToken;
   const tiles: Tile[] = [
     {
       value: nameOf(setting),
@@ -51,11 +50,14 @@ function Choice({ text, tasks }: { text: PageText; tasks: EvalPageData['tasks'] 
       value: `${formatNumber(text.dense.bytesPerKey / setting.bytesPerKey, 2)} x fewer bytes`,
       label: `${formatNumber(setting.bytesPerKey)} for each key of the context, where dense attention reads ${formatNumber(text.dense.bytesPerKey)}`,
     },
-    {
+  ];
+  if (setting.msPerToken !== null && text.dense.msPerToken !== null) {
+    const faster = text.dense.msPerToken / setting.msPerToken;
+    tiles.push({
       value: `${formatNumber(faster >= 1 ? faster : 1 / faster, 2)} x ${faster >= 1 ? 'faster' : 'slower'}`,
       label: `${formatNumber(setting.msPerToken)} ms a token, where dense attention takes ${formatNumber(text.dense.msPerToken)}, measured here`,
-    },
-  ];
+    });
+  }
   if (scores !== undefined && dense !== undefined) {
     tiles.push({
       value: percent(scores.score),

@@ -29,7 +29,11 @@ const COSTS = {
     of: ({ bytesPerKey }: Costly) => bytesPerKey,
     unit: 'bytes a key',
   },
-  time: { label: 'milliseconds a token →', of: ({ msPerToken }: Costly) => msPerToken, unit: 'ms a token' },
+  time: {
+    label: 'milliseconds a token →',
+    of: ({ msPerToken }: Costly) => msPerToken ?? Number.NaN,
+    unit: 'ms a token',
+  },
 } as const;
 type Costly = Pick<PagePolicy, 'bytesPerKey' | 'msPerToken'>;
 
@@ -56,16 +60,18 @@ export function Pareto({ text }: { text: PageText }) {
           value={String(target.kl)}
           onChange={(kl) => choose({ target: { ...target, kl: Number(kl) } })}
         />
-        <Choice
-          label="cheapest by"
-          name="cost"
-          options={[
-            { value: 'bytes', label: 'bytes' },
-            { value: 'time', label: 'time' },
-          ]}
-          value={target.by}
-          onChange={(by) => choose({ target: { ...target, by } })}
-        />
+        {text.times && (
+          <Choice
+            label="cheapest by"
+            name="cost"
+            options={[
+              { value: 'bytes', label: 'bytes' },
+              { value: 'time', label: 'time' },
+            ]}
+            value={target.by}
+            onChange={(by) => choose({ target: { ...target, by } })}
+          />
+        )}
       </div>
       <Legend
         entries={[
@@ -79,7 +85,7 @@ export function Pareto({ text }: { text: PageText }) {
       />
       <div class="columns">
         <TradeOffChart text={text} series={series} cost="bytes" />
-        <TradeOffChart text={text} series={series} cost="time" />
+        {text.times && <TradeOffChart text={text} series={series} cost="time" />}
       </div>
     </Card>
   );

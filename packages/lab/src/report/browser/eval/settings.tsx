@@ -2,6 +2,7 @@
 
 import { meetsTarget } from '../../../eval/suggest.ts';
 import { formatCount, formatNumber } from '../../../format/format.ts';
+import type { PagePolicy } from '../../eval-page-data.ts';
 import { Card, Table } from '../parts.tsx';
 import { percent } from '../text.ts';
 import { isSame, nameOf, type PageText, state, suggestionOf } from './state.ts';
@@ -9,8 +10,8 @@ import { isSame, nameOf, type PageText, state, suggestionOf } from './state.ts';
 export function Settings({ text }: { text: PageText }) {
   const { target } = state.value;
   const { setting } = suggestionOf(text);
-  const costOf = ({ bytesPerKey, msPerToken }: { bytesPerKey: number; msPerToken: number }) =>
-    target.by === 'bytes' ? bytesPerKey : msPerToken;
+  const costOf = ({ bytesPerKey, msPerToken }: Pick<PagePolicy, 'bytesPerKey' | 'msPerToken'>) =>
+    target.by === 'bytes' ? bytesPerKey : (msPerToken ?? 0);
   const ordered = [...text.policies].sort((a, b) => costOf(a) - costOf(b));
   const meetingCount = ordered.filter((policy) => meetsTarget(policy, target)).length;
   return (
@@ -29,7 +30,7 @@ export function Settings({ text }: { text: PageText }) {
           { name: 'holds' },
           { name: 'KL (interval)', number: true },
           { name: 'bytes/key', number: true },
-          { name: 'ms/token', number: true },
+          ...(text.times ? [{ name: 'ms/token', number: true }] : []),
           { name: 'top-1', number: true },
           { name: 'nll +', number: true },
           { name: 'error (p95)', number: true },
@@ -46,7 +47,7 @@ export function Settings({ text }: { text: PageText }) {
             meetsTarget(policy, target) ? 'yes' : kl.mean <= target.kl ? 'perhaps' : '',
             `${formatNumber(kl.mean, 2)} (${kl.interval.map((bound) => formatNumber(bound, 2)).join('–')})`,
             formatNumber(bytesPerKey),
-            formatNumber(msPerToken),
+            ...(msPerToken === null ? [] : [formatNumber(msPerToken)]),
             percent(top1),
             deltaNll.toFixed(4).replace('-', '−'),
             `${percent(outputError.mean)} (${percent(outputError.p95)})`,

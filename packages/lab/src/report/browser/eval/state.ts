@@ -1,6 +1,5 @@
 /** What is chosen on the page, and what follows from it. */
 import { signal } from '@preact/signals';
-import type { TextEvaluation } from '../../../eval/compare-policies.ts';
 import { type QualityTarget, type Suggestion, suggest } from '../../../eval/suggest.ts';
 import type { EvalPageData } from '../../eval-page-data.ts';
 
@@ -21,8 +20,7 @@ export const choose = (change: Partial<PageState>): void => {
 export type PageText = NonNullable<EvalPageData['text']>;
 
 /** The setting to take, for what is chosen. */
-export const suggestionOf = (text: PageText): Suggestion =>
-  suggest(text as unknown as TextEvaluation, state.value.target);
+export const suggestionOf = (text: PageText): Suggestion => suggest(text, state.value.target);
 
 interface Named {
   policy: string;

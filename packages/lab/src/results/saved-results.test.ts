@@ -13,7 +13,7 @@ const newPath = async () => join(await mkdtemp(join(tmpdir(), 'results-')), 'res
 describe('saved results', () => {
   it('come back as they were, to the same run and key only, the latest of each', async () => {
     const path = await newPath();
-    const value = { kl: [0.1, 1 / 3], name: 'ä', none: null };
+    const value = { kl: [0.1, 1 / 3, Number.NaN, Number.POSITIVE_INFINITY], name: 'ä', none: null };
     const file = await openSavedResults(path, RUN);
     await file.keep(KEY, 'before');
     await file.keep(KEY, value);
@@ -50,7 +50,7 @@ describe('saved results', () => {
     ['invalid-file', 'no json'],
     ['invalid-file', '{}\n'],
     ['invalid-file', '{"format":"keysieve-law","version":1}\n'],
-    ['results-version', '{"format":"keysieve-eval","version":1}\n'],
+    ['results-version', '{"format":"keysieve-results","version":1}\n'],
   ])('are an error of the code %s in a file of %s, which stays as it is', async ([code, content]) => {
     const path = await newPath();
     await writeFile(path, content as string);

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { acquireLock } from '@keysieve/llm/internal';
 import { KeysieveError, type PolicySpec } from 'keysieve';
 import { labError } from '../errors.ts';
-import { outputUnwritable } from '../files/output-file.ts';
+import { outputUnwritable, writeOutput } from '../files/output-file.ts';
 import { textHash } from './text-hash.ts';
 
 /** The key of a policy. Plans are long, so their hash stands for them. */
@@ -28,7 +28,7 @@ export interface SavedResults {
   readonly truncatedCharacters: number;
 }
 
-const HEADER = { format: 'keysieve-eval', version: 2 };
+const HEADER = { format: 'keysieve-results', version: 3 };
 const HEADER_LINE = `${JSON.stringify(HEADER)}\n`;
 
 interface Line {
@@ -55,7 +55,7 @@ export async function openResults(
  * (the file then stays as it is), and `output-unwritable`.
  */
 export async function openSavedResults(path: string | undefined, settings: RunSettings): Promise<SavedResults> {
-  const run = digest(JSON.stringify(settings));
+  const run = runName(settings);
   const { lines, truncatedCharacters } = path === undefined ? NO_LINES : await openFile(path);
   const results = new Map(lines.filter((line) => line.run === run).map(({ key, value }) => [key, value]));
   return {
@@ -68,7 +68,7 @@ export async function openSavedResults(path: string | undefined, settings: RunSe
       await withLock(path, async () => {
         // Of a process that was killed while it wrote, since this one has opened the file.
         if (!(await endsWithLine(path))) await readLines(path);
-        await appendFile(path, `${JSON.stringify(line)}\n`);
+        await appendFile(path, `${toJson(line)}\n`);
       });
     },
     truncatedCharacters,
@@ -122,9 +122,50 @@ async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** A line of a file of results: what was kept, under which key of which run. */
+export type ResultLine = Readonly<Pick<Line, 'run' | 'key' | 'value'>>;
+
+/** How lines name a run. */
+export const runName = (settings: RunSettings): string => digest(JSON.stringify(settings));
+
+/** All whole lines of a file, which stays as it is. Throws `file-not-found`, and as `openSavedResults`. */
+export async function readResultLines(path: string): Promise<ResultLine[]> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw labError({
+      code: 'file-not-found',
+      problem: `${path} cannot be read.`,
+      found: cause.code ?? cause.message,
+      remedy: 'Check the path.',
+      cause,
+    });
+  });
+  const [header = '', ...rest] = text.split('\n');
+  checkHeader(path, header);
+  return rest.slice(0, -1).map((line, i) => parse(path, i + 2, line));
+}
+
+/** Writes a file of these lines, whole or not at all. Throws `output-unwritable`. */
+export async function writeResultLines(path: string, lines: readonly ResultLine[]): Promise<void> {
+  const texts = lines.map(({ run, key, value }) =>
+    toJson({ run, key, value, sum: checksum(run, key, value) } satisfies Line),
+  );
+  await writeOutput(path, [JSON.stringify(HEADER), ...texts, ''].join('\n'));
+}
+
+/** JSON in which numbers that are not finite stand as well, as `{"number":"NaN"}`. */
+const toJson = (value: unknown): string =>
+  JSON.stringify(value, (_, each) =>
+    typeof each === 'number' && !Number.isFinite(each) ? { number: String(each) } : each,
+  );
+
+const fromJson = (text: string): unknown =>
+  JSON.parse(text, (_, each) => (NOT_FINITE.has(each?.number) ? Number(each.number) : each));
+
+const NOT_FINITE: ReadonlySet<unknown> = new Set(['NaN', 'Infinity', '-Infinity']);
+
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
-const checksum = (run: string, key: string, value: unknown): string => digest(`${run} ${key} ${JSON.stringify(value)}`);
+const checksum = (run: string, key: string, value: unknown): string => digest(`${run} ${key} ${toJson(value)}`);
 
 async function readOrEmpty(path: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -146,7 +187,7 @@ function checkHeader(path: string, line: string): void {
 }
 
 function parse(path: string, number: number, text: string): Line {
-  const line = tryOrUndefined(() => JSON.parse(text) as Line);
+  const line = tryOrUndefined(() => fromJson(text) as Line);
   if (line && line.sum === checksum(line.run, line.key, line.value)) return line;
   throw broken(path, number, text);
 }
