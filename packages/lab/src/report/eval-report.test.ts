@@ -39,7 +39,12 @@ describe.skipIf(!hasChromium)('the report of an evaluation in a browser', () => 
     await writeFile(join(folder, 'tasks.html'), await evalReport({ tasks }));
     const prefill = { policy: 'sieve', budget: 'power:4.2,0.5' };
     const longNames = text.policies.map((policy) => ({ ...policy, policy: `topk-${policy.policy}`, prefill }));
-    await writeFile(join(folder, 'long.html'), await evalReport({ text: { ...text, policies: longNames } }));
+    const steps = text.times?.steps.map((step) => ({ ...step, policy: `topk-${step.policy}` })) ?? [];
+    const longTimes = text.times && { ...text.times, steps };
+    await writeFile(
+      join(folder, 'long.html'),
+      await evalReport({ text: { ...text, policies: longNames, times: longTimes } }),
+    );
     browser = await launchChromium();
   });
   afterAll(async () => {

@@ -47,7 +47,7 @@ export function Settings({ text }: { text: PageText }) {
             meetsTarget(policy, target) ? 'yes' : kl.mean <= target.kl ? 'perhaps' : '',
             `${formatNumber(kl.mean, 2)} (${kl.interval.map((bound) => formatNumber(bound, 2)).join('–')})`,
             formatNumber(bytesPerKey),
-            ...(msPerToken === null ? [] : [formatNumber(msPerToken)]),
+            ...(text.times === null ? [] : [msPerToken === null ? '' : formatNumber(msPerToken)]),
             percent(top1),
             deltaNll.toFixed(4).replace('-', '−'),
             `${percent(outputError.mean)} (${percent(outputError.p95)})`,
