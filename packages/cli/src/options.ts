@@ -18,6 +18,7 @@ export interface ModelFlags {
   context?: number;
   precision?: 'fp32' | 'a8' | 'w8a8';
   threads?: number;
+  verify?: boolean;
 }
 
 export interface AttentionFlags {
@@ -27,7 +28,7 @@ export interface AttentionFlags {
   certify?: number;
 }
 
-/** --model, --context, --precision, --threads */
+/** --model, --context, --precision, --threads, --verify */
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
@@ -39,7 +40,8 @@ export function addModelOptions(command: Command): Command {
           'prompt); default: the fastest whose KL to fp32 is below .005 on the model',
       ).choices(['fp32', 'a8', 'w8a8']),
     )
-    .option('--threads <count>', 'threads (default: one for each processor that is not busy)', parsePositiveInteger);
+    .option('--threads <count>', 'threads (default: one for each processor that is not busy)', parsePositiveInteger)
+    .option('--verify', 'read all of the prepared weights and compare them with what was written (default: samples)');
 }
 
 /** --attention, --budget, --law, --certify */
@@ -153,6 +155,16 @@ export function parseWholeNumber(text: string): number {
     throw new InvalidArgumentError('Must be a non-negative integer.');
   }
   return value;
+}
+
+export function parseJsonObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('Must be an object in JSON.');
 }
 
 export function parseFiniteNumber(text: string): number {

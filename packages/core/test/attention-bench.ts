@@ -1,5 +1,6 @@
 /** An attention over random keys, and the truth about what it should give. */
 import type { Attention } from '../src/attention/attention.ts';
+import type { ScoreRule } from '../src/attention/score-rule.ts';
 import { concatenate } from './cache-model.ts';
 import { roundToFloat16 } from './float16.ts';
 import { type AttentionProblem, attention32, attention64, distance, positionsBelow } from './plain-attention.ts';
@@ -22,7 +23,8 @@ export interface AttentionBench {
   problem(layer: number, head: number, position: number, queries: Float32Array, seen?: Int32Array[]): AttentionProblem;
 }
 
-export function createBench(attention: Attention, random: Random): AttentionBench {
+/** A bench whose problems follow the rule of the attention. */
+export function createBench(attention: Attention, random: Random, rule: ScoreRule = {}): AttentionBench {
   const { cache, heads } = attention;
   const { layers, keyValueHeads, headDim, precision } = cache.shape;
   const stored = Array.from(
@@ -75,12 +77,17 @@ export function createBench(attention: Attention, random: Random): AttentionBenc
         return rows;
       };
       const n = keys.length / (keyValueHeads * headDim);
+      const { window = Number.POSITIVE_INFINITY, softCap, sinks } = rule;
+      const sink = sinks?.[layer]?.[head];
+      const visible = (end: number) => positionsBelow(end).subarray(Math.max(0, end - window));
       return {
+        ...(softCap !== undefined && { softCap }),
+        ...(sink !== undefined && { sinks: new Array<number>(count).fill(sink) }),
         headDim,
         queries: rowsOf(queries, count, heads, head).map((x) => x / Math.sqrt(headDim)),
         keys: rowsOf(keys, n, keyValueHeads, keyValueHead),
         values: rowsOf(values, n, keyValueHeads, keyValueHead),
-        visible: seen ?? Array.from({ length: count }, (_, i) => positionsBelow(position + i + 1)),
+        visible: seen ?? Array.from({ length: count }, (_, i) => visible(position + i + 1)),
       };
     },
   };

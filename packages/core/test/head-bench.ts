@@ -73,6 +73,7 @@ export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...op
     })),
     policies: [],
     policyModules: [],
+    rule: {},
   });
 
   return {

@@ -17,6 +17,8 @@ export interface AttentionProblem {
   visible: readonly ArrayLike<number>[];
   /** Where it is given, a score s becomes softCap tanh(s / softCap). */
   softCap?: number;
+  /** A score of each row that takes part in the softmax without a value. */
+  sinks?: readonly number[];
 }
 
 export interface AttentionTruth {
@@ -40,13 +42,14 @@ export function score64({ headDim, queries, keys, softCap }: AttentionProblem, r
 }
 
 export function attention64(problem: AttentionProblem): AttentionTruth {
-  const { headDim, values, visible } = problem;
+  const { headDim, values, visible, sinks } = problem;
   const outputs = new Float64Array(visible.length * headDim);
   const logSumExp = new Float64Array(visible.length);
   for (const [row, positions] of visible.entries()) {
     const scores = Float64Array.from(positions, (position) => score64(problem, row, position));
-    const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-    let sum = 0;
+    const sink = sinks?.[row] ?? Number.NEGATIVE_INFINITY;
+    const max = scores.reduce((a, b) => Math.max(a, b), sink);
+    let sum = Math.exp(sink - max);
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     for (let j = 0; j < positions.length; j++) {
       const weight = Math.exp((scores[j] as number) - max);
@@ -61,12 +64,21 @@ export function attention64(problem: AttentionProblem): AttentionTruth {
 }
 
 /** Softmax attention in float32, term after term, with the maximal score subtracted first. */
-export function attention32({ headDim, queries, keys, values, visible, softCap }: AttentionProblem): Float32Array {
+export function attention32({
+  headDim,
+  queries,
+  keys,
+  values,
+  visible,
+  softCap,
+  sinks,
+}: AttentionProblem): Float32Array {
   const { fround } = Math;
   const outputs = new Float32Array(visible.length * headDim);
   for (const [row, positions] of visible.entries()) {
     const scores = new Float32Array(positions.length);
-    let max = Number.NEGATIVE_INFINITY;
+    const sink = sinks?.[row] ?? Number.NEGATIVE_INFINITY;
+    let max = sink;
     for (let j = 0; j < positions.length; j++) {
       const key = (positions[j] as number) * headDim;
       let sum = 0;
@@ -77,7 +89,7 @@ export function attention32({ headDim, queries, keys, values, visible, softCap }
       scores[j] = sum;
       max = Math.max(max, sum);
     }
-    let sum = 0;
+    let sum = fround(Math.exp(fround(sink - max)));
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     for (let j = 0; j < positions.length; j++) {
       const weight = fround(Math.exp(fround((scores[j] as number) - max)));

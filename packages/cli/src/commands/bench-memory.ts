@@ -49,13 +49,14 @@ function parsePrecision(text: string, previous: Precision[] = []): Precision[] {
 const TOKENS = 131_072;
 
 async function runMemory(options: MemoryCommandOptions): Promise<void> {
-  const { model, context: tokens = TOKENS, precision, threads, cachePrecision = ['int8'], json } = options;
+  const { model, context: tokens = TOKENS, precision, threads, verify, cachePrecision = ['int8'], json } = options;
   const result = await withProgress((work) =>
     benchMemory({
       model,
       load: {
         ...(precision === undefined ? {} : { precision }),
         ...(threads === undefined ? {} : { threads }),
+        verify,
         ...showLoading(),
       },
       tokens,

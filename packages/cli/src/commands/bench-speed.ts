@@ -132,7 +132,7 @@ async function run(bench: Bench, options: Options): Promise<void> {
 
 /** The model with room for `tokensNeeded` tokens, and the text. */
 export async function loadForBench(
-  { model, text, context, precision, threads }: ModelFlags & { text: string },
+  { model, text, context, precision, threads, verify }: ModelFlags & { text: string },
   tokensNeeded: number,
   signal: AbortSignal,
 ): Promise<{ model: Model; text: NamedText }> {
@@ -141,6 +141,7 @@ export async function loadForBench(
     context: context ?? tokensNeeded,
     ...(precision === undefined ? {} : { precision }),
     ...(threads === undefined ? {} : { threads }),
+    verify,
     ...showLoading(),
     signal,
   });

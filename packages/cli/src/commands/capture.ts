@@ -39,7 +39,7 @@ export function captureCommand(): Command {
 }
 
 async function run({ text: path, out, json, ...options }: Options): Promise<void> {
-  const { tokens, offset, lastQueries, heads: places, context = tokens, precision, threads } = options;
+  const { tokens, offset, lastQueries, heads: places, context = tokens, precision, threads, verify } = options;
   const text = { name: basename(path), content: await readPromptFile(path) };
   await checkOutputs({ '--out': out }, [path, options.model]);
   await withProgress(async (work) => {
@@ -47,6 +47,7 @@ async function run({ text: path, out, json, ...options }: Options): Promise<void
       context,
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
+      verify,
       ...showLoading(),
       signal: work.signal,
     });

@@ -27,12 +27,13 @@ export function demoCommand(): Command {
   return command.action((options: Options) => run(options));
 }
 
-async function run({ model: source, tokens, seed, context, precision, threads, json }: Options): Promise<void> {
+async function run({ model: source, tokens, seed, context, precision, threads, verify, json }: Options): Promise<void> {
   await withProgress(async (work) => {
     await using model = await loadModel(source, {
       context: context ?? tokens + ANSWER_ROOM,
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
+      verify,
       ...showLoading(),
       signal: work.signal,
     });

@@ -136,7 +136,7 @@ export function evalCommand(): Command {
 }
 
 async function run(options: EvalOptions): Promise<void> {
-  const { context = contextFor(options), precision, report, save, plot } = options;
+  const { context = contextFor(options), precision, verify, report, save, plot } = options;
   checkShard(options, { precision, threads: options.threads });
   checkDivisible(options);
   await checkOutputs({ '--save': save, '--plot': plot, '--report': report }, [
@@ -151,6 +151,7 @@ async function run(options: EvalOptions): Promise<void> {
       ...(context === undefined ? {} : { context }),
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
+      verify,
       ...showLoading(),
       signal: work.signal,
     });

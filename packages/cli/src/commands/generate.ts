@@ -28,6 +28,7 @@ import {
   collect,
   type ModelFlags,
   parseFiniteNumber,
+  parseJsonObject,
   parseWholeNumber,
   policySpec,
   takesBudget,
@@ -39,6 +40,7 @@ interface Options extends ModelFlags, AttentionFlags {
   promptFile?: string;
   chat?: boolean;
   system?: string;
+  templateVariables?: Record<string, unknown>;
   maxTokens: number;
   temperature: number;
   topP?: number;
@@ -61,6 +63,11 @@ export function generateCommand(): Command {
     .option('-f, --prompt-file <file>', 'a file with the prompt, - for standard input')
     .option('--chat', "wrap the prompt in the model's chat template")
     .option('--system <text>', 'system message of the chat')
+    .option(
+      '--template-variables <json>',
+      `an object of variables that the chat template reads, such as {"enable_thinking": false}`,
+      parseJsonObject,
+    )
     .option('-n, --max-tokens <count>', 'most tokens to generate', parseWholeNumber, 256)
     .option('-t, --temperature <number>', '0 takes the likeliest token', parseFiniteNumber, 0)
     .option(
@@ -134,6 +141,7 @@ async function generate(options: Options): Promise<void> {
       ...samplingOptions(options),
       maxTokens: options.maxTokens,
       special: options.special,
+      templateVariables: options.templateVariables,
       stop: options.stop,
       signal,
       onPrefill: ({ done, total }) => progress.update(done, total),
@@ -161,8 +169,10 @@ async function generate(options: Options): Promise<void> {
   }
 }
 
-async function readPrompt({ prompt, promptFile, chat, system }: Options): Promise<string> {
-  if (system !== undefined && !chat) throw usageError('--system goes with --chat.', 'Add --chat, or leave it out.');
+async function readPrompt({ prompt, promptFile, chat, system, templateVariables }: Options): Promise<string> {
+  for (const [option, value] of Object.entries({ system, 'template-variables': templateVariables })) {
+    if (value !== undefined && !chat) throw usageError(`--${option} goes with --chat.`, 'Add --chat, or leave it out.');
+  }
   if (prompt !== undefined && promptFile !== undefined) {
     throw usageError('There are two prompts.', 'Give --prompt or --prompt-file, not both.');
   }
@@ -189,7 +199,8 @@ function definedOnly<T extends object>(options: T): { [K in keyof T]?: Exclude<T
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
-const loadOptions = ({ context, precision, threads }: Options) => definedOnly({ context, precision, threads });
+const loadOptions = ({ context, precision, threads, verify }: Options) =>
+  definedOnly({ context, precision, threads, verify });
 
 const samplingOptions = (options: Options): GenerateOptions => {
   const { temperature, topP, topK, minP, repetitionPenalty, seed } = options;

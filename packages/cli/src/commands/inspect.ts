@@ -33,7 +33,7 @@ export function inspectCommand(): Command {
 /** Lengths that the keys of a law's budget are shown for. */
 const DISPLAYED_LENGTHS = [1024, 4096, 16_384, 65_536, 262_144];
 
-async function inspect({ model, context, precision, threads, json, ...attention }: Options): Promise<void> {
+async function inspect({ model, context, precision, threads, verify, json, ...attention }: Options): Promise<void> {
   const spec = attentionSpec(attention);
   const law = await loadLaw(attention.law, [spec]);
   const { signal, release } = abortOnInterrupt();
@@ -42,6 +42,7 @@ async function inspect({ model, context, precision, threads, json, ...attention 
       ...(context === undefined ? {} : { context }),
       ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
+      verify,
       cachePrecision: attention.cachePrecision,
       attention: withLawBudget(spec, law?.law),
       ...showLoading(),

@@ -62,7 +62,7 @@ export function measureCommand(): Command {
   return command.action((options: Options) => run(options));
 }
 
-async function run({ model: source, context, precision, ...options }: Options): Promise<void> {
+async function run({ model: source, context, precision, verify, ...options }: Options): Promise<void> {
   const { tokens, offset, lengths, samples, seed, fitTo, law: lawPath, out, state } = options;
   const texts = await readTexts(options);
   const outputPath = lawPath ?? out;
@@ -79,7 +79,7 @@ async function run({ model: source, context, precision, ...options }: Options): 
       options.threads ??
       (results === undefined ? undefined : await threadsOfResults(results)) ??
       (save === undefined ? undefined : await savedThreads(save));
-    await using model = await loadModel(source, { context, precision, threads, signal, ...showLoading() });
+    await using model = await loadModel(source, { context, precision, threads, verify, signal, ...showLoading() });
     const measurement = await prepareLaw({
       model,
       texts,

@@ -109,8 +109,8 @@ async function serve(options: Options): Promise<void> {
 const nextInterrupt = (): Promise<unknown> => Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
 
 /** `NAME=MODEL`, or a model under its own name. */
-function modelSources({ model, context, precision, threads }: Options): ModelSource[] {
-  const loading = { context, precision, threads, ...showLoading() };
+function modelSources({ model, context, precision, threads, verify }: Options): ModelSource[] {
+  const loading = { context, precision, threads, verify, ...showLoading() };
   return model.map((text) => {
     const [, id, source] = /^([\w.-]+)=(.+)$/.exec(text) ?? [text, nameOf(text), text];
     return localModel(id as string, source as string, loading);

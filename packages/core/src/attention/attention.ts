@@ -19,6 +19,7 @@ import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement
 import { type AttentionReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';
 import type { JobRunner } from './runner.ts';
+import { readsAllKeys } from './score-rule.ts';
 import { loadGroup } from './thread.ts';
 import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
 
@@ -115,9 +116,10 @@ export class Attention {
       this.#headBudgets.truncate(length);
     };
     const { memoryLimit } = options;
+    const { window } = shape.rule;
     this.cache =
       parent?.cache.fork({ onTruncate }) ??
-      new KvCache({ pool: slabs, capacity, onTruncate, ...(memoryLimit !== undefined && { memoryLimit }) });
+      new KvCache({ pool: slabs, capacity, window, onTruncate, ...(memoryLimit !== undefined && { memoryLimit }) });
     const context: EvictionContext = {
       shape: slabs.shape,
       heads,
@@ -190,7 +192,7 @@ export class Attention {
     checkOutputs(outputs, queries);
     const policy = this.#policy(request.policy);
     const report =
-      policy.evicting === undefined
+      policy.evicting === undefined || readsAllKeys(this.#shape.rule)
         ? this.#attend(request, policy, outputs)
         : this.#evictionRunner.attend(policy.evicting, { layer, position, queries }, outputs);
     if (this.#times !== undefined) this.#trace(request, policy, this.#times, performance.now() - started);
@@ -205,7 +207,7 @@ export class Attention {
     const evictions = policies
       .map((policy) => this.#policy(policy).evicting?.eviction)
       .filter((eviction) => eviction !== undefined);
-    if (evictions.length === 0) return;
+    if (evictions.length === 0 || readsAllKeys(this.#shape.rule)) return;
     checkQueries(request, this.cache, this.heads);
     for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
       this.#evictionRunner.observe(eviction, request);
@@ -220,6 +222,12 @@ export class Attention {
     const { layer, positions, queries, outputs, plan } = request;
     const { cache, heads } = this;
     cache.assertAlive();
+    invariant(!readsAllKeys(this.#shape.rule), () => ({
+      code: 'invalid-argument',
+      problem: 'Layers with a window or a soft cap read all keys that they see: there is nothing to measure.',
+      found: `layer ${layer}`,
+      remedy: 'Measure the other layers.',
+    }));
     checkMeasureRequest(request, cache, heads);
     const n = Math.max(...positions) + 1;
     checkRange(layer, n, queries, cache);
@@ -302,7 +310,7 @@ export class Attention {
       const blocks = { layer, n: position + count, blockErrors: 0, budgetFactors };
       this.#headBudgets.update(blocks, tasks, blockErrors, cache.length);
     }
-    if (plan.isFull) reportFull(report, order, cache.shape, heads);
+    if (plan.isFull) reportFull(report, order, cache.shape, heads, this.#shape.rule);
     else reportRows(report, order, heads, results);
   }
 

@@ -15,6 +15,7 @@ import {
   type ThreadRegion,
 } from '../group/group-work.ts';
 import { attendWeighted } from '../group/quantized-work.ts';
+import { withSink } from '../group/sinks.ts';
 import type { CertifiedTarget, SparseParts } from '../policies/policy.ts';
 import { groupBudget, type Selection } from '../selectors/selector.ts';
 import type { SieveStepResult } from '../sieve/step.ts';
@@ -174,7 +175,9 @@ function attendSelection(work: GroupWork, selection: Selection, tail: Tail | und
       selectedSum,
       output: outputs.subarray(row * headDim, (row + 1) * headDim),
       ...(selectedMeans && { selectedMean: selectedMeans.subarray(row * headDim, (row + 1) * headDim) }),
-      ...(selection.totalSums && { totalSum: selection.totalSums[row] as RunningLogSumExp }),
+      ...(selection.totalSums && {
+        totalSum: withSink(selection.totalSums[row] as RunningLogSumExp, work.sinks?.[row]),
+      }),
       ...(selection.tailBound && { tailBound: selection.tailBound }),
       ...(selection.tailShare !== undefined && { tailShare: selection.tailShare }),
       ...(estimate.errorBound !== undefined && { errorBound: estimate.errorBound }),
@@ -227,7 +230,8 @@ function isolateRow(work: GroupWork, row: number): GroupWork {
     const queries = region.workspace.queries / 4;
     f32.copyWithin(queries, queries + row * d, queries + (row + 1) * d);
   }
-  return { ...work, rows: 1, head: work.head + row, queryNorms: [work.queryNorms[row] as number] };
+  const sinks = work.sinks && [work.sinks[row] as number];
+  return { ...work, rows: 1, head: work.head + row, queryNorms: [work.queryNorms[row] as number], sinks };
 }
 
 /** Attends to the selected keys. Returns the region where the state lies. */

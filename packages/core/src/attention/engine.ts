@@ -13,10 +13,11 @@ import type { JobThreads } from '../threads/pool.ts';
 import { maxBlockQueries } from './block-size.ts';
 import type { AttentionShape } from './planner.ts';
 import { JobRunner } from './runner.ts';
+import { checkScoreRule, type ScoreRule } from './score-rule.ts';
 import { attentionThreads } from './spawn.ts';
 import { noTimes, type PhaseTimes } from './trace.ts';
 
-export interface EngineOptions extends Omit<CachePoolOptions, 'createKernels' | 'onRegion'> {
+export interface EngineOptions extends Omit<CachePoolOptions, 'createKernels' | 'onRegion'>, ScoreRule {
   /** Query heads in a layer: a multiple of the key-value heads. */
   heads: number;
   /** Maximum number of keys of a cache. */
@@ -43,7 +44,7 @@ export async function createAttentionEngine(options: EngineOptions): Promise<Att
   checkPositiveInteger('heads', heads);
   checkPositiveInteger('threads', threads);
   checkPositiveInteger('capacity', capacity);
-  cacheShape(options);
+  checkScoreRule(options, cacheShape(options).layers, heads);
   invariant(heads % keyValueHeads === 0, () => ({
     code: 'invalid-argument',
     problem: `The ${heads} query heads must be a multiple of the key-value heads.`,
@@ -75,7 +76,8 @@ export class AttentionEngine {
 
   /** Use `createAttentionEngine`. */
   constructor(options: EngineOptions & { shared: boolean }, threads: JobThreads) {
-    const { heads, capacity, kernels = 'wasm', costs, timed = false, ...cachePool } = options;
+    const { heads, capacity, kernels = 'wasm', costs, timed = false, window, softCap, sinks, ...cachePool } = options;
+    const rule: ScoreRule = { window, softCap, sinks };
     const { keyValueHeads, shared } = cachePool;
     const groupSize = heads / keyValueHeads;
     this.capacity = capacity;
@@ -83,7 +85,7 @@ export class AttentionEngine {
     this.#threads = threads;
     const shape = cacheShape(options);
     const { headDim, precision, encodings } = shape;
-    this.shape = { heads, keyValueHeads, headDim, precision, threads: threads.threads };
+    this.shape = { heads, keyValueHeads, headDim, precision, threads: threads.threads, rule };
     this.runner = new JobRunner({
       shape,
       heads,
@@ -91,6 +93,7 @@ export class AttentionEngine {
       kernels,
       shared,
       costs,
+      rule,
       threads,
       times: this.times,
     });

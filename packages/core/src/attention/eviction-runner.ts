@@ -13,6 +13,7 @@ import { certify } from '../certificates/certificate.ts';
 import { KeysieveError } from '../errors.ts';
 import { type Eviction, evictLowest, type KeptKeys } from '../evictions/eviction.ts';
 import {
+  countSinks,
   exactRowBytes,
   foldSegments,
   type GroupWork,
@@ -271,7 +272,7 @@ function attendAndKeepScores(work: GroupWork, count: number): { region: ThreadRe
     }
     kernels.addValues(pages, indices, partCount, workspace.scores, stride, rows, workspace.state, workspace.scratch);
   });
-  return { region, scores };
+  return { region: countSinks(work, region), scores };
 }
 
 /** By index: it runs over all keys of every query of a prompt. */

@@ -1,8 +1,10 @@
 /** Full attention: every key that a query may see. A task is a block of queries, or a range of keys of one query. */
 import { attendSegments, loadQueries, type ThreadRegion } from '../group/group-work.ts';
+import { addSinks } from '../group/sinks.ts';
 import { stateBytes } from '../kernels/kernels.ts';
+import { PAGE_KEYS } from '../kernels/layout.ts';
 import type { Job } from './job.ts';
-import { headSegments, type ThreadContext } from './thread.ts';
+import { headSegments, sinksOf, type ThreadContext } from './thread.ts';
 
 /** Consecutive queries of a job, and the key-value head that they attend to. */
 export interface QueryBlock {
@@ -36,14 +38,15 @@ export function fullBlockTask(thread: ThreadContext, job: Job, task: number): vo
 /** Attends with a block to every key, and writes its outputs. */
 export function attendFullBlock(thread: ThreadContext, job: Job, block: QueryBlock): void {
   const { rows, limit, n, keyValueHead } = block;
+  const { groupSize, shape, rule } = thread;
+  const { window, softCap } = rule;
   loadBlock(thread, job, block);
-  const segments = headSegments(thread, job.segments, job.layer, keyValueHead, 0, n);
-  normalizeBlock(
-    thread,
-    job,
-    block,
-    attendSegments(segments, { rows, group: thread.groupSize, limit }, thread.shape.headDim),
-  );
+  const firstKey = Math.floor(Math.max(0, limit - (window ?? limit)) / PAGE_KEYS) * PAGE_KEYS;
+  const segments = headSegments(thread, job.segments, job.layer, keyValueHead, firstKey, n);
+  const region = attendSegments(segments, { rows, group: groupSize, limit, window, softCap }, shape.headDim);
+  const sinks = sinksOf(thread, job.layer, keyValueHead * groupSize, groupSize);
+  addSinks(region.views(), region.workspace.state, rows, shape.headDim, sinks);
+  normalizeBlock(thread, job, block, region);
 }
 
 /** Copies the queries of a block into the workspaces, scaled. Returns the largest norm of the rows. */
@@ -95,22 +98,23 @@ export function storeBlockOutputs(
 
 /** One query, one key-value head, one range of keys: leaves a partial state, which `mergeRanges` merges. */
 export function fullRangeTask(thread: ThreadContext, job: Job, task: number): void {
-  const { shape, groupSize, jobMemory } = thread;
+  const { shape, groupSize, jobMemory, rule } = thread;
   const { keyValueHeads, headDim } = shape;
   const keyValueHead = task % keyValueHeads;
   const range = Math.floor(task / keyValueHeads);
   const n = job.position + 1;
-  const from = range * job.blockSize;
+  const from = job.firstKey + range * job.blockSize;
   const to = Math.min(n, from + job.blockSize);
 
   const at = keyValueHead * groupSize * headDim;
   loadQueries(thread.regions, job.data.queries.subarray(at, at + groupSize * headDim), headDim, 0);
   const segments = headSegments(thread, job.segments, job.layer, keyValueHead, from, to);
-  const region = attendSegments(segments, { rows: groupSize, group: groupSize, limit: n }, headDim);
+  const rows = { rows: groupSize, group: groupSize, limit: n, ...rule };
+  const region = attendSegments(segments, rows, headDim);
 
   const size = stateBytes(groupSize, headDim);
   const source = region.workspace.state / 4;
-  const target = partialAddress(job, n, keyValueHead, range, size) / 4;
+  const target = partialAddress(job, keyValueHead, range, size) / 4;
   jobMemory.views().f32.set(region.views().f32.subarray(source, source + size / 4), target);
 }
 
@@ -118,18 +122,22 @@ export function fullRangeTask(thread: ThreadContext, job: Job, task: number): vo
 export function mergeRanges(thread: ThreadContext, job: Job, outputs: number): void {
   const { shape, groupSize } = thread;
   const { keyValueHeads, headDim } = shape;
-  const { kernels } = thread.jobMemory;
-  const n = job.position + 1;
+  const { kernels, views } = thread.jobMemory;
   const size = stateBytes(groupSize, headDim);
   for (let head = 0; head < keyValueHeads; head++) {
-    const state = partialAddress(job, n, head, 0, size);
-    for (let range = 1; range * job.blockSize < n; range++) {
-      kernels.mergeState(state, partialAddress(job, n, head, range, size), groupSize, headDim);
+    const state = partialAddress(job, head, 0, size);
+    for (let range = 1; range < rangesOf(job); range++) {
+      kernels.mergeState(state, partialAddress(job, head, range, size), groupSize, headDim);
     }
+    const sinks = sinksOf(thread, job.layer, head * groupSize, groupSize);
+    addSinks(views(), state, groupSize, headDim, sinks);
     kernels.normalize(state, groupSize, headDim, outputs + head * groupSize * headDim * 4, headDim * 4);
   }
 }
 
-function partialAddress({ data, blockSize }: Job, n: number, head: number, range: number, size: number): number {
-  return data.partials + (head * Math.ceil(n / blockSize) + range) * size;
+/** Ranges of the keys of one head. */
+const rangesOf = ({ position, firstKey, blockSize }: Job): number => Math.ceil((position + 1 - firstKey) / blockSize);
+
+function partialAddress(job: Job, head: number, range: number, size: number): number {
+  return job.data.partials + (head * rangesOf(job) + range) * size;
 }

@@ -5,6 +5,7 @@ import { rowBytes } from '../kernels/layout.ts';
 import type { Job } from './job.ts';
 import type { AttentionReport } from './report.ts';
 import { type RowResult, readRowResult } from './row-result.ts';
+import type { ScoreRule } from './score-rule.ts';
 
 /** Adds a job whose rows all read every key that they may see. */
 export function reportFull(
@@ -12,18 +13,20 @@ export function reportFull(
   { position, count, blockSize, kind, segments }: Pick<Job, 'position' | 'count' | 'blockSize' | 'kind' | 'segments'>,
   shape: CacheShape,
   heads: number,
+  { window = Number.POSITIVE_INFINITY }: ScoreRule,
 ): void {
   const { keyValueHeads, headDim, precision } = shape;
   const firstOpenKey = segments.find(({ open }) => open)?.from ?? Number.POSITIVE_INFINITY;
-  const keys = heads * (count * position + (count * (count + 1)) / 2);
+  const keys = heads * keysSeen(position, count, window);
   // A block of queries reads a key once, for all its queries and all heads of the group.
   const blockQueries = kind === 'full-blocks' ? blockSize : 1;
   let keysStreamed = 0;
   let openStreamed = 0;
   for (let end = 0; end < count; ) {
+    const firstKey = Math.max(0, position + end + 1 - window);
     end = Math.min(count, end + blockQueries);
-    keysStreamed += position + end;
-    openStreamed += Math.max(0, position + end - firstOpenKey);
+    keysStreamed += position + end - firstKey;
+    openStreamed += Math.max(0, position + end - Math.max(firstKey, firstOpenKey));
   }
   const fullPageBytes = (keysStreamed - openStreamed) * rowBytes(headDim, precision);
   const openBytes = openStreamed * rowBytes(headDim, openPrecision(shape));
@@ -32,6 +35,14 @@ export function reportFull(
   report.keysExact += keys;
   report.bytesRead += keyValueHeads * 2 * (fullPageBytes + openBytes);
   report.rowsFull += count * heads;
+  if (Number.isFinite(window)) report.rowsWindowed += count * heads;
+}
+
+/** Keys that queries at `count` positions from `position` on see, all together. */
+function keysSeen(position: number, count: number, window: number): number {
+  const growing = Math.max(0, Math.min(count, window - position));
+  const sum = growing * position + (growing * (growing + 1)) / 2;
+  return growing === count ? sum : sum + (count - growing) * window;
 }
 
 /** Adds the rows of a job, from their `results` (count, heads, ROW_RESULT_NUMBERS). */

@@ -30,6 +30,8 @@ export interface JobPlan {
    * `decode-groups` and `measure`: GQA groups in a task. `decode-split`: parts of a group.
    */
   readonly blockSize: number;
+  /** `full-ranges`: the key that the first range begins with, the first of a page. */
+  readonly firstKey: number;
   /** `decode-split`: groups that are not split, the first ones. */
   readonly unsplitGroups: number;
   /**
@@ -90,7 +92,7 @@ export interface JobMessage extends JobPlan, JobQueries {
   readonly memoryBytes: readonly number[];
 }
 
-const FIELDS = ['layer', 'position', 'count', 'policy', 'blockSize', 'unsplitGroups'] as const;
+const FIELDS = ['layer', 'position', 'count', 'policy', 'blockSize', 'firstKey', 'unsplitGroups'] as const;
 const ADDRESSES = ['queries', 'outputs', 'results', 'blockErrors', 'measurePlan', 'partials'] as const;
 
 const SEGMENT_NUMBERS = 6;
@@ -172,7 +174,7 @@ export function openJobData(addresses: Readonly<JobAddresses>, numbers: Float32A
 
 /** Number of tasks. */
 export function taskCount(
-  { kind, blockSize, unsplitGroups }: JobPlan,
+  { kind, blockSize, firstKey, unsplitGroups }: JobPlan,
   { position, count }: Pick<JobQueries, 'position' | 'count'>,
   keyValueHeads: number,
 ): number {
@@ -181,7 +183,7 @@ export function taskCount(
     case 'prefill-blocks':
       return keyValueHeads * Math.ceil(count / blockSize);
     case 'full-ranges':
-      return keyValueHeads * Math.ceil((position + 1) / blockSize);
+      return keyValueHeads * Math.ceil((position + 1 - firstKey) / blockSize);
     case 'decode-split':
       return unsplitGroups + (keyValueHeads - unsplitGroups) * blockSize;
     case 'decode-groups':

@@ -4,12 +4,13 @@
  */
 import type { Segment } from '../cache/page-list.ts';
 import { stateBytes } from '../kernels/kernels.ts';
-import type { Precision } from '../kernels/layout.ts';
+import { PAGE_KEYS, type Precision } from '../kernels/layout.ts';
 import type { DenseFallback, SparseParts } from '../policies/policy.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { MAX_SPLIT_SAMPLE_FRACTION, MIN_PART_KEYS, PART_OVERHEAD } from '../sieve/constants.ts';
 import { blockSizeOf } from './block-size.ts';
 import type { JobPlan } from './job.ts';
+import { readsAllKeys, type ScoreRule } from './score-rule.ts';
 
 /** What all jobs of an attention have in common. */
 export interface AttentionShape {
@@ -18,6 +19,7 @@ export interface AttentionShape {
   readonly headDim: number;
   readonly precision: Precision;
   readonly threads: number;
+  readonly rule: ScoreRule;
 }
 
 /** A policy on this machine. */
@@ -56,7 +58,7 @@ export function planAttention(
   queries: PlannedQueries,
   segments: readonly Segment[],
 ): AttentionPlan {
-  if (sparse === undefined) return planFull(shape, queries);
+  if (sparse === undefined || readsAllKeys(shape.rule)) return planFull(shape, queries);
   const { count } = queries;
   // The queries of a prompt ask for themselves, but where each of them is to be certified: then one answer does for all.
   const asks = fallback !== undefined && (count === 1 || sparse.certified !== undefined);
@@ -86,17 +88,23 @@ function planFull(shape: AttentionShape, queries: PlannedQueries): AttentionPlan
   if (queries.count > 1 || shape.threads === 1) {
     return { ...unsplit('full-blocks', shape, queries), fullUnits: [], isFull: true, partialBytes: 0 };
   }
-  const { heads, keyValueHeads, headDim } = shape;
-  const plan = unsplit('full-ranges', shape, queries);
-  const ranges = keyValueHeads * Math.ceil((queries.position + 1) / plan.blockSize);
+  const { heads, keyValueHeads, headDim, rule } = shape;
+  const firstKey = firstKeySeen(queries.position, rule);
+  const seen = queries.position + 1 - firstKey;
+  const plan = { ...unsplit('full-ranges', shape, { position: seen - 1, count: 1 }), firstKey };
+  const ranges = keyValueHeads * Math.ceil(seen / plan.blockSize);
   return { ...plan, fullUnits: [], isFull: true, partialBytes: ranges * stateBytes(heads / keyValueHeads, headDim) };
 }
+
+/** The first key of the first page of which the query at a position sees any. */
+const firstKeySeen = (position: number, { window = position + 1 }: ScoreRule): number =>
+  Math.floor(Math.max(0, position + 1 - window) / PAGE_KEYS) * PAGE_KEYS;
 
 const unsplit = (
   kind: Exclude<JobPlan['kind'], 'decode-split'>,
   shape: AttentionShape,
   { position, count }: Pick<PlannedQueries, 'position' | 'count'>,
-) => ({ kind, blockSize: blockSizeOf(kind, shape, position, count), unsplitGroups: 0 });
+) => ({ kind, blockSize: blockSizeOf(kind, shape, position, count), firstKey: 0, unsplitGroups: 0 });
 
 /** For each GQA group, or head where heads select on their own: 1 where full attention is faster for the last query. */
 function fullUnitsOf(
@@ -137,7 +145,7 @@ function planSplitDecode(
   }
   const { unsplitGroups, parts } = split;
   const partialBytes = (keyValueHeads - unsplitGroups) * parts * step.split.bytes(groupSize, headDim);
-  return { kind: 'decode-split', blockSize: parts, unsplitGroups, fullUnits, isFull: false, partialBytes };
+  return { kind: 'decode-split', blockSize: parts, firstKey: 0, unsplitGroups, fullUnits, isFull: false, partialBytes };
 }
 
 /** How the groups of a position are divided among threads. */

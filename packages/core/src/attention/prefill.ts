@@ -10,7 +10,7 @@ import { BLOCK_ERROR_NUMBERS } from '../sieve/head-budget-allocator.ts';
 import { attendFullBlock, loadBlock, type QueryBlock, queryBlockOf, storeBlockOutputs } from './full.ts';
 import type { Job } from './job.ts';
 import { type RowResult, writeRowResult } from './row-result.ts';
-import { headSegments, sparseParts, type ThreadContext } from './thread.ts';
+import { headSegments, sinksOf, sparseParts, type ThreadContext } from './thread.ts';
 
 export function prefillBlockTask(thread: ThreadContext, job: Job, task: number): void {
   const block = queryBlockOf(thread, job, task);
@@ -63,6 +63,7 @@ function attendBlockSampled(
     n,
     segments: headSegments(thread, job.segments, job.layer, keyValueHead, 0, n),
     queryNorms: [maxQueryNorm],
+    sinks: sinksOf(thread, job.layer, keyValueHead * groupSize, groupSize),
     maxKeyNorm: job.norms[3 * keyValueHead] as number,
     maxValueNorm: 0,
     rmsValueNorm: 0,

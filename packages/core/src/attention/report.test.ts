@@ -14,6 +14,7 @@ describe('reports', () => {
       certificate: 'estimated',
       rowsCertificateFallback: 1,
       rowsFull: 0,
+      rowsWindowed: 0,
     };
     const second: AttentionReport = {
       rows: 1,
@@ -26,6 +27,7 @@ describe('reports', () => {
       certificate: 'certified',
       rowsCertificateFallback: 0,
       rowsFull: 1,
+      rowsWindowed: 1,
     };
     const total = emptyReport();
     addReport(total, first);
@@ -41,6 +43,7 @@ describe('reports', () => {
       certificate: 'estimated',
       rowsCertificateFallback: 1,
       rowsFull: 1,
+      rowsWindowed: 1,
     });
     expect(emptyReport()).toMatchObject({ rows: 0, certificate: 'certified' });
   });

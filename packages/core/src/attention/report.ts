@@ -5,7 +5,7 @@ import { type CertificateKind, weakerKind } from '../certificates/certificate.ts
 export interface AttentionReport {
   /** Query rows: heads, layers and tokens all counted. */
   rows: number;
-  /** Keys that these rows could have read. */
+  /** Keys that these rows see. */
   keys: number;
   /** Keys that they read exactly. */
   keysExact: number;
@@ -24,8 +24,10 @@ export interface AttentionReport {
   certificate: CertificateKind;
   /** Rows that read more keys than the policy selected, because their certificate needed them. */
   rowsCertificateFallback: number;
-  /** Rows that read all keys. */
+  /** Rows that read all keys that they see. */
   rowsFull: number;
+  /** Rows of layers with a window: they see its keys only, and are among those that read all. */
+  rowsWindowed: number;
 }
 
 export const emptyReport = (): AttentionReport => ({
@@ -39,6 +41,7 @@ export const emptyReport = (): AttentionReport => ({
   certificate: 'certified',
   rowsCertificateFallback: 0,
   rowsFull: 0,
+  rowsWindowed: 0,
 });
 
 /** Adds `other` to `report`. */
@@ -49,6 +52,7 @@ export function addReport(report: AttentionReport, other: AttentionReport): void
   report.keysQuantized += other.keysQuantized;
   report.rowsCertificateFallback += other.rowsCertificateFallback;
   report.rowsFull += other.rowsFull;
+  report.rowsWindowed += other.rowsWindowed;
   report.bytesRead += other.bytesRead;
   for (const bound of ['tailMass', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;

@@ -24,6 +24,7 @@ import {
   writeJob,
 } from './job.ts';
 import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
+import type { ScoreRule } from './score-rule.ts';
 import { mergeParts } from './split-decode.ts';
 import { runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
@@ -37,6 +38,7 @@ export interface RunnerOptions {
   kernels: KernelsName;
   shared: boolean;
   costs: StepCosts | undefined;
+  rule: ScoreRule;
   threads: JobThreads;
   /** Where the calling thread adds up the times of phases. Default: nothing is timed. */
   times: PhaseTimes | undefined;
@@ -192,7 +194,7 @@ export class JobRunner {
   }
 
   #setup(thread: number, regions: readonly Region[]): ThreadSetup {
-    const { shape, heads, kernels, costs } = this.#options;
+    const { shape, heads, kernels, costs, rule } = this.#options;
     return {
       jobNumbers: this.#jobNumbers.buffer,
       shape,
@@ -206,6 +208,7 @@ export class JobRunner {
       policies: this.#policies.map(({ parsed }) => parsed),
       policyModules: policyModules(),
       costs,
+      rule,
     };
   }
 }

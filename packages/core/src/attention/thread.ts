@@ -15,6 +15,7 @@ import { openPolicy, type ParsedPolicy, type Policy, type SparseParts } from '..
 import { maxCertifiedReadShare, type StepCosts } from '../policies/step-costs.ts';
 import type { JobQueries } from './job.ts';
 import type { PlannedPolicy } from './planner.ts';
+import type { ScoreRule } from './score-rule.ts';
 import { type PhaseTimes, timeKernels } from './trace.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
@@ -32,6 +33,7 @@ export interface ThreadSetup {
   policyModules: readonly string[];
   /** What steps cost on this machine, where full attention is to be used when it is faster. */
   costs?: StepCosts | undefined;
+  rule: ScoreRule;
 }
 
 /** A memory and what works on it. */
@@ -56,6 +58,7 @@ export interface ThreadContext {
    */
   readonly pages: readonly Map<number, Pages[]>[];
   readonly policies: readonly PlannedPolicy[];
+  readonly rule: ScoreRule;
 }
 
 /** What the owner of a job adds to a setup, which cannot be posted. */
@@ -68,7 +71,7 @@ export interface OwnerOptions {
 
 /** Opens a setup; what `previous` had open stays as it is. */
 export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?: OwnerOptions): ThreadContext {
-  const { shape, heads, kernels, jobMemory, costs } = setup;
+  const { shape, heads, kernels, jobMemory, costs, rule } = setup;
   const { policies, times } = owner ?? { policies: undefined, times: undefined };
   const mapMemory = (memory: WebAssembly.Memory, parameters: number): MappedMemory => {
     const plain = createKernels(kernels, memory, parameters);
@@ -83,6 +86,7 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?:
   return {
     shape,
     heads,
+    rule,
     groupSize: heads / shape.keyValueHeads,
     // Only the owner of a job merges its parts there.
     jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, OWNER_PARAMETERS),
@@ -95,6 +99,14 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?:
     ),
   };
 }
+
+/** The sinks of some query heads of a layer, where there are any. */
+export const sinksOf = (
+  { rule }: Pick<ThreadContext, 'rule'>,
+  layer: number,
+  head: number,
+  count: number,
+): readonly number[] | undefined => rule.sinks?.[layer]?.slice(head, head + count);
 
 function withoutStep({ step: _, ...parts }: SparseParts): SparseParts {
   return parts;
@@ -162,6 +174,7 @@ export function loadGroup(
     n,
     segments: headSegments(thread, segments, layer, keyValueHead, 0, n),
     queryNorms: loadQueries(regions, queries, shape.headDim, 0),
+    sinks: sinksOf(thread, layer, head, queries.length / shape.headDim),
     maxKeyNorm: norms[3 * keyValueHead] as number,
     maxValueNorm: norms[3 * keyValueHead + 1] as number,
     rmsValueNorm: norms[3 * keyValueHead + 2] as number,

@@ -24,7 +24,7 @@ import {
   writePage,
 } from './page-bytes.ts';
 import { createPageList, type Page, type PageList, type Segment } from './page-list.ts';
-import { type CacheShape, checkPositiveInteger, openPrecision } from './shape.ts';
+import { type CacheShape, checkCapacity, checkPositiveInteger, openPrecision } from './shape.ts';
 import type { Block, Region, SlabPool } from './slab-pool.ts';
 
 /** What a cache has of its own beside the others of its pool. */
@@ -33,15 +33,17 @@ export interface CacheOptions {
   capacity: number;
   /** Bytes at which the cache is full: `KvCache.bytes` stays below. Default: no limit but the machine's. */
   memoryLimit?: number;
+  /**
+   * Keys that a position sees, the last up to its own: pages that no later position sees are given back when keys are
+   * committed. Default: all.
+   */
+  window?: number | undefined;
   /** Called when the cache was truncated to `length` keys, for state that is kept beside it. */
   onTruncate?: (length: number) => void;
 }
 
 /** The sizes of a cache, and where its memory ends. */
 export interface KvCacheOptions extends CachePoolOptions, CacheOptions {}
-
-/** Positions are 32-bit integers. */
-const MAX_CAPACITY = 2 ** 31 - 1;
 
 /** Keys and values of all layers, in pages. Throws `disposed` from every method once it has been disposed of. */
 export class KvCache {
@@ -62,19 +64,13 @@ export class KvCache {
 
   /** A cache with a pool of its own, or in one that it shares. Throws `invalid-argument` or `cache-out-of-memory`. */
   constructor(options: KvCacheOptions | (CacheOptions & { pool: SlabPool }), parent?: KvCache) {
-    const { capacity, memoryLimit = Number.POSITIVE_INFINITY, onTruncate } = options;
-    checkPositiveInteger('capacity', capacity);
-    invariant(capacity <= MAX_CAPACITY, () => ({
-      code: 'invalid-argument',
-      problem: `A cache holds at most ${MAX_CAPACITY} keys.`,
-      found: capacity,
-      remedy: 'Give the longest context that will be used.',
-    }));
+    const { capacity, memoryLimit = Number.POSITIVE_INFINITY, window, onTruncate } = options;
+    checkCapacity(capacity);
     if (memoryLimit !== Number.POSITIVE_INFINITY) checkPositiveInteger('memoryLimit', memoryLimit);
     const pool = 'pool' in options ? options.pool : createCachePool(options);
     this.shape = pool.shape;
     this.capacity = capacity;
-    this.#options = { pool, capacity, memoryLimit, ...(onTruncate && { onTruncate }) };
+    this.#options = { pool, capacity, memoryLimit, window, ...(onTruncate && { onTruncate }) };
     this.#pool = pool;
     this.#pages = parent ? parent.#pages.fork() : createPageList({ pool, capacity: pagesFor(capacity), memoryLimit });
     this.#norms = parent ? parent.#norms.slice() : noNorms(this.shape);
@@ -119,6 +115,17 @@ export class KvCache {
   /** Keys that there is room for: those of the cache, and the reserved ones behind them. */
   get reserved(): number {
     return this.#reserved;
+  }
+
+  /** The first key that is still there: 0, unless a window has moved past keys. */
+  get firstKey(): number {
+    return this.#pages.forgotten * PAGE_KEYS;
+  }
+
+  /** The smallest length but 0 that the cache can be truncated to: of shorter ones the window has forgotten keys. */
+  get minLength(): number {
+    const { window = 1 } = this.#options;
+    return this.#pages.forgotten === 0 ? 0 : this.firstKey + window - 1;
   }
 
   /** Bytes of pages and page tables, those included that other caches read too. */
@@ -210,11 +217,20 @@ export class KvCache {
     this.#pages.close(Math.floor(length / PAGE_KEYS));
     const open = this.#pages.pages[Math.floor(length / PAGE_KEYS)];
     if (open !== undefined) this.#openNorms = open.norms.slice();
+    this.#forgetUnseen();
+  }
+
+  /** Lets go of the pages that no later position sees. */
+  #forgetUnseen(): void {
+    const { window } = this.#options;
+    if (window === undefined) return;
+    this.#pages.forget(Math.floor(Math.max(0, this.#length + 1 - window) / PAGE_KEYS));
   }
 
   /**
    * Forgets the keys from `length` on, and what was reserved and written behind them. In an int8 cache a full page that is
-   * cut has its rows dequantized when more are written behind them.
+   * cut has its rows dequantized when more are written behind them. Throws `invalid-argument` for a length below
+   * `minLength`, other than 0.
    */
   truncate(length: number): void {
     this.assertAlive();
@@ -223,6 +239,12 @@ export class KvCache {
       problem: 'A cache is truncated to a length from 0 to its own.',
       found: `${length}, of ${this.#length}`,
       remedy: 'Give a number of keys that it holds.',
+    }));
+    invariant(length === 0 || length >= this.minLength, () => ({
+      code: 'invalid-argument',
+      problem: 'The window has moved past keys that would be seen again.',
+      found: `a cut to ${length} keys`,
+      remedy: `Truncate to ${this.minLength} keys or more, or to none.`,
     }));
     const isCut = length < this.#length;
     this.#length = length;
@@ -314,9 +336,10 @@ export class KvCache {
 
   #pageWith(page: number, keys: number): Page {
     this.assertAlive();
-    invariant(Number.isSafeInteger(page) && page >= 0 && page * PAGE_KEYS + keys <= this.#length, () => ({
+    const isThere = Number.isSafeInteger(page) && page >= this.#pages.forgotten;
+    invariant(isThere && page * PAGE_KEYS + keys <= this.#length, () => ({
       code: 'invalid-argument',
-      problem: `The cache has ${this.#length} keys, in pages of ${PAGE_KEYS}.`,
+      problem: `The cache has the keys at positions ${this.firstKey} to ${this.#length}, in pages of ${PAGE_KEYS}.`,
       found: `page ${page}`,
       remedy: 'Give a page that it holds.',
     }));
@@ -355,11 +378,12 @@ export class KvCache {
   read(layer: number, head: number, what: 'keys' | 'values', from: number, to: number): Float32Array {
     this.assertAlive();
     const { headDim, keyValueHeads, layers } = this.shape;
+    const { firstKey } = this;
     const inRange =
-      [layer, head, from, to].every(Number.isSafeInteger) && from >= 0 && from <= to && to <= this.#reserved;
+      [layer, head, from, to].every(Number.isSafeInteger) && from >= firstKey && from <= to && to <= this.#reserved;
     invariant(inRange && layer >= 0 && layer < layers && head >= 0 && head < keyValueHeads, () => ({
       code: 'invalid-argument',
-      problem: `The cache has ${this.#reserved} positions in ${keyValueHeads} key-value heads of ${layers} layers.`,
+      problem: `The cache has positions ${firstKey} to ${this.#reserved} in ${keyValueHeads} key-value heads of ${layers} layers.`,
       found: `positions ${from} to ${to}, head ${head}, layer ${layer}`,
       remedy: 'Read what has been reserved and written.',
     }));

@@ -42,11 +42,15 @@ export interface PageListOptions {
 
 export interface PageList {
   readonly count: number;
+  /** Pages that are forgotten, the first ones: they count, and nothing is there any more. */
+  readonly forgotten: number;
   readonly pages: readonly Page[];
   /** Bytes of slabs, rows and tables, those that other caches read too included. */
   readonly bytes: number;
   /** Pages that are closed: the first ones. Where rows lie in the slabs, none is. */
   readonly closed: number;
+  /** Lets go of the pages before `pages`. */
+  forget(pages: number): void;
   /** Adds full pages of another cache of the pool, shared. Throws `cache-out-of-memory`, and then adds none. */
   share(shared: readonly Page[]): void;
   /** Adds pages until there are `count`. Throws `cache-out-of-memory` where there is no room, and then adds none. */
@@ -60,7 +64,7 @@ export interface PageList {
    * rows that it stands for into a block. Throws `cache-out-of-memory`, and then changes nothing.
    */
   own(page: number, fillRows: (rows: Block) => void): void;
-  /** The segments that hold the keys at positions [0, n). */
+  /** The segments that hold the keys at positions [0, n), from the first page on that is not forgotten. */
   segments(n: number): Segment[];
   /** A list that shares the pages of this one. Throws `cache-out-of-memory` where there is no room for its tables. */
   fork(): PageList;
@@ -78,11 +82,15 @@ interface Run {
   to: number;
 }
 
-/** A list that shares `inherited` pages. Throws `cache-out-of-memory` where there is no room for its tables. */
+/**
+ * A list that shares `inherited` pages, but the first ones, which are forgotten. Throws `cache-out-of-memory` where there is
+ * no room for its tables.
+ */
 export function createPageList(
   options: PageListOptions,
   inherited: readonly Page[] = [],
   closedPages = inherited.length,
+  forgottenPages = 0,
 ): PageList {
   const { pool, capacity, memoryLimit } = options;
   const { slabBytes, openBytes, shape } = pool;
@@ -91,6 +99,7 @@ export function createPageList(
   /** The tables by region: the page table, and behind it that of open pages where there are blocks of rows. */
   const tables: (Block | undefined)[] = [];
   let closed = openBytes === 0 ? 0 : closedPages;
+  let forgotten = 0;
   let bytes = 0;
   let runs: Run[] | undefined;
 
@@ -173,17 +182,20 @@ export function createPageList(
   const shrink = (target: number): void => {
     while (pages.length > target) {
       const page = pages.pop() as Page;
+      runs = undefined;
+      if (pages.length < forgotten) continue;
       bytes -= bytesOf(page);
       free(page);
-      runs = undefined;
     }
     closed = Math.min(closed, pages.length);
+    forgotten = Math.min(forgotten, pages.length);
   };
 
   const runsOf = (): Run[] => {
     if (runs !== undefined) return runs;
     runs = [];
-    for (const [page, { slab }] of pages.entries()) {
+    for (let page = forgotten; page < pages.length; page++) {
+      const { slab } = pages[page] as Page;
       const last = runs.at(-1);
       if (last?.region === slab.region) last.to = page + 1;
       else runs.push({ region: slab.region, from: page, to: page + 1 });
@@ -226,6 +238,17 @@ export function createPageList(
     },
     get closed() {
       return closed;
+    },
+    get forgotten() {
+      return forgotten;
+    },
+    forget(target) {
+      for (; forgotten < target; forgotten++) {
+        const page = pages[forgotten] as Page;
+        bytes -= bytesOf(page);
+        free(page);
+        runs = undefined;
+      }
     },
     share(shared) {
       attemptToAdd(() => {
@@ -289,7 +312,7 @@ export function createPageList(
       }
       return segments;
     },
-    fork: () => createPageList(options, pages, closed),
+    fork: () => createPageList(options, pages, closed, forgotten),
     dispose() {
       shrink(0);
       for (const table of tables) if (table !== undefined) pool.release(table);
@@ -298,7 +321,9 @@ export function createPageList(
     },
   };
   try {
-    share(inherited);
+    for (const page of inherited.slice(0, forgottenPages)) pages.push(page);
+    forgotten = forgottenPages;
+    share(inherited.slice(forgottenPages));
   } catch (error) {
     list.dispose();
     throw error;

@@ -102,3 +102,17 @@ function checkShape(shape: CacheShape): void {
     remedy: 'Give the numbers that the model states.',
   }));
 }
+
+/** Positions are 32-bit integers. */
+const MAX_CAPACITY = 2 ** 31 - 1;
+
+/** Throws `invalid-argument` for a number of keys that no cache can hold. */
+export function checkCapacity(capacity: number): void {
+  checkPositiveInteger('capacity', capacity);
+  invariant(capacity <= MAX_CAPACITY, () => ({
+    code: 'invalid-argument',
+    problem: `A cache holds at most ${MAX_CAPACITY} keys.`,
+    found: capacity,
+    remedy: 'Give the longest context that will be used.',
+  }));
+}

@@ -12,6 +12,7 @@
  * U / (L + U), since x / (a + x) grows with x and falls with a.
  */
 import {
+  countSinks,
   foldSegments,
   type GroupWork,
   listPartIn,
@@ -117,7 +118,7 @@ const indicesIn = ({ indices }: Workspace): number => indices;
 function attendListed(work: GroupWork, count: number, start: ThreadRegion | undefined): ThreadRegion {
   const { rows, shape, segments } = work;
   const primary = primaryRegion(work);
-  return foldSegments(
+  const region = foldSegments(
     segments,
     rows,
     shape.headDim,
@@ -138,6 +139,7 @@ function attendListed(work: GroupWork, count: number, start: ThreadRegion | unde
     ({ state }) => state,
     start,
   );
+  return start === undefined ? countSinks(work, region) : region;
 }
 
 /** Tells the bounds what was read. */

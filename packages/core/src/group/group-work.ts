@@ -10,6 +10,7 @@ import { type Kernels, type Pages, type QueryRows, stateBytes, stateOutputs } fr
 import { rowBytes } from '../kernels/layout.ts';
 import { scoreStride } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
+import { addSinks } from './sinks.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A region as one thread sees it. */
@@ -41,6 +42,8 @@ export interface GroupWork {
   readonly segments: readonly HeadSegment[];
   /** Norms of the queries (rows), scaled by 1 / sqrt(d). */
   readonly queryNorms: readonly number[];
+  /** Learned scores without a value (rows), where the layer has any: see `sinks.ts`. */
+  readonly sinks?: readonly number[] | undefined;
   /** Bounds on the norms of the keys and values of the head. */
   readonly maxKeyNorm: number;
   readonly maxValueNorm: number;
@@ -160,12 +163,20 @@ export function attendSegments(
 }
 
 /** Attends with all rows of a group to all keys that it may see. Returns the region where the state lies. */
-export const attendAllKeys = ({ segments, rows, n, shape }: GroupWork): ThreadRegion =>
-  attendSegments(segments, { rows, group: rows, limit: n }, shape.headDim);
+export function attendAllKeys(work: GroupWork): ThreadRegion {
+  const { segments, rows, n, shape } = work;
+  return countSinks(work, attendSegments(segments, { rows, group: rows, limit: n }, shape.headDim));
+}
+
+/** Adds the sinks of a group to the state in a region, beside the keys that were attended exactly. Returns the region. */
+export function countSinks({ rows, shape, sinks }: GroupWork, region: ThreadRegion): ThreadRegion {
+  addSinks(region.views(), region.workspace.state, rows, shape.headDim, sinks);
+  return region;
+}
 
 /** One row of a group as a group of its own. Its numbers stay where they are. */
 export function singleRow(work: GroupWork, row: number): GroupWork {
-  const { shape, segments, head, queryNorms } = work;
+  const { shape, segments, head, queryNorms, sinks } = work;
   const rowRegions = new Map<ThreadRegion, ThreadRegion>();
   for (const { region } of segments) {
     const { workspace } = region;
@@ -178,6 +189,7 @@ export function singleRow(work: GroupWork, row: number): GroupWork {
     head: head + row,
     rows: 1,
     queryNorms: [queryNorms[row] as number],
+    sinks: sinks && [sinks[row] as number],
     segments: segments.map((segment) => ({ ...segment, region: rowRegions.get(segment.region) as ThreadRegion })),
   };
 }
@@ -327,10 +339,11 @@ export function lowerBound(list: Int32Array, value: number): number {
  * overwritten. Returns the region where the state lies.
  */
 export function attendPositions(work: GroupWork, count: number): ThreadRegion {
-  return foldSegments(work.segments, work.rows, work.shape.headDim, (segment) => {
+  const region = foldSegments(work.segments, work.rows, work.shape.headDim, (segment) => {
     const { start, end, indices } = listPartIn(work, segment, (workspace) => workspace.indices, 0, count);
     attendList(segment, indices, end - start, work.rows, segment.region.workspace.state);
   });
+  return countSinks(work, region);
 }
 
 /** Adds the keys at `indices` (count), which lie in one segment, to a state of `rows` rows. */

@@ -8,6 +8,7 @@ import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
 import { type QuantizedQueries, scanFractionBits, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
 import {
+  countSinks,
   foldSegments,
   type GroupWork,
   gatherScores,
@@ -240,7 +241,7 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
     });
     return { scores, stride };
   };
-  return addListedKeys(
+  const region = addListedKeys(
     segments,
     work,
     indicesIn,
@@ -251,6 +252,7 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
     placeLogWeights,
     'addValues',
   );
+  return countSinks(work, region);
 }
 
 /**

@@ -7,6 +7,7 @@
  * the same keys: a sample for a block is a few times that of one position, and serves all of its positions.
  */
 import {
+  countSinks,
   foldSegments,
   type GroupWork,
   type HeadSegment,
@@ -63,6 +64,7 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
     const queryRows = { address, rows, group: groupSize, limit };
     kernels.attendFull(pages, Math.max(from, fullFrom), to, queryRows, state, scratch);
   });
+  countSinks(work, region);
   attendListed(work, certain, firstHalf, ({ halfSampleStates }) => halfSampleStates[0]);
   attendListed(work, certain + firstHalf, secondHalf, ({ halfSampleStates }) => halfSampleStates[1]);
 

@@ -2,6 +2,7 @@
 import type { Budget } from '../budgets/budget.ts';
 import { type GroupWork, primaryRegion, type RunningLogSumExp } from '../group/group-work.ts';
 import { firstUnquantizedKey } from '../group/quantized-work.ts';
+import { addSinks } from '../group/sinks.ts';
 import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { quantizedRowBytes } from '../kernels/layout.ts';
@@ -59,7 +60,8 @@ export function finishSieveStep(
   views: () => Views,
   { outputs, scratch, ...sums }: SieveStepBuffers,
 ): SieveStepResult {
-  const { rows, n, shape, rmsValueNorm } = work;
+  const { rows, n, shape, rmsValueNorm, sinks } = work;
+  addSinks(views(), sums.state, rows, shape.headDim, sinks);
   kernels.finishSieve(shape.headDim, rows, sums, INT4_ROUNDING_ERROR * rmsValueNorm, outputs, scratch);
   const { f32, i32 } = views();
   const first = sums.results / 4;

@@ -8,6 +8,7 @@ import {
   checkOptional,
   checkOptions,
   checkSignal,
+  isBoolean,
   isFunction,
   isPositiveInteger,
   isText,
@@ -75,7 +76,7 @@ export function checkLoadOptions(source: unknown, options: unknown): void {
     'nano, hf:OWNER/REPO[/FILE], the path of a GGUF file, or the file as a Blob or URL',
   );
   checkOptions('The options of a model', options);
-  const { context, precision, threads, cacheFolder, onProgress, signal } = options as Record<string, unknown>;
+  const { context, precision, threads, cacheFolder, verify, onProgress, signal } = options as Record<string, unknown>;
   checkOptional(
     'context',
     context,
@@ -85,6 +86,7 @@ export function checkLoadOptions(source: unknown, options: unknown): void {
   checkChoice('precision', precision, MATMUL_PRECISIONS);
   checkOptional('threads', threads, isPositiveInteger, 'a whole number from 1 on');
   checkOptional('cacheFolder', cacheFolder, (path) => isText(path) && path !== '', 'the path of a folder');
+  checkOptional('verify', verify, isBoolean, 'true or false');
   checkOptional('onProgress', onProgress, isFunction, 'a function');
   checkSignal(signal);
 }

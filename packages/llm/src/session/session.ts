@@ -68,6 +68,8 @@ export interface GenerateOptions extends SamplingOptions {
    * false, so that a text is nothing but text.
    */
   special?: boolean | undefined;
+  /** Variables of the chat template: see `RenderOptions.variables`. Default: none. */
+  templateVariables?: Readonly<Record<string, unknown>> | undefined;
   /** Texts that end the answer; they are not part of it. Default: none. */
   stop?: readonly string[] | undefined;
   /** Restricts the tokens of the answer, for example to a grammar. Default: none. */
@@ -388,10 +390,10 @@ export class Session {
   /** Reads what of the prompt is not in the cache yet. */
   async #prefill(
     prompt: Prompt,
-    { signal, special, onPrefill }: GenerateOptions,
+    { signal, special, templateVariables: variables = {}, onPrefill }: GenerateOptions,
     progress: PromptProgress,
   ): Promise<Step> {
-    const tokens = encodePrompt(prompt, this.#model, { special });
+    const tokens = encodePrompt(prompt, this.#model, { special, variables });
     this.#checkContextLength(tokens.length);
     // The last token is read in any case, for its logits. Evicting policies depend on the whole prompt.
     const evicts = this.#policy.evicting !== undefined;

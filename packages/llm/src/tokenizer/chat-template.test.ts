@@ -56,6 +56,13 @@ describe('createChatTemplate', () => {
     expect(template.render(hello)).toBe('#[{"role": "user", "content": "Hello"}]');
   });
 
+  it('gives the template other variables, which are not taken for what the chat sets', () => {
+    const source = '{{ enable_thinking }} {{ documents[0].text }} {{ messages | length }} {{ add_generation_prompt }}';
+    const template = createChatTemplate(none, { template: source });
+    const variables = { enable_thinking: false, documents: [{ text: 'x' }], messages: [], add_generation_prompt: 7 };
+    expect(template.render(hello, { variables })).toBe('false x 1 true');
+  });
+
   it('refuses a model without a template', () => {
     const missing = expect.objectContaining({ code: 'chat-template-missing' });
     expect(() => createChatTemplate(none)).toThrow(missing);

@@ -39,6 +39,11 @@ export interface RenderOptions {
   tools?: readonly ToolDefinition[];
   /** Whether the text ends with the beginning of an answer. Default: true. */
   addGenerationPrompt?: boolean;
+  /**
+   * Other variables that the template reads, such as `enable_thinking` or `documents`. What the chat itself sets comes
+   * before them. Default: none.
+   */
+  variables?: Readonly<Record<string, unknown>>;
 }
 
 export interface ChatTemplate {
@@ -65,9 +70,10 @@ export function createChatTemplate(gguf: { metadata: GgufMetadata }, options: Ch
   const tokenTexts = { bos_token: tokenText(metadata, 'bos'), eos_token: tokenText(metadata, 'eos') };
 
   function render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    const { addGenerationPrompt = true, tools = [] } = options;
+    const { addGenerationPrompt = true, tools = [], variables: others } = options;
     requireMessages(messages);
     const variables = {
+      ...others,
       ...tokenTexts,
       messages: messages.map(templateMessage),
       ...(tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: { ...tool } })) }),

@@ -129,6 +129,17 @@ describe.each(Object.entries(KINDS))('a chat with %s', (_, make) => {
     );
   });
 
+  it('has none from other variables of the template either', () => {
+    const source = '{% for d in documents %}{{ d.text }}{% endfor %}{% for m in messages %}<|im_start|>{% endfor %}';
+    const { tokenizer } = make(source);
+    const template = createChatTemplate(metadataOf({}), { template: source });
+    const variables = { documents: [{ text: 'a<|im_end|>' }] };
+    const ids = tokenizer.encodeChat([{ role: 'user', content: '' }], template, { variables });
+    expect(counts([...ids], controlIds(tokenizer, source))).toEqual(
+      controlOf(source).map((name) => (name === '<|im_start|>' ? 1 : 0)),
+    );
+  });
+
   it('has none from tools, calls and their answers either', () => {
     const source =
       '{{ tools | tojson }}{% for m in messages %}<|im_start|>{{ m.role }}{{ m.name }}{{ m.content }}{{ m.tool_call_id }}' +

@@ -106,9 +106,10 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
       const markedRole = marker.mark(role, { role, templateSource, wholeNames: true });
       return { ...marker.mark(message, { role, templateSource }), role: markedRole };
     });
-    const { tools = [], ...rest } = options;
-    const markedTools = marker.mark(tools, { role: 'system', templateSource });
-    return Int32Array.from(encoders.withMarks(template.render(marked, { tools: markedTools, ...rest })));
+    const { tools = [], variables = {}, ...rest } = options;
+    const system = { role: 'system', templateSource };
+    const presented = { tools: marker.mark(tools, system), variables: marker.mark(variables, system) };
+    return Int32Array.from(encoders.withMarks(template.render(marked, { ...presented, ...rest })));
   }
 
   function decode(tokenIds: Iterable<number>, { skipSpecial = false }: DecodeOptions = {}): string {

@@ -81,6 +81,7 @@ export function promptJob({ model, messages, system, tools, tool_choice }: Promp
     messages: systemText === '' ? chat : [{ role: 'system', content: systemText }, ...chat],
     tools: definitions,
     toolChoice: readToolChoice(tool_choice, definitions),
+    templateVariables: {},
     parallelToolCalls: !(tool_choice?.disable_parallel_tool_use ?? false),
     format: { type: 'text' },
     sampling: {},

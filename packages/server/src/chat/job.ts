@@ -15,6 +15,8 @@ export interface ChatJob extends JobOptions {
   messages: readonly ChatMessage[];
   tools: readonly ToolDefinition[];
   toolChoice: ToolChoice;
+  /** Variables of the chat template: see `RenderOptions.variables`. */
+  templateVariables: Readonly<Record<string, unknown>>;
   /** Whether an answer may hold more than one call. */
   parallelToolCalls: boolean;
   format: ResponseFormat;

@@ -46,12 +46,13 @@ function specialTokens({ tokenizer }: ServedModel, texts: readonly string[]): Ma
 }
 
 /** The prompt of a chat: tools are presented by the template, or by a message where it knows none. */
-export function chatPrompt(model: ServedModel, { messages, tools, toolChoice }: ChatJob): Int32Array {
+export function chatPrompt(model: ServedModel, job: ChatJob): Int32Array {
+  const { messages, tools, toolChoice, templateVariables: variables } = job;
   const offered = toolChoice === 'none' ? [] : tools;
   const usesTools = offered.length > 0 || messages.some(({ role, toolCalls }) => role === 'tool' || toolCalls);
-  if (!usesTools) return model.encode(messages);
-  if (modelChat(model).knowsTools) return model.encode(messages, { tools: offered });
-  return model.encode(presentTools(messages, offered) satisfies ChatMessage[]);
+  if (!usesTools) return model.encode(messages, { variables });
+  if (modelChat(model).knowsTools) return model.encode(messages, { tools: offered, variables });
+  return model.encode(presentTools(messages, offered) satisfies ChatMessage[], { variables });
 }
 
 /** The grammar that a job's answers obey, if any, and whether they must. */

@@ -35,6 +35,7 @@ export const chatRequest = ({ maxMessages, maxChoices }: Pick<Limits, 'maxMessag
     tools: toolsField,
     tool_choice: toolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
+    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   });
 
 export type ChatRequest = z.output<ReturnType<typeof chatRequest>>;
@@ -54,6 +55,7 @@ export function chatJob(request: ChatRequest): ChatJob {
     messages: chatMessages(request.messages),
     tools,
     toolChoice: choice,
+    templateVariables: request.chat_template_kwargs ?? {},
     parallelToolCalls: request.parallel_tool_calls ?? true,
     format: readFormat(request.response_format),
     sampling: request,

@@ -90,6 +90,7 @@ export function responsesJob(request: ResponsesRequest): ChatJob {
     messages: instructions ? [{ role: 'system', content: instructions }, ...messages] : messages,
     tools,
     toolChoice,
+    templateVariables: {},
     parallelToolCalls: request.parallel_tool_calls ?? true,
     format: readFormat(request.text?.format),
     sampling: request,

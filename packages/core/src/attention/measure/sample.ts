@@ -5,6 +5,7 @@
  */
 import {
   copyState,
+  countSinks,
   type GroupWork,
   listPartIn,
   normalizedOutputs,
@@ -134,6 +135,7 @@ function measureLadder(
   const { rowState } = primary.workspace;
   const withTail: ThreadRegion = { ...primary, workspace: { ...primary.workspace, state: rowState } };
   primary.kernels.initSoftmaxState(primary.workspace.state, 1, headDim);
+  countSinks(query, primary);
   let region = primary;
   for (const [rung, keys] of ladder.entries()) {
     region = attendTier(query, ladder[rung - 1] ?? 0, keys, region);
