@@ -5,7 +5,12 @@
  */
 import { stateOutputs } from '../kernels/kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import type { RunningLogSumExp } from './group-work.ts';
+
+/** A running log-sum-exp, as groups have it. */
+interface Sum {
+  max: number;
+  sum: number;
+}
 
 /** Adds the sinks to the running softmax at `state` of `rows` rows of d numbers: row r has sink number r mod sinks. */
 export function addSinks(
@@ -18,7 +23,7 @@ export function addSinks(
   if (sinks === undefined) return;
   for (let row = 0; row < rows; row++) {
     const at = state / 4 + 2 * row;
-    const before: RunningLogSumExp = { max: f32[at] as number, sum: f32[at + 1] as number };
+    const before = { max: f32[at] as number, sum: f32[at + 1] as number };
     const { max, sum } = withSink(before, sinks[row % sinks.length]);
     const shrink = Math.exp(before.max - max);
     f32[at] = max;
@@ -30,7 +35,7 @@ export function addSinks(
 }
 
 /** A running log-sum-exp and the score of a sink, if there is one. */
-export function withSink({ max, sum }: RunningLogSumExp, sink: number | undefined): RunningLogSumExp {
+export function withSink({ max, sum }: Sum, sink: number | undefined): Sum {
   if (sink === undefined) return { max, sum };
   // What is stored is float32: the maximum must be, for the sum to be of it.
   const score = Math.fround(sink);
