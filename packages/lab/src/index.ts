@@ -34,6 +34,7 @@ export { loadPeer, PEERS } from './bench/peers.ts';
 export { performancePage, readReport } from './bench/performance.ts';
 export type * from './bench/reports.ts';
 export { type BenchScalingOptions, benchScaling, type LengthResult, type ScalingResult } from './bench/scaling.ts';
+export { type BenchSessionsOptions, benchSessions, type SessionsResult } from './bench/sessions.ts';
 export {
   type BenchSpeedOptions,
   benchDecode,

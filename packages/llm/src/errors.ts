@@ -34,6 +34,8 @@ export type LlmErrorCode =
   | 'chat-messages-invalid'
   | 'session-busy'
   | 'generation-used'
+  | 'grammar-invalid'
+  | 'grammar-unavailable'
   | 'cache-folder-unwritable'
   | 'output-unwritable'
   | 'out-of-memory'

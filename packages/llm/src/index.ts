@@ -2,6 +2,7 @@ export { KeysieveError } from 'keysieve';
 export type { LlmError, LlmErrorCode } from './errors.ts';
 export { llmError } from './errors.ts';
 export * from './gguf/index.ts';
+export * from './grammar/index.ts';
 export * from './hub/index.ts';
 export type { SourceLocation } from './io/source.ts';
 export * from './model/index.ts';

@@ -4,6 +4,7 @@ import { attentionCommand } from './bench-attention.ts';
 import { memoryCommand } from './bench-memory.ts';
 import { reportCommand } from './bench-report.ts';
 import { scalingCommand } from './bench-scaling.ts';
+import { sessionsCommand } from './bench-sessions.ts';
 import { decodeCommand, prefillCommand } from './bench-speed.ts';
 import { stepsCommand } from './bench-steps.ts';
 
@@ -13,6 +14,7 @@ const BENCHES = [
   prefillCommand,
   scalingCommand,
   stepsCommand,
+  sessionsCommand,
   memoryCommand,
   reportCommand,
 ];

@@ -7,6 +7,7 @@ import {
   decodePrompt,
   type GenerateOptions,
   type GenerationResult,
+  type GrammarSpec,
   llmError,
   loadModel,
   type Model,
@@ -50,6 +51,8 @@ interface Options extends ModelFlags, AttentionFlags {
   seed?: number;
   stop?: string[];
   special?: boolean;
+  schema?: string;
+  regex?: string;
   prefill?: string;
   cachePrecision?: Precision;
   json?: boolean;
@@ -93,6 +96,8 @@ export function generateCommand(): Command {
     )
     .option('--special', 'names of control tokens in the prompt become those tokens (default: they are text)')
     .option('--stop <text>', 'end at this text; may be given again', collect)
+    .option('--schema <file>', 'hold the answer to the JSON Schema in this file')
+    .option('--regex <pattern>', 'hold the answer to this regular expression')
     .option(
       '--prefill <policy>',
       'how the prompt is read: dense, or POLICY@BUDGET (default: as --attention, if that is sieve)',
@@ -113,6 +118,7 @@ function withArgument(argument: string | undefined, options: Options): Options {
 
 async function generate(options: Options): Promise<void> {
   const prompt = await readPrompt(options);
+  const grammar = await readGrammar(options);
   const answerSpec = attentionSpec(options);
   const promptSpecs = options.prefill === undefined ? [] : [policySpec(options.prefill)];
   const law = await loadLaw(options.law, [answerSpec, ...promptSpecs]);
@@ -142,6 +148,7 @@ async function generate(options: Options): Promise<void> {
       maxTokens: options.maxTokens,
       special: options.special,
       templateVariables: options.templateVariables,
+      grammar,
       stop: options.stop,
       signal,
       onPrefill: ({ done, total }) => progress.update(done, total),
@@ -184,6 +191,25 @@ async function readPrompt({ prompt, promptFile, chat, system, templateVariables 
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   return decodePrompt(Buffer.concat(chunks), 'standard input');
+}
+
+/** What the answer is held to. */
+async function readGrammar({ schema: file, regex }: Options): Promise<GrammarSpec | undefined> {
+  if (regex !== undefined && file !== undefined) {
+    throw usageError('An answer is held to one thing.', 'Give --schema or --regex, not both.');
+  }
+  if (regex !== undefined) return { type: 'regex', pattern: regex };
+  if (file === undefined) return undefined;
+  const text = await readPromptFile(file);
+  try {
+    const schema: unknown = JSON.parse(text);
+    if (typeof schema === 'boolean' || (typeof schema === 'object' && schema !== null && !Array.isArray(schema))) {
+      return { type: 'schema', schema: schema as Record<string, unknown> };
+    }
+  } catch {
+    // Said below.
+  }
+  throw usageError(`${file} is no JSON Schema.`, 'Give a file with one JSON object, or true or false.');
 }
 
 const usageError = (problem: string, remedy: string) => llmError({ code: 'invalid-argument', problem, remedy });

@@ -32,12 +32,22 @@ export interface Platform {
    * and what `work` throws.
    */
   withTimeLimit<T>(milliseconds: number, work: () => T, error: () => Error): T;
+  /** An instance of its own of the library that grammars are compiled with. Throws `grammar-unavailable`. */
+  loadXGrammar(): Promise<XGrammarInstance>;
   /** A variable of the environment; undefined where there is none. */
   environment(name: string): string | undefined;
   /** Tells the developer something that is no error. */
   warn(message: string, details: { code: string; detail?: string }): void;
   /** Prints what was asked for by KEYSIEVE_TRACE. */
   printTrace(text: string): void;
+}
+
+export type XGrammar = typeof import('@mlc-ai/web-xgrammar');
+
+export interface XGrammarInstance {
+  library: XGrammar;
+  /** The last line that it printed: why it has aborted. */
+  lastMessage(): string;
 }
 
 export interface OpenStore {

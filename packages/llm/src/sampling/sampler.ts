@@ -6,17 +6,10 @@
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { mersenne } from 'pure-rand/generator/mersenne';
 import { llmError } from '../errors.ts';
+import type { TokenConstraint } from './constraints.ts';
 import type { SamplingOptions } from './options.ts';
 import { resolveSamplingOptions } from './options.ts';
 import { allowedTokens } from './truncation.ts';
-
-/** Restricts which tokens may follow, as a grammar does. It belongs to one answer. */
-export interface TokenConstraint {
-  /** Sets the logits (vocabulary) of the tokens that may not follow to -Infinity. */
-  mask(logits: Float32Array): void;
-  /** Takes the token that was chosen, also one that ends the answer. */
-  accept(token: number): void;
-}
 
 /** Draws tokens from logits, with a seed. */
 export interface Sampler {

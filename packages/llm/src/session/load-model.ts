@@ -1,5 +1,6 @@
 /** Loads a model: opens its file, chooses the precision, and makes of it what sessions need. */
 
+import { createGrammars } from '../grammar/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
@@ -92,6 +93,7 @@ function createModel({
     chatTemplate().render(messages, options);
   const engines = createEngines();
   const scheduler = createScheduler(segments);
+  const grammars = createGrammars(tokenizer, new Map());
   let hash: string | undefined;
   return {
     name,
@@ -107,7 +109,7 @@ function createModel({
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
     createSession: (options) =>
       createSession(
-        { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler },
+        { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler, grammars },
         options,
       ),
     async hash(signal) {

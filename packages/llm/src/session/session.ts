@@ -17,8 +17,9 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
+import type { GrammarConstraint, GrammarSpec, Grammars } from '../grammar/index.ts';
 import type { TransformerSegments } from '../model/index.ts';
-import { createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
+import { combineConstraints, createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
 import type { Engines } from './engines.ts';
 import { createExactLayers, type ExactLayers } from './exact-layers.ts';
@@ -72,8 +73,10 @@ export interface GenerateOptions extends SamplingOptions {
   templateVariables?: Readonly<Record<string, unknown>> | undefined;
   /** Texts that end the answer; they are not part of it. Default: none. */
   stop?: readonly string[] | undefined;
-  /** Restricts the tokens of the answer, for example to a grammar. Default: none. */
+  /** Restricts the tokens of the answer in a way of the caller's own. Default: none. */
   constraint?: TokenConstraint | undefined;
+  /** What the answer is held to: JSON, a JSON Schema or a regular expression. Default: nothing. */
+  grammar?: GrammarSpec | undefined;
   /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
   logProbabilities?: number | undefined;
   /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
@@ -129,6 +132,7 @@ export interface SessionModel extends PromptContext {
   cacheFolder: string | undefined;
   engines: Engines;
   scheduler: Scheduler;
+  grammars: Grammars;
 }
 
 /** What a session is made of. */
@@ -255,13 +259,16 @@ export class Session {
    * Reads a prompt and generates what follows. Iterate over the result for the text as it comes, or await its `result`.
    *
    * A prompt is the whole text or chat, not only what is new: what the cache begins with is not read again.
-   * Throws, when iterated, `prompt-empty`, `prompt-too-long`, `session-busy` and what the model throws. An abort is no
+   * Throws, when iterated, `prompt-empty`, `prompt-too-long`, `session-busy`, `grammar-invalid`, `grammar-unavailable` and
+   * what the model throws. An abort is no
    * error: the result has what there was until then.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     checkGenerateOptions(options);
     const sampler = createSampler(options);
-    const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], constraint, logProbabilities: topCount, signal } = options;
+    const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], logProbabilities: topCount, signal } = options;
+    let grammar: GrammarConstraint | undefined;
+    let constraint: TokenConstraint | undefined;
     return createGeneration({
       policy: this.#policy,
       prefillPolicy: this.#prefillPolicy,
@@ -272,8 +279,18 @@ export class Session {
       topCount,
       contextLength: this.contextLength,
       signal,
-      acquire: () => this.#acquire(),
-      prefill: (progress) => this.#prefill(prompt, options, progress),
+      acquire: () => {
+        const release = this.#acquire();
+        return () => {
+          grammar?.dispose();
+          release();
+        };
+      },
+      prefill: async (progress) => {
+        if (options.grammar !== undefined) grammar = await (await this.#model.grammars.compile(options.grammar))();
+        constraint = combineConstraints(grammar, options.constraint);
+        return this.#prefill(prompt, options, progress);
+      },
       decode: (token) => this.#forward(Int32Array.of(token), { kind: 'decode', policy: this.#policy, signal }),
       cachedTokens: () => this.tokens.length,
     });

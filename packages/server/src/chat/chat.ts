@@ -1,8 +1,8 @@
 /** A chat: its messages become a prompt, and its answers text and calls of tools. */
 import { randomUUID } from 'node:crypto';
-import type { GenerationResult, TokenProbabilities } from '@keysieve/llm';
+import type { GenerationResult, GrammarConstraint, TokenProbabilities } from '@keysieve/llm';
 import type { LoadedModel } from '../engine/models.ts';
-import type { GrammarConstraint } from '../grammar/grammars.ts';
+import { invalidRequest } from '../http/api-error.ts';
 import type { ToolCallParser } from '../tools/index.ts';
 import type { ChatJob } from './job.ts';
 import { chatGrammar, chatPrompt, type ModelChat, modelChat } from './model-chat.ts';
@@ -99,10 +99,12 @@ async function constraints(job: ChatJob, chat: ModelChat): Promise<Omit<Prepared
   const param = job.format.type === 'text' ? 'tools' : 'response_format';
   let create: () => Promise<GrammarConstraint>;
   try {
-    create = await chat.grammars.compile(grammar.spec, param);
+    create = await chat.grammars.compile(grammar.spec);
   } catch (error) {
-    if (grammar.required) throw error;
-    return {};
+    if (!grammar.required) return {};
+    const { code } = error as { code?: unknown };
+    if (code !== 'grammar-invalid' && code !== 'grammar-unavailable') throw error;
+    throw invalidRequest((error as Error).message, param, 'unsupported_schema');
   }
   const made = await Promise.all(Array.from({ length: job.choices }, create));
   const unused = [...made];

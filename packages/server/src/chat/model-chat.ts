@@ -1,7 +1,6 @@
 /** What a model's chat template tells of it: how its tools are presented and called, and grammars for its tokens. */
-import type { ChatMessage } from '@keysieve/llm';
+import { type ChatMessage, createGrammars, type GrammarSpec, type Grammars } from '@keysieve/llm';
 import type { ServedModel } from '../engine/session-pool.ts';
-import { createGrammars, type GrammarSpec, type Grammars } from '../grammar/grammars.ts';
 import { invalidRequest } from '../http/api-error.ts';
 import { presentTools, type ToolFormat, toolFormatOf } from '../tools/index.ts';
 import type { ChatJob } from './job.ts';

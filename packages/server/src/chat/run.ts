@@ -3,7 +3,13 @@
  * session found, and what it generates told apart into text and calls of tools. What is common to all APIs is here;
  * each of them translates its requests into jobs and these events into its frames.
  */
-import type { GenerateOptions, GenerationResult, TokenConstraint, TokenProbabilities } from '@keysieve/llm';
+import {
+  combineConstraints,
+  type GenerateOptions,
+  type GenerationResult,
+  type TokenConstraint,
+  type TokenProbabilities,
+} from '@keysieve/llm';
 import { answer } from '../engine/answer.ts';
 import type { LoadedModel, Models } from '../engine/models.ts';
 import type { Queue } from '../engine/queue.ts';
@@ -11,7 +17,7 @@ import { contextExceeded } from '../http/api-error.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Settings } from '../options.ts';
 import { type AttentionFields, sessionSettings } from './attention.ts';
-import { biasConstraint, combineConstraints, type SamplingFields, samplingOptions } from './sampling.ts';
+import { biasConstraint, type SamplingFields, samplingOptions } from './sampling.ts';
 
 /** What jobs run on. */
 export interface Service {

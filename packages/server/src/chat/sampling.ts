@@ -60,19 +60,3 @@ export function biasConstraint(fields: SamplingFields): TokenConstraint | undefi
     },
   };
 }
-
-/** Constraints one after the other. */
-export function combineConstraints(
-  ...constraints: readonly (TokenConstraint | undefined)[]
-): TokenConstraint | undefined {
-  const present = constraints.filter((each) => each !== undefined);
-  if (present.length <= 1) return present[0];
-  return {
-    mask(logits) {
-      for (const each of present) each.mask(logits);
-    },
-    accept(token) {
-      for (const each of present) each.accept(token);
-    },
-  };
-}

@@ -1,6 +1,7 @@
 /** `#platform` in a browser, in its pages and workers. */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
+import { llmError } from '../../errors.ts';
 import { openBlob } from '../../io/blob-source.ts';
 import { createMemoryStore } from '../../io/memory-store.ts';
 import { SourceError, type SourceLocation } from '../../io/source.ts';
@@ -65,3 +66,12 @@ export const environment = (): string | undefined => undefined;
 export const warn: Platform['warn'] = (message, { detail }) => console.warn(detail ? `${message}\n${detail}` : message);
 
 export const printTrace = (text: string): void => console.info(text);
+
+/** The library's package cannot be bundled as it is. */
+export const loadXGrammar: Platform['loadXGrammar'] = async () => {
+  throw llmError({
+    code: 'grammar-unavailable',
+    problem: 'Answers cannot be held to a grammar in a browser yet.',
+    remedy: 'Leave the grammar out, or give a constraint of your own.',
+  });
+};

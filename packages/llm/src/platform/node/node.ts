@@ -15,6 +15,7 @@ import { openPath } from './path-source.ts';
 export { usableProcessors, watchProcessors } from './processors.ts';
 export { runTemplate } from './template-thread.ts';
 export { withTimeLimit } from './time-limit.ts';
+export { loadXGrammar } from './xgrammar.ts';
 
 export const openSource: Platform['openSource'] = async (location) => {
   if (typeof location === 'string') return openPath(location);

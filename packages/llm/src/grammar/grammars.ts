@@ -1,13 +1,20 @@
-/** Constraints that keep answers to JSON, to a JSON Schema, or to calls of tools, for one tokenizer. */
-import type { TokenConstraint, Tokenizer } from '@keysieve/llm';
-import type { CompiledGrammar, GrammarMatcher, StructuralTagFormat, TagFormat } from '@mlc-ai/web-xgrammar';
-import { invalidRequest } from '../http/api-error.ts';
-import { loadXGrammar, type XGrammarInstance } from './xgrammar.ts';
+/** Constraints that keep answers to JSON, a JSON Schema, a regular expression or calls of tools, for one tokenizer. */
 
-/** What an answer must be. */
+import type { CompiledGrammar, GrammarMatcher, StructuralTagFormat, TagFormat } from '@mlc-ai/web-xgrammar';
+import { loadXGrammar } from '#platform';
+import { llmError } from '../errors.ts';
+import type { XGrammarInstance } from '../platform/platform.ts';
+import type { TokenConstraint } from '../sampling/index.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
+
+/** What an answer is held to. */
 export type GrammarSpec =
   | { type: 'json' }
+  /** JSON that a JSON Schema describes. */
   | { type: 'schema'; schema: Record<string, unknown> | boolean }
+  /** Text that a regular expression matches as a whole. */
+  | { type: 'regex'; pattern: string }
+  /** Texts and calls of tools, as XGrammar's structural tags describe them. */
   | { type: 'format'; format: StructuralTagFormat };
 
 /** A constraint of one answer; dispose of it when the answer has ended. */
@@ -17,10 +24,10 @@ export interface GrammarConstraint extends TokenConstraint {
 
 export interface Grammars {
   /**
-   * Makes constraints of a grammar, one for each answer. Throws 400 with the parameter `param` for a schema that
-   * cannot be followed, and for a model whose answers have no token that ends them.
+   * Makes constraints of a grammar, one for each answer. Throws `grammar-invalid` for a schema or an expression that
+   * cannot be followed, and `grammar-unavailable` for a model whose answers have no token that ends them, and in a browser.
    */
-  compile(spec: GrammarSpec, param: string): Promise<() => Promise<GrammarConstraint>>;
+  compile(spec: GrammarSpec): Promise<() => Promise<GrammarConstraint>>;
 }
 
 /** Compiled grammars that are kept: those of the schemas and tools that clients send again and again. */
@@ -31,9 +38,13 @@ export function createGrammars(tokenizer: Tokenizer, visible: ReadonlyMap<number
   let compiler: ReturnType<typeof createCompiler> | undefined;
   const kept = new Map<string, CompiledGrammar>();
 
-  async function compile(spec: GrammarSpec, param: string): Promise<() => Promise<GrammarConstraint>> {
+  async function compile(spec: GrammarSpec): Promise<() => Promise<GrammarConstraint>> {
     if (tokenizer.endOfGeneration.size === 0) {
-      throw invalidRequest('The model has no token that ends an answer, which a grammar needs.', param);
+      throw llmError({
+        code: 'grammar-unavailable',
+        problem: 'The model has no token that ends an answer, which a grammar needs.',
+        remedy: 'Leave the grammar out, or use another model.',
+      });
     }
     const key = JSON.stringify(spec);
     let grammar = kept.get(key);
@@ -46,7 +57,12 @@ export function createGrammars(tokenizer: Tokenizer, visible: ReadonlyMap<number
         // The instance is of no more use; answers that are under way keep what they have of it.
         compiler = undefined;
         kept.clear();
-        throw invalidRequest(`The schema cannot be followed: ${reason(instance)}`, param, 'unsupported_schema');
+        throw llmError({
+          code: 'grammar-invalid',
+          problem: `The ${spec.type === 'regex' ? 'regular expression' : 'schema'} cannot be followed.`,
+          found: reason(instance),
+          remedy: 'Use the keywords of JSON Schema, and regular expressions, that XGrammar knows.',
+        });
       }
     }
     kept.delete(key);
@@ -84,7 +100,8 @@ async function createCompiler(tokenizer: Tokenizer, visible: ReadonlyMap<number,
   async function compile(spec: GrammarSpec): Promise<CompiledGrammar> {
     if (spec.type === 'json') return compiler.compileBuiltinJSONGrammar();
     if (spec.type === 'schema') return compiler.compileGrammar(await schemaGrammar(spec.schema));
-    const format = await withoutFreeSpace(spec.format);
+    const format: StructuralTagFormat =
+      spec.type === 'regex' ? { type: 'regex', pattern: spec.pattern } : await withoutFreeSpace(spec.format);
     return compiler.compileGrammar(await Grammar.fromStructuralTag({ type: 'structural_tag', format }));
   }
 

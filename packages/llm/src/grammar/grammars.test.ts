@@ -1,7 +1,7 @@
 /** Answers that obey schemas, whatever the model would like to say. */
-import { loadModel, type Model } from '@keysieve/llm';
 import { Ajv } from 'ajv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadModel, type Model } from '../session/index.ts';
 import { createGrammars, type GrammarSpec } from './grammars.ts';
 
 const SCHEMAS: Record<string, unknown>[] = [
@@ -35,16 +35,10 @@ describe('grammars', () => {
   afterAll(() => model.dispose());
 
   async function generate(spec: GrammarSpec, seed: number): Promise<{ text: string; finishReason: string }> {
-    const create = await createGrammars(model.tokenizer, new Map()).compile(spec, 'response_format');
-    const constraint = await create();
-    try {
-      await using session = await model.createSession();
-      // A text of which nano knows no end, so that only the grammar ends it.
-      const options = { maxTokens: 400, temperature: 1, seed, constraint };
-      return await session.generate('The answer as JSON: ', options).result;
-    } finally {
-      constraint.dispose();
-    }
+    await using session = await model.createSession();
+    // A text of which nano knows no end, so that only the grammar ends it.
+    const options = { maxTokens: 400, temperature: 1, seed, grammar: spec };
+    return await session.generate('The answer as JSON: ', options).result;
   }
 
   it.each(SCHEMAS.map((schema, index) => [JSON.stringify(schema).slice(0, 60), schema, index] as const))(
@@ -63,17 +57,21 @@ describe('grammars', () => {
     expect(text.trimStart()[0]).toMatch(/[[{"\dtfn-]/);
   });
 
+  it.each(['[A-Z]{2}-\\d{4}', '(ja|nein), (東京|Zürich)'])('follow the regular expression %s', async (pattern) => {
+    const { text, finishReason } = await generate({ type: 'regex', pattern }, 3);
+    expect(finishReason).toBe('end');
+    expect(text).toMatch(new RegExp(`^${pattern}$`));
+  });
+
   it('refuse schemas that cannot be followed, and go on', async () => {
     const grammars = createGrammars(model.tokenizer, new Map());
     const good: GrammarSpec = { type: 'schema', schema: { const: 'fine' } };
-    const before = await (await grammars.compile(good, 'x'))();
+    const before = await (await grammars.compile(good))();
     for (const schema of [{ type: 'nonsense' }, { $ref: '#/nowhere' }, { type: 'object', properties: 7 }]) {
-      await expect(grammars.compile({ type: 'schema', schema }, 'response_format')).rejects.toMatchObject({
-        details: { status: 400, code: 'unsupported_schema', param: 'response_format' },
-      });
+      await expect(grammars.compile({ type: 'schema', schema })).rejects.toMatchObject({ code: 'grammar-invalid' });
     }
     const logits = new Float32Array(model.tokenizer.vocabularySize);
-    for (const constraint of [before, await (await grammars.compile(good, 'x'))()]) {
+    for (const constraint of [before, await (await grammars.compile(good))()]) {
       logits.fill(0);
       constraint.mask(logits);
       expect([...logits.keys()].filter((id) => logits[id] === 0)).toEqual(['"'.charCodeAt(0)]);

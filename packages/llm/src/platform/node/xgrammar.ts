@@ -7,21 +7,14 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { compileFunction } from 'node:vm';
-
-export type XGrammar = typeof import('@mlc-ai/web-xgrammar');
-
-export interface XGrammarInstance {
-  library: XGrammar;
-  /** The last line that it printed: why it has aborted. */
-  lastMessage(): string;
-}
+import type { XGrammar, XGrammarInstance } from '../platform.ts';
 
 const require = createRequire(import.meta.url);
-const path = require.resolve('@mlc-ai/web-xgrammar');
 let source: Promise<string> | undefined;
 
 export async function loadXGrammar(): Promise<XGrammarInstance> {
-  source ??= readScript();
+  const path = require.resolve('@mlc-ai/web-xgrammar');
+  source ??= readScript(path);
   let message = '';
   const print = (...values: unknown[]) => {
     const text = values.join(' ');
@@ -36,5 +29,5 @@ export async function loadXGrammar(): Promise<XGrammarInstance> {
 }
 
 /** The script, with `require` in place of the one `import()` in it, which a function that is compiled so cannot call. */
-const readScript = async (): Promise<string> =>
+const readScript = async (path: string): Promise<string> =>
   (await readFile(path, 'utf8')).replaceAll("await import('module')", "require('node:module')");
