@@ -1,7 +1,38 @@
-import { defineConfig } from 'vitest/config';
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { CHROMIUM, CHROMIUM_OPTIONS, hasChromium } from './scripts/browser/chromium.ts';
+import { embedWorker } from './scripts/embed-worker.ts';
 
 // Packages import each other by name; this condition of their `exports` leads to the sources, so no build is needed.
 const conditions = ['keysieve-source', 'module', 'node', 'development|production'];
+
+/** Tests that run in a page: of core and llm, as they are bundled for browsers. */
+const chromium: TestProjectConfiguration = {
+  plugins: [embedWorker()],
+  resolve: { conditions: ['keysieve-source', 'browser', 'module', 'development|production'] },
+  server: {
+    headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
+  },
+  test: {
+    name: 'chromium',
+    include: [
+      'packages/*/src/**/*.browser.test.ts',
+      // The conformance suites of core, as they run in Node, too.
+      'packages/core/src/kernels/wasm/wasm-kernels.test.ts',
+      'packages/core/src/policies/{policies,selectors,tails}.test.ts',
+      'packages/core/src/evictions/eviction.test.ts',
+    ],
+    testTimeout: 120_000,
+    sequence: { groupOrder: 1 },
+    browser: {
+      enabled: true,
+      headless: true,
+      provider: playwright({ launchOptions: { executablePath: CHROMIUM, args: CHROMIUM_OPTIONS } }),
+      instances: [{ browser: 'chromium' }],
+      screenshotFailures: false,
+    },
+  },
+};
 
 export default defineConfig({
   resolve: { conditions },
@@ -18,12 +49,13 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['packages/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.mjs'],
-          exclude: ['**/*.slow.test.ts'],
+          exclude: ['**/*.slow.test.ts', '**/*.browser.test.ts'],
           testTimeout: 120_000,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
+      ...(hasChromium ? [chromium] : []),
       {
         // Tests that need the real model or take minutes: one file at a time, after the others.
         extends: true,
@@ -33,7 +65,7 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 300_000,
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,13 +1,26 @@
 import { defineConfig } from 'tsdown';
+import { embedWorker } from '../../scripts/embed-worker.ts';
 import { buildOptions } from '../../scripts/tsdown-options.ts';
 
-export default defineConfig({
-  ...buildOptions,
-  // The worker is a file of its own, which `spawnThread` starts; it has no API and so no types.
-  entry: { index: 'src/index.ts', extend: 'src/extend.ts', worker: 'src/attention/worker.ts' },
-  dts: { ...buildOptions.dts, entry: ['src/index.ts', 'src/extend.ts'] },
-  platform: 'neutral',
-  // Imported only where there is no `Worker` of the browser.
-  deps: { neverBundle: ['node:worker_threads'] },
-  target: 'es2022',
-});
+const entry = { index: 'src/index.ts', extend: 'src/extend.ts' };
+const target = 'es2022';
+
+export default defineConfig([
+  {
+    ...buildOptions,
+    // The worker is a file of its own, which `spawnAttentionThread` starts; it has no API and so no types.
+    entry: { ...entry, worker: 'src/attention/spawn/worker-node.ts' },
+    dts: { ...buildOptions.dts, entry: Object.values(entry) },
+    platform: 'node',
+    target,
+  },
+  {
+    ...buildOptions,
+    entry: { ...entry, worker: 'src/attention/spawn/worker-browser.ts' },
+    outDir: 'dist/browser',
+    dts: false,
+    platform: 'browser',
+    target,
+    plugins: [embedWorker()],
+  },
+]);

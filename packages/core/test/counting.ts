@@ -1,6 +1,7 @@
 /** Jobs whose tasks count themselves, to see that each is done once. */
 import { Worker } from 'node:worker_threads';
-import { type SpawnOptions, type Thread, watchNodeThread } from '../src/threads/platform.ts';
+import { watchNodeThread } from '../src/threads/node.ts';
+import type { SpawnOptions, Thread } from '../src/threads/thread.ts';
 
 export interface CountingSetup {
   counts: SharedArrayBuffer;

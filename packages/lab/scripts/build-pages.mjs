@@ -23,10 +23,8 @@ export async function bundlePage(name) {
     write: false,
     outdir: 'pages',
     format: 'iife',
-    // Core asks for it only where there is no Worker of the browser, and no page starts one.
-    external: ['node:worker_threads'],
     target: ['es2022'],
-    conditions: ['keysieve-source'],
+    conditions: ['keysieve-source', 'browser'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     legalComments: 'none',

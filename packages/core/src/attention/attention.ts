@@ -61,7 +61,12 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
   const { memoryLimit, onTrace, ...shared } = options;
   const engine = await createAttentionEngine({ ...shared, timed: onTrace !== undefined });
   try {
-    return openAttention(engine, { ...(memoryLimit !== undefined && { memoryLimit }), ...(onTrace && { onTrace }) });
+    const attention = openAttention(engine, {
+      ...(memoryLimit !== undefined && { memoryLimit }),
+      ...(onTrace && { onTrace }),
+    });
+    await attention.configureThreads();
+    return attention;
   } finally {
     await engine.release();
   }
@@ -169,6 +174,11 @@ export class Attention {
   /** Bytes of the cache, and of the buffers of the engine, which others may share. */
   get bytes(): number {
     return this.cache.bytes + this.engine.bufferBytes;
+  }
+
+  /** Hands the threads their memories; `createAttention` does it. */
+  async configureThreads(): Promise<void> {
+    await this.#runner.configure(this.cache.regions);
   }
 
   /**

@@ -10,11 +10,11 @@ import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Policy } from '../policies/policy.ts';
 import type { StepCosts } from '../policies/step-costs.ts';
 import type { JobThreads } from '../threads/pool.ts';
+import { attentionThreads } from './attention-threads.ts';
 import { maxBlockQueries } from './block-size.ts';
 import type { AttentionShape } from './planner.ts';
 import { JobRunner } from './runner.ts';
 import { checkScoreRule, type ScoreRule } from './score-rule.ts';
-import { attentionThreads } from './spawn.ts';
 import { noTimes, type PhaseTimes } from './trace.ts';
 
 export interface EngineOptions extends Omit<CachePoolOptions, 'createKernels' | 'onRegion'>, ScoreRule {

@@ -8,6 +8,7 @@ import { MAX_REGIONS, type Region } from '../cache/slab-pool.ts';
 import { KeysieveError } from '../errors.ts';
 import { allocateWorkspace, type Workspace, type WorkspaceSize } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
+import { compiledKernels } from '../kernels/wasm/wasm-kernels.ts';
 import type { Policy } from '../policies/policy.ts';
 import { policyModules } from '../policies/registry.ts';
 import type { StepCosts } from '../policies/step-costs.ts';
@@ -133,6 +134,12 @@ export class JobRunner {
     return this.#context;
   }
 
+  /** Hands all threads what there is so far, and waits for them: a browser may deliver nothing while the owner works. */
+  async configure(regions: readonly Region[]): Promise<void> {
+    this.context(regions);
+    await this.#options.threads.configured();
+  }
+
   /** Lets go of the memories: nothing can be run any more. */
   release(): void {
     this.#context = undefined;
@@ -200,6 +207,7 @@ export class JobRunner {
       shape,
       heads,
       kernels,
+      ...(thread > 0 && { compiledKernels: compiledKernels() }),
       jobMemory: this.#buffers.arena.memory,
       regions: regions.map((region) => ({
         memory: region.arena.memory,

@@ -11,6 +11,7 @@ import type { Workspace } from '../group/workspace.ts';
 import { createKernels, type KernelsName } from '../kernels/index.ts';
 import type { Kernels, Pages } from '../kernels/kernels.ts';
 import { catchUp, type Views, viewsOf } from '../kernels/views.ts';
+import { adoptKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { openPolicy, type ParsedPolicy, type Policy, type SparseParts } from '../policies/policy.ts';
 import { maxCertifiedReadShare, type StepCosts } from '../policies/step-costs.ts';
 import type { JobQueries } from './job.ts';
@@ -26,6 +27,8 @@ export interface ThreadSetup {
   /** Query heads in a layer. */
   heads: number;
   kernels: KernelsName;
+  /** The kernels in WebAssembly, for threads other than the one that has compiled them. */
+  compiledKernels?: WebAssembly.Module | undefined;
   jobMemory: WebAssembly.Memory;
   regions: { memory: WebAssembly.Memory; workspace: Workspace }[];
   policies: readonly ParsedPolicy[];
@@ -71,7 +74,8 @@ export interface OwnerOptions {
 
 /** Opens a setup; what `previous` had open stays as it is. */
 export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?: OwnerOptions): ThreadContext {
-  const { shape, heads, kernels, jobMemory, costs, rule } = setup;
+  const { shape, heads, kernels, compiledKernels, jobMemory, costs, rule } = setup;
+  if (compiledKernels !== undefined) adoptKernels(compiledKernels);
   const { policies, times } = owner ?? { policies: undefined, times: undefined };
   const mapMemory = (memory: WebAssembly.Memory, parameters: number): MappedMemory => {
     const plain = createKernels(kernels, memory, parameters);

@@ -47,8 +47,8 @@ export interface ArenaOptions {
 }
 
 export function createArena({ limit, shared, createKernels }: ArenaOptions): Arena {
-  const maxWasmPages = Math.max(1, Math.floor(Math.min(limit, MAX_ARENA_BYTES) / WASM_PAGE_BYTES));
-  const memory = createMemory(maxWasmPages, shared);
+  const wantedPages = Math.max(1, Math.floor(Math.min(limit, MAX_ARENA_BYTES) / WASM_PAGE_BYTES));
+  const { memory, maxWasmPages } = createMemory(wantedPages, shared);
   const views = viewsOf(memory);
   const freeBlocks = new Map<number, number[]>();
   let end = FIRST_BLOCK;
@@ -85,17 +85,21 @@ export function createArena({ limit, shared, createKernels }: ArenaOptions): Are
   };
 }
 
-function createMemory(maxWasmPages: number, shared: boolean): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: 1, maximum: maxWasmPages, shared });
-  } catch (cause) {
-    throw new KeysieveError({
-      code: 'cache-out-of-memory',
-      problem: 'The platform gives no address space for another WebAssembly memory.',
-      found: `${maxWasmPages * WASM_PAGE_BYTES} bytes asked for`,
-      remedy: 'Dispose of caches that are no longer used, or lower arenaBytes.',
-      cause,
-    });
+/** A memory that can grow to as many pages, or where a device gives no such address space, to half or a quarter of them. */
+function createMemory(wantedPages: number, shared: boolean): { memory: WebAssembly.Memory; maxWasmPages: number } {
+  for (let maxWasmPages = wantedPages; ; maxWasmPages = Math.ceil(maxWasmPages / 2)) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial: 1, maximum: maxWasmPages, shared }), maxWasmPages };
+    } catch (cause) {
+      if (maxWasmPages > wantedPages / 4) continue;
+      throw new KeysieveError({
+        code: 'cache-out-of-memory',
+        problem: 'The platform gives no address space for another WebAssembly memory.',
+        found: `${maxWasmPages * WASM_PAGE_BYTES} bytes asked for`,
+        remedy: 'Dispose of caches that are no longer used, or lower arenaBytes.',
+        cause,
+      });
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import {
   setBusy,
   taskOf,
 } from './control.ts';
-import { listen } from './platform.ts';
+import type { Listen } from './thread.ts';
 
 /** A message to a helper; the first one says where it works. */
 export type HelperMessage =
@@ -40,7 +40,7 @@ interface OpenedOwner {
 }
 
 /** Listens for messages, and does tasks until the thread is ended. */
-export async function runHelper({ open, close }: HelperWork): Promise<void> {
+export function runHelper(listen: Listen, { open, close }: HelperWork): void {
   const owners = new Map<number, OpenedOwner>();
   let control: Control | undefined;
   let helper = 0;
@@ -57,6 +57,8 @@ export async function runHelper({ open, close }: HelperWork): Promise<void> {
       await takeOwner(message);
       taken++;
     }
+    // Before the thread sleeps: its owner may wait for it.
+    answer('taken');
     if (control !== undefined) runTasks(control);
   }
 
@@ -100,7 +102,7 @@ export async function runHelper({ open, close }: HelperWork): Promise<void> {
 
   /** Messages are taken one after the other, in the order in which they came. */
   let previous = Promise.resolve();
-  const answer = await listen((message) => {
+  const answer = listen((message) => {
     previous = previous.then(() => take(message as HelperMessage));
   });
   answer('listening');

@@ -11,7 +11,7 @@ import {
 import { expectError, expectRejection } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
 import { MAX_HELPERS, MAX_JOB_TASKS } from './control.ts';
-import type { Thread } from './platform.ts';
+import type { Thread } from './thread.ts';
 import { createThreadPool, type JobThreads, type PoolOptions } from './pool.ts';
 
 let joined: JobThreads[] = [];

@@ -25,7 +25,7 @@ import {
   taskOf,
 } from './control.ts';
 import type { HelperMessage } from './helper.ts';
-import type { SpawnOptions, Thread } from './platform.ts';
+import type { SpawnOptions, Thread } from './thread.ts';
 
 /** Longest time without a finished task before the threads that have one in hand are given up. */
 const STALL_TIMEOUT_MS = 60_000;
@@ -53,6 +53,8 @@ export interface JobThreads {
    * asked again for a helper that takes the place of one that has died.
    */
   configure(setupOf: (thread: number) => unknown): void;
+  /** Resolves when the helpers have taken, or could not take, every setup so far. */
+  configured(): Promise<void>;
   /** Wakes the helpers for a job that will be run in a moment. */
   prewake(): void;
   /**
@@ -78,6 +80,10 @@ interface Helper {
   thread: Thread | undefined;
   /** Settles when it listens. */
   started: Promise<void>;
+  /** Messages that it has not answered yet. */
+  unanswered: number;
+  /** Called when it has answered all of them, or can no longer. */
+  waiting: (() => void)[];
 }
 
 interface Member {
@@ -101,7 +107,7 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
     buffer ??= createControlBuffer();
     control ??= openControl(buffer);
     resetHelper(control, number);
-    const helper: Helper = { thread: undefined, started: Promise.resolve() };
+    const helper: Helper = { thread: undefined, started: Promise.resolve(), unanswered: 0, waiting: [] };
     helper.started = startThread(helper).then(() => {
       if (helpers[number] !== helper) return void helper.thread?.terminate();
       post(helper, { type: 'join', control: buffer as SharedArrayBuffer, helper: number });
@@ -114,14 +120,16 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
   function startThread(helper: Helper): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const onEnd = (error?: Error) => {
+        stopWaiting(helper);
         reject(error ?? new Error('A worker thread ended.'));
         const number = helpers.indexOf(helper);
         // Whoever waits for one that has not begun learns of it.
         if (number >= 0 && helper.thread !== undefined) replace(number);
       };
       const spawned = spawn({
-        // A helper's first message says that it listens; it sends no other.
+        // A helper's first message says that it listens, each further one that it has taken a message.
         onMessage() {
+          if (helper.thread !== undefined && --helper.unanswered === 0) stopWaiting(helper);
           void spawned.then((thread) => {
             helper.thread = thread;
             resolve();
@@ -144,7 +152,15 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
     else resetHelper(control as Control, number);
   }
 
-  const post = ({ thread }: Helper, message: HelperMessage) => thread?.post(message);
+  function post(helper: Helper, message: HelperMessage): void {
+    helper.unanswered++;
+    helper.thread?.post(message);
+  }
+
+  function stopWaiting(helper: Helper): void {
+    helper.unanswered = 0;
+    for (const resolve of helper.waiting.splice(0)) resolve();
+  }
 
   /** Sends a helper that listens a message. */
   function send(number: number, message: HelperMessage): void {
@@ -242,6 +258,10 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
         member.configuration++;
         member.setupOf = setupOf;
         for (const number of helpers.keys()) configureHelper(number, member);
+      },
+      async configured() {
+        const busy = helpers.slice(0, threads - 1).filter(({ unanswered }) => unanswered > 0);
+        await Promise.all(busy.map(({ waiting }) => new Promise<void>((resolve) => waiting.push(resolve))));
       },
       prewake() {
         if (threads > 1 && control !== undefined) prewakeHelpers(control);

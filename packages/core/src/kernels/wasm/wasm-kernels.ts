@@ -56,6 +56,14 @@ function compiled(base64: string): WebAssembly.Module {
   return module;
 }
 
+/** The kernels for shared memory, compiled: what another thread is posted, so that it need not compile them again. */
+export const compiledKernels = (): WebAssembly.Module => compiled(SHARED_KERNELS);
+
+/** Takes kernels that another thread has compiled. */
+export function adoptKernels(module: WebAssembly.Module): void {
+  modules.set(SHARED_KERNELS, module);
+}
+
 /** Whether this platform can run the kernels at all: WebAssembly with SIMD. */
 export function wasmSupported(): boolean {
   try {

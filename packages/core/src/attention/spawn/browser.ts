@@ -1,0 +1,19 @@
+/** `#attention-threads` in browsers. */
+import workerSource from '#attention-worker';
+import { openBrowserThread } from '../../threads/browser.ts';
+import type { SpawnOptions, Thread } from '../../threads/thread.ts';
+
+/**
+ * Starts a thread that does attention: `worker-browser.ts`, whose program is a text in this one, so that no bundler and no
+ * page has to carry a second file along, and none has to be of the page's origin.
+ */
+export async function spawnAttentionThread(options: SpawnOptions): Promise<Thread> {
+  const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
+  return openBrowserThread(new Worker(url, { type: 'module', name: 'keysieve' }), {
+    ...options,
+    onMessage(message) {
+      URL.revokeObjectURL(url);
+      options.onMessage(message);
+    },
+  });
+}

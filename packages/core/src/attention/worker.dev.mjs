@@ -1,5 +1,0 @@
-// Runs worker.ts from the sources, for tests: never part of the package.
-import { register } from 'tsx/esm/api';
-
-register();
-await import('./worker.ts');
