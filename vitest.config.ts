@@ -1,6 +1,7 @@
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { CHROMIUM, CHROMIUM_OPTIONS, hasChromium } from './scripts/browser/chromium.ts';
+import { generateInNode } from './scripts/browser/commands.ts';
 import { embedWorker } from './scripts/embed-worker.ts';
 
 // Packages import each other by name; this condition of their `exports` leads to the sources, so no build is needed.
@@ -10,6 +11,8 @@ const conditions = ['keysieve-source', 'module', 'node', 'development|production
 const chromium: TestProjectConfiguration = {
   plugins: [embedWorker()],
   resolve: { conditions: ['keysieve-source', 'browser', 'module', 'development|production'] },
+  // Its files are looked for beside it.
+  optimizeDeps: { exclude: ['onnxruntime-web'] },
   server: {
     headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
   },
@@ -30,6 +33,7 @@ const chromium: TestProjectConfiguration = {
       provider: playwright({ launchOptions: { executablePath: CHROMIUM, args: CHROMIUM_OPTIONS } }),
       instances: [{ browser: 'chromium' }],
       screenshotFailures: false,
+      commands: { generateInNode },
     },
   },
 };

@@ -1,11 +1,21 @@
 import { defineConfig } from 'tsdown';
 import { buildOptions } from '../../scripts/tsdown-options.ts';
 
-export default defineConfig({
-  ...buildOptions,
-  entry: ['src/index.ts', 'src/internal.ts'],
-  platform: 'node',
-  target: 'node20.19',
-  // The model that `loadModel('nano')` finds in the package.
-  copy: { from: '../../models/nano/nano.gguf', to: 'models' },
-});
+export default defineConfig([
+  {
+    ...buildOptions,
+    entry: ['src/index.ts', 'src/internal.ts'],
+    platform: 'node',
+    target: 'node20.19',
+    // The model that `loadModel('nano')` finds in the package.
+    copy: { from: '../../models/nano/nano.gguf', to: 'models' },
+  },
+  {
+    ...buildOptions,
+    entry: ['src/index.ts'],
+    outDir: 'dist/browser',
+    dts: false,
+    platform: 'browser',
+    target: 'es2022',
+  },
+]);

@@ -94,7 +94,7 @@ function hub({ etag = ETAG, checksum = true, size = CONTENT.length, content, tre
 }
 
 const fetchModel = (hubUrl: string, options: Parameters<typeof resolveModel>[1] & { spec?: string } = {}) =>
-  resolveModel(options.spec ?? SPEC, { cacheFolder, hubUrl, backoffMs: 1, ...options });
+  resolveModel(options.spec ?? SPEC, { cacheFolder, hubUrl, backoffMs: 1, ...options }) as Promise<string>;
 const expectIntact = async (file: string) => expect((await readFile(file)).equals(CONTENT)).toBe(true);
 
 describe('two downloads of one file at once', () => {

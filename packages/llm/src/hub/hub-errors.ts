@@ -5,7 +5,7 @@ import { HubApiError } from '@huggingface/hub';
 import { KeysieveError } from 'keysieve';
 import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
-import { proxyFor } from './hub-fetch.ts';
+import { proxyFor } from './proxy.ts';
 
 /** What was asked for, to name it in errors. */
 export interface HubRequest {

@@ -2,8 +2,8 @@
  * The `fetch` of everything that comes from the hub: through the proxy that the environment names, with the token for
  * the hub alone, tried again where the hub asks to come later, and with an end to every answer that is read whole.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
+import { platformFetch } from '#hub-transfer';
+import type { HubFetch } from './transfer.ts';
 
 export interface HubFetchOptions {
   hubUrl: string;
@@ -22,40 +22,37 @@ const SILENCE_MS = 60_000;
 /** Bytes of a listing or of an error: the page of 1,000 files has some 500 KB. */
 const MAX_ANSWER_BYTES = 2 ** 25;
 
-/** The proxy that the environment names for a URL's protocol, without its password; undefined where there is none. */
-export function proxyFor(url: string): string | undefined {
-  const names = url.startsWith('https:') ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY'];
-  const proxy = names.map((name) => process.env[name]).find((value) => value);
-  if (proxy === undefined) return undefined;
-  try {
-    const { protocol, host } = new URL(proxy);
-    return `${protocol}//${host}`;
-  } catch {
-    return 'a proxy whose address is no URL';
-  }
-}
-
-/** The answer whose body is still to be read, for contents. */
-export type HubFetch = (url: string, init?: RequestInit) => Promise<Response>;
-
 export async function createHubFetch({ hubUrl, signal, backoffMs }: HubFetchOptions): Promise<HubFetch> {
-  const { fetch, EnvHttpProxyAgent } = await import('undici');
-  const timeouts = { headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, connectTimeout: SILENCE_MS };
-  const dispatcher: Dispatcher = new EnvHttpProxyAgent(timeouts);
+  const fetch = await platformFetch(SILENCE_MS);
   const hubOrigin = new URL(hubUrl).origin;
 
   return async (url, init = {}) => {
     const headers = new Headers(init.headers);
     // A listing may go on at another host; redirects to one lose the token by themselves.
     if (new URL(url).origin !== hubOrigin) headers.delete('Authorization');
-    const request = { ...init, headers: Object.fromEntries(headers), signal: signal ?? null, dispatcher };
+    const request = { ...init, headers: Object.fromEntries(headers), signal: signal ?? null };
     for (let tries = 1; ; tries++) {
-      const response = (await fetch(url, request as Parameters<typeof fetch>[1])) as unknown as Response;
+      const response = await fetch(url, request);
       if (!RETRIED_STATUSES.has(response.status) || tries === TRIES) return response;
       await response.body?.cancel();
-      await sleep(retryAfterMs(response) ?? backoffMs * 2 ** (tries - 1), undefined, { signal });
+      await sleep(retryAfterMs(response) ?? backoffMs * 2 ** (tries - 1), signal);
     }
   };
+}
+
+function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
+  });
 }
 
 /** What the header Retry-After asks for: seconds, or a date. */

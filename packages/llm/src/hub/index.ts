@@ -1,4 +1,5 @@
 /** Models on the Hugging Face hub. */
-export type { DownloadProgress } from './download.ts';
+
 export type { ResolveModelOptions } from './resolve-model.ts';
 export { resolveModel } from './resolve-model.ts';
+export type { DownloadProgress } from './transfer.ts';

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type HubFaults, type HubServer, startHubServer } from '../../test/hub-server.ts';
-import type { DownloadProgress } from './download.ts';
 import { resolveModel } from './resolve-model.ts';
+import type { DownloadProgress } from './transfer.ts';
 
 const content = randomBytes(300_000);
 const spec = 'hf:someone/model/model-Q4_0.gguf';
@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 const resolve = (name = spec, options: Parameters<typeof resolveModel>[1] = {}) =>
-  resolveModel(name, { cacheFolder, hubUrl: hub.url, backoffMs: 1, ...options });
+  resolveModel(name, { cacheFolder, hubUrl: hub.url, backoffMs: 1, ...options }) as Promise<string>;
 const partials = async () => (await readdir(folder)).filter((name) => name.endsWith('.partial'));
 
 /** Breaks a download off after 100,000 bytes. */
@@ -90,7 +90,7 @@ describe('resolveModel', () => {
     vi.stubEnv('HF_TOKEN', 'hf_secret');
     vi.stubEnv('KEYSIEVE_CACHE', cacheFolder);
     hub.faults.token = 'hf_secret';
-    expect((await readFile(await resolveModel(spec))).equals(content)).toBe(true);
+    expect((await readFile((await resolveModel(spec)) as string)).equals(content)).toBe(true);
     expect(hub.requests[0]?.token).toBe('hf_secret');
   });
 });

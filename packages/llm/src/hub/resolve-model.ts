@@ -1,18 +1,18 @@
 /**
  * From what a caller calls a model to the path of its file, fetched from the Hugging Face hub where need be.
  */
-import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+
 import { fileDownloadInfo, HubApiError, listFiles, pathsInfo } from '@huggingface/hub';
+import { fetchAndKeep, findKept } from '#hub-transfer';
+import { cacheStore, environment } from '#platform';
 import { llmError } from '../errors.ts';
-import { cacheFolderPath } from '../platform/node/cache-folder.ts';
+import type { SourceLocation } from '../io/source.ts';
 import { chooseFile } from './choose-file.ts';
-import type { DownloadProgress, RemoteFile } from './download.ts';
-import { download, isFile } from './download.ts';
 import type { HubRequest } from './hub-errors.ts';
 import { corrupt, hubError, notFound } from './hub-errors.ts';
-import { createHubFetch, type HubFetch, limitBody } from './hub-fetch.ts';
+import { createHubFetch, limitBody } from './hub-fetch.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
+import type { DownloadProgress, HubFetch, RemoteFile } from './transfer.ts';
 
 /** Where models are kept, and how a download is followed and aborted. */
 export interface ResolveModelOptions {
@@ -39,33 +39,32 @@ const MAX_PAGES = 100;
 const MAX_FILE_BYTES = 2 ** 46;
 
 /**
- * The path of a model's file. A path is given back as it is; `hf:OWNER/REPO/FILE.gguf` is fetched, once, to
+ * Where a model's file is: its path, or in a browser a File of its storage. A path is given back as it is; `hf:OWNER/REPO/FILE.gguf` is fetched, once, to
  * CACHE/hub/OWNER/REPO/FILE.gguf; for `hf:OWNER/REPO` a file is chosen (Q4_0, Q4_1, Q8_0, Q4_K_M, F16: the first that
  * is there), without a connection from those that are in the cache. Delete a file to fetch it anew.
  *
  * Throws `invalid-argument`, `hub-file-not-found`, `hub-access-denied`, `hub-unreachable`, `hub-file-corrupt`,
  * `cache-folder-unwritable` or `aborted`.
  */
-export async function resolveModel(spec: string, options: ResolveModelOptions = {}): Promise<string> {
+export async function resolveModel(spec: string, options: ResolveModelOptions = {}): Promise<SourceLocation> {
   const parsed = parseModelSpec(spec);
   if (parsed.kind === 'path') return parsed.path;
   const { repo } = parsed;
   const { hubUrl, accessToken } = hubOf(options);
-  const folder = join(cacheFolderPath(options.cacheFolder), 'hub', ...repo.split('/'));
-  if (parsed.file !== undefined && (await isFile(pathIn(folder, parsed.file)))) return pathIn(folder, parsed.file);
+  const { cacheFolder } = options;
+  const nameOf = (file: string) => `hub/${repo}/${file}`;
+  const kept = parsed.file === undefined ? undefined : await findKept(cacheFolder, nameOf(parsed.file));
+  if (kept !== undefined) return kept;
   const fetch = await createHubFetch({ hubUrl, signal: options.signal, backoffMs: options.backoffMs ?? 1000 });
   const hub: Hub = { hubUrl, ...(accessToken !== undefined && { accessToken }), fetch };
   const requestFor = (what: string): HubRequest => ({ what, hubUrl, signal: options.signal });
-  const file = parsed.file ?? (await chooseFrom(repo, folder, hub, requestFor(repo)));
-  const path = pathIn(folder, file);
-  if (await isFile(path)) return path;
+  const file = parsed.file ?? (await chooseFrom(repo, cacheFolder, hub, requestFor(repo)));
+  const chosen = parsed.file === undefined ? await findKept(cacheFolder, nameOf(file)) : undefined;
+  if (chosen !== undefined) return chosen;
   const fileRequest = requestFor(`${repo}/${file}`);
   const remote = await fetchFileInfo(repo, file, hub, fileRequest);
-  await download(remote, path, { ...fileRequest, fetch, onProgress: options.onProgress });
-  return path;
+  return fetchAndKeep(remote, cacheFolder, nameOf(file), { ...fileRequest, fetch, onProgress: options.onProgress });
 }
-
-const pathIn = (folder: string, file: string) => join(folder, ...file.split('/'));
 
 interface Hub {
   hubUrl: string;
@@ -75,7 +74,7 @@ interface Hub {
 
 /** The hub's address and the token for it. Throws `invalid-argument`. */
 function hubOf(options: ResolveModelOptions): { hubUrl: string; accessToken: string | undefined } {
-  const token = options.accessToken ?? process.env.HF_TOKEN ?? '';
+  const token = options.accessToken ?? environment('HF_TOKEN') ?? '';
   if (token !== '' && !token.startsWith('hf_')) {
     throw llmError({
       code: 'invalid-argument',
@@ -84,7 +83,7 @@ function hubOf(options: ResolveModelOptions): { hubUrl: string; accessToken: str
       remedy: 'Set HF_TOKEN to a token that begins with hf_, or to nothing.',
     });
   }
-  const hubUrl = (options.hubUrl ?? (process.env.HF_ENDPOINT || 'https://huggingface.co')).replace(/\/+$/, '');
+  const hubUrl = (options.hubUrl ?? (environment('HF_ENDPOINT') || 'https://huggingface.co')).replace(/\/+$/, '');
   if (!/^https?:$/.test(URL.canParse(hubUrl) ? new URL(hubUrl).protocol : '')) {
     throw llmError({
       code: 'invalid-argument',
@@ -97,12 +96,18 @@ function hubOf(options: ResolveModelOptions): { hubUrl: string; accessToken: str
 }
 
 /** A file of the repository, or of those that are here already where the hub cannot be reached. */
-async function chooseFrom(repo: string, folder: string, hub: Hub, request: HubRequest): Promise<string> {
+async function chooseFrom(
+  repo: string,
+  cacheFolder: string | undefined,
+  hub: Hub,
+  request: HubRequest,
+): Promise<string> {
   let paths: string[];
   try {
     paths = await listGgufFiles(repo, hub, request);
   } catch (error) {
-    const cachedPaths = (error as { code?: unknown }).code === 'hub-unreachable' ? await filesIn(folder) : [];
+    const cachedPaths =
+      (error as { code?: unknown }).code === 'hub-unreachable' ? await keptFiles(repo, cacheFolder) : [];
     if (cachedPaths.length === 0) throw error;
     paths = cachedPaths;
   }
@@ -127,12 +132,11 @@ async function listGgufFiles(repo: string, hub: Hub, request: HubRequest): Promi
   return paths;
 }
 
-/** Paths of the models in a folder of the cache, as the hub would name them. */
-async function filesIn(folder: string): Promise<string[]> {
+/** Paths of the models of a repository that are kept, as the hub would name them. */
+async function keptFiles(repo: string, cacheFolder: string | undefined): Promise<string[]> {
   try {
-    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-    const files = entries.filter((entry) => entry.isFile() && isGgufPath(entry.name));
-    return files.map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
+    const entries = await cacheStore(cacheFolder).list(`hub/${repo}`);
+    return entries.map(({ name }) => name.slice(`hub/${repo}/`.length)).filter(isGgufPath);
   } catch {
     return [];
   }

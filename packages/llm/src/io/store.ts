@@ -16,6 +16,8 @@ export interface StoreEntry {
 export interface StoredFile extends ByteSource {
   /** Its path, in a folder: for programs that read or map files by themselves. */
   readonly path?: string;
+  /** The file as a browser has it. */
+  readonly blob?: Blob;
   /** All of its bytes, in memory: they are not to be changed. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
 }

@@ -4,7 +4,7 @@
 
 import { KeysieveError } from 'keysieve';
 import type { Tensor } from 'onnxruntime-common';
-import { createOnnxSession, RUNTIME_PACKAGE } from '#onnx-runtime';
+import { createOnnxSession, RUNTIME_PACKAGE, runOnnxSession } from '#onnx-runtime';
 import { llmError } from '../errors.ts';
 import type { Dimension, Graph } from './graph.ts';
 import type { OnnxSessionOptions } from './runtime/runtime.ts';
@@ -32,7 +32,7 @@ export async function loadSegment(graph: Graph, options: OnnxSessionOptions): Pr
     shapes: new Map(outputs.map(([role, { shape }]) => [role, shape])),
     async run(inputs, targets = {}) {
       const fetches = Object.fromEntries(outputs.map(([role, { value }]) => [value, targets[role] ?? null]));
-      const results = await withBackendErrors(`run ${graph.name}`, () => session.run(inputs, fetches));
+      const results = await withBackendErrors(`run ${graph.name}`, () => runOnnxSession(session, inputs, fetches));
       return Object.fromEntries(outputs.map(([role, { value }]) => [role, results[value]?.data as Float32Array]));
     },
     release: () => withBackendErrors(`release ${graph.name}`, () => session.release()),

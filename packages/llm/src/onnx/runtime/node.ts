@@ -37,6 +37,8 @@ export const createOnnxSession: OnnxRuntime['createOnnxSession'] = async (model,
   return ort.InferenceSession.create(model, sessionOptions(options));
 };
 
+export const runOnnxSession: OnnxRuntime['runOnnxSession'] = (session, feeds, fetches) => session.run(feeds, fetches);
+
 /** A tensor over `data`, which is copied only where it is shared memory: ONNX Runtime refuses that. */
 export const floatTensor: OnnxRuntime['floatTensor'] = (data, shape) =>
   new ort.Tensor('float32', data.buffer instanceof ArrayBuffer ? data : new Float32Array(data), shape);

@@ -22,6 +22,17 @@ export const createOnnxSession: OnnxRuntime['createOnnxSession'] = async (model,
   return ort.InferenceSession.create(model, sessionOptions(options));
 };
 
+/** The outputs lie in ONNX Runtime's own memory, whatever tensors it is given for them, and are copied from there. */
+export const runOnnxSession: OnnxRuntime['runOnnxSession'] = async (session, feeds, fetches) => {
+  const results: Record<string, ort.Tensor> = { ...(await session.run(feeds, Object.keys(fetches))) };
+  for (const [name, target] of Object.entries(fetches)) {
+    if (target === null) continue;
+    (target.data as Float32Array).set(results[name]?.data as Float32Array);
+    results[name] = target;
+  }
+  return results;
+};
+
 /** A tensor over `data`, which is copied only where it is shared memory. */
 export const floatTensor: OnnxRuntime['floatTensor'] = (data, shape) =>
   new ort.Tensor('float32', data.buffer instanceof ArrayBuffer ? data : new Float32Array(data), shape);

@@ -26,7 +26,7 @@ export function siblingOf(location: SourceLocation, name: string): SourceLocatio
 }
 
 // Written out, since this is how bundlers find the file.
-export const nanoLocation = (): SourceLocation => new URL('../models/nano.gguf', import.meta.url);
+export const nanoLocation = (): SourceLocation => new URL('../../models/nano.gguf', import.meta.url);
 
 const DEFAULT_FOLDER = 'keysieve';
 

@@ -87,7 +87,7 @@ export function createOpfsStore(folder: string): Store {
     async open(key) {
       partsOf(key);
       const file = await whereThere(async () => (await fileOf(key, false)).getFile());
-      return file && openBlob(file);
+      return file && Object.assign(openBlob(file), { name: key, blob: file });
     },
     edit: (key) =>
       writing(async () => {

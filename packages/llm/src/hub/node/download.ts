@@ -9,32 +9,10 @@ import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { acquireLock } from '../file-lock.ts';
-import type { HubRequest } from './hub-errors.ts';
-import { aborted, corrupt, hubError, statusError, unreachable, unwritable } from './hub-errors.ts';
-import type { HubFetch } from './hub-fetch.ts';
-
-export interface RemoteFile {
-  url: string;
-  /** Bytes. */
-  size: number;
-  /** Names this version of the file. */
-  etag: string;
-  /** SHA-256 of the content, in hexadecimal, where it is known. */
-  sha256: string | undefined;
-  headers: Record<string, string>;
-}
-
-export interface DownloadProgress {
-  /** Bytes, those of earlier tries included. */
-  done: number;
-  total: number;
-}
-
-export interface DownloadOptions extends HubRequest {
-  fetch: HubFetch;
-  onProgress?: ((progress: DownloadProgress) => void) | undefined;
-}
+import { acquireLock } from '../../file-lock.ts';
+import { aborted, corrupt, hubError, unreachable, unwritable } from '../hub-errors.ts';
+import { bodyOf, request } from '../request.ts';
+import type { DownloadOptions, RemoteFile } from '../transfer.ts';
 
 /** Leaves the file at `path`. Throws `hub-unreachable`, `hub-file-corrupt`, `cache-folder-unwritable` or `aborted`. */
 export async function download(remote: RemoteFile, path: string, options: DownloadOptions): Promise<void> {
@@ -140,42 +118,6 @@ async function requestRest(
   if (response.status === 206 && range === `bytes ${from}-${remote.size - 1}/${remote.size}`) return response;
   await response.body?.cancel();
   return undefined;
-}
-
-async function request(
-  { url, headers, etag, sha256 }: RemoteFile,
-  range: Record<string, string>,
-  options: DownloadOptions,
-): Promise<Response> {
-  try {
-    const response = await options.fetch(url, { headers: { ...headers, ...range } });
-    // A range that cannot be had: the file is fetched from its beginning.
-    if (response.status === 416 && 'Range' in range) return response;
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw statusError(response.status, options);
-    }
-    const found = response.headers.get('etag');
-    if (sha256 === undefined && found !== null && strongTag(found) !== strongTag(etag)) {
-      await response.body?.cancel();
-      throw corrupt(options.what, 'another version than a moment ago');
-    }
-    return response;
-  } catch (error) {
-    throw hubError(error, options);
-  }
-}
-
-/** A server may call a version weak in one answer and strong in another. */
-const strongTag = (etag: string) => etag.replace(/^W\//, '');
-
-async function* bodyOf(response: Response, options: DownloadOptions): AsyncGenerator<Uint8Array> {
-  if (response.body === null) return;
-  try {
-    for await (const bytes of response.body) yield bytes;
-  } catch (error) {
-    throw hubError(error, options);
-  }
 }
 
 async function verify(
