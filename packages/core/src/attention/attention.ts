@@ -3,6 +3,7 @@
  * request is done is planned by `planner.ts`, and done by `runner.ts`. A caller that runs the rest of a model calls
  * `cache.reserve`, then for each layer `cache.write` and `attend`, then `cache.commit`.
  */
+import { NEEDS_EVENT_LOOP } from '#attention-threads';
 import { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
@@ -65,7 +66,7 @@ export async function createAttention(options: AttentionOptions): Promise<Attent
       ...(memoryLimit !== undefined && { memoryLimit }),
       ...(onTrace && { onTrace }),
     });
-    await attention.configureThreads();
+    if (NEEDS_EVENT_LOOP) await attention.configureThreads();
     return attention;
   } finally {
     await engine.release();

@@ -11,8 +11,8 @@ import {
 import { expectError, expectRejection } from '../../test/errors.ts';
 import { createRandom } from '../../test/random.ts';
 import { MAX_HELPERS, MAX_JOB_TASKS } from './control.ts';
-import type { Thread } from './thread.ts';
 import { createThreadPool, type JobThreads, type PoolOptions } from './pool.ts';
+import type { Thread } from './thread.ts';
 
 let joined: JobThreads[] = [];
 
@@ -29,7 +29,7 @@ function createPool(options: Partial<PoolOptions> = {}) {
       const thread = await spawnCounting({
         ...spawnOptions,
         onMessage(message) {
-          started.push(thread);
+          if (message === 'listening') started.push(thread);
           spawnOptions.onMessage(message);
         },
       });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasChromium, launchChromium } from '../../test/chromium.ts';
+import { hasChromium, launchChromium } from '../../../../scripts/browser/chromium.ts';
 import { evalFixture } from '../../test/eval-fixture.ts';
 import { suggest } from '../eval/suggest.ts';
 import { evalPageData } from './eval-page-data.ts';

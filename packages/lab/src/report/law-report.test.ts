@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasChromium, launchChromium } from '../../test/chromium.ts';
+import { hasChromium, launchChromium } from '../../../../scripts/browser/chromium.ts';
 import { lawFixture } from '../../test/law-fixture.ts';
 import { lawPageData } from './law-page-data.ts';
 import { lawReport } from './law-report.ts';

@@ -101,7 +101,7 @@ describe('a cache of weights files', () => {
     'a manifest that is null': (folder) => writeFile(join(folder, 'manifest.json'), 'null'),
     'a manifest of another builder': async (folder) => {
       const path = join(folder, 'manifest.json');
-      await writeFile(path, (await readFile(path, 'utf8')).replace('"builder": 2', '"builder": 0'));
+      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), builder: 0 }));
     },
     'an empty folder in its place': async (folder) => {
       await rm(folder, { recursive: true });

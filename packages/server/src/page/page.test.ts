@@ -1,6 +1,6 @@
 /** The page at `/` in a real browser, against a server with nano. */
 import { expect, it } from 'vitest';
-import { hasChromium, launchChromium } from '../../../lab/test/chromium.ts';
+import { hasChromium, launchChromium } from '../../../../scripts/browser/chromium.ts';
 import { recallPrompt, serveNano } from '../../test/servers.ts';
 
 it.skipIf(!hasChromium)('shows the answer, how exact it was, what was in a cache, and the load', async () => {

@@ -3,6 +3,9 @@ import workerSource from '#attention-worker';
 import { openBrowserThread } from '../../threads/browser.ts';
 import type { SpawnOptions, Thread } from '../../threads/thread.ts';
 
+/** Memories that are sent to a new worker may arrive only once the thread that sends them runs its event loop. */
+export const NEEDS_EVENT_LOOP = true;
+
 /**
  * Starts a thread that does attention: `worker-browser.ts`, whose program is a text in this one, so that no bundler and no
  * page has to carry a second file along, and none has to be of the page's origin.
