@@ -36,10 +36,12 @@ export { type CacheOptions, KvCache, type KvCacheOptions } from './cache/kv-cach
 export type { HeadNorms } from './cache/norms.ts';
 export {
   copyPage,
+  importPage,
   normCount,
   type PageBytes,
   pageByteLength,
   releasePage,
+  retainPage,
   type SharedPage,
 } from './cache/page-bytes.ts';
 export type { Segment } from './cache/page-list.ts';

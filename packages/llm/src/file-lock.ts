@@ -45,6 +45,14 @@ export async function acquireLockUnlessHeld(path: string, signal?: AbortSignal):
   }
 }
 
+/** Takes the lock at `path` where it is free, or its holder was killed some time ago; else undefined. */
+export async function tryAcquireLock(path: string): Promise<Lock | undefined> {
+  const lock = await tryCreate(path);
+  if (lock !== undefined) return lock;
+  await removeAbandoned(path);
+  return tryCreate(path);
+}
+
 /** Makes the file, or leaves the one that is there. */
 async function tryCreate(path: string): Promise<Lock | undefined> {
   try {

@@ -14,6 +14,7 @@ export {
   hashFile,
   supportedTensorTypes,
 } from './onnx/index.ts';
+export type { PrefixStats, PrefixStore } from './prefixes/index.ts';
 export {
   type AnswerPrinter,
   createAnswerPrinter,
@@ -24,4 +25,6 @@ export {
 } from './printable.ts';
 export * from './sampling/index.ts';
 export * from './session/index.ts';
+export type { SnapshotProgress } from './snapshot/snapshot-file.ts';
+export type { SnapshotTarget } from './snapshot/target.ts';
 export * from './tokenizer/index.ts';

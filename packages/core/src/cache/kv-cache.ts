@@ -14,15 +14,7 @@ import { type CachePoolOptions, createCachePool } from './cache-pool.ts';
 import { writeExactRows } from './exact-rows.ts';
 import { dequantizePage, exactOffsetOf, headPages, type LayerRows, pageRows } from './head-pages.ts';
 import { addNorms, addRows, forgetRows, type HeadNorms, headNorms, noNorms, type PageNorms } from './norms.ts';
-import {
-  holdPage,
-  normCount,
-  type PageBytes,
-  pageByteLength,
-  readPage,
-  type SharedPage,
-  writePage,
-} from './page-bytes.ts';
+import { checkPage, holdPage, type PageBytes, readPage, type SharedPage, writePage } from './page-bytes.ts';
 import { createPageList, type Page, type PageList, type Segment } from './page-list.ts';
 import { type CacheShape, checkCapacity, checkPositiveInteger, openPrecision } from './shape.ts';
 import type { Block, Region, SlabPool } from './slab-pool.ts';
@@ -317,17 +309,8 @@ export class KvCache {
    * `invalid-argument` where the page is of another shape.
    */
   appendPage(source: PageBytes): void {
-    const { keys, bytes, norms } = source;
-    const isPage = Number.isSafeInteger(keys) && keys > 0 && keys <= PAGE_KEYS;
-    invariant(
-      isPage && bytes.length === pageByteLength(this.shape, keys) && norms.length === normCount(this.shape),
-      () => ({
-        code: 'invalid-argument',
-        problem: 'A page of another shape cannot be appended.',
-        found: `${keys} keys in ${bytes.length} bytes, ${norms.length} norms`,
-        remedy: 'Give a page of a cache with the same layers, heads, precision and encodings.',
-      }),
-    );
+    checkPage(this.shape, source);
+    const { keys } = source;
     this.#checkAppendsPages(keys);
     this.#pages.grow(this.#pages.count + 1);
     writePage(this.#pool, this.#pages.pages.at(-1) as Page, source);

@@ -1,10 +1,11 @@
 /**
  * Pages as they lie, outside of a cache: what a file or another cache of the same shape takes them from.
  */
+import { invariant } from '../errors.ts';
 import { exactPageBytes, PAGE_KEYS, rowBytes } from '../kernels/layout.ts';
 import type { Page } from './page-list.ts';
 import { type CacheShape, layoutOf, openBytesOf, openPrecision, slabBytesOf } from './shape.ts';
-import type { Block, Region, SlabPool } from './slab-pool.ts';
+import { type Block, outOfMemory, type Region, type SlabPool } from './slab-pool.ts';
 
 /** A page outside of a cache. */
 export interface PageBytes {
@@ -38,6 +39,46 @@ export const normCount = ({ layers, keyValueHeads }: CacheShape): number => laye
 export function holdPage(pool: SlabPool, { slab, norms }: Page): SharedPage {
   pool.retain(slab);
   return { pool, page: { slab, rows: undefined, norms }, bytes: slab.bytes };
+}
+
+/** Holds a page once more: another call of `releasePage` is due. Returns it. */
+export function retainPage(shared: SharedPage): SharedPage {
+  shared.pool.retain(shared.page.slab);
+  return shared;
+}
+
+/**
+ * A full page in the memory of a pool, copied from bytes, and held. Throws `invalid-argument` where it is of another shape,
+ * and `cache-out-of-memory`.
+ */
+export function importPage(pool: SlabPool, source: PageBytes): SharedPage {
+  checkPage(pool.shape, source);
+  invariant(source.keys === PAGE_KEYS, () => ({
+    code: 'invalid-argument',
+    problem: 'Caches share full pages.',
+    found: `${source.keys} keys`,
+    remedy: 'Append it to one cache.',
+  }));
+  let slab: Block | undefined;
+  for (let region = 0; slab === undefined && region < pool.regions.length; region++) {
+    slab = pool.allocate(region, pool.slabBytes);
+  }
+  slab ??= pool.allocate(pool.addRegion(), pool.slabBytes);
+  if (slab === undefined) throw outOfMemory('an arena that holds not even one page');
+  const page = { slab, rows: undefined, norms: new Float64Array(normCount(pool.shape)) };
+  writePage(pool, page, source);
+  return { pool, page, bytes: slab.bytes };
+}
+
+/** Throws `invalid-argument` for a page that no cache of this shape has. */
+export function checkPage(shape: CacheShape, { keys, bytes, norms }: PageBytes): void {
+  const isCount = Number.isSafeInteger(keys) && keys > 0 && keys <= PAGE_KEYS;
+  invariant(isCount && bytes.length === pageByteLength(shape, keys) && norms.length === normCount(shape), () => ({
+    code: 'invalid-argument',
+    problem: 'A page of another shape does not fit.',
+    found: `${keys} keys in ${bytes.length} bytes, ${norms.length} norms`,
+    remedy: 'Give a page of a cache with the same layers, heads, precision and encodings.',
+  }));
 }
 
 /** Lets go of a page that was held: where no cache reads it, its memory is free. */

@@ -11,6 +11,7 @@ interface MemoryFile {
 
 export function createMemoryStore(name = 'memory'): Store {
   const files = new Map<string, MemoryFile>();
+  const locks = new Set<string>();
 
   function openFile(key: string, file: MemoryFile): StoredFile {
     const bytes = file.bytes.subarray(0, file.byteLength);
@@ -88,6 +89,20 @@ export function createMemoryStore(name = 'memory'): Store {
     async remove(key) {
       partsOf(key);
       for (const each of [...files.keys()]) if (each === key || each.startsWith(`${key}/`)) files.delete(each);
+    },
+    async touch(key, modifiedMs) {
+      const file = files.get(key);
+      if (file !== undefined) file.modifiedMs = modifiedMs;
+    },
+    async tryLock(key) {
+      partsOf(key);
+      if (locks.has(key)) return undefined;
+      locks.add(key);
+      return {
+        async [Symbol.asyncDispose]() {
+          locks.delete(key);
+        },
+      };
     },
   };
 }

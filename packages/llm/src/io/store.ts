@@ -53,6 +53,10 @@ export interface Store {
   list(folder?: string): Promise<StoreEntry[]>;
   /** Removes a file, or all files below a folder; where there is none it does nothing. */
   remove(name: string): Promise<void>;
+  /** Sets the time of a file, where the store can and the file is there: what was used last is kept longest. */
+  touch(name: string, modifiedMs: number): Promise<void>;
+  /** Takes the lock of a name, for this process alone; undefined where another one has it. */
+  tryLock(name: string): Promise<AsyncDisposable | undefined>;
 }
 
 /** The parts of a name. Throws `invalid-argument`. */
@@ -76,13 +80,13 @@ export function temporaryName(): string {
   return `${TEMPORARY}/${[...random].map((part) => part.toString(16).padStart(8, '0')).join('')}`;
 }
 
-/** Writes a file by pieces and then gives it its name: whole, or not at all. */
+/** Writes a file by pieces, as `temporary`, and then gives it its name: whole, or not at all. */
 export async function writeFile(
   store: Store,
   name: string,
   write: (editor: StoreEditor) => Promise<void>,
+  temporary = temporaryName(),
 ): Promise<void> {
-  const temporary = temporaryName();
   try {
     const editor = await store.edit(temporary);
     try {

@@ -3,7 +3,7 @@
  * and asks the caller for the attention between two of them.
  */
 import { floatTensor, int32Tensor } from '#onnx-runtime';
-import { usableProcessors } from '#platform';
+import { createSha256, usableProcessors } from '#platform';
 import { llmError } from '../errors.ts';
 import type { GgufFile } from '../gguf/index.ts';
 import { dequantize } from '../gguf/index.ts';
@@ -57,6 +57,8 @@ export interface TransformerSegments extends AsyncDisposable {
   readonly precision: MatmulPrecision;
   /** Maximum number of positions; past `config.contextLength`, RoPE is stretched. */
   readonly context: number;
+  /** Tells rotations of positions from others (SHA-256, hexadecimal): what keys are turned by at this context. */
+  readonly ropeFingerprint: string;
   /**
    * Runs tokens at `startPosition` and the positions after it. Returns logits (rows, vocabularySize), or undefined where
    * none are requested. Passes may overlap: they share no state.
@@ -312,7 +314,16 @@ function createTransformerSegments({
     await release();
   }
 
-  return { config, precision, context, forward, forwardRuns, dispose, [Symbol.asyncDispose]: dispose };
+  return {
+    config,
+    precision,
+    context,
+    ropeFingerprint: fingerprintRopes(ropes),
+    forward,
+    forwardRuns,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** The rows of a matrix with rows of `width` values. */
@@ -324,6 +335,20 @@ function rowInput(name: string, matrix: Float32Array, width: number): RowInputs 
 interface LastRows {
   attentionOutput: Float32Array;
   residual: Float32Array;
+}
+
+/** Positions whose rotations tell one RoPE from another. */
+const TELLING_POSITIONS = [1, 1000];
+
+function fingerprintRopes(ropes: readonly (Rope | undefined)[]): string {
+  const hash = createSha256();
+  for (const rope of ropes) {
+    for (const position of TELLING_POSITIONS) {
+      const { cos, sin } = rope?.(position, 1) ?? { cos: [], sin: [] };
+      hash.update(JSON.stringify([...cos, ...sin]));
+    }
+  }
+  return hash.digest();
 }
 
 /** The inputs of each layer that depend on positions alone: rotations of RoPE, scales of queries. */

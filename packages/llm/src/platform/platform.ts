@@ -14,6 +14,10 @@ export interface Platform {
   nanoLocation(): SourceLocation;
   /** What is kept between runs: models of hubs, and small findings about models and this machine. */
   cacheStore(cacheFolder: string | undefined): Store;
+  /** Where a file of the user's is written: in which store, by which name, and by which until it is whole. */
+  fileTarget(path: string): Promise<{ store: Store; name: string; temporary?: string | undefined }>;
+  /** A folder that the user names. */
+  folderStore(path: string): Store;
   /** Where weights are looked for that were prepared before. */
   weightsStore(cacheFolder: string | undefined): Store;
   /** Where weights are prepared. Throws `cache-folder-unwritable`. */

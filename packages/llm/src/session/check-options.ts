@@ -41,6 +41,14 @@ export function checkGenerateOptions(options: unknown): void {
   checkSignal(signal);
 }
 
+export function checkSaveOptions(options: unknown): void {
+  checkOptions('The options of saving', options);
+  const { compact, onProgress, signal } = options as Record<string, unknown>;
+  checkOptional('compact', compact, isBoolean, 'true or false');
+  checkOptional('onProgress', onProgress, isFunction, 'a function');
+  checkSignal(signal);
+}
+
 export function checkEvaluateOptions(tokens: unknown, options: unknown): void {
   checkArgument('What is evaluated', tokens, tokens instanceof Int32Array, 'token ids in an Int32Array');
   checkOptions('The options of an evaluation', options);

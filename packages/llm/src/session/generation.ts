@@ -7,6 +7,7 @@ import { llmError } from '../errors.ts';
 import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import type { Step } from './forward-pass.ts';
+import type { Difference } from './prefix-reuse.ts';
 import { createStopFilter } from './stop-strings.ts';
 
 /** A piece of the answer. */
@@ -61,6 +62,11 @@ export interface GenerationResult {
   promptTokens: number;
   /** Tokens of the prompt that were in the cache already. */
   reusedTokens: number;
+  /**
+   * Where the prompt departs from what was kept behind its beginning, so that no more of it was reused: the position, and
+   * the tokens there as text. Undefined where it goes on from all that was kept.
+   */
+  firstDifference?: { position: number; cached: string; prompt: string };
   /** Time until the logits of the prompt's last token were there; until the abort where it was aborted before. */
   prefillMs: number;
   /** Time of each further pass. */
@@ -85,6 +91,7 @@ export interface Generation extends AsyncIterable<GenerationChunk> {
 export interface PromptProgress {
   tokens: number;
   reused: number;
+  difference?: Difference | undefined;
   /** Attention of the passes so far. */
   report: AttentionReport;
 }
@@ -269,6 +276,7 @@ function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishRe
     ...(stopString !== undefined && { stopString }),
     promptTokens: prompt.tokens,
     reusedTokens: prompt.reused,
+    ...(prompt.difference && { firstDifference: describeDifference(parts.tokenizer, prompt.difference) }),
     prefillMs,
     decodeMs,
     attention:
@@ -276,6 +284,12 @@ function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishRe
     prefillAttention,
   };
 }
+
+const describeDifference = (tokenizer: Tokenizer, { position, cached, prompt }: Difference) => ({
+  position,
+  cached: tokenizer.decode([cached]),
+  prompt: tokenizer.decode([prompt]),
+});
 
 function alreadyUsed() {
   return llmError({

@@ -4,10 +4,13 @@ import { createGrammars } from '../grammar/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
+import type { PrefixStore } from '../prefixes/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
 import { createEngines } from './engines.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
+import { openPrefixes, type PrefixOptions } from './open-prefixes.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
+import { type RestoreOptions, restoreSession } from './restore.ts';
 import { createScheduler } from './scheduler.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 import { chooseThreads } from './threads.ts';
@@ -36,6 +39,18 @@ export interface Model extends AsyncDisposable {
   /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
   encode(prompt: Prompt, options?: EncodePromptOptions): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
+  /**
+   * A session with what another one had read when it was saved, made as that was unless options say otherwise: reading on,
+   * it goes on as that one would have. A damaged page costs itself and what follows, with a warning. Throws
+   * `snapshot-not-found`, `snapshot-invalid`, `snapshot-version`, `snapshot-foreign` for another model or other settings,
+   * and `aborted`.
+   */
+  restore(source: SourceLocation, options?: RestoreOptions): Promise<Session>;
+  /**
+   * A place where sessions find what their prompts begin with, whoever has read it, and keep what they read until a limit is
+   * reached: give it to `createSession`. Dispose of it before the model.
+   */
+  openPrefixes(options?: PrefixOptions): PrefixStore;
   /** SHA-256 of the file, hexadecimal: what laws are tied to. The file is read once for it. */
   hash(signal?: AbortSignal): Promise<string>;
   /** Frees the weights. Dispose of the sessions first; disposing again does nothing. */
@@ -95,6 +110,12 @@ function createModel({
   const scheduler = createScheduler(segments);
   const grammars = createGrammars(tokenizer, new Map());
   let hash: string | undefined;
+  const hashOnce = async (signal?: AbortSignal) => {
+    hash ??= await hashFile(location, { signal });
+    return hash;
+  };
+  const shared = { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler };
+  const sessionModel = { ...shared, grammars, name, hash: hashOnce };
   return {
     name,
     path,
@@ -107,15 +128,10 @@ function createModel({
     renderChat,
     chatTemplate,
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
-    createSession: (options) =>
-      createSession(
-        { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler, grammars },
-        options,
-      ),
-    async hash(signal) {
-      hash ??= await hashFile(location, { signal });
-      return hash;
-    },
+    createSession: (options) => createSession(sessionModel, options),
+    restore: (source, options = {}) => restoreSession(sessionModel, source, options),
+    openPrefixes: (options = {}) => openPrefixes(name, options),
+    hash: hashOnce,
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

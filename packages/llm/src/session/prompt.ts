@@ -62,11 +62,3 @@ function concat(first: ArrayLike<number>, second: ArrayLike<number>): Int32Array
   ids.set(second, first.length);
   return ids;
 }
-
-/** Tokens that two lists have in common from the start on. */
-export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  const maxLength = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < maxLength && a[length] === b[length]) length++;
-  return length;
-}

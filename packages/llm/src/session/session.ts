@@ -11,6 +11,7 @@ import {
   type Encoding,
   fullAttentionBelow,
   openAttention,
+  PAGE_KEYS,
   type Policy,
   type PolicySpec,
   type Precision,
@@ -19,16 +20,21 @@ import {
 import { llmError } from '../errors.ts';
 import type { GrammarConstraint, GrammarSpec, Grammars } from '../grammar/index.ts';
 import type { TransformerSegments } from '../model/index.ts';
+import type { PrefixStore } from '../prefixes/index.ts';
 import { combineConstraints, createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
-import { checkEvaluateOptions, checkGenerateOptions, checkSessionOptions } from './check-options.ts';
+import { type CacheSettings, commonPrefix } from '../snapshot/settings.ts';
+import type { SnapshotTarget } from '../snapshot/target.ts';
+import { checkEvaluateOptions, checkGenerateOptions, checkSaveOptions, checkSessionOptions } from './check-options.ts';
 import type { Engines } from './engines.ts';
-import { createExactLayers, type ExactLayers } from './exact-layers.ts';
+import { createExactLayers } from './exact-layers.ts';
 import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
 import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
-import { commonPrefix, encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
+import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
 import { stepCosts } from './step-costs.ts';
-import { createPassTracer, isTraced, type PassTrace, type PassTracer } from './trace.ts';
+import { createPassTracer, isTraced, type PassTrace } from './trace.ts';
 
 /** Options of a session: how it attends, and how its cache is kept. */
 export interface SessionOptions {
@@ -53,6 +59,12 @@ export interface SessionOptions {
   cachePrecision?: Precision | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
   memoryLimit?: number | undefined;
+  /**
+   * Where prompts look for what they begin with, whoever has read it, and keep what they have read: see
+   * `Model.openPrefixes`. Sessions of policies that evict keys, and of models with layers that the paged cache does not hold,
+   * neither find nor keep anything there. Default: a session knows what it has read itself.
+   */
+  prefixes?: PrefixStore | undefined;
   /**
    * Called after every pass through the model with where its time went. Timing makes attention somewhat slower. Default:
    * nothing is timed, unless the environment variable KEYSIEVE_TRACE is 1: then a table is printed on stderr when the
@@ -133,21 +145,23 @@ export interface SessionModel extends PromptContext {
   engines: Engines;
   scheduler: Scheduler;
   grammars: Grammars;
+  name: string;
+  /** SHA-256 of the file. */
+  hash(signal?: AbortSignal): Promise<string>;
 }
 
 /** What a session is made of. */
 export interface SessionParts {
   model: SessionModel;
-  attention: Attention;
-  exactLayers: ExactLayers;
+  sequence: Sequence;
   /** How decoding attends. */
   policy: Policy;
   /** How prompts are read. */
   prefill: Policy;
+  denseFallback: boolean;
   costs: StepCosts | undefined;
   onTrace: SessionOptions['onTrace'];
-  /** Tokens in the cache. Default: none. */
-  tokens?: readonly number[];
+  prefixes: PrefixStore | undefined;
 }
 
 /**
@@ -165,7 +179,12 @@ export const DEFAULT_ATTENTION: PolicySpec = { policy: 'sieve' };
 export const defaultCachePrecision = (matmulPrecision: TransformerSegments['precision']): 'f16' | 'f32' =>
   matmulPrecision === 'fp32' ? 'f32' : 'f16';
 
-export async function createSession(model: SessionModel, options: SessionOptions = {}): Promise<Session> {
+/** `fill` puts what was read before into the cache. */
+export async function createSession(
+  model: SessionModel,
+  options: SessionOptions = {},
+  fill?: (sequence: Sequence, settings: CacheSettings) => Promise<void>,
+): Promise<Session> {
   checkSessionOptions(options);
   const { keyValueHeads, headDim, heads } = model.segments.config;
   const { encodings = [], denseFallback = true, cachePrecision, memoryLimit } = options;
@@ -174,7 +193,7 @@ export async function createSession(model: SessionModel, options: SessionOptions
   const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
   const costs = denseFallback && policy.mayFallBack ? await stepCosts(shape, model.cacheFolder) : undefined;
-  const { onTrace } = options;
+  const { onTrace, prefixes } = options;
   const exactLayers = await createExactLayers(model.segments.config, model.threads);
   try {
     const engine = await model.engines.acquire({
@@ -190,13 +209,20 @@ export async function createSession(model: SessionModel, options: SessionOptions
       timed: isTraced(onTrace),
       ...(costs && { costs }),
     });
+    let attention: Attention | undefined;
     try {
       const tracer = createPassTracer(onTrace);
-      const attention = openAttention(engine, {
+      attention = openAttention(engine, {
         ...(tracer && { onTrace: tracer.onTrace }),
         ...(memoryLimit === undefined ? {} : { memoryLimit }),
       });
-      return new Session({ model, attention, exactLayers, policy, prefill, costs, onTrace }, tracer);
+      const sequence = { attention, exactLayers, tokens: [], tracer };
+      const parts = { model, sequence, policy, prefill, denseFallback, costs, onTrace, prefixes };
+      await fill?.(sequence, await settingsOf(parts));
+      return new Session(parts);
+    } catch (error) {
+      await attention?.dispose();
+      throw error;
     } finally {
       await engine.release();
     }
@@ -220,6 +246,7 @@ export class Session {
   readonly #policy: Policy;
   readonly #prefillPolicy: Policy;
   readonly #parts: SessionParts;
+  readonly #reuse: PrefixReuse | undefined;
   /**
    * Keys below which decoding uses full attention, since that is faster on this machine. Undefined where there is no dense
    * fallback, or the policy is not faster within the context.
@@ -230,14 +257,17 @@ export class Session {
   #disposed = false;
 
   /** Use `model.createSession`. */
-  constructor(parts: SessionParts, tracer: PassTracer | undefined) {
-    const { model, attention, exactLayers, policy, prefill, costs, tokens = [] } = parts;
+  constructor(parts: SessionParts) {
+    const { model, sequence, policy, prefill, costs, prefixes } = parts;
     this.#parts = parts;
     this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
-    this.#sequence = { attention, exactLayers, tokens: [...tokens], tracer };
+    this.#sequence = sequence;
     this.#policy = policy;
     this.#prefillPolicy = prefill;
+    if (prefixes !== undefined && isInPages(sequence, policy)) {
+      this.#reuse = createPrefixReuse(prefixes, sequence, () => settingsOf(parts));
+    }
   }
 
   /** The tokens in the cache. */
@@ -291,7 +321,7 @@ export class Session {
         constraint = combineConstraints(grammar, options.constraint);
         return this.#prefill(prompt, options, progress);
       },
-      decode: (token) => this.#forward(Int32Array.of(token), { kind: 'decode', policy: this.#policy, signal }),
+      decode: (token) => this.#decode(token, signal),
       cachedTokens: () => this.tokens.length,
     });
   }
@@ -358,8 +388,29 @@ export class Session {
     this.#acquire()();
     const tracer = createPassTracer(this.#parts.onTrace);
     const { attention, exactLayers, tokens } = this.#sequence;
-    const parts = { ...this.#parts, exactLayers: exactLayers.fork(), tokens };
-    return new Session({ ...parts, attention: attention.fork(tracer && { onTrace: tracer.onTrace }) }, tracer);
+    const sequence = {
+      attention: attention.fork(tracer && { onTrace: tracer.onTrace }),
+      exactLayers: exactLayers.fork(),
+      tokens: [...tokens],
+      tracer,
+    };
+    return new Session({ ...this.#parts, sequence });
+  }
+
+  /**
+   * Saves what the session has read, for `Model.restore`: whole or not at all, by another file that is renamed. Throws
+   * `session-busy`, `snapshot-unsupported` where policies evict keys or layers are not in the paged cache,
+   * `output-unwritable` and `aborted`.
+   */
+  async save(target: SnapshotTarget, options: SaveOptions = {}): Promise<void> {
+    checkSaveOptions(options);
+    const release = this.#acquire();
+    try {
+      this.#sequence.attention.cache.assertAlive();
+      await saveSession(this.#parts, target, options);
+    } finally {
+      release();
+    }
   }
 
   /** Frees the cache, and ends the threads where no other session uses them. Disposing again does nothing. */
@@ -416,22 +467,35 @@ export class Session {
     const evicts = this.#policy.evicting !== undefined;
     const common = evicts ? 0 : Math.min(commonPrefix(this.tokens, tokens), tokens.length - 1);
     // Layers with a window cannot go back to what they have moved past.
-    const reused = common < this.tokens.length && common < this.#sequence.exactLayers.minLength ? 0 : common;
+    const kept = common < this.tokens.length && common < this.#sequence.exactLayers.minLength ? 0 : common;
+    const before = differenceOf(this.tokens, tokens);
+    const reused = (await this.#reuse?.extend(tokens, kept, (length) => this.#truncate(length))) ?? kept;
     const onAttention = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policies: [this.#policy] });
     const pass = { kind: 'prompt' as const, policy: this.#prefillPolicy, shareSamples: true, onAttention, signal };
     if (reused < this.tokens.length) this.#truncate(reused);
-    const { report } = Object.assign(progress, { tokens: tokens.length, reused });
+    const stored = reused < tokens.length - 1 ? await this.#reuse?.difference(tokens, reused) : undefined;
+    const difference = [before, stored].find((each) => each !== undefined && each.position >= reused);
+    const { report } = Object.assign(progress, { tokens: tokens.length, reused, difference });
     onPrefill?.({ done: reused, total: tokens.length, reused });
     let step: Step | undefined;
-    for (let from = reused; from < tokens.length; from += CHUNK_TOKENS) {
-      const chunk = tokens.subarray(from, from + CHUNK_TOKENS);
-      const last = from + chunk.length === tokens.length;
-      step = await this.#forward(chunk, { ...pass, logits: last ? 'last' : 'none' });
+    for (let from = reused; from < tokens.length; ) {
+      // Chunks end where they would end without what was reused, so that they round as they would.
+      const to = Math.min(tokens.length, (Math.floor(from / CHUNK_TOKENS) + 1) * CHUNK_TOKENS);
+      const last = to === tokens.length;
+      step = await this.#forward(tokens.subarray(from, to), { ...pass, logits: last ? 'last' : 'none' });
+      this.#reuse?.keep(from);
       addReport(report, step.report);
-      onPrefill?.({ done: from + chunk.length, total: tokens.length, reused });
+      onPrefill?.({ done: to, total: tokens.length, reused });
+      from = to;
     }
     return { ...(step as Step), report };
+  }
+
+  async #decode(token: number, signal: AbortSignal | undefined): Promise<Step> {
+    const step = await this.#forward(Int32Array.of(token), { kind: 'decode', policy: this.#policy, signal });
+    if (this.tokens.length % PAGE_KEYS === 0) this.#reuse?.keep(this.tokens.length - PAGE_KEYS);
+    return step;
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */

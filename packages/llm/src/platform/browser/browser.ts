@@ -32,6 +32,14 @@ const DEFAULT_FOLDER = 'keysieve';
 
 export const cacheStore: Platform['cacheStore'] = (cacheFolder = DEFAULT_FOLDER) => createOpfsStore(cacheFolder);
 
+export const folderStore: Platform['folderStore'] = (path) => createOpfsStore(path);
+
+/** Files of the user's are those of the origin's storage. */
+export const fileTarget: Platform['fileTarget'] = async (path) => ({
+  store: cacheStore(undefined),
+  name: `files/${path}`,
+});
+
 /** ONNX Runtime wants weights in memory, and to make them of the model's file costs no more than to read them. */
 export const weightsStore: Platform['weightsStore'] = () => createMemoryStore('the memory of the page');
 

@@ -108,6 +108,18 @@ export function createOpfsStore(folder: string): Store {
       }),
     list,
     remove,
+    // There is no way to set a time: what was written last counts as used last.
+    touch: async () => {},
+    async tryLock(key) {
+      partsOf(key);
+      return new Promise((resolve, reject) => {
+        const hold = (lock: unknown) =>
+          lock === null
+            ? resolve(undefined)
+            : new Promise<void>((letGo) => resolve({ [Symbol.asyncDispose]: async () => letGo() }));
+        navigator.locks.request(`${folder}/${key}`, { ifAvailable: true }, hold).catch(reject);
+      });
+    },
   };
 }
 

@@ -1,7 +1,8 @@
 /** A store that is a folder. Links in it are not followed: what they lead to is not ours to read or to write. */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, lutimes, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { tryAcquireLock } from '../../file-lock.ts';
 import { partsOf, type Store, type StoreEditor, type StoreEntry, TEMPORARY, unwritable } from '../../io/store.ts';
 import { readFully, sourceOfHandle } from './path-source.ts';
 
@@ -69,6 +70,19 @@ export function createFolderStore(folder: string): Store {
       await rm(path, { recursive: true, force: true }).catch((error) => {
         if (!isMissing(error)) throw unwritable(path, error);
       });
+    },
+    async touch(name, modifiedMs) {
+      const time = new Date(modifiedMs);
+      await lutimes(pathOf(name), time, time).catch(() => {});
+    },
+    async tryLock(name) {
+      const path = pathOf(name);
+      try {
+        await makeFolder(folder, dirname(path));
+        return await tryAcquireLock(path);
+      } catch (error) {
+        throw unwritable(path, error);
+      }
     },
   };
 }

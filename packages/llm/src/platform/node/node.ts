@@ -1,8 +1,9 @@
 /** `#platform` in Node. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBlob } from '../../io/blob-source.ts';
 import type { SourceLocation } from '../../io/source.ts';
@@ -38,6 +39,21 @@ export function nanoLocation(): SourceLocation {
 }
 
 export const cacheStore: Platform['cacheStore'] = (cacheFolder) => createFolderStore(cacheFolderPath(cacheFolder));
+export const folderStore: Platform['folderStore'] = (path) => createFolderStore(resolve(path));
+
+/** Files that were not finished are taken away when nobody has written to them for so long. */
+const UNFINISHED_MS = 60_000;
+
+export const fileTarget: Platform['fileTarget'] = async (path) => {
+  const [folder, name] = [dirname(resolve(path)), basename(path)];
+  const isUnfinished = (each: string) => each.startsWith(`.${name}.`) && each.endsWith('.part');
+  for (const each of (await readdir(folder).catch(() => [])).filter(isUnfinished)) {
+    const stats = await lstat(join(folder, each)).catch(() => undefined);
+    if (stats?.isFile() && Date.now() - stats.mtimeMs > UNFINISHED_MS) await rm(join(folder, each), { force: true });
+  }
+  return { store: createFolderStore(folder), name, temporary: `.${name}.${randomBytes(6).toString('hex')}.part` };
+};
+
 export const weightsStore = cacheStore;
 export const openWeightsStore: Platform['openWeightsStore'] = openCacheFolder;
 
