@@ -80,8 +80,7 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
       await writeSnapshot(editor, header, () => ({ tokens, page: copyPage(held), headErrors }));
       bytes = editor.byteLength;
     });
-    // Pages further on in a prompt are given up first.
-    await store.touch(path, Date.now() - page);
+    await store.touch(path, timeOf(page));
     counted = counted === undefined ? undefined : counted + bytes;
     if (counted === undefined || counted > limit) counted = await makeRoom();
   }
@@ -142,14 +141,16 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
       return found;
     },
     touch(root, names) {
-      const now = Date.now();
       for (const [page, name] of names.entries()) {
-        void store.touch(pathOf(root, page === 0 ? root : (names[page - 1] as string), name), now - page);
+        void store.touch(pathOf(root, page === 0 ? root : (names[page - 1] as string), name), timeOf(page));
       }
     },
     flush: () => writing,
   };
 }
+
+/** When a page counts as used that is used now: those further on in a prompt are given up before those that they need. */
+const timeOf = (page: number): number => Date.now() - 1000 * page;
 
 const folderOf = (root: string) => `${PREFIX_FOLDER}/${root}`;
 const pathOf = (root: string, before: string, name: string) => `${folderOf(root)}/${before}-${name}${EXTENSION}`;
