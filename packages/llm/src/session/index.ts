@@ -1,4 +1,6 @@
 /** Models and sessions: what most users of this package need. */
+
+export type { EvaluateOptions, Evaluation } from './evaluation.ts';
 export type { AttentionEvent } from './forward-pass.ts';
 export type {
   AttentionSummary,
@@ -17,8 +19,6 @@ export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';
 export type { SaveOptions } from './save.ts';
 export type {
-  EvaluateOptions,
-  Evaluation,
   GenerateOptions,
   PrefillProgress,
   Session,
