@@ -8,7 +8,7 @@ import { halve, sumInts, sumPairs } from './lanes';
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
-import { centreOffset, factorsOffset, pageFactor, queryCodes, queryNumbers } from './scan';
+import { centreOffset, factorsOffset, maskOf, pageFactor, queryCodes, queryNumbers } from './scan';
 
 // Numbers of a prepared row that hold for the whole call or for a page, behind those of `scan.ts`.
 const CODE_SUM_OFFSET: usize = 32;
@@ -41,6 +41,10 @@ export function boundScores(
   const codes = queryCodes(quantizedQuery, rows, D);
   const numbers = queryNumbers(quantizedQuery, rows, D);
   const maxNorm = prepareRows(numbers, norms, rows);
+  // Made of a number from memory, since constants in the code would be made anew at every use.
+  const fifteen = maskOf(quantizedQuery, rows, D);
+  const upperHalves = i8x16.shl(fifteen, 4);
+  const evenBytes = i16x8.shr_u(v128.or(fifteen, upperHalves), 8);
   const root = <f32>Math.sqrt(<f64>D);
   for (let start = from; start < to; start += PAGE_KEYS) {
     const record = pageAddress(table, headOffset, start / PAGE_KEYS);
@@ -73,10 +77,10 @@ export function boundScores(
       const rowNumbers = numbers + <usize>(r << 6);
       const lowerRow = offset(lower, first);
       if (three) {
-        boundPage3(high, low, factors, factorStep, root, length, row, codeBytes, rowNumbers, D, lowerRow, upper + first, rowBytes);
+        boundPage3(high, low, factors, factorStep, root, length, row, codeBytes, rowNumbers, D, lowerRow, upper + first, rowBytes, upperHalves, evenBytes);
         r += 3;
       } else {
-        boundPage1(high, low, factors, factorStep, root, length, row, rowNumbers, D, lowerRow, upper + first);
+        boundPage1(high, low, factors, factorStep, root, length, row, rowNumbers, D, lowerRow, upper + first, upperHalves, evenBytes);
         r++;
       }
     }
@@ -167,16 +171,18 @@ function boundPage3(
   lower: usize,
   upper: usize,
   rowBytes: usize,
+  upperHalves: v128,
+  evenBytes: v128,
 ): void {
   const half = <usize>D >> 1;
   for (let key: usize = 0; key < <usize>PAGE_KEYS; key += 4) {
     const high = highRows + key * <usize>D;
     const low = lowRows + key * half;
-    pair3(high, high + <usize>D, low, low + half, codes, codeBytes, half);
+    pair3(high, high + <usize>D, low, low + half, codes, codeBytes, half, upperHalves, evenBytes);
     const s0 = sums0;
     const s1 = sums1;
     const s2 = sums2;
-    pair3(high + <usize>D * 2, high + <usize>D * 3, low + half * 2, low + half * 3, codes, codeBytes, half);
+    pair3(high + <usize>D * 2, high + <usize>D * 3, low + half * 2, low + half * 3, codes, codeBytes, half, upperHalves, evenBytes);
     loadKeys(highRows, lowRows, factors, key, factorStep, root, length, D);
     const at = upper + (key << 2);
     const below = offset(lower, key << 2);
@@ -199,16 +205,18 @@ function boundPage1(
   D: i32,
   lower: usize,
   upper: usize,
+  upperHalves: v128,
+  evenBytes: v128,
 ): void {
   const half = <usize>D >> 1;
   for (let key: usize = 0; key < <usize>PAGE_KEYS; key += 4) {
     const high = highRows + key * <usize>D;
     const low = lowRows + key * half;
     const sums = sumPairs(
-      halve(dotCodes(high, low, codes, half), dotCodes(high + <usize>D, low + half, codes, half)),
+      halve(dotCodes(high, low, codes, half, upperHalves, evenBytes), dotCodes(high + <usize>D, low + half, codes, half, upperHalves, evenBytes)),
       halve(
-        dotCodes(high + <usize>D * 2, low + half * 2, codes, half),
-        dotCodes(high + <usize>D * 3, low + half * 3, codes, half),
+        dotCodes(high + <usize>D * 2, low + half * 2, codes, half, upperHalves, evenBytes),
+        dotCodes(high + <usize>D * 3, low + half * 3, codes, half, upperHalves, evenBytes),
       ),
     );
     loadKeys(highRows, lowRows, factors, key, factorStep, root, length, D);
@@ -250,9 +258,7 @@ let sums2: v128 = i32x4.splat(0);
  * second, and then their even and their odd ones taken apart: that is the order of the query's codes.
  */
 @inline
-function pair3(high0: usize, high1: usize, low0: usize, low1: usize, codes: usize, codeBytes: usize, half: usize): void {
-  const upperHalves = i8x16.splat(-16);
-  const evenBytes = i16x8.splat(0xff);
+function pair3(high0: usize, high1: usize, low0: usize, low1: usize, codes: usize, codeBytes: usize, half: usize, upperHalves: v128, evenBytes: v128): void {
   let a0 = i32x4.splat(0);
   let a1 = i32x4.splat(0);
   let a2 = i32x4.splat(0);
@@ -325,9 +331,7 @@ function pair3(high0: usize, high1: usize, low0: usize, low1: usize, codes: usiz
 
 /** One key against one row of codes: four partial sums. */
 @inline
-function dotCodes(high: usize, low: usize, codes: usize, half: usize): v128 {
-  const upperHalves = i8x16.splat(-16);
-  const evenBytes = i16x8.splat(0xff);
+function dotCodes(high: usize, low: usize, codes: usize, half: usize, upperHalves: v128, evenBytes: v128): v128 {
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < half; i += 16) {
     const h = v128.load(high + i);

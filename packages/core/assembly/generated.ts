@@ -1,8 +1,8 @@
 // Made by packages/core/scripts/generate-structs.mjs from src/kernels/{constants,structs}.ts: do not edit.
 
 export const BOUNDED_ROW_NUMBERS: i32 = 6;
-export const BOUND_BINS: i32 = 4096;
-export const BOUND_BINS_PER_NAT: i32 = 128;
+export const BOUND_BINS: i32 = 2048;
+export const BOUND_BINS_PER_NAT: i32 = 64;
 export const DRAW_FRACTION_BITS: i32 = 7;
 export const DRAW_LOG_ENTRIES: i32 = 2048;
 export const DRAW_PERIOD: i32 = 16384;

@@ -4,13 +4,14 @@
  * with the upper end of its bin. That takes one pass of a few instructions a key, without an exponential.
  */
 import { exponential, maxLanes, sumLanes } from './exponential';
+import { sumInts } from './lanes';
 import { BOUND_BINS, BOUND_BINS_PER_NAT, BOUNDED_ROW_NUMBERS } from './generated';
 
 /** Bins whose weights are added up together, a multiple of 4. */
 const BLOCK_BINS: i32 = 64;
 /**
  * Room for what is rounded: weights and sums of 64 of them in float32, and the bins themselves, in which a difference of
- * bounds may be off by 2^-11 of a bin.
+ * bounds may be off by 2^-12 of a bin.
  */
 const MASS_SLACK: f64 = 1.00002;
 
@@ -156,11 +157,21 @@ function lowerThreshold(histogram: usize, numbers: usize, share: f32, weights: u
   const previous = load<f32>(numbers + THRESHOLD);
   store<f32>(numbers + PREVIOUS, previous);
   if (!(threshold < previous)) return load<i32>(numbers + KEYS);
-  let keys = 0;
-  for (let i = 0; i < end; i++) keys += load<i32>(histogram + (<usize>i << 2));
+  const keys = sumOf(histogram, end);
   store<f32>(numbers + THRESHOLD, end == BOUND_BINS ? -Infinity : threshold);
   store<f32>(numbers + UNREAD, <f32>(unread * 1.0000002));
   return keys;
+}
+
+/** Keys of the first `bins` bins. */
+@inline
+function sumOf(histogram: usize, bins: i32): i32 {
+  const whole = bins & ~3;
+  let sums = i32x4.splat(0);
+  for (let i = 0; i < whole; i += 4) sums = i32x4.add(sums, v128.load(histogram + (<usize>i << 2)));
+  let sum = sumInts(sums);
+  for (let i = whole; i < bins; i++) sum += load<i32>(histogram + (<usize>i << 2));
+  return sum;
 }
 
 /** Lists the keys of any row between its threshold and the previous one, and counts them. Returns how many they are. */
@@ -192,20 +203,43 @@ function listThree(upper: usize, stride: i32, n: i32, numbers: usize, indices: u
   const previous0 = v128.load32_splat(numbers, PREVIOUS);
   const previous1 = v128.load32_splat(numbers + next, PREVIOUS);
   const previous2 = v128.load32_splat(numbers + 2 * next, PREVIOUS);
+  let keys0 = 0;
+  let keys1 = 0;
+  let keys2 = 0;
   let count = 0;
   for (let i = 0; i < n; i += 4) {
     const at = upper + (<usize>i << 2);
-    const skipped = v128.and(
-      v128.and(
-        isSkipped(v128.load(at), threshold0, previous0),
-        isSkipped(v128.load(at + rowBytes), threshold1, previous1),
-      ),
-      isSkipped(v128.load(at + 2 * rowBytes), threshold2, previous2),
-    );
-    if (i32x4.all_true(skipped)) continue;
-    count = listFour(~i32x4.bitmask(skipped), i, upper, stride, 3, n, numbers, indices, masks, count);
+    const skipped0 = isSkipped(v128.load(at), threshold0, previous0);
+    const skipped1 = isSkipped(v128.load(at + rowBytes), threshold1, previous1);
+    const skipped2 = isSkipped(v128.load(at + 2 * rowBytes), threshold2, previous2);
+    if (i32x4.all_true(v128.and(v128.and(skipped0, skipped1), skipped2))) continue;
+    // Behind the last key there are bounds of nothing.
+    const live = (1 << min(n - i, 4)) - 1;
+    const bits0 = ~i32x4.bitmask(skipped0) & live;
+    const bits1 = ~i32x4.bitmask(skipped1) & live;
+    const bits2 = ~i32x4.bitmask(skipped2) & live;
+    keys0 += popcnt(bits0);
+    keys1 += popcnt(bits1);
+    keys2 += popcnt(bits2);
+    let rest = bits0 | bits1 | bits2;
+    while (rest != 0) {
+      const lane = ctz(rest);
+      rest &= rest - 1;
+      store<i32>(indices + (<usize>count << 2), i + lane);
+      const mask = ((bits0 >> lane) & 1) | (((bits1 >> lane) & 1) << 1) | (((bits2 >> lane) & 1) << 2);
+      store<u32>(masks + (<usize>count << 2), mask);
+      count++;
+    }
   }
+  addKeys(numbers, keys0);
+  addKeys(numbers + next, keys1);
+  addKeys(numbers + 2 * next, keys2);
   return count;
+}
+
+@inline
+function addKeys(numbers: usize, keys: i32): void {
+  store<i32>(numbers + KEYS, load<i32>(numbers + KEYS) + keys);
 }
 
 /** Which bounds are below a threshold, or were listed before. Not so what is not a number. */
@@ -238,7 +272,7 @@ function listFour(
       const bound = load<f32>(upper + (<usize>(r * stride + position) << 2));
       if (bound < load<f32>(rowNumbers + THRESHOLD) || bound >= load<f32>(rowNumbers + PREVIOUS)) continue;
       mask |= 1 << r;
-      store<i32>(rowNumbers + KEYS, load<i32>(rowNumbers + KEYS) + 1);
+      addKeys(rowNumbers, 1);
     }
     store<i32>(indices + (<usize>count << 2), position);
     store<u32>(masks + (<usize>count << 2), mask);

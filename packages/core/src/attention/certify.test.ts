@@ -83,12 +83,12 @@ describe('certify', () => {
     const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
     const rows = Float32Array.from([...query, ...query.map((x) => 12 * x)]);
     const alone = attendByPolicy(bench.query(rows), open('window'));
-    const { results } = attendByPolicy(bench.query(rows), open('window', 0.05));
+    const { results } = attendByPolicy(bench.query(rows), open('window', 0.05), 1);
     expect(results.map(({ outcome }) => outcome)).toEqual(['certificateFallback', 'certificateFallback']);
     let bytes = alone.results[0]?.bytesRead ?? 0;
     for (const row of [0, 1]) {
       const single = bench.query(rows.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM));
-      const [again] = attendByPolicy(single, open('sieve', 0.05)).results;
+      const [again] = attendByPolicy(single, open('sieve', 0.05), 1).results;
       expect(results[row]).toMatchObject({ keysExact: again?.keysExact, tailMass: again?.tailMass });
       bytes += again?.bytesRead ?? 0;
     }
@@ -151,7 +151,7 @@ describe('certify', () => {
       for (const mass of MASSES) {
         let [left, dropped] = [0, 0];
         while (dropped < 700 && left + (weights[dropped] as number) <= mass * all) left += weights[dropped++] as number;
-        const result = attendByPolicy(bench.query(row), open('sieve', mass)).results[0];
+        const result = attendByPolicy(bench.query(row), open('sieve', mass), 1).results[0];
         const what = `${shape}, ${mass}`;
         expect(result?.keysExact, what).toBeGreaterThanOrEqual(700 - dropped);
         if (shape === 'normal') expect(result?.keysExact, what).toBeLessThan(1.1 * (700 - dropped));

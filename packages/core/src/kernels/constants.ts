@@ -40,10 +40,10 @@ export const SIEVE_RESULT_COUNTS = 4;
 export const SIEVE_ROW_RESULTS = 5;
 
 /** Bins of a histogram of upper bounds on scores: see `countBounds`. The last one also has what lies further below. */
-export const BOUND_BINS = 4096;
+export const BOUND_BINS = 2048;
 
 /** Bins of one nat. */
-export const BOUND_BINS_PER_NAT = 128;
+export const BOUND_BINS_PER_NAT = 64;
 
 /** Numbers of a row whose scores are bounded: see `BoundedRows.numbers`. */
 export const BOUNDED_ROW_NUMBERS = 6;

@@ -12,9 +12,9 @@ import {
 } from 'keysieve';
 import type { CapturedHead } from '../captures/captured-head.ts';
 import { type AttentionRow, attendRow, minKeysForMass, relativeError } from '../numerics/attention.ts';
-import { type Spread, spreadOf } from '../numerics/spread.ts';
 import { mean, quantile } from '../numerics/statistics.ts';
 import { type WorkOptions, workOf, yieldToEventLoop } from '../work.ts';
+import { type Speedup, type TimedHead, type TimedStep, timedHeads, timePolicies } from './attention-times.ts';
 import { rejectEvictingPolicies } from './evicting-policies.ts';
 import { quantizeRows } from './quantized-rows.ts';
 
@@ -46,8 +46,8 @@ export interface PolicyResult {
     bytesPerKey: number;
     denseBytesPerKey: number;
     violations: number;
-    /** Time of full attention over the policy's: one thread, query by query in turn. */
-    speedup: { f32: Spread; f16: Spread };
+    /** Time of full attention over the policy's: see `attention-times.ts`. */
+    speedup: Speedup;
     /**
      * For estimated errors: the root mean square of the true ones over that of the estimates, and the share of rows whose
      * error is at most twice the estimate. Null where errors are certified.
@@ -65,10 +65,13 @@ export interface CertifyResult {
   share: number;
   /** Share of the rows for which the policy's own selection was enough. */
   certifiedWithoutExtension: number;
-  /** Mean keys that a row read exactly in the end, and that an oracle needs for the same share, in float64. */
-  keysExact: number;
-  oracleKeys: number;
-  ratio: number;
+  /**
+   * Keys that rows read exactly over those that an oracle needs for the same share, in float64; null where all rows read
+   * all keys.
+   */
+  ratio: number | null;
+  /** Share of the rows that read all keys, which are not in the ratio. */
+  fullAttention: number;
   /** Median ratio of the certified bound on the output error to the error; null where no row has an error. */
   looseness: number | null;
 }
@@ -92,9 +95,6 @@ export interface BenchAttentionOptions extends WorkOptions {
   precision?: Precision | undefined;
 }
 
-/** Repetitions of every timing, of which the median counts. */
-const ROUNDS = 5;
-
 /**
  * Measures every policy on every head. Throws `invalid-argument` for policies that evict keys by the queries of a whole
  * prompt, of which captures have only the last.
@@ -111,14 +111,33 @@ export async function benchAttention(options: BenchAttentionOptions): Promise<Po
     });
     for (const [i, measurement] of measured.entries()) collected[i]?.push(measurement);
   }
-  return policies.map((spec, i) => summarize(spec, collected[i] as HeadMeasurement[]));
+  const speedups = await timeHeads(options, signal);
+  return policies.map((spec, i) => summarize(spec, collected[i] as HeadMeasurement[], speedups[i] as Speedup));
 }
 
+/** Times the policies on some of the heads. */
+async function timeHeads(options: BenchAttentionOptions, signal: AbortSignal): Promise<Speedup[]> {
+  const { heads, policies, precision = 'f16' } = options;
+  const filled: TimedHead[] = [];
+  try {
+    for (const head of timedHeads(heads)) {
+      filled.push({
+        steps: queriesOf(head, options),
+        kept: await createFilled(head, precision, encodingsOf(policies)),
+        f16: await createFilled(head, 'f16', []),
+        f32: await createFilled(head, 'f32', []),
+      });
+    }
+    return await timePolicies(filled, policies, signal);
+  } finally {
+    for (const caches of filled) for (const each of ['kept', 'f16', 'f32'] as const) await caches[each].dispose();
+  }
+}
+
+const encodingsOf = (policies: readonly PolicySpec[]) => [...new Set(policies.flatMap(policyEncodings))];
+
 /** The truth of every row at the queries that are measured. */
-interface Step {
-  position: number;
-  /** (group, d) */
-  queries: Float32Array;
+interface Step extends TimedStep {
   truth: AttentionRow[];
 }
 
@@ -129,23 +148,28 @@ interface CachedStep extends Step {
 
 type QueryRange = Pick<BenchAttentionOptions, 'lastQueries' | 'stride'>;
 
-function stepsOf(head: CapturedHead, { lastQueries = 128, stride = 1 }: QueryRange): Step[] {
+function queriesOf(head: CapturedHead, { lastQueries = 128, stride = 1 }: QueryRange): TimedStep[] {
   const { n, group, headDim, queries } = head;
-  const steps: Step[] = [];
+  const steps: TimedStep[] = [];
   for (let i = head.lastQueries - 1; i >= Math.max(0, head.lastQueries - lastQueries); i -= stride) {
-    const position = n - head.lastQueries + i;
     const rows = new Float32Array(group * headDim);
     for (let row = 0; row < group; row++) {
       const from = (row * head.lastQueries + i) * headDim;
       rows.set(queries.subarray(from, from + headDim), row * headDim);
     }
-    const truth = Array.from({ length: group }, (_, row) =>
-      attendRow(rows.subarray(row * headDim, (row + 1) * headDim), head.keys, head.values, position + 1),
-    );
-    steps.push({ position, queries: rows, truth });
+    steps.push({ position: n - head.lastQueries + i, queries: rows });
   }
   return steps;
 }
+
+const stepsOf = (head: CapturedHead, range: QueryRange): Step[] =>
+  queriesOf(head, range).map(({ position, queries }) => {
+    const truth = Array.from({ length: head.group }, (_, row) => {
+      const query = queries.subarray(row * head.headDim, (row + 1) * head.headDim);
+      return attendRow(query, head.keys, head.values, position + 1);
+    });
+    return { position, queries, truth };
+  });
 
 interface HeadMeasurement {
   head: CapturedHead;
@@ -158,10 +182,11 @@ interface HeadMeasurement {
   bytesPerKey: number;
   certified: boolean;
   violations: number[];
-  speedups: { f32: number[]; f16: number[] };
   certificateFallbacks: number;
   fullAttention: number;
   certifiedWithoutExtension: number;
+  /** Summed over the steps without a row that read all keys. */
+  readKeys: number;
   oracleKeys: number;
 }
 
@@ -172,16 +197,12 @@ async function measureHead(
   signal: AbortSignal,
   onDone: (policies: number) => void,
 ): Promise<HeadMeasurement[]> {
-  const encodings = [...new Set(policies.flatMap(policyEncodings))];
-  await using policyCache = await createFilled(head, precision, encodings);
-  await using f16Cache = await createFilled(head, 'f16', []);
-  await using f32Cache = await createFilled(head, 'f32', []);
+  await using policyCache = await createFilled(head, precision, encodingsOf(policies));
   const steps = withCachedTruth(head, exactSteps, policyCache);
-  const caches = { kept: policyCache, half: f16Cache, single: f32Cache };
   const measured: HeadMeasurement[] = [];
   for (const policy of policies) {
     await yieldToEventLoop(signal);
-    measured.push(measurePolicy(head, steps, caches, policy));
+    measured.push(measurePolicy(head, steps, policyCache, policy));
     onDone(measured.length);
   }
   return measured;
@@ -217,7 +238,7 @@ async function createFilled(
 function measurePolicy(
   head: CapturedHead,
   steps: readonly CachedStep[],
-  { kept, half, single }: Record<'kept' | 'half' | 'single', Attention>,
+  attention: Attention,
   policy: PolicySpec,
 ): HeadMeasurement {
   const { group, headDim } = head;
@@ -231,16 +252,15 @@ function measurePolicy(
     bytesPerKey: 0,
     certified: true,
     violations: new Array(group).fill(0),
-    speedups: { f32: [], f16: [] },
     certificateFallbacks: 0,
     fullAttention: 0,
     certifiedWithoutExtension: 0,
+    readKeys: 0,
     oracleKeys: 0,
   };
-  const dense: PolicySpec = { policy: 'dense' };
   for (const { position, queries, truth, cachedTruth } of steps) {
     const request = { layer: 0, position, queries };
-    const { outputs, report } = kept.attend({ ...request, policy });
+    const { outputs, report } = attention.attend({ ...request, policy });
     const errorsTo = (rows: readonly AttentionRow[]) =>
       rows.map(({ output }, row) => relativeError(outputs.subarray(row * headDim, (row + 1) * headDim), output));
     const errors = errorsTo(truth);
@@ -248,9 +268,9 @@ function measurePolicy(
     measurement.reported.push(errors.map(() => report.outputError.sum / report.rows));
     measurement.certified &&= report.certificate === 'certified';
     for (const [row, error] of errorsTo(cachedTruth).entries()) {
-      // Float32 comes on top, as in dense attention: 1e-4 is ten times what it has here.
-      if (report.certificate === 'certified' && error > report.outputError.max + 1e-4)
-        (measurement.violations[row] as number)++;
+      // A row that read every key has the rounding of full attention: 1e-4 is ten times what it has here.
+      const bound = Math.max(report.outputError.max, report.rowsFull > 0 ? 1e-4 : 0);
+      if (report.certificate === 'certified' && error > bound) (measurement.violations[row] as number)++;
     }
     measurement.tailMass += report.tailMass.sum / report.rows / steps.length;
     measurement.keysExact += report.keysExact / report.rows / steps.length;
@@ -258,29 +278,25 @@ function measurePolicy(
     measurement.bytesPerKey += report.bytesRead / (position + 1) / steps.length;
     measurement.certificateFallbacks += report.rowsCertificateFallback / report.rows / steps.length;
     measurement.fullAttention += report.rowsFull / report.rows / steps.length;
-    if (policy.certify !== undefined) {
-      const share = policy.certify;
+    const share = shareOf(policy);
+    if (share !== undefined) {
       measurement.certifiedWithoutExtension +=
         (report.rows - report.rowsCertificateFallback - report.rowsFull) / report.rows / steps.length;
-      measurement.oracleKeys += mean(cachedTruth.map((row) => minKeysForMass(row, share))) / steps.length;
-    }
-    for (let round = 0; round < ROUNDS; round++) {
-      const time = timeMs(() => kept.attend({ ...request, policy }));
-      measurement.speedups.f16.push(timeMs(() => half.attend({ ...request, policy: dense })) / time);
-      measurement.speedups.f32.push(timeMs(() => single.attend({ ...request, policy: dense })) / time);
+      // Rows that read all keys did so to be faster, and say nothing of how well keys are found.
+      if (report.rowsFull === 0) {
+        measurement.readKeys += report.keysExact / report.rows;
+        measurement.oracleKeys += mean(cachedTruth.map((row) => minKeysForMass(row, share)));
+      }
     }
   }
   return measurement;
 }
 
-function timeMs(work: () => void): number {
-  const started = performance.now();
-  work();
-  return performance.now() - started;
-}
-
-function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[]): PolicyResult {
-  const { certify } = spec;
+function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[], speedup: Speedup): PolicyResult {
+  const share = shareOf(spec);
+  const sumOver = (pick: (measurement: HeadMeasurement) => number) =>
+    measured.reduce((sum, each) => sum + pick(each), 0);
+  const [readKeys, oracleKeys] = [sumOver((each) => each.readKeys), sumOver((each) => each.oracleKeys)];
   const heads = measured.flatMap((measurement) =>
     Array.from({ length: measurement.head.group }, (_, row): HeadResult => {
       const errors = measurement.errors.map((step) => step[row] as number);
@@ -302,7 +318,6 @@ function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[]): Poli
   const errors = measured.flatMap((measurement) => measurement.errors.flat());
   const reported = measured.flatMap((measurement) => measurement.reported.flat());
   const meanOver = (pick: (measurement: HeadMeasurement) => number) => mean(measured.map(pick));
-  const spread = (which: 'f32' | 'f16') => spreadOf(measured.flatMap((measurement) => measurement.speedups[which]));
   const square = (numbers: readonly number[]) => mean(numbers.map((x) => x * x));
   const first = measured[0] as HeadMeasurement;
   return {
@@ -316,7 +331,7 @@ function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[]): Poli
       bytesPerKey: meanOver(({ bytesPerKey }) => bytesPerKey),
       denseBytesPerKey: 4 * first.head.headDim,
       violations: heads.reduce((sum, { violations }) => sum + violations, 0),
-      speedup: { f32: spread('f32'), f16: spread('f16') },
+      speedup,
       calibration: measured.every(({ certified }) => certified)
         ? null
         : {
@@ -326,19 +341,21 @@ function summarize(spec: PolicySpec, measured: readonly HeadMeasurement[]): Poli
       certificateFallbacks: meanOver(({ certificateFallbacks }) => certificateFallbacks),
       fullAttention: meanOver((measurement) => measurement.fullAttention),
       certify:
-        certify === undefined
+        share === undefined
           ? null
           : {
-              share: certify,
+              share,
               certifiedWithoutExtension: meanOver(({ certifiedWithoutExtension }) => certifiedWithoutExtension),
-              keysExact: meanOver(({ keysExact }) => keysExact),
-              oracleKeys: meanOver(({ oracleKeys }) => oracleKeys),
-              ratio: meanOver(({ keysExact }) => keysExact) / meanOver(({ oracleKeys }) => oracleKeys),
+              ratio: oracleKeys === 0 ? null : readKeys / oracleKeys,
+              fullAttention: meanOver(({ fullAttention }) => fullAttention),
               looseness: loosenessOf(reported, errors),
             },
     },
   };
 }
+
+/** The share of the softmax that a policy's rows are certified to leave unread at most, where it has one. */
+const shareOf = (spec: PolicySpec): number | undefined => spec.certify ?? createPolicy(spec).budget?.tailMass;
 
 function loosenessOf(bounds: readonly number[], errors: readonly number[]): number | null {
   // Below this an error is the rounding of float32.
