@@ -1,5 +1,5 @@
 /**
- * Certificates against float64, at scale: `npm run torture:certificates` tries 10^7 query rows, or as many as are given:
+ * Certificates against float64, at scale: `npm run torture:certificates` tries 10^7 query rows, or the number that is given:
  *
  *   npm run torture:certificates -- 1e9 --seed 7
  *
@@ -22,7 +22,7 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: { seed: { type: 'string', default: '1' } },
 });
-const wanted = Number(positionals[0] ?? 1e7);
+const rowCount = Number(positionals[0] ?? 1e7);
 const random = createRandom(Number(flags.seed));
 
 const HEAD_DIMS = [8, 32, 64, 80, 128];
@@ -83,11 +83,12 @@ function violationOf(
   output: Float32Array,
   { kind, tailMass, outputError, outcome, keysExact }: RowResult,
   read: Int32Array,
-  asked: number | undefined,
+  maxTailMass: number | undefined,
 ): string | undefined {
   if (kind !== 'certified') return 'it is not certified';
   if (!(tailMass >= 0 && tailMass <= 1 && outputError >= 0)) return `it says ${tailMass} and ${outputError}`;
-  if (asked !== undefined && !(tailMass <= asked)) return `it leaves ${tailMass}, where ${asked} was asked for`;
+  if (maxTailMass !== undefined && !(tailMass <= maxTailMass))
+    return `it leaves ${tailMass}, where ${maxTailMass} was asked for`;
   if (outcome === 'full') return keysExact === n ? undefined : `it has read ${keysExact} keys and is called full`;
   if (keysExact !== read.length) return `it has read ${read.length} keys and says ${keysExact}`;
   const scores = new Float64Array(n);
@@ -170,7 +171,7 @@ function readPositions(
 const started = performance.now();
 const total: Counts = { rows: 0, full: 0, violations: 0 };
 const byKind = new Map<string, Counts>();
-while (total.rows < wanted) {
+while (total.rows < rowCount) {
   for (const precision of PRECISIONS) {
     for (const shape of KEY_SHAPE_NAMES) {
       const cache = createCache(shape, precision);

@@ -113,6 +113,34 @@ describe('certify', () => {
     for (const share of [0.1, 0.01, 0.001]) expect(open('int8', share).certified?.tailMass).toBeLessThan(share);
   });
 
+  it('takes the sink of a head for a key that was read', () => {
+    const random = createRandom(6);
+    const [keys, values] = [random.normals(600 * HEAD_DIM), random.normals(600 * HEAD_DIM)];
+    const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });
+    const rows = random.normals(2 * HEAD_DIM, 3);
+    const sinks = [12, -3];
+    const work = { ...bench.query(rows), sinks };
+    const { outputs, results } = attendByPolicy(work, open('sieve', 0.05), 1);
+    const without = attendByPolicy(bench.query(rows), open('sieve', 0.05), 1).results;
+    const again = attendByPolicy(work, open('sieve', 0.05), 1).results;
+    expect(again).toEqual(results);
+    const problem = { ...bench.problem(rows), sinks };
+    const { outputs: truth, logSumExp } = attention64(problem);
+    for (const [row, { tailMass, outputError, keysExact }] of results.entries()) {
+      const read = new Set(certifiedPositions(work, row));
+      let unread = 0;
+      for (let j = 0; j < 600; j++) {
+        if (!read.has(j)) unread += Math.exp(score64(problem, row, j) - (logSumExp[row] as number));
+      }
+      expect(tailMass).toBeGreaterThanOrEqual(unread);
+      expect(tailMass).toBeLessThanOrEqual(0.05);
+      const range = [row * HEAD_DIM, (row + 1) * HEAD_DIM] as const;
+      const exact = truth.subarray(...range);
+      expect(distance(outputs.subarray(...range), exact).norm).toBeLessThanOrEqual(outputError * norm(exact));
+      expect(keysExact).toBeLessThanOrEqual(without[row]?.keysExact as number);
+    }
+  });
+
   it('is a number where float32 cannot tell scores apart, and says that nothing is known there', () => {
     for (const scale of [1e2, 1e5, 1e10, 1e15]) {
       const random = createRandom(9);
