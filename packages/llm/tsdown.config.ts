@@ -5,6 +5,7 @@ export default defineConfig([
   {
     ...buildOptions,
     entry: ['src/index.ts', 'src/internal.ts'],
+    dts: { ...buildOptions.dts, entry: ['src/index.ts', 'src/internal.ts', 'src/browser.ts'] },
     platform: 'node',
     target: 'node20.19',
     // The model that `loadModel('nano')` finds in the package.
@@ -12,7 +13,7 @@ export default defineConfig([
   },
   {
     ...buildOptions,
-    entry: ['src/index.ts'],
+    entry: ['src/index.ts', 'src/browser.ts', 'src/browser-worker.ts'],
     outDir: 'dist/browser',
     dts: false,
     platform: 'browser',

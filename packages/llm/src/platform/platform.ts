@@ -23,6 +23,8 @@ export interface Platform {
   /** Where weights are prepared. Throws `cache-folder-unwritable`. */
   openWeightsStore(cacheFolder: string | undefined): Promise<OpenStore>;
   createSha256(): Sha256;
+  /** The precision of dense layers that is taken without measuring; undefined where it is measured for each model. */
+  DEFAULT_PRECISION: 'fp32' | undefined;
   /** Processors that this process may use. */
   usableProcessors(): Promise<number>;
   /** Watches what the processors do until the returned function is called: how many are not busy with other work. */

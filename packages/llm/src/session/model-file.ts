@@ -1,7 +1,7 @@
 /** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
 
 import { KeysieveError } from 'keysieve';
-import { nanoLocation } from '#platform';
+import { DEFAULT_PRECISION, nanoLocation } from '#platform';
 import {
   checkArgument,
   checkChoice,
@@ -118,7 +118,9 @@ export async function openModelFile(source: SourceLocation, options: LoadOptions
       tokenizer,
       chatTemplate: () => createChatTemplate(gguf, { template: companions.chatTemplate() }),
       choosePrecision: async () =>
-        precision ?? choosePrecision({ gguf, tokenizer, load: loadTrained, cacheFolder, signal, onProgress }),
+        precision ??
+        DEFAULT_PRECISION ??
+        choosePrecision({ gguf, tokenizer, load: loadTrained, cacheFolder, signal, onProgress }),
       load,
       [Symbol.asyncDispose]: () => gguf.close(),
     };

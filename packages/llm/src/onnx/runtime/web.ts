@@ -22,8 +22,25 @@ export const createOnnxSession: OnnxRuntime['createOnnxSession'] = async (model,
   return ort.InferenceSession.create(model, sessionOptions(options));
 };
 
+/** Longest time without a look at what has come, such as an abort: sessions run without ever yielding. */
+const MAX_BUSY_MS = 25;
+
+const channel = new MessageChannel();
+let yielded = performance.now();
+
+/** Lets events be handled, now and then. A message comes sooner than a timer, which may wait for milliseconds. */
+async function yieldToEvents(): Promise<void> {
+  if (performance.now() - yielded < MAX_BUSY_MS) return;
+  await new Promise<void>((resolve) => {
+    channel.port1.onmessage = () => resolve();
+    channel.port2.postMessage(undefined);
+  });
+  yielded = performance.now();
+}
+
 /** The outputs lie in ONNX Runtime's own memory, whatever tensors it is given for them, and are copied from there. */
 export const runOnnxSession: OnnxRuntime['runOnnxSession'] = async (session, feeds, fetches) => {
+  await yieldToEvents();
   const results: Record<string, ort.Tensor> = { ...(await session.run(feeds, Object.keys(fetches))) };
   for (const [name, target] of Object.entries(fetches)) {
     if (target === null) continue;

@@ -64,6 +64,9 @@ export const usableProcessors: Platform['usableProcessors'] = async () =>
 /** A browser does not tell how busy the processors are. */
 export const watchProcessors: Platform['watchProcessors'] = () => usableProcessors;
 
+/** ONNX Runtime has no fast kernels for quantized weights there: it decodes them anew for every product. */
+export const DEFAULT_PRECISION: Platform['DEFAULT_PRECISION'] = 'fp32';
+
 export const machine = () => [navigator.userAgent, navigator.hardwareConcurrency];
 
 /** A browser cannot end work in the middle: who runs a model in a worker can end that. */

@@ -67,6 +67,8 @@ export function createSha256(): Sha256 {
   };
 }
 
+export const DEFAULT_PRECISION: Platform['DEFAULT_PRECISION'] = undefined;
+
 export const machine = () => [cpus()[0]?.model, cpus().length, process.version];
 
 export const environment = (name: string): string | undefined => process.env[name];

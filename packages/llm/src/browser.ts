@@ -1,0 +1,16 @@
+/** Models in pages: an engine in a worker, and the browser's storage. */
+export type {
+  ModelFacts,
+  WorkerGenerateOptions,
+  WorkerLoadOptions,
+  WorkerProgress,
+  WorkerSessionOptions,
+} from './browser/protocol.ts';
+export { deleteModel, type KeptModel, listModels, persistStorage, type StorageState } from './browser/storage.ts';
+export {
+  createWorkerModel,
+  type WorkerModel,
+  type WorkerModelOptions,
+  type WorkerSession,
+} from './browser/worker-model.ts';
+export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './session/memory-estimate.ts';

@@ -1,0 +1,167 @@
+/** The engine in a worker: answers what `createWorkerModel` of a page asks. */
+import { expose } from 'comlink';
+import { KeysieveError } from 'keysieve';
+import { llmError } from '../errors.ts';
+import { attentionMap } from '../session/attention-map.ts';
+import { loadModel, type Model } from '../session/load-model.ts';
+import type { LoadProgress } from '../session/load-progress.ts';
+import { estimateMemory } from '../session/memory-estimate.ts';
+import type { Session } from '../session/session.ts';
+import type { EngineApi, Outcome, WorkerProgress } from './protocol.ts';
+
+/** Where each phase stands in the whole, for a model that is fetched and one that is there: shares of the time, roughly. */
+const PHASES = ['download', 'hash', 'verify', 'build', 'load', 'calibrate'] as const;
+const STARTS: Record<LoadProgress['phase'], number> = {
+  download: 0,
+  hash: 0.6,
+  verify: 0.62,
+  build: 0.65,
+  load: 0.85,
+  calibrate: 1,
+};
+
+/** Most bytes that ONNX Runtime can have, whose memory has 32-bit addresses; the rest is for what it works on. */
+const MAX_WEIGHT_BYTES = 3.5 * 2 ** 30;
+
+export function createEngine(): EngineApi {
+  let model: Model | undefined;
+  const sessions = new Map<number, Session>();
+  const running = new Map<number, AbortController>();
+  let lastSession = 0;
+
+  async function outcome<T>(work: () => Promise<T> | T): Promise<Outcome<T>> {
+    try {
+      return { value: await work() };
+    } catch (error) {
+      if (!(error instanceof KeysieveError)) throw error;
+      return { error: detailsOf(error) };
+    }
+  }
+
+  /** Runs what `abort(number)` ends. */
+  async function abortable<T>(number: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    running.set(number, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      running.delete(number);
+    }
+  }
+
+  function loaded(): Model {
+    if (model !== undefined) return model;
+    throw llmError({ code: 'disposed', problem: 'No model is loaded.', remedy: 'Load one.' });
+  }
+
+  function sessionOf(number: number): Session {
+    const session = sessions.get(number);
+    if (session !== undefined) return session;
+    throw llmError({ code: 'disposed', problem: 'The session is disposed of.', remedy: 'Create another.' });
+  }
+
+  async function disposeSession(number: number): Promise<void> {
+    const session = sessions.get(number);
+    sessions.delete(number);
+    await session?.dispose();
+  }
+
+  async function dispose(): Promise<void> {
+    for (const controller of running.values()) controller.abort();
+    for (const number of [...sessions.keys()]) await disposeSession(number);
+    await model?.dispose();
+    model = undefined;
+  }
+
+  return {
+    load: (source, options, work, onProgress) =>
+      outcome(async () => {
+        await dispose();
+        return await abortable(work, async (signal) => {
+          // What is still to be fetched cannot be looked at yet.
+          if (typeof source !== 'string') await refuseTooLarge(source, options);
+          const report = overallProgress(onProgress);
+          model = await loadModel(source, { ...options, signal, onProgress: report });
+          const { name, config, contextLength, ropeExtended, precision, threads } = model;
+          return { name, config, contextLength, ropeExtended, precision, threads, hasChatTemplate: hasTemplate(model) };
+        });
+      }),
+    abort(work) {
+      running.get(work)?.abort();
+    },
+    encode: (prompt) => outcome(() => loaded().encode(prompt)),
+    tokenTexts: (tokens) =>
+      outcome(() => {
+        const { tokenizer } = loaded();
+        const decoder = tokenizer.streamDecoder();
+        return Array.from(tokens, (token) => decoder.append(token));
+      }),
+    hash: () => outcome(() => loaded().hash()),
+    createSession: (options) =>
+      outcome(async () => {
+        sessions.set(++lastSession, await loaded().createSession(options));
+        return lastSession;
+      }),
+    generate: (number, prompt, options, work, onChunk, onPrefill) =>
+      outcome(() =>
+        abortable(work, async (signal) => {
+          const generation = sessionOf(number).generate(prompt, { ...options, signal, onPrefill });
+          for await (const chunk of generation) onChunk(chunk);
+          return await generation.result;
+        }),
+      ),
+    attentionMap: (number) => outcome(() => attentionMap(sessionOf(number))),
+    disposeSession,
+    dispose,
+  };
+}
+
+/** What an error was made from: its message is the problem, what was found and the remedy, in this order. */
+function detailsOf({ code, message, found, remedy }: KeysieveError): ConstructorParameters<typeof KeysieveError>[0] {
+  const rest = `${found === undefined ? '' : ` Found: ${found}.`} ${remedy}`;
+  return { code, problem: message.slice(0, message.length - rest.length), found, remedy };
+}
+
+function hasTemplate(model: Model): boolean {
+  try {
+    return model.chatTemplate().source !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** Throws `out-of-memory`, with the numbers, before anything of a model is allocated that cannot be held. */
+async function refuseTooLarge(source: Parameters<EngineApi['load']>[0], options: { context?: number | undefined }) {
+  const { weights, total, context } = await estimateMemory(source, options);
+  // Chromium and Firefox tell at most 8 or 32 GiB, and nothing in other browsers.
+  const { deviceMemory } = navigator as { deviceMemory?: number };
+  const limit = deviceMemory === undefined || deviceMemory >= 8 ? Number.POSITIVE_INFINITY : deviceMemory * 2 ** 30;
+  if (weights <= MAX_WEIGHT_BYTES && total <= limit) return;
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw llmError({
+    code: 'out-of-memory',
+    problem: 'The model does not fit into the memory of a page.',
+    found: `${gib(weights)} of weights, and ${gib(total)} in all with ${context} tokens`,
+    remedy: `Take a smaller model (weights of at most ${gib(MAX_WEIGHT_BYTES)} as float32), or a smaller context.`,
+  });
+}
+
+/** One figure for all phases, that never falls. */
+function overallProgress(onProgress: (progress: WorkerProgress) => void): (progress: LoadProgress) => void {
+  let start: number | undefined;
+  let overall = 0;
+  return ({ phase, done, total }) => {
+    const at = STARTS[phase];
+    start ??= at;
+    const next = PHASES[PHASES.indexOf(phase) + 1];
+    const end = next === undefined ? 1 : STARTS[next];
+    const share = total === 0 ? 1 : done / total;
+    overall = Math.max(overall, start === 1 ? 1 : (at + share * (end - at) - start) / (1 - start));
+    onProgress({ phase, loaded: done, total, overall });
+  };
+}
+
+/** Serves the page that has started this worker. */
+export function serveEngine(): void {
+  expose(createEngine());
+}

@@ -1,0 +1,73 @@
+/** What a page asks of an engine in a worker. Answers, sessions and models are known by numbers: none of them can be posted. */
+import type { KeysieveError } from 'keysieve';
+import type { SourceLocation } from '../io/source.ts';
+import type { ModelConfig } from '../model/index.ts';
+import type { MatmulPrecision } from '../onnx/index.ts';
+import type { GenerationChunk, GenerationResult } from '../session/generation.ts';
+import type { Prompt } from '../session/prompt.ts';
+import type { GenerateOptions, PrefillProgress, SessionOptions } from '../session/session.ts';
+
+/** How far loading is, all of it. */
+export interface WorkerProgress {
+  phase: 'download' | 'hash' | 'verify' | 'build' | 'load' | 'calibrate';
+  /** Of the phase: bytes, or segments of `load`. */
+  loaded: number;
+  total: number;
+  /** Of all phases together, from 0 to 1; it never falls. */
+  overall: number;
+}
+
+export interface WorkerLoadOptions {
+  context?: number | undefined;
+  precision?: MatmulPrecision | undefined;
+  /** Default: one for each processor where the page is isolated (COOP and COEP), else one. */
+  threads?: number | undefined;
+  /** Folder of the browser's storage. Default: `keysieve`. */
+  cacheFolder?: string | undefined;
+}
+
+/** What a page knows of a loaded model. */
+export interface ModelFacts {
+  name: string;
+  config: ModelConfig;
+  contextLength: number;
+  ropeExtended: boolean;
+  precision: MatmulPrecision;
+  threads: number;
+  hasChatTemplate: boolean;
+}
+
+/** Options of an answer that can be posted. */
+export type WorkerGenerateOptions = Omit<GenerateOptions, 'signal' | 'onPrefill' | 'constraint'>;
+export type WorkerSessionOptions = Omit<SessionOptions, 'onTrace'>;
+
+/** A result, or the details of an error: what is thrown in a worker arrives without its code. */
+export type Outcome<T> = { value: T } | { error: ConstructorParameters<typeof KeysieveError>[0] };
+
+export interface EngineApi {
+  load(
+    source: SourceLocation,
+    options: WorkerLoadOptions,
+    work: number,
+    onProgress: (progress: WorkerProgress) => void,
+  ): Promise<Outcome<ModelFacts>>;
+  /** Ends what is done under this number. */
+  abort(work: number): void;
+  encode(prompt: Prompt): Promise<Outcome<Int32Array>>;
+  /** The text of each token of a text, in order: they add up to it. */
+  tokenTexts(tokens: Int32Array): Promise<Outcome<string[]>>;
+  hash(): Promise<Outcome<string>>;
+  createSession(options: WorkerSessionOptions): Promise<Outcome<number>>;
+  generate(
+    session: number,
+    prompt: Prompt,
+    options: WorkerGenerateOptions,
+    work: number,
+    onChunk: (chunk: GenerationChunk) => void,
+    onPrefill: (progress: PrefillProgress) => void,
+  ): Promise<Outcome<GenerationResult>>;
+  /** See `attentionMap`. */
+  attentionMap(session: number): Promise<Outcome<Float32Array>>;
+  disposeSession(session: number): Promise<void>;
+  dispose(): Promise<void>;
+}
