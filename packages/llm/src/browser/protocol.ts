@@ -10,10 +10,10 @@ import type { GenerateOptions, PrefillProgress, SessionOptions } from '../sessio
 /** How far loading is, all of it. */
 export interface WorkerProgress {
   phase: 'download' | 'hash' | 'verify' | 'build' | 'load' | 'calibrate';
-  /** Of the phase: bytes, or segments of `load`. */
+  /** What of the phase is done: bytes, or segments where weights are loaded. */
   loaded: number;
   total: number;
-  /** Of all phases together, from 0 to 1; it never falls. */
+  /** How far all phases together are, from 0 to 1; it never falls. */
   overall: number;
 }
 
