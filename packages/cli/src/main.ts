@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { registerBaselines } from '@keysieve/lab';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './commands/bench.ts';
+import { cacheCommand } from './commands/cache.ts';
 import { captureCommand } from './commands/capture.ts';
 import { claimsCommand } from './commands/claims.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -24,6 +25,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 const COMMANDS = [
   generateCommand,
   serveCommand,
+  cacheCommand,
   inspectCommand,
   modelsCommand,
   measureCommand,

@@ -14,7 +14,7 @@ export {
   hashFile,
   supportedTensorTypes,
 } from './onnx/index.ts';
-export type { PrefixStats, PrefixStore } from './prefixes/index.ts';
+export type { PrefixStats, PrefixStore, StoredPrefixes } from './prefixes/index.ts';
 export {
   type AnswerPrinter,
   createAnswerPrinter,

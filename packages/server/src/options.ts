@@ -1,6 +1,6 @@
 /** What a server is told, and what holds where it is not. */
 import { totalmem } from 'node:os';
-import { DEFAULT_ATTENTION, llmError } from '@keysieve/llm';
+import { DEFAULT_ATTENTION, DEFAULT_FOLDER_LIMIT, llmError } from '@keysieve/llm';
 import { createPolicy, type PolicySpec } from 'keysieve';
 import type { Logger } from 'pino';
 import type { ModelSource } from './engine/models.ts';
@@ -21,6 +21,8 @@ export interface ServerOptions {
   attention?: PolicySpec;
   /** How prompts are read unless a request says how it attends. Default: as sessions do with that attention. */
   prefill?: PolicySpec;
+  /** Folder where what prompts begin with is kept, for later runs and other servers. Default: it ends with the server. */
+  cacheFolder?: string;
   limits?: Partial<Limits>;
   /** Where it logs to. Default: nowhere. */
   logger?: Logger;
@@ -44,8 +46,13 @@ export interface Limits {
   maxChoices: number;
   /** Sessions whose caches are kept between requests. Default: 4, at least `parallel`. */
   maxSessions: number;
-  /** Bytes of the caches that are kept. Default: a quarter of the machine's memory. */
+  /**
+   * Bytes of the caches that are kept, of idle sessions, and of what prompts begin with: pages of sessions are mostly among
+   * these. Default: a quarter of the machine's memory.
+   */
   maxCacheBytes: number;
+  /** Bytes of the files in `cacheFolder`. Default: 8 GiB. */
+  maxFolderBytes: number;
   /** Bytes of loaded models. Default: 60 % of the machine's memory. */
   maxModelBytes: number;
   /** Milliseconds of silence after which a stream gets a sign of life. Default: 3 seconds. */
@@ -55,7 +62,7 @@ export interface Limits {
 }
 
 export type Settings = Required<Pick<ServerOptions, 'models' | 'host' | 'port' | 'attention'>> &
-  Pick<ServerOptions, 'prefill' | 'apiKey' | 'corsOrigins'> & { limits: Limits };
+  Pick<ServerOptions, 'prefill' | 'apiKey' | 'corsOrigins' | 'cacheFolder'> & { limits: Limits };
 
 const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
   parallel: 2,
@@ -66,13 +73,14 @@ const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
   maxMessages: 4096,
   maxChoices: 16,
   maxSessions: 4,
+  maxFolderBytes: DEFAULT_FOLDER_LIMIT,
   keepAliveMs: 3000,
   stopMs: 10_000,
 };
 
 /** Options with their defaults. Throws `invalid-argument` for those that are out of range or unsafe. */
 export function resolveOptions(options: ServerOptions): Settings {
-  const { models, host = '127.0.0.1', port = 8080, apiKey, corsOrigins } = options;
+  const { models, host = '127.0.0.1', port = 8080, apiKey, corsOrigins, cacheFolder } = options;
   const { attention = DEFAULT_ATTENTION, prefill } = options;
   for (const policy of [attention, prefill]) if (policy !== undefined) createPolicy(policy);
   const memory = totalmem();
@@ -105,6 +113,7 @@ export function resolveOptions(options: ServerOptions): Settings {
     ...(prefill !== undefined && { prefill }),
     ...(apiKey !== undefined && { apiKey }),
     ...(corsOrigins !== undefined && { corsOrigins }),
+    ...(cacheFolder !== undefined && { cacheFolder }),
   };
 }
 

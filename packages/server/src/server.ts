@@ -39,6 +39,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const logger = options.logger ?? silentLogger();
   const models = createModels(settings.models, {
     sessions: limits,
+    prefixes: { memoryLimit: limits.maxCacheBytes, folder: settings.cacheFolder, folderLimit: limits.maxFolderBytes },
     memoryLimit: limits.maxModelBytes,
     onLoadFailed: (model, error) => logger.error({ model, error: describeError(error), message: String(error) }),
   });

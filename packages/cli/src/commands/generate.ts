@@ -13,6 +13,7 @@ import {
   type Model,
   printableJson,
   readPromptFile,
+  type SessionOptions,
 } from '@keysieve/llm';
 import { Command } from 'commander';
 import { createPolicy, type Precision } from 'keysieve';
@@ -54,6 +55,8 @@ interface Options extends ModelFlags, AttentionFlags {
   schema?: string;
   regex?: string;
   prefill?: string;
+  cacheFile?: string;
+  compact?: boolean;
   cachePrecision?: Precision;
   json?: boolean;
 }
@@ -102,6 +105,11 @@ export function generateCommand(): Command {
       '--prefill <policy>',
       'how the prompt is read: dense, or POLICY@BUDGET (default: as --attention, if that is sieve)',
     )
+    .option(
+      '--cache-file <file>',
+      'go on from what was saved there, where it is, and save the session there at the end',
+    )
+    .option('--compact', 'save it quantized to 8 bits, in less than half of the bytes')
     .addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
@@ -137,11 +145,8 @@ async function generate(options: Options): Promise<void> {
     await checkLoadedLaw(law, model, signal);
     const attention = withLawBudget(answerSpec, law?.law);
     const [prefill = createPolicy(attention).promptPolicy()] = promptSpecs.map((spec) => withLawBudget(spec, law?.law));
-    await using session = await model.createSession({
-      attention,
-      prefill,
-      cachePrecision: options.cachePrecision,
-    });
+    const sessionOptions = { attention, prefill, cachePrecision: options.cachePrecision };
+    await using session = await openSession(model, options.cacheFile, sessionOptions, signal);
     const progress = createProgress('reading', 'tokens');
     const generation = session.generate(options.chat ? chatMessages(options, prompt) : prompt, {
       ...samplingOptions(options),
@@ -162,6 +167,7 @@ async function generate(options: Options): Promise<void> {
     }
     progress.stop();
     const result = await generation.result;
+    if (options.cacheFile !== undefined) await session.save(options.cacheFile, { compact: options.compact });
     if (brokenOutput() !== undefined) return;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
     const summary = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
@@ -173,6 +179,18 @@ async function generate(options: Options): Promise<void> {
     if (result.finishReason === 'aborted') process.exitCode = EXIT.interrupted;
   } finally {
     release();
+  }
+}
+
+/** The session that was saved in a file, or a new one where there is no such file. */
+async function openSession(model: Model, file: string | undefined, options: SessionOptions, signal: AbortSignal) {
+  if (file === undefined) return model.createSession(options);
+  try {
+    const cachePrecision = options.cachePrecision;
+    return await model.restore(file, { ...options, ...(cachePrecision && { cachePrecision }), signal });
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'snapshot-not-found') return model.createSession(options);
+    throw error;
   }
 }
 

@@ -29,6 +29,8 @@ interface Options extends Omit<ModelFlags, 'model'>, AttentionFlags {
   queue?: number;
   sessions?: number;
   cacheLimit?: number;
+  cacheDir?: string;
+  cacheDirLimit?: number;
   timeLimit?: number;
   verbose?: boolean;
 }
@@ -52,6 +54,8 @@ export function serveCommand(): Command {
     .option('--queue <count>', 'requests that may wait (default: 64)', parseWholeNumber)
     .option('--sessions <count>', 'prompts whose caches are kept (default: 4)', parsePositiveInteger)
     .option('--cache-limit <bytes>', 'of all caches that are kept (default: a quarter of memory)', parsePositiveInteger)
+    .option('--cache-dir <folder>', 'where prompts are kept for later runs (default: they end with the server)')
+    .option('--cache-dir-limit <bytes>', 'of the files in it (default: 8 GiB)', parsePositiveInteger)
     .option('--time-limit <seconds>', 'that a request may take (default: 3600)', parsePositiveInteger)
     .option('--verbose', 'log every request on stderr, as a line of JSON without its text')
     .addHelpText(
@@ -90,6 +94,7 @@ async function serve(options: Options): Promise<void> {
     ...(corsOrigin !== undefined && { corsOrigins: corsOrigin }),
     attention: attentionSpec(options),
     ...(prefill !== undefined && { prefill: policySpec(prefill) }),
+    ...(options.cacheDir !== undefined && { cacheFolder: options.cacheDir }),
     limits: limitsOf(options),
     logger: createLogger(verbose ? 'info' : 'error', process.stderr),
   });
@@ -121,12 +126,13 @@ function modelSources({ model, context, precision, threads, verify }: Options): 
 const nameOf = (source: string): string =>
   (source.split(/[\\/]/).at(-1) as string).replace(/^hf:/, '').replace(/\.gguf$/i, '');
 
-function limitsOf({ parallel, queue, sessions, cacheLimit, timeLimit }: Options): Partial<Limits> {
+function limitsOf({ parallel, queue, sessions, cacheLimit, cacheDirLimit, timeLimit }: Options): Partial<Limits> {
   return {
     ...(parallel !== undefined && { parallel }),
     ...(queue !== undefined && { maxWaiting: queue }),
     ...(sessions !== undefined && { maxSessions: sessions }),
     ...(cacheLimit !== undefined && { maxCacheBytes: cacheLimit }),
+    ...(cacheDirLimit !== undefined && { maxFolderBytes: cacheDirLimit }),
     ...(timeLimit !== undefined && { maxRequestMs: timeLimit * 1000 }),
   };
 }

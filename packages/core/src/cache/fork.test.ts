@@ -209,6 +209,9 @@ describe.for(PRECISIONS)('pages outside of a cache in %s', (precision) => {
   });
 });
 
+/** Sequences of a precision: `npm run torture:cache` tries 10,000 in all. */
+const SEQUENCES = Number(process.env.KEYSIEVE_SEQUENCES ?? 40);
+
 type Step =
   | { kind: 'fork' | 'dispose' | 'restore' | 'share'; which: number }
   | { kind: 'append' | 'truncate' | 'abandon'; which: number; share: number };
@@ -256,7 +259,7 @@ describe('any sequence of forking, appending, cutting, abandoning, copying, shar
         }
         expect(pool.bytes).toBe(0);
       }),
-      { numRuns: 40, seed: 5 },
+      { numRuns: SEQUENCES, seed: 5 },
     );
   });
 });

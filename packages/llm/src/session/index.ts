@@ -13,7 +13,7 @@ export { type Inspection, type InspectOptions, inspectModel, type MemoryPredicti
 export { loadModel, type Model } from './load-model.ts';
 export type { LoadProgress } from './load-progress.ts';
 export type { LoadOptions } from './model-file.ts';
-export { DEFAULT_FOLDER_LIMIT, type PrefixOptions } from './open-prefixes.ts';
+export { DEFAULT_FOLDER_LIMIT, openFolder, type PrefixFolderContents, type PrefixOptions } from './open-prefixes.ts';
 export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';

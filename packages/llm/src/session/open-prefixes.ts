@@ -2,7 +2,14 @@
 import { folderStore } from '#platform';
 import { checkOptional, checkOptions } from '../arguments.ts';
 import type { Store } from '../io/store.ts';
-import { createPrefixFolder, createPrefixStore, type PrefixStore } from '../prefixes/index.ts';
+import {
+  createPrefixFolder,
+  createPrefixStore,
+  listPrefixes,
+  type PrefixStore,
+  prunePrefixes,
+  type StoredPrefixes,
+} from '../prefixes/index.ts';
 
 export interface PrefixOptions {
   /** Bytes of pages that are kept in memory, those that sessions read included. Default: 1 GiB. */
@@ -25,4 +32,17 @@ export function openPrefixes(modelName: string, options: PrefixOptions): PrefixS
   checkOptional('folderLimit', folderLimit, isLimit, 'a number of bytes');
   const store = typeof folder === 'string' ? folderStore(folder) : folder;
   return createPrefixStore(memoryLimit, store && createPrefixFolder(store, folderLimit, modelName));
+}
+
+/** What is kept of prompts in a folder, of all models. */
+export interface PrefixFolderContents {
+  /** By models and settings; those used last first. */
+  list(): Promise<StoredPrefixes[]>;
+  /** Removes what was used longest ago until at most `limit` bytes are left. Returns the bytes that are. */
+  prune(limit: number): Promise<number>;
+}
+
+export function openFolder(path: string): PrefixFolderContents {
+  const store = folderStore(path);
+  return { list: () => listPrefixes(store), prune: (limit) => prunePrefixes(store, limit) };
 }

@@ -257,6 +257,15 @@ export class Session {
   }
 
   /**
+   * Bytes of the pages of this session, those included that others read too, and of the pages of all sessions that share
+   * memory with it, each once.
+   */
+  get memory(): { cache: number; pool: number } {
+    const { cache } = this.#sequence.attention;
+    return { cache: cache.bytes, pool: cache.pool.bytes };
+  }
+
+  /**
    * Reads a prompt and generates what follows. Iterate over the result for the text as it comes, or await its `result`.
    *
    * A prompt is the whole text or chat, not only what is new: what the cache begins with is not read again.

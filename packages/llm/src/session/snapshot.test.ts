@@ -100,15 +100,18 @@ describe('a session that is saved', () => {
       const at = place < 20 ? place * 5 : Math.floor(((place - 20) / 40) * file.length);
       damaged[at] = (damaged[at] as number) ^ (1 << (place % 8));
       const before = warned.mock.calls.length;
+      let restored: Session;
       try {
-        await using restored = await model.restore(new Blob([damaged]));
-        expect(restored.tokens.length, `byte ${at}`).toBeLessThan(session.tokens.length);
-        expect(restored.tokens).toEqual(session.tokens.slice(0, restored.tokens.length));
-        expect(warned.mock.calls.length).toBe(before + 1);
-        shorter++;
+        restored = await model.restore(new Blob([damaged]));
       } catch (error) {
         expect((error as { code: string }).code, `byte ${at}`).toMatch(/^snapshot-(invalid|version)$/);
+        continue;
       }
+      expect(restored.tokens.length, `byte ${at}`).toBeLessThan(session.tokens.length);
+      expect(restored.tokens).toEqual(session.tokens.slice(0, restored.tokens.length));
+      expect(warned.mock.calls.length).toBe(before + 1);
+      shorter++;
+      await restored.dispose();
     }
     expect(shorter).toBeGreaterThan(30);
     const cut = new Blob([file.slice(0, file.length - 100)]);

@@ -1,4 +1,5 @@
 /** The models of a server by name: loaded when first asked for, let go when memory is needed for another. */
+import type { PrefixOptions } from '@keysieve/llm';
 import { ApiError } from '../http/api-error.ts';
 import { createSessionPool, type ServedModel, type SessionPool, type SessionPoolLimits } from './session-pool.ts';
 
@@ -47,6 +48,8 @@ export interface Models {
 
 export interface ModelsOptions {
   sessions: SessionPoolLimits;
+  /** What is kept of prompts beside the sessions. */
+  prefixes: PrefixOptions;
   /** Bytes of all loaded models past which those that nobody uses are let go. */
   memoryLimit: number;
   onLoadFailed(id: string, error: unknown): void;
@@ -122,7 +125,8 @@ export function createModels(sources: readonly ModelSource[], options: ModelsOpt
           entry.progress = progress;
         },
       });
-      const loaded = { id, model, sessions: createSessionPool(model, options.sessions) };
+      const sessions = createSessionPool(model, options.sessions, model.openPrefixes?.(options.prefixes));
+      const loaded = { id, model, sessions };
       entry.loaded = loaded;
       entry.state = 'ready';
       return loaded;

@@ -1,8 +1,17 @@
 /**
  * Sessions that are kept between requests, so that a prompt that begins as an earlier one did is read on from there. A
- * session serves one request at a time; which one serves a prompt is decided by what must be read and what is lost.
+ * session serves one request at a time; which one serves a prompt is decided by what must be read and what is lost. What
+ * none of them has, it may find in a store of what prompts begin with.
  */
-import type { GenerateOptions, Generation, Model, Prompt, SessionOptions } from '@keysieve/llm';
+import type {
+  GenerateOptions,
+  Generation,
+  Model,
+  PrefixOptions,
+  PrefixStore,
+  Prompt,
+  SessionOptions,
+} from '@keysieve/llm';
 
 /** The part of a session that the server uses. */
 export interface ServedSession {
@@ -16,6 +25,8 @@ export interface ServedSession {
 export interface ServedModel
   extends Pick<Model, 'name' | 'contextLength' | 'precision' | 'tokenizer' | 'encode' | 'chatTemplate' | 'dispose'> {
   createSession(options?: SessionOptions): Promise<ServedSession>;
+  /** Where it has such a store: for what prompts begin with, whoever has read it. */
+  openPrefixes?(options: PrefixOptions): PrefixStore;
 }
 
 export interface SessionLease {
@@ -53,6 +64,7 @@ const OVERWRITE_COST = 0.5;
 export function createSessionPool(
   model: Pick<ServedModel, 'createSession'>,
   { maxSessions, maxCacheBytes }: SessionPoolLimits,
+  prefixes?: PrefixStore,
 ): SessionPool {
   const entries = new Set<Entry>();
   let uses = 0;
@@ -69,7 +81,7 @@ export function createSessionPool(
     pending++;
     try {
       if (!hasRoom) await letGoOfOldest();
-      const session = await model.createSession(options);
+      const session = await model.createSession({ ...options, ...(prefixes && { prefixes }) });
       const entry: Entry = { session, settings, busy: false, lastUsed: 0 };
       entries.add(entry);
       return take(entry);
@@ -116,6 +128,7 @@ export function createSessionPool(
     },
     async dispose() {
       for (const entry of [...entries]) await letGo(entry);
+      await prefixes?.dispose();
     },
   };
 }
