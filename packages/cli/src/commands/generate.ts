@@ -182,7 +182,7 @@ async function generate(options: Options): Promise<void> {
   }
 }
 
-/** The session that was saved in a file, or a new one where there is no such file. */
+/** The session that was saved in a file, or a new one where the file is missing. */
 async function openSession(model: Model, file: string | undefined, options: SessionOptions, signal: AbortSignal) {
   if (file === undefined) return model.createSession(options);
   try {
