@@ -1,6 +1,6 @@
 /**
  * How modules may import each other, by `npm run lint:imports`: in no circle, type-only imports and folders included,
- * and one way through the packages: cli to server and lab, these to llm, and llm to core.
+ * and one way through the packages: cli to server and sweep, sweep to lab, server and lab to llm, and llm to core.
  */
 
 const inPackage = (...names) => `^packages/(?:${names.join('|')})/`;
@@ -30,25 +30,31 @@ export default {
       name: 'core-imports-no-package',
       severity: 'error',
       from: { path: inPackage('core') },
-      to: { path: inPackage('llm', 'lab', 'server', 'cli') },
+      to: { path: inPackage('llm', 'lab', 'server', 'sweep', 'cli') },
     },
     {
       name: 'llm-imports-core-only',
       severity: 'error',
       from: { path: inPackage('llm') },
-      to: { path: inPackage('lab', 'server', 'cli') },
+      to: { path: inPackage('lab', 'server', 'sweep', 'cli') },
     },
     {
       name: 'lab-does-not-import-server-or-cli',
       severity: 'error',
       from: { path: inPackage('lab') },
-      to: { path: inPackage('server', 'cli') },
+      to: { path: inPackage('server', 'sweep', 'cli') },
     },
     {
       name: 'server-does-not-import-lab-or-cli',
       severity: 'error',
       from: { path: inPackage('server') },
-      to: { path: inPackage('lab', 'cli') },
+      to: { path: inPackage('lab', 'sweep', 'cli') },
+    },
+    {
+      name: 'sweep-does-not-import-server-or-cli',
+      severity: 'error',
+      from: { path: inPackage('sweep') },
+      to: { path: inPackage('server', 'cli') },
     },
     {
       name: 'core-has-no-dependencies',

@@ -16,6 +16,7 @@ import { mergeCommand } from './commands/merge.ts';
 import { methodsCommand } from './commands/methods.ts';
 import { modelsCommand } from './commands/models.ts';
 import { serveCommand } from './commands/serve.ts';
+import { sweepCommand, workerCommand } from './commands/sweep.ts';
 import { EXIT, reportError } from './errors.ts';
 import { brokenOutput, restoreTerminal, watchProcess } from './terminal.ts';
 
@@ -35,6 +36,8 @@ const COMMANDS = [
   claimsCommand,
   methodsCommand,
   mergeCommand,
+  sweepCommand,
+  workerCommand,
   demoCommand,
 ];
 

@@ -95,7 +95,7 @@ export {
   prepareLaw,
 } from './measure/measure-texts.ts';
 export { savedThreads } from './measure/saved-run.ts';
-export { type MergedRuns, mergeRuns, type RunPlan } from './merge-runs.ts';
+export { cellsOf, type MergedRuns, mergeRuns, type RunPlan, resultOfRun } from './merge-runs.ts';
 export { distanceProfile, distanceShare } from './methods/distance-share.ts';
 export { methodDocument } from './methods/document.ts';
 export { METHODS } from './methods/index.ts';
@@ -110,9 +110,10 @@ export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';
 export { methodReport } from './report/method-report.ts';
-export type { Cell, CellResult, TimingMachine } from './results/cell.ts';
+export { type Cell, type CellResult, cellId, type TimingMachine } from './results/cell.ts';
 export type { ModelSettings } from './results/model-settings.ts';
 export { type Run, runAlone, runShard, type ShardSummary, threadsOfResults } from './results/run.ts';
+export { resultJson } from './results/saved-results.ts';
 export { parseShard, type Shard } from './results/shard.ts';
 export type { TaskAnswer, TaskItem } from './tasks/answer-task.ts';
 export { defaultFiller } from './tasks/default-filler.ts';

@@ -152,7 +152,12 @@ export async function writeResultLines(path: string, lines: readonly ResultLine[
   await writeOutput(path, [JSON.stringify(HEADER), ...texts, ''].join('\n'));
 }
 
-/** JSON in which numbers that are not finite stand as well, as `{"number":"NaN"}`. */
+/** JSON in which numbers that are not finite stand as well, as `{"number":"NaN"}`: results of cells on their way. */
+export const resultJson = {
+  stringify: (value: unknown): string => toJson(value),
+  parse: (text: string): unknown => fromJson(text),
+};
+
 const toJson = (value: unknown): string =>
   JSON.stringify(value, (_, each) =>
     typeof each === 'number' && !Number.isFinite(each) ? { number: String(each) } : each,
