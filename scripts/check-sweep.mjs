@@ -59,8 +59,9 @@ async function chaos() {
   let done = 0;
   const stopped = startWorker(redis.url, folder, LOCK_MS);
   for (const kill of Array.from({ length: KILLS }).keys()) {
-    // A worker takes seconds to load its model: some die before, some with a cell in hand.
-    await sleep(500 + 3500 * Math.random());
+    // Kills are spread over the whole sweep, however slow the machine is, and fall at random within it.
+    while (((await statusOf())?.cells.done ?? 0) < (0.9 * kill * total) / KILLS) await sleep(100);
+    await sleep(2000 * Math.random());
     const victim = kill % WORKERS;
     await killWorker(workers[victim]);
     workers[victim] = startWorker(redis.url, folder, LOCK_MS);

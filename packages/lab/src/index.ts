@@ -62,6 +62,9 @@ export {
   studyClaims,
   VERDICT_TEXT,
 } from './claims/study.ts';
+export { describeKeysFor } from './describe/keys-for.ts';
+export { describeTasks } from './describe/tasks.ts';
+export { describeText } from './describe/text.ts';
 export type { LabError, LabErrorCode } from './errors.ts';
 export type { AttentionFigures, LayerFigures } from './eval/audit.ts';
 export type { PolicyEvaluation, TextEvaluation } from './eval/compare-policies.ts';

@@ -1,6 +1,9 @@
 /** `keysieve eval`: what policies cost in quality, against full attention on the same text, and in tasks. */
 import { basename } from 'node:path';
 import {
+  describeKeysFor,
+  describeTasks,
+  describeText,
   evalReport,
   evaluateKeysFor,
   MAX_NAMES,
@@ -20,9 +23,6 @@ import {
 import { llmError, loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
-import { describeKeysFor } from '../describe/keys-for.ts';
-import { describeTasks } from '../describe/tasks.ts';
-import { describeText } from '../describe/text.ts';
 import { checkLoadedLaw, DEFAULT_TARGET, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
 import {

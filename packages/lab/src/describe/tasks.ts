@@ -1,15 +1,9 @@
 /** The result of `keysieve eval --task`, as a table. */
-import {
-  formatCount,
-  formatLength,
-  formatShare,
-  formatTable,
-  mean,
-  type PolicyScores,
-  specName,
-  type TasksResult,
-  type TaskTimes,
-} from '@keysieve/lab';
+import { specName } from '../eval/predictions.ts';
+import { formatCount, formatLength, formatShare } from '../format/format.ts';
+import { formatTable } from '../format/table.ts';
+import { mean } from '../numerics/statistics.ts';
+import type { PolicyScores, TasksResult, TaskTimes } from '../tasks/evaluate-tasks.ts';
 
 /** Scores of the policies: a column for each length, or for each task where there are several. */
 export function describeTasks({ policies, tasks, lengths, times }: TasksResult): string {

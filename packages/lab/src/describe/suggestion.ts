@@ -1,5 +1,6 @@
 /** The suggestion of `keysieve eval --suggest`, in sentences. */
-import { formatNumber, type Setting, type Suggestion } from '@keysieve/lab';
+import type { Setting, Suggestion } from '../eval/suggest.ts';
+import { formatNumber } from '../format/format.ts';
 
 /** A suggestion in sentences, given the milliseconds of a token with full attention. */
 export function describeSuggestion(

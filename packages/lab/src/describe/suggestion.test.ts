@@ -1,5 +1,5 @@
-import { type Setting, type Suggestion, suggest } from '@keysieve/lab';
 import { describe, expect, it } from 'vitest';
+import { type Setting, type Suggestion, suggest } from '../eval/suggest.ts';
 import { describeSuggestion } from './suggestion.ts';
 
 const setting = (policy: string, kl: number, high: number, bytesPerKey: number, msPerToken: number): Setting => ({

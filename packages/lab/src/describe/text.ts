@@ -1,12 +1,9 @@
 /** The result of `keysieve eval` on a text, as a table, and the suggestion in sentences. */
-import {
-  formatCount,
-  formatShare,
-  formatTable,
-  msPerTokenOf,
-  type PolicyEvaluation,
-  type TextResult,
-} from '@keysieve/lab';
+import type { PolicyEvaluation } from '../eval/compare-policies.ts';
+import type { TextResult } from '../eval/evaluate-text.ts';
+import { msPerTokenOf } from '../eval/times.ts';
+import { formatCount, formatShare } from '../format/format.ts';
+import { formatTable } from '../format/table.ts';
 import { describeSuggestion } from './suggestion.ts';
 
 /** A table with a row for each policy. */

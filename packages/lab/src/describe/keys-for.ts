@@ -1,5 +1,7 @@
 /** The result of `keysieve eval --keys-for`, as a table and sentences. */
-import { formatCount, formatShare, formatTable, type KeysForResult } from '@keysieve/lab';
+import type { KeysForResult } from '../eval/evaluate-keys-for.ts';
+import { formatCount, formatShare } from '../format/format.ts';
+import { formatTable } from '../format/table.ts';
 
 /** The keys at each length as a table, and what follows from them in sentences. */
 export function describeKeysFor(result: KeysForResult): string {
