@@ -1,7 +1,7 @@
 /**
  * Certificates against float64, at scale: `npm run torture:certificates` tries 10^7 query rows, or the number that is given:
  *
- *   npm run torture:certificates -- 1e9 --seed 7
+ *   npm run torture:certificates -- 1e9 --seed 7 --minutes 480
  *
  * Keys of every shape that the tests of certificates have, in caches of f16, f32 and int8, under queries of those shapes, at
  * other scales, along keys of the cache, and against them. For each row: is at most as much unread as the certificate says,
@@ -20,7 +20,7 @@ import { createRandom } from '../packages/core/test/random.ts';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string', default: '1' } },
+  options: { seed: { type: 'string', default: '1' }, minutes: { type: 'string', default: 'Infinity' } },
 });
 const rowCount = Number(positionals[0] ?? 1e7);
 const random = createRandom(Number(flags.seed));
@@ -171,7 +171,8 @@ function readPositions(
 const started = performance.now();
 const total: Counts = { rows: 0, full: 0, violations: 0 };
 const byKind = new Map<string, Counts>();
-while (total.rows < rowCount) {
+const end = started + Number(flags.minutes) * 60_000;
+while (total.rows < rowCount && performance.now() < end) {
   for (const precision of PRECISIONS) {
     for (const shape of KEY_SHAPE_NAMES) {
       const cache = createCache(shape, precision);

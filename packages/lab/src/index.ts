@@ -19,6 +19,7 @@ export {
   type CompareBuildsOptions,
   compareBuilds,
 } from './bench/compare-builds.ts';
+export { createDensePeer, DENSE_PEER } from './bench/dense-peer.ts';
 export { rejectEvictingPolicies } from './bench/evicting-policies.ts';
 export { loadLlamaCpp } from './bench/llama-cpp.ts';
 export { type Machine, machineOf, type Versions, versionsOf } from './bench/machine.ts';

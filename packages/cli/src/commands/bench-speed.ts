@@ -4,6 +4,8 @@ import type { SpeedReport } from '@keysieve/lab';
 import {
   benchDecode,
   benchPrefill,
+  createDensePeer,
+  DENSE_PEER,
   FIRST_TOKENS,
   formatCount,
   formatShare,
@@ -76,7 +78,7 @@ function speedCommand(bench: Bench, description: string): Command {
       bench === 'decode' ? 128 : 32,
     )
     .addOption(
-      new Option('--peer <name>', `${Object.keys(PEERS).join(' or ')}; may be given again`)
+      new Option('--peer <name>', `${[DENSE_PEER, ...Object.keys(PEERS)].join(' or ')}; may be given again`)
         .argParser(collect)
         .default([], 'none'),
     )
@@ -104,7 +106,9 @@ async function run(bench: Bench, options: Options): Promise<void> {
         count: tokensNeeded,
       });
       const load = { model: model.path, threads: model.threads, contextSize: tokensNeeded + 1 };
-      for (const name of options.peer) peers.set(name, await loadPeer(name, load));
+      for (const name of options.peer) {
+        peers.set(name, await (name === DENSE_PEER ? createDensePeer(model) : loadPeer(name, load)));
+      }
       const attention = attentionSpec(options);
       const run = { model, peers, tokens, attention, prefill: prefillSpec(attention), steps, rounds, divergence };
       const runs: SpeedResult[] = [];
