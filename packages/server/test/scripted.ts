@@ -180,6 +180,7 @@ function createSession(
             reusedTokens: reused,
             prefillMs: 1,
             decodeMs: generated.slice(1).map(() => 1),
+            drafts: { proposed: 0, accepted: 0 },
             attention: SUMMARY,
             prefillAttention: SUMMARY,
           });

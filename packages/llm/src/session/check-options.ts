@@ -30,13 +30,17 @@ export function checkSessionOptions(options: unknown): void {
 
 export function checkGenerateOptions(options: unknown): void {
   checkOptions('The options of an answer', options);
-  const { maxTokens, special, templateVariables, stop, signal, onPrefill } = options as Record<string, unknown>;
+  const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup } = options as Record<
+    string,
+    unknown
+  >;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   checkOptional('maxTokens', maxTokens, isCount, 'a whole number from 0 on');
   checkOptional('special', special, isBoolean, 'true or false');
   const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
   checkOptional('templateVariables', templateVariables, isObject, 'an object of variables by name');
   checkOptional('stop', stop, (texts) => Array.isArray(texts) && texts.every(isText), 'a list of texts');
+  checkOptional('promptLookup', promptLookup, isBoolean, 'true or false');
   checkOptional('onPrefill', onPrefill, isFunction, 'a function');
   checkSignal(signal);
 }

@@ -24,6 +24,11 @@ export interface SequenceRows {
   /** Whether the tokens may share what they read, as those of a prompt do. */
   shareSamples: boolean;
   logits: RequestedLogits;
+  /**
+   * Called with the logits of each row in turn, when its token is among those of the sequence, where all rows have logits.
+   * Where it says false, the rows behind are taken back.
+   */
+  goesOn?: ((logits: Float32Array, row: number) => boolean) | undefined;
   onAttention?: ((event: AttentionEvent) => void) | undefined;
 }
 
@@ -125,6 +130,7 @@ export function stepOf(outcome: PassOutcome): Step {
 }
 
 function undo({ sequence, position }: RunningRows): void {
+  sequence.tokens.length = Math.min(sequence.tokens.length, position);
   sequence.attention.cache.truncate(position);
 }
 
@@ -134,15 +140,26 @@ function finish(rows: RunningRows, logits: Float32Array | undefined, passMs: num
   try {
     if (failure !== undefined) throw failure.error;
     if (logits !== undefined) requireFiniteLogits(logits);
-    sequence.attention.cache.commit(position + tokens.length);
-    sequence.exactLayers.commit(position + tokens.length);
+    const end = position + keepRows(rows, logits);
+    sequence.attention.cache.commit(end);
+    if (end < position + tokens.length) sequence.attention.cache.truncate(end);
+    sequence.exactLayers.commit(end);
   } catch (error) {
     undo(rows);
     return { error };
   }
-  for (const token of tokens) sequence.tokens.push(token);
   sequence.tracer?.endPass(position, tokens.length, passMs, attentionMs);
   return { step: { logits: logits ?? new Float32Array(0), report, attentionMs } };
+}
+
+/** Adds the tokens of the rows that are kept to those of the sequence. Returns their number. */
+function keepRows({ sequence, tokens, goesOn }: RunningRows, logits: Float32Array | undefined): number {
+  const width = (logits?.length ?? 0) / tokens.length;
+  for (const [row, token] of tokens.entries()) {
+    sequence.tokens.push(token);
+    if (goesOn?.(logits?.subarray(row * width, (row + 1) * width) as Float32Array, row) === false) return row + 1;
+  }
+  return tokens.length;
 }
 
 /** The attention of a layer for the rows of all sequences. */

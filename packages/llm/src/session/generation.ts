@@ -69,8 +69,10 @@ export interface GenerationResult {
   firstDifference?: { position: number; cached: string; prompt: string };
   /** Time until the logits of the prompt's last token were there; until the abort where it was aborted before. */
   prefillMs: number;
-  /** Time of each further pass. */
+  /** Time of each further token: of the pass that gave it, divided among its tokens where a draft gave several. */
   decodeMs: number[];
+  /** Tokens that prompt lookup has proposed, and how many of them were right. */
+  drafts: { proposed: number; accepted: number };
   /** Attention of the passes that decoded; of the prefill where there was none. */
   attention: AttentionSummary;
   /** Attention of the prefill; bytes are those of a token of the prompt. */
@@ -96,6 +98,14 @@ export interface PromptProgress {
   report: AttentionReport;
 }
 
+/** Tokens that a pass gave, each with the logits that it was drawn from (vocabulary). */
+export interface Decoded {
+  drawn: { token: number; logits: Float32Array }[];
+  /** Tokens of the draft. */
+  proposed: number;
+  report: AttentionReport;
+}
+
 /** The parts that an answer is made with. */
 export interface GenerationParts {
   policy: Policy;
@@ -112,7 +122,13 @@ export interface GenerationParts {
   acquire(): () => void;
   /** Reads the prompt; `progress` is kept up while it does. */
   prefill(progress: PromptProgress): Promise<Step>;
-  decode(token: number): Promise<Step>;
+  /**
+   * Decodes a token, and what of a draft behind it is right: draws at least one more token, and at most `maxTokens`. The
+   * last one drawn is not in the cache.
+   */
+  decode(token: number, maxTokens: number): Promise<Decoded>;
+  /** Takes the last tokens out of the cache again. */
+  takeBack(count: number): void;
   /** Number of tokens in the cache. */
   cachedTokens(): number;
 }
@@ -126,6 +142,7 @@ interface Answer {
   prefillMs: number;
   decodeMs: number[];
   decodeReport: AttentionReport;
+  drafts: GenerationResult['drafts'];
 }
 
 /** Frees the session of a generation that was begun, and then forgotten without being left. */
@@ -140,6 +157,7 @@ export function createGeneration(parts: GenerationParts): Generation {
     prefillMs: 0,
     decodeMs: [],
     decodeReport: emptyReport(),
+    drafts: { proposed: 0, accepted: 0 },
   };
   let isStarted = false;
   let settle: { resolve(result: GenerationResult): void; reject(error: unknown): void } | undefined;
@@ -217,44 +235,62 @@ async function* run(parts: GenerationParts, answer: Answer): AsyncGenerator<Gene
     return reason;
   }
 
-  let started = performance.now();
+  const prefillStarted = performance.now();
   let step: Step;
   try {
     step = await parts.prefill(answer.prompt);
   } finally {
-    answer.prefillMs = performance.now() - started;
+    answer.prefillMs = performance.now() - prefillStarted;
   }
-  while (tokens.length < maxTokens) {
-    if (signal?.aborted) return yield* finish('aborted');
-    const token = parts.choose(step.logits);
-    if (tokenizer.endOfGeneration.has(token)) return yield* finish('end');
-    tokens.push(token);
-    const text = decoder.append(token);
-    const name = text === '' && parts.stop.length > 0 ? specialName(tokenizer, token) : '';
-    const piece = name === '' ? stops.append(text) : stops.append(name, { hidden: true });
-    answer.text += piece.text;
-    answer.stopString = piece.stop;
-    yield {
-      text: piece.text,
-      token,
-      milliseconds: performance.now() - started,
-      attention: step.report,
-      ...(topCount !== undefined && { probabilities: logProbabilities(step.logits, token, topCount) }),
-    };
-    if (piece.stopped) return 'stop';
-    if (tokens.length === maxTokens) break;
-    if (parts.cachedTokens() >= contextLength) return yield* finish('context');
-    started = performance.now();
-    try {
-      step = await parts.decode(token);
-    } catch (error) {
+  /** Tokens that were drawn and are not given out yet. */
+  let pending: Decoded['drawn'] = [];
+  let report = step.report;
+  let milliseconds = answer.prefillMs;
+  try {
+    if (maxTokens > 0 && !signal?.aborted) pending = [{ token: parts.choose(step.logits), logits: step.logits }];
+    while (tokens.length < maxTokens) {
       if (signal?.aborted) return yield* finish('aborted');
-      throw error;
+      const { token, logits } = pending.shift() as Decoded['drawn'][number];
+      if (tokenizer.endOfGeneration.has(token)) return yield* finish('end');
+      tokens.push(token);
+      const text = decoder.append(token);
+      const name = text === '' && parts.stop.length > 0 ? specialName(tokenizer, token) : '';
+      const piece = name === '' ? stops.append(text) : stops.append(name, { hidden: true });
+      answer.text += piece.text;
+      answer.stopString = piece.stop;
+      yield {
+        text: piece.text,
+        token,
+        milliseconds,
+        attention: report,
+        ...(topCount !== undefined && { probabilities: logProbabilities(logits, token, topCount) }),
+      };
+      if (piece.stopped) return 'stop';
+      if (tokens.length === maxTokens) break;
+      if (pending.length === 0) {
+        if (parts.cachedTokens() >= contextLength) return yield* finish('context');
+        const started = performance.now();
+        let decoded: Decoded;
+        try {
+          decoded = await parts.decode(token, maxTokens - tokens.length);
+        } catch (error) {
+          if (signal?.aborted) return yield* finish('aborted');
+          throw error;
+        }
+        pending = decoded.drawn;
+        report = decoded.report;
+        milliseconds = (performance.now() - started) / pending.length;
+        addReport(answer.decodeReport, report);
+        answer.drafts.proposed += decoded.proposed;
+        answer.drafts.accepted += pending.length - 1;
+      }
+      answer.decodeMs.push(milliseconds);
     }
-    answer.decodeMs.push(performance.now() - started);
-    addReport(answer.decodeReport, step.report);
+    return yield* finish('length');
+  } finally {
+    // The last one drawn is in the cache only once it is decoded, and so is the one given out last.
+    if (pending.length > 0 && tokens.length > 0) parts.takeBack(pending.length);
   }
-  return yield* finish('length');
 }
 
 /** The name of a control token, which is no part of an answer's text; '' for any other token. */
@@ -279,6 +315,7 @@ function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishRe
     ...(prompt.difference && { firstDifference: describeDifference(parts.tokenizer, prompt.difference) }),
     prefillMs,
     decodeMs,
+    drafts: answer.drafts,
     attention:
       decodeMs.length > 0 ? summarizeAttention(parts.policy, answer.decodeReport, decodeMs.length) : prefillAttention,
     prefillAttention,

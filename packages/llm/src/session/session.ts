@@ -28,9 +28,10 @@ import type { Engines } from './engines.ts';
 import type { EvaluateOptions, Evaluation } from './evaluation.ts';
 import { createExactLayers } from './exact-layers.ts';
 import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
-import { createGeneration, type Generation, type PromptProgress } from './generation.ts';
+import { createGeneration, type Decoded, type Generation, type PromptProgress } from './generation.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
+import { createPromptLookup, type PromptLookup } from './prompt-lookup.ts';
 import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
 import { stepCosts } from './step-costs.ts';
@@ -89,6 +90,11 @@ export interface GenerateOptions extends SamplingOptions {
   constraint?: TokenConstraint | undefined;
   /** What the answer is held to: JSON, a JSON Schema or a regular expression. Default: nothing. */
   grammar?: GrammarSpec | undefined;
+  /**
+   * Whether what followed on the last tokens before is tried as what follows now: several tokens a pass where the answer
+   * repeats its prompt, and the same text. It is done only while it pays; never with a constraint or a grammar. Default: true.
+   */
+  promptLookup?: boolean | undefined;
   /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
   logProbabilities?: number | undefined;
   /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
@@ -203,9 +209,16 @@ export async function createSession(
   }
 }
 
+/** What drafts are made and checked with. */
+interface Drafting {
+  lookup: PromptLookup | undefined;
+  /** Draws the next token. */
+  choose(logits: Float32Array): number;
+}
+
 /** How tokens are run. */
 type Pass = Pick<SequenceRows, 'policy'> &
-  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'onAttention'>> & {
+  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'goesOn' | 'onAttention'>> & {
     kind: PassKind;
     signal: AbortSignal | undefined;
   };
@@ -279,13 +292,17 @@ export class Session {
     const { maxTokens = DEFAULT_MAX_TOKENS, stop = [], logProbabilities: topCount, signal } = options;
     let grammar: GrammarConstraint | undefined;
     let constraint: TokenConstraint | undefined;
+    const choose = (logits: Float32Array) => sampler.next(logits, this.tokens, constraint);
+    // Evicting policies do not take keys back.
+    const mayDraft = options.promptLookup !== false && this.#policy.evicting === undefined;
+    const lookup = mayDraft ? createPromptLookup() : undefined;
     return createGeneration({
       policy: this.#policy,
       prefillPolicy: this.#prefillPolicy,
       tokenizer: this.#model.tokenizer,
       maxTokens,
       stop,
-      choose: (logits) => sampler.next(logits, this.tokens, constraint),
+      choose,
       topCount,
       contextLength: this.contextLength,
       signal,
@@ -301,7 +318,10 @@ export class Session {
         constraint = combineConstraints(grammar, options.constraint);
         return this.#prefill(prompt, options, progress);
       },
-      decode: (token) => this.#decode(token, signal),
+      decode: (token, room) => this.#decode(token, constraint === undefined ? room : 1, { lookup, choose, signal }),
+      takeBack: (count) => {
+        if (!this.#disposed) this.#truncate(this.tokens.length - count);
+      },
       cachedTokens: () => this.tokens.length,
     });
   }
@@ -472,16 +492,35 @@ export class Session {
     return { ...(step as Step), report };
   }
 
-  async #decode(token: number, signal: AbortSignal | undefined): Promise<Step> {
-    const step = await this.#forward(Int32Array.of(token), { kind: 'decode', policy: this.#policy, signal });
+  /** Decodes a token, with a draft behind it where `lookup` has one and there is room for more than one token. */
+  async #decode(
+    token: number,
+    room: number,
+    { lookup, choose, signal }: Drafting & { signal: AbortSignal | undefined },
+  ): Promise<Decoded> {
+    const position = this.tokens.length;
+    // Within the page of the token, so that every row sees the pages quantized that it would see so alone.
+    const most = Math.min(room, this.contextLength - position, PAGE_KEYS - (position % PAGE_KEYS)) - 1;
+    const draft = lookup?.propose([...this.tokens, token], most) ?? [];
+    const drawn: Decoded['drawn'] = [];
+    const goesOn = (logits: Float32Array, row: number) => {
+      const next = choose(logits);
+      drawn.push({ token: next, logits });
+      return next === draft[row] && !this.#model.tokenizer.endOfGeneration.has(next);
+    };
+    const started = performance.now();
+    const pass = { kind: 'decode' as const, policy: this.#policy, logits: 'all' as const, goesOn, signal };
+    const { report } = await this.#forward(Int32Array.of(token, ...draft), pass);
+    const milliseconds = performance.now() - started;
     if (this.tokens.length % PAGE_KEYS === 0) this.#reuse?.keep(this.tokens.length - PAGE_KEYS);
-    return step;
+    lookup?.learn({ proposed: draft.length, accepted: drawn.length - 1, milliseconds });
+    return { drawn, proposed: draft.length, report };
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
   #forward(tokens: Int32Array, pass: Pass): Promise<Step> {
-    const { kind, policy, logits = 'last', shareSamples = false, onAttention, signal } = pass;
-    const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, onAttention };
+    const { kind, policy, logits = 'last', shareSamples = false, goesOn, onAttention, signal } = pass;
+    const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, goesOn, onAttention };
     return this.#model.scheduler.run(rows, kind, signal);
   }
 }
