@@ -30,7 +30,7 @@ export interface ServerOptions {
 
 /** What a server bears, and how long it waits. */
 export interface Limits {
-  /** Requests that are answered at a time. Default: 2. */
+  /** Requests that are answered at a time: what they generate is decoded together. Default: 4. */
   parallel: number;
   /** Requests that wait for their turn. Default: 64. */
   maxWaiting: number;
@@ -65,7 +65,7 @@ export type Settings = Required<Pick<ServerOptions, 'models' | 'host' | 'port' |
   Pick<ServerOptions, 'prefill' | 'apiKey' | 'corsOrigins' | 'cacheFolder'> & { limits: Limits };
 
 const DEFAULT_LIMITS: Omit<Limits, 'maxCacheBytes' | 'maxModelBytes'> = {
-  parallel: 2,
+  parallel: 4,
   maxWaiting: 64,
   maxWaitMs: 600_000,
   maxRequestMs: 3_600_000,

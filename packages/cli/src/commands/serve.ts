@@ -50,7 +50,7 @@ export function serveCommand(): Command {
       'web page that may call (default: pages of this machine); may be given again',
       collect,
     )
-    .option('--parallel <count>', 'requests answered at a time (default: 2)', parsePositiveInteger)
+    .option('--parallel <count>', 'requests answered at a time, decoded together (default: 4)', parsePositiveInteger)
     .option('--queue <count>', 'requests that may wait (default: 64)', parseWholeNumber)
     .option('--sessions <count>', 'prompts whose caches are kept (default: 4)', parsePositiveInteger)
     .option('--cache-limit <bytes>', 'of all caches that are kept (default: a quarter of memory)', parsePositiveInteger)

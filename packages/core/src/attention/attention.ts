@@ -183,11 +183,12 @@ export class Attention {
   }
 
   /**
-   * Wakes the threads for a call of `attend` that is about to come, and so hides the time that this takes behind
-   * `cache.write`. Calling it is never needed.
+   * Wakes the threads for calls of `attend` that are about to come, and so hides the time that this takes behind
+   * `cache.write`. Where several attentions take turns, one call for all of them keeps the threads awake in between. Calling
+   * it is never needed.
    */
-  prewakeThreads(): void {
-    this.engine.prewakeThreads();
+  prewakeThreads(calls = 1): void {
+    this.engine.prewakeThreads(calls);
   }
 
   /**

@@ -125,9 +125,9 @@ export class AttentionEngine {
     return number;
   }
 
-  /** Wakes the threads for a job that is about to come. */
-  prewakeThreads(): void {
-    this.#threads.prewake();
+  /** Wakes the threads for a number of jobs that are about to come. */
+  prewakeThreads(jobs: number): void {
+    this.#threads.prewake(jobs);
   }
 
   /** Whether somebody holds the engine: else it has ended. */

@@ -17,6 +17,7 @@ const OWNER = 4;
 const CONFIGURATION = 5;
 const STOPPED = 6;
 const FAILED = 7;
+const EXPECTED = 8;
 
 const TASK_BITS = 12;
 const TASK_MASK = 2 ** TASK_BITS - 1;
@@ -64,6 +65,8 @@ export interface JobOwner {
 /** Publishes a job; what its tasks are is in place. */
 export function publishJob({ words }: Control, tasks: number, { owner, configuration }: JobOwner): void {
   const job = (Atomics.load(words, JOB) + 1) | 0;
+  const expected = Atomics.load(words, EXPECTED);
+  if (expected > 0) Atomics.store(words, EXPECTED, expected - 1);
   // First a claim word with no task left: a thread that looked before can no longer claim on the old one.
   Atomics.store(words, CLAIM, (job << TASK_BITS) | TASK_MASK);
   Atomics.store(words, DONE, job << TASK_BITS);
@@ -155,19 +158,28 @@ export function awaitJob({ words }: Control, tasks: number, isHopeless: (stalled
 /** Longest busy wait for a job that was announced: writing the keys of a token takes a tenth of it. */
 const PREWAKE_SPIN_MS = 0.5;
 
-/** Says that a job will be published in a moment: a thread that sleeps takes some time to wake, and may begin with it. */
-export function prewakeHelpers({ words }: Control): void {
+/**
+ * Says that a number of jobs will be published in a moment, one after the other: a thread that sleeps takes some time to
+ * wake, and waking it costs more than a small job.
+ */
+export function prewakeHelpers({ words }: Control, jobs: number): void {
+  Atomics.store(words, EXPECTED, jobs);
   Atomics.notify(words, JOB);
 }
 
-/** Sleeps until a job other than `job` is published; once one is announced, it waits awake for some time. */
+/** Sleeps until a job other than `job` is published; where one is announced, it waits awake for some time. */
 export function awaitNextJob({ words }: Control, job: number): void {
-  while (waitOn(words, JOB, job, Number.POSITIVE_INFINITY) === 'ok') {
-    const end = performance.now() + PREWAKE_SPIN_MS;
-    do {
-      for (let i = 0; i < SPINS; i++) if (Atomics.load(words, JOB) !== job) return;
-    } while (performance.now() < end);
-  }
+  do {
+    if (Atomics.load(words, EXPECTED) > 0 && spinUntilNextJob(words, job)) return;
+  } while (waitOn(words, JOB, job, Number.POSITIVE_INFINITY) === 'ok' && Atomics.load(words, JOB) === job);
+}
+
+function spinUntilNextJob(words: Int32Array, job: number): boolean {
+  const end = performance.now() + PREWAKE_SPIN_MS;
+  do {
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, JOB) !== job) return true;
+  } while (performance.now() < end);
+  return false;
 }
 
 export const currentJob = ({ words }: Control): number => Atomics.load(words, JOB);

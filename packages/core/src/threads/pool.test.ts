@@ -114,12 +114,12 @@ describe('a job', () => {
   it('may be announced, also when none comes for longer than the helpers stay awake', async () => {
     const { jobThreads, counts, run, runWithHelper } = await createCounting(2);
     for (let round = 0; round < 20; round++) {
-      jobThreads.prewake();
+      jobThreads.prewake(3);
       sleep(round % 4);
       run(5);
     }
     expect(counts.tasks.subarray(0, 5)).toEqual(new Int32Array(5).fill(20));
-    jobThreads.prewake();
+    jobThreads.prewake(1);
     sleep(5);
     runWithHelper(BEHAVIOUR.count);
   });

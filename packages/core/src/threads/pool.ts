@@ -55,8 +55,8 @@ export interface JobThreads {
   configure(setupOf: (thread: number) => unknown): void;
   /** Resolves when the helpers have taken, or could not take, every setup so far. */
   configured(): Promise<void>;
-  /** Wakes the helpers for a job that will be run in a moment. */
-  prewake(): void;
+  /** Wakes the helpers for a number of jobs, of any owners, that will be run in a moment. */
+  prewake(jobs: number): void;
   /**
    * Does a job of tasks 0 to `tasks` - 1: with the helpers, by `runTask` on the calling thread. Throws what `runTask`
    * throws, and else `thread-failed` where a task failed in a helper, or a helper died or hangs with one in hand. The next
@@ -263,8 +263,8 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
         const busy = helpers.slice(0, threads - 1).filter(({ unanswered }) => unanswered > 0);
         await Promise.all(busy.map(({ waiting }) => new Promise<void>((resolve) => waiting.push(resolve))));
       },
-      prewake() {
-        if (threads > 1 && control !== undefined) prewakeHelpers(control);
+      prewake(jobs) {
+        if (threads > 1 && control !== undefined) prewakeHelpers(control, jobs);
       },
       run(tasks, runTask) {
         if (tasks > MAX_JOB_TASKS) throw new RangeError(`a job has at most ${MAX_JOB_TASKS} tasks, not ${tasks}`);

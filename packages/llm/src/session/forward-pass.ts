@@ -169,6 +169,8 @@ function attendAll({ config }: TransformerSegments, running: readonly RunningRow
   const outputs = new Float32Array(rows * width);
 
   return async (modelLayer, projections) => {
+    // Waking the threads once for all of them: for each, it would cost as much as its attention.
+    running[0]?.sequence.attention.prewakeThreads(running.length);
     for (const each of running) {
       const { firstRow, tokens, failure } = each;
       const rowsOf = (matrix: Float32Array, rowWidth: number) =>
@@ -212,7 +214,6 @@ async function attendLayer(
     rows.attentionMs += performance.now() - started;
     return;
   }
-  attention.prewakeThreads();
   attention.cache.write(layer, position, k, v);
   const { report: layerReport } = attention.attend({ layer, position, queries: q, policy, shareSamples, outputs });
   addReport(report, layerReport);

@@ -24,6 +24,7 @@ import { combineConstraints, createSampler, type SamplingOptions, type TokenCons
 import { type CacheSettings, commonPrefix } from '../snapshot/settings.ts';
 import type { SnapshotTarget } from '../snapshot/target.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSaveOptions, checkSessionOptions } from './check-options.ts';
+import { type DecodeParts, decodeToken } from './decode.ts';
 import type { Engines } from './engines.ts';
 import type { EvaluateOptions, Evaluation } from './evaluation.ts';
 import { createExactLayers } from './exact-layers.ts';
@@ -31,7 +32,7 @@ import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pas
 import { createGeneration, type Decoded, type Generation, type PromptProgress } from './generation.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
-import { createPromptLookup, type PromptLookup } from './prompt-lookup.ts';
+import { createPromptLookup } from './prompt-lookup.ts';
 import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
 import { stepCosts } from './step-costs.ts';
@@ -209,13 +210,6 @@ export async function createSession(
   }
 }
 
-/** What drafts are made and checked with. */
-interface Drafting {
-  lookup: PromptLookup | undefined;
-  /** Draws the next token. */
-  choose(logits: Float32Array): number;
-}
-
 /** How tokens are run. */
 type Pass = Pick<SequenceRows, 'policy'> &
   Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'goesOn' | 'onAttention'>> & {
@@ -228,7 +222,6 @@ export class Session {
   readonly #model: SessionModel;
   readonly #sequence: Sequence;
   readonly #policy: Policy;
-  readonly #prefillPolicy: Policy;
   readonly #parts: SessionParts;
   readonly #reuse: PrefixReuse | undefined;
   /**
@@ -242,13 +235,12 @@ export class Session {
 
   /** Use `model.createSession`. */
   constructor(parts: SessionParts) {
-    const { model, sequence, policy, prefill, costs, prefixes } = parts;
+    const { model, sequence, policy, costs, prefixes } = parts;
     this.#parts = parts;
     this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
     this.#sequence = sequence;
     this.#policy = policy;
-    this.#prefillPolicy = prefill;
     if (prefixes !== undefined && isInPages(sequence, policy)) {
       this.#reuse = createPrefixReuse(prefixes, sequence, () => settingsOf(parts));
     }
@@ -298,7 +290,7 @@ export class Session {
     const lookup = mayDraft ? createPromptLookup() : undefined;
     return createGeneration({
       policy: this.#policy,
-      prefillPolicy: this.#prefillPolicy,
+      prefillPolicy: this.#parts.prefill,
       tokenizer: this.#model.tokenizer,
       maxTokens,
       stop,
@@ -472,7 +464,7 @@ export class Session {
     const reused = (await this.#reuse?.extend(tokens, kept, (length) => this.#truncate(length))) ?? kept;
     const onAttention = ({ attention, ...event }: AttentionEvent) =>
       attention.observe({ ...event, policies: [this.#policy] });
-    const pass = { kind: 'prompt' as const, policy: this.#prefillPolicy, shareSamples: true, onAttention, signal };
+    const pass = { kind: 'prompt' as const, policy: this.#parts.prefill, shareSamples: true, onAttention, signal };
     if (reused < this.tokens.length) this.#truncate(reused);
     const stored = reused < tokens.length - 1 ? await this.#reuse?.difference(tokens, reused) : undefined;
     const difference = [before, stored].find((each) => each !== undefined && each.position >= reused);
@@ -492,29 +484,20 @@ export class Session {
     return { ...(step as Step), report };
   }
 
-  /** Decodes a token, with a draft behind it where `lookup` has one and there is room for more than one token. */
+  /** Decodes a token, and what of a draft behind it is right. */
   async #decode(
     token: number,
-    room: number,
-    { lookup, choose, signal }: Drafting & { signal: AbortSignal | undefined },
+    maxTokens: number,
+    { signal, ...drafting }: Pick<DecodeParts, 'lookup' | 'choose'> & { signal: AbortSignal | undefined },
   ): Promise<Decoded> {
-    const position = this.tokens.length;
-    // Within the page of the token, so that every row sees the pages quantized that it would see so alone.
-    const most = Math.min(room, this.contextLength - position, PAGE_KEYS - (position % PAGE_KEYS)) - 1;
-    const draft = lookup?.propose([...this.tokens, token], most) ?? [];
-    const drawn: Decoded['drawn'] = [];
-    const goesOn = (logits: Float32Array, row: number) => {
-      const next = choose(logits);
-      drawn.push({ token: next, logits });
-      return next === draft[row] && !this.#model.tokenizer.endOfGeneration.has(next);
-    };
-    const started = performance.now();
-    const pass = { kind: 'decode' as const, policy: this.#policy, logits: 'all' as const, goesOn, signal };
-    const { report } = await this.#forward(Int32Array.of(token, ...draft), pass);
-    const milliseconds = performance.now() - started;
+    const pass: Pass = { kind: 'decode', policy: this.#policy, logits: 'all', signal };
+    const { tokens, contextLength } = this;
+    const { endOfGeneration } = this.#model.tokenizer;
+    const forward: DecodeParts['forward'] = (rows, goesOn) => this.#forward(rows, { ...pass, goesOn });
+    const parts = { ...drafting, tokens, contextLength, endOfGeneration, forward };
+    const decoded = await decodeToken(token, maxTokens, parts);
     if (this.tokens.length % PAGE_KEYS === 0) this.#reuse?.keep(this.tokens.length - PAGE_KEYS);
-    lookup?.learn({ proposed: draft.length, accepted: drawn.length - 1, milliseconds });
-    return { drawn, proposed: draft.length, report };
+    return decoded;
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
