@@ -3,9 +3,10 @@ import type { KeysieveError } from 'keysieve';
 import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
+import type { GenerateOptions, PrefillProgress } from '../session/generate-options.ts';
 import type { GenerationChunk, GenerationResult } from '../session/generation.ts';
 import type { Prompt } from '../session/prompt.ts';
-import type { GenerateOptions, PrefillProgress, SessionOptions } from '../session/session.ts';
+import type { SessionOptions } from '../session/session.ts';
 
 /** How far loading is, all of it. */
 export interface WorkerProgress {

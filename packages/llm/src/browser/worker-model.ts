@@ -2,9 +2,9 @@
 import { proxy, releaseProxy, wrap } from 'comlink';
 import { KeysieveError } from 'keysieve';
 import type { SourceLocation } from '../io/source.ts';
+import type { PrefillProgress } from '../session/generate-options.ts';
 import type { Generation, GenerationChunk, GenerationResult } from '../session/generation.ts';
 import type { Prompt } from '../session/prompt.ts';
-import type { PrefillProgress } from '../session/session.ts';
 import type {
   EngineApi,
   ModelFacts,

@@ -2,6 +2,7 @@
 
 export type { EvaluateOptions, Evaluation } from './evaluation.ts';
 export type { AttentionEvent } from './forward-pass.ts';
+export type { GenerateOptions, PrefillProgress } from './generate-options.ts';
 export type {
   AttentionSummary,
   FinishReason,
@@ -19,8 +20,6 @@ export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';
 export type { SaveOptions } from './save.ts';
 export type {
-  GenerateOptions,
-  PrefillProgress,
   Session,
   SessionOptions,
 } from './session.ts';

@@ -1,7 +1,8 @@
 /** Several sessions of a model at once, on the model that comes with the package. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { GenerateOptions } from './generate-options.ts';
 import { loadModel, type Model } from './load-model.ts';
-import type { GenerateOptions, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 const TEXTS = Array.from({ length: 8 }, (_, i) => `The number of amber fox is ${10_007 * (i + 1)}. `.repeat(4 + i));
 const DENSE = { attention: { policy: 'dense' } };

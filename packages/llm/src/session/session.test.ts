@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { PrefillProgress } from './generate-options.ts';
 import { loadModel, type Model } from './load-model.ts';
-import type { PrefillProgress } from './session.ts';
 
 const TEXT = 'The number of amber fox is 48213. '.repeat(12);
 

@@ -17,10 +17,10 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
-import type { GrammarConstraint, GrammarSpec, Grammars } from '../grammar/index.ts';
+import type { GrammarConstraint, Grammars } from '../grammar/index.ts';
 import type { TransformerSegments } from '../model/index.ts';
 import type { PrefixStore } from '../prefixes/index.ts';
-import { combineConstraints, createSampler, type SamplingOptions, type TokenConstraint } from '../sampling/index.ts';
+import { combineConstraints, createSampler, type TokenConstraint } from '../sampling/index.ts';
 import { type CacheSettings, commonPrefix } from '../snapshot/settings.ts';
 import type { SnapshotTarget } from '../snapshot/target.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSaveOptions, checkSessionOptions } from './check-options.ts';
@@ -29,6 +29,7 @@ import type { Engines } from './engines.ts';
 import type { EvaluateOptions, Evaluation } from './evaluation.ts';
 import { createExactLayers } from './exact-layers.ts';
 import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
+import type { GenerateOptions } from './generate-options.ts';
 import { createGeneration, type Decoded, type Generation, type PromptProgress } from './generation.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
@@ -73,45 +74,6 @@ export interface SessionOptions {
    * session ends.
    */
   onTrace?: ((trace: PassTrace) => void) | undefined;
-}
-
-export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens to generate. Default: 256. */
-  maxTokens?: number | undefined;
-  /**
-   * Whether names of control tokens in a prompt that is a text, such as `<|im_start|>`, become those tokens. Default:
-   * false, so that a text is nothing but text.
-   */
-  special?: boolean | undefined;
-  /** Variables of the chat template: see `RenderOptions.variables`. Default: none. */
-  templateVariables?: Readonly<Record<string, unknown>> | undefined;
-  /** Texts that end the answer; they are not part of it. Default: none. */
-  stop?: readonly string[] | undefined;
-  /** Restricts the tokens of the answer in a way of the caller's own. Default: none. */
-  constraint?: TokenConstraint | undefined;
-  /** What the answer is held to: JSON, a JSON Schema or a regular expression. Default: nothing. */
-  grammar?: GrammarSpec | undefined;
-  /**
-   * Whether what followed on the last tokens before is tried as what follows now: several tokens a pass where the answer
-   * repeats its prompt, and the same text. It is done only while it pays; never with a constraint or a grammar. Default: true.
-   */
-  promptLookup?: boolean | undefined;
-  /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
-  logProbabilities?: number | undefined;
-  /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */
-  signal?: AbortSignal | undefined;
-  /** Called while the prompt is read, after every chunk. */
-  onPrefill?: ((progress: PrefillProgress) => void) | undefined;
-}
-
-/** How much of a prompt has been read. */
-export interface PrefillProgress {
-  /** Tokens of the prompt that are in the cache. */
-  done: number;
-  /** Tokens of the prompt. */
-  total: number;
-  /** Tokens of the prompt that were there already. */
-  reused: number;
 }
 
 /** What a session needs of its model. */
