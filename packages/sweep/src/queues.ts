@@ -95,7 +95,8 @@ function backendOf(url: string) {
   }
   if (protocol === 'postgres' || protocol === 'postgresql') {
     return {
-      connection: () => url as never,
+      // The queue makes its tables when it finds none.
+      connection: () => ({ connectionString: url, migrate: true }) as never,
       queue: <Data>(name: string, options: QueueOptions) =>
         new Queue(name, options as never, createPostgresBackend) as unknown as Queue<Data, string>,
       worker: <Data, Result>(name: string, process: Processor<Data, Result>, options: WorkerOptions) =>
