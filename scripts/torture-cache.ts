@@ -1,5 +1,5 @@
 /**
- * What the caches of sessions promise, measured on one model and one text: `npm run torture:cache -- MODEL TEXT [TOKENS]`.
+ * What the caches of sessions promise, measured on one model and one text: `npm run torture:cache -- [MODEL [TEXT [TOKENS [PARTS]]]]`.
  * Ends with code 1 where a promise is broken. Figures are of this machine, ratios of what one process did.
  */
 import { fork } from 'node:child_process';
@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadModel, type Model, type Session } from '@keysieve/llm';
 
-const [source = 'nano', textFile, count = '8192'] = process.argv.slice(2);
+const [source = 'nano', textFile, count = '8192', parts = 'forks,snapshots,damages,kills,levels'] =
+  process.argv.slice(2);
 const KILLS = 50;
 const DAMAGES = 500;
 const STEPS = 32;
@@ -39,9 +40,8 @@ const readMs = performance.now() - started;
 session.truncate(tokens.length);
 console.log(`${model.name}: ${tokens.length} tokens read in ${(readMs / 1000).toFixed(1)} s`);
 
-await forks(session);
-await snapshots(session);
-await levels();
+const attacks = { forks: () => forks(session), snapshots: () => snapshots(session), damages, kills, levels };
+for (const part of parts.split(',')) await attacks[part as keyof typeof attacks]();
 await rm(folder, { recursive: true });
 process.exit(broken === 0 ? 0 : 1);
 
@@ -94,8 +94,6 @@ async function snapshots(parent: Session): Promise<void> {
   const c = await logitsOf(quantized, next);
   const kl = a.reduce((sum, x, i) => sum + divergence(x, c[i] as Float32Array), 0) / a.length;
   console.log(`        KL of what is restored from the compact file: ${kl.toExponential(2)} nats, ${a.length} tokens`);
-  await damages();
-  await kills();
 }
 
 function divergence(p: Float32Array, q: Float32Array): number {
