@@ -6,6 +6,7 @@ export {
   type AttentionOptions,
   createAttention,
   type ObserveRequest,
+  type OwnOptions,
   openAttention,
 } from './attention/attention.ts';
 export { AttentionEngine, createAttentionEngine, type EngineOptions } from './attention/engine.ts';

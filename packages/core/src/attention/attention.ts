@@ -352,6 +352,8 @@ export class Attention {
 
   /** Throws `invalid-argument` where a policy is for another model, or reads encodings that the cache does not keep. */
   #checkPolicy({ name, parsed, encodings }: Policy): void {
+    // Neither matters where every key is read.
+    if (readsAllKeys(this.#shape.rule)) return;
     const { layers, encodings: kept } = this.cache.shape;
     const plan = 'plan' in parsed.budget ? parsed.budget.plan : undefined;
     invariant(plan === undefined || (plan.layers === layers && plan.heads === this.heads), () => ({

@@ -1,6 +1,5 @@
 /** The non-attention layers of a model as ONNX segments: graphs, their weights file, its cache, and running them. */
 export { throwIfAborted } from './abort.ts';
-export { type CachedAttentionOperator, createCachedAttentionOperator } from './cached-attention-operator.ts';
 export { type ExpertTensors, mixtureOfExperts } from './experts.ts';
 export {
   FULL_ATTENTION_OPERATORS,

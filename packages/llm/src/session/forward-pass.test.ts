@@ -1,12 +1,13 @@
 /** Passes for several sessions at once, on the model that comes with the package. */
 
-import { createAttention, createPolicy } from 'keysieve';
+import { createPolicy } from 'keysieve';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { nanoLocation } from '#platform';
 import { openGguf } from '../gguf/index.ts';
 import { loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
-import { createExactLayers } from './exact-layers.ts';
+import { createEngines } from './engines.ts';
 import { forwardPass, forwardSequence, type Sequence, type SequenceRows, stepOf } from './forward-pass.ts';
+import { createLayerCaches } from './layer-caches.ts';
 
 const DENSE = createPolicy({ policy: 'dense' });
 const TEXTS = ['The number of amber fox is 48213. ', 'It is said that ', 'Once upon a time there was a river. '];
@@ -21,19 +22,14 @@ describe('a pass for several sessions', () => {
 
   let sequences: Sequence[] = [];
   afterEach(async () => {
-    for (const { attention, exactLayers } of sequences) {
-      await attention.dispose();
-      await exactLayers.release();
-    }
+    for (const { caches } of sequences) await caches.dispose();
     sequences = [];
   });
 
   async function createSequence(memoryLimit = 2 ** 30): Promise<Sequence> {
-    const { keyValueHeads, headDim, heads } = segments.config;
-    const exactLayers = await createExactLayers(segments.config, 1);
-    const shape = { layers: exactLayers.pagedLayers, keyValueHeads, headDim, heads, precision: 'f32' } as const;
-    const attention = await createAttention({ ...shape, capacity: 1024, memoryLimit });
-    const sequence = { attention, exactLayers, tokens: [], tracer: undefined };
+    const sizes = { capacity: 1024, threads: 1, precision: 'f32', encodings: [], timed: false, memoryLimit } as const;
+    const caches = await createLayerCaches({ config: segments.config, engines: createEngines(), ...sizes });
+    const sequence = { caches, attention: caches.primary, tokens: [], tracer: undefined };
     sequences.push(sequence);
     return sequence;
   }
@@ -45,6 +41,8 @@ describe('a pass for several sessions', () => {
     shareSamples: false,
     logits: 'last',
   });
+
+  const cacheOf = ({ attention }: Sequence) => attention.cache;
 
   const maxDifference = (a: Float32Array, b: Float32Array) =>
     a.reduce((max, x, i) => Math.max(max, Math.abs(x - (b[i] as number))), 0);
@@ -84,7 +82,7 @@ describe('a pass for several sessions', () => {
     ]);
     expect(outcomes[0]).toMatchObject({ error: { code: expect.stringMatching(/^cache-/) } });
     expect(outcomes[1]).toEqual({ error: fault });
-    expect([full.tokens.length, failing.tokens.length, failing.attention.cache.length]).toEqual([0, 6, 6]);
+    expect([full.tokens.length, failing.tokens.length, cacheOf(failing).length]).toEqual([0, 6, 6]);
     const alone = await createSequence();
     const { logits } = await forwardSequence(segments, rowsOf(alone, TEXTS[2] as string));
     const step = stepOf(outcomes[2] as NonNullable<(typeof outcomes)[number]>);
@@ -102,8 +100,9 @@ describe('a pass for several sessions', () => {
       controller.signal,
     );
     await expect(pass).rejects.toMatchObject({ code: 'aborted' });
-    for (const { tokens, attention } of [one, other]) {
-      expect([tokens.length, attention.cache.length, attention.cache.reserved]).toEqual([0, 0, 0]);
+    for (const sequence of [one, other]) {
+      const { length, reserved } = cacheOf(sequence);
+      expect([sequence.tokens.length, length, reserved]).toEqual([0, 0, 0]);
     }
   });
 });

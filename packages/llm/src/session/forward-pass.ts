@@ -5,13 +5,14 @@
 import { type Attention, type AttentionReport, addReport, emptyReport, type Policy, type PolicySpec } from 'keysieve';
 import { requireFiniteLogits } from '../model/forward-checks.ts';
 import type { Attend, Projections, RequestedLogits, TransformerSegments } from '../model/index.ts';
-import type { ExactLayers } from './exact-layers.ts';
+import type { LayerCaches } from './layer-caches.ts';
 import type { PassTracer } from './trace.ts';
 
 /** What the passes of one session work on: its caches, and the tokens that are in them. */
 export interface Sequence {
+  readonly caches: LayerCaches;
+  /** `caches.primary` */
   readonly attention: Attention;
-  readonly exactLayers: ExactLayers;
   readonly tokens: number[];
   readonly tracer: PassTracer | undefined;
 }
@@ -34,7 +35,7 @@ export interface SequenceRows {
 
 /** The attention of one layer to some consecutive tokens. */
 export interface AttentionEvent {
-  /** Index of the layer in the paged cache: layers with a window, a soft cap or sinks are not counted. */
+  /** Index of the layer in its cache: layers with a window or a soft cap, which read all keys, are not counted. */
   layer: number;
   /** Position of the first token. */
   position: number;
@@ -90,9 +91,9 @@ export async function forwardPass(
     const { sequence, tokens } = request;
     const position = sequence.tokens.length;
     try {
-      sequence.attention.cache.reserve(tokens.length);
+      sequence.caches.reserve(tokens.length);
     } catch (error) {
-      sequence.attention.cache.truncate(position);
+      sequence.caches.truncate(position);
       outcomes[index] = { error };
       continue;
     }
@@ -131,7 +132,7 @@ export function stepOf(outcome: PassOutcome): Step {
 
 function undo({ sequence, position }: RunningRows): void {
   sequence.tokens.length = Math.min(sequence.tokens.length, position);
-  sequence.attention.cache.truncate(position);
+  sequence.caches.truncate(position);
 }
 
 /** Makes the tokens of a sequence part of its cache. */
@@ -141,9 +142,8 @@ function finish(rows: RunningRows, logits: Float32Array | undefined, passMs: num
     if (failure !== undefined) throw failure.error;
     if (logits !== undefined) requireFiniteLogits(logits);
     const end = position + keepRows(rows, logits);
-    sequence.attention.cache.commit(end);
-    if (end < position + tokens.length) sequence.attention.cache.truncate(end);
-    sequence.exactLayers.commit(end);
+    sequence.caches.commit(end);
+    if (end < position + tokens.length) sequence.caches.truncate(end);
   } catch (error) {
     undo(rows);
     return { error };
@@ -182,7 +182,7 @@ function attendAll({ config }: TransformerSegments, running: readonly RunningRow
         v: rowsOf(projections.v, keyValueHeads * headDim),
       };
       try {
-        if (failure === undefined) await attendLayer(each, modelLayer, ownProjections, target);
+        if (failure === undefined) attendLayer(each, modelLayer, ownProjections, target);
       } catch (error) {
         // Alone, it has no use for the rest of the pass.
         if (running.length === 1) throw error;
@@ -196,27 +196,13 @@ function attendAll({ config }: TransformerSegments, running: readonly RunningRow
 }
 
 /** The attention of one layer for the rows of one sequence, into `outputs`. */
-async function attendLayer(
-  rows: RunningRows,
-  modelLayer: number,
-  projections: Projections,
-  outputs: Float32Array,
-): Promise<void> {
+function attendLayer(rows: RunningRows, modelLayer: number, { q, k, v }: Projections, outputs: Float32Array): void {
   const { sequence, position, policy, shareSamples, report, onAttention } = rows;
-  const { attention, exactLayers } = sequence;
-  const { q, k, v } = projections;
-  const layer = exactLayers.pagedLayer(modelLayer);
+  const { attention, layer, readsAllKeys } = sequence.caches.placeOf(modelLayer);
   const started = performance.now();
-  if (layer === undefined) {
-    const result = await exactLayers.attend(modelLayer, position, projections);
-    outputs.set(result.outputs);
-    addReport(report, result.report);
-    rows.attentionMs += performance.now() - started;
-    return;
-  }
   attention.cache.write(layer, position, k, v);
   const { report: layerReport } = attention.attend({ layer, position, queries: q, policy, shareSamples, outputs });
   addReport(report, layerReport);
   rows.attentionMs += performance.now() - started;
-  onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention });
+  if (!readsAllKeys) onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention });
 }

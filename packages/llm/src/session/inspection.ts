@@ -1,9 +1,9 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
-import { attentionBytes, createPolicy, fullAttentionBelow, type PolicySpec, type Precision } from 'keysieve';
+import { createPolicy, fullAttentionBelow, type PolicySpec, type Precision } from 'keysieve';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
-import { exactLayerBytes, isExactLayer } from './exact-layers.ts';
+import { layerCacheBytes } from './layer-caches.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts } from './step-costs.ts';
@@ -77,21 +77,15 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
-  const pagedLayers = config.layerAttention.filter((layer) => !isExactLayer(layer)).length;
-  const cacheSize = {
-    ...config,
-    layers: Math.max(1, pagedLayers),
-    capacity: tokens,
-    precision: cachePrecision,
-    encodings: policy.encodings,
-    threads,
-  };
-  const sizes = attentionBytes(cacheSize, CHUNK_TOKENS);
-  const costs = policy.mayFallBack ? await stepCosts(cacheSize, options.cacheFolder) : undefined;
+  const { encodings } = policy;
+  const sizes = { config, capacity: tokens, precision: cachePrecision, encodings, threads };
+  const cache = layerCacheBytes(sizes, CHUNK_TOKENS);
+  const costs = policy.mayFallBack
+    ? await stepCosts({ ...config, precision: cachePrecision, threads }, options.cacheFolder)
+    : undefined;
   const shortestSparse = (costs && fullAttentionBelow(policy, costs, tokens, config)) ?? null;
-  const exactBytes = exactLayerBytes(config, tokens);
   const weights = memory.packed + memory.mapped + memory.segments;
-  const work = sizes.buffers + sizes.open + activationBytes(config);
+  const work = cache.buffers + cache.open + activationBytes(config);
   const youngGenerationBytes = policy.budget === undefined ? 0 : threads * YOUNG_GENERATION_BYTES;
   const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + youngGenerationBytes;
   const tokenizer = config.vocabularySize * TOKEN_BYTES;
@@ -114,10 +108,10 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
       runtime,
       weights,
       tokenizer,
-      cache: sizes.cache + exactBytes,
-      cachePerToken: sizes.cachePerToken,
+      cache: cache.cache,
+      cachePerToken: cache.cachePerToken,
       work,
-      total: runtime + weights + tokenizer + sizes.cache + exactBytes + work,
+      total: runtime + weights + tokenizer + cache.cache + work,
     },
   };
 }

@@ -3,13 +3,13 @@
  * measure is the mean KL divergence of its next-token distributions from the exact ones over a short text, with dense
  * attention, measured once for a model and kept beside its prepared segments.
  */
-import { createAttention } from 'keysieve';
 import type { GgufFile } from '../gguf/index.ts';
 import { type Calibration, readCalibration, type TransformerSegments, writeCalibration } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
-import { createExactLayers } from './exact-layers.ts';
+import { createEngines } from './engines.ts';
+import { createLayerCaches } from './layer-caches.ts';
 import type { LoadProgress } from './load-progress.ts';
 
 /** Largest mean KL divergence, in nats, at which a rounded precision is the default. */
@@ -68,29 +68,18 @@ async function predictions(parts: PrecisionParts, precision: MatmulPrecision, te
   const { load, signal, onProgress } = parts;
   await using segments = await load(precision);
   const tokens = text.subarray(0, segments.context);
-  const { layers, keyValueHeads, headDim, heads } = segments.config;
-  const exactLayers = await createExactLayers(segments.config, 1);
-  const shape = {
-    layers: Math.max(1, exactLayers.pagedLayers),
-    keyValueHeads,
-    headDim,
-    heads,
-    precision: 'f32',
-  } as const;
-  await using attention = await createAttention({ ...shape, capacity: tokens.length });
-  attention.cache.reserve(tokens.length);
+  const { config } = segments;
+  const sizes = { capacity: tokens.length, threads: 1, precision: 'f32', encodings: [], timed: false } as const;
+  const caches = await createLayerCaches({ config, engines: createEngines(), ...sizes });
   try {
+    caches.reserve(tokens.length);
     const logits = await segments.forward(
       tokens,
       0,
-      async (modelLayer, projections) => {
-        const done = Math.round(
-          ((run + (modelLayer + 1) / layers) / (1 + QUANTIZED_PRECISIONS.length)) * tokens.length,
-        );
-        onProgress?.({ phase: 'calibrate', done, total: tokens.length });
-        const layer = exactLayers.pagedLayer(modelLayer);
-        if (layer === undefined) return (await exactLayers.attend(modelLayer, 0, projections)).outputs;
-        const { q, k, v } = projections;
+      (modelLayer, { q, k, v }) => {
+        const part = (run + (modelLayer + 1) / config.layers) / (1 + QUANTIZED_PRECISIONS.length);
+        onProgress?.({ phase: 'calibrate', done: Math.round(part * tokens.length), total: tokens.length });
+        const { attention, layer } = caches.placeOf(modelLayer);
         attention.cache.write(layer, 0, k, v);
         return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
       },
@@ -98,7 +87,7 @@ async function predictions(parts: PrecisionParts, precision: MatmulPrecision, te
     );
     return logits as Float32Array;
   } finally {
-    await exactLayers.release();
+    await caches.dispose();
   }
 }
 

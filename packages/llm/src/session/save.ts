@@ -46,8 +46,8 @@ export async function settingsOf({
 }
 
 /** Whether all that a session has read is in the pages of its cache. */
-export const isInPages = ({ exactLayers, attention }: Sequence, policy: Policy): boolean =>
-  policy.evicting === undefined && exactLayers.pagedLayers === attention.cache.shape.layers && exactLayers.bytes === 0;
+export const isInPages = ({ caches }: Sequence, policy: Policy): boolean =>
+  policy.evicting === undefined && caches.inOneCache;
 
 /** Throws `snapshot-unsupported`, `output-unwritable` and `aborted`. */
 export async function saveSession(parts: SaveParts, target: SnapshotTarget, options: SaveOptions): Promise<void> {
@@ -105,7 +105,7 @@ export function requirePages(sequence: Sequence, policy: Policy): void {
     code: 'snapshot-unsupported',
     problem:
       policy.evicting === undefined
-        ? 'This model has layers whose keys are not in the pages of the cache.'
+        ? 'This model has layers with a window, which have forgotten keys that are before it.'
         : `The policy ${policy.name} forgets keys, by all that the prompt has attended to.`,
     remedy: 'Keep the prompt, and read it again.',
   });

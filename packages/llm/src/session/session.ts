@@ -3,13 +3,11 @@
  * turns of a chat cost only what is new in them.
  */
 import {
-  type Attention,
   addReport,
   createPolicy,
   ENCODINGS,
   type Encoding,
   fullAttentionBelow,
-  openAttention,
   PAGE_KEYS,
   type Policy,
   type PolicySpec,
@@ -27,10 +25,10 @@ import { checkEvaluateOptions, checkGenerateOptions, checkSaveOptions, checkSess
 import { type DecodeParts, decodeToken } from './decode.ts';
 import type { Engines } from './engines.ts';
 import type { EvaluateOptions, Evaluation } from './evaluation.ts';
-import { createExactLayers } from './exact-layers.ts';
 import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
 import type { GenerateOptions } from './generate-options.ts';
 import { createGeneration, type Decoded, type Generation, type PromptProgress } from './generation.ts';
+import { createLayerCaches } from './layer-caches.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { createPromptLookup } from './prompt-lookup.ts';
@@ -134,40 +132,26 @@ export async function createSession(
   const shape = { headDim, heads, keyValueHeads, precision, threads: model.threads };
   const costs = denseFallback && policy.mayFallBack ? await stepCosts(shape, model.cacheFolder) : undefined;
   const { onTrace, prefixes } = options;
-  const exactLayers = await createExactLayers(model.segments.config, model.threads);
+  const tracer = createPassTracer(onTrace);
+  const caches = await createLayerCaches({
+    config: model.segments.config,
+    engines: model.engines,
+    capacity: model.contextLength,
+    threads: model.threads,
+    precision,
+    encodings: ENCODINGS.filter((each) => [...policy.encodings, ...prefill.encodings, ...encodings].includes(each)),
+    costs,
+    timed: isTraced(onTrace),
+    ...(tracer && { onTrace: tracer.onTrace }),
+    ...(memoryLimit !== undefined && { memoryLimit }),
+  });
   try {
-    const engine = await model.engines.acquire({
-      // A cache has at least one layer, even where none attends to it.
-      layers: Math.max(1, exactLayers.pagedLayers),
-      keyValueHeads,
-      headDim,
-      heads,
-      capacity: model.contextLength,
-      threads: model.threads,
-      precision,
-      encodings: ENCODINGS.filter((each) => [...policy.encodings, ...prefill.encodings, ...encodings].includes(each)),
-      timed: isTraced(onTrace),
-      ...(costs && { costs }),
-    });
-    let attention: Attention | undefined;
-    try {
-      const tracer = createPassTracer(onTrace);
-      attention = openAttention(engine, {
-        ...(tracer && { onTrace: tracer.onTrace }),
-        ...(memoryLimit === undefined ? {} : { memoryLimit }),
-      });
-      const sequence = { attention, exactLayers, tokens: [], tracer };
-      const parts = { model, sequence, policy, prefill, denseFallback, costs, onTrace, prefixes };
-      await fill?.(sequence, await settingsOf(parts));
-      return new Session(parts);
-    } catch (error) {
-      await attention?.dispose();
-      throw error;
-    } finally {
-      await engine.release();
-    }
+    const sequence = { caches, attention: caches.primary, tokens: [], tracer };
+    const parts = { model, sequence, policy, prefill, denseFallback, costs, onTrace, prefixes };
+    await fill?.(sequence, await settingsOf(parts));
+    return new Session(parts);
   } catch (error) {
-    await exactLayers.release();
+    await caches.dispose();
     throw error;
   }
 }
@@ -220,7 +204,7 @@ export class Session {
 
   /** Bytes that the cache has taken, and the buffers of the attention. */
   get cacheBytes(): number {
-    return this.#sequence.attention.bytes + this.#sequence.exactLayers.bytes;
+    return this.#sequence.caches.bytes;
   }
 
   /**
@@ -326,34 +310,27 @@ export class Session {
   }
 
   #truncate(length: number): void {
-    const { attention, exactLayers, tokens } = this.#sequence;
-    exactLayers.requireLength(length);
-    attention.cache.truncate(length);
-    exactLayers.truncate(length);
+    const { caches, tokens } = this.#sequence;
+    caches.truncate(length);
     tokens.length = length;
   }
 
   /**
    * A session that has read the same tokens, and goes on by itself. The two share every page of the cache that is there; the
-   * one that writes into the last one first copies it. Layers with a window, a soft cap or sinks are copied whole. Throws
-   * `session-busy` while this one generates or evaluates, `cache-out-of-memory` and `disposed`.
+   * one that writes into the last one first copies it. Throws `session-busy` while this one generates or evaluates, `cache-out-of-memory` and `disposed`.
    */
   fork(): Session {
     this.#acquire()();
     const tracer = createPassTracer(this.#parts.onTrace);
-    const { attention, exactLayers, tokens } = this.#sequence;
-    const sequence = {
-      attention: attention.fork(tracer && { onTrace: tracer.onTrace }),
-      exactLayers: exactLayers.fork(),
-      tokens: [...tokens],
-      tracer,
-    };
+    const { caches, tokens } = this.#sequence;
+    const fork = caches.fork(tracer ? { onTrace: tracer.onTrace } : {});
+    const sequence = { caches: fork, attention: fork.primary, tokens: [...tokens], tracer };
     return new Session({ ...this.#parts, sequence });
   }
 
   /**
    * Saves what the session has read, for `Model.restore`: whole or not at all, by another file that is renamed. Throws
-   * `session-busy`, `snapshot-unsupported` where policies evict keys or layers are not in the paged cache,
+   * `session-busy`, `snapshot-unsupported` where policies evict keys or layers have a window,
    * `output-unwritable` and `aborted`.
    */
   async save(target: SnapshotTarget, options: SaveOptions = {}): Promise<void> {
@@ -369,12 +346,11 @@ export class Session {
 
   /** Frees the cache, and ends the threads where no other session uses them. Disposing again does nothing. */
   async dispose(): Promise<void> {
-    const { attention, exactLayers, tokens, tracer } = this.#sequence;
+    const { caches, tokens, tracer } = this.#sequence;
     if (!this.#disposed) tracer?.end();
     this.#disposed = true;
     tokens.length = 0;
-    await attention.dispose();
-    await exactLayers.release();
+    await caches.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -421,7 +397,7 @@ export class Session {
     const evicts = this.#policy.evicting !== undefined;
     const common = evicts ? 0 : Math.min(commonPrefix(this.tokens, tokens), tokens.length - 1);
     // Layers with a window cannot go back to what they have moved past.
-    const kept = common < this.tokens.length && common < this.#sequence.exactLayers.minLength ? 0 : common;
+    const kept = common < this.tokens.length && common < this.#sequence.caches.minLength ? 0 : common;
     const before = differenceOf(this.tokens, tokens);
     const reused = (await this.#reuse?.extend(tokens, kept, (length) => this.#truncate(length))) ?? kept;
     const onAttention = ({ attention, ...event }: AttentionEvent) =>
