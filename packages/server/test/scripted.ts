@@ -49,6 +49,7 @@ const SUMMARY: AttentionSummary = {
   keysExact: { mean: 1, share: 1 },
   keysQuantized: { mean: 0 },
   fullAttentionShare: 0,
+  windowedShare: 0,
   certificateFallbackShare: 0,
   bytesPerToken: 0,
   tailMass: { mean: 0, max: 0 },

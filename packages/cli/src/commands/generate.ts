@@ -282,6 +282,7 @@ function describeAttention({
   keysExact,
   keysQuantized,
   fullAttentionShare,
+  windowedShare,
   tailMass,
   outputError,
   certificate,
@@ -293,7 +294,10 @@ function describeAttention({
   const parts = [
     `${formatShare(keysExact.share)} of the keys read`,
     ...(keysQuantized.mean > 0 ? [`${formatCount(keysQuantized.mean)} more a head by 4-bit codes`] : []),
-    ...(fullAttentionShare > 0 ? [`${formatShare(fullAttentionShare)} of the heads densely`] : []),
+    ...(fullAttentionShare > windowedShare
+      ? [`${formatShare(fullAttentionShare - windowedShare)} of the heads densely`]
+      : []),
+    ...(windowedShare > 0 ? [`${formatShare(windowedShare)} of them all that is in a window`] : []),
     `not read exactly ${bound(tailMass.mean)} of the softmax`,
     `error of the outputs ${bound(outputError.mean)} (means, ${certificate})`,
   ];

@@ -43,6 +43,8 @@ export interface AttentionSummary {
    * those that read more keys than the policy chose, for the sake of a certificate.
    */
   fullAttentionShare: number;
+  /** Share of the heads in layers with a window: they read all keys of it, and are among those with full attention. */
+  windowedShare: number;
   certificateFallbackShare: number;
   /** Bytes of the cache that were read for a token. */
   bytesPerToken: number;
@@ -350,6 +352,7 @@ export function summarizeAttention(
     keysExact: { mean: report.keysExact / rows, share: report.keysExact / Math.max(1, report.keys) },
     keysQuantized: { mean: report.keysQuantized / rows },
     fullAttentionShare: report.rowsFull / rows,
+    windowedShare: report.rowsWindowed / rows,
     certificateFallbackShare: report.rowsCertificateFallback / rows,
     bytesPerToken: report.bytesRead / tokenCount,
     tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
