@@ -60,7 +60,8 @@ describe('the sieve on a model', () => {
     const dense: PolicySpec = { policy: 'dense' };
     for await (const _ of session.evaluate(tokens.subarray(0, n - 1), { attention: dense, logits: false }));
 
-    const budgets = [16, 48, 144, n];
+    // More than the keys that are read in any case.
+    const budgets = [80, 200, n];
     const errors = budgets.map(() => 0);
     const certified: { report: AttentionReport; error: number }[] = [];
     for await (const _ of session.evaluate(tokens.subarray(n - 1), {
@@ -77,10 +78,9 @@ describe('the sieve on a model', () => {
       },
     }));
 
-    const [few, some, many, all] = errors as [number, number, number, number];
+    const [few, some, all] = errors as [number, number, number];
     expect(all).toBeLessThan(1e-5);
     expect(some).toBeLessThan(few);
-    expect(many).toBeLessThan(some);
     expect(certified).toHaveLength(2);
     for (const { report, error } of certified) {
       expect(report.certificate).toBe('certified');
