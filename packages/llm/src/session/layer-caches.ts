@@ -94,7 +94,7 @@ const PAGE_KEYS = 64;
 
 type GroupSizes = Pick<LayerCachesOptions, 'config' | 'capacity' | 'threads' | 'precision' | 'encodings'>;
 
-/** What the caches take when they are full, and the buffers of passes of so many tokens. */
+/** What the caches take when they are full, and the buffers of passes of `passTokens` tokens. */
 export function layerCacheBytes(sizes: GroupSizes, passTokens: number): ReturnType<typeof attentionBytes> {
   const sum = { cache: 0, cachePerToken: 0, open: 0, buffers: 0 };
   for (const group of layerGroups(sizes.config)) {
@@ -154,8 +154,8 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
       const engine: AttentionEngine = await engines.acquire(engineOptions);
       try {
         const memoryLimit = limitOf(group, groups, options);
-        const own = { ...(onTrace && { onTrace }), ...(memoryLimit !== undefined && { memoryLimit }) };
-        attentions.push(openAttention(engine, own));
+        const attentionOptions = { ...(onTrace && { onTrace }), ...(memoryLimit !== undefined && { memoryLimit }) };
+        attentions.push(openAttention(engine, attentionOptions));
       } finally {
         await engine.release();
       }
