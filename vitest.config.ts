@@ -52,7 +52,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'fast',
-          include: ['packages/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.mjs'],
+          include: ['packages/*/{src,test}/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['**/*.slow.test.ts', '**/*.browser.test.ts'],
           testTimeout: 120_000,
           maxWorkers: 2,

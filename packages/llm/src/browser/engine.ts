@@ -26,6 +26,8 @@ const MAX_WEIGHT_BYTES = 3.5 * 2 ** 30;
 export function createEngine(): EngineApi {
   let model: Model | undefined;
   const sessions = new Map<number, Session>();
+  /** Where the last answer of a session begins. */
+  const answers = new Map<number, number>();
   const running = new Map<number, AbortController>();
   let lastSession = 0;
 
@@ -63,6 +65,7 @@ export function createEngine(): EngineApi {
   async function disposeSession(number: number): Promise<void> {
     const session = sessions.get(number);
     sessions.delete(number);
+    answers.delete(number);
     await session?.dispose();
   }
 
@@ -107,10 +110,12 @@ export function createEngine(): EngineApi {
         abortable(work, async (signal) => {
           const generation = sessionOf(number).generate(prompt, { ...options, signal, onPrefill });
           for await (const chunk of generation) onChunk(chunk);
-          return await generation.result;
+          const result = await generation.result;
+          answers.set(number, result.promptTokens);
+          return result;
         }),
       ),
-    attentionMap: (number) => outcome(() => attentionMap(sessionOf(number))),
+    attentionMap: (number) => outcome(() => attentionMap(sessionOf(number), answers.get(number) ?? 0)),
     disposeSession,
     dispose,
   };

@@ -32,10 +32,14 @@ describe('a model in a worker', () => {
     expect(text).toBe(result.text);
     expect(text).toContain('48213');
     expect(reading.at(-1)).toBe(result.promptTokens);
-    const weights = await session.attentionMap();
-    expect(weights.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
+    const weights = [...(await session.attentionMap())];
     const texts = await model.tokenTexts(await model.encode(prompt));
     expect(texts.join('')).toContain(FACT.trim());
+    // But for the beginning and the end, where every head looks, the brightest place is that of the number.
+    const middle = weights.slice(4, texts.length - 128);
+    const brightest = 4 + middle.indexOf(Math.max(...middle));
+    expect(texts.slice(0, brightest + 1).join('').length).toBeLessThan(FACT.length);
+    expect(weights.every((weight) => weight >= 0 && weight <= 1)).toBe(true);
   });
 
   it('stops when it is told to, keeps what it has read, and goes on from there', async () => {

@@ -29,7 +29,7 @@ export interface WorkerSession extends AsyncDisposable {
       onPrefill?: ((progress: PrefillProgress) => void) | undefined;
     },
   ): Generation;
-  /** Where the last answer has looked: weights by position that add up to 1. */
+  /** Where the last answer has looked: the largest weight that any head gives each position, from 0 to 1. */
   attentionMap(): Promise<Float32Array>;
   dispose(): Promise<void>;
 }

@@ -1,7 +1,6 @@
 /**
  * What can go wrong between here and the hub, as errors of this package.
  */
-import { HubApiError } from '@huggingface/hub';
 import { KeysieveError } from 'keysieve';
 import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
@@ -18,9 +17,16 @@ export interface HubRequest {
 /** The error of a request that failed: its own where it is one of this package already. */
 export function hubError(cause: unknown, request: HubRequest): KeysieveError {
   if (request.signal?.aborted) return aborted(request.what, request.signal.reason);
-  if (cause instanceof HubApiError) return statusError(cause.statusCode, request, cause);
+  const status = hubStatus(cause);
+  if (status !== undefined) return statusError(status, request, cause);
   if (cause instanceof KeysieveError) return cause;
   return unreachable(cause instanceof Error ? reasonOf(cause) : String(cause), request, cause);
+}
+
+/** The status in an error of the hub's library, which is loaded only where it is used. */
+export function hubStatus(error: unknown): number | undefined {
+  const { statusCode } = (error ?? {}) as { statusCode?: unknown };
+  return error instanceof Error && typeof statusCode === 'number' ? statusCode : undefined;
 }
 
 export function statusError(status: number, request: HubRequest, cause?: unknown): LlmError {

@@ -2,14 +2,13 @@
  * From what a caller calls a model to the path of its file, fetched from the Hugging Face hub where need be.
  */
 
-import { fileDownloadInfo, HubApiError, listFiles, pathsInfo } from '@huggingface/hub';
 import { fetchAndKeep, findKept } from '#hub-transfer';
 import { cacheStore, environment } from '#platform';
 import { llmError } from '../errors.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { chooseFile } from './choose-file.ts';
 import type { HubRequest } from './hub-errors.ts';
-import { corrupt, hubError, notFound } from './hub-errors.ts';
+import { corrupt, hubError, hubStatus, notFound } from './hub-errors.ts';
 import { createHubFetch, limitBody } from './hub-fetch.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
 import type { DownloadProgress, HubFetch, RemoteFile } from './transfer.ts';
@@ -66,6 +65,9 @@ export async function resolveModel(spec: string, options: ResolveModelOptions = 
   return fetchAndKeep(remote, cacheFolder, nameOf(file), { ...fileRequest, fetch, onProgress: options.onProgress });
 }
 
+/** Loaded only where a model of the hub is asked for: a page need not carry it. */
+const hubLibrary = () => import('@huggingface/hub');
+
 interface Hub {
   hubUrl: string;
   accessToken?: string;
@@ -116,6 +118,7 @@ async function chooseFrom(
 
 async function listGgufFiles(repo: string, hub: Hub, request: HubRequest): Promise<string[]> {
   const paths: string[] = [];
+  const { listFiles } = await hubLibrary();
   let pages = 0;
   // Each page names the next, so that a listing may have no end.
   const fetchPage: HubFetch = (url, init) => {
@@ -145,6 +148,7 @@ async function keptFiles(repo: string, cacheFolder: string | undefined): Promise
 async function fetchFileInfo(repo: string, path: string, hub: Hub, request: HubRequest): Promise<RemoteFile> {
   const encodedPath = path.split('/').map(encodeURIComponent).join('/');
   try {
+    const { fileDownloadInfo } = await hubLibrary();
     const info = await fileDownloadInfo({ repo, path: encodedPath, ...hub, fetch: headersOnly(hub.fetch) });
     if (info === null) throw notFound(request);
     const { url, size, etag } = info;
@@ -181,11 +185,12 @@ function headersOnly(fetch: HubFetch): typeof globalThis.fetch {
 /** Large files have their SHA-256 in their listing; small ones, none, and mirrors may have no such listing. */
 async function checksumOf(repo: string, path: string, hub: Hub): Promise<string | undefined> {
   try {
+    const { pathsInfo } = await hubLibrary();
     const entries = await pathsInfo({ repo, paths: [path], ...hub, fetch: limitBody(hub.fetch) });
     const oid = entries.find((entry) => entry.path === path)?.lfs?.oid;
     return /^[0-9a-f]{64}$/i.test(oid ?? '') ? oid : undefined;
   } catch (error) {
-    if (error instanceof HubApiError && [404, 405, 501].includes(error.statusCode)) return undefined;
+    if ([404, 405, 501].includes(hubStatus(error) ?? 0)) return undefined;
     throw error;
   }
 }

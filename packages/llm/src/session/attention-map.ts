@@ -1,38 +1,46 @@
 /**
- * Where an answer has looked: the weights of exact attention over all positions, mean over heads, layers and the answer's
- * last tokens. It is worked out anew from the keys in the cache, so that it also tells of what a policy left unread.
+ * Where an answer has looked: for each position the largest weight that any head of any layer gives it, of exact attention
+ * from the answer's first tokens. A mean would show only what all heads do, which is to look at what is near. It is worked
+ * out anew from the keys in the cache, so that it also tells of what a policy left unread.
  */
 import type { AttentionEvent } from './forward-pass.ts';
 import type { Session } from './session.ts';
 
-/** More tokens of an answer add little to the picture, and each takes all keys of all heads. */
-const MAX_TOKENS = 4;
+/** Further tokens of an answer add little to the picture, and each takes all keys of all heads. */
+const MAX_TOKENS = 8;
 const BLOCK_KEYS = 1024;
 
 /**
- * Weights (positions of the session) that add up to 1 where there are layers of full attention, else all 0. The session reads
- * the last `tokens` of what it holds again, and holds the same afterwards. Throws as `Session.evaluate` does.
+ * Weights (positions of the session) from 0 to 1; all 0 where no layer has full attention. The session reads
+ * what it holds from the position `answer` on again, and holds the same afterwards. Throws as `Session.evaluate` does.
  */
-export async function attentionMap(session: Session, tokens = MAX_TOKENS): Promise<Float32Array> {
+export async function attentionMap(session: Session, answer: number): Promise<Float32Array> {
   const all = Int32Array.from(session.tokens);
-  const from = Math.max(0, all.length - Math.min(tokens, MAX_TOKENS));
-  const sums = new Float64Array(all.length);
-  let rows = 0;
+  // The token before the answer is the one that its first token comes of.
+  const from = Math.max(0, answer - 1);
+  const largest = new Float32Array(all.length);
   session.truncate(from);
   const onAttention = (event: AttentionEvent) => {
-    rows += addWeights(event, sums);
+    const count = Math.min(
+      event.queries.length / (event.attention.heads * event.attention.cache.shape.headDim),
+      from + MAX_TOKENS - event.position,
+    );
+    if (count > 0) takeWeights(event, count, largest);
   };
   const options = { attention: { policy: 'dense' }, logits: false, onAttention };
   for await (const _ of session.evaluate(all.subarray(from), options));
-  return Float32Array.from(sums, (sum) => (rows === 0 ? 0 : sum / rows));
+  return largest;
 }
 
-/** Adds the softmax of every query and head of a layer. Returns how many there were. */
-function addWeights({ layer, position, queries, attention }: AttentionEvent, sums: Float64Array): number {
+/** Takes the softmax of the first `count` queries for every head of a layer. */
+function takeWeights(
+  { layer, position, queries, attention }: AttentionEvent,
+  count: number,
+  largest: Float32Array,
+): void {
   const { cache, heads } = attention;
   const { keyValueHeads, headDim } = cache.shape;
   const group = heads / keyValueHeads;
-  const count = queries.length / (heads * headDim);
   for (let keyValueHead = 0; keyValueHead < keyValueHeads; keyValueHead++) {
     const n = position + count;
     const scores = Array.from({ length: count * group }, () => new Float32Array(n));
@@ -46,10 +54,9 @@ function addWeights({ layer, position, queries, attention }: AttentionEvent, sum
       }
     }
     for (const [row, target] of scores.entries()) {
-      addSoftmax(target.subarray(0, position + Math.floor(row / group) + 1), 1 / Math.sqrt(headDim), sums);
+      takeSoftmax(target.subarray(0, position + Math.floor(row / group) + 1), 1 / Math.sqrt(headDim), largest);
     }
   }
-  return count * heads;
 }
 
 function dot(q: Float32Array, keys: Float32Array, at: number): number {
@@ -58,9 +65,9 @@ function dot(q: Float32Array, keys: Float32Array, at: number): number {
   return sum;
 }
 
-function addSoftmax(scores: Float32Array, scale: number, sums: Float64Array): void {
+function takeSoftmax(scores: Float32Array, scale: number, largest: Float32Array): void {
   const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const weights = scores.map((score) => Math.exp((score - max) * scale));
   const total = weights.reduce((a, b) => a + b, 0);
-  for (const [key, weight] of weights.entries()) sums[key] = (sums[key] as number) + weight / total;
+  for (const [key, weight] of weights.entries()) largest[key] = Math.max(largest[key] as number, weight / total);
 }

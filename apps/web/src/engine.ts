@@ -1,0 +1,2 @@
+/** The program of the page's worker. */
+import '@keysieve/llm/browser-worker';

@@ -1,0 +1,5 @@
+declare module '*.gguf?url' {
+  const url: string;
+  export default url;
+}
+declare module '*.css';
