@@ -125,11 +125,8 @@ export function policySpecs({ policy = ['sieve'], budget, law }: PolicyFlags): P
 }
 
 /** One policy, as `policySpecs` reads it. */
-export function policySpec(text: string): PolicySpec {
-  return policySpecs({ policy: [text] })[0] as PolicySpec;
-}
+export const policySpec = (text: string): PolicySpec => policySpecs({ policy: [text] })[0] as PolicySpec;
 
-/** --cache-precision */
 export const cachePrecisionOption = (): Option =>
   new Option(
     '--cache-precision <precision>',

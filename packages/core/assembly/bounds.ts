@@ -8,9 +8,10 @@ import { halve, sumInts, sumPairs } from './lanes';
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
-import { centreOffset, factorsOffset, maskOf, pageFactor, queryCodes, queryNumbers } from './scan';
+import { maskOf, queryCodes, queryNumbers } from './prepared-queries';
+import { centreOffset, factorsOffset, pageFactor } from './scan-parts';
 
-// Numbers of a prepared row that hold for the whole call or for a page, behind those of `scan.ts`.
+// Numbers of a prepared row that hold for the whole call or for a page, behind those of `prepared-queries.ts`.
 const CODE_SUM_OFFSET: usize = 32;
 const HALF_CODE_SUM: usize = 36;
 const NORM: usize = 40;

@@ -2,7 +2,7 @@
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
-import { centreOffset } from './scan';
+import { centreOffset } from './scan-parts';
 
 /** See `QuantizedKernels.dequantizeRows`. `values` says which rows; `scratch` holds a centre (D). */
 export function dequantizeRows(

@@ -4,7 +4,7 @@
  */
 import { DRAW_FRACTION_BITS, DRAW_LOG_ENTRIES, DRAW_PERIOD, DRAW_STRIDE, DRAW_WRAP, KeyDraw } from './generated';
 import { maxLane } from './lanes';
-import { scanUnitsPerNat } from './scan';
+import { scanUnitsPerNat } from './scan-parts';
 
 /** Bytes of the draws, behind which lie the logarithms. */
 const DRAWS_BYTES: usize = (<usize>(DRAW_PERIOD + DRAW_WRAP)) << 1;

@@ -1,8 +1,10 @@
 // Made by packages/core/scripts/generate-structs.mjs from src/kernels/{constants,structs}.ts: do not edit.
 
+export const BASIS_HEADER_BYTES: i32 = 16;
 export const BOUNDED_ROW_NUMBERS: i32 = 6;
 export const BOUND_BINS: i32 = 2048;
 export const BOUND_BINS_PER_NAT: i32 = 64;
+export const CLASS_FACTOR_SCALE: i32 = 255;
 export const DRAW_FRACTION_BITS: i32 = 7;
 export const DRAW_LOG_ENTRIES: i32 = 2048;
 export const DRAW_PERIOD: i32 = 16384;
@@ -32,6 +34,7 @@ export class Pages {
   values: usize;
   summary: usize;
   minMax: usize;
+  basis: usize;
 }
 
 /** `KeyDraw` of src/kernels/structs.ts. */

@@ -1,7 +1,7 @@
 /** Reductions of scans and scores over rows, and the log-sum-exp of a scan. */
 import { sumLanes } from './exponential';
 import { maxLane } from './lanes';
-import { toScanUnits, pow2, scanUnitsPerNat } from './scan';
+import { toScanUnits, pow2, scanUnitsPerNat } from './scan-parts';
 
 /** See `QuantizedKernels.approximateLogSumExp`. */
 export function approximateLogSumExp(scan: usize, n: i32, fractionBits: i32, statistics: usize): void {

@@ -1,9 +1,10 @@
 /** Writes the encodings of a full page: see src/kernels/layout.ts. */
+import { hasBasis, storeClasses, storeOneBit, storeTwoBits } from './classes';
 import { maxLanes, sumLanes } from './exponential';
-import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT, Pages } from './generated';
+import { CLASS_FACTOR_SCALE, FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT, Pages } from './generated';
 import { floatRows, PAGE_KEYS, pageAddress, rowBytes } from './pages';
-import { rotatedDim, rotateRow, storeSignBits, padToRotated } from './rotate';
-import { centreOffset, factorsOffset } from './scan';
+import { inverseRotateRow, rotatedDim, rotateRow, storeSignBits, padToRotated } from './rotate';
+import { centreOffset, factorsOffset } from './scan-parts';
 
 /** Larger numbers cannot be quantized. */
 const MAX_MAGNITUDE: f32 = reinterpret<f32>((127 + MAX_QUANTIZABLE_EXPONENT) << 23);
@@ -23,7 +24,7 @@ function fromBfloat16(x: u32): f32 {
 
 /**
  * See `QuantizedKernels.quantizePage`. `scratch` holds rows as floats (64, d), one row rotated (D), the centre (D), the
- * sign bits of the rotation (2, D) and the keys' factors (64).
+ * sign bits of the rotation (2, D), the keys' factors (2, 64), the centre rotated back (D) and the classes of a key (D).
  */
 export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
   const d = pages.headDim;
@@ -43,20 +44,33 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
   const centre = row + rowFloats;
   const bits = centre + rowFloats;
   const factors = bits + (rowFloats << 1);
+  const unrotatedCentre = factors + (PAGE_KEYS << 3);
+  const classes = unrotatedCentre + rowFloats;
+  const basis = pages.basis;
   storeSignBits(D, bits);
 
   const keys = floatRows(exactKeys, 0, PAGE_KEYS, d, isFloat16, scratch);
   if (!allWithinRange(keys, d)) return false;
   if (sign != 0) {
     storeCentre(keys, d, D, record + sign, centre, bits);
+    if (hasBasis(basis)) {
+      memory.copy(unrotatedCentre, centre, rowFloats);
+      inverseRotateRow(unrotatedCentre, D, bits);
+    }
     for (let key = 0; key < PAGE_KEYS; key++) {
       padToRotated(keys + (<usize>(key * d) << 2), d, D, row);
+      if (hasBasis(basis)) {
+        for (let i: usize = 0; i < rowFloats; i += 16) {
+          v128.store(classes + i, f32x4.sub(v128.load(row + i), v128.load(unrotatedCentre + i)));
+        }
+        storeClassCodes(classes, d, basis, record + sign, key, factors + (<usize>key << 2), classes + rowFloats);
+      }
       rotateRow(row, D, bits);
       for (let i: usize = 0; i < rowFloats; i += 16) {
         v128.store(row + i, f32x4.sub(v128.load(row + i), v128.load(centre + i)));
       }
       const rowMax = maxMagnitude(row, D);
-      store<f32>(factors + (<usize>key << 2), storeSigns(row, D, rowMax, record + sign, key));
+      if (!hasBasis(basis)) store<f32>(factors + (<usize>key << 2), storeSigns(row, D, rowMax, record + sign, key));
       if (int4 == 0) continue;
       const codes = record + int4 + <usize>(key * D);
       const step = toBfloat16Ceil(rowMax * <f32>0.0078125);
@@ -67,7 +81,8 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
       const bound = errorBoundOf(row, D, rowMax, fromBfloat16(step), rest, centre);
       store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>toBfloat16Ceil(bound));
     }
-    storeFactors(factors, record + sign, D);
+    if (hasBasis(basis)) storeClassFactors(factors, record + sign, D);
+    else storeFactors(factors, record + sign, D);
   }
   if (minMax != 0) storeMinMax(keys, d, record + minMax, pages.dropsExactRows ? record + int8 + (<usize>(PAGE_KEYS * D) >> 1) : 0);
   if (summary != 0) storeMean(keys, d, record + summary);
@@ -163,6 +178,49 @@ function storeSigns(y: usize, D: i32, rowMax: f32, encodingAddress: usize, key: 
   const total = sumLanes(sum);
   // No factor is larger than the largest number; the sums have fewer than 40 roundings each.
   return total > 0 ? min(rowMax, rowMax * (sumLanes(squares) / total) * <f32>1.000005) : rowMax;
+}
+
+/**
+ * Writes the codes of y (d), which lie as signs do: two bits a dimension of the first class, then one of the second. Its
+ * factors go to `factors` and 64 numbers further. `classes` is room for (3 d / 4).
+ */
+@inline
+function storeClassCodes(
+  y: usize,
+  d: i32,
+  basis: usize,
+  encodingAddress: usize,
+  key: i32,
+  factors: usize,
+  classes: usize,
+): void {
+  storeClasses(y, d, basis, false, classes);
+  const second = classes + <usize>d;
+  const group = encodingAddress + <usize>((key >> 4) * (d << 1) + ((key & 7) << 1) + ((key >> 3) & 1));
+  const firstMax = maxMagnitude(classes, d >> 2);
+  const secondMax = maxMagnitude(second, d >> 1);
+  // Where all numbers are next to nothing, so is the factor, and the codes do not matter.
+  const safeFirst = max(firstMax, MIN_MAGNITUDE);
+  const safeSecond = max(secondMax, MIN_MAGNITUDE);
+  const first = storeTwoBits(classes, d, safeFirst, group);
+  const one = storeOneBit(second, d, safeSecond, group + <usize>d);
+  store<f32>(factors, firstMax > MIN_MAGNITUDE ? first : 0);
+  store<f32>(factors + (PAGE_KEYS << 2), secondMax > MIN_MAGNITUDE ? one : 0);
+}
+
+/** Writes the factors (2, 64) in CLASS_FACTOR_SCALE parts of the largest of their class, and the largest. */
+@inline
+function storeClassFactors(factors: usize, encodingAddress: usize, D: i32): void {
+  for (let part: usize = 0; part < 2; part++) {
+    const list = factors + part * <usize>(PAGE_KEYS << 2);
+    const maxFactor = maxMagnitude(list, PAGE_KEYS);
+    store<f32>(encodingAddress + centreOffset(D) + <usize>D + (part << 2), maxFactor, 4);
+    const scale = maxFactor > MIN_MAGNITUDE ? <f32>CLASS_FACTOR_SCALE / maxFactor : 0;
+    for (let key: usize = 0; key < <usize>PAGE_KEYS; key++) {
+      const code = nearest<f32>(load<f32>(list + (key << 2)) * scale);
+      store<u8>(encodingAddress + factorsOffset(D) + part * <usize>PAGE_KEYS + key, <u8>code);
+    }
+  }
 }
 
 /** Writes the factors of 64 keys in FACTOR_SCALE parts of the largest, rounded up, and the largest. */

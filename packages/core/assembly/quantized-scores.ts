@@ -6,7 +6,7 @@ import { halve, storeFirst, sumPairs } from './lanes';
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
 import { rotatedDim } from './rotate';
-import { maskOf, queryCodes, queryNumbers } from './scan';
+import { maskOf, queryCodes, queryNumbers } from './prepared-queries';
 
 /** Address of a key's row of the encoding int4. */
 @inline

@@ -52,6 +52,13 @@ function flip(row: usize, D: i32, bits: usize): void {
 @inline
 function transform(row: usize, D: i32): void {
   const bytes = <usize>D << 2;
+  const block = <usize>blockOf(D) << 2;
+  for (let first: usize = 0; first < bytes; first += block) transformBlock(row + first, block);
+}
+
+/** The butterflies of one block of `bytes`, a power of two and at least 16. */
+@inline
+export function transformBlock(row: usize, bytes: usize): void {
   const odd = i32x4(0, 0x80000000, 0, 0x80000000);
   const upper = i32x4(0, 0, 0x80000000, 0x80000000);
   for (let i: usize = 0; i < bytes; i += 16) {
@@ -60,7 +67,7 @@ function transform(row: usize, D: i32): void {
     x = f32x4.add(v128.shuffle<f32>(x, x, 0, 1, 0, 1), v128.xor(v128.shuffle<f32>(x, x, 2, 3, 2, 3), upper));
     v128.store(row + i, x);
   }
-  for (let half: usize = 16; half < <usize>blockOf(D) << 2; half <<= 1) {
+  for (let half: usize = 16; half < bytes; half <<= 1) {
     for (let first: usize = 0; first < bytes; first += half << 1) {
       const end = row + first + half;
       for (let at = row + first; at < end; at += 16) {
@@ -128,7 +135,7 @@ export function rotateRow(row: usize, D: i32, bits: usize): void {
 
 /** R^T x, in place. */
 @inline
-function inverseRotateRow(row: usize, D: i32, bits: usize): void {
+export function inverseRotateRow(row: usize, D: i32, bits: usize): void {
   transform(row, D);
   shuffle(row, D, true);
   flip(row, D, bits + (<usize>D << 2));

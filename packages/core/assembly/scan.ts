@@ -2,158 +2,14 @@
  * The scan by signs. A query is rotated and prepared once: for every 4 dimensions, a table of the 16 sums that their signs
  * can give, from codes of 4 bits, so that one instruction looks up 4 bits of 16 keys (RaBitQ's fast scan, arXiv
  * 2405.12497), whose signs are interleaved for it. Sums and scores have 16 bits, 8 to a vector.
- *
- * Prepared query rows: rotated rows (rows, D) of float32; codes (rows, D) of int16 in the order of a key's codes; tables
- * (rows, D / 4, 16) of uint8; codes (rows, D) of int16 in the order of the dimensions; and 64 bytes for each row: the step
- * of its codes, the sum of its codes, the step of its tables and a bound on the norm of its quantization error, float32;
- * then 16 bytes of 15, the mask of 4 bits: a constant from memory stays in a register, one in the code is made anew at
- * every use.
  */
-import { maxLanes, sumLanes } from './exponential';
-import { sumInts } from './lanes';
+import { hasBasis } from './classes';
 import { Pages } from './generated';
 import { PAGE_KEYS, pageAddress } from './pages';
-import { rotatedDim, rotate } from './rotate';
-
-@inline
-export function queryCodes(quantizedQuery: usize, rows: i32, D: i32): usize {
-  return quantizedQuery + (<usize>(rows * D) << 2);
-}
-
-@inline
-function queryTables(quantizedQuery: usize, rows: i32, D: i32): usize {
-  return quantizedQuery + <usize>(rows * D) * 6;
-}
-
-/** The codes in the order of the dimensions, as a page's centre has them. */
-@inline
-function orderedCodes(quantizedQuery: usize, rows: i32, D: i32): usize {
-  return quantizedQuery + <usize>(rows * D) * 10;
-}
-
-@inline
-export function queryNumbers(quantizedQuery: usize, rows: i32, D: i32): usize {
-  return quantizedQuery + <usize>(rows * D) * 12;
-}
-
-/** The mask of 4 bits in each of 16 bytes. */
-@inline
-export function maskOf(quantizedQuery: usize, rows: i32, D: i32): v128 {
-  return v128.load(queryNumbers(quantizedQuery, rows, D), 16);
-}
-
-/** See `QuantizedKernels.quantizeQueries`. `scratch` is room for (2, D) floats. */
-export function quantizeQueries(queries: usize, rows: i32, d: i32, quantizedQuery: usize, scratch: usize): void {
-  const D = rotatedDim(d);
-  rotate(queries, rows, d, quantizedQuery, scratch);
-  for (let r = 0; r < rows; r++) {
-    const row = quantizedQuery + (<usize>(r * D) << 2);
-    let maxima = f32x4.splat(0.0);
-    for (let i: usize = 0; i < <usize>D << 2; i += 16) maxima = f32x4.max(maxima, f32x4.abs(v128.load(row + i)));
-    const maxAbs = maxLanes(maxima);
-    const numbers = queryNumbers(quantizedQuery, rows, D) + <usize>(r << 6);
-    v128.store(numbers, i8x16.splat(15), 16);
-    const ordered = orderedCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1);
-    storeQuantized(row, D, maxAbs, queryCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1), ordered, numbers);
-    storeTables(row, D, maxAbs, queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2), numbers);
-  }
-}
-
-/**
- * Writes codes of 16 bits, their step, their sum, and a bound on their error. Of every 16 dimensions the even ones come
- * first, then the odd ones, alternately of the two halves of a row: the order in which a key's codes are unpacked.
- */
-@inline
-function storeQuantized(row: usize, D: i32, maxAbs: f32, codes: usize, ordered: usize, numbers: usize): void {
-  const step = maxAbs / <f32>32767.0;
-  const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
-  let sum = i32x4.splat(0);
-  let rest = f32x4.splat(0.0);
-  for (let i: usize = 0; i < <usize>D; i += 16) {
-    const a = quantizeEight(row + (i << 2), inverse);
-    const b = quantizeEight(row + (i << 2) + 32, inverse);
-    const ones = i16x8.splat(1);
-    sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)));
-    rest = f32x4.add(rest, f32x4.add(squaredErrorOfEight(row + (i << 2), inverse, a), squaredErrorOfEight(row + (i << 2) + 32, inverse, b)));
-    v128.store(ordered + (i << 1), a);
-    v128.store(ordered + (i << 1), b, 16);
-    const half = <usize>D >> 1;
-    const to = codes + (i < half ? i << 2 : ((i - half) << 2) + 16);
-    v128.store(to, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
-    v128.store(to, v128.shuffle<i16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15), 32);
-  }
-  store<f32>(numbers, step);
-  store<f32>(numbers, <f32>sumInts(sum), 4);
-  // A product of up to 32,767 may be off by 2^-9 of a step; if the step underflows, the row itself is the error.
-  const slack = <f32>Math.sqrt(<f64>D) * <f32>0.00390625;
-  const left = inverse > 0 ? (<f32>Math.sqrt(<f64>sumLanes(rest)) * <f32>1.001 + slack) * step : maxAbs * <f32>D;
-  store<f32>(numbers, left, 12);
-}
-
-@inline
-function quantizeEight(x: usize, inverse: f32): v128 {
-  const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), f32x4.splat(inverse))));
-  const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x, 16), f32x4.splat(inverse))));
-  return i16x8.narrow_i32x4_s(low, high);
-}
-
-/** Squared quantization errors of 8 codes, in steps, so that none overflows or underflows: four partial sums. */
-@inline
-function squaredErrorOfEight(x: usize, inverse: f32, codes: v128): v128 {
-  const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes));
-  const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes));
-  const r0 = f32x4.sub(f32x4.mul(v128.load(x), f32x4.splat(inverse)), low);
-  const r1 = f32x4.sub(f32x4.mul(v128.load(x, 16), f32x4.splat(inverse)), high);
-  return f32x4.add(f32x4.mul(r0, r0), f32x4.mul(r1, r1));
-}
-
-/** The largest code of the tables, and the sum of four, which is added to every entry so that none is negative. */
-const MAX_CODE: i32 = 7;
-const ENTRY_OFFSET: i32 = 4 * MAX_CODE;
-
-/** Writes tables of signed sums of 4-bit codes, and their step. Bit b of an index says that dimension b is negative. */
-@inline
-function storeTables(row: usize, D: i32, maxAbs: f32, tables: usize, numbers: usize): void {
-  const step = maxAbs / <f32>MAX_CODE;
-  const inverse = step > <f32>1e-38 ? <f32>1.0 / step : <f32>0.0;
-  const bit0 = i8x16(0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1);
-  const bit1 = i8x16(0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1);
-  const bit2 = i8x16(0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1);
-  const bit3 = i8x16(0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1);
-  for (let i = 0; i < D; i += 4) {
-    const x = f32x4.mul(v128.load(row + (<usize>i << 2)), f32x4.splat(inverse));
-    const codes = i32x4.trunc_sat_f32x4_s(f32x4.nearest(x));
-    let sums = i8x16.add(i8x16.splat(<i8>ENTRY_OFFSET), signed(i32x4.extract_lane(codes, 0), bit0));
-    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 1), bit1));
-    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 2), bit2));
-    sums = i8x16.add(sums, signed(i32x4.extract_lane(codes, 3), bit3));
-    v128.store(tables + (<usize>i << 2), sums);
-  }
-  store<f32>(numbers, step, 8);
-}
-
-/** `code` in 16 lanes, negative where `negative` is -1. */
-@inline
-function signed(code: i32, negative: v128): v128 {
-  return i8x16.sub(v128.xor(i8x16.splat(<i8>code), negative), negative);
-}
-
-/** Offset of a page's factors in the encoding sign. */
-@inline
-export function factorsOffset(D: i32): usize {
-  return <usize>D << 3;
-}
-
-@inline
-export function centreOffset(D: i32): usize {
-  return (<usize>D << 3) + (PAGE_KEYS << 1);
-}
-
-/** The largest factor of a page, which lies behind the centre and its step. */
-@inline
-export function pageFactor(centre: usize, D: i32): f32 {
-  return load<f32>(centre + <usize>D, 4);
-}
+import { ENTRY_OFFSET, MAX_CODE, maskOf, orderedCodes, queryNumbers, queryTables } from './prepared-queries';
+import { rotatedDim } from './rotate';
+import { scanClasses1, scanClasses3 } from './scan-classes';
+import { centreByCodes, centreOffset, factorsOffset, lookUp, pageFactor, pow2, scanUnitsPerNat, toScanUnits } from './scan-parts';
 
 /**
  * See `QuantizedKernels.scanSigns`. `fractionBits` are the fractional bits of a score in powers of two.
@@ -186,6 +42,15 @@ export function scanSigns(
     }
     const base = bases + (<usize>number << 2);
     let r = 0;
+    if (hasBasis(pages.basis)) {
+      for (; r + 3 <= rows; r += 3) {
+        scanClasses3(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, rowBytes, base, baseStride);
+      }
+      for (; r < rows; r++) {
+        scanClasses1(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, base + (<usize>(r * baseStride) << 2));
+      }
+      continue;
+    }
     for (; r + 3 <= rows; r += 3) {
       scanPage3(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, rowBytes, base, baseStride);
     }
@@ -193,23 +58,6 @@ export function scanSigns(
       scanPage1(signs, D, quantizedQuery, rows, r, unit, first + <usize>r * rowBytes, base + (<usize>(r * baseStride) << 2));
     }
   }
-}
-
-@inline
-export function pow2(exponent: i32): f32 {
-  return reinterpret<f32>((127 + exponent) << 23);
-}
-
-/** Units of a scan in a nat: 2^bits / ln 2. */
-@inline
-export function scanUnitsPerNat(fractionBits: i32): f32 {
-  return <f32>1.4426950408889634 * pow2(fractionBits);
-}
-
-/** A score in units, rounded, within 16 bits. */
-@inline
-export function toScanUnits(score: f32): i32 {
-  return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
 }
 
 /** Pages that are prefetched together. */
@@ -228,14 +76,6 @@ function prefetchPages(table: usize, encodingOffset: usize, page: i32, count: i3
     for (let at: usize = 0; at < bytes; at += 64) sum += <u32>load<u8>(address + at);
   }
   store<u32>(sink, sum);
-}
-
-/** Sums of four look-ups, 16 dimensions, for 16 keys: at most 4 * 56. */
-@inline
-function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
-  const low = i8x16.add(i8x16.swizzle(v128.load(table), a), i8x16.swizzle(v128.load(table, 16), b));
-  const high = i8x16.add(i8x16.swizzle(v128.load(table, 32), c), i8x16.swizzle(v128.load(table, 48), e));
-  return i8x16.add(low, high);
 }
 
 /**
@@ -263,19 +103,6 @@ function setScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
     scaleShift++;
   }
   scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
-}
-
-/** <Rq, c> of a page in nats, from the query's int16 codes. */
-@inline
-function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
-  let sum = i32x4.splat(0);
-  for (let i: usize = 0; i < <usize>D; i += 16) {
-    const c = v128.load(centre + i);
-    const q = codes + (i << 1);
-    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(c), v128.load(q)));
-    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(c), v128.load(q, 16)));
-  }
-  return <f32>sumInts(sum) * step * load<f32>(centre + <usize>D);
 }
 
 /** Scores a page's keys for one row. */

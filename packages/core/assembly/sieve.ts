@@ -13,7 +13,9 @@ import { logarithm } from './logarithm';
 import { PAGE_KEYS } from './pages';
 import { approximateLogSumExp, maxOverHeads, maxScoresOverHeads } from './pool';
 import { rotatedDim, rotate, inverseRotate } from './rotate';
-import { toScanUnits, quantizeQueries, scanSigns, scanUnitsPerNat } from './scan';
+import { quantizeQueries } from './prepared-queries';
+import { scanSigns } from './scan';
+import { scanUnitsPerNat, toScanUnits } from './scan-parts';
 import { selectLargest } from './select';
 import { normalize, mergeState, initSoftmaxState, stateOutput } from './softmax';
 import { splitSample } from './split';
@@ -55,7 +57,7 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   const rowBytes = <usize>stride << 2;
 
   // All keys by their signs, those of the open page exactly.
-  quantizeQueries(queries, rows, d, quantizedQuery, scratch);
+  quantizeQueries(pages, queries, rows, quantizedQuery, scratch);
   scanSigns(pages, 0, firstUnquantized, quantizedQuery, rows, fractionBits, scans, scanStride, bases, centers);
   if (open > 0) {
     const exactScores = scores + (<usize>firstUnquantized << 2);

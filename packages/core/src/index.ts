@@ -54,6 +54,7 @@ export { float16ToFloat32, float32ToFloat16 } from './kernels/float16.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';
+export type { ScanBasis } from './kernels/scan-basis.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/budget-target.ts';
 export * from './law/law-file.ts';
@@ -71,3 +72,4 @@ export {
 export { type PolicyModule, policyDefinitions, policyNames, registerPolicies } from './policies/registry.ts';
 export type { StepCosts } from './policies/step-costs.ts';
 export { KEPT_RECENT_KEYS, SINK_KEYS } from './selectors/selector.ts';
+export { chooseScanBasis, type HeadSample } from './sieve/scan-basis.ts';

@@ -69,6 +69,7 @@ export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...op
     jobMemory: (cache.regions[0] as Region).arena.memory,
     regions: cache.regions.map((region) => ({
       memory: region.arena.memory,
+      bases: region.bases,
       workspace: workspaces.get(region) as Workspace,
     })),
     policies: [],

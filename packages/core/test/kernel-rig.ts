@@ -171,5 +171,13 @@ function layOut(
       else u16.set((which === 0 ? float16.keys : float16.values).subarray(from, to), address / 2);
     }
   }
-  return { ...layout, table, headOffset, exactTable: table, exactOffset: headOffset, storedPrecision: precision };
+  return {
+    ...layout,
+    table,
+    headOffset,
+    exactTable: table,
+    exactOffset: headOffset,
+    storedPrecision: precision,
+    basis: 0,
+  };
 }

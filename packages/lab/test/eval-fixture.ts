@@ -11,6 +11,7 @@ const MODEL: TextResult['model'] = {
   context: 8192,
   precision: 'a8',
   cachePrecision: 'f16',
+  scan: 'signs',
   threads: 2,
   version: '0',
 };

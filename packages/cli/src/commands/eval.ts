@@ -20,7 +20,7 @@ import {
   withLawBudget,
   writeOutput,
 } from '@keysieve/lab';
-import { llmError, loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
+import { llmError, loadModel, type Model, printableJson, readPromptFile, SCANS, type Scan } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import { checkLoadedLaw, DEFAULT_TARGET, loadLaw } from '../law-options.ts';
@@ -66,6 +66,7 @@ interface EvalOptions extends ModelFlags, PolicyFlags, ShardFlags {
   plot?: string;
   report?: string;
   cachePrecision?: Precision;
+  scan: Scan;
   json?: boolean;
 }
 
@@ -127,7 +128,12 @@ export function evalCommand(): Command {
     .option('--seed <number>', 'the same seed gives the same prompts and intervals', parseWholeNumber, 1)
     .option('--plot <file>', 'tasks: draw a heat map of places by lengths into this SVG file')
     .option('--report <file>', 'write a report into this HTML file')
-    .addOption(cachePrecisionOption());
+    .addOption(cachePrecisionOption())
+    .addOption(
+      new Option('--scan <what>', 'what the sieve scans keys by (docs/decisions/15-scan-basis.md)')
+        .choices(SCANS)
+        .default('signs'),
+    );
   addShardOptions(command);
   addPolicyOptions(command);
   addModelOptions(command);
@@ -212,7 +218,7 @@ async function compareOnText(model: Model, options: EvalOptions, work: Work): Pr
   const climbsLadder = target !== undefined && options.budget === undefined;
   const specs = climbsLadder ? [] : policySpecs(options);
   const { policies, prefills } = await openSpecs(model, options, specs, work.signal);
-  const { tokens, offset, evalTokens, auditTokens, timedSteps, seed, cachePrecision } = options;
+  const { tokens, offset, evalTokens, auditTokens, timedSteps, seed, cachePrecision, scan } = options;
   const run = await prepareText({
     model,
     text: await readText(options),
@@ -223,6 +229,7 @@ async function compareOnText(model: Model, options: EvalOptions, work: Work): Pr
     timedSteps,
     seed,
     cachePrecision,
+    scan,
     target,
     prefills,
     policies: climbsLadder ? undefined : policies,
@@ -234,7 +241,7 @@ async function compareOnText(model: Model, options: EvalOptions, work: Work): Pr
 
 async function askTasks(model: Model, options: EvalOptions, work: Work): Promise<TasksResult | undefined> {
   const { policies, prefills } = await openSpecs(model, options, policySpecs(options), work.signal);
-  const { lengths, depths, samples, distractors, chat, seed, cachePrecision } = options;
+  const { lengths, depths, samples, distractors, chat, seed, cachePrecision, scan } = options;
   const run = await prepareTasks({
     model,
     tasks: options.task.filter((name) => name !== TEXT_TASK),
@@ -245,6 +252,7 @@ async function askTasks(model: Model, options: EvalOptions, work: Work): Promise
     chat: chat ?? false,
     seed,
     cachePrecision,
+    scan,
     policies,
     prefills,
     filler: options.text === undefined ? undefined : await readText(options),

@@ -211,6 +211,7 @@ export class JobRunner {
       jobMemory: this.#buffers.arena.memory,
       regions: regions.map((region) => ({
         memory: region.arena.memory,
+        bases: region.bases,
         workspace: this.#workspaces.get(region)?.[thread] as Workspace,
       })),
       policies: this.#policies.map(({ parsed }) => parsed),

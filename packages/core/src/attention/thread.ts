@@ -30,7 +30,7 @@ export interface ThreadSetup {
   /** The kernels in WebAssembly, for threads other than the one that has compiled them. */
   compiledKernels?: WebAssembly.Module | undefined;
   jobMemory: WebAssembly.Memory;
-  regions: { memory: WebAssembly.Memory; workspace: Workspace }[];
+  regions: { memory: WebAssembly.Memory; bases: number; workspace: Workspace }[];
   policies: readonly ParsedPolicy[];
   /** URLs of the modules that the policies may come from: see `registerPolicies`. */
   policyModules: readonly string[];
@@ -95,7 +95,8 @@ export function openThread(setup: ThreadSetup, previous?: ThreadContext, owner?:
     // Only the owner of a job merges its parts there.
     jobMemory: previous?.jobMemory ?? mapMemory(jobMemory, OWNER_PARAMETERS),
     regions: setup.regions.map(
-      ({ memory, workspace }, i) => previous?.regions[i] ?? { ...mapMemory(memory, workspace.parameters), workspace },
+      ({ memory, bases, workspace }, i) =>
+        previous?.regions[i] ?? { ...mapMemory(memory, workspace.parameters), bases, workspace },
     ),
     pages: setup.regions.map((_, i) => previous?.pages[i] ?? new Map()),
     policies: setup.policies.map(
@@ -148,12 +149,12 @@ export function headSegments(
   return result;
 }
 
-function pagesOf({ shape, pages }: ThreadContext, segment: Segment, layer: number, head: number): Pages {
+function pagesOf({ shape, regions, pages }: ThreadContext, segment: Segment, layer: number, head: number): Pages {
   const tables = pages[segment.region] as Map<number, Pages[]>;
   const headPagesCache = tables.get(segment.table) ?? [];
   if (headPagesCache.length === 0) tables.set(segment.table, headPagesCache);
   const at = (layer * shape.keyValueHeads + head) * 2 + (segment.open ? 1 : 0);
-  headPagesCache[at] ??= headPages(shape, layer, head, segment);
+  headPagesCache[at] ??= headPages(shape, layer, head, segment, (regions[segment.region] as ThreadRegion).bases);
   return headPagesCache[at];
 }
 

@@ -1,8 +1,9 @@
 /** The memory of caches of one shape, with its defaults. */
 import type { Encoding, Precision } from '../kernels/layout.ts';
+import type { ScanBasis } from '../kernels/scan-basis.ts';
 import { createWasmKernels } from '../kernels/wasm/wasm-kernels.ts';
 import { type KernelsFactory, MAX_ARENA_BYTES } from './arena.ts';
-import { cacheShape, checkPositiveInteger } from './shape.ts';
+import { cacheShape, checkPositiveInteger, checkScanBases } from './shape.ts';
 import { createSlabPool, type Region, type SlabPool } from './slab-pool.ts';
 
 /** The shape of the caches of a pool, and where their memory ends. */
@@ -15,6 +16,11 @@ export interface CachePoolOptions {
   precision?: Precision;
   /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
   encodings?: readonly Encoding[];
+  /**
+   * The basis of each head's scan, (layers, keyValueHeads): see `chooseScanBasis`. Undefined for heads that are scanned by
+   * signs. Default: all of them are.
+   */
+  scanBases?: readonly (ScanBasis | undefined)[] | undefined;
   /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
   arenaBytes?: number;
   /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
@@ -27,12 +33,14 @@ export interface CachePoolOptions {
 
 /** Makes the memory that caches of one shape share. Throws `invalid-argument` or `cache-out-of-memory`. */
 export function createCachePool(options: CachePoolOptions): SlabPool {
-  const { arenaBytes = MAX_ARENA_BYTES } = options;
+  const { arenaBytes = MAX_ARENA_BYTES, scanBases } = options;
   const shape = cacheShape(options);
   checkPositiveInteger('arenaBytes', arenaBytes);
+  if (scanBases !== undefined) checkScanBases(scanBases, shape);
   return createSlabPool({
     shape,
     arenaBytes,
+    scanBases,
     shared: options.shared ?? typeof SharedArrayBuffer !== 'undefined',
     createKernels: options.createKernels ?? createWasmKernels,
     onRegion: options.onRegion,

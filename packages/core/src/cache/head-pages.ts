@@ -2,26 +2,31 @@
 import { float16ToFloat32 } from '../kernels/float16.ts';
 import type { Pages } from '../kernels/kernels.ts';
 import { exactPageBytes, PAGE_KEYS, rotatedDim } from '../kernels/layout.ts';
+import { scanBasisBytes } from '../kernels/scan-basis.ts';
 import type { Segment } from './page-list.ts';
 import { type CacheShape, layoutOf } from './shape.ts';
 import { decodedRows, type Region } from './slab-pool.ts';
 
 /**
  * Addresses of one head's pages in a segment: those with rows in the precision of the cache, or the `open` ones of an int8
- * cache.
+ * cache. `bases` is where the region of the segment has the bases of scans, 0 where heads have none.
  */
 export function headPages(
   shape: CacheShape,
   layer: number,
   head: number,
   { table, openTable, open }: Pick<Segment, 'table' | 'openTable' | 'open'>,
+  bases: number,
 ): Pages {
   const layout = layoutOf(shape);
-  const headOffset = (layer * shape.keyValueHeads + head) * layout.bytes;
+  const headIndex = layer * shape.keyValueHeads + head;
+  const headOffset = headIndex * layout.bytes;
   const exactOffset = exactOffsetOf(shape, layer, head, open);
   const storedPrecision = shape.precision;
-  if (!open) return { ...layout, table, headOffset, exactTable: table, exactOffset, storedPrecision };
-  return { ...layout, precision: 'f32', table, headOffset, exactTable: openTable, exactOffset, storedPrecision };
+  const basis = bases === 0 ? 0 : bases + headIndex * scanBasisBytes(shape.headDim);
+  const at = { table, headOffset, exactOffset, storedPrecision, basis };
+  if (!open) return { ...layout, ...at, exactTable: table };
+  return { ...layout, ...at, precision: 'f32', exactTable: openTable };
 }
 
 /** Offset of one head's rows in a slab, or in the block of an open page of an int8 cache. */
@@ -89,7 +94,7 @@ export function dequantizePage(
   const rowNumbers = PAGE_KEYS * headDim;
   for (let layer = 0; layer < layers; layer++) {
     for (let head = 0; head < keyValueHeads; head++) {
-      const pages = headPages(shape, layer, head, segment);
+      const pages = headPages(shape, layer, head, segment, region.bases);
       for (const [i, what] of (['keys', 'values'] as const).entries()) {
         for (let j = 0; j < PAGE_KEYS; j++) views().i32[indices / 4 + j] = page * PAGE_KEYS + j;
         kernels.dequantizeRows(pages, what, indices, PAGE_KEYS, dequantized, scratch);

@@ -104,6 +104,11 @@ export class KvCache {
     return this.#length;
   }
 
+  /** Whether heads are scanned by bases: see `CachePoolOptions.scanBases`. */
+  get hasScanBases(): boolean {
+    return this.#pool.regions.some(({ bases }) => bases !== 0);
+  }
+
   /** Keys that there is room for: those of the cache, and the reserved ones behind them. */
   get reserved(): number {
     return this.#reserved;
@@ -372,8 +377,8 @@ export class KvCache {
     }));
     const rows = new Float32Array((to - from) * headDim);
     for (const segment of this.#pages.segments(to)) {
-      const { arena } = this.#pool.regions[segment.region] as Region;
-      const pages = headPages(this.shape, layer, head, segment);
+      const { arena, bases } = this.#pool.regions[segment.region] as Region;
+      const pages = headPages(this.shape, layer, head, segment, bases);
       for (let position = Math.max(from, segment.from); position < segment.to; position++) {
         rows.set(exactRow(arena.views(), pages, what, position), (position - from) * headDim);
       }
@@ -453,8 +458,8 @@ export class KvCache {
   /** Writes the encodings of a page whose rows are all there. */
   #quantizePage(layer: number, head: number, page: number): void {
     if (this.shape.encodings.length === 0) return;
-    const { arena, staging } = this.#regionOf(page);
-    const pages = headPages(this.shape, layer, head, this.#segmentOf(page));
+    const { arena, staging, bases } = this.#regionOf(page);
+    const pages = headPages(this.shape, layer, head, this.#segmentOf(page), bases);
     const quantized = arena.kernels.quantizePage(pages, page, staging);
     invariant(quantized, () => ({
       code: 'not-a-number',

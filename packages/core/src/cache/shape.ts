@@ -11,6 +11,7 @@ import {
   type Precision,
   pageLayout,
 } from '../kernels/layout.ts';
+import { type ScanBasis, supportsScanBasis } from '../kernels/scan-basis.ts';
 import { MAX_ARENA_BYTES } from './arena.ts';
 
 export const MAX_HEAD_DIM = 256;
@@ -67,6 +68,33 @@ export function checkPositiveInteger(name: string, value: number): void {
     problem: `${name} must be a positive integer.`,
     found: value,
     remedy: 'Give the number that the model states.',
+  }));
+}
+
+/** Throws `invalid-argument` unless each head has a basis of its size, or undefined. */
+export function checkScanBases(
+  bases: readonly (ScanBasis | undefined)[],
+  { layers, keyValueHeads, headDim, encodings }: CacheShape,
+): void {
+  const count = (3 * headDim) / 4;
+  const fits = (basis: ScanBasis | undefined) =>
+    basis === undefined ||
+    (supportsScanBasis(headDim) &&
+      new Set(basis.dimensions).size === count &&
+      basis.dimensions.every((dimension) => Number.isInteger(dimension) && dimension >= 0 && dimension < headDim) &&
+      basis.weights.length === count &&
+      basis.weights.every((weight) => weight > 0 && Number.isFinite(weight)));
+  invariant(bases.length === layers * keyValueHeads && bases.every(fits), () => ({
+    code: 'invalid-argument',
+    problem: `The bases of a scan are ${layers * keyValueHeads}, each of ${count} of the ${headDim} dimensions with a positive weight.`,
+    found: `${bases.length} bases`,
+    remedy: 'Give those of `scanBasisOf`, and undefined for the others.',
+  }));
+  // Bounds by int8 take the norm of a key from the factor of its signs.
+  invariant(!encodings.includes('int8') || bases.every((basis) => basis === undefined), () => ({
+    code: 'invalid-argument',
+    problem: 'A cache that keeps int8 is scanned by signs.',
+    remedy: 'Leave out the bases of the scan.',
   }));
 }
 

@@ -6,6 +6,7 @@
 import { KeysieveError } from '../errors.ts';
 import { PAGE_KEYS } from '../kernels/layout.ts';
 import { quantizeScratchBytes } from '../kernels/quantized-kernels.ts';
+import { type ScanBasis, scanBasisBytes, writeScanBasis } from '../kernels/scan-basis.ts';
 import { type Arena, createArena, type KernelsFactory } from './arena.ts';
 import { type CacheShape, openBytesOf, slabBytesOf } from './shape.ts';
 
@@ -14,6 +15,8 @@ export interface Region {
   readonly arena: Arena;
   /** Room for the rows of one page of one head (64, d) of float32 on their way into the encodings, or out of them. */
   readonly staging: number;
+  /** Address of the bases of the scan, of every head of every layer; 0 where heads have none. */
+  readonly bases: number;
 }
 
 /** Bytes in a region that some caches read, or that one writes. */
@@ -28,6 +31,8 @@ export interface SlabPoolOptions {
   shape: CacheShape;
   /** Maximum number of bytes of one arena. */
   arenaBytes: number;
+  /** The basis of each head's scan, (layers, keyValueHeads); undefined where all are scanned by signs. */
+  scanBases: readonly (ScanBasis | undefined)[] | undefined;
   /** Whether threads share the memory. */
   shared: boolean;
   createKernels: KernelsFactory;
@@ -83,8 +88,22 @@ interface CountedBlock extends Block {
   references: number;
 }
 
+/** Writes the bases of all heads into an arena. Returns their address, undefined where there is no room. */
+function placeBases(
+  arena: Arena,
+  { headDim }: CacheShape,
+  bases: readonly (ScanBasis | undefined)[],
+): number | undefined {
+  const bytes = scanBasisBytes(headDim);
+  const address = arena.allocate(bases.length * bytes);
+  if (address === undefined) return undefined;
+  for (const [head, basis] of bases.entries()) writeScanBasis(arena.views(), address + head * bytes, headDim, basis);
+  return address;
+}
+
 /** A pool with one region. Throws `cache-out-of-memory`. */
-export function createSlabPool({ shape, arenaBytes, shared, createKernels, onRegion }: SlabPoolOptions): SlabPool {
+export function createSlabPool(options: SlabPoolOptions): SlabPool {
+  const { shape, arenaBytes, scanBases, shared, createKernels, onRegion } = options;
   const regions: Region[] = [];
   let bytes = 0;
   let holders = 1;
@@ -113,8 +132,9 @@ export function createSlabPool({ shape, arenaBytes, shared, createKernels, onReg
       if (regions.length === MAX_REGIONS) throw outOfMemory(`${MAX_REGIONS} arenas of at most ${arenaBytes} bytes`);
       const arena = createArena({ limit: arenaBytes, shared, createKernels });
       const staging = arena.allocate(stagingBytes(shape));
-      if (staging === undefined) throw outOfMemory(`an arena of ${arenaBytes} bytes`);
-      const region = { arena, staging };
+      const bases = scanBases === undefined ? 0 : placeBases(arena, shape, scanBases);
+      if (staging === undefined || bases === undefined) throw outOfMemory(`an arena of ${arenaBytes} bytes`);
+      const region = { arena, staging, bases };
       onRegion?.(region);
       return regions.push(region) - 1;
     },

@@ -18,6 +18,8 @@ export interface ThreadRegion {
   readonly memory: WebAssembly.Memory;
   readonly views: () => Views;
   readonly kernels: Kernels;
+  /** Address of the bases of the scan, 0 where heads have none. */
+  readonly bases: number;
   readonly workspace: Workspace;
 }
 

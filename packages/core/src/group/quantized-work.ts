@@ -28,12 +28,12 @@ export const firstUnquantizedKey = (n: number): number => n - (n % PAGE_KEYS);
 
 /** Prepares the query rows at `source` in every region's workspace for quantized scores. */
 export function prepareQuantizedQueries(
-  { segments, rows, shape }: GroupWork,
+  { segments, rows }: GroupWork,
   source: (workspace: Workspace) => number = ({ queries }) => queries,
 ): void {
-  for (const { region } of segments) {
+  for (const { region, pages } of segments) {
     const { quantizedQuery, scratch } = region.workspace;
-    region.kernels.quantizeQueries(source(region.workspace), rows, shape.headDim, quantizedQuery, scratch);
+    region.kernels.quantizeQueries(pages, source(region.workspace), rows, quantizedQuery, scratch);
   }
 }
 

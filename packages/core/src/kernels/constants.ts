@@ -15,6 +15,12 @@ export const ROW_MULTIPLE = 4;
 /** Factors of the encoding `sign` are stored in this many parts of the largest of their page. */
 export const FACTOR_SCALE = 32_767;
 
+/** Factors of a class of dimensions are stored in this many parts of the largest of their page. */
+export const CLASS_FACTOR_SCALE = 255;
+
+/** Bytes of a head's basis before its dimensions: see `scan-basis.ts`. */
+export const BASIS_HEADER_BYTES = 16;
+
 /** Exponent of the largest magnitude that can be quantized, 2^96: squares and sums of such numbers stay finite. */
 export const MAX_QUANTIZABLE_EXPONENT = 96;
 

@@ -54,7 +54,7 @@ export function withInt8Rows(kernels: Kernels, views: () => Views): Kernels {
       pageAs(number) {
         const shifted = table - number * 4;
         const at = { table: shifted, headOffset: 0, exactTable: shifted, exactOffset: 0 };
-        return { ...floats, ...at, storedPrecision: 'f32' };
+        return { ...floats, ...at, storedPrecision: 'f32', basis: 0 };
       },
       dequantize(what, indices, count) {
         kernels.dequantizeRows(pages, what, indices, count, page + (what === 'keys' ? 0 : keys), innerScratch);

@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import type { KernelsUnderTest } from '../../test/kernel-rig.ts';
 import { describeAttention } from './conformance/attention.ts';
 import { describeBounded } from './conformance/bounded.ts';
+import { describeClasses } from './conformance/classes.ts';
 import { describeFloat16 } from './conformance/float16.ts';
 import { describeGathered } from './conformance/gathered.ts';
 import { describeInt8Rows } from './conformance/int8-rows.ts';
@@ -21,6 +22,7 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeStates(kernels);
     describeAttention(kernels);
     describeQuantized(kernels);
+    describeClasses(kernels);
     describeSamples(kernels);
     describeGathered(kernels);
     describeBounded(kernels);

@@ -82,7 +82,10 @@ export const exactPageBytes = (headDim: number, precision: Precision): number =>
  *
  * - sign: signs (4, D / 8, 16) of uint8: bit b of number [g][t][2 i + h] is set where dimension 8 t + b of key
  *   16 g + 8 h + i is negative; factors (64) of int16, in FACTOR_SCALE parts of the largest; centre (D) of int8; its
- *   step and the largest factor, float32, and 8 unused bytes.
+ *   step and the largest factor, float32, and 8 unused bytes. Of a head with a basis (`scan-basis.ts`) the first half of
+ *   t are 4 dimensions of the first class a byte: in each half of it two signs, then whether their magnitudes are large;
+ *   the second half are signs of the second class. Factors are then (2, 64) of uint8, in CLASS_FACTOR_SCALE parts of the
+ *   largest of their class, and the second class's largest factor follows the first's.
  * - int4: rows (64, D) of uint8, each of them D / 2 bytes of the key and then D / 2 of the value. The lower four bits
  *   of byte i are dimension i, the upper four are dimension D / 2 + i. Then the steps (64, 2), of key and value,
  *   bfloat16.
@@ -133,6 +136,8 @@ export interface Pages extends PageLayout {
   readonly exactOffset: number;
   /** How the rows are stored once a page is full; `precision` is how they are stored now. */
   readonly storedPrecision: Precision;
+  /** Address of the basis of the head's scan, 0 where heads have none: see `scan-basis.ts`. */
+  readonly basis: number;
 }
 
 const CACHE_LINE = 64;

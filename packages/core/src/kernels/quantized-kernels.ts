@@ -171,11 +171,13 @@ export interface QuantizedKernels {
    * Prepares `rows` query rows (rows, d) for quantized scores, in `quantizedQueryBytes` at `quantizedQuery`: the
    * rotated rows (rows, D), and behind them what each implementation needs for itself.
    */
-  quantizeQueries(queries: number, rows: number, headDim: number, quantizedQuery: number, scratch: number): void;
+  quantizeQueries(pages: Pages, queries: number, rows: number, quantizedQuery: number, scratch: number): void;
 
   /**
    * Estimates the scores of the keys at positions [from, to), whole pages, by their signs: <Rq, c> + f <Rq, sign y>,
-   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Writes them to `scans` (rows,
+   * where Rq may be rounded to 4 bits a number for the signs, and to 16 bits for c. Of a head with a basis, which the
+   * queries were prepared for too, <Rq, c> + f1 <q1, z1'> + f2 <q2, z2'>, where products with z' may be rounded to 1/31 of
+   * the largest of their table. Writes them to `scans` (rows,
    * stride) of int16, in units of 2^-fractionBits ln 2, saturated, and <Rq, c> to the centre scores of `queries`. Both
    * begin with the key, and the page, at `from`. `fractionBits` is within SCAN_FRACTION_BITS.
    */

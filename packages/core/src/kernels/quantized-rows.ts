@@ -1,9 +1,10 @@
 /** Quantized rows, dequantized one at a time in float64, from where `layout.ts` says that they lie. */
 
 import { fromBfloat16 } from './bfloat16.ts';
-import { FACTOR_SCALE } from './constants.ts';
+import { CLASS_FACTOR_SCALE, FACTOR_SCALE } from './constants.ts';
 import type { Pages } from './kernels.ts';
 import { PAGE_KEYS, rotatedDim } from './layout.ts';
+import { LEVELS } from './scan-basis.ts';
 import { at, type Views } from './views.ts';
 
 /** Address of a page's record, of the head of `pages`. */
@@ -56,6 +57,33 @@ export function signRow(views: Views, { record, key, pages }: QuantizedKey): Flo
     const negative = (at(signs, address + signByte(dimensions, key, i)) >> (i % 8)) & 1;
     return negative ? -factor : factor;
   });
+}
+
+/** Whether the head has a basis: see `scan-basis.ts`. */
+export const hasBasis = ({ i32 }: Views, { basis }: Pages): boolean => basis !== 0 && at(i32, basis / 4) !== 0;
+
+/** f z' of both classes of a key of a head with a basis: (d / 4) and (d / 2). */
+export function classCodes(views: Views, { record, key, pages }: QuantizedKey): [Float64Array, Float64Array] {
+  const d = pages.headDim;
+  const address = record + pages.sign;
+  const codes = bytes(views);
+  const factorOf = (part: 0 | 1) => {
+    const parts = at(codes, address + signBytes(d) + part * PAGE_KEYS + key);
+    const max = at(views.f32, (address + signBytes(d) + PAGE_KEYS * 2 + d) / 4 + 1 + part);
+    return (parts / CLASS_FACTOR_SCALE) * max;
+  };
+  const [first, second] = [factorOf(0), factorOf(1)];
+  const twoBits = Float64Array.from({ length: d / 4 }, (_, i) => {
+    const byte = at(codes, address + signByte(d, key, 2 * (i - (i % 4))));
+    const nibble = (i % 4 < 2 ? byte : byte >> 4) & 15;
+    const level = LEVELS[(nibble >> (2 + (i % 2))) & 1] as number;
+    return ((nibble >> (i % 2)) & 1 ? -level : level) * first;
+  });
+  const oneBit = Float64Array.from({ length: d / 2 }, (_, i) => {
+    const byte = at(codes, address + signByte(d, key, d / 2 + i));
+    return (byte >> (i % 8)) & 1 ? -second : second;
+  });
+  return [twoBits, oneBit];
 }
 
 /** y4, or R v in 4 bits (D). */

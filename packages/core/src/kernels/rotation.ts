@@ -13,7 +13,7 @@ import { at } from './views.ts';
 const rotationBlock = (dimensions: number): number => dimensions & -dimensions;
 
 /** -1 or 1: the sign that D1 (`round` 0) or D2 (`round` 1) gives to dimension i, by the finaliser of MurmurHash3. */
-function rotationSign(i: number, round: 0 | 1): number {
+export function rotationSign(i: number, round: 0 | 1): number {
   let hash = Math.imul(i + 1 + 256 * round, 0x9e3779b1);
   hash ^= hash >>> 16;
   hash = Math.imul(hash, 0x85ebca6b);

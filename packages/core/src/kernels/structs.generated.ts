@@ -18,6 +18,7 @@ export function writePages({ u32 }: Views, address: number, values: StructValues
   u32[at + 10] = values.values;
   u32[at + 11] = values.summary;
   u32[at + 12] = values.minMax;
+  u32[at + 13] = values.basis;
 }
 
 /** Writes the block `KeyDraw` to an address, a multiple of 4. */

@@ -26,6 +26,7 @@ export const STRUCTS = {
     values: 'usize',
     summary: 'usize',
     minMax: 'usize',
+    basis: 'usize',
   },
   /** `KeyDraw`. */
   KeyDraw: {

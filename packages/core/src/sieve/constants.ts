@@ -8,6 +8,14 @@ export { MAX_MEAN_QUERIES } from '../group/workspace.ts';
 /** Kept by every selector. */
 export { KEPT_RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
 
+// The scan.
+
+/**
+ * A head is scanned by its basis where the error of the scan's scores, on the text of the calibration, is at most this
+ * fraction of that by signs.
+ */
+export const MAX_BASIS_ERROR_RATIO = 0.9;
+
 // The sample of one position.
 
 /** Keys drawn for each key of the budget, which is the maximum of keys attended exactly. */

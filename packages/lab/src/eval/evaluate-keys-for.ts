@@ -49,7 +49,7 @@ export async function evaluateKeysFor(options: EvaluateKeysForOptions): Promise<
   const lengths = [...new Set(options.lengths)].sort((a, b) => a - b);
   const allTokens = model.tokenizer.encode(text.content, { special: false });
   checkLengths(lengths, evalTokens, allTokens.length - offset, text.name);
-  const settings = await modelSettings(model, cachePrecision, signal);
+  const settings = await modelSettings(model, { cachePrecision }, signal);
   const tokens = Int32Array.from(allTokens).subarray(offset, offset + (lengths.at(-1) as number));
   const hash = textHash(text.content);
   const run = { ...settings, text: hash, offset, tokens: tokens.length, evalTokens };

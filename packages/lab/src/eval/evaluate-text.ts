@@ -1,5 +1,5 @@
 /** What policies cost on a text. */
-import type { Model } from '@keysieve/llm';
+import type { Model, Scan } from '@keysieve/llm';
 import { DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import { labError } from '../errors.ts';
 import type { ResultOf } from '../results/cell.ts';
@@ -39,6 +39,8 @@ export interface EvaluateTextOptions extends WorkOptions {
   target?: QualityTarget | undefined;
   /** Precision of the cache. Default: as sessions have it. */
   cachePrecision?: Precision | undefined;
+  /** What the sieve scans keys by. Default: as sessions have it. */
+  scan?: Scan | undefined;
   /** Seed of the bootstrap. Default: 1. */
   seed?: number;
   /** File that keeps results as they come; an interrupted evaluation continues from it. Default: none. */
@@ -78,7 +80,7 @@ export async function evaluateText(options: EvaluateTextOptions): Promise<TextRe
 
 /** An evaluation of a text whose cells are still to be computed. Throws as `evaluateText`. */
 export async function prepareText(options: EvaluateTextOptions): Promise<Run<TextCell, TextResult>> {
-  const { model, text, offset = 0, evalTokens = 128, seed = 1, target, cachePrecision } = options;
+  const { model, text, offset = 0, evalTokens = 128, seed = 1, target, cachePrecision, scan } = options;
   const { tokens: count = 2048, auditTokens = 16, timedSteps = 8, prefills = [{ policy: 'dense' }] } = options;
   const work = workOf(options);
   checkTarget(target, timedSteps);
@@ -90,7 +92,7 @@ export async function prepareText(options: EvaluateTextOptions): Promise<Run<Tex
   });
   const climbsLadder = target !== undefined && options.policies === undefined;
   const policies = options.policies ?? defaultPolicies(count - evalTokens, options);
-  const settings = await modelSettings(model, cachePrecision, work.signal);
+  const settings = await modelSettings(model, { cachePrecision, scan }, work.signal);
   const hash = textHash(text.content);
   const plan: TextRunPlan = {
     kind: 'text',
@@ -112,7 +114,7 @@ export async function prepareText(options: EvaluateTextOptions): Promise<Run<Tex
     cells: dividedCells(plan),
     async open() {
       const encodings = [...policies, ...prefills].flatMap(policyEncodings);
-      const session = await model.createSession({ attention: DENSE, encodings, cachePrecision });
+      const session = await model.createSession({ attention: DENSE, encodings, cachePrecision, scan });
       const compute = createTextComputer({
         model,
         session,

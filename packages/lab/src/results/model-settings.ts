@@ -1,5 +1,5 @@
 /** The model, and how it runs: what results depend on. */
-import { defaultCachePrecision, type Model } from '@keysieve/llm';
+import { defaultCachePrecision, type Model, type Scan } from '@keysieve/llm';
 import type { Precision } from 'keysieve';
 import { packageVersion } from '../package-file.ts';
 
@@ -11,16 +11,26 @@ export type ModelSettings = {
   context: number;
   precision: string;
   cachePrecision: string;
+  /** What the sieve scans keys by. */
+  scan: Scan;
   /** They decide how a sample is divided, and so which keys it has. */
   threads: number;
   /** Version of keysieve. */
   version: string;
 };
 
+/** How the caches of a result are kept. */
+export interface CacheSettings {
+  /** Precision of the cache. Default: as sessions have it. */
+  cachePrecision?: Precision | undefined;
+  /** What the sieve scans keys by. Default: as sessions have it. */
+  scan?: Scan | undefined;
+}
+
 /** The settings of a loaded model. Hashes its file, once for each loaded model. */
 export async function modelSettings(
   { name, hash, contextLength, precision, threads }: Model,
-  cachePrecision: Precision | undefined,
+  { cachePrecision, scan = 'signs' }: CacheSettings,
   signal: AbortSignal,
 ): Promise<ModelSettings> {
   return {
@@ -29,6 +39,7 @@ export async function modelSettings(
     context: contextLength,
     precision,
     cachePrecision: cachePrecision ?? defaultCachePrecision(precision),
+    scan,
     threads,
     version: packageVersion(),
   };

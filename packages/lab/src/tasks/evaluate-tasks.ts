@@ -1,5 +1,5 @@
 /** Policies on questions about long contexts whose answers are known: every policy answers the same prompts. */
-import type { Model } from '@keysieve/llm';
+import type { Model, Scan } from '@keysieve/llm';
 import { DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import type { NamedText } from '../eval/tokens.ts';
 import { mean } from '../numerics/statistics.ts';
@@ -38,6 +38,8 @@ export interface EvaluateTasksOptions extends WorkOptions {
   prefills?: readonly PolicySpec[];
   /** Precision of the cache. Default: as sessions have it. */
   cachePrecision?: Precision | undefined;
+  /** What the sieve scans keys by. Default: as sessions have it. */
+  scan?: Scan | undefined;
   /** File that keeps answers as they come; an interrupted evaluation continues from it. Default: none. */
   save?: string | undefined;
 }
@@ -105,13 +107,13 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Task
 
 /** Questions whose cells are still to be computed. Throws as `evaluateTasks`. */
 export async function prepareTasks(options: EvaluateTasksOptions): Promise<Run<TaskCell, TasksResult>> {
-  const { model, tasks, seed = 1, distractors = 0, chat = false, cachePrecision } = options;
+  const { model, tasks, seed = 1, distractors = 0, chat = false, cachePrecision, scan } = options;
   const { lengths = [2048, 4096, 8192], policies = [{ policy: 'sieve', budget: DEFAULT_BUDGET }] } = options;
   const { depths = 10, samples = null, prefills = [{ policy: 'dense' }] } = options;
   const work = workOf(options);
   const filler = options.filler ?? { name: 'licence', content: await defaultFiller() };
   const fillerInfo = { name: filler.name, hash: textHash(filler.content) };
-  const settings = await modelSettings(model, cachePrecision, work.signal);
+  const settings = await modelSettings(model, { cachePrecision, scan }, work.signal);
   const run = { ...settings, filler: fillerInfo.hash, chat, seed, distractors };
   const plan: TaskRunPlan = {
     kind: 'tasks',
@@ -135,6 +137,7 @@ export async function prepareTasks(options: EvaluateTasksOptions): Promise<Run<T
         attention: { policy: 'dense' },
         encodings: [...policies, ...prefills].flatMap(policyEncodings),
         cachePrecision,
+        scan,
         denseFallback: false,
       });
       const { signal } = work;

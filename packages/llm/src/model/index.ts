@@ -2,7 +2,7 @@
 export type { MatmulPrecision, WeightsMemory } from '../onnx/index.ts';
 export { architectureOf, supportedArchitectures } from './architectures/index.ts';
 export { type Calibration, readCalibration, writeCalibration } from './calibration.ts';
-export type { LayerAttention, ModelConfig } from './decoder/config.ts';
+export { type LayerAttention, type ModelConfig, ropePartners } from './decoder/config.ts';
 export { extendedRopeTheta } from './decoder/rope.ts';
 export type { RequestedLogits, TokenRun } from './token-runs.ts';
 export type {

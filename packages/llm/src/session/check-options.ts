@@ -11,19 +11,19 @@ import {
   isPositiveInteger,
   isText,
 } from '../arguments.ts';
+import { SCANS } from './scan-calibration.ts';
 
 export function checkSessionOptions(options: unknown): void {
   checkOptions('The options of a session', options);
-  const { attention, prefill, encodings, denseFallback, cachePrecision, memoryLimit, onTrace } = options as Record<
-    string,
-    unknown
-  >;
+  const { attention, prefill, encodings, denseFallback, cachePrecision, scan, memoryLimit, onTrace } =
+    options as Record<string, unknown>;
   checkPolicySpec('attention', attention);
   checkPolicySpec('prefill', prefill);
   const areEncodings = (value: unknown) => Array.isArray(value) && value.every((each) => ENCODINGS.includes(each));
   checkOptional('encodings', encodings, areEncodings, `a list of ${ENCODINGS.join(', ')}`);
   checkOptional('denseFallback', denseFallback, isBoolean, 'true or false');
   checkChoice('cachePrecision', cachePrecision, PRECISIONS);
+  checkChoice('scan', scan, SCANS);
   checkOptional('memoryLimit', memoryLimit, (bytes) => (bytes as number) > 0, 'a number of bytes above 0');
   checkOptional('onTrace', onTrace, isFunction, 'a function');
 }

@@ -19,6 +19,7 @@ export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';
 export type { SaveOptions } from './save.ts';
+export { SCANS, type Scan } from './scan-calibration.ts';
 export type {
   Session,
   SessionOptions,

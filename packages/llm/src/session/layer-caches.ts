@@ -11,6 +11,7 @@ import {
   type OwnOptions,
   openAttention,
   type Precision,
+  type ScanBasis,
   type StepCosts,
 } from 'keysieve';
 import type { ModelConfig } from '../model/index.ts';
@@ -62,6 +63,8 @@ export interface LayerCachesOptions extends OwnOptions {
   /** Encodings for the layers that policies select keys in. */
   encodings: readonly Encoding[];
   costs?: StepCosts | undefined;
+  /** The basis of each head's scan, (layers of the model, keyValueHeads), where heads are scanned by them. */
+  scanBases?: readonly (ScanBasis | undefined)[];
   /** Whether phases are timed, for `onTrace`. */
   timed: boolean;
 }
@@ -127,7 +130,7 @@ function groupSize(
 
 /** Empty caches for all layers. Throws as `createAttentionEngine` and `openAttention` do. */
 export async function createLayerCaches(options: LayerCachesOptions): Promise<LayerCaches> {
-  const { config, engines, costs, timed, onTrace } = options;
+  const { config, engines, costs, scanBases, timed, onTrace } = options;
   const { heads, keyValueHeads, headDim } = config;
   const { capacity, threads, precision, encodings } = options;
   const groups = layerGroups(config);
@@ -147,6 +150,7 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
         encodings: readsAll ? [] : encodings,
         timed,
         ...(costs && !readsAll && { costs }),
+        ...(scanBases && !readsAll && { scanBases: layers.flatMap((layer) => basesOf(scanBases, layer, keyValueHeads)) }),
         ...(window !== undefined && { window }),
         ...(softCap !== undefined && { softCap }),
         ...(sinks && { sinks }),
@@ -166,6 +170,10 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
   }
   return layerCaches(groups, attentions);
 }
+
+/** Those of one layer (keyValueHeads). */
+const basesOf = (bases: readonly (ScanBasis | undefined)[], layer: number, keyValueHeads: number) =>
+  bases.slice(layer * keyValueHeads, (layer + 1) * keyValueHeads);
 
 /** A group's part of the limit: windows take what they take at most, the others divide the rest by their layers. */
 function limitOf(group: LayerGroup, groups: readonly LayerGroup[], options: LayerCachesOptions): number | undefined {

@@ -11,6 +11,7 @@ import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.
 import { openPrefixes, type PrefixOptions } from './open-prefixes.ts';
 import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts';
 import { type RestoreOptions, restoreSession } from './restore.ts';
+import { scanBasesOf } from './scan-calibration.ts';
 import { createScheduler } from './scheduler.ts';
 import { createSession, type Session, type SessionOptions } from './session.ts';
 import { chooseThreads } from './threads.ts';
@@ -78,6 +79,7 @@ export async function loadModel(source: SourceLocation, options: LoadOptions = {
     threads,
     chatTemplate,
     cacheFolder: options.cacheFolder,
+    fingerprint: await file.fingerprint(),
   });
 }
 
@@ -90,6 +92,8 @@ interface ModelParts {
   segments: TransformerSegments;
   threads: number;
   cacheFolder: string | undefined;
+  /** Hash of the tensors. */
+  fingerprint: string;
 }
 
 function createModel({
@@ -101,6 +105,7 @@ function createModel({
   segments,
   threads,
   cacheFolder,
+  fingerprint,
 }: ModelParts): Model {
   const { config, precision, context: contextLength } = segments;
   const dispose = () => segments.dispose();
@@ -114,8 +119,9 @@ function createModel({
     hash ??= await hashFile(location, { signal });
     return hash;
   };
+  const scanBases = memoize(() => scanBasesOf({ segments, tokenizer, fingerprint, cacheFolder }));
   const shared = { segments, tokenizer, contextLength, threads, cacheFolder, chatTemplate, engines, scheduler };
-  const sessionModel = { ...shared, grammars, name, hash: hashOnce };
+  const sessionModel = { ...shared, grammars, name, hash: hashOnce, scanBases };
   return {
     name,
     path,

@@ -17,7 +17,7 @@ import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { resolveModel } from '../hub/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { architectureOf, loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
-import { MATMUL_PRECISIONS, type MatmulPrecision } from '../onnx/index.ts';
+import { fingerprintTensors, MATMUL_PRECISIONS, type MatmulPrecision } from '../onnx/index.ts';
 import {
   type ChatTemplate,
   createChatTemplate,
@@ -65,6 +65,8 @@ export interface ModelFile extends AsyncDisposable {
   /** The precision that was asked for, or the one that is measured to do. */
   choosePrecision(): Promise<MatmulPrecision | PrecisionChoice>;
   load(precision: MatmulPrecision): Promise<TransformerSegments>;
+  /** Hash of the tensors: see `fingerprintTensors`. */
+  fingerprint(): Promise<string>;
 }
 
 /** Throws `invalid-argument` for what is no source of a model, and for options of the wrong kind. */
@@ -122,6 +124,7 @@ export async function openModelFile(source: SourceLocation, options: LoadOptions
         DEFAULT_PRECISION ??
         choosePrecision({ gguf, tokenizer, load: loadTrained, cacheFolder, signal, onProgress }),
       load,
+      fingerprint: () => fingerprintTensors(gguf, {}),
       [Symbol.asyncDispose]: () => gguf.close(),
     };
   } catch (error) {

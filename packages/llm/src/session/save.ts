@@ -47,7 +47,7 @@ export async function settingsOf({
 
 /** Whether all that a session has read is in the pages of its cache. */
 export const isInPages = ({ caches }: Sequence, policy: Policy): boolean =>
-  policy.evicting === undefined && caches.inOneCache;
+  policy.evicting === undefined && caches.inOneCache && !caches.primary.cache.hasScanBases;
 
 /** Throws `snapshot-unsupported`, `output-unwritable` and `aborted`. */
 export async function saveSession(parts: SaveParts, target: SnapshotTarget, options: SaveOptions): Promise<void> {
@@ -101,11 +101,14 @@ const specOf = ({ parsed, budget }: Policy): PolicySpec => ({
 
 export function requirePages(sequence: Sequence, policy: Policy): void {
   if (isInPages(sequence, policy)) return;
+  const inPages = sequence.caches.primary.cache.hasScanBases
+    ? 'A session that scans by a basis is not saved: files of sessions hold signs.'
+    : 'This model has layers with a window, which have forgotten keys that are before it.';
   throw llmError({
     code: 'snapshot-unsupported',
     problem:
       policy.evicting === undefined
-        ? 'This model has layers with a window, which have forgotten keys that are before it.'
+        ? inPages
         : `The policy ${policy.name} forgets keys, by all that the prompt has attended to.`,
     remedy: 'Keep the prompt, and read it again.',
   });

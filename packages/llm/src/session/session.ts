@@ -33,6 +33,7 @@ import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reus
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { createPromptLookup } from './prompt-lookup.ts';
 import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
+import type { Scan, ScanBases } from './scan-calibration.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
 import { stepCosts } from './step-costs.ts';
 import { createPassTracer, isTraced, type PassTrace } from './trace.ts';
@@ -58,6 +59,12 @@ export interface SessionOptions {
   denseFallback?: boolean | undefined;
   /** Precision of the cache. Default: `f32` where the dense layers are `fp32`, else `f16`. */
   cachePrecision?: Precision | undefined;
+  /**
+   * What the sieve scans keys by: the signs of all rotated dimensions, or, `basis`, a basis of each head that keeps the
+   * dimensions in which its queries are long and its keys vary, found on a short text when the first such session is made,
+   * and kept in the cache folder. Heads without a gain are scanned by signs. Caches that keep int8 refuse it. Default: `signs`.
+   */
+  scan?: Scan | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
   memoryLimit?: number | undefined;
   /**
@@ -86,6 +93,8 @@ export interface SessionModel extends PromptContext {
   name: string;
   /** SHA-256 of the file. */
   hash(signal?: AbortSignal): Promise<string>;
+  /** The bases of the sieve's scan: found when they are first asked for. */
+  scanBases: () => Promise<ScanBases>;
 }
 
 /** What a session is made of. */
@@ -125,7 +134,7 @@ export async function createSession(
 ): Promise<Session> {
   checkSessionOptions(options);
   const { keyValueHeads, headDim, heads } = model.segments.config;
-  const { encodings = [], denseFallback = true, cachePrecision, memoryLimit } = options;
+  const { encodings = [], denseFallback = true, cachePrecision, scan = 'signs', memoryLimit } = options;
   const policy = createPolicy(options.attention ?? DEFAULT_ATTENTION);
   const prefill = createPolicy(options.prefill ?? policy.promptPolicy());
   const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
@@ -144,6 +153,7 @@ export async function createSession(
     timed: isTraced(onTrace),
     ...(tracer && { onTrace: tracer.onTrace }),
     ...(memoryLimit !== undefined && { memoryLimit }),
+    ...(scan === 'basis' && { scanBases: await model.scanBases() }),
   });
   try {
     const sequence = { caches, attention: caches.primary, tokens: [], tracer };

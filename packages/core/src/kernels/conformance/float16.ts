@@ -160,7 +160,7 @@ export function describeFloat16(kernels: KernelsUnderTest): void {
       rig.views().u16.set(key, slab / 2);
       rig.views().u16.set(value, (slab + bytes / 2) / 2);
       const at = { table, headOffset: 0, exactTable: table, exactOffset: 0 };
-      return { ...pageLayout(headDim, 'f16'), ...at, storedPrecision: 'f16' as const };
+      return { ...pageLayout(headDim, 'f16'), ...at, storedPrecision: 'f16' as const, basis: 0 };
     }
   });
 }

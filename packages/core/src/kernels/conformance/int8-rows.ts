@@ -54,7 +54,7 @@ function int8Head(kernels: KernelsUnderTest, written: HeadNumbers): Int8Head {
     const record = rig.allocate(2 * layout.bytes);
     rig.views().u32[table / 4 + page] = record;
   }
-  const at = { table, headOffset: layout.bytes, storedPrecision: 'int8' } as const;
+  const at = { table, headOffset: layout.bytes, storedPrecision: 'int8', basis: 0 } as const;
   const scratch = rig.allocate(quantizeScratchBytes(headDim));
   for (let page = 0; page < n / PAGE_KEYS; page++) {
     const { exactTable, exactOffset } = exactPages;

@@ -214,9 +214,9 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
         const queries = random.normals(rows * headDim);
         const quantizedQuery = rig.allocate(quantizedQueryBytes(rows, headDim));
         rig.kernels.quantizeQueries(
+          pages,
           rig.place(queries),
           rows,
-          headDim,
           quantizedQuery,
           rig.allocate(scratchBytes(1, rotatedDim(headDim))),
         );
@@ -285,9 +285,9 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
         const queries = Float32Array.from([...query, ...others], (x) => x * scale);
         const quantizedQuery = rig.allocate(quantizedQueryBytes(rows, headDim));
         rig.kernels.quantizeQueries(
+          pages,
           rig.place(queries),
           rows,
-          headDim,
           quantizedQuery,
           rig.allocate(scratchBytes(rows, rotatedDim(headDim))),
         );

@@ -1,7 +1,7 @@
 /** Writes the encodings of a full page, each from its definition in `../layout.ts`. */
 
 import { fromBfloat16, toBfloat16Ceil } from '../bfloat16.ts';
-import { FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from '../constants.ts';
+import { CLASS_FACTOR_SCALE, FACTOR_SCALE, MAX_QUANTIZABLE_EXPONENT } from '../constants.ts';
 import { exactRow } from '../exact-rows.ts';
 import type { Pages } from '../kernels.ts';
 import { MIN_MAX_KEYS, PAGE_KEYS } from '../layout.ts';
@@ -10,14 +10,16 @@ import {
   centreOf,
   errorBoundAddress,
   errorBoundOf,
+  hasBasis,
   int8Row,
   quantizedKey,
   recordAddress,
   signByte,
   signBytes,
 } from '../quantized-rows.ts';
-import { rotate } from '../rotation.ts';
+import { inverseRotate, rotate } from '../rotation.ts';
 import { floatAbove, floatBelow } from '../rounding.ts';
+import { classRows, LEVEL_THRESHOLD, LEVELS } from '../scan-basis.ts';
 import { at, type Views } from '../views.ts';
 import { norm } from './rows.ts';
 
@@ -44,9 +46,11 @@ export function quantizePage(views: Views, pages: Pages, page: number): boolean 
     writeCentre(views, pages, page, rotate(mean(rows.keys)));
     const centre = centreOf(views, quantizedKey(views, pages, page * PAGE_KEYS));
     const residuals = rows.keys.map((key) => rotate(key).map((x, i) => x - at(centre, i)));
-    const factors: number[] = [];
+    const [factors, secondFactors]: [number[], number[]] = [[], []];
+    const usesBasis = hasBasis(views, pages);
     for (const [key, y] of residuals.entries()) {
-      factors.push(writeSigns(views, record + pages.sign, key, y));
+      if (usesBasis) writeClasses(views, pages, record, key, inverseRotate(y, pages.headDim), factors, secondFactors);
+      else factors.push(writeSigns(views, record + pages.sign, key, y));
       if (pages.int4 === 0) continue;
       const lower = pages.int8 === 0 ? undefined : record + pages.int8 + (key * y.length) / 2;
       writeQuantized(views, pages, record, key, 'key', y, lower);
@@ -54,7 +58,8 @@ export function quantizePage(views: Views, pages: Pages, page: number): boolean 
       writeQuantized(views, pages, record, key, 'value', rotate(rows.values[key] as Float64Array), lowerValue);
       if (lower !== undefined) writeErrorBound(views, pages, page * PAGE_KEYS + key, y, centre);
     }
-    writeFactors(views, record + pages.sign, centre.length, factors);
+    if (usesBasis) writeClassFactors(views, record + pages.sign, centre.length, [factors, secondFactors]);
+    else writeFactors(views, record + pages.sign, centre.length, factors);
   }
   if (pages.summary !== 0) writeSummary(views, record + pages.summary, rows);
   if (pages.minMax !== 0) writeMinMax(views, record + pages.minMax, rows.keys, errorBoundsOf(views, pages, page));
@@ -86,6 +91,57 @@ function writeSigns(views: Views, address: number, key: number, y: Float64Array)
     bytes(views)[address + signByte(y.length, key, first)] = byte;
   }
   return sum === 0 ? 0 : norm(y) ** 2 / sum;
+}
+
+/** Writes the codes of both classes of y (d), and appends their factors ||z||^2 / <z, z'>. */
+function writeClasses(
+  views: Views,
+  pages: Pages,
+  record: number,
+  key: number,
+  y: Float64Array,
+  factors: number[],
+  secondFactors: number[],
+): void {
+  const d = y.length;
+  const address = record + pages.sign;
+  const [first, second] = classRows(views, pages.basis, y, 'key');
+  const threshold = (LEVEL_THRESHOLD * norm(first)) / Math.sqrt(first.length);
+  let product = 0;
+  for (let i = 0; i < first.length; i += 4) {
+    let byte = 0;
+    for (let j = 0; j < 4; j++) {
+      const x = at(first, i + j);
+      const large = Math.abs(x) > threshold;
+      const bit = (j < 2 ? 0 : 4) + (j % 2);
+      if (x < 0) byte |= 1 << bit;
+      if (large) byte |= 4 << bit;
+      product += Math.abs(x) * LEVELS[large ? 1 : 0];
+    }
+    bytes(views)[address + signByte(d, key, 2 * i)] = byte;
+  }
+  factors.push(product === 0 ? 0 : norm(first) ** 2 / product);
+  let sum = 0;
+  for (let i = 0; i < second.length; i += 8) {
+    let byte = 0;
+    for (let bit = 0; bit < 8; bit++) {
+      const x = at(second, i + bit);
+      if (x < 0) byte |= 1 << bit;
+      sum += Math.abs(x);
+    }
+    bytes(views)[address + signByte(d, key, d / 2 + i)] = byte;
+  }
+  secondFactors.push(sum === 0 ? 0 : norm(second) ** 2 / sum);
+}
+
+/** Writes the factors of both classes, each in parts of its largest, and the largest. */
+function writeClassFactors(views: Views, address: number, d: number, factors: [number[], number[]]): void {
+  for (const [part, list] of factors.entries()) {
+    const maxFactor = Math.fround(Math.max(...list));
+    const parts = list.map((factor) => (maxFactor === 0 ? 0 : Math.round((factor / maxFactor) * CLASS_FACTOR_SCALE)));
+    bytes(views).set(parts, address + signBytes(d) + part * PAGE_KEYS);
+    views.f32[(address + signBytes(d) + PAGE_KEYS * 2 + d) / 4 + 1 + part] = maxFactor;
+  }
 }
 
 /** Writes the factors of a page in parts of the largest, and the largest. */

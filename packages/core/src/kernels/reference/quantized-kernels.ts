@@ -7,7 +7,7 @@ import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
 import type { QuantizedKernels } from '../quantized-kernels.ts';
-import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey, signRow } from '../quantized-rows.ts';
+import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey } from '../quantized-rows.ts';
 import { inverseRotate, rotate } from '../rotation.ts';
 import { floatAbove, floatBelow } from '../rounding.ts';
 import { readStruct } from '../structs.ts';
@@ -15,6 +15,7 @@ import { at, type Views, viewsOf } from '../views.ts';
 import { draw } from './draw.ts';
 import { quantizePage } from './quantize.ts';
 import { accumulateSoftmax, dot, floatsAt, norm } from './rows.ts';
+import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 import { finishSieve, sieve } from './sieve.ts';
 
@@ -77,7 +78,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       }
     },
 
-    quantizeQueries(queries, rows, headDim, quantizedQuery, scratch) {
+    quantizeQueries({ headDim }, queries, rows, quantizedQuery, scratch) {
       this.rotate(queries, rows, headDim, quantizedQuery, scratch);
     },
 
@@ -90,7 +91,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
           const base = dot(query, centreOf(views(), key));
           f32[centerScores / 4 + row * centerStride + pageAfter(from, position)] = base;
           i16[scans / 2 + row * stride + position - from] = toScanUnits(
-            base + dot(query, signRow(views(), key)),
+            base + scanProduct(views(), key, query),
             fractionBits,
           );
         }

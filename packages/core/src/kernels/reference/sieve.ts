@@ -8,11 +8,12 @@ import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
 import type { SieveBuffers, SieveStates, SieveStep } from '../quantized-kernels.ts';
-import { centreOf, int4Row, quantizedKey, signRow } from '../quantized-rows.ts';
+import { centreOf, int4Row, type QuantizedKey, quantizedKey } from '../quantized-rows.ts';
 import { inverseRotate, rotate } from '../rotation.ts';
 import { at, type Views } from '../views.ts';
 import { draw } from './draw.ts';
 import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
+import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 
 /**
@@ -25,19 +26,19 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
   const rotatedQueries = queries.map((query) => rotate(query));
   const firstUnquantized = n - (n % PAGE_KEYS);
   const exactScore = (row: number, j: number) => dot(at(queries, row), exactRow(views, pages, 'keys', j));
-  /** <R q, c> + <R q, what an encoding has of y>; of the open page, which has no encodings, the exact score. */
-  const quantizedScore = (row: number, j: number, encoded: (key: ReturnType<typeof quantizedKey>) => Float64Array) => {
+  /** <R q, c> + an estimate of <R q, y>; of the open page, which has no encodings, the exact score. */
+  const quantizedScore = (row: number, j: number, estimate: (key: QuantizedKey, query: Float64Array) => number) => {
     if (j >= firstUnquantized) return exactScore(row, j);
     const key = quantizedKey(views, pages, j);
     const query = at(rotatedQueries, row);
-    return dot(query, centreOf(views, key)) + dot(query, encoded(key));
+    return dot(query, centreOf(views, key)) + estimate(key, query);
   };
 
   // s1, in units, and L1.
   const signScores = mapRows(rows, (row) =>
     range(n).map((j) =>
       toScanUnits(
-        quantizedScore(row, j, (key) => signRow(views, key)),
+        quantizedScore(row, j, (key, query) => scanProduct(views, key, query)),
         fractionBits,
       ),
     ),
@@ -64,7 +65,7 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
       importanceWeight(
         row,
         i,
-        quantizedScore(row, j, (key) => int4Row(views, key, 'key')),
+        quantizedScore(row, j, (key, query) => dot(query, int4Row(views, key, 'key'))),
       ),
     ),
   );

@@ -33,6 +33,7 @@ export function createBlocks(views: () => Views, address: number): Blocks {
         values: pages.values,
         summary: pages.summary,
         minMax: pages.minMax,
+        basis: pages.basis,
       });
       current = pages;
       return address;

@@ -17,7 +17,7 @@ export interface QuantizedExports {
   ): void;
   rotate: QuantizedKernels['rotate'];
   inverseRotate: QuantizedKernels['inverseRotate'];
-  quantizeQueries: QuantizedKernels['quantizeQueries'];
+  quantizeQueries: OnPages<QuantizedKernels['quantizeQueries']>;
   scanSigns(
     pages: number,
     from: number,
@@ -79,7 +79,7 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     },
     rotate: wasm.rotate,
     inverseRotate: wasm.inverseRotate,
-    quantizeQueries: wasm.quantizeQueries,
+    quantizeQueries: (pages, ...rest) => wasm.quantizeQueries(blocks.pages(pages), ...rest),
     scanSigns(pages, from, to, { address, rows, centerScores, centerStride }, fractionBits, scans, stride) {
       const at = blocks.pages(pages);
       wasm.scanSigns(at, from, to, address, rows, fractionBits, scans, stride, centerScores, centerStride);

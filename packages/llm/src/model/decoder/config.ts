@@ -13,6 +13,22 @@ export interface LayerAttention {
   readonly sinks?: readonly number[] | undefined;
 }
 
+export type RopePairs = 'neighbours' | 'halves';
+
+/** For each value of a head the other one of its RoPE pair, itself where RoPE leaves it alone: (headDim). */
+export function ropePartners({
+  headDim,
+  ropeDimensions,
+  ropePairs,
+}: Pick<ModelConfig, 'headDim' | 'ropeDimensions' | 'ropePairs'>): Int32Array {
+  const half = ropeDimensions / 2;
+  return Int32Array.from({ length: headDim }, (_, i) => {
+    if (i >= ropeDimensions) return i;
+    if (ropePairs === 'neighbours') return i ^ 1;
+    return i < half ? i + half : i - half;
+  });
+}
+
 /** The sizes and constants of a model, as its file states them. */
 export interface ModelConfig {
   /** `general.architecture` of the file. */
@@ -33,6 +49,8 @@ export interface ModelConfig {
   readonly ropeTheta: number;
   /** Leading values of a head that RoPE turns. */
   readonly ropeDimensions: number;
+  /** Which values of a head RoPE turns together: 2j and 2j + 1, or those of two halves. */
+  readonly ropePairs: RopePairs;
   /** Whether the LM head's matrix is the embedding's. */
   readonly tiedEmbeddings: boolean;
   /** What sets the attention of each layer apart. */
@@ -40,7 +58,7 @@ export interface ModelConfig {
 }
 
 /** Sizes that a file gives, with the keys that it gives them by. */
-export interface ModelHeader extends Omit<ModelConfig, 'layerAttention'> {
+export interface ModelHeader extends Omit<ModelConfig, 'layerAttention' | 'ropePairs'> {
   readonly keys: ModelKeys;
   /** Hidden values of the MLP of each layer. */
   readonly feedForwardSizes: readonly number[];

@@ -35,7 +35,7 @@ export function describeDecoder(gguf: GgufFile, architecture: Architecture): Dec
   const sinks = Array.from({ length: header.layers }, (_, layer) => findSinks(source, header, traits, layer));
   source.requireAllUsed();
   return {
-    config: { ...sizes, layerAttention: layerAttention(header, traits) },
+    config: { ...sizes, ropePairs: traits.ropePairs, layerAttention: layerAttention(header, traits) },
     sinks,
     traits,
     epsilon: keys.positive(traits.norm === 'rms' ? 'attention.layer_norm_rms_epsilon' : 'attention.layer_norm_epsilon'),

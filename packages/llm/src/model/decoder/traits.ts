@@ -2,7 +2,7 @@
  * The table that describes a decoder-only transformer. An architecture fills in what sets it apart from Llama. Tensors
  * that a file may have or lack (biases, an LM head of its own, fused queries, keys and values) need no entry.
  */
-import type { ModelHeader } from './config.ts';
+import type { ModelHeader, RopePairs } from './config.ts';
 import type { RopeSpec } from './rope.ts';
 import { readRope } from './rope-scaling.ts';
 import type { TensorSource } from './tensor-source.ts';
@@ -20,7 +20,7 @@ export interface DecoderTraits {
   readonly block: 'sequential' | 'parallel' | 'parallel-one-norm';
   readonly queryKeyNorm: QueryKeyNorm | undefined;
   /** The values that RoPE turns together: 2i and 2i + 1, or i and i + d / 2. */
-  readonly ropePairs: 'neighbours' | 'halves';
+  readonly ropePairs: RopePairs;
   /** RoPE of a layer, undefined for none. Layers that share one share the object. */
   readonly rope: (layer: number) => RopeSpec | undefined;
   /** What scores are multiplied by. */

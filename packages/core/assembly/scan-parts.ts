@@ -1,0 +1,58 @@
+/** What the scan by signs and the scan by classes share: where a page's numbers lie, units of scores, look-ups. */
+import { sumInts } from './lanes';
+import { PAGE_KEYS } from './pages';
+
+/** Offset of a page's factors in the encoding sign. */
+@inline
+export function factorsOffset(D: i32): usize {
+  return <usize>D << 3;
+}
+
+@inline
+export function centreOffset(D: i32): usize {
+  return (<usize>D << 3) + (PAGE_KEYS << 1);
+}
+
+/** The largest factor of a page, which lies behind the centre and its step. */
+@inline
+export function pageFactor(centre: usize, D: i32): f32 {
+  return load<f32>(centre + <usize>D, 4);
+}
+
+@inline
+export function pow2(exponent: i32): f32 {
+  return reinterpret<f32>((127 + exponent) << 23);
+}
+
+/** Units of a scan in a nat: 2^bits / ln 2. */
+@inline
+export function scanUnitsPerNat(fractionBits: i32): f32 {
+  return <f32>1.4426950408889634 * pow2(fractionBits);
+}
+
+/** A score in units, rounded, within 16 bits. */
+@inline
+export function toScanUnits(score: f32): i32 {
+  return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
+}
+
+/** Sums of four look-ups, 16 dimensions, for 16 keys: at most 4 * 56. */
+@inline
+export function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {
+  const low = i8x16.add(i8x16.swizzle(v128.load(table), a), i8x16.swizzle(v128.load(table, 16), b));
+  const high = i8x16.add(i8x16.swizzle(v128.load(table, 32), c), i8x16.swizzle(v128.load(table, 48), e));
+  return i8x16.add(low, high);
+}
+
+/** <Rq, c> of a page in nats, from the query's int16 codes. */
+@inline
+export function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f32 {
+  let sum = i32x4.splat(0);
+  for (let i: usize = 0; i < <usize>D; i += 16) {
+    const c = v128.load(centre + i);
+    const q = codes + (i << 1);
+    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(c), v128.load(q)));
+    sum = i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(c), v128.load(q, 16)));
+  }
+  return <f32>sumInts(sum) * step * load<f32>(centre + <usize>D);
+}
