@@ -150,7 +150,8 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
         encodings: readsAll ? [] : encodings,
         timed,
         ...(costs && !readsAll && { costs }),
-        ...(scanBases && !readsAll && { scanBases: layers.flatMap((layer) => basesOf(scanBases, layer, keyValueHeads)) }),
+        ...(scanBases &&
+          !readsAll && { scanBases: layers.flatMap((layer) => basesOf(scanBases, layer, keyValueHeads)) }),
         ...(window !== undefined && { window }),
         ...(softCap !== undefined && { softCap }),
         ...(sinks && { sinks }),

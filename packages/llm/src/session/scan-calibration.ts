@@ -80,7 +80,13 @@ async function calibrate({ segments, tokenizer }: ScanCalibrationParts): Promise
           const group = heads / keyValueHeads;
           const keys = columns(k, keyValueHeads * headDim, head * headDim, headDim);
           const queries = columns(q, heads * headDim, head * group * headDim, group * headDim);
-          bases[modelLayer * keyValueHeads + head] = chooseScanBasis({ headDim, keys, queries, heads: group, partners });
+          bases[modelLayer * keyValueHeads + head] = chooseScanBasis({
+            headDim,
+            keys,
+            queries,
+            heads: group,
+            partners,
+          });
         }
         return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
       },
