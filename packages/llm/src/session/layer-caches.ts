@@ -172,7 +172,7 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
   return layerCaches(groups, attentions);
 }
 
-/** Those of one layer (keyValueHeads). */
+/** The bases of one layer (keyValueHeads). */
 const basesOf = (bases: readonly (ScanBasis | undefined)[], layer: number, keyValueHeads: number) =>
   bases.slice(layer * keyValueHeads, (layer + 1) * keyValueHeads);
 
