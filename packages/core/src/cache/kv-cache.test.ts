@@ -192,6 +192,28 @@ describe('norms', () => {
     expect(model.cache.norms(0, 0)).toEqual(none);
   });
 
+  it.each([0, 20])(
+    'bound other rows that follow a cut to %i, where there was a cut to a greater length before',
+    (cut) => {
+      const cache = new KvCache({ layers: 1, keyValueHeads: 1, headDim: 8, precision: 'f32', capacity: 256 });
+      const fill = (value: number) => {
+        const [from, to] = [cache.length, 45];
+        const rows = new Float32Array((to - from) * 8).fill(value);
+        cache.reserve(to - from);
+        cache.write(0, from, rows, rows);
+        cache.commit(to);
+        cache.truncate(40);
+      };
+      fill(1);
+      cache.truncate(cut);
+      fill(100);
+      const norm = 100 * Math.sqrt(8);
+      expect(cache.norms(0, 0).keys).toBeGreaterThanOrEqual(norm);
+      expect(cache.norms(0, 0).values).toBeGreaterThanOrEqual(norm);
+      if (cut === 0) expect(cache.norms(0, 0).rmsValue).toBeCloseTo(norm, 3);
+    },
+  );
+
   it('are as they were when the cache is cut to the same length again, and bounds whatever it is cut to', () => {
     const model = createModel(createRandom(13));
     model.append(100);

@@ -253,9 +253,11 @@ export class KvCache {
 
   /**
    * The norms of a page that is cut stay: bounds that may now be larger than necessary, never smaller. Where the cache is
-   * truncated to the same length again and again, they are those of the first time, so that attempts leave nothing behind.
+   * truncated to the same length again and again, they are those of the first time, so that attempts leave nothing behind:
+   * until it is cut below that length, since other rows may follow there.
    */
   #truncateNorms(length: number, isCut: boolean): void {
+    if (length < (this.#openNormsAtTruncation?.length ?? 0)) this.#openNormsAtTruncation = undefined;
     const open = this.#pages.pages.at(-1);
     if (open !== undefined && length % PAGE_KEYS > 0) {
       const before = isCut ? open.norms : this.#openNorms;
