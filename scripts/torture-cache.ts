@@ -27,7 +27,8 @@ function report(name: string, value: number, limit: number, unit = ''): void {
 
 const folder = await mkdtemp(join(tmpdir(), 'keysieve-cache-'));
 if (process.env.SAVE_TO !== undefined) await saveAgainAndAgain(process.env.SAVE_TO);
-await using model = await loadModel(source, { threads: 2 });
+// Room for what is generated behind the text.
+await using model = await loadModel(source, { threads: 2, context: Number(count) + 64 });
 const text =
   textFile === undefined ? 'The number of amber fox is 48213. '.repeat(2000) : await readFile(textFile, 'utf8');
 const tokens = model.tokenizer.encode(text, { special: false }).subarray(0, Number(count));

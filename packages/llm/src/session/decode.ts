@@ -31,9 +31,7 @@ export async function decodeToken(token: number, maxTokens: number, parts: Decod
     drawn.push({ token: next, logits });
     return next === draft[row] && !endOfGeneration.has(next);
   };
-  const started = performance.now();
   const { report } = await forward(Int32Array.of(token, ...draft), goesOn);
-  const milliseconds = performance.now() - started;
-  lookup?.learn({ proposed: draft.length, accepted: drawn.length - 1, milliseconds });
+  lookup?.learn({ proposed: draft.length, accepted: drawn.length - 1 });
   return { drawn, proposed: draft.length, report };
 }

@@ -23,9 +23,9 @@ describe('a draft', () => {
   it('grows where drafts are right, and ends where they are wrong, but for a trial now and then', () => {
     const lookup = createPromptLookup();
     const tokens = [...count(20), 99, 4, 5, 6];
-    for (let i = 0; i < 30; i++) lookup.learn({ proposed: 4, accepted: 4, milliseconds: 1 });
+    for (let i = 0; i < 30; i++) lookup.learn({ proposed: 4, accepted: 4 });
     expect(lookup.propose(tokens, 100)).toEqual(count(MAX_DRAFT_TOKENS, 7));
-    for (let i = 0; i < 30; i++) lookup.learn({ proposed: 4, accepted: 0, milliseconds: 1 });
+    for (let i = 0; i < 30; i++) lookup.learn({ proposed: 4, accepted: 0 });
     const lengths = count(320).map(() => lookup.propose(tokens, 7).length);
     expect(lengths.filter((length) => length > 0)).toEqual(Array(10).fill(1));
   });

@@ -1,7 +1,8 @@
 /**
  * Drafts of what comes next, looked up in what has been read and written: where the last tokens stood before, those that
  * followed them then are proposed, and checked in one pass with the token that is decoded anyway. Answers that repeat their
- * prompt get several tokens a pass; for others, acceptance soon says that nothing is to be proposed.
+ * prompt get several tokens a pass; for others, acceptance soon says that nothing is to be proposed. Nothing here looks at a
+ * clock: the rows of a pass decide how its numbers are rounded, and the same prompt must give the same answer.
  * (Prompt lookup decoding: github.com/apoorvumang/prompt-lookup-decoding; as a form of speculative decoding, arXiv
  * 2211.17192.)
  */
@@ -11,7 +12,7 @@ export interface PromptLookup {
   /** At most `maxTokens` tokens that may follow on `tokens`, the prompt and the answer so far. */
   propose(tokens: readonly number[], maxTokens: number): number[];
   /** Takes what became of a pass with a draft of `proposed` tokens, of which the first `accepted` were right. */
-  learn(pass: { proposed: number; accepted: number; milliseconds: number }): void;
+  learn(pass: { proposed: number; accepted: number }): void;
 }
 
 /** Tokens that must have stood before in the same order. */
@@ -22,21 +23,17 @@ export const MAX_DRAFT_TOKENS = 7;
 const MIN_GAIN = 1.1;
 /** Where drafts do not pay, one in this number of chances is taken all the same, to see whether they do by now. */
 const PROBE_EVERY = 32;
-/** What is believed of a proposed token at first: how likely it is right, and what it adds to the time of a pass. */
+/** How likely a proposed token is believed to be right at first. */
 const FIRST_ACCEPTANCE = 0.5;
-const FIRST_COST = 0.15;
+/** What a proposed token is taken to add to the time of a pass, relative to a pass without any. */
+const COST = 0.3;
 const MIN_LEARNING_RATE = 0.05;
-const COST_LEARNING_RATE = 0.1;
-const MAX_COST = 1;
 
 export function createPromptLookup(): PromptLookup {
   /** By a hash of the n-gram, the position behind its last occurrence that something follows on. */
   const positions = new Map<number, number>();
   let indexed = NGRAM;
   let acceptance = FIRST_ACCEPTANCE;
-  /** Time of a proposed token, relative to a pass without any. */
-  let cost = FIRST_COST;
-  let plainMs = 0;
   let checked = 0;
   let chances = 0;
 
@@ -58,7 +55,7 @@ export function createPromptLookup(): PromptLookup {
   function gain(count: number): number {
     let expected = 1;
     for (let i = 1; i <= count; i++) expected += acceptance ** i;
-    return expected / (1 + cost * count);
+    return expected / (1 + COST * count);
   }
 
   function bestCount(maxTokens: number): number {
@@ -76,19 +73,12 @@ export function createPromptLookup(): PromptLookup {
       const probes = count === 0 && ++chances % PROBE_EVERY === 0;
       return tokens.slice(position, position + (probes ? 1 : count));
     },
-    learn({ proposed, accepted, milliseconds }) {
-      if (proposed === 0) {
-        plainMs = plainMs === 0 ? milliseconds : plainMs + COST_LEARNING_RATE * (milliseconds - plainMs);
-        return;
-      }
+    learn({ proposed, accepted }) {
       // The first token that is wrong says nothing of those behind it.
       for (let i = 0; i < Math.min(proposed, accepted + 1); i++) {
         const rate = Math.max(MIN_LEARNING_RATE, 1 / (++checked + 2));
         acceptance += rate * (Number(i < accepted) - acceptance);
       }
-      if (plainMs === 0) return;
-      const measured = Math.min(MAX_COST, Math.max(0, (milliseconds / plainMs - 1) / proposed));
-      cost += COST_LEARNING_RATE * (measured - cost);
     },
   };
 }

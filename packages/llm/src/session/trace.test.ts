@@ -13,7 +13,7 @@ describe('tracing', () => {
   it('tells of every pass where its time went, and changes no token', async () => {
     await using model = await loadModel('nano', { threads: 2, precision: 'fp32' });
     const attention = { policy: 'sieve', budget: 'fixed:48' };
-    const options = { maxTokens: 4, temperature: 0 };
+    const options = { maxTokens: 4, temperature: 0, promptLookup: false };
     await using plain = await model.createSession({ attention, denseFallback: false });
     const expected = await plain.generate(PROMPT, options).result;
 
