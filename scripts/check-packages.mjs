@@ -12,6 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** Entries without types: the conformance suites, which only the workspace has, and the programs of threads. */
+const UNTYPED = ['conformance', 'worker', 'browser-worker'];
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 const packages = readJson('package.json').workspaces.map((folder) => readJson(`${folder}/package.json`));
 const project = mkdtempSync(join(tmpdir(), 'keysieve-consumer-'));
@@ -46,8 +49,7 @@ function pack() {
 /** A package without types (the command) has nothing for are-the-types-wrong to look at. */
 function lint(tarball, typed) {
   run(tool('publint'), ['run', tarball, '--strict'], root);
-  // The conformance suites are for packages of the workspace, by their sources: they are not in the tarball.
-  const attwOptions = ['--profile', 'esm-only', '--format', 'ascii', '--exclude-entrypoints', 'conformance'];
+  const attwOptions = ['--profile', 'esm-only', '--format', 'ascii', '--exclude-entrypoints', ...UNTYPED];
   if (typed) run(tool('attw'), [tarball, ...attwOptions], root);
   console.log(`publint${typed ? ' and attw' : ''}: nothing to say about ${tarball.split('/').at(-1)}`);
 }

@@ -5,7 +5,7 @@ export default defineConfig([
   {
     ...buildOptions,
     entry: ['src/index.ts', 'src/internal.ts'],
-    dts: { ...buildOptions.dts, entry: ['src/index.ts', 'src/internal.ts', 'src/browser.ts'] },
+    dts: { ...buildOptions.dts, entry: ['src/index.ts', 'src/internal.ts'] },
     platform: 'node',
     target: 'node20.19',
     // The model that `loadModel('nano')` finds in the package.
@@ -15,7 +15,7 @@ export default defineConfig([
     ...buildOptions,
     entry: ['src/index.ts', 'src/browser.ts', 'src/browser-worker.ts'],
     outDir: 'dist/browser',
-    dts: false,
+    dts: { ...buildOptions.dts, entry: ['src/browser.ts'] },
     platform: 'browser',
     target: 'es2022',
   },

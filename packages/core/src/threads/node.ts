@@ -12,9 +12,10 @@ export function openNodeThread(file: URL, options: SpawnOptions): Thread {
 /** A worker of Node as a thread. Once it has answered, it does not keep the process alive. */
 export function watchNodeThread(worker: Worker, { onMessage, onError, onExit }: SpawnOptions): Thread {
   let exited = false;
+  let ending = false;
   const idleMs = () => worker.performance.eventLoopUtilization().idle;
   worker.on('message', (message) => {
-    worker.unref();
+    if (!ending) worker.unref();
     onMessage(message);
   });
   worker.on('error', onError);
@@ -30,7 +31,12 @@ export function watchNodeThread(worker: Worker, { onMessage, onError, onExit }: 
     },
     // The idle time of a thread that has ended is -1, and the only thing that is known of it at once.
     hasEnded: () => exited || idleMs() < 0,
-    terminate: () => worker.terminate(),
+    terminate() {
+      // Whoever waits for the end may have nothing else that keeps the process alive.
+      ending = true;
+      worker.ref();
+      return worker.terminate();
+    },
   };
 }
 

@@ -261,7 +261,13 @@ export function createThreadPool({ spawn, stallTimeoutMs = STALL_TIMEOUT_MS }: P
       },
       async configured() {
         const busy = helpers.slice(0, threads - 1).filter(({ unanswered }) => unanswered > 0);
-        await Promise.all(busy.map(({ waiting }) => new Promise<void>((resolve) => waiting.push(resolve))));
+        // An idle thread does not keep the process alive, which would end in the middle of this.
+        const alive = setInterval(() => {}, 1000);
+        try {
+          await Promise.all(busy.map(({ waiting }) => new Promise<void>((resolve) => waiting.push(resolve))));
+        } finally {
+          clearInterval(alive);
+        }
       },
       prewake(jobs) {
         if (threads > 1 && control !== undefined) prewakeHelpers(control, jobs);
