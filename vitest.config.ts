@@ -18,6 +18,8 @@ const chromium: TestProjectConfiguration = {
   },
   test: {
     name: 'chromium',
+    // Vite opens a page anew when it meets a dependency that it has not bundled yet, in the middle of a test.
+    retry: 2,
     include: [
       'packages/*/src/**/*.browser.test.ts',
       // The conformance suites of core, as they run in Node, too.
