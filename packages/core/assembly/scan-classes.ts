@@ -5,11 +5,7 @@
 import { CLASS_FACTOR_SCALE } from './generated';
 import { PAGE_KEYS } from './pages';
 import { MAX_CLASS_ENTRY, maskOf, orderedCodes, queryNumbers, queryTables, SECOND_STEP } from './prepared-queries';
-import { centreByCodes, centreOffset, factorsOffset, lookUp, pow2, toScanUnits } from './scan-parts';
-
-/** Conversion of sums to units: see `setScale` of the scan by signs. */
-let scaleQ15: i32 = 0;
-let scaleShift: i32 = 0;
+import { centreByCodes, centreOffset, factorsOffset, lookUp, pow2, scaleQ15, scaleShift, setScale, toScanUnits } from './scan-parts';
 
 /** Sums of a class are at most 31 D / 8. */
 @inline
@@ -17,17 +13,10 @@ function shiftOf(D: i32): i32 {
   return 14 - (31 - clz((MAX_CLASS_ENTRY * D) >> 3));
 }
 
-/** Sets `scaleQ15` and `scaleShift` for a page's largest factor and the step of a row's tables. */
+/** Sets the conversion of sums to units for a page's largest factor and the step of a row's tables. */
 @inline
-function setScale(maxFactor: f32, step: f32, D: i32, unit: f32): void {
-  const scale = step * unit * maxFactor * pow2(-shiftOf(D)) * <f32>(32768.0 / <f64>(CLASS_FACTOR_SCALE << 7));
-  scaleShift = 0;
-  let rest = min(scale, <f32>32767.0);
-  while (rest >= <f32>0.99998) {
-    rest *= <f32>0.5;
-    scaleShift++;
-  }
-  scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
+function setClassScale(maxFactor: f32, step: f32, D: i32, unit: f32): void {
+  setScale(step * unit * maxFactor * pow2(-shiftOf(D)) * <f32>(32768.0 / <f64>(CLASS_FACTOR_SCALE << 7)));
 }
 
 /** Scores a page's keys for one row. */
@@ -53,7 +42,7 @@ export function scanClasses1(
   const offset = i16x8.splat(<i16>((D >> 3) * MAX_CLASS_ENTRY));
   for (let part: usize = 0; part < 2; part++) {
     const tables = queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2) + part * (<usize>D << 1);
-    setScale(load<f32>(centre + <usize>D + (part << 2), 4), load<f32>(numbers + part * (SECOND_STEP - 8), 8), D, unit);
+    setClassScale(load<f32>(centre + <usize>D + (part << 2), 4), load<f32>(numbers + part * (SECOND_STEP - 8), 8), D, unit);
     const times = i16x8.splat(<i16>scaleQ15);
     const double = scaleShift;
     let factors = signs + factorsOffset(D) + part * <usize>PAGE_KEYS;
@@ -116,13 +105,13 @@ export function scanClasses3(
     const tables = queryTables(quantizedQuery, rows, D) + (<usize>(r * D) << 2) + part * (<usize>D << 1);
     const maxFactor = load<f32>(centre + <usize>D + (part << 2), 4);
     const steps = numbers + part * (SECOND_STEP - 8);
-    setScale(maxFactor, load<f32>(steps, 8), D, unit);
+    setClassScale(maxFactor, load<f32>(steps, 8), D, unit);
     const times0 = i16x8.splat(<i16>scaleQ15);
     const double0 = scaleShift;
-    setScale(maxFactor, load<f32>(steps, 72), D, unit);
+    setClassScale(maxFactor, load<f32>(steps, 72), D, unit);
     const times1 = i16x8.splat(<i16>scaleQ15);
     const double1 = scaleShift;
-    setScale(maxFactor, load<f32>(steps, 136), D, unit);
+    setClassScale(maxFactor, load<f32>(steps, 136), D, unit);
     const times2 = i16x8.splat(<i16>scaleQ15);
     const double2 = scaleShift;
     let factors = signs + factorsOffset(D) + part * <usize>PAGE_KEYS;

@@ -56,3 +56,22 @@ export function centreByCodes(codes: usize, centre: usize, D: i32, step: f32): f
   }
   return <f32>sumInts(sum) * step * load<f32>(centre + <usize>D);
 }
+
+/**
+ * Conversion of a row's sums of codes to units, by products of 16-bit fractions: a sum, shifted left as far as possible,
+ * is multiplied by its key's factor, then by `scaleQ15`, and doubled `scaleShift` times, all within 16 bits.
+ */
+export let scaleQ15: i32 = 0;
+export let scaleShift: i32 = 0;
+
+/** Sets `scaleQ15` and `scaleShift` to a factor. */
+@inline
+export function setScale(scale: f32): void {
+  scaleShift = 0;
+  let rest = min(scale, <f32>32767.0);
+  while (rest >= <f32>0.99998) {
+    rest *= <f32>0.5;
+    scaleShift++;
+  }
+  scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
+}

@@ -9,7 +9,7 @@ import { PAGE_KEYS, pageAddress } from './pages';
 import { ENTRY_OFFSET, MAX_CODE, maskOf, orderedCodes, queryNumbers, queryTables } from './prepared-queries';
 import { rotatedDim } from './rotate';
 import { scanClasses1, scanClasses3 } from './scan-classes';
-import { centreByCodes, centreOffset, factorsOffset, lookUp, pageFactor, pow2, scanUnitsPerNat, toScanUnits } from './scan-parts';
+import { centreByCodes, centreOffset, factorsOffset, lookUp, pageFactor, pow2, scaleQ15, scaleShift, scanUnitsPerNat, setScale, toScanUnits } from './scan-parts';
 
 /**
  * See `QuantizedKernels.scanSigns`. `fractionBits` are the fractional bits of a score in powers of two.
@@ -78,31 +78,17 @@ function prefetchPages(table: usize, encodingOffset: usize, page: i32, count: i3
   store<u32>(sink, sum);
 }
 
-/**
- * Conversion of a row's sums of codes to units, by products of 16-bit fractions: a sum, shifted left as far as possible,
- * is multiplied by its key's factor, then by `scaleQ15`, and doubled `scaleShift` times, all within 16 bits.
- */
-let scaleQ15: i32 = 0;
-let scaleShift: i32 = 0;
-
 @inline
 function shiftOf(D: i32): i32 {
   // Sums are at most 7 D.
   return 14 - (31 - clz(MAX_CODE * D));
 }
 
-/** Sets `scaleQ15` and `scaleShift` for a page and a row. */
+/** Sets the conversion of sums to units for a page and a row. */
 @inline
-function setScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
+function setPageScale(centre: usize, numbers: usize, D: i32, unit: f32): void {
   // A factor of 1 is 32,767 / 32,768.
-  const scale = load<f32>(numbers, 8) * unit * pageFactor(centre, D) * pow2(-shiftOf(D)) * <f32>(32768.0 / 32767.0);
-  scaleShift = 0;
-  let rest = min(scale, <f32>32767.0);
-  while (rest >= <f32>0.99998) {
-    rest *= <f32>0.5;
-    scaleShift++;
-  }
-  scaleQ15 = <i32>nearest<f32>(rest * <f32>32768.0);
+  setScale(load<f32>(numbers, 8) * unit * pageFactor(centre, D) * pow2(-shiftOf(D)) * <f32>(32768.0 / 32767.0));
 }
 
 /** Scores a page's keys for one row. */
@@ -125,7 +111,7 @@ function scanPage1(
   const score = centreByCodes(orderedCodes(quantizedQuery, rows, D) + (<usize>(r * D) << 1), centre, D, load<f32>(numbers));
   store<f32>(base, score);
   const middle = i16x8.splat(<i16>toScanUnits(score * unit));
-  setScale(centre, numbers, D, unit);
+  setPageScale(centre, numbers, D, unit);
   const times = i16x8.splat(<i16>scaleQ15);
   const double = scaleShift;
   const shift = shiftOf(D);
@@ -191,13 +177,13 @@ function scanPage3(
   const middle0 = i16x8.splat(<i16>toScanUnits(s0 * unit));
   const middle1 = i16x8.splat(<i16>toScanUnits(s1 * unit));
   const middle2 = i16x8.splat(<i16>toScanUnits(s2 * unit));
-  setScale(centre, numbers, D, unit);
+  setPageScale(centre, numbers, D, unit);
   const times0 = i16x8.splat(<i16>scaleQ15);
   const double0 = scaleShift;
-  setScale(centre, numbers + 64, D, unit);
+  setPageScale(centre, numbers + 64, D, unit);
   const times1 = i16x8.splat(<i16>scaleQ15);
   const double1 = scaleShift;
-  setScale(centre, numbers + 128, D, unit);
+  setPageScale(centre, numbers + 128, D, unit);
   const times2 = i16x8.splat(<i16>scaleQ15);
   const double2 = scaleShift;
   const shift = shiftOf(D);
