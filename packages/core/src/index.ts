@@ -54,7 +54,7 @@ export { float16ToFloat32, float32ToFloat16 } from './kernels/float16.ts';
 export type { KernelsName } from './kernels/index.ts';
 export type { Kernels, Pages, QueryRows } from './kernels/kernels.ts';
 export { ENCODINGS, type Encoding, exactPageBytes, PAGE_KEYS, PRECISIONS, type Precision } from './kernels/layout.ts';
-export type { ScanBasis } from './kernels/scan-basis.ts';
+export { isScanBasis, type ScanBasis } from './kernels/scan-basis.ts';
 export { wasmSupported } from './kernels/wasm/wasm-kernels.ts';
 export { BUDGET_TARGETS, type BudgetTarget, isBudgetTarget, parseBudgetTarget } from './law/budget-target.ts';
 export * from './law/law-file.ts';

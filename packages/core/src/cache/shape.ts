@@ -11,7 +11,7 @@ import {
   type Precision,
   pageLayout,
 } from '../kernels/layout.ts';
-import { type ScanBasis, supportsScanBasis } from '../kernels/scan-basis.ts';
+import { isScanBasis, type ScanBasis } from '../kernels/scan-basis.ts';
 import { MAX_ARENA_BYTES } from './arena.ts';
 
 export const MAX_HEAD_DIM = 256;
@@ -77,13 +77,7 @@ export function checkScanBases(
   { layers, keyValueHeads, headDim, encodings }: CacheShape,
 ): void {
   const count = (3 * headDim) / 4;
-  const fits = (basis: ScanBasis | undefined) =>
-    basis === undefined ||
-    (supportsScanBasis(headDim) &&
-      new Set(basis.dimensions).size === count &&
-      basis.dimensions.every((dimension) => Number.isInteger(dimension) && dimension >= 0 && dimension < headDim) &&
-      basis.weights.length === count &&
-      basis.weights.every((weight) => weight > 0 && Number.isFinite(weight)));
+  const fits = (basis: ScanBasis | undefined) => basis === undefined || isScanBasis(basis, headDim);
   invariant(bases.length === layers * keyValueHeads && bases.every(fits), () => ({
     code: 'invalid-argument',
     problem: `The bases of a scan are ${layers * keyValueHeads}, each of ${count} of the ${headDim} dimensions with a positive weight.`,

@@ -26,6 +26,21 @@ export const LEVEL_THRESHOLD = 0.9816;
 /** Whether heads of this size can have a basis: classes must be as long as a Walsh-Hadamard transform. */
 export const supportsScanBasis = (headDim: number): boolean => headDim >= 32 && (headDim & (headDim - 1)) === 0;
 
+/** Whether a value is the basis of a head of this size. */
+export function isScanBasis(value: unknown, headDim: number): value is ScanBasis {
+  const { dimensions, weights } = (value ?? {}) as { dimensions?: unknown; weights?: unknown };
+  const count = (3 * headDim) / 4;
+  return (
+    supportsScanBasis(headDim) &&
+    Array.isArray(dimensions) &&
+    Array.isArray(weights) &&
+    new Set(dimensions).size === count &&
+    dimensions.every((dimension) => Number.isInteger(dimension) && dimension >= 0 && dimension < headDim) &&
+    weights.length === count &&
+    weights.every((weight) => weight > 0 && Number.isFinite(weight))
+  );
+}
+
 /**
  * Bytes of a head's basis in memory: int32 1 where it has one, 0 where keys are scanned by signs, and 12 unused bytes;
  * then, each for (3 d / 4) dimensions, offsets in a row of float32, weights and inverse weights with the signs of D1, and

@@ -8,8 +8,7 @@ import { type Calibration, readCalibration, type TransformerSegments, writeCalib
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
-import { createEngines } from './engines.ts';
-import { createLayerCaches } from './layer-caches.ts';
+import { runInFull } from './full-pass.ts';
 import type { LoadProgress } from './load-progress.ts';
 
 /** Largest mean KL divergence, in nats, at which a rounded precision is the default. */
@@ -68,27 +67,16 @@ async function predictions(parts: PrecisionParts, precision: MatmulPrecision, te
   const { load, signal, onProgress } = parts;
   await using segments = await load(precision);
   const tokens = text.subarray(0, segments.context);
-  const { config } = segments;
-  const sizes = { capacity: tokens.length, threads: 1, precision: 'f32', encodings: [], timed: false } as const;
-  const caches = await createLayerCaches({ config, engines: createEngines(), ...sizes });
-  try {
-    caches.reserve(tokens.length);
-    const logits = await segments.forward(
-      tokens,
-      0,
-      (modelLayer, { q, k, v }) => {
-        const part = (run + (modelLayer + 1) / config.layers) / (1 + QUANTIZED_PRECISIONS.length);
-        onProgress?.({ phase: 'calibrate', done: Math.round(part * tokens.length), total: tokens.length });
-        const { attention, layer } = caches.placeOf(modelLayer);
-        attention.cache.write(layer, 0, k, v);
-        return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
-      },
-      { logits: 'all', ...(signal === undefined ? {} : { signal }) },
-    );
-    return logits as Float32Array;
-  } finally {
-    await caches.dispose();
-  }
+  const { layers } = segments.config;
+  const logits = await runInFull(segments, tokens, {
+    logits: 'all',
+    signal,
+    onLayer(layer) {
+      const part = (run + (layer + 1) / layers) / (1 + QUANTIZED_PRECISIONS.length);
+      onProgress?.({ phase: 'calibrate', done: Math.round(part * tokens.length), total: tokens.length });
+    },
+  });
+  return logits as Float32Array;
 }
 
 /** KL(softmax(p) || softmax(q)) of two rows of logits, in nats. */

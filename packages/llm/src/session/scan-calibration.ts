@@ -2,14 +2,13 @@
  * The bases of the sieve's scan, a head at a time: found once for a model, from a short text that is attended in full, and
  * kept in the store by the hash of its tensors.
  */
-import { chooseScanBasis, type ScanBasis } from 'keysieve';
+import { chooseScanBasis, isScanBasis, type ScanBasis } from 'keysieve';
 import { cacheStore } from '#platform';
 import { readJson, writeJson } from '../io/store.ts';
 import { type ModelConfig, ropePartners, type TransformerSegments } from '../model/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
-import { createEngines } from './engines.ts';
-import { createLayerCaches } from './layer-caches.ts';
+import { runInFull } from './full-pass.ts';
 
 /** What the sieve scans keys by. */
 export const SCANS = ['signs', 'basis'] as const;
@@ -47,16 +46,8 @@ export async function scanBasesOf(parts: ScanCalibrationParts): Promise<ScanBase
 function readBases(kept: unknown, { layers, keyValueHeads, headDim }: ModelConfig): ScanBases | undefined {
   const bases = (kept as { bases?: unknown } | undefined)?.bases;
   if (!Array.isArray(bases) || bases.length !== layers * keyValueHeads) return undefined;
-  const count = (3 * headDim) / 4;
-  const isBasis = (basis: ScanBasis | null) =>
-    basis === null ||
-    (Array.isArray(basis?.dimensions) &&
-      Array.isArray(basis.weights) &&
-      new Set(basis.dimensions).size === count &&
-      basis.dimensions.every((i) => Number.isInteger(i) && i >= 0 && i < headDim) &&
-      basis.weights.length === count &&
-      basis.weights.every((weight) => Number.isFinite(weight) && weight > 0));
-  return bases.every(isBasis) ? bases.map((basis) => basis ?? undefined) : undefined;
+  if (!bases.every((basis) => basis === null || isScanBasis(basis, headDim))) return undefined;
+  return bases.map((basis) => basis ?? undefined);
 }
 
 /** Attends the text in full, and chooses the basis of every head on the way. */
@@ -64,38 +55,20 @@ async function calibrate({ segments, tokenizer }: ScanCalibrationParts): Promise
   const { config, context } = segments;
   const tokens = tokenizer.encode(CALIBRATION_TEXT, { special: false }).subarray(0, Math.min(MAX_TOKENS, context));
   const { layers, keyValueHeads, headDim, heads } = config;
-  const sizes = { capacity: tokens.length, threads: 1, precision: 'f32', encodings: [], timed: false } as const;
-  const caches = await createLayerCaches({ config, engines: createEngines(), ...sizes });
+  const group = heads / keyValueHeads;
   const partners = ropePartners(config);
   const bases: (ScanBasis | undefined)[] = new Array(layers * keyValueHeads).fill(undefined);
-  try {
-    caches.reserve(tokens.length);
-    await segments.forward(
-      tokens,
-      0,
-      (modelLayer, { q, k, v }) => {
-        const { attention, layer, readsAllKeys } = caches.placeOf(modelLayer);
-        attention.cache.write(layer, 0, k, v);
-        for (let head = 0; head < keyValueHeads && !readsAllKeys; head++) {
-          const group = heads / keyValueHeads;
-          const keys = columns(k, keyValueHeads * headDim, head * headDim, headDim);
-          const queries = columns(q, heads * headDim, head * group * headDim, group * headDim);
-          bases[modelLayer * keyValueHeads + head] = chooseScanBasis({
-            headDim,
-            keys,
-            queries,
-            heads: group,
-            partners,
-          });
-        }
-        return attention.attend({ layer, position: 0, queries: q, policy: { policy: 'dense' } }).outputs;
-      },
-      { logits: 'none' },
-    );
-    return bases;
-  } finally {
-    await caches.dispose();
-  }
+  await runInFull(segments, tokens, {
+    logits: 'none',
+    onLayer(layer, { q, k }, { readsAllKeys }) {
+      for (let head = 0; head < keyValueHeads && !readsAllKeys; head++) {
+        const keys = columns(k, keyValueHeads * headDim, head * headDim, headDim);
+        const queries = columns(q, heads * headDim, head * group * headDim, group * headDim);
+        bases[layer * keyValueHeads + head] = chooseScanBasis({ headDim, keys, queries, heads: group, partners });
+      }
+    },
+  });
+  return bases;
 }
 
 /** Columns [from, from + count) of rows of `width` numbers. */

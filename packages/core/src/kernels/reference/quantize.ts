@@ -78,8 +78,15 @@ function writeCentre(views: Views, pages: Pages, page: number, centre: Float64Ar
   views.f32[(address + dimensions) / 4] = step;
 }
 
-/** Writes the signs of y and returns f = ||y||^2 / ||y||_1. */
-function writeSigns(views: Views, address: number, key: number, y: Float64Array): number {
+/** Writes the signs of y as those of dimensions `from` on, of rows of `dimensions`; returns f = ||y||^2 / ||y||_1. */
+function writeSigns(
+  views: Views,
+  address: number,
+  key: number,
+  y: Float64Array,
+  dimensions = y.length,
+  from = 0,
+): number {
   let sum = 0;
   for (let first = 0; first < y.length; first += 8) {
     let byte = 0;
@@ -88,7 +95,7 @@ function writeSigns(views: Views, address: number, key: number, y: Float64Array)
       if (x < 0) byte |= 1 << bit;
       sum += Math.abs(x);
     }
-    bytes(views)[address + signByte(y.length, key, first)] = byte;
+    bytes(views)[address + signByte(dimensions, key, from + first)] = byte;
   }
   return sum === 0 ? 0 : norm(y) ** 2 / sum;
 }
@@ -121,17 +128,7 @@ function writeClasses(
     bytes(views)[address + signByte(d, key, 2 * i)] = byte;
   }
   factors.push(product === 0 ? 0 : norm(first) ** 2 / product);
-  let sum = 0;
-  for (let i = 0; i < second.length; i += 8) {
-    let byte = 0;
-    for (let bit = 0; bit < 8; bit++) {
-      const x = at(second, i + bit);
-      if (x < 0) byte |= 1 << bit;
-      sum += Math.abs(x);
-    }
-    bytes(views)[address + signByte(d, key, d / 2 + i)] = byte;
-  }
-  secondFactors.push(sum === 0 ? 0 : norm(second) ** 2 / sum);
+  secondFactors.push(writeSigns(views, address, key, second, d, d / 2));
 }
 
 /** Writes the factors of both classes, each in parts of its largest, and the largest. */
