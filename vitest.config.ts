@@ -7,8 +7,8 @@ import { embedWorker } from './scripts/embed-worker.ts';
 // Packages import each other by name; this condition of their `exports` leads to the sources, so no build is needed.
 const conditions = ['keysieve-source', 'module', 'node', 'development|production'];
 
-/** Tests that run in a page: of core and llm, as they are bundled for browsers. */
-const chromium: TestProjectConfiguration = {
+/** Tests that run in a page, as core and llm are bundled for browsers; each of these projects has a browser of its own. */
+const inChromium = (name: string, groupOrder: number, include: string[]): TestProjectConfiguration => ({
   plugins: [embedWorker()],
   resolve: { conditions: ['keysieve-source', 'browser', 'module', 'development|production'] },
   // Its files are looked for beside it.
@@ -17,18 +17,10 @@ const chromium: TestProjectConfiguration = {
     headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
   },
   test: {
-    name: 'chromium',
-    // Vite opens a page anew when it meets a dependency that it has not bundled yet, in the middle of a test.
-    retry: 2,
-    include: [
-      'packages/*/src/**/*.browser.test.ts',
-      // The conformance suites of core, as they run in Node, too.
-      'packages/core/src/kernels/wasm/wasm-kernels.test.ts',
-      'packages/core/src/policies/{policies,selectors,tails}.test.ts',
-      'packages/core/src/evictions/eviction.test.ts',
-    ],
+    name,
+    include,
     testTimeout: 120_000,
-    sequence: { groupOrder: 1 },
+    sequence: { groupOrder },
     browser: {
       enabled: true,
       headless: true,
@@ -38,7 +30,21 @@ const chromium: TestProjectConfiguration = {
       commands: { generateInNode },
     },
   },
-};
+});
+
+/**
+ * The conformance suites come after the engine and apart from it: they make hundreds of shared memories, each of which
+ * reserves its maximum of addresses until it is collected, and a browser has only so many of them for all of its pages.
+ */
+const CHROMIUM_PROJECTS = [
+  inChromium('chromium', 1, ['packages/*/src/**/*.browser.test.ts']),
+  // The suites of core, as they run in Node, too.
+  inChromium('chromium-suites', 2, [
+    'packages/core/src/kernels/wasm/wasm-kernels.test.ts',
+    'packages/core/src/policies/{policies,selectors,tails}.test.ts',
+    'packages/core/src/evictions/eviction.test.ts',
+  ]),
+];
 
 export default defineConfig({
   resolve: { conditions },
@@ -61,7 +67,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      ...(hasChromium ? [chromium] : []),
+      ...(hasChromium ? CHROMIUM_PROJECTS : []),
       {
         // Tests that need the real model or take minutes: one file at a time, after the others.
         extends: true,
@@ -71,7 +77,7 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 300_000,
           maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
