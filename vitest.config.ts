@@ -34,7 +34,7 @@ const inChromium = (name: string, groupOrder: number, include: string[]): TestPr
 
 /**
  * The conformance suites come after the engine and apart from it: they make hundreds of shared memories, each of which
- * reserves its maximum of addresses until it is collected, and a browser has only so many of them for all of its pages.
+ * reserves its maximum of addresses until it is collected, and the pages of a browser share a limit of them.
  */
 const CHROMIUM_PROJECTS = [
   inChromium('chromium', 1, ['packages/*/src/**/*.browser.test.ts']),

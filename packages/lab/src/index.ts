@@ -64,6 +64,7 @@ export {
   VERDICT_TEXT,
 } from './claims/study.ts';
 export { describeKeysFor } from './describe/keys-for.ts';
+export { describeLaw } from './describe/law.ts';
 export { describeTasks } from './describe/tasks.ts';
 export { describeText } from './describe/text.ts';
 export type { LabError, LabErrorCode } from './errors.ts';
@@ -84,6 +85,7 @@ export {
 } from './eval/suggest.ts';
 export { msPerTokenOf, type TextTimes } from './eval/times.ts';
 export { type NamedText, type TokenRange, takeTokens } from './eval/tokens.ts';
+export { readInput } from './files/input-file.ts';
 export { checkOutput, writeOutput } from './files/output-file.ts';
 export * from './format/format.ts';
 export { formatTable } from './format/table.ts';

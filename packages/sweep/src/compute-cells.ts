@@ -132,6 +132,7 @@ const PREPARE: { [Kind in RunPlan['kind']]?: Prepare<Kind> } = {
       policies,
       prefills,
       cachePrecision: plan.model.cachePrecision as 'f16' | 'f32' | 'int8',
+      scan: plan.model.scan,
       ...work,
     });
   },
@@ -149,6 +150,7 @@ const PREPARE: { [Kind in RunPlan['kind']]?: Prepare<Kind> } = {
       policies,
       prefills,
       cachePrecision: plan.model.cachePrecision as 'f16' | 'f32' | 'int8',
+      scan: plan.model.scan,
       ...work,
     });
   },

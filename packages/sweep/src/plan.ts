@@ -1,8 +1,7 @@
 /** Plans of sweeps: a YAML file that names models, texts, lengths, policies and budgets, and the runs that follow from it. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import { prepareTasks, prepareText, type RunPlan, registerBaselines, taskOf } from '@keysieve/lab';
+import { prepareTasks, prepareText, type RunPlan, readInput, registerBaselines, taskOf } from '@keysieve/lab';
 import { createTokenizer, hashFile, inspectModel, type Model, openGguf, readPromptFile } from '@keysieve/llm';
 import { createPolicy, type PolicySpec } from 'keysieve';
 import { parse } from 'yaml';
@@ -62,15 +61,7 @@ export interface Sweep {
 
 /** Reads a plan, and all that it names, so that what cannot be computed is known before anything is queued. Throws `plan-invalid`, and what models, texts and evaluations throw. */
 export async function readSweep(path: string): Promise<Sweep> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw sweepError({
-      code: 'file-not-found',
-      problem: `${path} cannot be read.`,
-      found: cause.code ?? cause.message,
-      remedy: 'Check the path.',
-      cause,
-    });
-  });
+  const text = await readInput(path);
   return planSweep(parsePlan(text, path), dirname(resolve(path)));
 }
 

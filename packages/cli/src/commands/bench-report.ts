@@ -1,7 +1,5 @@
 /** `keysieve bench report`: the page on performance, from what the other benchmarks have printed. */
-import { readFile } from 'node:fs/promises';
-import { performancePage, readReport, writeOutput } from '@keysieve/lab';
-import { KeysieveError } from '@keysieve/llm';
+import { performancePage, readInput, readReport, writeOutput } from '@keysieve/lab';
 import { Command } from 'commander';
 import { checkOutputs } from '../outputs.ts';
 import { note } from '../terminal.ts';
@@ -17,21 +15,7 @@ export function reportCommand(): Command {
 async function run(files: string[], { out }: { out: string }): Promise<void> {
   await checkOutputs({ '--out': out }, files);
   const reports = [];
-  for (const file of files) reports.push(readReport(await readFileText(file), file));
+  for (const file of files) reports.push(readReport(await readInput(file), file));
   await writeOutput(out, performancePage(reports));
   note(`The page is in ${out}.`);
-}
-
-async function readFileText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new KeysieveError({
-      code: 'file-not-found',
-      problem: 'The file cannot be read.',
-      found: `${path} (${(cause as NodeJS.ErrnoException).code ?? cause})`,
-      remedy: 'Check the path and that you may read the file.',
-      cause,
-    });
-  }
 }

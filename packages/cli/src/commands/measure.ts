@@ -1,6 +1,7 @@
 /** `keysieve measure`: the law of each head of a model on texts, as a file that sets budgets and a page to look at. */
 import { basename } from 'node:path';
 import {
+  describeLaw,
   lawReport,
   type MeasuredLaw,
   type NamedText,
@@ -11,7 +12,6 @@ import {
 } from '@keysieve/lab';
 import { llmError, loadModel, printableJson, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
-import { describeLaw } from '../describe/law.ts';
 import { showLoading } from '../loading.ts';
 import {
   addJsonOption,

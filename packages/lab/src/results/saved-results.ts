@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { acquireLock } from '@keysieve/llm/internal';
 import { KeysieveError, type PolicySpec } from 'keysieve';
 import { labError } from '../errors.ts';
+import { readInput } from '../files/input-file.ts';
 import { outputUnwritable, writeOutput } from '../files/output-file.ts';
 import { textHash } from './text-hash.ts';
 
@@ -130,15 +131,7 @@ export const runName = (settings: RunSettings): string => digest(JSON.stringify(
 
 /** All whole lines of a file, which stays as it is. Throws `file-not-found`, and as `openSavedResults`. */
 export async function readResultLines(path: string): Promise<ResultLine[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw labError({
-      code: 'file-not-found',
-      problem: `${path} cannot be read.`,
-      found: cause.code ?? cause.message,
-      remedy: 'Check the path.',
-      cause,
-    });
-  });
+  const text = await readInput(path);
   const [header = '', ...rest] = text.split('\n');
   checkHeader(path, header);
   return rest.slice(0, -1).map((line, i) => parse(path, i + 2, line));

@@ -1,7 +1,9 @@
 /** The result of `keysieve measure`, as tables and sentences. */
 
-import { formatBytes, formatCount, formatShare, formatTable, mean } from '@keysieve/lab';
 import { HEAD_KINDS, type HeadLaw, LAW_SHAPES, type LawFile } from 'keysieve';
+import { formatBytes, formatCount, formatShare } from '../format/format.ts';
+import { formatTable } from '../format/table.ts';
+import { mean } from '../numerics/statistics.ts';
 
 const CRITERION_NAMES = {
   mass: 'mass left out',
@@ -9,6 +11,7 @@ const CRITERION_NAMES = {
   errorWithTail: 'error with the tail estimated',
 };
 
+/** A law as tables and sentences for the terminal. */
 export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile): string {
   const { laws, shapes, predictions, textCorrelation } = summary;
   const shown = lengths.filter((_, i) => (lengths.length - 1 - i) % 2 === 0);
