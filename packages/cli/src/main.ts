@@ -18,6 +18,7 @@ import { modelsCommand } from './commands/models.ts';
 import { serveCommand } from './commands/serve.ts';
 import { sweepCommand, workerCommand } from './commands/sweep.ts';
 import { EXIT, reportError } from './errors.ts';
+import { helpLayout } from './help.ts';
 import { brokenOutput, restoreTerminal, watchProcess } from './terminal.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -44,6 +45,7 @@ const COMMANDS = [
 const program = new Command('keysieve')
   .description('Long prompts for language models on your own machine, with the error of every answer shown.')
   .version(version)
+  .configureHelp(helpLayout)
   .showHelpAfterError('(run with --help for the options)')
   .exitOverride();
 

@@ -1,4 +1,5 @@
 /** Options that several subcommands share, and how they are parsed. */
+import { wrapLine } from '@keysieve/lab';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   BUDGETS,
@@ -32,7 +33,11 @@ export interface AttentionFlags {
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
-    .option('--context <tokens>', "tokens of context; beyond the model's own, RoPE is extended", parsePositiveInteger)
+    .option(
+      '--context <tokens>',
+      "tokens of context; beyond the model's own, RoPE is extended (default: what the command needs, or the model's own)",
+      parsePositiveInteger,
+    )
     .addOption(
       new Option(
         '--precision <precision>',
@@ -52,16 +57,16 @@ export function addAttentionOptions(command: Command): Command {
     .option('-b, --budget <budget>', `keys a head reads: ${kinds} (default: ${DEFAULT_BUDGET})`, parseBudgetOption)
     .addOption(lawOption())
     .option('--certify <share>', 'keep reading until at most this softmax mass is provably unread', parseMassShare)
-    .addHelpText('after', `\nPolicies: ${wrap(policyNames().join(', '))}\n`);
+    .addHelpText(
+      'after',
+      () => `\n${wrapLine(`Policies: ${policyNames().join(', ')}`, process.stdout.columns || 80)}\n`,
+    );
 }
 
 function parsePolicyName(name: string): string {
   if (policyNames().includes(name)) return name;
   throw new InvalidArgumentError(`Allowed choices are ${policyNames().join(', ')}.`);
 }
-
-/** Lines of at most 80 columns. */
-const wrap = (text: string) => text.replace(/(.{1,68})(?:\s|$)/g, '$1\n          ').trimEnd();
 
 /** The policy that --attention, --budget and --certify name; with --law the default budget is a target. */
 export function attentionSpec({ attention: policy, budget, law, certify }: AttentionFlags): PolicySpec {
@@ -95,7 +100,11 @@ export interface PolicyFlags {
 export function addPolicyOptions(command: Command): Command {
   const kinds = BUDGETS.map(({ usage }) => usage).join(', ');
   return command
-    .option('-a, --policy <policy>', `${policyNames().join(', ')}, or POLICY@BUDGET; may be given again`, collect)
+    .option(
+      '-a, --policy <policy>',
+      `${policyNames().join(', ')}, or POLICY@BUDGET; may be given again (default: sieve)`,
+      collect,
+    )
     .option('-b, --budget <budget>', `${kinds} (default: ${DEFAULT_BUDGET}); may be given again`, collect)
     .addOption(lawOption());
 }

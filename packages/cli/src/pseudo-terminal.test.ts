@@ -57,6 +57,25 @@ describe.skipIf(!hasPseudoTerminal)('in a terminal', () => {
     expect(linesOf(output).at(-1)).toMatch(/^keysieve: .* \[[a-z-]+\]$/);
   });
 
+  it.each<[number, string[]]>([
+    [80, ['inspect']],
+    [40, ['inspect']],
+    [40, ['models']],
+    [80, ['demo', '--tokens', '2000']],
+    [40, ['demo', '--tokens', '2000']],
+    [40, ['eval', '--task', 'recall', '--lengths', '300', '--depths', '1']],
+    [80, ['eval', '--text', 'short.txt', '--tokens', '600', '--eval-tokens', '8']],
+    [40, ['generate', '-n', '8', 'The king said']],
+    [60, ['serve', '--help']],
+    [48, ['generate', '--help']],
+    [40, ['cache', '--help']],
+  ])('no line is wider than %i columns: %j', async (columns, args) => {
+    const { code, output } = await inTerminal(withFiles(args), { columns });
+    expect(code).toBe(0);
+    const paths = (line: string) => line.includes('/');
+    expect(linesOf(output).filter((line) => line.length > columns && !paths(line))).toEqual([]);
+  });
+
   it.each([40, 80])('bars of %i columns have their figures, on one line', async (columns) => {
     const env = { KEYSIEVE_CACHE: file(`columns-${columns}`) };
     const { code, output } = await inTerminal(

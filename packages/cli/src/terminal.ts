@@ -3,7 +3,7 @@
  * and notes on stderr, and the state of the terminal, which is put back however the command ends.
  */
 
-import { formatCount, type Work } from '@keysieve/lab';
+import { formatCount, type Work, wrapLine } from '@keysieve/lab';
 import { llmError, printableLines } from '@keysieve/llm';
 import { Presets, SingleBar } from 'cli-progress';
 import { EXIT, reportError } from './errors.ts';
@@ -73,10 +73,12 @@ const outputUnwritable = (cause: NodeJS.ErrnoException) =>
     cause,
   });
 
-/** A line on stderr, above the bars. */
+/** Lines on stderr, above the bars; in a terminal they are broken at blanks. */
 export const note = (text: string): void => {
   restoreTerminal();
-  process.stderr.write(`${printableLines(text)}\n`);
+  const width = process.stderr.columns || Number.POSITIVE_INFINITY;
+  const lines = printableLines(text).split('\n');
+  process.stderr.write(`${lines.map((line) => wrapLine(line, width)).join('\n')}\n`);
 };
 
 /** A progress bar on stderr; lines, now and then, where that is no terminal. */

@@ -88,7 +88,7 @@ export { type NamedText, type TokenRange, takeTokens } from './eval/tokens.ts';
 export { readInput } from './files/input-file.ts';
 export { checkOutput, writeOutput } from './files/output-file.ts';
 export * from './format/format.ts';
-export { formatTable } from './format/table.ts';
+export { formatFields, formatTable, type TableOptions, wrapLine } from './format/table.ts';
 export { type LawInput, makeLaw } from './law/make-law.ts';
 export { checkLaw, type IdentifiedModel, lawModelOf, openLaw, withLawBudget } from './law/open-law.ts';
 export { keysFromFit } from './law/shapes.ts';

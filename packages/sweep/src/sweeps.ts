@@ -104,13 +104,13 @@ export async function sweepStatus(queues: Queues, id: string): Promise<SweepStat
   return { id, cells, tokens, failed };
 }
 
-/** A sweep's status as a table, and a line for each cell that was set aside. */
-export function describeStatus({ cells, tokens, failed }: SweepStatus): string {
+/** A sweep's status as a table of at most `width` columns, and a line for each cell that was set aside. */
+export function describeStatus({ cells, tokens, failed }: SweepStatus, width: number): string {
   const counts = Object.entries(cells).map(([state, count]) => [state, formatCount(count)]);
   const share = (100 * tokens.done) / Math.max(1, tokens.total);
   return [
     `${share.toFixed(1)} % of ${formatCount(tokens.total)} tokens`,
-    formatTable(['cells', ''], counts),
+    formatTable(['cells', ''], counts, { width }),
     ...failed.map(({ cell, error }) => `set aside: ${JSON.stringify(cell)}: ${error}`),
   ].join('\n');
 }

@@ -6,14 +6,12 @@ import {
   formatCount,
   formatShare,
   formatSpread,
-  formatTable,
   type PolicyResult,
   type QuantizedResult,
   readCapture,
   rejectEvictingPolicies,
   writeOutput,
 } from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import {
@@ -27,7 +25,8 @@ import {
   takesBudget,
 } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
-import { note, print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { note, withProgress } from '../terminal.ts';
 
 interface Options extends PolicyFlags {
   captures: string;
@@ -84,7 +83,7 @@ async function run(options: Options): Promise<void> {
     await writeOutput(plot, plotErrorAgainstBytes(results, caches, `${heads.length} heads, ${keys} keys`));
     note(`The plot is in ${plot}.`);
   }
-  print(json ? `${printableJson(jsonOf(results, caches))}\n` : `${describe(results, caches)}\n`);
+  printResult(json, jsonOf(results, caches), () => describe(results, caches));
 }
 
 /** One policy by itself, several as a list. */
@@ -125,9 +124,7 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantizedRe
     ...speed,
     'true / estimated, within 2x',
   ];
-  return [formatTable(names, rows), ...results.flatMap(({ policy, summary }) => describeCertify(policy, summary))].join(
-    '\n',
-  );
+  return [table(names, rows), ...results.flatMap(({ policy, summary }) => describeCertify(policy, summary))].join('\n');
 }
 
 function describeCertify(policy: string, { certify, speedup }: PolicyResult['summary']): string[] {

@@ -1,8 +1,7 @@
 /** `keysieve bench memory`: bytes of a token by encodings, and memory of a process whose cache is full. */
 
 import type { MemoryReport } from '@keysieve/lab';
-import { benchMemory, formatBytes, formatCount, formatSpread, formatTable, machineOf, versionsOf } from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
+import { benchMemory, formatBytes, formatCount, formatSpread, machineOf, versionsOf } from '@keysieve/lab';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { PRECISIONS, type Precision } from 'keysieve';
 import { showLoading } from '../loading.ts';
@@ -14,7 +13,8 @@ import {
   attentionSpec,
   type ModelFlags,
 } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 
 interface MemoryCommandOptions extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision[];
@@ -66,7 +66,7 @@ async function runMemory(options: MemoryCommandOptions): Promise<void> {
     }),
   );
   const report: MemoryReport = { bench: 'memory', ...result, versions: versionsOf(), machine: machineOf() };
-  print(json ? `${printableJson(report)}\n` : `${describeMemory(report)}\n`);
+  printResult(json, report, () => describeMemory(report));
 }
 
 function describeMemory({ model, threads, tokens, encodingSets, filled }: MemoryReport): string {
@@ -83,9 +83,9 @@ function describeMemory({ model, threads, tokens, encodingSets, filled }: Memory
     formatSpread(stepMs, 1),
   ]);
   return [
-    formatTable(['cache', 'policy', 'encodings', 'bytes a token'], encodingRows),
+    table(['cache', 'policy', 'encodings', 'bytes a token'], encodingRows),
     '',
     `${model}, ${threads} threads, ${formatCount(tokens)} tokens`,
-    formatTable(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], filledRows),
+    table(['policy', 'cache', 'its bytes', 'process, predicted', 'process', 'ms of attention'], filledRows),
   ].join('\n');
 }

@@ -1,18 +1,10 @@
 /** `keysieve bench scaling`: the time of a step of attention against the number of keys. */
 
-import {
-  benchScaling,
-  formatCount,
-  formatSpread,
-  formatTable,
-  machineOf,
-  type ScalingReport,
-  versionsOf,
-} from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
+import { benchScaling, formatCount, formatSpread, machineOf, type ScalingReport, versionsOf } from '@keysieve/lab';
 import { Command } from 'commander';
 import { addJsonOption, parsePositiveInteger, parsePositiveIntegers, policySpec } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 
 interface Options {
   policy: string;
@@ -41,7 +33,7 @@ export function scalingCommand(): Command {
 async function run({ policy, json, ...options }: Options): Promise<void> {
   const result = await withProgress((work) => benchScaling({ ...options, policy: policySpec(policy), ...work }));
   const report: ScalingReport = { bench: 'scaling', versions: versionsOf(), machine: machineOf(), ...result };
-  print(json ? `${printableJson(report)}\n` : `${describeScaling(report)}\n`);
+  printResult(json, report, () => describeScaling(report));
 }
 
 function describeScaling(report: ScalingReport): string {
@@ -80,5 +72,5 @@ function describeScaling(report: ScalingReport): string {
           `time grows as n^${exponents.policy.toFixed(2)} from 8,192 keys on, full attention as n^${exponents.f16.toFixed(2)} (f16) ` +
             `and n^${exponents.f32.toFixed(2)} (f32); keys read exactly as n^${exponents.exactKeys.toFixed(2)}`,
         ];
-  return [`${title}; ${machineText}`, formatTable(names, rows), ...fittedLines].join('\n');
+  return [`${title}; ${machineText}`, table(names, rows), ...fittedLines].join('\n');
 }

@@ -1,6 +1,5 @@
 /** `keysieve bench sessions`: what sessions that decode together gain, and how long a prompt keeps them waiting. */
 import { benchSessions, formatCount, machineOf, type SessionsResult, takeTokens, versionsOf } from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import {
   type AttentionFlags,
@@ -11,7 +10,8 @@ import {
   type ModelFlags,
   parsePositiveInteger,
 } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 import { loadForBench } from './bench-speed.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
@@ -55,7 +55,7 @@ async function run(options: Options): Promise<void> {
     const result = await benchSessions({ model, tokens, context, prompt, sessions, steps, rounds, attention, ...work });
     const { name, threads, precision } = model;
     const about = { bench: 'sessions', model: name, threads, precision, versions: versionsOf(), machine: machineOf() };
-    print(options.json ? `${printableJson({ ...about, ...result })}\n` : `${describe(result)}\n`);
+    printResult(options.json, { ...about, ...result }, () => describe(result));
   });
 }
 

@@ -9,7 +9,6 @@ import {
   FIRST_TOKENS,
   formatCount,
   formatShare,
-  formatTable,
   loadPeer,
   machineOf,
   type NamedText,
@@ -21,7 +20,7 @@ import {
   versionsOf,
   type Work,
 } from '@keysieve/lab';
-import { loadModel, type Model, printableJson, readPromptFile } from '@keysieve/llm';
+import { loadModel, type Model, readPromptFile } from '@keysieve/llm';
 import { Command, Option } from 'commander';
 import type { PolicySpec } from 'keysieve';
 import { showLoading } from '../loading.ts';
@@ -37,7 +36,8 @@ import {
   parsePositiveIntegers,
   parseWholeNumber,
 } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   text: string;
@@ -127,7 +127,7 @@ async function run(bench: Bench, options: Options): Promise<void> {
         machine: machineOf(),
         runs,
       };
-      print(options.json ? `${printableJson(jsonOf(report))}\n` : `${describeSpeed(report)}\n`);
+      printResult(options.json, jsonOf(report), () => describeSpeed(report));
     });
   } finally {
     for (const peer of peers.values()) await peer.dispose();
@@ -173,6 +173,6 @@ function describeSpeed(report: SpeedReport): string {
   return [
     `${model}, ${threads} threads, ${precision}; ${machine.processor}, ${machine.cores} cores, load ${machine.load}`,
     about.join(', '),
-    formatTable(names, rows),
+    table(names, rows),
   ].join('\n');
 }

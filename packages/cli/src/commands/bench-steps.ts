@@ -1,16 +1,7 @@
 /** `keysieve bench steps`: time of a model's tokens against their positions. */
 
 import type { StepsReport } from '@keysieve/lab';
-import {
-  benchSteps,
-  describeLargestJump,
-  formatTable,
-  machineOf,
-  stepsTable,
-  takeTokens,
-  versionsOf,
-} from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
+import { benchSteps, describeLargestJump, machineOf, stepsTable, takeTokens, versionsOf } from '@keysieve/lab';
 import { Command } from 'commander';
 import {
   type AttentionFlags,
@@ -21,7 +12,8 @@ import {
   type ModelFlags,
   parsePositiveInteger,
 } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 import { loadForBench } from './bench-speed.ts';
 
 interface StepsCommandOptions extends ModelFlags, AttentionFlags {
@@ -67,11 +59,11 @@ async function runSteps(options: StepsCommandOptions): Promise<void> {
       versions: versionsOf(),
       machine: machineOf(),
     };
-    print(options.json ? `${printableJson(report)}\n` : `${describeSteps(report)}\n`);
+    printResult(options.json, report, () => describeSteps(report));
   });
 }
 
 function describeSteps(result: StepsReport): string {
   const { names, rows } = stepsTable(result);
-  return `${formatTable(names, rows)}\n${describeLargestJump(result)}`;
+  return `${table(names, rows)}\n${describeLargestJump(result)}`;
 }

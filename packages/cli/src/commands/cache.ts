@@ -1,9 +1,9 @@
 /** `keysieve cache`: what is kept of prompts in a folder, as `keysieve serve --cache-dir` does. */
-import { formatBytes } from '@keysieve/lab';
-import { openFolder, printableJson } from '@keysieve/llm';
+import { formatBytes, formatCount } from '@keysieve/lab';
+import { openFolder } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, parseWholeNumber } from '../options.ts';
-import { print } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
 
 export function cacheCommand(): Command {
   const command = new Command('cache').description('what is kept of prompts in a folder');
@@ -22,16 +22,18 @@ export function cacheCommand(): Command {
 
 async function listCache(path: string, { json }: { json?: boolean }): Promise<void> {
   const kept = await openFolder(path).list();
-  if (json) return print(`${printableJson(kept)}\n`);
-  for (const { modelName, settings, pages, bytes, usedMs } of kept) {
-    const { precision, encodings } = settings?.cache ?? { precision: 'unreadable', encodings: [] };
-    const shape = [precision, ...encodings].join(' ');
-    print(`${modelName}  ${pages} pages  ${formatBytes(bytes)}  ${shape}  used ${new Date(usedMs).toISOString()}\n`);
-  }
-  if (kept.length === 0) print('Nothing is kept there.\n');
+  printResult(json, kept, () => {
+    if (kept.length === 0) return 'Nothing is kept there.';
+    const rows = kept.map(({ modelName, settings, pages, bytes, usedMs }) => {
+      const { precision, encodings } = settings?.cache ?? { precision: 'unreadable', encodings: [] };
+      const shape = [precision, ...encodings].join(' ');
+      return [modelName, formatCount(pages), formatBytes(bytes), shape, new Date(usedMs).toISOString()];
+    });
+    return table(['model', 'pages', 'bytes', 'kept as', 'used'], rows);
+  });
 }
 
 async function pruneCache(path: string, { limit, json }: { limit: number; json?: boolean }): Promise<void> {
   const bytes = await openFolder(path).prune(limit);
-  print(json ? `${printableJson({ bytes })}\n` : `${formatBytes(bytes)} are left.\n`);
+  printResult(json, { bytes }, () => `${formatBytes(bytes)} are left.`);
 }

@@ -1,20 +1,12 @@
 /** `keysieve claims`: what is claimed about sparse attention, tried on Gaussian inputs and on captures of a real model. */
 
 import { basename, dirname, join } from 'node:path';
-import {
-  type ClaimsStudy,
-  claimsDocument,
-  claimsJson,
-  formatTable,
-  studyClaims,
-  VERDICT_TEXT,
-  writeOutput,
-} from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
+import { type ClaimsStudy, claimsDocument, claimsJson, studyClaims, VERDICT_TEXT, writeOutput } from '@keysieve/lab';
 import { Command } from 'commander';
 import { addJsonOption, collect, parsePositiveInteger, parseWholeNumber } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
-import { note, print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { note, withProgress } from '../terminal.ts';
 
 interface Options {
   captures?: string[];
@@ -45,7 +37,7 @@ async function run({ captures = [], stride, seed, out, json }: Options): Promise
   if (out !== undefined) await checkOutputs({ '--out': out, figures: join(figureFolder(out), 'figure.svg') }, captures);
   const study = await withProgress((work) => studyClaims({ captures, stride, seed, ...work }));
   if (out !== undefined) await writeDocument(study, out);
-  print(`${json ? printableJson(claimsJson(study)) : describe(study)}\n`);
+  printResult(json, claimsJson(study), () => describe(study));
   if (!json && captures.length === 0) {
     note('Only Gaussian inputs were tried: give --captures FILE to try a real model too.');
   }
@@ -72,5 +64,5 @@ function describe({ judged }: ClaimsStudy): string {
     VERDICT_TEXT[holds],
     `${results.filter((result) => result.holds).length} of ${results.length}`,
   ]);
-  return formatTable(['claim', 'answer', 'results that hold'], rows);
+  return table(['claim', 'answer', 'results that hold'], rows);
 }

@@ -1,10 +1,11 @@
 /** `keysieve demo`: the point of it all in under a minute. Facts are hidden in a long text; one of them is asked for. */
-import { type DemoResult, formatCount, formatShare, formatTable, runDemo } from '@keysieve/lab';
-import { loadModel, printableJson } from '@keysieve/llm';
+import { type DemoResult, formatCount, formatShare, runDemo } from '@keysieve/lab';
+import { loadModel } from '@keysieve/llm';
 import { Command } from 'commander';
 import { showLoading } from '../loading.ts';
 import { addJsonOption, addModelOptions, type ModelFlags, parsePositiveInteger, parseWholeNumber } from '../options.ts';
-import { print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags {
   tokens: number;
@@ -38,7 +39,7 @@ async function run({ model: source, tokens, seed, context, precision, threads, v
       signal: work.signal,
     });
     const result = await runDemo({ model, tokens, seed, ...work });
-    print(json ? `${printableJson(result)}\n` : `${describe(result)}\n`);
+    printResult(json, result, () => describe(result));
   });
 }
 
@@ -59,6 +60,6 @@ function describe({ answers, tokens, depth, readMs }: DemoResult): string {
     `${formatCount(tokens)} tokens were read in ${(readMs / 1000).toFixed(1)} s. A number was hidden ${formatShare(depth)} into them: ${number}.`,
     'Asked for at the end:',
     '',
-    formatTable(names, rows),
+    table(names, rows),
   ].join('\n');
 }

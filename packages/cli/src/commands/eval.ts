@@ -20,7 +20,7 @@ import {
   withLawBudget,
   writeOutput,
 } from '@keysieve/lab';
-import { llmError, loadModel, type Model, printableJson, readPromptFile, SCANS, type Scan } from '@keysieve/llm';
+import { llmError, loadModel, type Model, readPromptFile, SCANS, type Scan } from '@keysieve/llm';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { PolicySpec, Precision } from 'keysieve';
 import { checkLoadedLaw, DEFAULT_TARGET, loadLaw } from '../law-options.ts';
@@ -41,7 +41,8 @@ import {
 } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
 import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
-import { note, print, withProgress } from '../terminal.ts';
+import { printResult } from '../tables.ts';
+import { note, withProgress } from '../terminal.ts';
 
 interface EvalOptions extends ModelFlags, PolicyFlags, ShardFlags {
   /** Names of tasks, and `text` for predictions on a text. */
@@ -163,7 +164,7 @@ async function run(options: EvalOptions): Promise<void> {
     });
     if (options.keysFor !== undefined) {
       const result = await countKeys(model, { ...options, keysFor: options.keysFor }, work);
-      print(`${options.json ? printableJson(result) : describeKeysFor(result)}\n`);
+      printResult(options.json, result, (width) => describeKeysFor(result, width));
       return;
     }
     const text = includesText(options) ? await compareOnText(model, options, work) : undefined;
@@ -189,8 +190,11 @@ export async function showEvaluation(
   }
   // Tasks that go with a text are a part of its result.
   const result = text && tasks ? { ...text, taskResults: tasks } : (text ?? tasks);
-  const described = [text && describeText(text), tasks && describeTasks(tasks)].filter((part) => part !== undefined);
-  print(`${json ? printableJson(result) : described.join('\n\n')}\n`);
+  printResult(json, result, (width) =>
+    [text && describeText(text, width), tasks && describeTasks(tasks, width)]
+      .filter((part) => part !== undefined)
+      .join('\n\n'),
+  );
 }
 
 /** Throws `invalid-argument` for a share of what is computed step by step. */

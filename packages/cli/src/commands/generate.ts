@@ -295,7 +295,7 @@ function describeAttention({
     `${formatShare(keysExact.share)} of the keys read`,
     ...(keysQuantized.mean > 0 ? [`${formatCount(keysQuantized.mean)} more a head by 4-bit codes`] : []),
     ...(fullAttentionShare > windowedShare
-      ? [`${formatShare(fullAttentionShare - windowedShare)} of the heads densely`]
+      ? [`${formatShare(fullAttentionShare - windowedShare)} of the heads by full attention`]
       : []),
     ...(windowedShare > 0 ? [`${formatShare(windowedShare)} of them all that is in a window`] : []),
     `not read exactly ${bound(tailMass.mean)} of the softmax`,

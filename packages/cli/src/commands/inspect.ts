@@ -1,6 +1,6 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
 import { formatBytes, formatCount, withLawBudget } from '@keysieve/lab';
-import { hashFile, type Inspection, inspectModel, printable, printableJson } from '@keysieve/llm';
+import { hashFile, type Inspection, inspectModel, printable } from '@keysieve/llm';
 import { Command } from 'commander';
 import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
 import { checkLoadedLaw, type LoadedLaw, loadLaw } from '../law-options.ts';
@@ -14,7 +14,8 @@ import {
   cachePrecisionOption,
   type ModelFlags,
 } from '../options.ts';
-import { abortOnInterrupt, print } from '../terminal.ts';
+import { fields, printResult } from '../tables.ts';
+import { abortOnInterrupt } from '../terminal.ts';
 
 interface Options extends ModelFlags, AttentionFlags {
   cachePrecision?: Precision;
@@ -52,7 +53,7 @@ async function inspect({ model, context, precision, threads, verify, json, ...at
     await checkLoadedLaw(law, { name, config, hash: () => hashFile(path, { signal }) }, signal);
     const budget = lawBudget(law, spec);
     const output = { ...inspection, ...(budget && { law: budget }) };
-    print(json ? `${printableJson(output)}\n` : `${describe(output)}\n`);
+    printResult(json, output, () => describe(output));
   } finally {
     release();
   }
@@ -81,7 +82,7 @@ function describeAttention({ policy, budget, fullAttentionBelow }: Inspection['a
   const fallback =
     fullAttentionBelow === null
       ? ''
-      : `, dense below ${formatCount(fullAttentionBelow)} keys, where that is faster here`;
+      : `; full attention below ${formatCount(fullAttentionBelow)} keys, where that is faster here`;
   return `${policy}${budget === null ? '' : `, ${budget}`}${fallback}`;
 }
 
@@ -121,21 +122,16 @@ function describe({
       'precision',
       precision.reason === 'requested'
         ? `${precision.chosen}, as asked for`
-        : `${precision.chosen}: the KL of ${precision.chosen === 'fp32' ? 'a8' : precision.chosen} to exact is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
+        : `${precision.chosen}: the KL of ${precision.chosen === 'fp32' ? 'a8' : precision.chosen} to fp32 is ${precision.kl?.toPrecision(2)} on ${precision.tokens} tokens`,
     ],
     ['attention', describeAttention(attention)],
     ...(law === undefined ? [] : [['law', describeLaw(law)] as [string, string]]),
-    ['memory', `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights,`],
     [
-      '',
-      `${formatBytes(memory.cache)} for ${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each),`,
-    ],
-    [
-      '',
-      `${formatBytes(memory.work)} to work in, ${formatBytes(memory.tokenizer)} for the tokenizer, ` +
-        `${formatBytes(memory.runtime)} for the runtime`,
+      'memory',
+      `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights, ${formatBytes(memory.cache)} for ` +
+        `${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each), ${formatBytes(memory.work)} ` +
+        `to work in, ${formatBytes(memory.tokenizer)} for the tokenizer, ${formatBytes(memory.runtime)} for the runtime`,
     ],
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
+  return fields(rows.map(([name, value]) => [name, printable(value)]));
 }

@@ -10,7 +10,7 @@ import {
   threadsOfResults,
   writeOutput,
 } from '@keysieve/lab';
-import { llmError, loadModel, printableJson, readPromptFile } from '@keysieve/llm';
+import { llmError, loadModel, readPromptFile } from '@keysieve/llm';
 import { Command } from 'commander';
 import { showLoading } from '../loading.ts';
 import {
@@ -24,7 +24,8 @@ import {
 } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
 import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
-import { note, print, withProgress } from '../terminal.ts';
+import { printResult } from '../tables.ts';
+import { note, withProgress } from '../terminal.ts';
 
 interface Options extends ModelFlags, ShardFlags {
   text?: string[];
@@ -49,7 +50,7 @@ export function measureCommand(): Command {
     .option('--lengths <counts>', 'context lengths (default: half powers of two, from 512 up)', parsePositiveIntegers)
     .option('--samples <count>', 'positions to sample for each length and text', parsePositiveInteger, 32)
     .option('--seed <number>', 'another seed samples other positions', parseWholeNumber, 1)
-    .option('--fit-to <count>', 'fit laws to lengths up to this one only', parsePositiveInteger)
+    .option('--fit-to <count>', 'fit laws to lengths up to this one only (default: to all)', parsePositiveInteger)
     .option('--law <file>', 'write the law into this file')
     .option('--out <file>', 'write a report into this HTML file')
     .option(
@@ -112,7 +113,7 @@ export async function showLaw(
     await writeOutput(out, await lawReport(law));
     note(`The report is ${out}.`);
   }
-  print(json ? `${printableJson(jsonOf(measured))}\n` : `${describeLaw(law)}\n`);
+  printResult(json, jsonOf(measured), (width) => describeLaw(law, width));
 }
 
 async function readTexts({ text: paths = [] }: Pick<Options, 'text'>): Promise<NamedText[]> {

@@ -1,7 +1,6 @@
 /** `keysieve methods`: systems of the literature, their claims tried on planted data, and what they do on real heads. */
 
 import {
-  formatTable,
   type MethodStudy,
   methodDocument,
   methodReport,
@@ -9,12 +8,12 @@ import {
   prepareMethods,
   writeOutput,
 } from '@keysieve/lab';
-import { printableJson } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption, collect, parseWholeNumber } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
 import { addShardOptions, checkShard, runOrShard, type ShardFlags } from '../shards.ts';
-import { note, print, withProgress } from '../terminal.ts';
+import { printResult, table } from '../tables.ts';
+import { note, withProgress } from '../terminal.ts';
 
 interface Options extends ShardFlags {
   captures?: string[];
@@ -65,18 +64,18 @@ export async function showMethods(
     await writeOutput(report, await methodReport(study));
     note(`The report is ${report}.`);
   }
-  if (json) {
-    print(`${printableJson(methodStudyJson(study))}\n`);
-    return;
+  printResult(json, methodStudyJson(study), () => describe(study));
+  if (!json && study.captures.length === 0) {
+    note('Only planted data were tried: give --captures FILE to try real heads too.');
   }
-  const hasCaptures = study.captures.length > 0;
-  const rows = study.results.map(({ method: { name }, planted, failing, readings }) => [
+}
+
+function describe({ results, captures }: MethodStudy): string {
+  const rows = results.map(({ method: { name }, planted, failing, readings }) => [
     name,
     planted.holds ? 'holds' : 'does not hold',
     failing.holds ? 'holds, and should not' : 'fails, as it must',
     readings[0]?.reading.verdict ?? '',
   ]);
-  const columns = ['method', 'planted claim', 'where it must fail', hasCaptures ? 'on real heads' : ''];
-  print(`${formatTable(columns, rows)}\n`);
-  if (!hasCaptures) note('Only planted data were tried: give --captures FILE to try real heads too.');
+  return table(['method', 'planted claim', 'where it must fail', captures.length > 0 ? 'on real heads' : ''], rows);
 }

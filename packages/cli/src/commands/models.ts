@@ -1,8 +1,8 @@
 /** `keysieve models`: what kinds of model files can be run, from the lists that loading them goes by. */
-import { printableJson, supportedArchitectures, supportedPreTokenizers, supportedTensorTypes } from '@keysieve/llm';
+import { supportedArchitectures, supportedPreTokenizers, supportedTensorTypes } from '@keysieve/llm';
 import { Command } from 'commander';
 import { addJsonOption } from '../options.ts';
-import { print } from '../terminal.ts';
+import { fields, printResult } from '../tables.ts';
 
 interface Options {
   json?: boolean;
@@ -25,17 +25,13 @@ function describeModels({ json }: Options): void {
     tokenizers: Object.keys(TOKENIZERS),
     preTokenizers: supportedPreTokenizers,
   };
-  if (json) {
-    print(`${printableJson(lists)}\n`);
-    return;
-  }
-  const lines = [
-    `architectures   ${lists.architectures.join(', ')}`,
-    `storage types   ${lists.storageTypes.join(', ')}`,
-    `tokenizers      ${Object.entries(TOKENIZERS)
-      .map(([name, what]) => `${name} (${what})`)
-      .join(', ')}`,
-    `pre-tokenizers  ${lists.preTokenizers.join(', ')}`,
-  ];
-  print(`${lines.join('\n')}\n`);
+  const tokenizers = Object.entries(TOKENIZERS).map(([name, what]) => `${name} (${what})`);
+  printResult(json, lists, () =>
+    fields([
+      ['architectures', lists.architectures.join(', ')],
+      ['storage types', lists.storageTypes.join(', ')],
+      ['tokenizers', tokenizers.join(', ')],
+      ['pre-tokenizers', lists.preTokenizers.join(', ')],
+    ]),
+  );
 }

@@ -16,6 +16,7 @@ import {
 import { Command } from 'commander';
 import { addJsonOption, parseWholeNumber } from '../options.ts';
 import { checkOutputs } from '../outputs.ts';
+import { printResult } from '../tables.ts';
 import { abortOnInterrupt, note, print } from '../terminal.ts';
 
 interface Options {
@@ -87,7 +88,7 @@ function withQueue(
 async function showStatus(queues: Queues, id: string, { json, page }: Options): Promise<void> {
   if (page === undefined) {
     const status = await sweepStatus(queues, id);
-    print(`${json ? printableJson(status) : describeStatus(status)}\n`);
+    printResult(json, status, (width) => describeStatus(status, width));
     return;
   }
   const { signal, release } = abortOnInterrupt();

@@ -3,8 +3,8 @@ import type { KeysForResult } from '../eval/evaluate-keys-for.ts';
 import { formatCount, formatShare } from '../format/format.ts';
 import { formatTable } from '../format/table.ts';
 
-/** The keys at each length as a table, and what follows from them in sentences. */
-export function describeKeysFor(result: KeysForResult): string {
+/** The keys at each length as a table of at most `width` columns, and what follows from them in sentences. */
+export function describeKeysFor(result: KeysForResult, width: number): string {
   const { kl, evalTokens, policy, text, lengths, fixed, power, law, cost, constantSupport } = result;
   const rows = [
     ['fixed', ...fixed.keys.map(formatCount), fixed.C.toFixed(2)],
@@ -24,7 +24,7 @@ export function describeKeysFor(result: KeysForResult): string {
   ];
   return [
     `Keys a head for a KL of at most ${kl}, ${policy} on ${text.name}, the last ${evalTokens} tokens:`,
-    formatTable(['budget', ...lengths.map(formatCount), 'exponent'], rows),
+    formatTable(['budget', ...lengths.map(formatCount), 'exponent'], rows, { width }),
     ...sentences,
   ].join('\n');
 }

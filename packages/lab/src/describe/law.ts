@@ -11,8 +11,8 @@ const CRITERION_NAMES = {
   errorWithTail: 'error with the tail estimated',
 };
 
-/** A law as tables and sentences for the terminal. */
-export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile): string {
+/** A law as tables of at most `width` columns, with sentences between them. */
+export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile, width: number): string {
   const { laws, shapes, predictions, textCorrelation } = summary;
   const shown = lengths.filter((_, i) => (lengths.length - 1 - i) % 2 === 0);
   const lawTable = formatTable(
@@ -23,6 +23,7 @@ export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile)
       ...shown.map((n) => formatCount(keys[lengths.indexOf(n)] ?? Number.NaN)),
       ...[C.median, C.p5, C.p95].map((x) => x.toFixed(2)),
     ]),
+    { width },
   );
   const formatCounts = <Name extends string>(names: readonly Name[], counts: Record<Name, number>) =>
     names.map((name) => `${counts[name]} ${name}`).join(', ');
@@ -40,10 +41,11 @@ export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile)
       formatBytes(bytes),
       formatBytes(denseBytes),
     ]),
+    { width },
   );
   return [
     lawTable,
-    describeHeads(heads),
+    describeHeads(heads, width),
     `Growth: ${formatCounts(LAW_SHAPES, shapes)}.`,
     ...(textCorrelation === null
       ? []
@@ -54,7 +56,7 @@ export function describeLaw({ lengths, heads, summary, extrapolation }: LawFile)
 }
 
 /** Means over the heads of each kind, at the longest length, and the largest of a head. */
-function describeHeads(heads: readonly HeadLaw[]): string {
+function describeHeads(heads: readonly HeadLaw[], width: number): string {
   const meanAndLargest = (numbers: readonly number[]) =>
     `${formatShare(mean(numbers))}, at most ${formatShare(Math.max(...numbers))}`;
   const rows = HEAD_KINDS.flatMap((kind) => {
@@ -72,8 +74,6 @@ function describeHeads(heads: readonly HeadLaw[]): string {
       ],
     ];
   });
-  return formatTable(
-    ['kind', 'heads', 'on the first 4', 'on the last 128', 'explained by distance', 'beyond rank 4'],
-    rows,
-  );
+  const names = ['kind', 'heads', 'on the first 4', 'on the last 128', 'explained by distance', 'beyond rank 4'];
+  return formatTable(names, rows, { width });
 }

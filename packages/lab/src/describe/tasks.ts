@@ -5,8 +5,8 @@ import { formatTable } from '../format/table.ts';
 import { mean } from '../numerics/statistics.ts';
 import type { PolicyScores, TasksResult, TaskTimes } from '../tasks/evaluate-tasks.ts';
 
-/** Scores of the policies: a column for each length, or for each task where there are several. */
-export function describeTasks({ policies, tasks, lengths, times }: TasksResult): string {
+/** Scores of the policies, in at most `width` columns of text: a column for each length, or for each task where there are several. */
+export function describeTasks({ policies, tasks, lengths, times }: TasksResult, width: number): string {
   const columns = tasks.length === 1 ? lengths.map(formatLength) : tasks;
   const rows = policies.map((row) => [
     row.policy,
@@ -32,7 +32,7 @@ export function describeTasks({ policies, tasks, lengths, times }: TasksResult):
     'share',
     ...times.map(() => 'ms'),
   ];
-  return formatTable(names, rows);
+  return formatTable(names, rows, { width });
 }
 
 /** The time of a token of a policy on one kind of machine. */

@@ -6,8 +6,8 @@ import { formatCount, formatShare } from '../format/format.ts';
 import { formatTable } from '../format/table.ts';
 import { describeSuggestion } from './suggestion.ts';
 
-/** A table with a row for each policy. */
-export function describeText(result: TextResult): string {
+/** A table of at most `width` columns with a row for each policy, and the suggestion. */
+export function describeText(result: TextResult, width: number): string {
   const { tokens, evalTokens, dense, policies, suggestion, times } = result;
   const denseMs = msPerTokenOf(result, { policy: 'dense', budget: null });
   const heading =
@@ -28,8 +28,8 @@ export function describeText(result: TextResult): string {
     ...(times === null ? [] : [msPerTokenOf(result, row)?.toFixed(1) ?? '']),
   ]);
   const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'reported', 'exact', 'quantized'];
-  const table = formatTable([...names, 'bytes/key', ...(times === null ? [] : ['ms'])], rows);
-  return [heading, table, ...(suggestion ? [describeSuggestion(suggestion, denseMs)] : [])].join('\n');
+  const settings = formatTable([...names, 'bytes/key', ...(times === null ? [] : ['ms'])], rows, { width });
+  return [heading, settings, ...(suggestion ? [describeSuggestion(suggestion, denseMs)] : [])].join('\n');
 }
 
 /** The error as the policy itself reports it. */
