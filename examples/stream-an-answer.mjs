@@ -14,13 +14,14 @@ try {
   const generation = session.generate('The king said', { maxTokens: 60, seed: 1, temperature: 0.7 });
   for await (const { text } of generation) process.stdout.write(text);
 
-  const { promptTokens, tokens, prefillMs, decodeMs, attention } = await generation.result;
+  const { promptTokens, tokens, prefillMs, decodeMs, answer } = await generation.result;
   const decodeMean = decodeMs.reduce((sum, ms) => sum + ms, 0) / decodeMs.length;
   console.log(`\n\nprompt: ${promptTokens} tokens in ${prefillMs.toFixed(0)} ms`);
   console.log(`answer: ${tokens.length} tokens at ${decodeMean.toFixed(1)} ms`);
-  console.log(
-    `attention: ${(attention.keysExact.share * 100).toFixed(0)} % of the keys exactly, ${attention.certificate}`,
-  );
+  if (answer.attention !== null) {
+    const { keysExact, kind } = answer.attention;
+    console.log(`attention: ${(keysExact.share * 100).toFixed(0)} % of the keys exactly, ${kind}`);
+  }
 } finally {
   await session.dispose();
   await model.dispose();

@@ -140,16 +140,18 @@ export async function ask(question: string): Promise<void> {
       update({ text, reading: undefined });
     }
     const result = await generation.result;
-    const { attention, decodeMs } = result;
+    const { answer, decodeMs } = result;
     update({
       text: result.text,
       reading: undefined,
       aborted: result.finishReason === 'aborted',
       promptTokens: result.promptTokens,
-      keysExact: attention.keysExact.share,
-      leftOut: attention.tailMass.mean,
-      error: attention.outputError.mean,
-      certificate: attention.certificate,
+      ...(answer.attention && {
+        keysExact: answer.attention.keysExact.share,
+        leftOut: answer.attention.tailMass.mean,
+        error: answer.attention.outputError.mean,
+        certificate: answer.attention.kind,
+      }),
       ...(decodeMs.length > 0 && { msPerToken: decodeMs.reduce((a, b) => a + b, 0) / decodeMs.length }),
     });
     if (result.finishReason !== 'aborted') update(await stripOf(current, question));

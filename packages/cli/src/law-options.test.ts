@@ -100,11 +100,14 @@ describe('budgets by a law', () => {
       '-b',
       'mean:64',
     ];
-    const { attention } = await run(generateCommand(), args);
+    const { attention } = (await run(generateCommand(), args)).answer;
     expect(attention).toMatchObject({ policy: 'topk', budget: 'mean:64' });
     expect(Math.abs(attention.keysExact.mean - 64)).toBeLessThan(1);
     const byDefault = await run(generateCommand(), [...args.slice(0, 4), '--law', file('law.json')]);
-    expect(byDefault).toMatchObject({ attention: { budget: 'mean:256' }, prefillAttention: { budget: 'mean:256' } });
+    expect(byDefault).toMatchObject({
+      answer: { attention: { budget: 'mean:256' } },
+      prompt: { attention: { budget: 'mean:256' } },
+    });
   });
 
   it('are shown by inspect, at several lengths', async () => {

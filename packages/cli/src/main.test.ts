@@ -32,16 +32,18 @@ describe('keysieve', () => {
     expect(result).toMatchObject({
       promptTokens: TEXT.length,
       finishReason: 'length',
-      attention: { policy: 'topk', budget: 'fixed:64', certificate: 'certified', keysExact: { mean: 64 } },
+      prompt: { attention: { policy: 'dense', kind: 'certified' } },
+      answer: { attention: { policy: 'topk', budget: 'fixed:64', kind: 'certified', keysExact: { mean: 64 } } },
     });
     expect(result.tokens).toHaveLength(6);
     expect(result.decodeMs).toHaveLength(5);
     expect(result.text).toHaveLength(6);
     expect(result.prefillMs).toBeGreaterThan(0);
-    expect(result.attention.keysExact.share).toBeCloseTo(64 / (TEXT.length + 3), 3);
-    expect(result.attention.bytesPerToken).toBeGreaterThan(0);
+    const { attention } = result.answer;
+    expect(attention.keysExact.share).toBeCloseTo(64 / (TEXT.length + 3), 3);
+    expect(attention.bytesPerToken).toBeGreaterThan(0);
     for (const bound of ['tailMass', 'outputError']) {
-      expect(Object.keys(result.attention[bound])).toEqual(['mean', 'max']);
+      expect(Object.keys(attention[bound])).toEqual(['mean', 'max']);
     }
   });
 

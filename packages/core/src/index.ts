@@ -61,6 +61,7 @@ export * from './law/law-file.ts';
 export { meanKeysFor, type PlannedBudget, planBudget } from './law/plan.ts';
 export { checkLawModel, readLaw } from './law/read-law.ts';
 export {
+  certifiedPrompt,
   createPolicy,
   DEFAULT_BUDGET,
   FULL_ATTENTION,

@@ -54,7 +54,7 @@ const SUMMARY: AttentionSummary = {
   bytesPerToken: 0,
   tailMass: { mean: 0, max: 0 },
   outputError: { mean: 0, max: 0 },
-  certificate: 'certified',
+  kind: 'certified',
 };
 
 interface Outcome {
@@ -182,8 +182,10 @@ function createSession(
             prefillMs: 1,
             decodeMs: generated.slice(1).map(() => 1),
             drafts: { proposed: 0, accepted: 0 },
-            attention: SUMMARY,
-            prefillAttention: SUMMARY,
+            seed: 0,
+            dependsOn: [],
+            prompt: { attention: SUMMARY },
+            answer: { attention: generated.length > 1 ? SUMMARY : null, audit: null },
           });
         } catch (error) {
           settle?.reject(error);

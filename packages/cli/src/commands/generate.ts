@@ -2,6 +2,7 @@
 import { formatCount, formatShare, withLawBudget } from '@keysieve/lab';
 import {
   type AttentionSummary,
+  type Audit,
   type ChatMessage,
   createAnswerPrinter,
   decodePrompt,
@@ -16,7 +17,7 @@ import {
   type SessionOptions,
 } from '@keysieve/llm';
 import { Command } from 'commander';
-import { createPolicy, type Precision } from 'keysieve';
+import { certifiedPrompt, createPolicy, type Precision } from 'keysieve';
 import { EXIT } from '../errors.ts';
 import { checkLoadedLaw, loadLaw } from '../law-options.ts';
 import { showLoading } from '../loading.ts';
@@ -31,6 +32,7 @@ import {
   type ModelFlags,
   parseFiniteNumber,
   parseJsonObject,
+  parseMassShare,
   parseWholeNumber,
   policySpec,
   takesBudget,
@@ -58,6 +60,9 @@ interface Options extends ModelFlags, AttentionFlags {
   cacheFile?: string;
   compact?: boolean;
   cachePrecision?: Precision;
+  certifyPrompt?: number;
+  audit?: number;
+  deterministic?: boolean;
   json?: boolean;
 }
 
@@ -94,7 +99,7 @@ export function generateCommand(): Command {
     )
     .option(
       '--seed <number>',
-      'the same seed, model and settings give the same text (default: random)',
+      'draws by this seed; with --deterministic, the same text every time (default: random)',
       parseWholeNumber,
     )
     .option('--special', 'names of control tokens in the prompt become those tokens (default: they are text)')
@@ -110,6 +115,21 @@ export function generateCommand(): Command {
       'go on from what was saved there, where it is, and save the session there at the end',
     )
     .option('--compact', 'save it quantized to 8 bits, in less than half of the bytes')
+    .option(
+      '--certify-prompt <share>',
+      'read the prompt until at most this softmax mass is provably unread, position by position, or densely where faster',
+      parseMassShare,
+    )
+    .option(
+      '--audit <count>',
+      'run this many positions of the answer with full attention too, and say how far its predictions were off; each ' +
+        'costs a dense pass',
+      parseWholeNumber,
+    )
+    .option(
+      '--deterministic',
+      'the same prompt and seed give the same text with any number of threads; some of them idle',
+    )
     .addOption(cachePrecisionOption());
   addModelOptions(command);
   addAttentionOptions(command);
@@ -144,8 +164,10 @@ async function generate(options: Options): Promise<void> {
     }
     await checkLoadedLaw(law, model, signal);
     const attention = withLawBudget(answerSpec, law?.law);
-    const [prefill = createPolicy(attention).promptPolicy()] = promptSpecs.map((spec) => withLawBudget(spec, law?.law));
-    const sessionOptions = { attention, prefill, cachePrecision: options.cachePrecision };
+    const [asGiven = createPolicy(attention).promptPolicy()] = promptSpecs.map((spec) => withLawBudget(spec, law?.law));
+    const { certifyPrompt, audit, deterministic } = options;
+    const prefill = certifyPrompt === undefined ? asGiven : certifiedPrompt(asGiven, certifyPrompt);
+    const sessionOptions = { attention, prefill, cachePrecision: options.cachePrecision, deterministic };
     await using session = await openSession(model, options.cacheFile, sessionOptions, signal);
     const progress = createProgress('reading', 'tokens');
     const generation = session.generate(options.chat ? chatMessages(options, prompt) : prompt, {
@@ -154,6 +176,7 @@ async function generate(options: Options): Promise<void> {
       special: options.special,
       templateVariables: options.templateVariables,
       grammar,
+      audit,
       stop: options.stop,
       signal,
       onPrefill: ({ done, total }) => progress.update(done, total),
@@ -170,8 +193,8 @@ async function generate(options: Options): Promise<void> {
     if (options.cacheFile !== undefined) await session.save(options.cacheFile, { compact: options.compact });
     if (brokenOutput() !== undefined) return;
     const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
-    const summary = { ...result.attention, fullAttentionBelow: session.fullAttentionBelow ?? null };
-    if (options.json) print(`${printableJson({ ...result, attention: summary, memory })}\n`);
+    const fullAttentionBelow = session.fullAttentionBelow ?? null;
+    if (options.json) print(`${printableJson({ ...result, fullAttentionBelow, memory })}\n`);
     else {
       if (started) print('\n');
       note(describeResult(result, model));
@@ -256,12 +279,12 @@ const isSame = (a: AttentionSummary, b: AttentionSummary) =>
   a.policy === b.policy && a.budget === b.budget && a.keysExact.share === 1 && b.keysExact.share === 1;
 
 function describeResult(result: GenerationResult, model: Model): string {
-  const { promptTokens, reusedTokens, prefillMs, decodeMs, tokens, attention, prefillAttention, finishReason } = result;
+  const { promptTokens, reusedTokens, prefillMs, decodeMs, tokens, prompt, answer, finishReason } = result;
   const perToken = decodeMs.reduce((sum, ms) => sum + ms, 0) / Math.max(1, decodeMs.length);
   const speed = formatCount(((promptTokens - reusedTokens) / prefillMs) * 1000);
   const read = `${formatCount(promptTokens)} tokens read in ${(prefillMs / 1000).toFixed(1)} s (${speed} a second)`;
   const written = `${formatCount(tokens.length)} written${decodeMs.length > 0 ? `, ${perToken.toFixed(1)} ms each` : ''}`;
-  const how = `${describeAttention(attention)}; ${model.precision} precision`;
+  const how = `${model.precision} precision`;
   if (finishReason === 'aborted' && tokens.length === 0) return 'Interrupted before the prompt was read.';
   return [
     ...(finishReason === 'aborted' ? ['Interrupted: the answer ends here, before its end.'] : []),
@@ -270,10 +293,24 @@ function describeResult(result: GenerationResult, model: Model): string {
           `The answer ends here because the context of ${formatCount(model.contextLength)} tokens is full; --context gives more.`,
         ]
       : []),
-    ...(isSame(attention, prefillAttention)
-      ? [`${read}, ${written}; ${how}`]
-      : [`${read}; ${describeAttention(prefillAttention)}`, `${written}; ${how}`]),
+    ...(answer.attention === null || isSame(answer.attention, prompt.attention)
+      ? [`${read}, ${written}; ${describeAttention(prompt.attention)}; ${how}`]
+      : [
+          `Prompt: ${read}; ${describeAttention(prompt.attention)}`,
+          `Answer: ${written}; ${describeAttention(answer.attention)}; ${how}`,
+        ]),
+    ...(answer.audit === null ? [] : [describeAudit(answer.audit)]),
   ].join('\n');
+}
+
+/** What an audit has measured, beside what was reported at the same positions. */
+function describeAudit({ positions, kl, agreement, outputError, reportedError, passes, milliseconds }: Audit): string {
+  const reported = reportedError === null ? '' : ` (${formatShare(reportedError)} reported)`;
+  return (
+    `Audit at ${formatCount(positions.length)} positions, measured against full attention over the same cache: KL ` +
+    `${kl.mean.toPrecision(2)} nats, the likeliest token the same at ${formatShare(agreement)}, error of the outputs ` +
+    `${formatShare(outputError.mean)}${reported}; ${formatCount(passes)} dense passes took ${(milliseconds / 1000).toFixed(1)} s more`
+  );
 }
 
 function describeAttention({
@@ -285,11 +322,11 @@ function describeAttention({
   windowedShare,
   tailMass,
   outputError,
-  certificate,
+  kind,
 }: AttentionSummary): string {
   const name = `${policy}${budget === null ? '' : ` ${budget}`} attention`;
   if (keysExact.share === 1) return `${name}, every key read`;
-  const qualifier = certificate === 'certified' ? 'at most' : 'about';
+  const qualifier = kind === 'certified' ? 'at most' : 'about';
   const bound = (value: number | null) => (value === null ? 'not bounded' : `${qualifier} ${formatShare(value)}`);
   const parts = [
     `${formatShare(keysExact.share)} of the keys read`,
@@ -299,7 +336,7 @@ function describeAttention({
       : []),
     ...(windowedShare > 0 ? [`${formatShare(windowedShare)} of them all that is in a window`] : []),
     `not read exactly ${bound(tailMass.mean)} of the softmax`,
-    `error of the outputs ${bound(outputError.mean)} (means, ${certificate})`,
+    `error of the outputs ${bound(outputError.mean)} (means, ${kind})`,
   ];
   return `${name}: ${parts.join(', ')}`;
 }

@@ -169,7 +169,7 @@ export class Attention {
 
   /** Threads that work, the calling one included. */
   get threads(): number {
-    return this.#shape.threads;
+    return this.#runner.threads;
   }
 
   /** Bytes of the cache, and of the buffers of the engine, which others may share. */

@@ -36,6 +36,11 @@ export interface EngineOptions extends Omit<CachePoolOptions, 'createKernels' | 
    * somewhat slower than without. Default: false.
    */
   timed?: boolean;
+  /**
+   * Whether outputs are the same with any number of threads: jobs are then cut as for one, and a job of fewer tasks than
+   * there are threads leaves some of them idle. Default: false.
+   */
+  deterministic?: boolean;
 }
 
 /** Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
@@ -76,7 +81,18 @@ export class AttentionEngine {
 
   /** Use `createAttentionEngine`. */
   constructor(options: EngineOptions & { shared: boolean }, threads: JobThreads) {
-    const { heads, capacity, kernels = 'wasm', costs, timed = false, window, softCap, sinks, ...cachePool } = options;
+    const {
+      heads,
+      capacity,
+      kernels = 'wasm',
+      costs,
+      timed = false,
+      deterministic = false,
+      window,
+      softCap,
+      sinks,
+      ...cachePool
+    } = options;
     const rule: ScoreRule = { window, softCap, sinks };
     const { keyValueHeads, shared } = cachePool;
     const groupSize = heads / keyValueHeads;
@@ -85,7 +101,7 @@ export class AttentionEngine {
     this.#threads = threads;
     const shape = cacheShape(options);
     const { headDim, precision, encodings } = shape;
-    this.shape = { heads, keyValueHeads, headDim, precision, threads: threads.threads, rule };
+    this.shape = { heads, keyValueHeads, headDim, precision, threads: deterministic ? 1 : threads.threads, rule };
     this.runner = new JobRunner({
       shape,
       heads,

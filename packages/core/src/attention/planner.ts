@@ -18,6 +18,7 @@ export interface AttentionShape {
   readonly keyValueHeads: number;
   readonly headDim: number;
   readonly precision: Precision;
+  /** Threads that jobs are cut for. */
   readonly threads: number;
   readonly rule: ScoreRule;
 }

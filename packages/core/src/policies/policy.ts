@@ -120,6 +120,13 @@ export const DEFAULT_BUDGET = 'power:3.5,0.5';
 /** The policy that reads every key. */
 export const FULL_ATTENTION: PolicySpec = { policy: 'dense' };
 
+/**
+ * How a prompt is read so that at most a share of the softmax stays unread, certified: each position has a certificate of
+ * its own, and where reading every key is faster, that is done. Policies without a budget read every key anyway.
+ */
+export const certifiedPrompt = (prompt: PolicySpec, certify: number): PolicySpec =>
+  createPolicy(prompt).budget === undefined ? prompt : { ...prompt, certify };
+
 /** Parses a policy. Throws `invalid-argument`. */
 export function createPolicy({ policy, budget = DEFAULT_BUDGET, plan, certify }: PolicySpec): Policy {
   const isDense = policyDefinition(policy).kind === 'dense';

@@ -6,7 +6,7 @@ import type { MatmulPrecision } from '../onnx/index.ts';
 import type { GenerateOptions, PrefillProgress } from '../session/generate-options.ts';
 import type { GenerationChunk, GenerationResult } from '../session/generation.ts';
 import type { Prompt } from '../session/prompt.ts';
-import type { SessionOptions } from '../session/session.ts';
+import type { SessionOptions } from '../session/session-options.ts';
 
 /** How far loading is, all of it. */
 export interface WorkerProgress {

@@ -51,6 +51,12 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
   return { next, seed: settings.seed };
 }
 
+/** Numbers in [0, 1) by a seed, apart from the draws of a sampler with the same. */
+export function createDraws(seed: number): () => number {
+  const random = mersenne(~seed >>> 0);
+  return () => uniformFloat64(random);
+}
+
 /**
  * Divides positive and multiplies negative logits of the last tokens by the penalty, once for each token however
  * often it came (arXiv 1909.05858, section 4.1, as llama.cpp and transformers have it).

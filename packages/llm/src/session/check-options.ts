@@ -15,13 +15,14 @@ import { SCANS } from './scan-calibration.ts';
 
 export function checkSessionOptions(options: unknown): void {
   checkOptions('The options of a session', options);
-  const { attention, prefill, encodings, denseFallback, cachePrecision, scan, memoryLimit, onTrace } =
+  const { attention, prefill, encodings, denseFallback, deterministic, cachePrecision, scan, memoryLimit, onTrace } =
     options as Record<string, unknown>;
   checkPolicySpec('attention', attention);
   checkPolicySpec('prefill', prefill);
   const areEncodings = (value: unknown) => Array.isArray(value) && value.every((each) => ENCODINGS.includes(each));
   checkOptional('encodings', encodings, areEncodings, `a list of ${ENCODINGS.join(', ')}`);
   checkOptional('denseFallback', denseFallback, isBoolean, 'true or false');
+  checkOptional('deterministic', deterministic, isBoolean, 'true or false');
   checkChoice('cachePrecision', cachePrecision, PRECISIONS);
   checkChoice('scan', scan, SCANS);
   checkOptional('memoryLimit', memoryLimit, (bytes) => (bytes as number) > 0, 'a number of bytes above 0');
@@ -30,12 +31,13 @@ export function checkSessionOptions(options: unknown): void {
 
 export function checkGenerateOptions(options: unknown): void {
   checkOptions('The options of an answer', options);
-  const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup } = options as Record<
+  const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup, audit } = options as Record<
     string,
     unknown
   >;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   checkOptional('maxTokens', maxTokens, isCount, 'a whole number from 0 on');
+  checkOptional('audit', audit, isCount, 'a whole number from 0 on');
   checkOptional('special', special, isBoolean, 'true or false');
   const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
   checkOptional('templateVariables', templateVariables, isObject, 'an object of variables by name');

@@ -23,6 +23,12 @@ export interface GenerateOptions extends SamplingOptions {
    * repeats its prompt, and the same text. It is done only while it pays; never with a constraint or a grammar. Default: true.
    */
   promptLookup?: boolean | undefined;
+  /**
+   * Positions of the answer at which the model is run once more with full attention over the same cache: what was predicted
+   * there is then compared with that. They are drawn at random by the seed. Each costs a pass with full attention, and
+   * some positions are replaced by later ones; nothing is drafted meanwhile (`promptLookup`). Default: none.
+   */
+  audit?: number | undefined;
   /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */
   logProbabilities?: number | undefined;
   /** Aborts prefill and decoding; the session stays usable, with what it has read so far. */

@@ -6,6 +6,7 @@ import { type AttentionReport, addReport, type CertificateKind, emptyReport, typ
 import { llmError } from '../errors.ts';
 import { logProbabilities, type TokenProbabilities } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
+import type { Audit } from './audit.ts';
 import type { Step } from './forward-pass.ts';
 import type { Difference } from './prefix-reuse.ts';
 import { createStopFilter } from './stop-strings.ts';
@@ -48,10 +49,11 @@ export interface AttentionSummary {
   certificateFallbackShare: number;
   /** Bytes of the cache that were read for a token. */
   bytesPerToken: number;
-  /** Over heads, layers and tokens: bounds, or estimates where the certificate says so. Null: nothing is known of one. */
+  /** Over heads, layers and tokens: bounds, or estimates, as `kind` says. Null: nothing is known of one. */
   tailMass: { mean: number | null; max: number | null };
   outputError: { mean: number | null; max: number | null };
-  certificate: CertificateKind;
+  /** What `tailMass` and `outputError` are, for all of these tokens: the weakest kind of any head. */
+  kind: CertificateKind;
 }
 
 export interface GenerationResult {
@@ -75,11 +77,26 @@ export interface GenerationResult {
   decodeMs: number[];
   /** Tokens that prompt lookup has proposed, and how many of them were right. */
   drafts: { proposed: number; accepted: number };
-  /** Attention of the passes that decoded; of the prefill where there was none. */
-  attention: AttentionSummary;
-  /** Attention of the prefill; bytes are those of a token of the prompt. */
-  prefillAttention: AttentionSummary;
+  /** Seed of the draws, also where it was chosen at random. */
+  seed: number;
+  /** What the text depends on beside model, prompt, options and seed; nothing in a session that is `deterministic`. */
+  dependsOn: readonly Dependence[];
+  /** How the prompt was read. */
+  prompt: {
+    /** Attention to what of it was not in the cache; bytes are those of one of its tokens. */
+    attention: AttentionSummary;
+  };
+  /** How the answer was written. */
+  answer: {
+    /** Attention of its tokens but the first, which the reading of the prompt gives; null where there are no others. */
+    attention: AttentionSummary | null;
+    /** What was measured at some of its positions; null where that was not asked for. */
+    audit: Audit | null;
+  };
 }
+
+/** The number of threads; what of the prompt was in the cache; which other tokens were in the same passes. */
+export type Dependence = 'threads' | 'reuse' | 'passes';
 
 export interface Generation extends AsyncIterable<GenerationChunk> {
   /**
@@ -133,6 +150,10 @@ export interface GenerationParts {
   takeBack(count: number): void;
   /** Number of tokens in the cache. */
   cachedTokens(): number;
+  seed: number;
+  dependsOn: readonly Dependence[];
+  /** What was measured so far, where an audit was asked for. */
+  audit(): Audit | null;
 }
 
 /** What there is of an answer at any time. */
@@ -302,7 +323,7 @@ function specialName(tokenizer: Tokenizer, token: number): string {
 
 function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishReason): GenerationResult {
   const { prompt, decodeMs, text, tokens, prefillMs, stopString } = answer;
-  const prefillAttention = summarizeAttention(
+  const promptAttention = summarizeAttention(
     parts.prefillPolicy,
     prompt.report,
     Math.max(1, prompt.tokens - prompt.reused),
@@ -318,9 +339,13 @@ function resultOf(parts: GenerationParts, answer: Answer, finishReason: FinishRe
     prefillMs,
     decodeMs,
     drafts: answer.drafts,
-    attention:
-      decodeMs.length > 0 ? summarizeAttention(parts.policy, answer.decodeReport, decodeMs.length) : prefillAttention,
-    prefillAttention,
+    seed: parts.seed,
+    dependsOn: parts.dependsOn,
+    prompt: { attention: promptAttention },
+    answer: {
+      attention: decodeMs.length > 0 ? summarizeAttention(parts.policy, answer.decodeReport, decodeMs.length) : null,
+      audit: parts.audit(),
+    },
   };
 }
 
@@ -357,6 +382,6 @@ export function summarizeAttention(
     bytesPerToken: report.bytesRead / tokenCount,
     tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
     outputError: { mean: finite(report.outputError.sum / rows), max: finite(report.outputError.max) },
-    certificate: report.certificate,
+    kind: report.certificate,
   };
 }

@@ -1,10 +1,11 @@
 /** Models and sessions: what most users of this package need. */
-
+export type { Audit } from './audit.ts';
 export type { EvaluateOptions, Evaluation } from './evaluation.ts';
 export type { AttentionEvent } from './forward-pass.ts';
 export type { GenerateOptions, PrefillProgress } from './generate-options.ts';
 export type {
   AttentionSummary,
+  Dependence,
   FinishReason,
   Generation,
   GenerationChunk,
@@ -20,9 +21,7 @@ export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';
 export type { SaveOptions } from './save.ts';
 export { SCANS, type Scan } from './scan-calibration.ts';
-export type {
-  Session,
-  SessionOptions,
-} from './session.ts';
+export type { Session } from './session.ts';
 export { DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
+export type { SessionOptions } from './session-options.ts';
 export type { PassPhase, PassTrace } from './trace.ts';

@@ -65,6 +65,8 @@ export interface LayerCachesOptions extends OwnOptions {
   costs?: StepCosts | undefined;
   /** The basis of each head's scan, (layers of the model, keyValueHeads), where heads are scanned by them. */
   scanBases?: readonly (ScanBasis | undefined)[];
+  /** See `EngineOptions.deterministic`. */
+  deterministic?: boolean | undefined;
   /** Whether phases are timed, for `onTrace`. */
   timed: boolean;
 }
@@ -130,7 +132,7 @@ function groupSize(
 
 /** Empty caches for all layers. Throws as `createAttentionEngine` and `openAttention` do. */
 export async function createLayerCaches(options: LayerCachesOptions): Promise<LayerCaches> {
-  const { config, engines, costs, scanBases, timed, onTrace } = options;
+  const { config, engines, costs, deterministic = false, scanBases, timed, onTrace } = options;
   const { heads, keyValueHeads, headDim } = config;
   const { capacity, threads, precision, encodings } = options;
   const groups = layerGroups(config);
@@ -149,6 +151,7 @@ export async function createLayerCaches(options: LayerCachesOptions): Promise<La
         precision,
         encodings: readsAll ? [] : encodings,
         timed,
+        deterministic,
         ...(costs && !readsAll && { costs }),
         ...(scanBases &&
           !readsAll && { scanBases: layers.flatMap((layer) => basesOf(scanBases, layer, keyValueHeads)) }),

@@ -13,7 +13,8 @@ import { type EncodePromptOptions, encodePrompt, type Prompt } from './prompt.ts
 import { type RestoreOptions, restoreSession } from './restore.ts';
 import { scanBasesOf } from './scan-calibration.ts';
 import { createScheduler } from './scheduler.ts';
-import { createSession, type Session, type SessionOptions } from './session.ts';
+import { createSession, type Session } from './session.ts';
+import type { SessionOptions } from './session-options.ts';
 import { chooseThreads } from './threads.ts';
 
 /** A loaded model. Sessions share its weights. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMemoryStore } from '../io/memory-store.ts';
 import { PREFIX_FOLDER } from '../prefixes/index.ts';
 import { loadModel, type Model } from './load-model.ts';
-import type { SessionOptions } from './session.ts';
+import type { SessionOptions } from './session-options.ts';
 
 const TEXT = 'The number of amber fox is 48213. '.repeat(12);
 const QUESTION = 'The number of amber fox is ';

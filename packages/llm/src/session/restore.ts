@@ -10,7 +10,8 @@ import { appendCompactRecord, appendRecord } from '../snapshot/page-records.ts';
 import { type CacheSettings, differingSetting, SETTING_NAMES } from '../snapshot/settings.ts';
 import { readSnapshot, type SnapshotReader, type SnapshotWork } from '../snapshot/snapshot-file.ts';
 import type { Sequence } from './forward-pass.ts';
-import { createSession, type Session, type SessionModel, type SessionOptions } from './session.ts';
+import { createSession, type Session, type SessionModel } from './session.ts';
+import type { SessionOptions } from './session-options.ts';
 
 /** Options of a session that differ from how it was saved, and how to follow and abort the reading. */
 export type RestoreOptions = SessionOptions & SnapshotWork;

@@ -34,14 +34,15 @@ describe('a session', () => {
     expect(result.promptTokens).toBe(TEXT.length);
     // The prompt's pass gives the first token, so one pass less decodes.
     expect(result.decodeMs).toHaveLength(19);
-    expect(result.attention).toMatchObject({ policy: 'dense', budget: null, certificate: 'certified' });
-    expect(result.attention.keysExact.share).toBe(1);
+    expect(result.answer.attention).toMatchObject({ policy: 'dense', budget: null, kind: 'certified' });
+    expect(result.answer.attention?.keysExact.share).toBe(1);
+    expect(result.answer.audit).toBeNull();
   });
 
   it('decodes, reads prompts and evaluates by the sieve, unless told otherwise', async () => {
     await using session = await model.createSession();
-    const { attention, prefillAttention } = await session.generate(TEXT, { maxTokens: 3 }).result;
-    expect([attention.policy, prefillAttention.policy]).toEqual(['sieve', 'sieve']);
+    const { prompt, answer } = await session.generate(TEXT, { maxTokens: 3 }).result;
+    expect([answer.attention?.policy, prompt.attention.policy]).toEqual(['sieve', 'sieve']);
     await using short = await model.createSession({
       attention: { policy: 'sieve', budget: 'fixed:8' },
       denseFallback: false,
@@ -52,7 +53,10 @@ describe('a session', () => {
     }
     expect(keysQuantized).toBeGreaterThan(0);
     await using mass = await model.createSession({ attention: { policy: 'int8', budget: 'mass:0.1' } });
-    expect((await mass.generate(TEXT, { maxTokens: 1 }).result).prefillAttention.policy).toBe('dense');
+    const one = await mass.generate(TEXT, { maxTokens: 1 }).result;
+    expect(one.prompt.attention.policy).toBe('dense');
+    // The reading of the prompt gives the first token, so there is nothing to say of an answer.
+    expect(one.answer.attention).toBeNull();
   });
 
   it('recalls what it has read', async () => {
@@ -164,13 +168,13 @@ describe('a session', () => {
     const expected = await dense.generate(TEXT, { maxTokens: 16 }).result;
     const result = await sparse.generate(TEXT, { maxTokens: 16 }).result;
     expect(result.text).toBe(expected.text);
-    expect(result.attention.tailMass.max).toBe(0);
+    expect(result.answer.attention?.tailMass.max).toBe(0);
 
     await using sparse40 = await model.createSession({ attention: { policy, budget: 'fixed:40' } });
     const cheap = await sparse40.generate(TEXT, { maxTokens: 16 }).result;
-    expect(cheap.attention.keysExact.mean).toBe(40);
-    expect(cheap.attention.tailMass.max).toBeGreaterThan(0);
-    expect(cheap.attention.bytesPerToken).toBeGreaterThan(0);
+    expect(cheap.answer.attention?.keysExact.mean).toBe(40);
+    expect(cheap.answer.attention?.tailMass.max).toBeGreaterThan(0);
+    expect(cheap.answer.attention?.bytesPerToken).toBeGreaterThan(0);
   });
 
   describe('after bad input is as it was before', () => {
@@ -221,7 +225,7 @@ describe('a session', () => {
       expect(result).toMatchObject({ finishReason: 'aborted', text: '', tokens: [], decodeMs: [], reusedTokens: 0 });
       expect(result.promptTokens).toBe(model.encode(long).length);
       expect(result.prefillMs).toBeGreaterThan(0);
-      expect(result.prefillAttention.keysExact.share).toBe(1);
+      expect(result.prompt.attention.keysExact.share).toBe(1);
       // The chunks that were read are kept, and are not read again.
       expect(session.tokens.length).toBe(512);
       const resumed = await session.generate(long, { maxTokens: 4 }).result;
@@ -258,7 +262,7 @@ describe('a session', () => {
       const result = await generation.result;
       expect(result).toMatchObject({ finishReason: 'aborted', text: texts.join('') });
       expect([result.tokens.length, result.decodeMs.length]).toEqual([5, 4]);
-      expect(result.attention.keysExact.mean).toBeGreaterThan(0);
+      expect(result.answer.attention?.keysExact.mean).toBeGreaterThan(0);
       await expectUsable(session);
     });
 

@@ -6,21 +6,21 @@ import {
   addReport,
   createPolicy,
   ENCODINGS,
-  type Encoding,
+  FULL_ATTENTION,
   fullAttentionBelow,
   PAGE_KEYS,
   type Policy,
   type PolicySpec,
-  type Precision,
   type StepCosts,
 } from 'keysieve';
 import { llmError } from '../errors.ts';
 import type { GrammarConstraint, Grammars } from '../grammar/index.ts';
 import type { TransformerSegments } from '../model/index.ts';
 import type { PrefixStore } from '../prefixes/index.ts';
-import { combineConstraints, createSampler, type TokenConstraint } from '../sampling/index.ts';
+import { combineConstraints, createDraws, createSampler, type TokenConstraint } from '../sampling/index.ts';
 import { type CacheSettings, commonPrefix } from '../snapshot/settings.ts';
 import type { SnapshotTarget } from '../snapshot/target.ts';
+import { type Auditor, createAuditor } from './audit.ts';
 import { checkEvaluateOptions, checkGenerateOptions, checkSaveOptions, checkSessionOptions } from './check-options.ts';
 import { type DecodeParts, decodeToken } from './decode.ts';
 import type { Engines } from './engines.ts';
@@ -33,53 +33,11 @@ import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reus
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { createPromptLookup } from './prompt-lookup.ts';
 import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
-import type { Scan, ScanBases } from './scan-calibration.ts';
+import type { ScanBases } from './scan-calibration.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
+import type { SessionOptions } from './session-options.ts';
 import { stepCosts } from './step-costs.ts';
-import { createPassTracer, isTraced, type PassTrace } from './trace.ts';
-
-/** Options of a session: how it attends, and how its cache is kept. */
-export interface SessionOptions {
-  /** How decoding attends. Default: `{ policy: 'sieve' }`. */
-  attention?: PolicySpec | undefined;
-  /**
-   * How prompts are read: with a policy that draws samples, by blocks of tokens that share one. Default: what the policy
-   * of decoding means for a prompt (`Policy.promptPolicy`).
-   */
-  prefill?: PolicySpec | undefined;
-  /**
-   * Encodings that the cache keeps beside the exact rows. Default: those that `attention` and `prefill` read. Name more of
-   * them to evaluate other policies.
-   */
-  encodings?: readonly Encoding[] | undefined;
-  /**
-   * Whether heads use full attention where that is faster than the policy, as measured on this machine when the first such
-   * session is made, and kept in the cache folder. Default: true.
-   */
-  denseFallback?: boolean | undefined;
-  /** Precision of the cache. Default: `f32` where the dense layers are `fp32`, else `f16`. */
-  cachePrecision?: Precision | undefined;
-  /**
-   * What the sieve scans keys by: the signs of all rotated dimensions, or, `basis`, a basis of each head that keeps the
-   * dimensions in which its queries are long and its keys vary, found on a short text when the first such session is made,
-   * and kept in the cache folder. Heads without a gain are scanned by signs. Caches that keep int8 refuse it. Default: `signs`.
-   */
-  scan?: Scan | undefined;
-  /** Bytes at which the cache is full. Default: no limit but the machine's. */
-  memoryLimit?: number | undefined;
-  /**
-   * Where prompts look for what they begin with, whoever has read it, and keep what they have read: see
-   * `Model.openPrefixes`. Sessions of policies that evict keys, and of models with layers that the paged cache does not hold,
-   * neither find nor keep anything there. Default: a session knows what it has read itself.
-   */
-  prefixes?: PrefixStore | undefined;
-  /**
-   * Called after every pass through the model with where its time went. Timing makes attention somewhat slower. Default:
-   * nothing is timed, unless the environment variable KEYSIEVE_TRACE is 1: then a table is printed on stderr when the
-   * session ends.
-   */
-  onTrace?: ((trace: PassTrace) => void) | undefined;
-}
+import { createPassTracer, isTraced } from './trace.ts';
 
 /** What a session needs of its model. */
 export interface SessionModel extends PromptContext {
@@ -109,6 +67,10 @@ export interface SessionParts {
   costs: StepCosts | undefined;
   onTrace: SessionOptions['onTrace'];
   prefixes: PrefixStore | undefined;
+  /** See `SessionOptions.deterministic`. */
+  deterministic: boolean;
+  /** Tokens at the beginning of the cache that were read in whole chunks, as every session reads them. */
+  wholeChunks: number;
 }
 
 /**
@@ -134,7 +96,9 @@ export async function createSession(
 ): Promise<Session> {
   checkSessionOptions(options);
   const { keyValueHeads, headDim, heads } = model.segments.config;
-  const { encodings = [], denseFallback = true, cachePrecision, scan = 'signs', memoryLimit } = options;
+  const { encodings = [], deterministic = false, cachePrecision, scan = 'signs', memoryLimit } = options;
+  // What is measured differs from machine to machine, and with the number of threads.
+  const { denseFallback = !deterministic } = options;
   const policy = createPolicy(options.attention ?? DEFAULT_ATTENTION);
   const prefill = createPolicy(options.prefill ?? policy.promptPolicy());
   const precision = cachePrecision ?? defaultCachePrecision(model.segments.precision);
@@ -150,6 +114,7 @@ export async function createSession(
     precision,
     encodings: ENCODINGS.filter((each) => [...policy.encodings, ...prefill.encodings, ...encodings].includes(each)),
     costs,
+    deterministic,
     timed: isTraced(onTrace),
     ...(tracer && { onTrace: tracer.onTrace }),
     ...(memoryLimit !== undefined && { memoryLimit }),
@@ -157,7 +122,8 @@ export async function createSession(
   });
   try {
     const sequence = { caches, attention: caches.primary, tokens: [], tracer };
-    const parts = { model, sequence, policy, prefill, denseFallback, costs, onTrace, prefixes };
+    const settings = { policy, prefill, denseFallback, costs, onTrace, prefixes, deterministic };
+    const parts = { model, sequence, ...settings, wholeChunks: 0 };
     await fill?.(sequence, await settingsOf(parts));
     return new Session(parts);
   } catch (error) {
@@ -188,16 +154,19 @@ export class Session {
   /** Who generates or evaluates, if anybody does. */
   #holder: object | undefined;
   #disposed = false;
+  #wholeChunks: number;
 
   /** Use `model.createSession`. */
   constructor(parts: SessionParts) {
     const { model, sequence, policy, costs, prefixes } = parts;
     this.#parts = parts;
+    this.#wholeChunks = parts.wholeChunks;
     this.fullAttentionBelow = costs && fullAttentionBelow(policy, costs, model.contextLength, model.segments.config);
     this.#model = model;
     this.#sequence = sequence;
     this.#policy = policy;
-    if (prefixes !== undefined && isInPages(sequence, policy)) {
+    // What is in a store may have been read in other chunks.
+    if (prefixes !== undefined && !parts.deterministic && isInPages(sequence, policy)) {
       this.#reuse = createPrefixReuse(prefixes, sequence, () => settingsOf(parts));
     }
   }
@@ -241,8 +210,11 @@ export class Session {
     let grammar: GrammarConstraint | undefined;
     let constraint: TokenConstraint | undefined;
     const choose = (logits: Float32Array) => sampler.next(logits, this.tokens, constraint);
-    // Evicting policies do not take keys back.
-    const mayDraft = options.promptLookup !== false && this.#policy.evicting === undefined;
+    const { deterministic } = this.#parts;
+    const auditor = options.audit ? createAuditor(options.audit, createDraws(sampler.seed)) : undefined;
+    // Evicting policies do not take keys back; whether drafts pay is a matter of time; audits are of single tokens.
+    const mayDraft =
+      options.promptLookup !== false && this.#policy.evicting === undefined && !deterministic && !auditor;
     const lookup = mayDraft ? createPromptLookup() : undefined;
     return createGeneration({
       policy: this.#policy,
@@ -266,10 +238,14 @@ export class Session {
         constraint = combineConstraints(grammar, options.constraint);
         return this.#prefill(prompt, options, progress);
       },
-      decode: (token, room) => this.#decode(token, constraint === undefined ? room : 1, { lookup, choose, signal }),
+      decode: (token, room) =>
+        this.#decode(token, constraint === undefined ? room : 1, { lookup, choose, auditor, signal }),
       takeBack: (count) => {
         if (!this.#disposed) this.#truncate(this.tokens.length - count);
       },
+      seed: sampler.seed,
+      dependsOn: deterministic ? [] : ['threads', 'reuse', 'passes'],
+      audit: () => auditor?.result() ?? null,
       cachedTokens: () => this.tokens.length,
     });
   }
@@ -323,6 +299,7 @@ export class Session {
     const { caches, tokens } = this.#sequence;
     caches.truncate(length);
     tokens.length = length;
+    this.#wholeChunks = Math.min(this.#wholeChunks, length);
   }
 
   /**
@@ -335,7 +312,7 @@ export class Session {
     const { caches, tokens } = this.#sequence;
     const fork = caches.fork(tracer ? { onTrace: tracer.onTrace } : {});
     const sequence = { caches: fork, attention: fork.primary, tokens: [...tokens], tracer };
-    return new Session({ ...this.#parts, sequence });
+    return new Session({ ...this.#parts, sequence, wholeChunks: this.#wholeChunks });
   }
 
   /**
@@ -405,7 +382,8 @@ export class Session {
     this.#checkContextLength(tokens.length);
     // The last token is read in any case, for its logits. Evicting policies depend on the whole prompt.
     const evicts = this.#policy.evicting !== undefined;
-    const common = evicts ? 0 : Math.min(commonPrefix(this.tokens, tokens), tokens.length - 1);
+    const shared = evicts ? 0 : Math.min(commonPrefix(this.tokens, tokens), tokens.length - 1);
+    const common = this.#parts.deterministic ? this.#reusable(shared) : shared;
     // Layers with a window cannot go back to what they have moved past.
     const kept = common < this.tokens.length && common < this.#sequence.caches.minLength ? 0 : common;
     const before = differenceOf(this.tokens, tokens);
@@ -429,23 +407,58 @@ export class Session {
       onPrefill?.({ done: to, total: tokens.length, reused });
       from = to;
     }
+    this.#wholeChunks = Math.floor(tokens.length / CHUNK_TOKENS) * CHUNK_TOKENS;
     return { ...(step as Step), report };
+  }
+
+  /** How many of the tokens that a prompt shares with the cache are in there as a new session would have read them. */
+  #reusable(shared: number): number {
+    // A policy that divides its budget by the errors of earlier tokens has forgotten those of all but the last ones.
+    if (this.#parts.prefill.sparse !== undefined) return 0;
+    return Math.min(this.#wholeChunks, Math.floor(shared / CHUNK_TOKENS) * CHUNK_TOKENS);
   }
 
   /** Decodes a token, and what of a draft behind it is right. */
   async #decode(
     token: number,
     maxTokens: number,
-    { signal, ...drafting }: Pick<DecodeParts, 'lookup' | 'choose'> & { signal: AbortSignal | undefined },
+    {
+      auditor,
+      signal,
+      ...drafting
+    }: Pick<DecodeParts, 'lookup' | 'choose'> & {
+      auditor: Auditor | undefined;
+      signal: AbortSignal | undefined;
+    },
   ): Promise<Decoded> {
-    const pass: Pass = { kind: 'decode', policy: this.#policy, logits: 'all', signal };
+    // Products of the rows of several sessions may round otherwise than those of one.
+    const kind: PassKind = this.#parts.deterministic ? 'prompt' : 'decode';
     const { tokens, contextLength } = this;
     const { endOfGeneration } = this.#model.tokenizer;
-    const forward: DecodeParts['forward'] = (rows, goesOn) => this.#forward(rows, { ...pass, goesOn });
+    const forward: DecodeParts['forward'] = (rows, goesOn) => {
+      const pass: Pass = { kind, policy: this.#policy, logits: 'all', signal, goesOn };
+      if (auditor === undefined) return this.#forward(rows, pass);
+      return auditor.decode(tokens.length, {
+        runDense: () => this.#runDense(rows, signal),
+        run: (onAttention) => this.#forward(rows, { ...pass, onAttention }),
+      });
+    };
     const parts = { ...drafting, tokens, contextLength, endOfGeneration, forward };
     const decoded = await decodeToken(token, maxTokens, parts);
     if (this.tokens.length % PAGE_KEYS === 0) this.#reuse?.keep(this.tokens.length - PAGE_KEYS);
     return decoded;
+  }
+
+  /** Logits of tokens behind the cache by full attention over it; the cache is left as it is. */
+  async #runDense(tokens: Int32Array, signal: AbortSignal | undefined): Promise<Float32Array> {
+    const caches = this.#sequence.caches.fork({});
+    const sequence = { caches, attention: caches.primary, tokens: [...this.tokens], tracer: undefined };
+    const rows = { sequence, tokens, policy: FULL_ATTENTION, logits: 'last' as const, shareSamples: false };
+    try {
+      return (await this.#model.scheduler.run(rows, 'prompt', signal)).logits;
+    } finally {
+      await caches.dispose();
+    }
   }
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */

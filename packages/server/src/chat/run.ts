@@ -104,7 +104,7 @@ function checkContext(prompt: Int32Array, { model }: LoadedModel): void {
 }
 
 function generateOptions(
-  { sampling, maxTokens, stop, topTokens }: JobOptions,
+  { sampling, maxTokens, stop, topTokens, attention }: JobOptions,
   { model }: LoadedModel,
   choice: number,
   constraint: PreparedPrompts['constraint'],
@@ -114,6 +114,7 @@ function generateOptions(
     ...samplingOptions(sampling, choice),
     maxTokens: maxTokens ?? model.contextLength,
     stop,
+    ...(attention.audit != null && { audit: attention.audit }),
     ...(combined !== undefined && { constraint: combined }),
     ...(topTokens !== undefined && { logProbabilities: topTokens }),
   };
