@@ -24,7 +24,20 @@ describe('keysieve', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   it('generates one JSON object on stdout, with everything that a program needs', async () => {
-    const args = ['generate', '--prompt-file', file('text.txt'), '-n', '6', '-a', 'topk', '-b', 'fixed:64', '--json'];
+    const args = [
+      'generate',
+      '--prompt-file',
+      file('text.txt'),
+      '-n',
+      '6',
+      '-a',
+      'topk',
+      '-b',
+      'fixed:64',
+      '--audit',
+      '2',
+      '--json',
+    ];
     const { code, stdout } = await keysieve(args);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
@@ -33,7 +46,10 @@ describe('keysieve', () => {
       promptTokens: TEXT.length,
       finishReason: 'length',
       prompt: { attention: { policy: 'dense', kind: 'certified' } },
-      answer: { attention: { policy: 'topk', budget: 'fixed:64', kind: 'certified', keysExact: { mean: 64 } } },
+      answer: {
+        attention: { policy: 'topk', budget: 'fixed:64', kind: 'certified', keysExact: { mean: 64 } },
+        audit: { kind: 'measured' },
+      },
     });
     expect(result.tokens).toHaveLength(6);
     expect(result.decodeMs).toHaveLength(5);

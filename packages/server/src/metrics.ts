@@ -76,9 +76,13 @@ export function createMetrics(models: Models, queue: Queue): Metrics {
           cachedTokens.inc(result.reusedTokens);
           generatedTokens.inc(result.tokens.length);
           for (const ms of result.decodeMs) decode.observe(ms / 1000);
-          for (const [name, part] of Object.entries(exactnessOf(result))) {
+          const { prompt, answer } = exactnessOf(result);
+          for (const [phase, part] of [
+            ['prompt', prompt],
+            ['answer', answer],
+          ] as const) {
             if (part === null) continue;
-            const labels = { phase: name };
+            const labels = { phase };
             keys.observe(labels, part.share);
             if (part.left_out.mean !== null) leftOut.observe(labels, part.left_out.mean);
             if (part.output_error.mean !== null) error.observe(labels, part.output_error.mean);

@@ -12,7 +12,7 @@ export const attentionFields = {
   budget: z.string().max(64).nullish(),
   /** Largest share of the softmax that an answer may leave out, certified. */
   certify: z.number().gt(0).max(1).nullish(),
-  /** Largest share that may be left out where the prompt is read: each of its positions is certified alone, or read densely where that is faster. */
+  /** Largest share left out for each position of the prompt, certified, or read densely where that is faster. */
   certify_prompt: z.number().gt(0).max(1).nullish(),
   /** Whether equal requests get equal answers, whatever was asked before. */
   deterministic: z.boolean().nullish(),

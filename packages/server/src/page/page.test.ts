@@ -18,11 +18,14 @@ it.skipIf(!hasChromium)('shows the answer, how exact it was, what was in a cache
       await page.getByRole('button', { name: 'Send' }).click();
     };
 
+    await page.getByLabel('Audit').fill('2');
     await ask(recallPrompt('48213'));
     await answers.first().getByRole('table').waitFor();
     expect(await answers.first().locator('p').first().textContent()).toMatch(/^48213/);
-    expect(await answers.first().getByRole('row').allTextContents()).toHaveLength(3);
+    expect(await answers.first().getByRole('row').allTextContents()).toHaveLength(4);
+    expect(await answers.first().getByText('Measured there').textContent()).toMatch(/KL \d/);
 
+    await page.getByLabel('Audit').fill('0');
     await ask(' And again: ');
     await answers.nth(1).getByRole('table').waitFor();
     const note = await answers.nth(1).locator('.note').textContent();
