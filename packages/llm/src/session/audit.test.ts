@@ -15,7 +15,7 @@ describe('an audit of an answer', () => {
 
   it('leaves the answer as it is, and finds no error where every key was read', async () => {
     await using session = await model.createSession({ attention: { policy: 'dense' } });
-    const plain = await session.generate(TEXT, { maxTokens: 12 }).result;
+    const plain = await session.generate(TEXT, { maxTokens: 12, promptLookup: false }).result;
     const { text, answer } = await session.generate(TEXT, { maxTokens: 12, audit: 4 }).result;
     expect(text).toBe(plain.text);
     expect(answer.audit).toMatchObject({ kind: 'measured', agreement: 1, outputError: { mean: 0, max: 0 } });
@@ -27,7 +27,7 @@ describe('an audit of an answer', () => {
   it('measures what few keys lose, beside what was estimated', async () => {
     const attention = { policy: 'sieve', budget: 'fixed:8' };
     await using session = await model.createSession({ attention, prefill: { policy: 'dense' }, denseFallback: false });
-    const plain = await session.generate(TEXT, { maxTokens: 12 }).result;
+    const plain = await session.generate(TEXT, { maxTokens: 12, promptLookup: false }).result;
     const { text, answer } = await session.generate(TEXT, { maxTokens: 12, audit: 6 }).result;
     expect(text).toBe(plain.text);
     const { kl, outputError, reportedError } = answer.audit as NonNullable<typeof answer.audit>;
