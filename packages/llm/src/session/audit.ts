@@ -1,6 +1,7 @@
 /**
  * An audit of an answer: at some of its positions, drawn at random, the model is run once more with full attention over
- * the same cache, and what it predicts then is compared with what it did predict. The answer is what it would be without.
+ * the same cache, and what it predicts then is compared with what it did predict. The answer is what it would be without,
+ * but for rounding where drafts are cut short before an audited position.
  *
  * How long an answer becomes is known at its end, so positions are drawn by a reservoir (Vitter 1985, algorithm R): each
  * position is audited when it comes with the chance of being among those that are kept, which leaves a uniform sample of
@@ -49,7 +50,11 @@ export interface AuditedPasses {
 }
 
 export interface Auditor {
-  /** Runs a position, and audits it if it is drawn. */
+  /** How many positions, up to `limit`, come before the next one that is drawn; 0: the next one is. */
+  untilNext(limit: number): number;
+  /** Counts positions that have been run without an audit, of those that come before the next one. */
+  skip(positions: number): void;
+  /** Runs the position that is drawn, and audits it. */
   decode(position: number, passes: AuditedPasses): Promise<Step>;
   /** What has been measured; null where no position was audited. */
   result(): Audit | null;
@@ -59,11 +64,24 @@ export interface Auditor {
 export function createAuditor(count: number, random: () => number): Auditor {
   const kept: AuditedPosition[] = [];
   let [seen, passes, milliseconds] = [0, 0, 0];
+  /** Positions that are known to come before the next audited one, and the place of that one, once it is drawn. */
+  let free = 0;
+  let due: number | undefined;
   return {
+    untilNext(limit) {
+      while (due === undefined && free < limit) {
+        seen++;
+        const place = kept.length < count ? kept.length : Math.floor(random() * seen);
+        if (place < count) due = place;
+        else free++;
+      }
+      return Math.min(free, limit);
+    },
+    skip(positions) {
+      free -= positions;
+    },
     async decode(position, { runDense, run }) {
-      seen++;
-      const place = kept.length < count ? kept.length : Math.floor(random() * seen);
-      if (place >= count) return run(() => {});
+      const place = due as number;
       const started = performance.now();
       const dense = await runDense();
       passes++;
@@ -76,6 +94,7 @@ export function createAuditor(count: number, random: () => number): Auditor {
       });
       const agrees = likeliest(dense) === likeliest(step.logits);
       kept[place] = { position, kl: klDivergence(dense, step.logits), agrees, errors, report: step.report };
+      due = undefined;
       return step;
     },
     result: () => (kept.length === 0 ? null : summarize(kept, passes, milliseconds)),

@@ -26,7 +26,7 @@ export interface GenerateOptions extends SamplingOptions {
   /**
    * Positions of the answer at which the model is run once more with full attention over the same cache: what was predicted
    * there is then compared with that. They are drawn at random by the seed. Each costs a pass with full attention, and
-   * some positions are replaced by later ones; nothing is drafted meanwhile (`promptLookup`). Default: none.
+   * some positions are replaced by later ones; no draft (`promptLookup`) reaches one of them. Default: none.
    */
   audit?: number | undefined;
   /** Number of the likeliest tokens whose log-probabilities come with each token, beside its own. Default: none at all. */

@@ -212,9 +212,8 @@ export class Session {
     const choose = (logits: Float32Array) => sampler.next(logits, this.tokens, constraint);
     const { deterministic } = this.#parts;
     const auditor = options.audit ? createAuditor(options.audit, createDraws(sampler.seed)) : undefined;
-    // Evicting policies do not take keys back; whether drafts pay is a matter of time; audits are of single tokens.
-    const mayDraft =
-      options.promptLookup !== false && this.#policy.evicting === undefined && !deterministic && !auditor;
+    // Evicting policies do not take keys back.
+    const mayDraft = options.promptLookup !== false && this.#policy.evicting === undefined;
     const lookup = mayDraft ? createPromptLookup() : undefined;
     return createGeneration({
       policy: this.#policy,
@@ -435,16 +434,19 @@ export class Session {
     const kind: PassKind = this.#parts.deterministic ? 'prompt' : 'decode';
     const { tokens, contextLength } = this;
     const { endOfGeneration } = this.#model.tokenizer;
+    const position = tokens.length;
+    const free = auditor?.untilNext(maxTokens) ?? maxTokens;
     const forward: DecodeParts['forward'] = (rows, goesOn) => {
       const pass: Pass = { kind, policy: this.#policy, logits: 'all', signal, goesOn };
-      if (auditor === undefined) return this.#forward(rows, pass);
-      return auditor.decode(tokens.length, {
+      if (auditor === undefined || free > 0) return this.#forward(rows, pass);
+      return auditor.decode(position, {
         runDense: () => this.#runDense(rows, signal),
         run: (onAttention) => this.#forward(rows, { ...pass, onAttention }),
       });
     };
     const parts = { ...drafting, tokens, contextLength, endOfGeneration, forward };
-    const decoded = await decodeToken(token, maxTokens, parts);
+    const decoded = await decodeToken(token, Math.max(1, free), parts);
+    if (free > 0) auditor?.skip(tokens.length - position);
     if (this.tokens.length % PAGE_KEYS === 0) this.#reuse?.keep(this.tokens.length - PAGE_KEYS);
     return decoded;
   }
