@@ -2,7 +2,7 @@ import { defineConfig } from 'tsdown';
 import { embedWorker } from '../../scripts/embed-worker.ts';
 import { buildOptions } from '../../scripts/tsdown-options.ts';
 
-const entry = { index: 'src/index.ts', extend: 'src/extend.ts' };
+const entry = { index: 'src/index.ts', extend: 'src/extend.ts', engine: 'src/engine.ts' };
 const target = 'es2022';
 
 export default defineConfig([

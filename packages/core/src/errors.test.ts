@@ -1,5 +1,5 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { type CoreErrorCode, invariant, isCoreError, KeysieveError } from './errors.ts';
+import { type CoreErrorCode, hasErrorCode, invariant, isCoreError, KeysieveError } from './errors.ts';
 
 describe('KeysieveError', () => {
   it('says what went wrong, what was found, and the way out', () => {
@@ -33,6 +33,13 @@ describe('isCoreError', () => {
     expectTypeOf(error.code).toEqualTypeOf<CoreErrorCode>();
     if (error.code === 'disposed') expectTypeOf(error).toEqualTypeOf<KeysieveError<'disposed'>>();
     expect(error.code).toBe('disposed');
+  });
+
+  it('is not taken in by a code of another package', () => {
+    const error = new KeysieveError({ code: 'of-another-package', problem: 'Gone.', remedy: 'Come back.' });
+    expect(isCoreError(error)).toBe(false);
+    expect(hasErrorCode(error, ['of-another-package'])).toBe(true);
+    expect(hasErrorCode({ code: 'of-another-package' }, ['of-another-package'])).toBe(false);
   });
 });
 

@@ -35,23 +35,32 @@ export class KeysieveError<Code extends string = string> extends Error {
 }
 
 /** Codes that this package throws. */
-export type CoreErrorCode =
-  | 'invalid-argument'
-  | 'not-a-number'
-  | 'cache-out-of-memory'
-  | 'cache-full'
-  | 'disposed'
-  | 'thread-failed'
-  | 'aborted'
-  | 'law-invalid'
-  | 'law-version'
-  | 'law-foreign';
+export const CORE_ERROR_CODES = [
+  'invalid-argument',
+  'not-a-number',
+  'cache-out-of-memory',
+  'cache-full',
+  'disposed',
+  'thread-failed',
+  'aborted',
+  'law-invalid',
+  'law-version',
+  'law-foreign',
+] as const;
+export type CoreErrorCode = (typeof CORE_ERROR_CODES)[number];
+
+/** Errors with a code of their own each, so that a `switch` over the code narrows them. */
+export type ErrorOf<Codes extends string> = { [Code in Codes]: KeysieveError<Code> }[Codes];
 
 /** An error of this package. A `switch` over its code narrows it. */
-export type CoreError = { [Code in CoreErrorCode]: KeysieveError<Code> }[CoreErrorCode];
+export type CoreError = ErrorOf<CoreErrorCode>;
+
+/** Whether something that was caught is a `KeysieveError` with one of these codes. */
+export const hasErrorCode = <Code extends string>(error: unknown, codes: readonly Code[]): error is ErrorOf<Code> =>
+  error instanceof KeysieveError && (codes as readonly string[]).includes(error.code);
 
 /** Whether something that was caught is an error of this package, so that a `switch` over its code is checked. */
-export const isCoreError = (error: unknown): error is CoreError => error instanceof KeysieveError;
+export const isCoreError = (error: unknown): error is CoreError => hasErrorCode(error, CORE_ERROR_CODES);
 
 /** Throws a core error unless `condition` holds. */
 export function invariant(condition: boolean, details: () => ErrorDetails<CoreErrorCode>): asserts condition {

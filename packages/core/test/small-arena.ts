@@ -11,9 +11,9 @@ interface SmallArena {
   heads: number;
   headDim: number;
   capacity: number;
-  precision?: Precision;
-  encodings?: readonly Encoding[];
-  threads?: number;
+  precision?: Precision | undefined;
+  encodings?: readonly Encoding[] | undefined;
+  threads?: number | undefined;
 }
 
 /** Bytes of an arena that holds `slabs` slabs, to a fraction, beside the tables and the buffers of the threads. */

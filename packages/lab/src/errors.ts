@@ -1,6 +1,6 @@
 /** The errors of this package; the class itself is {@link KeysieveError} of `keysieve`. */
 import type { LlmErrorCode } from '@keysieve/llm';
-import { type ErrorDetails, KeysieveError } from 'keysieve';
+import { type ErrorDetails, type ErrorOf, KeysieveError } from 'keysieve';
 
 /** Codes that this package throws, those of the packages underneath among them. */
 export type LabErrorCode =
@@ -14,10 +14,10 @@ export type LabErrorCode =
   | 'results-conflict'
   | 'results-incomplete';
 
-/** An error of this package. */
-export type LabError = KeysieveError<LabErrorCode>;
+/** An error of this package. A `switch` over its code narrows it. */
+export type LabError = ErrorOf<LabErrorCode>;
 
 /** Makes an error of this package: `throw labError({ code, problem, found, remedy })`. */
 export function labError(details: ErrorDetails<LabErrorCode>): LabError {
-  return new KeysieveError(details);
+  return new KeysieveError(details) as LabError;
 }

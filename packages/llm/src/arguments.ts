@@ -12,7 +12,7 @@ export function checkArgument(name: string, value: unknown, isValid: boolean, ex
   });
 }
 
-export function checkOptions(name: string, options: unknown): void {
+export function checkOptions(name: string, options: unknown): asserts options is object {
   checkArgument(name, options, typeof options === 'object' && options !== null && !Array.isArray(options), 'an object');
 }
 

@@ -1,6 +1,5 @@
 export { KeysieveError } from 'keysieve';
-export type { LlmError, LlmErrorCode } from './errors.ts';
-export { llmError } from './errors.ts';
+export { isLlmError, LLM_ERROR_CODES, type LlmError, type LlmErrorCode, llmError } from './errors.ts';
 export * from './gguf/index.ts';
 export * from './grammar/index.ts';
 export * from './hub/index.ts';

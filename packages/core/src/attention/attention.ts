@@ -6,6 +6,7 @@
 import { NEEDS_EVENT_LOOP } from '#attention-threads';
 import { KvCache } from '../cache/kv-cache.ts';
 import { invariant } from '../errors.ts';
+import { checkOptionNames, type OptionNames } from '../option-names.ts';
 import { createPolicy, type Policy, type PolicySpec } from '../policies/policy.ts';
 import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-allocator.ts';
 import { maxJobQueries } from './block-size.ts';
@@ -27,9 +28,9 @@ import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
 /** What an attention has of its own beside the others on its engine. */
 export interface OwnOptions {
   /** Bytes at which the cache is full: see `CacheOptions`. Default: no limit but the machine's. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /** Called after every `attend` with where its time went, by an engine that is `timed`. Default: nothing is timed. */
-  onTrace?: (trace: AttentionTrace) => void;
+  onTrace?: ((trace: AttentionTrace) => void) | undefined;
 }
 
 export interface AttentionOptions extends Omit<EngineOptions, 'timed'>, OwnOptions {}
@@ -41,9 +42,9 @@ export interface AttendRequest extends LayerQueries {
    * Whether consecutive queries may share what they read, as the queries of a prompt should: a selector that draws
    * samples then draws one for a block of them. Default: every query selects for itself.
    */
-  shareSamples?: boolean;
+  shareSamples?: boolean | undefined;
   /** Where the outputs are written: an array as long as the queries. Default: a new one. */
-  outputs?: Float32Array;
+  outputs?: Float32Array | undefined;
 }
 
 export interface ObserveRequest extends LayerQueries {
@@ -57,8 +58,31 @@ export interface AttendResult {
   report: AttentionReport;
 }
 
+const ATTENTION_OPTIONS: OptionNames<AttentionOptions> = {
+  layers: true,
+  keyValueHeads: true,
+  heads: true,
+  headDim: true,
+  capacity: true,
+  precision: true,
+  encodings: true,
+  threads: true,
+  memoryLimit: true,
+  window: true,
+  softCap: true,
+  sinks: true,
+  scanBases: true,
+  deterministic: true,
+  kernels: true,
+  costs: true,
+  arenaBytes: true,
+  shared: true,
+  onTrace: true,
+};
+
 /** Makes an attention with an empty cache. Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */
 export async function createAttention(options: AttentionOptions): Promise<Attention> {
+  checkOptionNames('an attention', options, ATTENTION_OPTIONS);
   const { memoryLimit, onTrace, ...shared } = options;
   const engine = await createAttentionEngine({ ...shared, timed: onTrace !== undefined });
   try {

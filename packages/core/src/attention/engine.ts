@@ -23,24 +23,24 @@ export interface EngineOptions extends Omit<CachePoolOptions, 'createKernels' | 
   /** Maximum number of keys of a cache. */
   capacity: number;
   /** Threads that work, the calling one included. Default: 1. More need shared memory. */
-  threads?: number;
+  threads?: number | undefined;
   /** Arithmetic: `wasm`, or the slow `reference`. Default: `wasm`. */
-  kernels?: KernelsName;
+  kernels?: KernelsName | undefined;
   /**
    * What steps cost on this machine, from `measureStepCosts`: with them a query reads every key where that is faster than
    * its policy. Default: policies are done as they are asked for.
    */
-  costs?: StepCosts;
+  costs?: StepCosts | undefined;
   /**
    * Whether phases of the attention are timed, for `onTrace`. Timing takes the fused kernels apart, so that attention is
    * somewhat slower than without. Default: false.
    */
-  timed?: boolean;
+  timed?: boolean | undefined;
   /**
    * Whether outputs are the same with any number of threads: jobs are then cut as for one, and a job of fewer tasks than
    * there are threads leaves some of them idle. Default: false.
    */
-  deterministic?: boolean;
+  deterministic?: boolean | undefined;
 }
 
 /** Throws `invalid-argument`, `cache-out-of-memory` or `thread-failed`. */

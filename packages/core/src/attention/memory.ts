@@ -14,7 +14,7 @@ export interface AttentionSize {
   headDim: number;
   precision: Precision;
   /** Encodings beside the exact rows. Default: none. */
-  encodings?: readonly Encoding[];
+  encodings?: readonly Encoding[] | undefined;
   /** Keys. */
   capacity: number;
   threads: number;

@@ -13,22 +13,22 @@ export interface CachePoolOptions {
   /** Dimension of a head: a multiple of 8, at most 256. */
   headDim: number;
   /** How keys and values are kept: see `Precision`. Default: `f16`. */
-  precision?: Precision;
+  precision?: Precision | undefined;
   /** Encodings beside the exact rows, for selectors and tails that read them. Default: none. */
-  encodings?: readonly Encoding[];
+  encodings?: readonly Encoding[] | undefined;
   /**
    * The basis of each head's scan, (layers, keyValueHeads): see `chooseScanBasis`. Undefined for heads that are scanned by
    * signs. Default: all of them are.
    */
   scanBases?: readonly (ScanBasis | undefined)[] | undefined;
   /** Maximum number of bytes of one arena, at most 4 GiB. Default: 4 GiB. */
-  arenaBytes?: number;
+  arenaBytes?: number | undefined;
   /** Whether threads share the memory. Default: where the platform has SharedArrayBuffer. */
-  shared?: boolean;
+  shared?: boolean | undefined;
   /** Arithmetic. Default: WebAssembly. */
-  createKernels?: KernelsFactory;
+  createKernels?: KernelsFactory | undefined;
   /** Called with each region when it is made, before keys go into it: to allocate what is to be beside them. */
-  onRegion?: (region: Region) => void;
+  onRegion?: ((region: Region) => void) | undefined;
 }
 
 /** Makes the memory that caches of one shape share. Throws `invalid-argument` or `cache-out-of-memory`. */

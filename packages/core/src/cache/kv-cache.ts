@@ -24,14 +24,14 @@ export interface CacheOptions {
   /** Maximum number of keys. Memory is taken as keys arrive, not at once. */
   capacity: number;
   /** Bytes at which the cache is full: `KvCache.bytes` stays below. Default: no limit but the machine's. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /**
    * Keys that a position sees, the last up to its own: pages that no later position sees are given back when keys are
    * committed. Default: all.
    */
   window?: number | undefined;
   /** Called when the cache was truncated to `length` keys, for state that is kept beside it. */
-  onTruncate?: (length: number) => void;
+  onTruncate?: ((length: number) => void) | undefined;
 }
 
 /** The sizes of a cache, and where its memory ends. */

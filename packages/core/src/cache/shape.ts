@@ -27,6 +27,10 @@ export interface CacheShape {
   readonly encodings: readonly Encoding[];
 }
 
+type CacheShapeOptions = Omit<CacheShape, 'precision' | 'encodings'> & {
+  [Name in 'precision' | 'encodings']?: CacheShape[Name] | undefined;
+};
+
 /** The shape of a cache, from what it is asked for: by default f16 without encodings. Throws `invalid-argument`. */
 export function cacheShape({
   layers,
@@ -34,7 +38,7 @@ export function cacheShape({
   headDim,
   precision = 'f16',
   encodings = [],
-}: Omit<CacheShape, 'precision' | 'encodings'> & Partial<CacheShape>): CacheShape {
+}: CacheShapeOptions): CacheShape {
   checkShape({ layers, keyValueHeads, headDim, precision, encodings });
   return { layers, keyValueHeads, headDim, precision, encodings: completeEncodings(encodings, precision) };
 }

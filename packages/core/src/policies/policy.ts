@@ -33,14 +33,14 @@ export interface PolicySpec {
   /** One of `policyNames()`. */
   policy: PolicyName;
   /** As `parseBudget` reads it, or the name of the total that `plan` divides. Default: `DEFAULT_BUDGET`. Ignored by `dense`. */
-  budget?: BudgetText;
+  budget?: BudgetText | undefined;
   /** Keys for every head on its own, as `planBudget` divides them by a law. */
-  plan?: BudgetPlan;
+  plan?: BudgetPlan | undefined;
   /**
    * Share of the softmax that may stay unread, certified, in (0, 1]: a row whose certificate allows more reads further
    * keys, by the bounds of the encoding `int8`, in the end all. Default: no certificate is asked for.
    */
-  certify?: number;
+  certify?: number | undefined;
 }
 
 /** A policy as plain data, with its budget read: what travels to worker threads. */

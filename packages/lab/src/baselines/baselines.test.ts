@@ -1,5 +1,5 @@
 /** Baselines keep what every policy, selector, tail and eviction promises. */
-import { createPolicy, ENCODINGS, parseBudget, policyDefinitions, policyEncodings, policyNames } from 'keysieve';
+import { createPolicy, ENCODINGS, parseBudget, policyEncodings, policyNames } from 'keysieve';
 import {
   certify,
   createHeadBench,
@@ -17,6 +17,7 @@ import {
   tailsOf,
   unreadMass,
 } from 'keysieve/conformance';
+import { policyDefinitions } from 'keysieve/engine';
 import * as api from 'keysieve/extend';
 import { describe, expect, it } from 'vitest';
 import { registerBaselines } from './index.ts';

@@ -123,7 +123,7 @@ const byContext = (reports: readonly NumberedReport<SpeedReport>[]): NumberedRun
 const rowsOf = ({ context, run }: { context: number; run: number }, cells: readonly string[][]): string[][] =>
   cells.map((row) => [formatCount(context), ...row, String(run)]);
 
-const ourName = ({ policy, budget }: { policy: string; budget?: string }): string =>
+const ourName = ({ policy, budget }: { policy: string; budget?: string | undefined }): string =>
   budget === undefined ? `keysieve, ${policy}` : `keysieve, ${policy} ${budget}`;
 
 const seconds = ({ median, low, high }: Spread): string =>

@@ -3,7 +3,7 @@
  * tensors' bytes. Reading is strict: everything that the header promises must be there, and be finite.
  */
 import { readFile } from 'node:fs/promises';
-import { float16ToFloat32, float32ToFloat16 } from 'keysieve';
+import { float16ToFloat32, float32ToFloat16 } from 'keysieve/engine';
 import { labError } from '../errors.ts';
 import { writeOutput } from '../files/output-file.ts';
 

@@ -2,7 +2,7 @@
  * The share of a head's score variance that distance alone explains, from sums by distance instead of the scores: in
  * memory that does not grow with the queries. `distanceShare` of the methods is its counterpart for whole rows of scores.
  */
-import { bucketStart } from 'keysieve';
+import { bucketStart } from 'keysieve/engine';
 
 /** Of some queries: all arrays have an element for each bucket of distances. */
 export interface DistanceSums {

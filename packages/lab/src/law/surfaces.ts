@@ -4,7 +4,7 @@
  */
 
 import type { ErrorSurface } from 'keysieve';
-import { KEPT_RECENT_KEYS, SINK_KEYS } from 'keysieve';
+import { KEPT_RECENT_KEYS, SINK_KEYS } from 'keysieve/engine';
 import { mean, standardDeviation } from '../numerics/statistics.ts';
 import { shrink } from './shrink.ts';
 

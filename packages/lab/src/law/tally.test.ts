@@ -1,4 +1,5 @@
-import { createAttention, distanceBucket } from 'keysieve';
+import { createAttention } from 'keysieve';
+import { distanceBucket } from 'keysieve/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createRandom } from '../../../core/test/random.ts';
 import { createRandom as createSeededRandom } from '../numerics/random.ts';

@@ -2,7 +2,8 @@
  * The tally of the sampled queries of a text: the keys that each of them needed, so that laws can be fitted to single
  * queries, and sums of everything else. It does not grow while it is filled, and can be saved.
  */
-import { CRITERIA, type Criterion, type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from 'keysieve';
+import { CRITERIA, type Criterion } from 'keysieve';
+import { type MeasurePlan, type QueryMeasurement, SINK_POSITIONS } from 'keysieve/engine';
 import { createResidualSketch, type ResidualSketch } from '../methods/residual-sketch.ts';
 import { countByDistance, type DistanceSums } from './distance-sums.ts';
 import { keysForError } from './needed-keys.ts';

@@ -1,6 +1,6 @@
 /** What is sampled of a text: lengths of context, numbers of keys, and the positions of the queries. */
 import type { ModelConfig } from '@keysieve/llm';
-import { distanceBucket } from 'keysieve';
+import { distanceBucket } from 'keysieve/engine';
 import { labError } from '../errors.ts';
 import { samplePositions } from '../law/positions.ts';
 import type { TallyDesign } from '../law/tally.ts';

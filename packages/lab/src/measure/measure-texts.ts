@@ -1,6 +1,7 @@
 /** The laws of a model's heads, measured on texts. */
 import { defaultCachePrecision, type Model } from '@keysieve/llm';
-import { exactPageBytes, type LawFile, PAGE_KEYS } from 'keysieve';
+import { type LawFile, PAGE_KEYS } from 'keysieve';
+import { exactPageBytes } from 'keysieve/engine';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
 import { makeLaw } from '../law/make-law.ts';
 import { lawModelOf } from '../law/open-law.ts';

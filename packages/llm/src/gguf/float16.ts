@@ -1,6 +1,6 @@
 /** IEEE 754 half precision to single, for many values: by a table (Node 20 has no Float16Array). */
 
-import { float16ToFloat32 } from 'keysieve';
+import { float16ToFloat32 } from 'keysieve/engine';
 
 export { float16ToFloat32 };
 

@@ -4,15 +4,8 @@
  * name alone, so that it does not matter who wrote it, reading takes no lock, and one process at a time makes room.
  */
 
-import {
-  type AttentionEngine,
-  copyPage,
-  KeysieveError,
-  PAGE_KEYS,
-  releasePage,
-  retainPage,
-  type SharedPage,
-} from 'keysieve';
+import { KeysieveError, PAGE_KEYS } from 'keysieve';
+import { type AttentionEngine, copyPage, releasePage, retainPage, type SharedPage } from 'keysieve/engine';
 import { warn } from '#platform';
 import { SourceError } from '../io/source.ts';
 import { type Store, type StoreEntry, writeFile } from '../io/store.ts';

@@ -4,15 +4,8 @@
  * in the memory that sessions share, so that one more session with the same beginning takes no more of it. Where there is
  * a folder they are written there too, for the next process and for others.
  */
-import {
-  type Attention,
-  type AttentionEngine,
-  copyPage,
-  importPage,
-  PAGE_KEYS,
-  releasePage,
-  type SharedPage,
-} from 'keysieve';
+import { type Attention, PAGE_KEYS } from 'keysieve';
+import { type AttentionEngine, copyPage, importPage, releasePage, type SharedPage } from 'keysieve/engine';
 import { type CacheSettings, commonPrefix, prefixNames, rootOf } from '../snapshot/settings.ts';
 import type { PrefixFolder } from './prefix-folder.ts';
 

@@ -12,13 +12,16 @@ type Any = never;
 
 let model: Model;
 let session: Session;
+let folder: string;
 beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keysieve-options-'));
   model = await loadModel('nano', { precision: 'fp32', threads: 1, context: 1024 });
   session = await model.createSession();
 });
 afterAll(async () => {
   await session.dispose();
   await model.dispose();
+  await rm(folder, { recursive: true });
 });
 
 describe('arguments of the wrong kind are refused with a code', () => {
@@ -104,6 +107,35 @@ describe('arguments of the wrong kind are refused with a code', () => {
       await expect(evaluation.next()).rejects.toEqual(invalid());
     },
   );
+
+  it.each([
+    ['loadModel', 'thread', 'threads', () => loadModel('nano', { thread: 1 } as Any)],
+    ['inspectModel', 'Context', 'context', () => inspectModel('nano', { Context: 1 } as Any)],
+    ['createSession', 'denseFallBack', 'denseFallback', () => model.createSession({ denseFallBack: false } as Any)],
+    ['generate', 'max_tokens', 'maxTokens', async () => session.generate('abc', { max_tokens: 1 } as Any)],
+    [
+      'evaluate',
+      'chunkToken',
+      'chunkTokens',
+      () => session.evaluate(Int32Array.of(1), { chunkToken: 1 } as Any).next(),
+    ],
+    [
+      'restore',
+      'memorylimit',
+      'memoryLimit',
+      async () => {
+        const path = join(folder, 'session.ksnap');
+        await session.save(path);
+        return model.restore(path, { memorylimit: 1 } as Any);
+      },
+    ],
+  ])('a misspelt option of %s: %s, for which %s is named', async (_, found, meant, call) => {
+    await expect(call()).rejects.toMatchObject({
+      code: 'invalid-argument',
+      found,
+      remedy: `Did you mean ${meant}?`,
+    });
+  });
 
   it('a text to encode', () => {
     for (const text of [5, null, undefined, ['a']])

@@ -1,5 +1,6 @@
 /** Checks the options of sessions, for callers whose compiler does not. All throw `invalid-argument`. */
 import { ENCODINGS, PRECISIONS } from 'keysieve';
+import { checkOptionNames, type OptionNames } from 'keysieve/engine';
 import {
   checkArgument,
   checkChoice,
@@ -11,10 +12,57 @@ import {
   isPositiveInteger,
   isText,
 } from '../arguments.ts';
+import type { EvaluateOptions } from './evaluation.ts';
+import type { GenerateOptions } from './generate-options.ts';
 import { SCANS } from './scan-calibration.ts';
+import type { SessionOptions } from './session-options.ts';
+
+const SESSION_OPTIONS: OptionNames<SessionOptions> = {
+  attention: true,
+  prefill: true,
+  encodings: true,
+  denseFallback: true,
+  deterministic: true,
+  cachePrecision: true,
+  scan: true,
+  memoryLimit: true,
+  prefixes: true,
+  onTrace: true,
+};
+
+const GENERATE_OPTIONS: OptionNames<GenerateOptions> = {
+  maxTokens: true,
+  special: true,
+  templateVariables: true,
+  stop: true,
+  constraint: true,
+  grammar: true,
+  promptLookup: true,
+  audit: true,
+  logProbabilities: true,
+  signal: true,
+  onPrefill: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  repetitionPenalty: true,
+  repetitionWindow: true,
+  seed: true,
+};
+
+const EVALUATE_OPTIONS: OptionNames<EvaluateOptions> = {
+  attention: true,
+  chunkTokens: true,
+  shareSamples: true,
+  logits: true,
+  onAttention: true,
+  signal: true,
+};
 
 export function checkSessionOptions(options: unknown): void {
   checkOptions('The options of a session', options);
+  checkOptionNames('a session', options, SESSION_OPTIONS);
   const { attention, prefill, encodings, denseFallback, deterministic, cachePrecision, scan, memoryLimit, onTrace } =
     options as Record<string, unknown>;
   checkPolicySpec('attention', attention);
@@ -31,6 +79,7 @@ export function checkSessionOptions(options: unknown): void {
 
 export function checkGenerateOptions(options: unknown): void {
   checkOptions('The options of an answer', options);
+  checkOptionNames('an answer', options, GENERATE_OPTIONS);
   const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup, audit } = options as Record<
     string,
     unknown
@@ -58,6 +107,7 @@ export function checkSaveOptions(options: unknown): void {
 export function checkEvaluateOptions(tokens: unknown, options: unknown): void {
   checkArgument('What is evaluated', tokens, tokens instanceof Int32Array, 'token ids in an Int32Array');
   checkOptions('The options of an evaluation', options);
+  checkOptionNames('an evaluation', options, EVALUATE_OPTIONS);
   const { attention, chunkTokens, shareSamples, logits, onAttention, signal } = options as Record<string, unknown>;
   checkPolicySpec('attention', attention);
   checkOptional('chunkTokens', chunkTokens, isPositiveInteger, 'a whole number from 1 on');

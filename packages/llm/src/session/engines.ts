@@ -1,5 +1,5 @@
 /** The attention engines of a model: sessions whose caches are alike share one, with its threads and its memory. */
-import { type AttentionEngine, createAttentionEngine, type EngineOptions } from 'keysieve';
+import { type AttentionEngine, createAttentionEngine, type EngineOptions } from 'keysieve/engine';
 
 export interface Engines {
   /** The engine for caches like this, held for the caller. Throws as `createAttentionEngine`. */

@@ -1,10 +1,12 @@
 /** What a model is, what memory it will take and how it would be run, without running it. */
-import { createPolicy, fullAttentionBelow, type PolicySpec, type Precision } from 'keysieve';
+import { createPolicy, type PolicySpec, type Precision } from 'keysieve';
+import type { OptionNames } from 'keysieve/engine';
+import { fullAttentionBelow } from 'keysieve/engine';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import { layerCacheBytes } from './layer-caches.ts';
-import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
+import { checkLoadOptions, LOAD_OPTIONS, type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts } from './step-costs.ts';
 import { chooseThreads } from './threads.ts';
@@ -16,6 +18,8 @@ export interface InspectOptions extends LoadOptions {
   /** Precision of the cache. Default: as in a session. */
   cachePrecision?: Precision | undefined;
 }
+
+const INSPECT_OPTIONS: OptionNames<InspectOptions> = { ...LOAD_OPTIONS, attention: true, cachePrecision: true };
 
 /** Bytes that will be resident. */
 export interface MemoryPrediction {
@@ -66,7 +70,7 @@ const GARBAGE_BYTES = 64 * 2 ** 20;
 
 /** Looks a model up. Throws as `loadModel` does; measures the precision where that was not done before. */
 export async function inspectModel(source: SourceLocation, options: InspectOptions = {}): Promise<Inspection> {
-  checkLoadOptions(source, options);
+  checkLoadOptions(source, options, INSPECT_OPTIONS);
   const { attention = DEFAULT_ATTENTION } = options;
   const threads = await chooseThreads(options.threads);
   const policy = createPolicy(attention);

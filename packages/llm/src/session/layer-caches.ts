@@ -4,16 +4,13 @@
  */
 import {
   type Attention,
-  type AttentionEngine,
   attentionBytes,
   type Encoding,
-  type EngineOptions,
-  type OwnOptions,
-  openAttention,
   type Precision,
   type ScanBasis,
   type StepCosts,
 } from 'keysieve';
+import { type AttentionEngine, type EngineOptions, type OwnOptions, openAttention } from 'keysieve/engine';
 import type { ModelConfig } from '../model/index.ts';
 import type { Engines } from './engines.ts';
 

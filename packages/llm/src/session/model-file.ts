@@ -1,6 +1,7 @@
 /** A model's file as all commands open it: found, fetched where need be, with its tokenizer and chat template. */
 
 import { KeysieveError } from 'keysieve';
+import { checkOptionNames, type OptionNames } from 'keysieve/engine';
 import { DEFAULT_PRECISION, nanoLocation } from '#platform';
 import {
   checkArgument,
@@ -69,8 +70,22 @@ export interface ModelFile extends AsyncDisposable {
   fingerprint(): Promise<string>;
 }
 
-/** Throws `invalid-argument` for what is no source of a model, and for options of the wrong kind. */
-export function checkLoadOptions(source: unknown, options: unknown): void {
+export const LOAD_OPTIONS: OptionNames<LoadOptions> = {
+  context: true,
+  precision: true,
+  threads: true,
+  cacheFolder: true,
+  verify: true,
+  onProgress: true,
+  signal: true,
+};
+
+/** Throws `invalid-argument` for what is no source of a model, and for options of the wrong kind or not in `names`. */
+export function checkLoadOptions(
+  source: unknown,
+  options: unknown,
+  names: Readonly<Record<string, true>> = LOAD_OPTIONS,
+): void {
   checkArgument(
     'The model',
     source,
@@ -78,6 +93,7 @@ export function checkLoadOptions(source: unknown, options: unknown): void {
     'nano, hf:OWNER/REPO[/FILE], the path of a GGUF file, or the file as a Blob or URL',
   );
   checkOptions('The options of a model', options);
+  checkOptionNames('a model', options, names);
   const { context, precision, threads, cacheFolder, verify, onProgress, signal } = options as Record<string, unknown>;
   checkOptional(
     'context',

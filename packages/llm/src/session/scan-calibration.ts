@@ -2,7 +2,8 @@
  * The bases of the sieve's scan, a head at a time: found once for a model, from a short text that is attended in full, and
  * kept in the store by the hash of its tensors.
  */
-import { chooseScanBasis, isScanBasis, type ScanBasis } from 'keysieve';
+import type { ScanBasis } from 'keysieve';
+import { chooseScanBasis, isScanBasis } from 'keysieve/engine';
 import { cacheStore } from '#platform';
 import { readJson, writeJson } from '../io/store.ts';
 import { type ModelConfig, ropePartners, type TransformerSegments } from '../model/index.ts';

@@ -7,12 +7,12 @@ import {
   createPolicy,
   ENCODINGS,
   FULL_ATTENTION,
-  fullAttentionBelow,
   PAGE_KEYS,
   type Policy,
   type PolicySpec,
   type StepCosts,
 } from 'keysieve';
+import { fullAttentionBelow } from 'keysieve/engine';
 import { llmError } from '../errors.ts';
 import type { GrammarConstraint, Grammars } from '../grammar/index.ts';
 import type { TransformerSegments } from '../model/index.ts';

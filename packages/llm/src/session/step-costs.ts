@@ -3,7 +3,8 @@
  * its answer changes with the machine, the engine that runs it and the shape of the layer only.
  */
 
-import { measureStepCosts, type StepCosts, type StepShape } from 'keysieve';
+import { measureStepCosts, type StepCosts } from 'keysieve';
+import type { StepShape } from 'keysieve/engine';
 import { cacheStore, createSha256, machine } from '#platform';
 import { readJson, writeJson } from '../io/store.ts';
 

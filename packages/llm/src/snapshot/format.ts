@@ -3,16 +3,8 @@
  * after the other, each with its tokens and its own checksum, so that a damaged one costs itself and what follows. All
  * numbers are little endian, as on every machine that this runs on.
  */
-import {
-  type CacheShape,
-  type Encoding,
-  normCount,
-  PAGE_KEYS,
-  type PageBytes,
-  type PolicySpec,
-  type Precision,
-  pageByteLength,
-} from 'keysieve';
+import { type Encoding, PAGE_KEYS, type PolicySpec, type Precision } from 'keysieve';
+import { type CacheShape, normCount, type PageBytes, pageByteLength } from 'keysieve/engine';
 import { llmError } from '../errors.ts';
 import type { Checksum } from './checksum.ts';
 import { type CacheSettings, SNAPSHOT_VERSION } from './settings.ts';

@@ -3,7 +3,8 @@
  * but for the rounding that the chunks bring in which they were read.
  */
 
-import { type CacheShape, PAGE_KEYS, type Policy } from 'keysieve';
+import { PAGE_KEYS, type Policy } from 'keysieve';
+import type { CacheShape } from 'keysieve/engine';
 import { createSha256 } from '#platform';
 
 /** Version of the files, and of what their bytes mean. */
