@@ -107,7 +107,13 @@ export { methodDocument } from './methods/document.ts';
 export { METHODS } from './methods/index.ts';
 export type { Method, PlantedOutcome, Reading } from './methods/method.ts';
 export { createResidualSketch, type ResidualSketch } from './methods/residual-sketch.ts';
-export { type MethodStudy, methodStudyJson, prepareMethods, runMethodStudy } from './methods/study.ts';
+export {
+  type CaptureFile,
+  type MethodStudy,
+  methodStudyJson,
+  prepareMethods,
+  runMethodStudy,
+} from './methods/study.ts';
 export { createRefitRule, type RefitRule } from './methods/surprise.ts';
 export type { Interval } from './numerics/interval.ts';
 export { argmax, klDivergence, logSoftmax } from './numerics/softmax.ts';
@@ -116,7 +122,7 @@ export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';
 export { methodReport } from './report/method-report.ts';
-export { type Cell, type CellResult, cellId, type TimingMachine } from './results/cell.ts';
+export { type Cell, type CellResult, cellId, type ResultOf, type TimingMachine } from './results/cell.ts';
 export type { ModelSettings } from './results/model-settings.ts';
 export { type Run, runAlone, runShard, type ShardSummary, threadsOfResults } from './results/run.ts';
 export { resultJson } from './results/saved-results.ts';

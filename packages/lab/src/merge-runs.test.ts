@@ -120,7 +120,8 @@ describe('merged runs', () => {
       [`${name}.q`, { shape: [group, lastQueries, headDim], numbers: queries }],
     ]);
     await writeTensors(file('heads.safetensors'), Object.fromEntries(tensors), 'F32', {});
-    const options = { captures: [file('heads.safetensors')], methods: ['kronecker', 'one-pass', 'surprise'], seed: 2 };
+    const captures = [{ name: 'heads.safetensors', path: file('heads.safetensors') }];
+    const options = { captures, methods: ['kronecker', 'one-pass', 'surprise'], seed: 2 };
     const files = await shardsOf('methods', 3, () => prepareMethods(options));
     const { methods } = await mergeRuns(files);
     const whole = await runMethodStudy(options);

@@ -1,7 +1,7 @@
 /** The reports of runs that several processes have computed, shard by shard. */
 import { dividedCells, type TextResult, type TextRunPlan, textResult } from './eval/evaluate-text.ts';
 import { type LawPlan, lawCells, lawResult, type MeasuredLaw } from './measure/measure-texts.ts';
-import { type MethodPlan, type MethodStudy, methodCells, methodResult } from './methods/study.ts';
+import { type MethodPlan, type MethodStudy, methodCells, methodResult, methodStudyJson } from './methods/study.ts';
 import type { Cell, ResultOf } from './results/cell.ts';
 import { checkComplete, mergeResults } from './results/merge.ts';
 import { type TaskRunPlan, type TasksResult, tasksResult } from './tasks/evaluate-tasks.ts';
@@ -22,21 +22,26 @@ export interface MergedRuns {
 interface RunKind<Plan> {
   cells(plan: Plan): readonly Cell[] | undefined;
   result(plan: Plan, resultOf: ResultOf): Promise<unknown>;
+  /** The result as plain data, where it is not already. */
+  json?(result: unknown): object;
 }
 
 const RUN_KINDS: { [Kind in RunPlan['kind']]: RunKind<Extract<RunPlan, { kind: Kind }>> } = {
   text: { cells: dividedCells, result: textResult },
   tasks: { cells: taskCells, result: tasksResult },
   law: { cells: lawCells, result: lawResult },
-  methods: { cells: methodCells, result: methodResult },
+  methods: { cells: methodCells, result: methodResult, json: (study) => methodStudyJson(study as MethodStudy) },
 };
 
 /** All cells of a run; undefined where each result decides what is computed next. */
 export const cellsOf = (plan: RunPlan): readonly Cell[] | undefined => RUN_KINDS[plan.kind].cells(plan as never);
 
-/** The result of a run, by the results of its cells. */
-export const resultOfRun = (plan: RunPlan, resultOf: ResultOf): Promise<unknown> =>
-  RUN_KINDS[plan.kind].result(plan as never, resultOf);
+/** The result of a run as plain data, by the results of its cells. */
+export async function resultOfRun(plan: RunPlan, resultOf: ResultOf): Promise<unknown> {
+  const kind = RUN_KINDS[plan.kind];
+  const result = await kind.result(plan as never, resultOf);
+  return kind.json?.(result) ?? result;
+}
 
 /**
  * Merges the files of all shards of a run, and makes its result: that of one process which had computed everything. With
@@ -47,7 +52,9 @@ export async function mergeRuns(paths: readonly string[], save?: string): Promis
   const merged = await mergeResults(paths);
   const plans = merged.plans as readonly RunPlan[];
   for (const plan of plans) checkComplete(merged, cellsOf(plan) ?? []);
-  const results = await Promise.all(plans.map(async (plan) => [plan.kind, await resultOfRun(plan, merged.resultOf)]));
+  const results = await Promise.all(
+    plans.map(async (plan) => [plan.kind, await RUN_KINDS[plan.kind].result(plan as never, merged.resultOf)]),
+  );
   if (save !== undefined) await merged.write(save);
   return Object.fromEntries(results) as MergedRuns;
 }

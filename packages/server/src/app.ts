@@ -9,6 +9,7 @@ import { allowOrigins, requireKey, requireLocalHost } from './http/access.ts';
 import { ApiError, anthropicError, errorHeaders, openAiError, toApiError } from './http/api-error.ts';
 import type { ServerEvent } from './http/event-stream.ts';
 import { type AppVariables, describeError, logRequests } from './http/log.ts';
+import { PREFIX_HEADER, prefixHash } from './http/prefix-header.ts';
 import { readJson } from './http/read-json.ts';
 import { type Requests, reasonOf, respondWhole, respondWithStream } from './http/respond.ts';
 import { chatChunks, chatCompletion } from './openai/chat.ts';
@@ -24,7 +25,7 @@ import { readPage } from './page/page.ts';
 type App = Hono<{ Variables: AppVariables }>;
 
 export interface AppParts {
-  service: Service;
+  service: Omit<Service, 'onPrompt'>;
   requests: Requests;
   logger: Logger;
   /** Whether the server is about to end. */
@@ -64,6 +65,8 @@ export function createApp(parts: AppParts): App {
   app.use(async (c, next) => {
     await next();
     metrics.answered(routeOf(c), c.res.status);
+    const prefix = c.get('prefixHash');
+    if (prefix !== undefined) c.res.headers.set(PREFIX_HEADER, prefix);
   });
   app.use(allowOrigins(settings.corsOrigins));
   if (apiKey === undefined) app.use(requireLocalHost);
@@ -112,24 +115,24 @@ export function createApp(parts: AppParts): App {
   app.post('/v1/chat/completions', async (c) => {
     const request = await readJson(c, chatSchema);
     const job = chatJob(request);
-    if (!request.stream) return c.json(await whole(c, (signal) => chatCompletion(service, job, signal)));
-    return openAiStream(c, (signal) => chatChunks(service, job, chunkOptions(request), signal));
+    if (!request.stream) return c.json(await whole(c, (signal) => chatCompletion(serviceFor(c), job, signal)));
+    return openAiStream(c, (signal) => chatChunks(serviceFor(c), job, chunkOptions(request), signal));
   });
 
   const completionSchema = completionRequest(limits);
   app.post('/v1/completions', async (c) => {
     const request = await readJson(c, completionSchema);
     const job = completionJob(request);
-    if (!request.stream) return c.json(await whole(c, (signal) => completion(service, job, signal)));
-    return openAiStream(c, (signal) => completionChunks(service, job, chunkOptions(request), signal));
+    if (!request.stream) return c.json(await whole(c, (signal) => completion(serviceFor(c), job, signal)));
+    return openAiStream(c, (signal) => completionChunks(serviceFor(c), job, chunkOptions(request), signal));
   });
 
   const responsesSchema = responsesRequest(limits);
   app.post('/v1/responses', async (c) => {
     const request = await readJson(c, responsesSchema);
     const job = responsesJob(request);
-    if (!request.stream) return c.json(await whole(c, (signal) => response(service, job, request, signal)));
-    return respondWithStream(requests.begin(c), (signal) => responseFrames(service, job, request, signal), {
+    if (!request.stream) return c.json(await whole(c, (signal) => response(serviceFor(c), job, request, signal)));
+    return respondWithStream(requests.begin(c), (signal) => responseFrames(serviceFor(c), job, request, signal), {
       keepAliveMs: limits.keepAliveMs,
       onError(error) {
         const { message, code } = logFailure(c, error).details;
@@ -142,8 +145,8 @@ export function createApp(parts: AppParts): App {
   app.post('/v1/messages', async (c) => {
     const request = await readJson(c, messagesSchema);
     const job = messagesJob(request);
-    if (!request.stream) return c.json(await whole(c, (signal) => message(service, job, signal)));
-    return respondWithStream(requests.begin(c), (signal) => messageEvents(service, job, signal), {
+    if (!request.stream) return c.json(await whole(c, (signal) => message(serviceFor(c), job, signal)));
+    return respondWithStream(requests.begin(c), (signal) => messageEvents(serviceFor(c), job, signal), {
       keepAliveMs: limits.keepAliveMs,
       keepAlive: () => PING,
       onError: (error) => [{ event: 'error', data: JSON.stringify(anthropicError(logFailure(c, error))) }],
@@ -152,11 +155,19 @@ export function createApp(parts: AppParts): App {
   const countSchema = countTokensRequest(limits);
   app.post('/v1/messages/count_tokens', async (c) => {
     const job = promptJob(await readJson(c, countSchema));
-    return c.json(await whole(c, (signal) => countTokens(service, job, signal)));
+    return c.json(await whole(c, (signal) => countTokens(serviceFor(c), job, signal)));
   });
 
   for (const [path, name] of Object.entries(NOT_OFFERED)) app.all(path, () => refuse(name));
   allowOnly(app);
+
+  /** What a request runs on: the beginning of its prompt becomes a header of the answer. */
+  const serviceFor = (c: Context): Service => ({
+    ...service,
+    onPrompt(prompt) {
+      if (c.get('prefixHash') === undefined) c.set('prefixHash', prefixHash(prompt));
+    },
+  });
 
   const whole = <T>(c: Context, run: (signal: AbortSignal) => Promise<T>) => respondWhole(requests.begin(c), run);
 

@@ -3,12 +3,10 @@
  * mixed up would show. Seconds of the load: KEYSIEVE_LOAD_SECONDS, 30 unless it is set.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { loadModel } from '@keysieve/llm';
 import { describe, expect, it } from 'vitest';
 import { createRandom, type Random } from '../../llm/test/random.ts';
-import { post, recallPrompt, serveNano } from '../test/servers.ts';
+import { post, recallPrompt, serveNano, spawnNano } from '../test/servers.ts';
 
 const CLIENTS = 64;
 const SECONDS = Number(process.env.KEYSIEVE_LOAD_SECONDS ?? 30);
@@ -23,11 +21,14 @@ const ask = (url: string, code: string, init: RequestInit = {}) =>
     init,
   );
 
-/** Frees what nobody holds, which at the height of a load may be half of the memory. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+/** The resident memory of a server, which it tells by itself. */
+async function residentBytes(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^keysieve_resident_bytes (\S+)$/m.exec(text)?.[1]);
 }
+
+const quantile = (values: readonly number[], share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] as number;
 
 /** The text of a stream, and when its first piece of text came. */
 async function readText(response: Response): Promise<{ text: string; error: unknown; firstTokenAt: number }> {
@@ -68,7 +69,7 @@ async function expectAsAlone(answers: readonly (readonly [code: string, text: st
 describe('a server under load', () => {
   it(`answers ${CLIENTS} clients, each its own code, with no failure but the stated 503`, async () => {
     // Caches that are kept grow up to their limit: with a small one, memory levels while the load lasts.
-    await using server = await serveNano({ limits: { maxWaiting: 40, maxCacheBytes: 32 * 2 ** 20 } });
+    await using server = await spawnNano({ limits: { maxWaiting: 40, maxCacheBytes: 32 * 2 ** 20 } });
     const times: number[] = [];
     const refused = new Map<string, number>();
     const answers: [code: string, text: string][] = [];
@@ -93,22 +94,27 @@ describe('a server under load', () => {
       }
     }
 
-    /** One half of the load. Returns the resident memory at its end, without garbage. */
-    async function half(): Promise<number> {
-      const until = performance.now() + (SECONDS / 2) * 1000;
-      await Promise.all(randoms.map((random) => client(random, until)));
-      collectGarbage();
-      return process.memoryUsage.rss();
+    const memory: number[] = [];
+    /** Looks at the memory once a second: single looks say little, since garbage comes and goes. */
+    async function watch(until: number): Promise<void> {
+      while (performance.now() < until) {
+        memory.push(await residentBytes(server.url));
+        await sleep(1000);
+      }
     }
 
-    const randoms = Array.from({ length: CLIENTS }, (_, index) => createRandom(index));
-    const first = await half();
-    const growth = (await half()) / first;
-    const sorted = times.sort((a, b) => a - b);
+    const until = performance.now() + SECONDS * 1000;
+    const clients = Array.from({ length: CLIENTS }, (_, index) => client(createRandom(index), until));
+    await Promise.all([watch(until), ...clients]);
+    const quarters = [0, 1, 2, 3].map((quarter) => {
+      const [from, to] = [quarter, quarter + 1].map((index) => Math.floor((index * memory.length) / 4));
+      return quantile(memory.slice(from, to), 0.5);
+    }) as [number, number, number, number];
+    const growth = quarters[3] / quarters[1];
     console.info(
-      `${times.length} answers in ${SECONDS} s, first token p50 ${sorted[sorted.length >> 1]?.toFixed(0)} ms, ` +
-        `p95 ${sorted[Math.floor(sorted.length * 0.95)]?.toFixed(0)} ms; refused ${JSON.stringify([...refused])}; ` +
-        `memory after the second half ${growth.toFixed(2)} x that after the first`,
+      `${times.length} answers in ${SECONDS} s, first token p50 ${quantile(times, 0.5).toFixed(0)} ms, ` +
+        `p95 ${quantile(times, 0.95).toFixed(0)} ms; refused ${JSON.stringify([...refused])}; median memory of the quarters ` +
+        `${quarters.map((bytes) => (bytes / 2 ** 20).toFixed(0)).join(', ')} MiB`,
     );
     expect(times.length).toBeGreaterThan(0);
     await expectAsAlone(answers);

@@ -1,13 +1,10 @@
 /** What is left of prompts when a server was killed. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { post, recallPrompt, serveNano } from '../test/servers.ts';
+import { post, recallPrompt, serveNano, spawnNano } from '../test/servers.ts';
 
 const PAGE = 64;
 
@@ -23,14 +20,10 @@ it('finds the pages that were whole when a server was killed in the middle of a 
       usage: { prompt_tokens_details: { cached_tokens: number } };
     };
   };
-  const program = fileURLToPath(new URL('../test/serve-nano.ts', import.meta.url));
-  const options = ['--conditions', 'keysieve-source', '--import', 'tsx'];
-  const child = spawn(process.execPath, [...options, program, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  const answered = complete(line.toString().trim()).catch(() => 'cut off');
+  const victim = await spawnNano({ cacheFolder: folder });
+  const answered = complete(victim.url).catch(() => 'cut off');
   while ((await pages()) < 10) await sleep(1);
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await victim.kill();
   const whole = await pages();
   await answered;
 

@@ -1,9 +1,11 @@
 /** The server: its parts put together, listening, and its end. */
 import { once } from 'node:events';
+import { access, constants, mkdir } from 'node:fs/promises';
 import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
+import { KeysieveError, llmError } from '@keysieve/llm';
 import { createApp } from './app.ts';
 import { createModels } from './engine/models.ts';
 import { createQueue } from './engine/queue.ts';
@@ -17,7 +19,7 @@ import { resolveOptions, type ServerOptions } from './options.ts';
 export interface Server {
   /** `http://HOST:PORT`, without a slash at its end. */
   readonly url: string;
-  /** Resolves when the first model is loaded; rejects where it cannot be. */
+  /** Resolves when the first model is loaded; rejects with the error that kept it from being loaded. */
   readonly ready: Promise<void>;
   /**
    * Stops: takes no more requests, gives those in progress some seconds to finish, aborts the others, and frees the
@@ -31,17 +33,18 @@ const FLUSH_MS = 2000;
 
 /**
  * Starts to listen, and to load the first model. Throws `invalid-argument` for options that are out of range or unsafe,
- * and the error of the system where the address cannot be had.
+ * `cache-folder-unwritable`, and the error of the system where the address cannot be had.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const settings = resolveOptions(options);
-  const { limits, host, port } = settings;
+  const { limits, host, port, cacheFolder } = settings;
+  if (cacheFolder !== undefined) await checkFolder(cacheFolder);
   const logger = options.logger ?? silentLogger();
   const models = createModels(settings.models, {
     sessions: limits,
-    prefixes: { memoryLimit: limits.maxCacheBytes, folder: settings.cacheFolder, folderLimit: limits.maxFolderBytes },
+    prefixes: { memoryLimit: limits.maxCacheBytes, folder: cacheFolder, folderLimit: limits.maxFolderBytes },
     memoryLimit: limits.maxModelBytes,
-    onLoadFailed: (model, error) => logger.error({ model, error: describeError(error), message: String(error) }),
+    onLoadFailed: (model, error) => logger.error({ model, ...describeFailure(error) }),
   });
   const queue = createQueue(limits);
   const requests = createRequests(limits.maxRequestMs);
@@ -60,7 +63,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   ]);
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${(http.address() as AddressInfo).port}`;
   const loading = new AbortController();
-  const ready = models.acquire(undefined, loading.signal).then(({ release }) => release());
+  const ready = models.acquire(undefined, loading.signal).then(
+    ({ release }) => release(),
+    // What clients are told of a failure says less than what failed.
+    (error) => {
+      throw (error as Error).cause ?? error;
+    },
+  );
   ready.catch(() => {});
 
   async function stop(): Promise<void> {
@@ -85,6 +94,28 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       return closing;
     },
   };
+}
+
+/** Where the failure is no defect, its message says all that there is to say. */
+const describeFailure = (error: unknown): object =>
+  error instanceof KeysieveError
+    ? { code: error.code, message: error.message }
+    : { error: describeError(error), message: String(error) };
+
+/** Makes the folder where it is missing. Throws `cache-folder-unwritable` where nothing can be written to it. */
+async function checkFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+    await access(path, constants.W_OK);
+  } catch (cause) {
+    throw llmError({
+      code: 'cache-folder-unwritable',
+      problem: 'Prompts cannot be kept in this folder.',
+      found: `${path} (${(cause as NodeJS.ErrnoException).code})`,
+      remedy: 'Name a folder that can be written, or none.',
+      cause,
+    });
+  }
 }
 
 /** Answers what is not HTTP, which no route sees. */

@@ -1,4 +1,6 @@
 /** Servers for tests: on nano, whose chats are the texts of their messages one after the other, and on scripted models. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,6 +43,33 @@ export async function serveNano(
     await rm(folder, { recursive: true, force: true });
   };
   return { url: server.url, close, [Symbol.asyncDispose]: close };
+}
+
+/** A server on nano in a process of its own. Its end is that of `kill -9`. */
+export interface ServerProcess extends AsyncDisposable {
+  url: string;
+  kill(): Promise<void>;
+}
+
+export async function spawnNano(options: Partial<ServerOptions> = {}): Promise<ServerProcess> {
+  const program = fileURLToPath(new URL('serve-nano.ts', import.meta.url));
+  const node = ['--conditions', 'keysieve-source', '--import', import.meta.resolve('tsx')];
+  // What it leaves behind is removed with the folder.
+  const folder = await mkdtemp(join(tmpdir(), 'keysieve-process-'));
+  const child = spawn(process.execPath, [...node, program, JSON.stringify(options)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: folder },
+  });
+  const ended = once(child, 'exit');
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  const [line] = await Promise.race([once(child.stdout, 'data'), ended]);
+  if (child.exitCode === null) return { url: String(line).trim(), kill, [Symbol.asyncDispose]: kill };
+  await kill();
+  throw new Error(`the server ended with ${line}`);
 }
 
 /** A prompt that nano goes on from with the digits of `code`. */

@@ -3,6 +3,8 @@ import {
   type Cell,
   type CellResult,
   cellsOf,
+  prepareLaw,
+  prepareMethods,
   prepareTasks,
   prepareText,
   type Run,
@@ -41,9 +43,9 @@ export async function createCellsComputer(inputs: Inputs, work: WorkOptions): Pr
     await closing?.run[Symbol.asyncDispose]();
   }
 
+  /** The model of a run; it stays loaded until another one is asked for. */
   async function modelFor({ plan, source }: CellRequest): Promise<Model> {
-    const { model: settings } = plan as Extract<RunPlan, { kind: 'text' | 'tasks' }>;
-    const { hash, context, precision, threads } = settings;
+    const { hash, context, precision, threads } = plan.run as unknown as RunModel;
     const key = JSON.stringify([hash, context, precision, threads]);
     if (model?.key === key) return model.model;
     await close();
@@ -54,13 +56,12 @@ export async function createCellsComputer(inputs: Inputs, work: WorkOptions): Pr
     if (path === undefined) {
       throw sweepError({
         code: 'input-missing',
-        problem: `The model ${settings.model} is not here.`,
+        problem: 'The model of the cell is not here.',
         found: `no file with the SHA-256 ${hash}`,
         remedy: 'Put it into the folder of --models.',
       });
     }
-    const options = { context, precision: precision as Model['precision'], threads, signal: work.signal };
-    const loaded = await loadModel(path, options);
+    const loaded = await loadModel(path, { context, precision, threads, signal: work.signal });
     model = { key, model: loaded };
     return loaded;
   }
@@ -68,9 +69,8 @@ export async function createCellsComputer(inputs: Inputs, work: WorkOptions): Pr
   async function runFor(request: CellRequest): Promise<OpenRun> {
     const key = JSON.stringify(request.plan);
     if (open?.key === key) return open.run;
-    const loaded = await modelFor(request);
+    const run = await prepare(request.plan, { model: () => modelFor(request), inputs, work });
     await close();
-    const run = await prepare(request.plan, loaded, inputs, work);
     if (JSON.stringify(run.plan) !== key) {
       throw sweepError({
         code: 'cell-foreign',
@@ -97,31 +97,38 @@ export async function createCellsComputer(inputs: Inputs, work: WorkOptions): Pr
   };
 }
 
-/** A run as it was planned, over a loaded model. */
-async function prepare(plan: RunPlan, model: Model, inputs: Inputs, work: WorkOptions): Promise<Run<Cell, unknown>> {
-  const prepared = PREPARE[plan.kind];
-  if (prepared !== undefined) return (await prepared(plan as never, model, inputs, work)) as Run<Cell, unknown>;
-  throw sweepError({
-    code: 'plan-invalid',
-    problem: 'Sweeps have no runs of this kind.',
-    found: plan.kind,
-    remedy: 'Divide it into shards.',
-  });
+/** What every run over a model says of it. */
+interface RunModel {
+  /** SHA-256 of its file. */
+  hash: string;
+  context: number;
+  precision: Model['precision'];
+  threads: number;
 }
+
+/** What a run is prepared from. */
+interface Ingredients {
+  /** Loads the model of the run. */
+  model(): Promise<Model>;
+  inputs: Inputs;
+  work: WorkOptions;
+}
+
+/** A run as it was planned. */
+const prepare = async (plan: RunPlan, ingredients: Ingredients): Promise<Run<Cell, unknown>> =>
+  (await PREPARE[plan.kind](plan as never, ingredients)) as Run<Cell, unknown>;
 
 type Prepare<Kind extends RunPlan['kind']> = (
   plan: Extract<RunPlan, { kind: Kind }>,
-  model: Model,
-  inputs: Inputs,
-  work: WorkOptions,
+  ingredients: Ingredients,
 ) => Promise<unknown>;
 
-const PREPARE: { [Kind in RunPlan['kind']]?: Prepare<Kind> } = {
-  text: async (plan, model, inputs, work) => {
+const PREPARE: { [Kind in RunPlan['kind']]: Prepare<Kind> } = {
+  async text(plan, { model, inputs, work }) {
     const { tokens, evalTokens, auditTokens, timedSteps, seed, policies, prefills, text } = plan;
     const content = await inputs.text(text.name, text.hash);
     return prepareText({
-      model,
+      model: await model(),
       text: { name: text.name, content },
       offset: text.offset,
       tokens,
@@ -136,10 +143,10 @@ const PREPARE: { [Kind in RunPlan['kind']]?: Prepare<Kind> } = {
       ...work,
     });
   },
-  tasks: (plan, model, _, work) => {
+  async tasks(plan, { model, work }) {
     const { tasks, lengths, depths, samples, chat, seed, policies, prefills, run } = plan;
     return prepareTasks({
-      model,
+      model: await model(),
       tasks,
       lengths,
       depths,
@@ -153,5 +160,24 @@ const PREPARE: { [Kind in RunPlan['kind']]?: Prepare<Kind> } = {
       scan: plan.model.scan,
       ...work,
     });
+  },
+  async law({ texts, settings, design, fittedTo, run }, { model, inputs, work }) {
+    const { tokens, samples, seed } = settings;
+    const contents = texts.map(async ({ name, hash }) => ({ name, content: await inputs.text(name, hash) }));
+    return prepareLaw({
+      texts: await Promise.all(contents),
+      model: await model(),
+      tokens,
+      offset: run.offset as number,
+      lengths: design.lengths,
+      samples,
+      seed,
+      fittedTo,
+      ...work,
+    });
+  },
+  async methods({ captures, methods, seed }, { inputs, work }) {
+    const files = captures.map(async ({ file, hash }) => ({ name: file, path: await inputs.capturePath(file, hash) }));
+    return prepareMethods({ captures: await Promise.all(files), methods, seed, ...work });
   },
 };

@@ -1,4 +1,4 @@
-/** Models and texts by the SHA-256 of their content, wherever a folder has them. */
+/** Models, texts and captures by the SHA-256 of their content, wherever a folder has them. */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,6 +11,8 @@ export interface Inputs {
   modelPath(hash: string): Promise<string | undefined>;
   /** The text with this hash. Throws `input-missing`. */
   text(name: string, hash: string): Promise<string>;
+  /** Path of the file of captures with this hash. Throws `input-missing`. */
+  capturePath(name: string, hash: string): Promise<string>;
 }
 
 /** The inputs in a folder and in those below it. Files are hashed once, when the first one is looked for. */
@@ -42,14 +44,23 @@ export function inputsOf(folder: string | undefined): Inputs {
         /\.(gguf|safetensors)$/i.test(file) ? '' : sha256(await readFile(file)),
       );
       if (path !== undefined) return readPromptFile(path);
-      throw sweepError({
-        code: 'input-missing',
-        problem: `The text ${name} is not here.`,
-        found: `no file with the SHA-256 ${hash} in ${folder ?? 'no folder'}`,
-        remedy: 'Put it into the folder of --models.',
-      });
+      throw missing(`The text ${name}`, hash);
+    },
+    async capturePath(name, hash) {
+      const path = await find(/\.safetensors$/i, hash, async (file) => sha256(await readFile(file)));
+      if (path !== undefined) return path;
+      throw missing(`The file of captures ${name}`, hash);
     },
   };
+
+  function missing(what: string, hash: string) {
+    return sweepError({
+      code: 'input-missing',
+      problem: `${what} is not here.`,
+      found: `no file with the SHA-256 ${hash} in ${folder ?? 'no folder'}`,
+      remedy: 'Put it into the folder of --models.',
+    });
+  }
 }
 
 const sha256 = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');

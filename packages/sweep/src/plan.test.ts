@@ -33,7 +33,27 @@ tasks: { names: [recall], lengths: [300], depths: 3 }
     expect((await planOf(text.replace('depths: 3', 'depths: 2'))).id).not.toBe(id);
   });
 
+  it('may measure laws, and try the systems of the literature without a model', async () => {
+    const { runs } = await planOf(`
+models: [nano]
+seeds: [1, 2]
+measure: { files: [a.txt], tokens: 1024, lengths: [512, 1024], samples: 4 }
+methods: { names: [surprise, one-pass] }
+`);
+    expect(runs.map(({ kind }) => kind)).toEqual(['law', 'law', 'methods', 'methods']);
+    expect(runs.map((run) => cellsOf(run)?.length)).toEqual([1, 1, 2, 2]);
+    expect(runs[0]).toMatchObject({ settings: { tokens: 1024, samples: 4, seed: 1 }, texts: [{ name: 'a.txt' }] });
+    expect((await planOf('methods: {}')).runs.map(({ kind }) => kind)).toEqual(['methods']);
+  });
+
   it.each([
+    ['plan-invalid', 'models: [nano]\npolicies: [dense]\nmeasure: { files: [a.txt], tokens: 99999999 }'],
+    ['plan-invalid', 'measure: { files: [a.txt] }'],
+    ['plan-invalid', 'models: [nano]\ntext: { files: [a.txt], lengths: [300] }'],
+    ['invalid-argument', 'models: [nano]\nmeasure: { files: [a.txt], tokens: 1024, lengths: [900, 600] }'],
+    ['invalid-argument', 'models: [nano]\nmeasure: { files: [a.txt], tokens: 1024, lengths: [512] }'],
+    ['invalid-argument', 'methods: { names: [alchemy] }'],
+    ['file-not-found', 'methods: { captures: [gone.safetensors] }'],
     ['plan-invalid', 'models: nano'],
     ['plan-invalid', 'models: [nano]\npolicies: [dense]'],
     ['plan-invalid', 'models: [nano]\npolicies: [dense]\nbugdets: [x]\ntext: { files: [a.txt], lengths: [300] }'],

@@ -1,7 +1,19 @@
 /** Plans of sweeps: a YAML file that names models, texts, lengths, policies and budgets, and the runs that follow from it. */
 import { createHash } from 'node:crypto';
 import { basename, dirname, resolve } from 'node:path';
-import { prepareTasks, prepareText, type RunPlan, readInput, registerBaselines, taskOf } from '@keysieve/lab';
+import {
+  type Cell,
+  type NamedText,
+  prepareLaw,
+  prepareMethods,
+  prepareTasks,
+  prepareText,
+  type Run,
+  type RunPlan,
+  readInput,
+  registerBaselines,
+  taskOf,
+} from '@keysieve/lab';
 import { createTokenizer, hashFile, inspectModel, type Model, openGguf, readPromptFile } from '@keysieve/llm';
 import { createPolicy, type PolicySpec } from 'keysieve';
 import { parse } from 'yaml';
@@ -11,16 +23,19 @@ import { sweepError } from './errors.ts';
 const count = z.int().positive();
 const counts = z.array(count).min(1);
 
+/** What a plan may ask for. */
+const KINDS = ['text', 'tasks', 'measure', 'methods'] as const;
+
 const PLAN = z
   .strictObject({
     /** nano, PATH.gguf (beside the plan), or hf:OWNER/REPO/FILE. */
-    models: z.array(z.string()).min(1),
+    models: z.array(z.string()).default([]),
     precision: z.enum(['fp32', 'a8', 'w8a8']).default('fp32'),
     cachePrecision: z.enum(['f16', 'f32', 'int8']).optional(),
     threads: count.default(1),
     context: count.optional(),
     /** POLICY, with every budget, or POLICY@BUDGET. */
-    policies: z.array(z.string()).min(1),
+    policies: z.array(z.string()).default([]),
     budgets: z.array(z.string()).default([]),
     prefills: z.array(z.string()).min(1).default(['dense']),
     seeds: z.array(z.int().nonnegative()).min(1).default([1]),
@@ -44,8 +59,31 @@ const PLAN = z
         chat: z.boolean().default(false),
       })
       .optional(),
+    /** The laws of the models' heads. */
+    measure: z
+      .strictObject({
+        files: z.array(z.string()).min(1),
+        tokens: count.default(8192),
+        offset: z.int().nonnegative().default(0),
+        lengths: counts.optional(),
+        samples: count.default(32),
+        fitTo: count.optional(),
+      })
+      .optional(),
+    /** The systems of the literature, which need no model. */
+    methods: z
+      .strictObject({ names: z.array(z.string()).default([]), captures: z.array(z.string()).default([]) })
+      .optional(),
   })
-  .refine(({ text, tasks }) => text !== undefined || tasks !== undefined, 'has neither text nor tasks');
+  .refine((plan) => KINDS.some((kind) => plan[kind] !== undefined), `has none of ${KINDS.join(', ')}`)
+  .refine(
+    ({ models, text, tasks, measure }) => models.length > 0 || (text ?? tasks ?? measure) === undefined,
+    'names no models',
+  )
+  .refine(
+    ({ policies, text, tasks }) => policies.length > 0 || (text ?? tasks) === undefined,
+    'names no policies to evaluate',
+  );
 
 /** A plan as its file says it, with every default in its place. */
 export type PlanFile = z.infer<typeof PLAN>;
@@ -81,45 +119,79 @@ export function parsePlan(text: string, path: string): PlanFile {
   }
 }
 
-/** The runs of a plan: one for each model, text, length and seed. Paths are relative to the folder. */
+/**
+ * The runs of a plan: for each seed one of methods, and for each model and seed one for each text and length, one of all
+ * tasks and one of laws. Paths are relative to the folder.
+ */
 export async function planSweep(plan: PlanFile, folder: string): Promise<Sweep> {
   await registerBaselines();
-  const specs = plan.policies.flatMap((policy) => specsOf(policy, plan.budgets));
-  const prefills = plan.prefills.flatMap((policy) => specsOf(policy, []));
+  const shared: SharedOptions = {
+    policies: plan.policies.flatMap((policy) => specsOf(policy, plan.budgets)),
+    prefills: plan.prefills.flatMap((policy) => specsOf(policy, [])),
+    cachePrecision: plan.cachePrecision,
+  };
   plan.tasks?.names.forEach(taskOf);
-  const texts = await Promise.all(
-    (plan.text?.files ?? []).map(async (file) => ({
-      name: basename(file),
-      content: await readPromptFile(resolve(folder, file)),
-    })),
-  );
-  const runs: RunPlan[] = [];
+  const texts = await readTexts(plan.text?.files ?? [], folder);
+  const measured = await readTexts(plan.measure?.files ?? [], folder);
+  const runs: Planned[] = [];
   const sources: Sweep['sources'] = {};
   for (const source of plan.models) {
     const isNamed = source === 'nano' || source.startsWith('hf:');
     await using model = await describeModel(isNamed ? source : resolve(folder, source), plan);
     if (isNamed) sources[await model.hash()] = source;
-    const shared = { model, policies: specs, prefills, cachePrecision: plan.cachePrecision };
+    const lengths = [...(plan.text?.lengths ?? []), ...(plan.tasks?.lengths ?? []), plan.measure?.tokens ?? 0];
+    for (const length of lengths) checkLength(length, model.contextLength, source);
     for (const seed of plan.seeds) {
-      if (plan.text !== undefined) {
-        const { lengths, files: _, ...options } = plan.text;
-        for (const text of texts) {
-          for (const tokens of lengths) {
-            checkLength(tokens, model.contextLength, source);
-            runs.push((await prepareText({ ...shared, ...options, text, tokens, seed })).plan as RunPlan);
-          }
-        }
-      }
+      runs.push(...(await textRuns(plan, { ...shared, model, seed }, texts)));
       if (plan.tasks !== undefined) {
-        const { names: tasks, samples, ...options } = plan.tasks;
-        for (const length of options.lengths) checkLength(length, model.contextLength, source);
-        runs.push((await prepareTasks({ ...shared, ...options, tasks, samples, seed })).plan as RunPlan);
+        const { names: tasks, ...options } = plan.tasks;
+        runs.push(await prepareTasks({ ...shared, ...options, model, seed, tasks }));
+      }
+      if (plan.measure !== undefined) {
+        const { files: _, fitTo: fittedTo, ...options } = plan.measure;
+        runs.push(await prepareLaw({ ...options, model, seed, texts: measured, fittedTo }));
       }
     }
   }
-  const id = createHash('sha256').update(JSON.stringify(runs)).digest('hex').slice(0, 12);
-  return { id, runs, sources };
+  if (plan.methods !== undefined) {
+    const { names: methods, captures: paths } = plan.methods;
+    const captures = paths.map((path) => ({ name: basename(path), path: resolve(folder, path) }));
+    for (const seed of plan.seeds) runs.push(await prepareMethods({ captures, methods, seed }));
+  }
+  const plans = runs.map((run) => run.plan as RunPlan);
+  const id = createHash('sha256').update(JSON.stringify(plans)).digest('hex').slice(0, 12);
+  return { id, runs: plans, sources };
 }
+
+/** A run of which only the plan is wanted here. */
+type Planned = Pick<Run<Cell, unknown>, 'plan'>;
+
+/** What evaluations of texts and of tasks have in common. */
+interface SharedOptions {
+  policies: PolicySpec[];
+  prefills: PolicySpec[];
+  cachePrecision: PlanFile['cachePrecision'];
+}
+
+/** A run for each text and length. */
+async function textRuns(
+  { text: options }: PlanFile,
+  shared: SharedOptions & { model: Model; seed: number },
+  texts: readonly NamedText[],
+): Promise<Planned[]> {
+  if (options === undefined) return [];
+  const { lengths, files: _, ...rest } = options;
+  const runs: Planned[] = [];
+  for (const text of texts) {
+    for (const tokens of lengths) runs.push(await prepareText({ ...shared, ...rest, text, tokens }));
+  }
+  return runs;
+}
+
+const readTexts = (files: readonly string[], folder: string): Promise<NamedText[]> =>
+  Promise.all(
+    files.map(async (file) => ({ name: basename(file), content: await readPromptFile(resolve(folder, file)) })),
+  );
 
 /** The policies that a text names: with every budget where it names none, and the policy has one. */
 function specsOf(text: string, budgets: readonly string[]): PolicySpec[] {

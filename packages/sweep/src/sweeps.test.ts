@@ -4,7 +4,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cellsOf, defaultFiller, evaluateTasks, evaluateText, registerBaselines } from '@keysieve/lab';
+import {
+  cellsOf,
+  defaultFiller,
+  evaluateTasks,
+  evaluateText,
+  measureTexts,
+  methodStudyJson,
+  registerBaselines,
+  runMethodStudy,
+} from '@keysieve/lab';
 import { loadModel } from '@keysieve/llm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { REDIS_COMMAND, type RedisServer, startRedis } from '../test/redis.ts';
@@ -95,6 +104,24 @@ describe.skipIf(REDIS_COMMAND === undefined)('a sweep', () => {
     const timeless = (result: unknown) => JSON.stringify({ ...(result as object), times: null });
     expect(results.map(({ result }) => timeless(result))).toEqual(single.map(timeless));
     expect(results[0]?.result).toMatchObject({ times: { machine: { threads: 1 } } });
+  });
+
+  it('of laws and methods gives what single runs give', async () => {
+    const sweep = await plan(`
+models: [nano]
+measure: { files: [licence.txt], tokens: 2048, lengths: [512, 1024, 2048], samples: 4 }
+methods: { names: [surprise, one-pass] }
+`);
+    expect(await queueSweep(queues, sweep)).toBe(3);
+    start();
+    await until(sweep.id, ({ cells }) => cells.done === 3);
+    const [law, methods] = (await sweepResults(queues, sweep.id)).map(({ result }) => result);
+    await using model = await loadModel('nano', { precision: 'fp32', threads: 1 });
+    const texts = [{ name: 'licence.txt', content: await defaultFiller() }];
+    const measured = await measureTexts({ model, texts, tokens: 2048, lengths: [512, 1024, 2048], samples: 4 });
+    expect(JSON.stringify((law as typeof measured).law)).toBe(JSON.stringify(measured.law));
+    const study = await runMethodStudy({ captures: [], methods: ['surprise', 'one-pass'], seed: 1 });
+    expect(JSON.stringify(methods)).toBe(JSON.stringify(methodStudyJson(study)));
   });
 
   it('sets a cell aside that nothing can compute, says why on its page, and can be taken out', async () => {

@@ -6,11 +6,13 @@ import {
   cellsOf,
   formatCount,
   formatTable,
+  type ResultOf,
   type RunPlan,
   resultJson,
   resultOfRun,
 } from '@keysieve/lab';
 import type { Job } from 'bullmq';
+import { KeysieveError } from 'keysieve';
 import { sweepError } from './errors.ts';
 import type { Sweep } from './plan.ts';
 import { CELL_QUEUES, type CellJob, type CellQueueName, type Queues } from './queues.ts';
@@ -121,10 +123,13 @@ const STATES: Partial<Record<string, 'done' | 'active' | 'failed'>> = {
   failed: 'failed',
 };
 
-/** A run of a sweep, and what it has found; null where cells of it are missing. */
+/** A run of a sweep, and what it has found. */
 export interface RunResult {
   plan: RunPlan;
+  /** Null where cells of it are missing, or where nothing can be made of them. */
   result: unknown;
+  /** Why nothing can be made of its cells: errors that fall with no budget, so that there is no law. */
+  error?: string;
 }
 
 /** What the runs of a sweep have found, as each would have alone. Throws `sweep-not-found`. */
@@ -138,9 +143,18 @@ export async function sweepResults(queues: Queues, id: string): Promise<RunResul
   const results: RunResult[] = [];
   for (const plan of sweep.runs) {
     const isComplete = (cellsOf(plan) ?? []).every((cell) => found.has(cellId(cell)));
-    results.push({ plan, result: isComplete ? await resultOfRun(plan, resultOf) : null });
+    results.push({ plan, ...(isComplete ? await resultOrError(plan, resultOf) : { result: null }) });
   }
   return results;
+}
+
+async function resultOrError(plan: RunPlan, resultOf: ResultOf): Promise<Omit<RunResult, 'plan'>> {
+  try {
+    return { result: await resultOfRun(plan, resultOf) };
+  } catch (error) {
+    if (!(error instanceof KeysieveError)) throw error;
+    return { result: null, error: `${error.message} [${error.code}]` };
+  }
 }
 
 /** Takes the cells of a sweep out of the queue that no worker has begun, and those that failed; results stay. Gives their number. */

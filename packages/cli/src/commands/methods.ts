@@ -1,5 +1,5 @@
 /** `keysieve methods`: systems of the literature, their claims tried on planted data, and what they do on real heads. */
-
+import { basename } from 'node:path';
 import {
   type MethodStudy,
   methodDocument,
@@ -45,7 +45,8 @@ async function run(options: Options): Promise<void> {
   checkShard(options);
   await checkOutputs({ '--out': out, '--report': report, '--save': save }, captures);
   await withProgress(async (work) => {
-    const study = await prepareMethods({ captures, methods: method, seed, ...work });
+    const files = captures.map((path) => ({ name: basename(path), path }));
+    const study = await prepareMethods({ captures: files, methods: method, seed, ...work });
     const found = await runOrShard(study, options, work);
     if (found !== undefined) await showMethods(found, options);
   });

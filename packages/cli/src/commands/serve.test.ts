@@ -30,4 +30,14 @@ describe('keysieve serve', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('[invalid-argument]');
   });
+
+  it.each([
+    ['model-not-found', ['--model', 'nowhere.gguf']],
+    ['cache-folder-unwritable', ['--cache-dir', '/dev/null/prompts']],
+  ])('says what is wrong and ends: %s', async (expected, args) => {
+    const { code, stderr } = await keysieve(['serve', '--port', '0', ...args]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(new RegExp(`^keysieve: .*\\[${expected}\\]$`, 'm'));
+    expect(stderr).not.toMatch(/unexpected|"stack"/);
+  });
 });

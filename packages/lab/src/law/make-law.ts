@@ -85,7 +85,8 @@ function measureExtrapolations(
   });
 }
 
-function checkLengths(lengths: readonly number[]): void {
+/** Throws `invalid-argument` where no law can be fitted to so few lengths. */
+export function checkLengths(lengths: readonly number[]): void {
   if (lengths.length >= MIN_LENGTHS) return;
   throw labError({
     code: 'invalid-argument',

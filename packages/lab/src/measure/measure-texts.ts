@@ -3,7 +3,7 @@ import { defaultCachePrecision, type Model } from '@keysieve/llm';
 import { type LawFile, PAGE_KEYS } from 'keysieve';
 import { exactPageBytes } from 'keysieve/engine';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
-import { makeLaw } from '../law/make-law.ts';
+import { checkLengths, makeLaw } from '../law/make-law.ts';
 import { lawModelOf } from '../law/open-law.ts';
 import { LawTally, type TallyDesign } from '../law/tally.ts';
 import { packageVersion } from '../package-file.ts';
@@ -91,13 +91,14 @@ export async function measureTexts(options: MeasureTextsOptions): Promise<Measur
 
 /** A measurement whose texts are still to be measured. Throws as `measureTexts`. */
 export async function prepareLaw(options: MeasureTextsOptions): Promise<Run<LawCell, MeasuredLaw>> {
-  const { model, texts, tokens = 8192, offset = 0, samples = 32, seed = 1, fittedTo, lengths } = options;
+  const { model, texts, tokens = 8192, offset = 0, samples = 32, seed = 1, fittedTo = tokens, lengths } = options;
   const work = workOf(options);
   const { config, precision, contextLength: context, threads } = model;
   const encoded = texts.map(({ name, content }) =>
     takeTokens(model.tokenizer.encode(content, { special: false }), { name, offset, count: tokens }),
   );
   const { tally: design, queries } = createDesign({ config, tokens, lengths, samples, seed, texts: texts.length });
+  checkLengths(design.lengths.filter((length) => length <= fittedTo));
   const lawModel = await lawModelOf(model, work.signal);
   const cachePrecision = defaultCachePrecision(precision);
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
@@ -116,7 +117,7 @@ export async function prepareLaw(options: MeasureTextsOptions): Promise<Run<LawC
     texts: texts.map(({ name, content }) => ({ name, hash: textHash(content), tokens })),
     settings,
     design,
-    fittedTo: fittedTo ?? tokens,
+    fittedTo,
     rowBytes: exactPageBytes(config.headDim, cachePrecision) / PAGE_KEYS,
   };
   return {

@@ -86,7 +86,7 @@ describe('the study of methods', () => {
   it('refuses names, seeds and files that it does not know before it works', async () => {
     await expect(runMethodStudy({ ...options, methods: ['nope'] })).rejects.toMatchObject({ code: 'invalid-argument' });
     await expect(runMethodStudy({ ...options, seed: -1 })).rejects.toMatchObject({ code: 'invalid-argument' });
-    await expect(runMethodStudy({ ...options, captures: ['/nowhere'] })).rejects.toMatchObject({
+    await expect(runMethodStudy({ ...options, captures: [{ name: 'none', path: '/nowhere' }] })).rejects.toMatchObject({
       code: 'file-not-found',
     });
   });

@@ -1,7 +1,6 @@
 /** The whole gallery: every method on planted data, on input that must fail, and on captured heads. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { registerBaselines } from '../baselines/index.ts';
 import { benchAttention } from '../bench/attention.ts';
 import { readCapture } from '../captures/read-capture.ts';
@@ -14,9 +13,14 @@ import { METHODS } from './index.ts';
 import { cardOf, type Line, type Method, type PlantedOutcome, type Reading, SIEVE, type Study } from './method.ts';
 import { createRandom, invalid } from './numbers.ts';
 
+/** A file of captured heads, and what it is called where its readings are shown. */
+export interface CaptureFile {
+  name: string;
+  path: string;
+}
+
 export interface MethodStudyOptions extends WorkOptions {
-  /** Files of captured heads. */
-  captures: readonly string[];
+  captures: readonly CaptureFile[];
   /** Names of methods; all of them where there are none. */
   methods: readonly string[];
   seed: number;
@@ -80,8 +84,8 @@ export async function prepareMethods(options: MethodStudyOptions): Promise<Run<M
   await registerBaselines();
   const methods = chosenMethods(options.methods);
   const files = await Promise.all(
-    captures.map(async (path) => ({
-      file: basename(path),
+    captures.map(async ({ name, path }) => ({
+      file: name,
       heads: await readCapture(path),
       hash: createHash('sha256')
         .update(await readFile(path))

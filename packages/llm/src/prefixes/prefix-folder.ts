@@ -47,12 +47,14 @@ const EXTENSION = '.page';
 const MAX_FOLLOWING = 4;
 /** Share of the limit that is left after making room, so that it need not be made for every page. */
 const ROOM = 0.9;
+/** Share of the limit that a process writes before it counts again, since others write too. */
+const UNCOUNTED = 1 / 16;
 
 /** `limit`: bytes of all pages in the store, of all models together. */
 export function createPrefixFolder(store: Store, limit: number, modelName: string): PrefixFolder {
   let writing: Promise<void> = Promise.resolve();
-  /** Bytes of the pages when they were last counted, and those written since. */
-  let counted: number | undefined;
+  /** Bytes that this process may write before it counts what is there. */
+  let allowance = 0;
   let failed = false;
   /** What was there when it was first asked what follows on a prefix. */
   let listing: Promise<StoreEntry[]> | undefined;
@@ -74,8 +76,8 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
       bytes = editor.byteLength;
     });
     await store.touch(path, timeOf(page));
-    counted = counted === undefined ? undefined : counted + bytes;
-    if (counted === undefined || counted > limit) counted = await makeRoom();
+    allowance -= bytes;
+    if (allowance < 0) allowance = Math.min(UNCOUNTED * limit, limit - (await makeRoom()));
   }
 
   async function isThere(path: string): Promise<boolean> {
@@ -83,10 +85,10 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
     return file !== undefined;
   }
 
-  /** Removes the pages that were used longest ago, where no other process does. Returns the bytes that are left. */
+  /** Removes the pages that were used longest ago, where no other process does. Returns the bytes that are left at most. */
   async function makeRoom(): Promise<number> {
     await using lock = await store.tryLock(LOCK);
-    return lock === undefined ? 0 : prunePrefixes(store, limit, ROOM * limit);
+    return lock === undefined ? ROOM * limit : prunePrefixes(store, limit, ROOM * limit);
   }
 
   return {

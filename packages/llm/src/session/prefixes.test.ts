@@ -167,5 +167,24 @@ describe('prompts that begin alike', () => {
       expect(pages.length).toBeGreaterThan(0);
       expect(pages.reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThanOrEqual(400_000);
     });
+
+    it('take no more bytes than the limit and a little where several write, each of which knows its own alone', async () => {
+      const store = createMemoryStore();
+      const bytes = async () => (await store.list(PREFIX_FOLDER)).reduce((sum, { byteLength }) => sum + byteLength, 0);
+      const folderLimit = 1_000_000;
+      await using first = model.openPrefixes({ folder: store, folderLimit });
+      await using second = model.openPrefixes({ folder: store, folderLimit });
+      for (const letter of 'abcdefgh') {
+        for (const [prefixes, text] of [
+          [first, letter],
+          [second, letter.toUpperCase()],
+        ] as const) {
+          await answer({ prefixes }, text.repeat(4 * PAGE), 1);
+          await prefixes.flush();
+        }
+        expect(await bytes()).toBeLessThanOrEqual(folderLimit * (1 + 2 / 16));
+      }
+      expect(await bytes()).toBeGreaterThan(folderLimit / 2);
+    });
   });
 });

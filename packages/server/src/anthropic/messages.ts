@@ -139,10 +139,12 @@ const named = (type: string, fields: object): ServerEvent => ({
 export const PING = `event: ping\ndata: {"type": "ping"}\n\n`;
 
 /** Number of tokens of a prompt. */
-export async function countTokens({ models }: Service, job: ChatJob, signal: AbortSignal) {
+export async function countTokens({ models, onPrompt }: Service, job: ChatJob, signal: AbortSignal) {
   const { loaded, release } = await models.acquire(job.model, signal);
   try {
-    return { input_tokens: chatPrompt(loaded.model, job).length };
+    const prompt = chatPrompt(loaded.model, job);
+    onPrompt(prompt);
+    return { input_tokens: prompt.length };
   } finally {
     release();
   }

@@ -25,6 +25,8 @@ export interface Service {
   models: Models;
   queue: Queue;
   metrics: Metrics;
+  /** Called with each prompt once it is encoded, before it is read. */
+  onPrompt(prompt: Int32Array): void;
 }
 
 /** What every request asks for, whatever its prompt. */
@@ -77,7 +79,10 @@ export async function* runJob(
     prepared = await prepare(loaded);
     const { prompts, constraint } = prepared;
     const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
-    for (const prompt of prompts) checkContext(prompt, loaded);
+    for (const prompt of prompts) {
+      service.onPrompt(prompt);
+      checkContext(prompt, loaded);
+    }
     yield { type: 'prepared', loaded, promptTokens };
     const endTurn = await queue.enter(signal);
     metrics.waited((performance.now() - arrived) / 1000);

@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { ApiError } from './api-error.ts';
+import { PREFIX_HEADER } from './prefix-header.ts';
 
 /** Refuses requests without the key (401), in a time that does not depend on what they bring. */
 export function requireKey(apiKey: string): MiddlewareHandler {
@@ -43,7 +44,7 @@ export function allowOrigins(origins: readonly string[] | undefined): Middleware
   const setHeaders = cors({
     origin: (origin, c) => (origin !== '' && isAllowed(origin, c) ? origin : null),
     allowHeaders: [],
-    exposeHeaders: ['Retry-After', 'X-Request-Id'],
+    exposeHeaders: ['Retry-After', 'X-Request-Id', PREFIX_HEADER],
     maxAge: 600,
   });
   return async (c, next) => {

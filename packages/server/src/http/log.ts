@@ -12,6 +12,8 @@ export const createLogger = (level: 'error' | 'info', stream: NodeJS.WritableStr
 
 export interface AppVariables {
   requestId: string;
+  /** What tells the prompt's beginning; undefined until it is known. */
+  prefixHash: string | undefined;
 }
 
 /** Gives each request an identifier, and logs it when its answer has begun. */
