@@ -60,10 +60,10 @@ async function bytesOf(files: readonly string[]): Promise<number> {
 
 /** What servers answer that have read each prompt by themselves. */
 function createReference(url: string): (prompt: string) => Promise<Answer> {
-  const known = new Map<string, Promise<Answer>>();
+  const answers = new Map<string, Promise<Answer>>();
   return (prompt) => {
-    const found = known.get(prompt) ?? ask(url, prompt);
-    known.set(prompt, found);
+    const found = answers.get(prompt) ?? ask(url, prompt);
+    answers.set(prompt, found);
     return found;
   };
 }

@@ -1,7 +1,12 @@
-/** A model with a vocabulary and a chat template of its own, through the openai package. */
+/** A model with a vocabulary and a chat template of its own, through the clients. */
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import Anthropic from '@anthropic-ai/sdk';
+import { ChatOpenAI } from '@langchain/openai';
+import { generateObject, generateText, streamText } from 'ai';
 import { Ajv } from 'ajv';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { sharedFile } from '../../../llm/test/shared.ts';
 import { localModel } from '../../src/index.ts';
 import { serve, type TestServer } from '../servers.ts';
@@ -31,6 +36,47 @@ describe.skipIf(path === undefined)('SmolLM2 behind the server', () => {
     const stream = await client.chat.completions.stream(request).finalChatCompletion();
     expect(stream.choices[0]?.message.content).toBe(choices[0]?.message.content);
     expect(usage?.prompt_tokens).toBeGreaterThan(20);
+  });
+
+  it('answers every client alike, streamed or not', async () => {
+    const { choices } = await client.chat.completions.create(request);
+    const expected = choices[0]?.message.content as string;
+    const [{ content: prompt }] = request.messages as [{ content: string }];
+    const settings = { temperature: 0, maxRetries: 0 };
+
+    const model = createOpenAICompatible({
+      name: 'keysieve',
+      baseURL: `${server.url}/v1`,
+      supportsStructuredOutputs: true,
+    })('smollm2');
+    expect((await generateText({ ...settings, model, prompt, maxOutputTokens: 60 })).text).toBe(expected);
+    expect(await streamText({ ...settings, model, prompt, maxOutputTokens: 60 }).text).toBe(expected);
+    const schema = z.object({ capital: z.enum(['Paris', 'Rome']) });
+    const { object } = await generateObject({ ...settings, model, prompt, schema, maxOutputTokens: 60 });
+    expect(object).toEqual({ capital: 'Paris' });
+
+    const configuration = { baseURL: `${server.url}/v1` };
+    const chat = new ChatOpenAI({ model: 'smollm2', apiKey: 'none', maxTokens: 60, configuration, ...settings });
+    expect((await chat.invoke(prompt)).content).toBe(expected);
+    let streamed = '';
+    for await (const chunk of await chat.stream(prompt)) streamed += chunk.content;
+    expect(streamed).toBe(expected);
+    expect(await chat.withStructuredOutput(schema).invoke(prompt)).toEqual({ capital: 'Paris' });
+
+    const anthropic = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
+    const message = await anthropic.messages.create(request);
+    expect([message.content, message.stop_reason]).toEqual([[{ type: 'text', text: expected }], 'end_turn']);
+    expect((await anthropic.messages.stream(request).finalMessage()).content).toEqual(message.content);
+    const input_schema = { type: 'object' as const, properties: { city: { enum: ['Paris'] } }, required: ['city'] };
+    const called = await anthropic.messages.create({
+      ...request,
+      tools: [{ name: 'get_weather', description: 'Weather of a city.', input_schema }],
+      tool_choice: { type: 'tool', name: 'get_weather' },
+    });
+    expect(called).toMatchObject({
+      stop_reason: 'tool_use',
+      content: [{ type: 'tool_use', name: 'get_weather', input: { city: 'Paris' } }],
+    });
   });
 
   it('follows schemas', async () => {
