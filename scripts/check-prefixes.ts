@@ -21,6 +21,7 @@ const CODES = 16;
 const REPETITIONS = [15, 45, 75, 105];
 const KNOWN = 8;
 const PAGE = 64;
+const TOKENS = 5;
 const FOLDER_LIMIT = 48 * 2 ** 20;
 /** Log-probabilities may differ by this: chunks of a prompt end elsewhere where some of it was found. */
 const ROUNDING = 0.05;
@@ -34,11 +35,12 @@ interface Answer {
 }
 
 async function ask(url: string, prompt: string): Promise<Answer> {
-  const body = { prompt, max_tokens: 5, temperature: 0, logprobs: 1 };
+  const body = { prompt, max_tokens: TOKENS, temperature: 0, logprobs: 1 };
   const response = await post(`${url}/v1/completions`, body);
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error.message);
   const { choices, usage, timings } = answer;
+  assert.equal(choices[0].logprobs.token_logprobs.length, TOKENS);
   return {
     text: choices[0].text,
     logprobs: choices[0].logprobs.token_logprobs,

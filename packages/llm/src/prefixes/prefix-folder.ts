@@ -112,7 +112,8 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
     async read(settings, name, before) {
       const path = pathOf(rootOf(settings), before, name);
       try {
-        await using file = await store.open(path);
+        // What cannot be opened now may be whole, and readable the next time.
+        await using file = await store.open(path).catch(() => undefined);
         if (file === undefined) return undefined;
         const reader = await readSnapshot(file);
         if (JSON.stringify(reader.header.settings) === JSON.stringify(settings)) {
