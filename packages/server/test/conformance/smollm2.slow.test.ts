@@ -41,7 +41,7 @@ describe.skipIf(path === undefined)('SmolLM2 behind the server', () => {
   it('answers every client alike, streamed or not', async () => {
     const { choices } = await client.chat.completions.create(request);
     const expected = choices[0]?.message.content as string;
-    const [{ content: prompt }] = request.messages as [{ content: string }];
+    const prompt = request.messages[0]?.content as string;
     const settings = { temperature: 0, maxRetries: 0 };
 
     const model = createOpenAICompatible({
