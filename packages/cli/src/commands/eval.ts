@@ -131,7 +131,7 @@ export function evalCommand(): Command {
     .option('--report <file>', 'write a report into this HTML file')
     .addOption(cachePrecisionOption())
     .addOption(
-      new Option('--scan <what>', 'what the sieve scans keys by (docs/decisions/15-scan-basis.md)')
+      new Option('--scan <what>', 'what the sieve scans keys by (docs/decisions/16-scan-basis.md)')
         .choices(SCANS)
         .default('signs'),
     );

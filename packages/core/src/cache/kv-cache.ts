@@ -104,11 +104,6 @@ export class KvCache {
     return this.#length;
   }
 
-  /** Whether heads are scanned by bases: see `CachePoolOptions.scanBases`. */
-  get hasScanBases(): boolean {
-    return this.#pool.regions.some(({ bases }) => bases !== 0);
-  }
-
   /** Keys that there is room for: those of the cache, and the reserved ones behind them. */
   get reserved(): number {
     return this.#reserved;

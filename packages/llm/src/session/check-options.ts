@@ -12,9 +12,9 @@ import {
   isPositiveInteger,
   isText,
 } from '../arguments.ts';
+import { SCANS } from '../snapshot/settings.ts';
 import type { EvaluateOptions } from './evaluation.ts';
 import type { GenerateOptions } from './generate-options.ts';
-import { SCANS } from './scan-calibration.ts';
 import type { SessionOptions } from './session-options.ts';
 
 const SESSION_OPTIONS: OptionNames<SessionOptions> = {

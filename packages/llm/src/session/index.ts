@@ -1,4 +1,6 @@
 /** Models and sessions: what most users of this package need. */
+
+export { SCANS, type Scan } from '../snapshot/settings.ts';
 export type { Audit } from './audit.ts';
 export type { EvaluateOptions, Evaluation } from './evaluation.ts';
 export type { AttentionEvent } from './forward-pass.ts';
@@ -20,7 +22,6 @@ export type { EncodePromptOptions, Prompt } from './prompt.ts';
 export { decodePrompt, readPromptFile } from './prompt-file.ts';
 export type { RestoreOptions } from './restore.ts';
 export type { SaveOptions } from './save.ts';
-export { SCANS, type Scan } from './scan-calibration.ts';
 export type { Session } from './session.ts';
 export { DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 export type { SessionOptions } from './session-options.ts';

@@ -71,6 +71,7 @@ describe('prompts that begin alike', () => {
       { attention: { policy: 'sieve', budget: 'fixed:20' } },
       { prefill: { policy: 'dense' } },
       { encodings: ['summary'] },
+      { scan: 'basis' },
     ] as const) {
       expect((await answer({ prefixes, ...options }, TEXT, 1)).reusedTokens, JSON.stringify(options)).toBe(0);
     }

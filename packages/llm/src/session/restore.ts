@@ -66,7 +66,7 @@ async function fill(
 
 function requireSettings(header: SnapshotHeader, settings: CacheSettings, name: string): void {
   const names = ['model', 'precision', 'rope', 'pageKeys'] as const;
-  const differing = differingSetting(header.settings, settings, header.compact ? names : [...names, 'cache']);
+  const differing = differingSetting(header.settings, settings, header.compact ? names : [...names, 'cache', 'scan']);
   if (differing === undefined && header.keys <= 2 ** 31) return;
   throw llmError({
     code: 'snapshot-foreign',

@@ -4,10 +4,11 @@ import { llmError } from '../errors.ts';
 import type { TransformerSegments } from '../model/index.ts';
 import type { SnapshotHeader } from '../snapshot/format.ts';
 import { compactRecordOf, recordOf } from '../snapshot/page-records.ts';
-import { type CacheSettings, policyText, rootOf } from '../snapshot/settings.ts';
+import { type CacheSettings, hashOf, policyText, rootOf } from '../snapshot/settings.ts';
 import { type SnapshotWork, writeSnapshot } from '../snapshot/snapshot-file.ts';
 import { type SnapshotTarget, writeTarget } from '../snapshot/target.ts';
 import type { Sequence } from './forward-pass.ts';
+import type { ScanBases } from './scan-calibration.ts';
 
 export interface SaveOptions extends SnapshotWork {
   /**
@@ -24,6 +25,8 @@ export interface SaveParts {
   policy: Policy;
   prefill: Policy;
   denseFallback: boolean;
+  /** The bases by which keys are scanned; undefined: by signs. */
+  scanBases: ScanBases | undefined;
 }
 
 /** What the keys and values of a session depend on. */
@@ -32,6 +35,7 @@ export async function settingsOf({
   sequence,
   policy,
   prefill,
+  scanBases,
 }: Omit<SaveParts, 'denseFallback'>): Promise<CacheSettings> {
   const { segments } = model;
   return {
@@ -41,17 +45,18 @@ export async function settingsOf({
     attention: policyText(policy),
     prefill: policyText(prefill),
     cache: sequence.attention.cache.shape,
+    scan: scanBases === undefined ? 'signs' : `basis ${hashOf(JSON.stringify(scanBases))}`,
     pageKeys: PAGE_KEYS,
   };
 }
 
 /** Whether all that a session has read is in the pages of its cache. */
 export const isInPages = ({ caches }: Sequence, policy: Policy): boolean =>
-  policy.evicting === undefined && caches.inOneCache && !caches.primary.cache.hasScanBases;
+  policy.evicting === undefined && caches.inOneCache;
 
 /** Throws `snapshot-unsupported`, `output-unwritable` and `aborted`. */
 export async function saveSession(parts: SaveParts, target: SnapshotTarget, options: SaveOptions): Promise<void> {
-  const { model, sequence, policy, prefill, denseFallback } = parts;
+  const { model, sequence, policy, prefill, denseFallback, scanBases } = parts;
   const { compact = false } = options;
   requirePages(sequence, policy);
   const settings = await settingsOf(parts);
@@ -67,6 +72,7 @@ export async function saveSession(parts: SaveParts, target: SnapshotTarget, opti
       denseFallback,
       cachePrecision: shape.precision,
       encodings: shape.encodings,
+      scan: scanBases === undefined ? 'signs' : 'basis',
     },
     firstPage: 0,
     prefix: rootOf(settings),
@@ -101,14 +107,11 @@ const specOf = ({ parsed, budget }: Policy): PolicySpec => ({
 
 export function requirePages(sequence: Sequence, policy: Policy): void {
   if (isInPages(sequence, policy)) return;
-  const inPages = sequence.caches.primary.cache.hasScanBases
-    ? 'A session that scans by a basis is not saved: files of sessions hold signs.'
-    : 'This model has layers with a window, which have forgotten keys that are before it.';
   throw llmError({
     code: 'snapshot-unsupported',
     problem:
       policy.evicting === undefined
-        ? inPages
+        ? 'This model has layers with a window, which have forgotten keys that are before it.'
         : `The policy ${policy.name} forgets keys, by all that the prompt has attended to.`,
     remedy: 'Keep the prompt, and read it again.',
   });

@@ -11,11 +11,6 @@ import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
 import { runInFull } from './full-pass.ts';
 
-/** What the sieve scans keys by. */
-export const SCANS = ['signs', 'basis'] as const;
-/** One of `SCANS`. */
-export type Scan = (typeof SCANS)[number];
-
 /** Basis of each head of each layer, (layers, keyValueHeads); undefined: by signs. */
 export type ScanBases = readonly (ScanBasis | undefined)[];
 

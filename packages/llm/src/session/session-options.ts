@@ -1,7 +1,7 @@
 /** Options of a session. */
 import type { Encoding, PolicySpec, Precision } from 'keysieve';
 import type { PrefixStore } from '../prefixes/index.ts';
-import type { Scan } from './scan-calibration.ts';
+import type { Scan } from '../snapshot/settings.ts';
 import type { PassTrace } from './trace.ts';
 
 /** Options of a session: how it attends, and how its cache is kept. */

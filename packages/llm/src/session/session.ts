@@ -64,6 +64,8 @@ export interface SessionParts {
   /** How prompts are read. */
   prefill: Policy;
   denseFallback: boolean;
+  /** The bases by which keys are scanned; undefined: by signs. */
+  scanBases: ScanBases | undefined;
   costs: StepCosts | undefined;
   onTrace: SessionOptions['onTrace'];
   prefixes: PrefixStore | undefined;
@@ -106,6 +108,7 @@ export async function createSession(
   const costs = denseFallback && policy.mayFallBack ? await stepCosts(shape, model.cacheFolder) : undefined;
   const { onTrace, prefixes } = options;
   const tracer = createPassTracer(onTrace);
+  const scanBases = scan === 'basis' ? await model.scanBases() : undefined;
   const caches = await createLayerCaches({
     config: model.segments.config,
     engines: model.engines,
@@ -118,11 +121,11 @@ export async function createSession(
     timed: isTraced(onTrace),
     ...(tracer && { onTrace: tracer.onTrace }),
     ...(memoryLimit !== undefined && { memoryLimit }),
-    ...(scan === 'basis' && { scanBases: await model.scanBases() }),
+    ...(scanBases && { scanBases }),
   });
   try {
     const sequence = { caches, attention: caches.primary, tokens: [], tracer };
-    const settings = { policy, prefill, denseFallback, costs, onTrace, prefixes, deterministic };
+    const settings = { policy, prefill, denseFallback, scanBases, costs, onTrace, prefixes, deterministic };
     const parts = { model, sequence, ...settings, wholeChunks: 0 };
     await fill?.(sequence, await settingsOf(parts));
     return new Session(parts);

@@ -38,6 +38,7 @@ describe('a session that is saved', () => {
     { cachePrecision: 'int8' },
     { attention: { policy: 'dense' } },
     { attention: { policy: 'sieve', budget: 'fixed:20' }, denseFallback: false },
+    { attention: { policy: 'sieve', budget: 'fixed:20' }, denseFallback: false, scan: 'basis' },
   ] as const)('goes on after it was restored as it would have: %o', async (options) => {
     await using session = await read(await model.createSession(options));
     const path = join(folder, 'session');
@@ -76,6 +77,8 @@ describe('a session that is saved', () => {
     await session.save(path);
     const restore = (options = {}, location: string | Blob = path, by = model) => by.restore(location, options);
     await expect(restore({ cachePrecision: 'f16' })).rejects.toMatchObject({ code: 'snapshot-foreign' });
+    const scan = restore({ scan: 'basis' });
+    await expect(scan).rejects.toMatchObject({ code: 'snapshot-foreign', found: '"signs"' });
     const context = 2 * model.config.contextLength;
     await using ropeExtended = await loadModel('nano', { precision: 'fp32', threads: 1, context });
     await expect(restore({}, path, ropeExtended)).rejects.toMatchObject({ code: 'snapshot-foreign' });

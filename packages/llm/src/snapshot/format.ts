@@ -7,7 +7,7 @@ import { type Encoding, PAGE_KEYS, type PolicySpec, type Precision } from 'keysi
 import { type CacheShape, normCount, type PageBytes, pageByteLength } from 'keysieve/engine';
 import { llmError } from '../errors.ts';
 import type { Checksum } from './checksum.ts';
-import { type CacheSettings, SNAPSHOT_VERSION } from './settings.ts';
+import { type CacheSettings, type Scan, SNAPSHOT_VERSION } from './settings.ts';
 
 /** The first bytes of every such file. */
 const MAGIC = 'KSVCACHE';
@@ -29,6 +29,7 @@ export interface SavedSession {
   denseFallback: boolean;
   cachePrecision: Precision;
   encodings: readonly Encoding[];
+  scan: Scan;
 }
 
 export interface SnapshotHeader {

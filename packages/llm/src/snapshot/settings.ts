@@ -10,6 +10,11 @@ import { createSha256 } from '#platform';
 /** Version of the files, and of what their bytes mean. */
 export const SNAPSHOT_VERSION = 1;
 
+/** What the sieve scans keys by. */
+export const SCANS = ['signs', 'basis'] as const;
+/** One of `SCANS`. */
+export type Scan = (typeof SCANS)[number];
+
 export interface CacheSettings {
   /** SHA-256 of the model's file. */
   readonly model: string;
@@ -21,6 +26,8 @@ export interface CacheSettings {
   readonly attention: string;
   readonly prefill: string;
   readonly cache: CacheShape;
+  /** What keys are scanned by: `signs`, or `basis` with a hash of the bases of all heads. */
+  readonly scan: string;
   readonly pageKeys: number;
 }
 
@@ -35,6 +42,7 @@ export const SETTING_NAMES: Readonly<Record<keyof CacheSettings, string>> = {
   attention: 'the attention of answers',
   prefill: 'the attention of prompts',
   cache: 'the shape of the cache',
+  scan: 'what the sieve scans keys by',
   pageKeys: 'the keys of a page',
 };
 
@@ -48,10 +56,11 @@ export function differingSetting(
 }
 
 /** Name of the empty prefix: other settings, another name. */
-export function rootOf({ model, precision, rope, attention, prefill, cache, pageKeys }: CacheSettings): string {
+export function rootOf(settings: CacheSettings): string {
+  const { model, precision, rope, attention, prefill, cache, scan, pageKeys } = settings;
   const { layers, keyValueHeads, headDim, precision: cachePrecision, encodings } = cache;
   const shape = [layers, keyValueHeads, headDim, cachePrecision, encodings, pageKeys];
-  return hashOf(JSON.stringify([SNAPSHOT_VERSION, model, precision, rope, attention, prefill, shape]));
+  return hashOf(JSON.stringify([SNAPSHOT_VERSION, model, precision, rope, attention, prefill, shape, scan]));
 }
 
 /** Names of the prefixes that end with each full page of `tokens`: each depends on all tokens before its end. */
@@ -67,7 +76,7 @@ export function prefixNames(root: string, tokens: ArrayLike<number>): string[] {
 }
 
 /** 128 bits of SHA-256, hexadecimal. */
-function hashOf(...parts: (string | Uint8Array)[]): string {
+export function hashOf(...parts: (string | Uint8Array)[]): string {
   const hash = createSha256();
   for (const part of parts) hash.update(part);
   return hash.digest().slice(0, 32);
