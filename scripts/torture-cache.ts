@@ -59,6 +59,9 @@ async function forks(parent: Session): Promise<void> {
   report('memory of a fork, of its parent', (parent.memory.pool - rssBefore) / 9 / rssBefore, 0.02);
   const children = times.slice(0, 8).map(({ child }) => child);
   for (const child of children) for await (const _ of child.evaluate(next.slice(0, 8)));
+  const sessions = [parent, ...times.map(({ child }) => child)];
+  const summed = sessions.reduce((sum, { memory }) => sum + memory.proportional, 0);
+  report('sum of the parts of all forks, beside what there is', Math.abs(summed / parent.memory.pool - 1), 1e-9);
   report(
     'memory of eight forks that decode, of one',
     parent.memory.pool / rssBefore,
@@ -80,7 +83,7 @@ async function snapshots(parent: Session): Promise<void> {
   await parent.save(whole);
   const saveMs = performance.now() - started;
   await parent.save(compact, { compact: true });
-  const cacheBytes = parent.memory.cache;
+  const cacheBytes = parent.memory.own + parent.memory.shared;
   report('bytes of the file, of the cache', (await stat(whole)).size / cacheBytes, 1.05);
   report('bytes of the compact file, of the cache', (await stat(compact)).size / cacheBytes, 0.45);
   await (await model.restore(whole)).dispose();

@@ -25,6 +25,7 @@ export {
   parseBudget,
 } from './budgets/index.ts';
 export { type CacheOptions, KvCache, type KvCacheOptions } from './cache/kv-cache.ts';
+export type { CacheMemory } from './cache/page-list.ts';
 export { CERTIFICATE_KINDS, type Certificate, type CertificateKind } from './certificates/certificate.ts';
 export {
   CORE_ERROR_CODES,

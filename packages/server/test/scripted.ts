@@ -160,8 +160,8 @@ function createSession(
 
   return {
     tokens: cached,
-    get cacheBytes() {
-      return cached.length * 1000;
+    get memory() {
+      return { proportional: cached.length * 1000 };
     },
     generate(prompt, options = {}) {
       const tokens = model.encode(prompt);

@@ -192,7 +192,7 @@ async function generate(options: Options): Promise<void> {
     const result = await generation.result;
     if (options.cacheFile !== undefined) await session.save(options.cacheFile, { compact: options.compact });
     if (brokenOutput() !== undefined) return;
-    const memory = { residentBytes: process.memoryUsage.rss(), cacheBytes: session.cacheBytes };
+    const memory = { residentBytes: process.memoryUsage.rss(), cache: session.memory };
     const fullAttentionBelow = session.fullAttentionBelow ?? null;
     if (options.json) print(`${printableJson({ ...result, fullAttentionBelow, memory })}\n`);
     else {

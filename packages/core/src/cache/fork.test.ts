@@ -66,6 +66,10 @@ describe.for(PRECISIONS)('a fork of a cache in %s', (precision) => {
     // The parent has the first copy to itself by now.
     parent.append(1);
     expect(pool.bytes - shared).toBe(4 * page);
+    const { memory } = parent.cache;
+    expect([memory.shared, memory.own + memory.shared]).toEqual([2 * pool.slabBytes, parent.cache.bytes]);
+    const parts = [parent, ...forks].map(({ cache }) => cache.memory.proportional);
+    expect(parts.reduce((sum, part) => sum + part, 0)).toBeCloseTo(pool.bytes, 6);
     for (const model of [parent, ...forks]) expectContents(model);
   });
 });

@@ -15,7 +15,7 @@ import { writeExactRows } from './exact-rows.ts';
 import { dequantizePage, exactOffsetOf, headPages, type LayerRows, pageRows } from './head-pages.ts';
 import { addNorms, addRows, forgetRows, type HeadNorms, headNorms, noNorms, type PageNorms } from './norms.ts';
 import { checkPage, holdPage, type PageBytes, readPage, type SharedPage, writePage } from './page-bytes.ts';
-import { createPageList, type Page, type PageList, type Segment } from './page-list.ts';
+import { type CacheMemory, createPageList, type Page, type PageList, type Segment } from './page-list.ts';
 import { type CacheShape, checkCapacity, checkPositiveInteger, openPrecision } from './shape.ts';
 import type { Block, Region, SlabPool } from './slab-pool.ts';
 
@@ -123,6 +123,11 @@ export class KvCache {
   /** Bytes of pages and page tables, those included that other caches read too. */
   get bytes(): number {
     return this.#pages.bytes;
+  }
+
+  /** `bytes`, by who else reads them. */
+  get memory(): CacheMemory {
+    return this.#pages.memory;
   }
 
   /** The regions of the pool so far. Only a failed `reserve` takes back those that it had added. */

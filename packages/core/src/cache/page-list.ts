@@ -47,6 +47,8 @@ export interface PageList {
   readonly pages: readonly Page[];
   /** Bytes of slabs, rows and tables, those that other caches read too included. */
   readonly bytes: number;
+  /** The bytes by who else reads them. */
+  readonly memory: CacheMemory;
   /** Pages that are closed: the first ones. Where rows lie in the slabs, none is. */
   readonly closed: number;
   /** Lets go of the pages before `pages`. */
@@ -70,6 +72,19 @@ export interface PageList {
   fork(): PageList;
   /** Lets go of all pages and tables. */
   dispose(): void;
+}
+
+/** Bytes that a cache reads, by who else reads them. */
+export interface CacheMemory {
+  /** Bytes that nobody else reads, page tables included. */
+  own: number;
+  /** Bytes of pages that others read too: other caches, or whoever holds pages. */
+  shared: number;
+  /**
+   * `own`, and this cache's part of what is shared: the bytes of each page, divided by the number of its readers. Summed
+   * over all readers of a pool, these are the bytes that it has given out.
+   */
+  proportional: number;
 }
 
 /** Segments of a cache at most: it has more only where memory is scattered over arenas that are nearly full. */
@@ -236,6 +251,17 @@ export function createPageList(
     get bytes() {
       return bytes;
     },
+    get memory() {
+      const memory: CacheMemory = { own: 0, shared: 0, proportional: 0 };
+      const blocks = pages.slice(forgotten).flatMap(({ slab, rows }) => [slab, rows]);
+      for (const block of [...blocks, ...tables]) {
+        if (block === undefined) continue;
+        const readers = pool.references(block);
+        memory[readers > 1 ? 'shared' : 'own'] += block.bytes;
+        memory.proportional += block.bytes / readers;
+      }
+      return memory;
+    },
     get closed() {
       return closed;
     },
@@ -276,7 +302,7 @@ export function createPageList(
     },
     own(at, fillRows) {
       const page = pages[at] as Page;
-      const isShared = pool.isShared(page.slab) || (page.rows !== undefined && pool.isShared(page.rows));
+      const isShared = [page.slab, page.rows].some((block) => block !== undefined && pool.references(block) > 1);
       const isClosed = at < closed;
       if (!isShared && !isClosed) return;
       attempt(() => {

@@ -62,8 +62,8 @@ export interface SlabPool {
   retain(block: Block): Block;
   /** Takes a reference away; without one the memory is free. */
   release(block: Block): void;
-  /** Whether a block has more than one reference. */
-  isShared(block: Block): boolean;
+  /** Number of references of a block. */
+  references(block: Block): number;
   /** Copies what is in a block into another one of the same size. */
   copy(from: Block, to: Block): void;
   /** Holds the pool: another call of `letGo` is due. Whoever made it holds it. */
@@ -154,7 +154,7 @@ export function createSlabPool(options: SlabPoolOptions): SlabPool {
       bytes -= counted.bytes;
       arenaOf(counted.region).free(counted.address, counted.bytes);
     },
-    isShared: (block) => (block as CountedBlock).references > 1,
+    references: (block) => (block as CountedBlock).references,
     copy(from, to) {
       const source = new Uint8Array(arenaOf(from.region).memory.buffer, from.address, from.bytes);
       new Uint8Array(arenaOf(to.region).memory.buffer, to.address, to.bytes).set(source);

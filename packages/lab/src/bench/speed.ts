@@ -276,7 +276,7 @@ function resultOf(
       keysQuantized: report.keysQuantized / rows,
       fullAttentionShare: report.rowsFull / rows,
       bytesPerToken: report.bytesRead / (times.length * tokensPerRound),
-      cacheBytes: session.cacheBytes,
+      cacheBytes: session.memory.own + session.memory.buffers,
     },
     peers: [...theirs].map(([name, peerTimes]) => {
       const [theirWall, theirCpu] = [wallOf(peerTimes), peerTimes.map((time) => time.cpu)];

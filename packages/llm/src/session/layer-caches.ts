@@ -5,6 +5,7 @@
 import {
   type Attention,
   attentionBytes,
+  type CacheMemory,
   type Encoding,
   type Precision,
   type ScanBasis,
@@ -31,14 +32,21 @@ export interface LayerPlace {
   readonly readsAllKeys: boolean;
 }
 
+/** Bytes of the caches of a session. */
+export interface SessionMemory extends CacheMemory {
+  /** Bytes of the pages of all sessions that share memory with this one, each once. */
+  pool: number;
+  /** Bytes of the buffers of the attention, which these sessions share as well. */
+  buffers: number;
+}
+
 export interface LayerCaches {
   /** The attention of the layers whose keys a policy selects; where there are none, of the first layer. */
   readonly primary: Attention;
   /** Whether all layers are in one cache that has the keys of all tokens. */
   readonly inOneCache: boolean;
   placeOf(layer: number): LayerPlace;
-  /** Bytes of the caches, and the buffers of the attention. */
-  readonly bytes: number;
+  readonly memory: SessionMemory;
   /** Smallest length but 0 that the caches can be cut to: what windows have moved past is gone. */
   readonly minLength: number;
   /** As `KvCache.reserve` for all of them: throws where one has no room, and then none has any more than before. */
@@ -208,8 +216,17 @@ function layerCaches(groups: readonly LayerGroup[], attentions: readonly Attenti
     primary: attentions[Math.max(0, primary)] as Attention,
     inOneCache: groups.length === 1 && groups[0]?.window === undefined,
     placeOf: (layer) => places[layer] as LayerPlace,
-    get bytes() {
-      return attentions.reduce((sum, { bytes }) => sum + bytes, 0);
+    get memory() {
+      const memory: SessionMemory = { own: 0, shared: 0, proportional: 0, pool: 0, buffers: 0 };
+      for (const { cache, engine } of attentions) {
+        const { own, shared, proportional } = cache.memory;
+        memory.own += own;
+        memory.shared += shared;
+        memory.proportional += proportional;
+        memory.pool += cache.pool.bytes;
+        memory.buffers += engine.bufferBytes;
+      }
+      return memory;
     },
     get minLength() {
       return minLength();

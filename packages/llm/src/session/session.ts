@@ -28,7 +28,7 @@ import type { EvaluateOptions, Evaluation } from './evaluation.ts';
 import type { AttentionEvent, Sequence, SequenceRows, Step } from './forward-pass.ts';
 import type { GenerateOptions } from './generate-options.ts';
 import { createGeneration, type Decoded, type Generation, type PromptProgress } from './generation.ts';
-import { createLayerCaches } from './layer-caches.ts';
+import { createLayerCaches, type SessionMemory } from './layer-caches.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { createPromptLookup } from './prompt-lookup.ts';
@@ -184,18 +184,12 @@ export class Session {
     return this.#model.contextLength;
   }
 
-  /** Bytes that the cache has taken, and the buffers of the attention. */
-  get cacheBytes(): number {
-    return this.#sequence.caches.bytes;
-  }
-
   /**
-   * Bytes of the pages of this session, those included that others read too, and of the pages of all sessions that share
-   * memory with it, each once.
+   * Bytes of the cache, by who else reads them. `proportional` is what to add up over sessions: what several share counts
+   * once then.
    */
-  get memory(): { cache: number; pool: number } {
-    const { cache } = this.#sequence.attention;
-    return { cache: cache.bytes, pool: cache.pool.bytes };
+  get memory(): SessionMemory {
+    return this.#sequence.caches.memory;
   }
 
   /**

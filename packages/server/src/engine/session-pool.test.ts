@@ -11,8 +11,8 @@ function createSessions() {
       const session = {
         tokens,
         disposed: false,
-        get cacheBytes() {
-          return tokens.length;
+        get memory() {
+          return { proportional: tokens.length };
         },
         generate() {
           throw new Error('not here');

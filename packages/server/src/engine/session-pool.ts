@@ -10,13 +10,15 @@ import type {
   PrefixOptions,
   PrefixStore,
   Prompt,
+  Session,
   SessionOptions,
 } from '@keysieve/llm';
 
 /** The part of a session that the server uses. */
 export interface ServedSession {
   readonly tokens: readonly number[];
-  readonly cacheBytes: number;
+  /** Bytes of its cache, those that others read too divided among them. */
+  readonly memory: Pick<Session['memory'], 'proportional'>;
   generate(prompt: Prompt, options?: GenerateOptions): Generation;
   dispose(): Promise<void>;
 }
@@ -39,7 +41,7 @@ export interface SessionPool {
   /** A session for a prompt with these settings: the kept one that saves most, or a new one. */
   lease(prompt: Int32Array, settings: SessionOptions): Promise<SessionLease>;
   readonly sessions: number;
-  /** Bytes of the caches of all sessions. */
+  /** Bytes of the caches of all sessions: pages that several of them read count once. */
   readonly cacheBytes: number;
   dispose(): Promise<void>;
 }
@@ -116,7 +118,7 @@ export function createSessionPool(
     return true;
   }
 
-  const cacheBytes = () => [...entries].reduce((sum, { session }) => sum + session.cacheBytes, 0);
+  const cacheBytes = () => [...entries].reduce((sum, { session }) => sum + session.memory.proportional, 0);
 
   return {
     lease,
