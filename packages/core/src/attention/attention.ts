@@ -12,7 +12,6 @@ import { BLOCK_ERROR_NUMBERS, HeadBudgetAllocator } from '../sieve/head-budget-a
 import { maxJobQueries } from './block-size.ts';
 import { type AttentionEngine, createAttentionEngine, type EngineOptions } from './engine.ts';
 import { type EvictionContext, EvictionRunner } from './eviction-runner.ts';
-import { taskCount } from './job.ts';
 import { reportFull, reportRows } from './job-report.ts';
 import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
 import { type QueryMeasurement, readMeasurement, recordLength } from './measure/sample.ts';
@@ -20,7 +19,7 @@ import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './m
 import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement } from './planner.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
 import { ROW_RESULT_NUMBERS } from './row-result.ts';
-import type { JobRunner } from './runner.ts';
+import type { JobRequest, JobResults, JobRunner } from './runner.ts';
 import { readsAllKeys } from './score-rule.ts';
 import { loadGroup } from './thread.ts';
 import { type AttentionTrace, noTimes, type PhaseTimes } from './trace.ts';
@@ -108,6 +107,17 @@ export function openAttention(engine: AttentionEngine, options: OwnOptions = {})
     remedy: 'Create it with `timed`.',
   }));
   return new Attention(engine, options);
+}
+
+/** The queries of one job. */
+type JobRows = Required<Pick<AttendRequest, 'layer' | 'position' | 'queries' | 'shareSamples' | 'outputs'>>;
+
+/** A job that is to be done. */
+export interface PlannedJob {
+  request: JobRequest;
+  tasks: number;
+  /** Takes what came of it. */
+  finish(results: JobResults): void;
 }
 
 export class Attention {
@@ -236,6 +246,21 @@ export class Attention {
   }
 
   /**
+   * Plans a request that one job does, so that it can be done beside those of others on the engine: `attendTogether` does.
+   * Undefined where it takes several jobs, or an eviction, or where phases are timed. Throws as `attend`.
+   */
+  plan(request: AttendRequest): (PlannedJob & AttendResult) | undefined {
+    const { queries, outputs = new Float32Array(queries.length), shareSamples = false } = request;
+    if (this.#times !== undefined || queries.length > this.#maxJobNumbers()) return undefined;
+    checkQueries(request, this.cache, this.heads);
+    checkOutputs(outputs, queries);
+    const policy = this.#policy(request.policy);
+    if (policy.evicting !== undefined && !readsAllKeys(this.#shape.rule)) return undefined;
+    const report = emptyReport();
+    return { ...this.#planJob({ ...request, shareSamples, outputs }, policy, report), outputs, report };
+  }
+
+  /**
    * Shows the queries of a prompt to policies that evict keys by what it pays attention to: all of them, in order, after
    * their keys were written. What was shown is forgotten when the cache is truncated. Throws as `attend` does.
    */
@@ -303,51 +328,62 @@ export class Attention {
     outputs: Float32Array,
   ): AttentionReport {
     const width = this.heads * this.#shape.headDim;
-    const jobNumbers = maxJobQueries(this.heads, this.#shape.keyValueHeads) * width;
+    const jobNumbers = this.#maxJobNumbers();
     const report = emptyReport();
     for (let done = 0; done < queries.length; done += jobNumbers) {
-      const part = { layer, position: position + done / width, shareSamples };
       const end = Math.min(queries.length, done + jobNumbers);
-      this.#attendJob(part, policy, queries.subarray(done, end), outputs.subarray(done, end), report);
+      const rows = { queries: queries.subarray(done, end), outputs: outputs.subarray(done, end) };
+      this.#attendJob({ layer, position: position + done / width, shareSamples, ...rows }, policy, report);
     }
     return report;
   }
 
-  #attendJob(
-    { layer, position, shareSamples }: { layer: number; position: number; shareSamples: boolean },
+  #attendJob(queries: JobRows, policy: Policy, report: AttentionReport): void {
+    const planned = this.#planJob(queries, policy, report);
+    const [results] = this.#runner.runAll([planned.request], this.cache.regions);
+    planned.finish(results as JobResults);
+  }
+
+  /** Plans a job; `finish` adds what it read to a report. */
+  #planJob(
+    { layer, position, shareSamples, queries, outputs }: JobRows,
     policy: Policy,
-    queries: Float32Array,
-    outputs: Float32Array,
     report: AttentionReport,
-  ): void {
+  ): PlannedJob {
     const { cache, heads } = this;
     const count = queries.length / (heads * this.#shape.headDim);
     const index = this.engine.policyNumber(policy);
-    const { regions } = cache;
-    const planned = this.#runner.context(regions).policies[index] as PlannedPolicy;
+    const planned = this.#runner.context(cache.regions).policies[index] as PlannedPolicy;
     const about = this.#queriesOf(layer, position, count, position + count);
     const plan = planAttention(this.#shape, planned, { layer, position, count, shareSamples }, about.segments);
     const samplesBlocks = plan.kind === 'prefill-blocks';
     const budgetFactors = samplesBlocks ? this.#headBudgets.allocate(layer) : [];
     const order = { ...plan, ...about, policy: index, budgetFactors };
-    const tasks = taskCount(plan, about, this.#shape.keyValueHeads);
-    const { results, blockErrors } = this.#runner.run(
-      order,
-      {
-        queries,
-        outputs,
-        resultNumbers: count * heads * ROW_RESULT_NUMBERS,
-        blockErrorNumbers: samplesBlocks ? tasks * BLOCK_ERROR_NUMBERS : 0,
-        partialBytes: plan.partialBytes,
+    const tasks = this.#runner.taskCount(order);
+    const arrays = {
+      queries,
+      outputs,
+      resultNumbers: count * heads * ROW_RESULT_NUMBERS,
+      blockErrorNumbers: samplesBlocks ? tasks * BLOCK_ERROR_NUMBERS : 0,
+      partialBytes: plan.partialBytes,
+    };
+    return {
+      request: { order, arrays },
+      tasks,
+      finish: ({ results, blockErrors }) => {
+        if (samplesBlocks) {
+          const blocks = { layer, n: position + count, blockErrors: 0, budgetFactors };
+          this.#headBudgets.update(blocks, tasks, blockErrors, cache.length);
+        }
+        if (plan.isFull) reportFull(report, order, cache.shape, heads, this.#shape.rule);
+        else reportRows(report, order, heads, results);
       },
-      regions,
-    );
-    if (samplesBlocks) {
-      const blocks = { layer, n: position + count, blockErrors: 0, budgetFactors };
-      this.#headBudgets.update(blocks, tasks, blockErrors, cache.length);
-    }
-    if (plan.isFull) reportFull(report, order, cache.shape, heads, this.#shape.rule);
-    else reportRows(report, order, heads, results);
+    };
+  }
+
+  /** Numbers of the queries of a job, at most. */
+  #maxJobNumbers(): number {
+    return maxJobQueries(this.heads, this.#shape.keyValueHeads) * this.heads * this.#shape.headDim;
   }
 
   #queriesOf(layer: number, position: number, count: number, n: number) {

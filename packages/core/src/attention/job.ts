@@ -85,9 +85,14 @@ export type JobAddresses = { -readonly [Name in keyof JobData]: number };
 
 /** A job as it goes through the control block. */
 export interface JobMessage extends JobPlan, JobQueries {
-  /** Number of the job: another one for every job of a control block. */
-  readonly number: number;
   readonly addresses: Readonly<JobAddresses>;
+}
+
+/** Jobs that are done at once: threads take the tasks of the first one, then those of the next. */
+export interface JobBatch {
+  /** Number of the batch: another one for every batch of a control block. */
+  readonly number: number;
+  readonly jobs: readonly JobMessage[];
   /** Sizes of the memories: of the job buffers, then of each region. */
   readonly memoryBytes: readonly number[];
 }
@@ -97,28 +102,43 @@ const ADDRESSES = ['queries', 'outputs', 'results', 'blockErrors', 'measurePlan'
 
 const SEGMENT_NUMBERS = 6;
 
-/** Maximum of numbers in a message. Every list is preceded by its length. */
-export const maxJobNumbers = (heads: number, keyValueHeads: number, regions: number, segments: number): number =>
-  2 +
-  FIELDS.length +
-  ADDRESSES.length +
-  (1 + 3 * keyValueHeads) +
-  (1 + keyValueHeads) +
-  (1 + heads) +
-  (1 + SEGMENT_NUMBERS * segments) +
-  (2 + regions);
+/** Most jobs of a batch. */
+export const MAX_BATCH_JOBS = 16;
 
-/** Number of the job that was written last. */
-export const jobNumber = (source: Float64Array): number => source[0] as number;
+/** Maximum of numbers in the message of a batch. Every list is preceded by its length. */
+export const maxBatchNumbers = (heads: number, keyValueHeads: number, regions: number, segments: number): number =>
+  1 +
+  (2 + regions) +
+  1 +
+  MAX_BATCH_JOBS *
+    (1 +
+      FIELDS.length +
+      ADDRESSES.length +
+      (1 + 3 * keyValueHeads) +
+      (1 + keyValueHeads) +
+      (1 + heads) +
+      (1 + SEGMENT_NUMBERS * segments));
 
-/** Written and read by index: every layer of every token has a job. */
-export function writeJob(target: Float64Array, job: JobMessage): void {
+/** Number of the batch that was written last. */
+export const batchNumber = (source: Float64Array): number => source[0] as number;
+
+/** Written and read by index: every layer of every token has a batch. */
+export function writeBatch(target: Float64Array, { number, memoryBytes, jobs }: JobBatch): void {
   let at = 0;
-  target[at++] = job.number;
+  target[at++] = number;
+  target[at++] = memoryBytes.length;
+  for (const bytes of memoryBytes) target[at++] = bytes;
+  target[at++] = jobs.length;
+  for (const job of jobs) at = writeJob(target, at, job);
+}
+
+/** Writes a job from number `at` on. Returns where the next one begins. */
+function writeJob(target: Float64Array, from: number, job: JobMessage): number {
+  let at = from;
   target[at++] = JOB_KINDS.indexOf(job.kind);
   for (const field of FIELDS) target[at++] = job[field];
   for (const name of ADDRESSES) target[at++] = job.addresses[name];
-  for (const list of [job.norms, job.budgetFactors, job.fullUnits, job.memoryBytes]) {
+  for (const list of [job.norms, job.budgetFactors, job.fullUnits]) {
     target[at++] = list.length;
     for (const x of list) target[at++] = x;
   }
@@ -131,12 +151,20 @@ export function writeJob(target: Float64Array, job: JobMessage): void {
     target[at++] = to;
     target[at++] = open ? 1 : 0;
   }
+  return at;
 }
 
-export function readJob(source: Float64Array): JobMessage {
+export function readBatch(source: Float64Array): JobBatch {
   let at = 0;
   const next = () => source[at++] as number;
   const number = next();
+  const memoryBytes = readList(next);
+  const jobs: JobMessage[] = [];
+  for (let count = next(); count > 0; count--) jobs.push(readJob(next));
+  return { number, memoryBytes, jobs };
+}
+
+function readJob(next: () => number): JobMessage {
   const kind = JOB_KINDS[next()] as JobKind;
   const fields = {} as Record<(typeof FIELDS)[number], number>;
   for (const field of FIELDS) fields[field] = next();
@@ -145,13 +173,12 @@ export function readJob(source: Float64Array): JobMessage {
   const norms = readList(next);
   const budgetFactors = readList(next);
   const fullUnits = readList(next);
-  const memoryBytes = readList(next);
   const segments: Segment[] = [];
   for (let count = next(); count > 0; count--) {
     const [region, table, openTable] = [next(), next(), next()];
     segments.push({ region, table, openTable, from: next(), to: next(), open: next() === 1 });
   }
-  return { number, kind, ...fields, addresses, norms, budgetFactors, fullUnits, memoryBytes, segments };
+  return { kind, ...fields, addresses, norms, budgetFactors, fullUnits, segments };
 }
 
 function readList(next: () => number): number[] {

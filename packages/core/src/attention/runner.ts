@@ -16,18 +16,19 @@ import type { JobThreads } from '../threads/pool.ts';
 import { mergeRanges } from './full.ts';
 import {
   type Job,
+  type JobAddresses,
   type JobData,
   type JobPlan,
   type JobQueries,
-  maxJobNumbers,
+  maxBatchNumbers,
   openJobData,
   taskCount,
-  writeJob,
+  writeBatch,
 } from './job.ts';
 import { createJobBuffers, type JobBuffers } from './job-buffers.ts';
 import type { ScoreRule } from './score-rule.ts';
 import { mergeParts } from './split-decode.ts';
-import { runTask } from './tasks.ts';
+import { openBatch, runTask } from './tasks.ts';
 import { openThread, type ThreadContext, type ThreadSetup } from './thread.ts';
 import type { PhaseTimes } from './trace.ts';
 
@@ -63,12 +64,18 @@ export interface JobArrays {
   partialBytes?: number;
 }
 
-/** Results and block errors of a job; the next one overwrites them. */
+/** A job to be done. */
+export interface JobRequest {
+  order: JobOrder;
+  arrays: JobArrays;
+}
+
+/** Results and block errors of a job, from the beginning of these arrays on; the next batch overwrites them. */
 export type JobResults = Pick<JobData, 'results' | 'blockErrors'>;
 
 export class JobRunner {
   readonly #options: RunnerOptions;
-  readonly #jobNumbers: Float64Array;
+  readonly #batchNumbers: Float64Array;
   readonly #buffers: JobBuffers;
   /** Workspaces of a region, by thread. */
   readonly #workspaces = new WeakMap<Region, Workspace[]>();
@@ -76,7 +83,7 @@ export class JobRunner {
   #context: ThreadContext | undefined;
   /** How many regions and policies all threads know. */
   #configured = { regions: 0, policies: 0 };
-  #jobs = 0;
+  #batches = 0;
   /** Room for results and block errors where one thread works, used again. */
   #results = new Float32Array(0);
   #blockErrors = new Float32Array(0);
@@ -84,8 +91,8 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     const { shape, heads, shared } = options;
-    const bytes = 8 * maxJobNumbers(heads, shape.keyValueHeads, MAX_REGIONS, MAX_SEGMENTS);
-    this.#jobNumbers = new Float64Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+    const bytes = 8 * maxBatchNumbers(heads, shape.keyValueHeads, MAX_REGIONS, MAX_SEGMENTS);
+    this.#batchNumbers = new Float64Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
     this.#buffers = createJobBuffers(options.shared, (memory, parameters) =>
       createKernels(options.kernels, memory, parameters),
     );
@@ -147,63 +154,101 @@ export class JobRunner {
 
   /** Does a job. Throws `cache-out-of-memory` and `thread-failed`. */
   run(order: JobOrder, arrays: JobArrays, regions: readonly Region[]): JobResults {
+    return this.runAll([{ order, arrays }], regions)[0] as JobResults;
+  }
+
+  /** Tasks of a job. */
+  taskCount(order: JobOrder): number {
+    return taskCount(order, order, this.#options.shape.keyValueHeads);
+  }
+
+  /**
+   * Does at most `MAX_BATCH_JOBS` jobs at once, of at most `MAX_JOB_TASKS` tasks together: threads go from one to the next
+   * without waiting for each other. Throws as `run`.
+   */
+  runAll(requests: readonly JobRequest[], regions: readonly Region[]): JobResults[] {
     const context = this.context(regions);
-    const tasks = taskCount(order, order, context.shape.keyValueHeads);
-    return this.threads === 1
-      ? this.#runAlone(context, order, arrays, tasks)
-      : this.#runShared(context, order, arrays, tasks, regions);
+    return this.threads === 1 ? this.#runAlone(context, requests) : this.#runShared(context, requests, regions);
   }
 
-  #runAlone(context: ThreadContext, order: JobOrder, arrays: JobArrays, tasks: number): JobResults {
-    const { queries, outputs, measurePlan = NONE, resultNumbers, blockErrorNumbers = 0 } = arrays;
-    if (this.#results.length < resultNumbers) this.#results = new Float32Array(resultNumbers);
-    if (this.#blockErrors.length < blockErrorNumbers) this.#blockErrors = new Float32Array(blockErrorNumbers);
-    const data = { queries, outputs, measurePlan, results: this.#results, blockErrors: this.#blockErrors, partials: 0 };
-    const job: Job = { ...order, data };
-    for (let task = 0; task < tasks; task++) runTask(context, job, task);
-    return data;
-  }
-
-  #runShared(
-    context: ThreadContext,
-    order: JobOrder,
-    { queries, outputs, measurePlan = NONE, resultNumbers, blockErrorNumbers = 0, partialBytes = 0 }: JobArrays,
-    tasks: number,
-    regions: readonly Region[],
-  ): JobResults {
-    const { arena, addresses } = this.#buffers;
-    this.#buffers.ensureCapacity({
-      queries: queries.length * 4,
-      outputs: outputs.length * 4,
-      measurePlan: measurePlan.length * 4,
-      results: resultNumbers * 4,
-      blockErrors: blockErrorNumbers * 4,
-      partials: partialBytes,
+  #runAlone(context: ThreadContext, requests: readonly JobRequest[]): JobResults[] {
+    const results = requests.reduce((sum, { arrays }) => sum + arrays.resultNumbers, 0);
+    const blockErrors = requests.reduce((sum, { arrays }) => sum + (arrays.blockErrorNumbers ?? 0), 0);
+    if (this.#results.length < results) this.#results = new Float32Array(results);
+    if (this.#blockErrors.length < blockErrors) this.#blockErrors = new Float32Array(blockErrors);
+    let [resultsAt, blockErrorsAt] = [0, 0];
+    const jobs = requests.map(({ order, arrays }): Job => {
+      const { queries, outputs, measurePlan = NONE, resultNumbers, blockErrorNumbers = 0 } = arrays;
+      const data = {
+        queries,
+        outputs,
+        measurePlan,
+        results: this.#results.subarray(resultsAt),
+        blockErrors: this.#blockErrors.subarray(blockErrorsAt),
+        partials: 0,
+      };
+      resultsAt += resultNumbers;
+      blockErrorsAt += blockErrorNumbers;
+      return { ...order, data };
     });
-    const data = openJobData(addresses, arena.views().f32);
-    data.queries.set(queries);
-    if (measurePlan !== NONE) {
-      data.outputs.set(outputs);
-      data.measurePlan.set(measurePlan);
-    }
+    const batch = openBatch(jobs, context.shape.keyValueHeads);
+    const tasks = batch.ends.at(-1) ?? 0;
+    for (let task = 0; task < tasks; task++) runTask(context, batch, task);
+    return jobs.map(({ data }) => data);
+  }
+
+  #runShared(context: ThreadContext, requests: readonly JobRequest[], regions: readonly Region[]): JobResults[] {
+    const { arena } = this.#buffers;
+    const addresses = this.#placeArrays(requests);
+    const { f32 } = arena.views();
+    const jobs = requests.map(({ order, arrays }, i): Job => {
+      const data = openJobData(addresses[i] as JobAddresses, f32);
+      const { queries, outputs, measurePlan = NONE } = arrays;
+      data.queries.set(queries);
+      if (measurePlan !== NONE) {
+        data.outputs.set(outputs);
+        data.measurePlan.set(measurePlan);
+      }
+      return { ...order, data };
+    });
     const memoryBytes = [arena.memory.buffer.byteLength];
     for (const region of regions) memoryBytes.push(region.arena.memory.buffer.byteLength);
-    writeJob(this.#jobNumbers, { ...order, number: ++this.#jobs, addresses, memoryBytes });
+    const messages = requests.map(({ order }, i) => ({ ...order, addresses: addresses[i] as JobAddresses }));
+    writeBatch(this.#batchNumbers, { number: ++this.#batches, jobs: messages, memoryBytes });
 
-    const job: Job = { ...order, data };
+    const batch = openBatch(jobs, context.shape.keyValueHeads);
     const { threads, times } = this.#options;
-    threads.run(tasks, (task) => runTask(context, job, task));
+    threads.run(batch.ends.at(-1) ?? 0, (task) => runTask(context, batch, task));
     if (times !== undefined) times.waiting += threads.waitedMs;
-    if (order.kind === 'full-ranges') mergeRanges(context, job, addresses.outputs);
-    if (order.kind === 'decode-split') mergeParts(context, job);
-    if (measurePlan === NONE) outputs.set(data.outputs.subarray(0, outputs.length));
-    return data;
+    for (const [i, job] of jobs.entries()) {
+      const { outputs, measurePlan = NONE } = (requests[i] as JobRequest).arrays;
+      if (job.kind === 'full-ranges') mergeRanges(context, job, (addresses[i] as JobAddresses).outputs);
+      if (job.kind === 'decode-split') mergeParts(context, job);
+      if (measurePlan === NONE) outputs.set(job.data.outputs.subarray(0, outputs.length));
+    }
+    return jobs.map(({ data }) => data);
+  }
+
+  /** Makes room in the job buffers for the arrays of all jobs, one behind the other. Returns the addresses of each. */
+  #placeArrays(requests: readonly JobRequest[]): JobAddresses[] {
+    const total: JobAddresses = { queries: 0, outputs: 0, results: 0, blockErrors: 0, measurePlan: 0, partials: 0 };
+    const names = Object.keys(total) as (keyof JobAddresses)[];
+    const offsets = requests.map(({ arrays }) => {
+      const bytes = arrayBytes(arrays);
+      const offset = { ...total };
+      for (const name of names) total[name] += Math.ceil(bytes[name] / ALIGNMENT) * ALIGNMENT;
+      return offset;
+    });
+    this.#buffers.ensureCapacity(total);
+    const { addresses } = this.#buffers;
+    for (const offset of offsets) for (const name of names) offset[name] += addresses[name];
+    return offsets;
   }
 
   #setup(thread: number, regions: readonly Region[]): ThreadSetup {
     const { shape, heads, kernels, costs, rule } = this.#options;
     return {
-      jobNumbers: this.#jobNumbers.buffer,
+      batchNumbers: this.#batchNumbers.buffer,
       shape,
       heads,
       kernels,
@@ -220,6 +265,28 @@ export class JobRunner {
       rule,
     };
   }
+}
+
+/** Bytes that the addresses of arrays are multiples of. */
+const ALIGNMENT = 64;
+
+/** Bytes of the arrays of a job in the job buffers. */
+function arrayBytes({
+  queries,
+  outputs,
+  measurePlan = NONE,
+  resultNumbers,
+  blockErrorNumbers = 0,
+  partialBytes = 0,
+}: JobArrays): JobAddresses {
+  return {
+    queries: queries.length * 4,
+    outputs: outputs.length * 4,
+    measurePlan: measurePlan.length * 4,
+    results: resultNumbers * 4,
+    blockErrors: blockErrorNumbers * 4,
+    partials: partialBytes,
+  };
 }
 
 /** The plan of jobs that measure nothing. */

@@ -1,7 +1,7 @@
 /** Every kind of task, by the kind of its job. */
 import { decodeGroupsTask } from './decode.ts';
 import { fullBlockTask, fullRangeTask } from './full.ts';
-import { type Job, type JobKind, jobNumber, openJobData, readJob } from './job.ts';
+import { batchNumber, type Job, type JobKind, openJobData, readBatch, taskCount } from './job.ts';
 import { measureTask } from './measure.ts';
 import { prefillBlockTask } from './prefill.ts';
 import { splitDecodeTask } from './split-decode.ts';
@@ -16,22 +16,43 @@ const TASKS: Readonly<Record<JobKind, (thread: ThreadContext, job: Job, task: nu
   measure: measureTask,
 };
 
-/** Does one task of a job. */
-export function runTask(thread: ThreadContext, job: Job, task: number): void {
-  TASKS[job.kind](thread, job, task);
+/** Jobs whose tasks are numbered through. */
+export interface OpenBatch {
+  readonly jobs: readonly Job[];
+  /** For each job, the number of the first task of the next one. */
+  readonly ends: readonly number[];
 }
 
-/** Does tasks, as they are claimed, of the jobs that stand in `jobNumbers`; each job is read once. */
-export function createTaskRunner(thread: ThreadContext, jobNumbers: Float64Array): (task: number) => void {
-  let job: Job | undefined;
+export function openBatch(jobs: readonly Job[], keyValueHeads: number): OpenBatch {
+  let end = 0;
+  const ends = jobs.map((job) => {
+    end += taskCount(job, job, keyValueHeads);
+    return end;
+  });
+  return { jobs, ends };
+}
+
+/** Does one task of a batch. */
+export function runTask(thread: ThreadContext, { jobs, ends }: OpenBatch, task: number): void {
+  let index = 0;
+  while (task >= (ends[index] as number)) index++;
+  const job = jobs[index] as Job;
+  TASKS[job.kind](thread, job, index === 0 ? task : task - (ends[index - 1] as number));
+}
+
+/** Does tasks, as they are claimed, of the batches that stand in `batchNumbers`; each batch is read once. */
+export function createTaskRunner(thread: ThreadContext, batchNumbers: Float64Array): (task: number) => void {
+  let batch: OpenBatch | undefined;
   let number = 0;
   return (task) => {
-    if (job === undefined || number !== jobNumber(jobNumbers)) {
-      const message = readJob(jobNumbers);
+    if (batch === undefined || number !== batchNumber(batchNumbers)) {
+      const message = readBatch(batchNumbers);
       number = message.number;
       growMemories(message.memoryBytes, thread);
-      job = { ...message, data: openJobData(message.addresses, thread.jobMemory.views().f32) };
+      const { f32 } = thread.jobMemory.views();
+      const jobs = message.jobs.map((job): Job => ({ ...job, data: openJobData(job.addresses, f32) }));
+      batch = openBatch(jobs, thread.shape.keyValueHeads);
     }
-    runTask(thread, job, task);
+    runTask(thread, batch, task);
   };
 }

@@ -21,8 +21,8 @@ import { type PhaseTimes, timeKernels } from './trace.ts';
 
 /** A thread's part of a cache and of the work, as a message. */
 export interface ThreadSetup {
-  /** Where the numbers of each job stand: see `writeJob`. */
-  jobNumbers: ArrayBufferLike;
+  /** Where the numbers of each batch of jobs stand: see `writeBatch`. */
+  batchNumbers: ArrayBufferLike;
   shape: CacheShape;
   /** Query heads in a layer. */
   heads: number;

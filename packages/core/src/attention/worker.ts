@@ -15,7 +15,7 @@ export function serveAttention(listen: Listen): void {
       for (const url of setup.policyModules) await importModule(url);
       const context = openThread(setup, contexts.get(owner));
       contexts.set(owner, context);
-      return createTaskRunner(context, new Float64Array(setup.jobNumbers));
+      return createTaskRunner(context, new Float64Array(setup.batchNumbers));
     },
     close(owner) {
       contexts.delete(owner);

@@ -1,10 +1,20 @@
 /**
  * A pass through a model for the tokens of one session or of several: the dense layers run once for the rows of all of
- * them, the attention a session at a time.
+ * them, and the attention of all of them in one job a layer.
  */
-import { type Attention, type AttentionReport, addReport, emptyReport, type Policy, type PolicySpec } from 'keysieve';
+import {
+  type AttendOutcome,
+  type Attention,
+  type AttentionReport,
+  addReport,
+  attendTogether,
+  emptyReport,
+  type Policy,
+  type PolicySpec,
+  type SequenceRequest,
+} from 'keysieve';
 import { requireFiniteLogits } from '../model/forward-checks.ts';
-import type { Attend, Projections, RequestedLogits, TransformerSegments } from '../model/index.ts';
+import type { Attend, RequestedLogits, TransformerSegments } from '../model/index.ts';
 import type { LayerCaches } from './layer-caches.ts';
 import type { PassTracer } from './trace.ts';
 
@@ -53,6 +63,7 @@ export interface Step {
   /** Logits of the last token (vocabulary), of all tokens (tokens, vocabulary), or none: as requested. */
   logits: Float32Array;
   report: AttentionReport;
+  /** Milliseconds of the attention: of that of the pass, the share of its rows. */
   attentionMs: number;
 }
 
@@ -163,46 +174,68 @@ function keepRows({ sequence, tokens, goesOn }: RunningRows, logits: Float32Arra
 }
 
 /** The attention of a layer for the rows of all sequences. */
-function attendAll({ config }: TransformerSegments, running: readonly RunningRows[], rows: number): Attend {
+function attendAll({ config }: TransformerSegments, running: readonly RunningRows[], rowCount: number): Attend {
   const { heads, keyValueHeads, headDim } = config;
   const width = heads * headDim;
-  const outputs = new Float32Array(rows * width);
+  const outputs = new Float32Array(rowCount * width);
 
   return async (modelLayer, projections) => {
-    // Waking the threads once for all of them: for each, it would cost as much as its attention.
-    running[0]?.sequence.attention.prewakeThreads(running.length);
-    for (const each of running) {
-      const { firstRow, tokens, failure } = each;
-      const rowsOf = (matrix: Float32Array, rowWidth: number) =>
-        matrix.subarray(firstRow * rowWidth, (firstRow + tokens.length) * rowWidth);
-      const target = rowsOf(outputs, width);
-      const ownProjections = {
-        q: rowsOf(projections.q, width),
-        k: rowsOf(projections.k, keyValueHeads * headDim),
-        v: rowsOf(projections.v, keyValueHeads * headDim),
-      };
+    const rowsOf = (matrix: Float32Array, { firstRow, tokens }: RunningRows, rowWidth: number) =>
+      matrix.subarray(firstRow * rowWidth, (firstRow + tokens.length) * rowWidth);
+    const engines = new Set(running.map(({ sequence }) => sequence.caches.placeOf(modelLayer).attention.engine));
+    // Waking the threads takes some time: they wake while keys are written.
+    for (const engine of [...engines].slice(0, 1)) engine.prewakeThreads(engines.size);
+    const started = performance.now();
+    const requests: LayerRequest[] = [];
+    for (const rows of running) {
+      if (rows.failure !== undefined) continue;
+      const { position, policy, shareSamples } = rows;
+      const { attention, layer, readsAllKeys } = rows.sequence.caches.placeOf(modelLayer);
+      const [queries, target] = [rowsOf(projections.q, rows, width), rowsOf(outputs, rows, width)];
+      const [k, v] = [projections.k, projections.v].map((each) => rowsOf(each, rows, keyValueHeads * headDim));
       try {
-        if (failure === undefined) attendLayer(each, modelLayer, ownProjections, target);
+        attention.cache.write(layer, position, k as Float32Array, v as Float32Array);
       } catch (error) {
-        // Alone, it has no use for the rest of the pass.
-        if (running.length === 1) throw error;
-        each.failure = { error };
+        rows.failure = { error };
+        continue;
       }
+      requests.push({ rows, readsAllKeys, attention, layer, position, queries, policy, shareSamples, outputs: target });
+    }
+    const outcomes = attendTogether(requests);
+    const milliseconds = performance.now() - started;
+    for (const [i, request] of requests.entries()) {
+      takeOutcome(request, outcomes[i] as AttendOutcome, milliseconds / rowCount);
+    }
+    // Alone, it has no use for the rest of the pass.
+    const [first] = running;
+    if (running.length === 1 && first?.failure !== undefined) throw first.failure.error;
+    for (const rows of running) {
       // Rows do not see each other, but numbers that are not finite need not be computed with.
-      if (each.failure !== undefined) target.fill(0);
+      if (rows.failure !== undefined) rowsOf(outputs, rows, width).fill(0);
     }
     return outputs;
   };
 }
 
-/** The attention of one layer for the rows of one sequence, into `outputs`. */
-function attendLayer(rows: RunningRows, modelLayer: number, { q, k, v }: Projections, outputs: Float32Array): void {
-  const { sequence, position, policy, shareSamples, report, onAttention } = rows;
-  const { attention, layer, readsAllKeys } = sequence.caches.placeOf(modelLayer);
-  const started = performance.now();
-  attention.cache.write(layer, position, k, v);
-  const { report: layerReport } = attention.attend({ layer, position, queries: q, policy, shareSamples, outputs });
-  addReport(report, layerReport);
-  rows.attentionMs += performance.now() - started;
-  if (!readsAllKeys) onAttention?.({ layer, position, queries: q, outputs, report: layerReport, attention });
+/** The attention of a layer for the rows of one sequence. */
+interface LayerRequest extends SequenceRequest {
+  rows: RunningRows;
+  readsAllKeys: boolean;
+}
+
+/** Notes what the attention of a layer gave for the rows of one sequence, and shows it. */
+function takeOutcome(request: LayerRequest, outcome: AttendOutcome, rowMs: number): void {
+  const { rows, attention, layer, position, queries, readsAllKeys } = request;
+  if ('error' in outcome) {
+    rows.failure = outcome;
+    return;
+  }
+  const { outputs, report } = outcome;
+  addReport(rows.report, report);
+  rows.attentionMs += rowMs * rows.tokens.length;
+  try {
+    if (!readsAllKeys) rows.onAttention?.({ layer, position, queries, outputs, report, attention });
+  } catch (error) {
+    rows.failure = { error };
+  }
 }
