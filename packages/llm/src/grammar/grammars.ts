@@ -136,10 +136,7 @@ async function createConstraint(matcher: GrammarMatcher): Promise<GrammarConstra
   return {
     mask(logits) {
       if (allowed === undefined) throw new Error('The mask of the grammar is not ready.');
-      for (let id = 0; id < logits.length; id++) {
-        const word = allowed[id >> 5] ?? 0;
-        if (((word >>> (id & 31)) & 1) === 0) logits[id] = Number.NEGATIVE_INFINITY;
-      }
+      maskLogits(logits, allowed);
     },
     accept(token) {
       if (!matcher.acceptToken(token)) throw new Error('The grammar refuses a token that it has allowed.');
@@ -154,6 +151,16 @@ async function createConstraint(matcher: GrammarMatcher): Promise<GrammarConstra
       disposed = true;
     },
   };
+}
+
+/** Rules out the tokens whose bit is 0, 32 at a time: most masks allow nearly all of a vocabulary, or next to nothing. */
+function maskLogits(logits: Float32Array, allowed: Int32Array): void {
+  for (let from = 0; from < logits.length; from += 32) {
+    const bits = allowed[from >> 5] ?? 0;
+    if (bits === -1) continue;
+    const to = Math.min(logits.length, from + 32);
+    for (let id = from; id < to; id++) if (((bits >>> (id - from)) & 1) === 0) logits[id] = Number.NEGATIVE_INFINITY;
+  }
 }
 
 /** The characters that stand for bytes in byte-level vocabularies (GPT-2's `bytes_to_unicode`). */
