@@ -4,8 +4,8 @@
  * without, in turns; the time is that of decoding: processor time of the whole process, and by the clock. Ends with code 1
  * where an answer is another one.
  */
-import { type Spread, spreadOf } from '@keysieve/lab';
 import { type ChatMessage, loadModel } from '@keysieve/llm';
+import { type Spread, spreadOf } from '../packages/lab/src/numerics/spread.ts';
 
 const [source, tokens = '64', rounds = '3'] = process.argv.slice(2);
 if (source === undefined) throw new Error('Name a model: a path, or hf:OWNER/REPO.');

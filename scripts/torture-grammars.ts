@@ -4,9 +4,9 @@
  * time of the whole process, as many tokens with a schema and without in turns, in rounds of some schemas. Ends with code
  * 1 where a document does not validate.
  */
-import { spreadOf } from '@keysieve/lab';
 import { loadModel, type Session } from '@keysieve/llm';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import { spreadOf } from '../packages/lab/src/numerics/spread.ts';
 import { type JsonSchema, randomSchemas } from '../packages/llm/test/json-schemas.ts';
 
 const [source = 'nano', count = '200', seed = '1'] = process.argv.slice(2);

@@ -3,6 +3,7 @@
  * attentions share, pages as bytes, what steps cost on a machine, what heads attend to. It follows the inner workings of
  * the attention and may change with any version.
  */
+export { type AttendOutcome, attendTogether, type SequenceRequest } from './attention/attend-together.ts';
 export { type OwnOptions, openAttention } from './attention/attention.ts';
 export { AttentionEngine, createAttentionEngine, type EngineOptions } from './attention/engine.ts';
 export { fullAttentionBelow } from './attention/full-attention-below.ts';

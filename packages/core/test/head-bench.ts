@@ -62,7 +62,7 @@ export function createHeadBench({ headDim, keys, values, kernels = 'wasm', ...op
   const [storedKeys, storedValues] = [readRows('keys'), readRows('values')];
 
   const thread: ThreadContext = openThread({
-    jobNumbers: new ArrayBuffer(0),
+    batchNumbers: new ArrayBuffer(0),
     shape: cache.shape,
     heads: 1,
     kernels,

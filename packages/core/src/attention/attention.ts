@@ -110,7 +110,10 @@ export function openAttention(engine: AttentionEngine, options: OwnOptions = {})
 }
 
 /** The queries of one job. */
-type JobRows = Required<Pick<AttendRequest, 'layer' | 'position' | 'queries' | 'shareSamples' | 'outputs'>>;
+interface JobRows extends LayerQueries {
+  shareSamples: boolean;
+  outputs: Float32Array;
+}
 
 /** A job that is to be done. */
 export interface PlannedJob {

@@ -2,17 +2,8 @@
  * A pass through a model for the tokens of one session or of several: the dense layers run once for the rows of all of
  * them, and the attention of all of them in one job a layer.
  */
-import {
-  type AttendOutcome,
-  type Attention,
-  type AttentionReport,
-  addReport,
-  attendTogether,
-  emptyReport,
-  type Policy,
-  type PolicySpec,
-  type SequenceRequest,
-} from 'keysieve';
+import { type Attention, type AttentionReport, addReport, emptyReport, type Policy, type PolicySpec } from 'keysieve';
+import { type AttendOutcome, attendTogether, type SequenceRequest } from 'keysieve/engine';
 import { requireFiniteLogits } from '../model/forward-checks.ts';
 import type { Attend, RequestedLogits, TransformerSegments } from '../model/index.ts';
 import type { LayerCaches } from './layer-caches.ts';

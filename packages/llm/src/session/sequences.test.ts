@@ -80,28 +80,30 @@ describe('any sequence of reading, aborting, cutting, forking, saving, restoring
     const index = each.which % all.length;
     const modelled = all[index] as Modelled;
     const { session } = modelled;
-    if (each.kind === 'append' || each.kind === 'abort') {
-      const count = Math.min(Math.floor(each.share * 100), CONTEXT - modelled.tokens.length);
-      if (count > 0) await append(modelled, count, each.kind === 'abort');
+    if ('file' in each) {
+      const { kind, file, share } = each;
+      if (kind === 'save') {
+        await session.save({ store, name: file });
+        files.set(file, { ...modelled });
+      } else if (kind === 'abort-save') {
+        await abortSave(modelled, store, file, files);
+      } else if (all.length < MAX_SESSIONS) {
+        const restored = await restore(store, file, files, kind === 'damage' ? share : undefined);
+        if (restored !== undefined) all.push(restored);
+      }
     } else if (each.kind === 'truncate') {
       const length = Math.floor(each.share * modelled.tokens.length);
       session.truncate(length);
       Object.assign(modelled, cut(modelled, length));
+    } else if ('share' in each) {
+      const count = Math.min(Math.floor(each.share * 100), CONTEXT - modelled.tokens.length);
+      if (count > 0) await append(modelled, count, each.kind === 'abort');
     } else if (each.kind === 'fork') {
       if (all.length < MAX_SESSIONS) all.push({ ...modelled, session: session.fork() });
-    } else if (each.kind === 'dispose') {
-      if (all.length === 1) return;
+    } else if (all.length > 1) {
       all.splice(index, 1);
       await session.dispose();
       expect(() => session.fork()).toThrow(expect.objectContaining({ code: 'disposed' }));
-    } else if (each.kind === 'save') {
-      await session.save({ store, name: each.file });
-      files.set(each.file, { ...modelled });
-    } else if (each.kind === 'abort-save') {
-      await abortSave(modelled, store, each.file, files);
-    } else if (all.length < MAX_SESSIONS) {
-      const restored = await restore(store, each.file, files, each.kind === 'damage' ? each.share : undefined);
-      if (restored !== undefined) all.push(restored);
     }
     for (const { session: other, tokens } of all) expect(other.tokens).toEqual(tokens);
   }
