@@ -356,9 +356,18 @@ export class Attention {
     const { cache, heads } = this;
     const count = queries.length / (heads * this.#shape.headDim);
     const index = this.engine.policyNumber(policy);
-    const planned = this.#runner.context(cache.regions).policies[index] as PlannedPolicy;
+    const thread = this.#runner.context(cache.regions);
+    const planned = thread.policies[index] as PlannedPolicy;
     const about = this.#queriesOf(layer, position, count, position + count);
-    const plan = planAttention(this.#shape, planned, { layer, position, count, shareSamples }, about.segments);
+    const resolves = (keyValueHead: number) => {
+      const width = thread.groupSize * this.#shape.headDim;
+      const group = queries.subarray(keyValueHead * width, (keyValueHead + 1) * width);
+      const head = keyValueHead * thread.groupSize;
+      const work = () => loadGroup(thread, about, keyValueHead, head, position + 1, group);
+      return planned.sparse?.selector.resolves?.(work()) !== false;
+    };
+    const asked = { layer, position, count, shareSamples, resolves };
+    const plan = planAttention(this.#shape, planned, asked, about.segments);
     const samplesBlocks = plan.kind === 'prefill-blocks';
     const budgetFactors = samplesBlocks ? this.#headBudgets.allocate(layer) : [];
     const order = { ...plan, ...about, policy: index, budgetFactors };

@@ -50,8 +50,10 @@ export function decodeGroup(
   const work = loadQueryGroup(thread, job, query, keyValueHead, head, rows, job.position + query + 1);
   const { fullUnits } = job;
   const { fallback, maxReadShare } = thread.policies[job.policy] as PlannedPolicy;
-  const isFull = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
-  const result = isFull ? attendFully(work) : attendByPolicy(work, sparseParts(thread, job), maxReadShare);
+  const parts = sparseParts(thread, job);
+  const isFaster = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
+  const isFull = isFaster || parts.selector.resolves?.(work) === false;
+  const result = isFull ? attendFully(work) : attendByPolicy(work, parts, maxReadShare);
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 

@@ -41,6 +41,8 @@ export interface PlannedQueries {
   readonly count: number;
   /** Whether blocks of them may share a sample. */
   readonly shareSamples: boolean;
+  /** Whether the selector's codes tell keys apart for the first query of a key-value head's group: see `Selector.resolves`. */
+  resolves(keyValueHead: number): boolean;
 }
 
 export interface AttentionPlan extends JobPlan {
@@ -80,7 +82,10 @@ export function planAttention(
 }
 
 /** How a job that measures queries is cut. */
-export const planMeasurement = (shape: AttentionShape, queries: Omit<PlannedQueries, 'shareSamples'>): JobPlan => ({
+export const planMeasurement = (
+  shape: AttentionShape,
+  queries: Pick<PlannedQueries, 'layer' | 'position' | 'count'>,
+): JobPlan => ({
   ...unsplit('measure', shape, queries),
   fullUnits: [],
 });
@@ -124,12 +129,12 @@ function fullUnitsOf(
 
 /**
  * The plan of one position with some of its groups in parts. Undefined where no group is to be split, or cannot be: where
- * a policy has no parts, keys lie in several regions or are stored in int8 alone, or a group reads most of its keys anyway.
+ * a policy has no parts, keys lie in several regions or are stored in int8 alone, or a group reads most or all of its keys.
  */
 function planSplitDecode(
   { heads, keyValueHeads, headDim, precision, threads }: AttentionShape,
   { budget, certified, selector, step }: SparseParts,
-  { layer, position }: PlannedQueries,
+  { layer, position, resolves }: PlannedQueries,
   fullUnits: readonly number[],
   segments: readonly Segment[],
 ): AttentionPlan | undefined {
@@ -142,7 +147,7 @@ function planSplitDecode(
   for (let group = split.unsplitGroups; group < keyValueHeads; group++) {
     const keys = groupBudget({ n, layer, head: group * groupSize, rows: groupSize }, budget);
     const sampleKeys = selector.sampleSize?.(keys, n) ?? n;
-    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || fullUnits[group] === 1) return undefined;
+    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || fullUnits[group] === 1 || !resolves(group)) return undefined;
   }
   const { unsplitGroups, parts } = split;
   const partialBytes = (keyValueHeads - unsplitGroups) * parts * step.split.bytes(groupSize, headDim);

@@ -4,9 +4,11 @@
  * stand in.
  */
 
+import { fromBfloat16 } from '../kernels/bfloat16.ts';
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
 import { type QuantizedQueries, scanFractionBits, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
+import { recordAddress } from '../kernels/quantized-rows.ts';
 import {
   countSinks,
   foldSegments,
@@ -167,6 +169,31 @@ export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
 /** Bound on the error of a score, in nats, because the query was scaled and rounded. */
 export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork, row = 0): number =>
   1.01 * 2 ** -24 * (queryNorms[row] as number) * maxKeyNorm;
+
+/** Pages whose keys stand for those of all pages, at most. */
+const SAMPLED_PAGES = 8;
+
+/**
+ * Root mean square error of scores by 4-bit keys, in nats, for the row where it is largest: a dimension of a key is rounded
+ * by up to half of its step, evenly, and the query weighs the dimensions. Keys with a few large dimensions have large
+ * steps in all of them. From the keys of a few pages; 0 where no page is full.
+ */
+export function scoreRounding({ segments, queryNorms, n, shape }: GroupWork): number {
+  const fullPages = firstUnquantizedKey(n) / PAGE_KEYS;
+  const sampled = Math.min(SAMPLED_PAGES, fullPages);
+  let squares = 0;
+  for (let i = 0; i < sampled; i++) {
+    const page = Math.floor(((i + 0.5) * fullPages) / sampled);
+    const segment = segments.find(({ from, to }) => page * PAGE_KEYS >= from && page * PAGE_KEYS < to) as HeadSegment;
+    const views = segment.region.views();
+    const steps = (recordAddress(views, segment.pages, page) + segment.pages.int4) / 2;
+    const first = steps + (PAGE_KEYS * rotatedDim(shape.headDim)) / 2;
+    for (let key = 0; key < PAGE_KEYS; key++) squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
+  }
+  // A step of the four upper bits is 16 of those that are stored.
+  const step = sampled === 0 ? 0 : 16 * Math.sqrt(squares / (sampled * PAGE_KEYS));
+  return (queryNorms.reduce((a, b) => Math.max(a, b), 0) * step) / Math.sqrt(12);
+}
 
 /** Running log-sum-exp of one row's scan over all keys, to a few per cent. */
 export function approximateLogSumExp(work: GroupWork, row: number, bits: number): RunningLogSumExp {

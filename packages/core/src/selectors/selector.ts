@@ -50,6 +50,8 @@ export interface Selector {
   sampleSize?(keys: number, n: number): number;
   /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
+  /** Whether its codes tell keys apart for these queries; where they do not, all keys are read. Default: they do. */
+  resolves?(work: GroupWork): boolean;
   select(query: GroupWork, budget: Budget): Selection;
 }
 

@@ -13,7 +13,8 @@
  * Weighting by 1 / pi estimates the sums over all keys without bias (Horvitz and Thompson 1952; for attention MagicPIG,
  * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The
  * cap trades a little bias for the rare key that looked light and is heavy. Sinks, recent keys and the keys of the open
- * page, which are not quantized yet, are always drawn.
+ * page, which are not quantized yet, are always drawn. Where 4 bits tell too little of the keys for the queries of a group,
+ * it reads all of them.
  *
  * Where things are:
  *
@@ -28,9 +29,11 @@
  *
  * Its buffers are a section of `group/workspace.ts`, its arithmetic is in `kernels/` and `assembly/`.
  */
+import { scoreRounding } from '../group/quantized-work.ts';
 import type { Selector } from '../selectors/selector.ts';
 import type { Tail } from '../tails/tail.ts';
 import { blockSampling } from './block.ts';
+import { MAX_SCORE_ROUNDING } from './constants.ts';
 import { sampleSize } from './plan.ts';
 import { addSample, selectSample } from './step-by-step.ts';
 
@@ -44,6 +47,7 @@ export const createSieve = (): Selector => ({
   certain: false,
   sampleSize,
   blockSampling,
+  resolves: (work) => scoreRounding(work) <= MAX_SCORE_ROUNDING,
   select: selectSample,
 });
 
