@@ -6,7 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { faultOf, sampleMetadata as metadata, sampleTensors as tensors, useTestFiles } from '../../test/gguf-files.ts';
 import type { WrittenFile, WrittenTensor, WrittenValue } from '../../test/gguf-writer.ts';
 import { writeGguf } from '../../test/gguf-writer.ts';
+import { dequantizableTypes, dequantize } from './dequantize.ts';
+import { requireFinite } from './finite.ts';
+import type { GgufTensor } from './header.ts';
 import { openGguf } from './open.ts';
+import { type GgmlType, ggmlBlock, ggmlByteLength } from './types.ts';
 
 const files = useTestFiles();
 const fault = async (file: WrittenFile) => faultOf(await files.save(writeGguf(file)));
@@ -73,6 +77,62 @@ describe('a damaged GGUF file', () => {
       }
     } catch (error) {
       expect(error).toMatchObject({ name: 'KeysieveError', code: expect.any(String), remedy: expect.any(String) });
+    }
+  }
+});
+
+describe('a damaged tensor', () => {
+  const file = (type: GgmlType, rowLength: number) =>
+    writeGguf({
+      tensors: [
+        {
+          name: 'w',
+          type,
+          dimensions: [rowLength, 3],
+          data: Uint8Array.from({ length: ggmlByteLength(type, [rowLength, 3]) }, (_, i) => i % 101),
+        },
+      ],
+    });
+
+  it.each(dequantizableTypes)('is refused where one of %s is cut, or its rows end within a block', async (type) => {
+    const { elements } = ggmlBlock(type);
+    const whole = file(type, 2 * elements);
+    await using opened = await openGguf(await files.save(whole));
+    const { offset, byteLength } = opened.tensors.get('w') as GgufTensor;
+    for (const kept of [0, 1, byteLength >> 1, byteLength - 1]) {
+      expect((await faultOf(await files.save(whole.subarray(0, offset + kept)))).code).toBe('gguf-truncated');
+    }
+    if (elements > 1) {
+      const dimensions = [elements + elements / 2, 2];
+      expect((await fault({ tensors: [{ name: 'w', type, dimensions }] })).code).toBe('gguf-invalid');
+    }
+  });
+
+  it.each(dequantizableTypes)('of %s, changed in any byte, is refused or gives numbers', async (type) => {
+    const { elements } = ggmlBlock(type);
+    const whole = file(type, elements);
+    await using opened = await openGguf(await files.save(whole));
+    const tensor = opened.tensors.get('w') as GgufTensor;
+    const bytes = await opened.read(tensor);
+    let refused = 0;
+    for (let at = 0; at < bytes.length; at++) {
+      for (const value of [0, 127, 128, 255]) {
+        const changed = bytes.slice();
+        changed[at] = value;
+        if (isRefused(tensor, changed)) refused++;
+        else expect(dequantize(type, changed).every(Number.isFinite)).toBe(true);
+      }
+    }
+    expect(refused).toBeLessThan(4 * bytes.length);
+  });
+
+  function isRefused(tensor: GgufTensor, bytes: Uint8Array): boolean {
+    try {
+      requireFinite(tensor, bytes);
+      return false;
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'not-a-number', found: expect.stringContaining(tensor.type) });
+      return true;
     }
   }
 });

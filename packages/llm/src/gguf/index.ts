@@ -7,5 +7,6 @@ export type { GgufArray, GgufMetadata, GgufValue } from './metadata.ts';
 export type { GgufFile } from './open.ts';
 export { openGguf } from './open.ts';
 export { blockLayout, quantizedTypes, readQuantizedBlocks } from './quantized-blocks.ts';
+export { parsePartName } from './split.ts';
 export type { GgmlBlock, GgmlType } from './types.ts';
 export { ggmlBlock, ggmlByteLength, ggmlTypes } from './types.ts';

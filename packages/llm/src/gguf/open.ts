@@ -10,6 +10,7 @@ import { createCursor, readFully } from './cursor.ts';
 import { invalid, quoted } from './errors.ts';
 import type { GgufHeader, GgufTensor } from './header.ts';
 import { readHeader } from './header.ts';
+import { parsePartName } from './split.ts';
 
 /** An open GGUF file: its metadata, its tensors and their bytes. */
 export interface GgufFile extends GgufHeader, AsyncDisposable {
@@ -71,15 +72,12 @@ async function openPart(location: SourceLocation): Promise<Part> {
   });
 }
 
-/** How `llama-gguf-split` names parts. */
-const PART_NAME = /-(\d{5})-of-(\d{5})\.gguf$/;
-
 /** The names of the parts behind the first. Throws `gguf-split` for another part, or a name that tells of no others. */
 function otherParts({ source, header }: Part): string[] {
   const count = header.metadata.numberOr('split.count', 1);
   if (count <= 1) return [];
-  const [, number, total] = PART_NAME.exec(source.name) ?? [];
-  if (Number(number) !== 1 || Number(total) !== count) {
+  const part = parsePartName(source.name.replace(/^.*[\\/]/, ''));
+  if (part?.number !== 1 || part.count !== count) {
     throw llmError({
       code: 'gguf-split',
       problem: `The model is split into ${count} GGUF files, and this is not the first of them by its name.`,
@@ -87,8 +85,7 @@ function otherParts({ source, header }: Part): string[] {
       remedy: `Give the one that ends in -00001-of-${String(count).padStart(5, '0')}.gguf, with the others beside it.`,
     });
   }
-  const stem = source.name.replace(PART_NAME, '').replace(/^.*[\\/]/, '');
-  return Array.from({ length: count - 1 }, (_, i) => `${stem}-${String(i + 2).padStart(5, '0')}-of-${total}.gguf`);
+  return part.names.slice(1);
 }
 
 function withoutOthers(name: string): LlmError {

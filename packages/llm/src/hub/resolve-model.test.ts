@@ -252,6 +252,50 @@ describe('a download that goes wrong', () => {
   });
 });
 
+describe('a model that is split into several files', () => {
+  const names = [1, 2, 3].map((number) => `big-Q8_0-0000${number}-of-00003.gguf`);
+  const parts = names.map((_, i) => randomBytes(100_000 * (i + 1)));
+  const first = `hf:someone/model/${names[0]}`;
+  const follow = () => {
+    const progress: DownloadProgress[] = [];
+    return { progress, onProgress: (each: DownloadProgress) => progress.push(each) };
+  };
+  beforeEach(() => {
+    for (const [i, name] of names.entries()) hub.files.set(`someone/model/${name}`, parts[i] as Buffer);
+  });
+
+  it('is fetched whole by the first of them, with one figure for all', async () => {
+    const { progress, onProgress } = follow();
+    const path = await resolve(first, { onProgress });
+    expect(path).toBe(join(folder, names[0] as string));
+    for (const [i, name] of names.entries())
+      expect((await readFile(join(folder, name))).equals(parts[i] as Buffer)).toBe(true);
+    expect(progress.at(-1)).toEqual({ done: 600_000, total: 600_000 });
+    expect(progress.map(({ done }) => done)).toEqual(progress.map(({ done }) => done).sort((a, b) => a - b));
+    hub.faults.status = 500;
+    expect(await resolve(first)).toBe(path);
+  });
+
+  it('is fetched on where a part is missing', async () => {
+    await resolve(first);
+    await rm(join(folder, names[1] as string));
+    const { progress, onProgress } = follow();
+    expect(await resolve(first, { onProgress })).toBe(join(folder, names[0] as string));
+    expect(progress.at(-1)).toEqual({ done: 200_000, total: 200_000 });
+    expect((await readFile(join(folder, names[1] as string))).equals(parts[1] as Buffer)).toBe(true);
+  });
+
+  it('is refused where it lacks a part, or another one than the first is named', async () => {
+    await expect(resolve(`hf:someone/model/${names[1]}`)).rejects.toMatchObject({
+      code: 'gguf-split',
+      remedy: expect.stringContaining(names[0] as string),
+    });
+    hub.files.delete(`someone/model/${names[2]}`);
+    await expect(resolve(first)).rejects.toMatchObject({ code: 'hub-file-not-found' });
+    expect(hub.requests).toEqual([]);
+  });
+});
+
 describe('a repository without a file named', () => {
   const choose = async (...names: string[]) => {
     hub.files.clear();
@@ -268,7 +312,8 @@ describe('a repository without a file named', () => {
     [['model-Q4_0_4_4.gguf', 'model-Q8_0.gguf'], 'model-Q8_0.gguf'],
     [['only-IQ2_XXS.gguf', 'README.md', 'mmproj-model-f16.gguf'], 'only-IQ2_XXS.gguf'],
     [['big/model-Q4_0.gguf', 'model-Q4_0.gguf', 'model-instruct-Q4_0.gguf'], 'model-Q4_0.gguf'],
-    [['model-Q4_0-00001-of-00002.gguf', 'model-Q4_0-00002-of-00002.gguf', 'model-Q8_0.gguf'], 'model-Q8_0.gguf'],
+    [['model-Q8_0-00001-of-00002.gguf', 'model-Q8_0-00002-of-00002.gguf', 'model-Q4_0.gguf'], 'model-Q4_0.gguf'],
+    [['model-Q8_0-00002-of-00002.gguf', 'model-Q8_0-00001-of-00002.gguf'], 'model-Q8_0-00001-of-00002.gguf'],
     [['folder/b-Q8_0.gguf', 'folder/a-Q8_0.gguf'], 'folder/a-Q8_0.gguf'],
   ])('chooses of %j', async (names, chosen) => {
     expect(await choose(...names)).toBe(chosen);
@@ -276,7 +321,7 @@ describe('a repository without a file named', () => {
 
   it.each([
     [['model-Q2_K.gguf', 'model-Q5_K_M.gguf'], 'model-Q2_K.gguf, model-Q5_K_M.gguf'],
-    [['model-Q4_0-00001-of-00002.gguf', 'model-Q4_0-00002-of-00002.gguf'], 'only models in several parts'],
+    [['model-Q4_0-00002-of-00002.gguf'], 'no .gguf file'],
     [['README.md'], 'no .gguf file'],
   ])('lists the choices where it has none: %j', async (names, found) => {
     await expect(choose(...names)).rejects.toMatchObject({ code: 'hub-file-not-found', found });

@@ -3,8 +3,9 @@
  */
 
 import { fetchAndKeep, findKept } from '#hub-transfer';
-import { cacheStore, environment } from '#platform';
+import { cacheStore, environment, siblingOf } from '#platform';
 import { llmError } from '../errors.ts';
+import { parsePartName } from '../gguf/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { chooseFile } from './choose-file.ts';
 import type { HubRequest } from './hub-errors.ts';
@@ -40,9 +41,10 @@ const MAX_FILE_BYTES = 2 ** 46;
 /**
  * Where a model's file is: its path, or in a browser a File of its storage. A path is given back as it is; `hf:OWNER/REPO/FILE.gguf` is fetched, once, to
  * CACHE/hub/OWNER/REPO/FILE.gguf; for `hf:OWNER/REPO` a file is chosen (Q4_0, Q4_1, Q8_0, Q4_K_M, F16: the first that
- * is there), without a connection from those that are in the cache. Delete a file to fetch it anew.
+ * is there), without a connection from those that are in the cache. With the first file of a model that is split into
+ * several the others are fetched, too. Delete a file to fetch it anew.
  *
- * Throws `invalid-argument`, `hub-file-not-found`, `hub-access-denied`, `hub-unreachable`, `hub-file-corrupt`,
+ * Throws `invalid-argument`, `gguf-split`, `hub-file-not-found`, `hub-access-denied`, `hub-unreachable`, `hub-file-corrupt`,
  * `cache-folder-unwritable` or `aborted`.
  */
 export async function resolveModel(spec: string, options: ResolveModelOptions = {}): Promise<SourceLocation> {
@@ -52,17 +54,61 @@ export async function resolveModel(spec: string, options: ResolveModelOptions = 
   const { hubUrl, accessToken } = hubOf(options);
   const { cacheFolder } = options;
   const nameOf = (file: string) => `hub/${repo}/${file}`;
-  const kept = parsed.file === undefined ? undefined : await findKept(cacheFolder, nameOf(parsed.file));
-  if (kept !== undefined) return kept;
+  if (parsed.file !== undefined) {
+    requireFirstPart(parsed.file);
+    const kept = await findAllKept(cacheFolder, nameOf, parsed.file);
+    if (kept !== undefined) return kept;
+  }
   const fetch = await createHubFetch({ hubUrl, signal: options.signal, backoffMs: options.backoffMs ?? 1000 });
   const hub: Hub = { hubUrl, ...(accessToken !== undefined && { accessToken }), fetch };
   const requestFor = (what: string): HubRequest => ({ what, hubUrl, signal: options.signal });
   const file = parsed.file ?? (await chooseFrom(repo, cacheFolder, hub, requestFor(repo)));
-  const chosen = parsed.file === undefined ? await findKept(cacheFolder, nameOf(file)) : undefined;
+  const chosen = parsed.file === undefined ? await findAllKept(cacheFolder, nameOf, file) : undefined;
   if (chosen !== undefined) return chosen;
-  const fileRequest = requestFor(`${repo}/${file}`);
-  const remote = await fetchFileInfo(repo, file, hub, fileRequest);
-  return fetchAndKeep(remote, cacheFolder, nameOf(file), { ...fileRequest, fetch, onProgress: options.onProgress });
+  const missing: { part: string; remote: RemoteFile }[] = [];
+  for (const part of partsOf(file)) {
+    if ((await findKept(cacheFolder, nameOf(part))) !== undefined) continue;
+    missing.push({ part, remote: await fetchFileInfo(repo, part, hub, requestFor(`${repo}/${part}`)) });
+  }
+  // Where parts cannot be opened by the first of them, opening that says so, and the others need not be fetched.
+  const standsAlone = (location: SourceLocation) => siblingOf(location, file) === undefined;
+  const first = await findKept(cacheFolder, nameOf(file));
+  if (first !== undefined && standsAlone(first)) return first;
+  const total = missing.reduce((sum, { remote }) => sum + remote.size, 0);
+  let before = 0;
+  for (const { part, remote } of missing) {
+    const onProgress = ({ done }: DownloadProgress) => options.onProgress?.({ done: before + done, total });
+    const request = { ...requestFor(`${repo}/${part}`), fetch, onProgress };
+    const location = await fetchAndKeep(remote, cacheFolder, nameOf(part), request);
+    before += remote.size;
+    if (standsAlone(location)) return location;
+  }
+  return (await findKept(cacheFolder, nameOf(file))) as SourceLocation;
+}
+
+/** The files of a model by the first of them. */
+const partsOf = (file: string): string[] => parsePartName(file)?.names ?? [file];
+
+/** Where a model's first file is, if all of them are kept. */
+async function findAllKept(
+  cacheFolder: string | undefined,
+  nameOf: (file: string) => string,
+  file: string,
+): Promise<SourceLocation | undefined> {
+  const kept = await Promise.all(partsOf(file).map((part) => findKept(cacheFolder, nameOf(part))));
+  return kept.includes(undefined) ? undefined : kept[0];
+}
+
+/** Throws `gguf-split` for a part that is not the first. */
+function requireFirstPart(file: string): void {
+  const part = parsePartName(file);
+  if (part === undefined || part.number === 1) return;
+  throw llmError({
+    code: 'gguf-split',
+    problem: `The model is split into ${part.count} GGUF files, and this is not the first of them by its name.`,
+    found: file,
+    remedy: `Give ${part.names[0]}: the others are fetched with it.`,
+  });
 }
 
 /** Loaded only where a model of the hub is asked for: a page need not carry it. */
