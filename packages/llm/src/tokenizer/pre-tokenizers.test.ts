@@ -30,6 +30,24 @@ describe('preTokenizers', () => {
   });
 });
 
+describe('preTokenizers without goldens', () => {
+  it.each([
+    [
+      'kimi-k2',
+      "Hello HelloWorld 汉字abc don't 12345",
+      ['Hello', ' Hello', 'World', ' ', '汉字', 'abc', " don't", ' ', '123', '45'],
+    ],
+    ['kimi-k2', 'x字Y  z!?\n', ['x', '字', 'Y', ' ', ' z', '!?\n']],
+    ['afmoe', 'a 1234567 12 日本語x', ['a', ' ', '1', '234', '567', ' ', '12', ' ', '日本語', 'x']],
+  ])('%s cuts %j', (name, text, expected) => {
+    const patterns = preTokenizers.get(name)?.patterns ?? [];
+    const words = wordsBy(sequence([...patterns.map(splitStep), byteLevelStep]));
+    const letters = wordsBy(byteLevelStep);
+    // Words as byte-level letters: each on its own is one.
+    expect(words(text)).toBe(expected.map((word) => letters(word)).join(' '));
+  });
+});
+
 describe('parseTokenizerJson', () => {
   it.each([
     ['gpt-2', [{ type: 'ByteLevel', add_prefix_space: false }]],

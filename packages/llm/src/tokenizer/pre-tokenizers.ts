@@ -47,8 +47,18 @@ const tekkenPattern = `${casedWords()}|${oneDigitPattern}|${casedRest}`;
 const gpt4oPattern = `${casedWords(`${contraction}?`)}|${threeDigitsPattern}|${casedRest}`;
 const youtuPattern = `${casedWords(`${contraction}?`)}|${oneDigitPattern}|${casedRest}`;
 
+/** Words by their case, but for Chinese characters, which are words by runs. */
+const kimiWords = casedWords(`${contraction}?`)
+  .replaceAll(upper, `(?:(?!\\p{Script=Han})${upper})`)
+  .replaceAll(lower, `(?:(?!\\p{Script=Han})${lower})`);
+const kimiPattern = `\\p{Script=Han}+|${kimiWords}|${threeDigitsPattern}|${symbols}|${spaces}`;
+
 const punctuation = '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]';
 const deepseekWords = `${punctuation}[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|${spaces}`;
+/** Groups of three digits, counted from the end of a number. */
+const groupedDigitsPattern = '\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))';
+const afmoeScripts =
+  '[一-鿿㐀-䶿豈-\ufaff぀-ゟ゠-ヿ･-ﾟ⼀-\u2fdfเ-\u0e7f\u0e80-\u0effក-\u17ffက-႟ꩠ-ꩿꧠ-\ua9ff가-\ud7afᄀ-ᇿ]+';
 const deepseekCjk = '[一-龥ࠀ-一가-퟿]+';
 /** Letters with case, as DeepSeek's first tokenizer lists them. */
 const deepseekLetters =
@@ -185,6 +195,8 @@ export const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map(
     'deepseek-v3': deepseekV3,
     'hunyuan-dense': deepseekV3,
     'joyai-llm': deepseekV3,
+    'kimi-k2': { ...gpt2, patterns: [kimiPattern] },
+    afmoe: { ...gpt2, patterns: [groupedDigitsPattern, afmoeScripts, deepseekWords] },
     youtu: {
       ...gpt2,
       patterns: ['[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥\u3040-ゟ゠-ヿ]+', youtuPattern],
