@@ -29,6 +29,11 @@ export const nullableOf =
   (value, path) =>
     value === null ? undefined : inner(value, path);
 
+export const optionalOf =
+  (inner: Check): Check =>
+  (value, path) =>
+    value === undefined ? undefined : inner(value, path);
+
 export const listOf =
   (inner: Check, min = 0): Check =>
   (value, path) => {

@@ -165,7 +165,10 @@ export interface LawModel {
   name: string;
   /** SHA-256 of the model file, in hexadecimal. */
   hash: string;
+  /** Layers that have laws: those that policies select keys in. */
   layers: number;
+  /** Their indices in a model that has other layers, too, with a window or a soft cap: those are read in full. Default: 0, 1, ... */
+  layerIndices?: readonly number[] | undefined;
   heads: number;
   keyValueHeads: number;
   headDim: number;

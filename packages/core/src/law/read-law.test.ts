@@ -44,6 +44,32 @@ describe('readLaw', () => {
     expect(readLaw(text, 'law.json')).toEqual(JSON.parse(text));
   });
 
+  it('reads laws of some layers of a model by their indices, and refuses them by others', () => {
+    const moved = (layerIndices: number[], layer: number) => {
+      const { model, heads, groups, ...rest } = JSON.parse(text);
+      const at = (each: object) => ({ ...each, layer });
+      return JSON.stringify({
+        ...rest,
+        model: { ...model, layerIndices },
+        heads: heads.map(at),
+        groups: groups.map(at),
+      });
+    };
+    expect(readLaw(moved([5], 5), 'law.json').heads[0]?.layer).toBe(5);
+    for (const [indices, layer] of [
+      [[5], 0],
+      [[0], 5],
+      [[5, 6], 5],
+      [[], 5],
+    ] as const) {
+      expect(codeOf(() => readLaw(moved([...indices], layer), 'law.json'))).toBe('law-invalid');
+    }
+    const { model } = readLaw(moved([5], 5), 'law.json');
+    expect(codeOf(() => checkLawModel({ model }, { ...model, layerIndices: undefined }, 'law.json'))).toBe(
+      'law-foreign',
+    );
+  });
+
   it('refuses every file that has something missing, or of another kind, anywhere', () => {
     // Lists of what may be empty, or is not always there, can lose an element; and names that lead nowhere are looked over.
     const free = /^(texts|extrapolation(\.\d+\.kinds)?|summary\.predictions)\.\d+$/;

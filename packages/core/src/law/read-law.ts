@@ -18,6 +18,7 @@ import {
   objectOf,
   objectWith,
   oneOfValues,
+  optionalOf,
   pairOf,
   positive,
   positiveInteger,
@@ -63,7 +64,8 @@ export function readLaw(text: string, name: string): LawFile {
 /** Throws `law-foreign` unless the law was measured on this model file (by hash and sizes). `name` names the law. */
 export function checkLawModel({ model }: Pick<LawFile, 'model'>, actual: LawModel, name: string): void {
   const sizes = ['layers', 'heads', 'keyValueHeads', 'headDim'] as const;
-  if (model.hash === actual.hash && sizes.every((size) => model[size] === actual[size])) return;
+  const sameLayers = JSON.stringify(model.layerIndices) === JSON.stringify(actual.layerIndices);
+  if (model.hash === actual.hash && sameLayers && sizes.every((size) => model[size] === actual[size])) return;
   throw new KeysieveError({
     code: 'law-foreign',
     problem: `${name} was measured on another model.`,
@@ -114,6 +116,7 @@ const LAW_FIELDS: Fields = {
     name: text,
     hash: text,
     layers: positiveInteger,
+    layerIndices: optionalOf(listOf(nonNegativeInteger, 1)),
     heads: positiveInteger,
     keyValueHeads: positiveInteger,
     headDim: positiveInteger,
@@ -227,12 +230,23 @@ function findSizeFault(file: LawFile): string | undefined {
         share === shares[i % shares.length] &&
         matchesLengths(keys),
     );
+  const { layerIndices } = model;
+  const indicesValid =
+    layerIndices === undefined ||
+    (layerIndices.length === model.layers &&
+      layerIndices.every((x, i) => i === 0 || x > (layerIndices[i - 1] as number)));
+  if (!indicesValid) return `indices of ${layerIndices?.length} layers, not ascending ones of ${model.layers}`;
+  /** The index in the model of the layer of number `i` of a list with `perLayer` for each. */
+  const layerOf = (i: number, perLayer: number) => {
+    const index = Math.floor(i / perLayer);
+    return layerIndices === undefined ? index : layerIndices[index];
+  };
   const headsValid =
     heads.length === model.layers * model.heads &&
     heads.every(
       ({ layer, head, errorWithoutTail, errorWithTail, laws, keys, gaussian, ...lists }, i) =>
-        i === layer * model.heads + head &&
-        head < model.heads &&
+        layer === layerOf(i, model.heads) &&
+        head === i % model.heads &&
         table(errorWithoutTail, ladder.length) &&
         table(errorWithTail, ladder.length) &&
         hasLawsFor(laws, CRITERIA) &&
@@ -248,8 +262,8 @@ function findSizeFault(file: LawFile): string | undefined {
     groups.length === model.layers * model.keyValueHeads &&
     groups.every(
       ({ layer, keyValueHead, errors, laws }, i) =>
-        i === layer * model.keyValueHeads + keyValueHead &&
-        keyValueHead < model.keyValueHeads &&
+        layer === layerOf(i, model.keyValueHeads) &&
+        keyValueHead === i % model.keyValueHeads &&
         table(errors, budgets.length) &&
         hasLawsFor(laws, ['errorWithTail']),
     );

@@ -1,5 +1,5 @@
 /** Captures heads of a model: their keys and values over a text, and the queries of its last positions. */
-import type { AttentionEvent, Model } from '@keysieve/llm';
+import { type AttentionEvent, type Model, selectiveLayers } from '@keysieve/llm';
 import { labError } from '../errors.ts';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
 import { type WorkOptions, workOf } from '../work.ts';
@@ -59,12 +59,13 @@ export async function captureHeads(options: CaptureHeadsOptions): Promise<Captur
   const onAttention = (event: AttentionEvent) => {
     for (const [i, place] of places.entries()) {
       const head = captured[i] as CapturedHead;
-      if (place.layer === event.layer) takeQueries(head, place.keyValueHead, event);
+      if (place.layer !== event.modelLayer) continue;
+      takeQueries(head, place.keyValueHead, event);
       // The cache of a layer has all its keys with the last pass.
-      if (place.layer === event.layer && event.position + rowsOf(event) === count) {
+      if (event.position + rowsOf(event) === count) {
         const { cache } = event.attention;
-        head.keys = cache.read(place.layer, place.keyValueHead, 'keys', 0, count);
-        head.values = cache.read(place.layer, place.keyValueHead, 'values', 0, count);
+        head.keys = cache.read(event.layer, place.keyValueHead, 'keys', 0, count);
+        head.values = cache.read(event.layer, place.keyValueHead, 'values', 0, count);
       }
     }
   };
@@ -93,26 +94,31 @@ function takeQueries(head: CapturedHead, keyValueHead: number, event: AttentionE
 }
 
 /** One key-value head of each of six layers, evenly from the first to the last, another one each time. */
-function evenlySpacedHeads({ layers, keyValueHeads }: Model['config']): HeadPlace[] {
-  const count = Math.min(DEFAULT_HEADS, layers);
+function evenlySpacedHeads(config: Model['config']): HeadPlace[] {
+  const { keyValueHeads } = config;
+  const layers = selectiveLayers(config);
+  const count = Math.min(DEFAULT_HEADS, layers.length);
   return Array.from({ length: count }, (_, i) => ({
-    layer: count === 1 ? 0 : Math.round((i * (layers - 1)) / (count - 1)),
+    layer: layers[count === 1 ? 0 : Math.round((i * (layers.length - 1)) / (count - 1))] as number,
     keyValueHead: i % keyValueHeads,
   }));
 }
 
-function checkPlaces(places: readonly HeadPlace[], { layers, keyValueHeads }: Model['config']): void {
+function checkPlaces(places: readonly HeadPlace[], config: Model['config']): void {
+  const { layers, keyValueHeads } = config;
+  const captured = selectiveLayers(config);
   const isPlace = ({ layer, keyValueHead }: HeadPlace) =>
-    [layer, keyValueHead].every((x) => Number.isSafeInteger(x) && x >= 0) &&
-    layer < layers &&
-    keyValueHead < keyValueHeads;
+    captured.includes(layer) && Number.isSafeInteger(keyValueHead) && keyValueHead >= 0 && keyValueHead < keyValueHeads;
   const names = places.map(({ layer, keyValueHead }) => `l${layer}.g${keyValueHead}`);
   if (places.length > 0 && places.every(isPlace) && new Set(names).size === names.length) return;
   throw labError({
     code: 'invalid-argument',
-    problem: `Heads to capture are different ones of ${layers} layers with ${keyValueHeads} key-value heads each.`,
+    problem: `Heads to capture are different ones of ${captured.length} layers with ${keyValueHeads} key-value heads each.`,
     found: names.join(', ') || 'none',
-    remedy: `Name them from l0.g0 to l${layers - 1}.g${keyValueHeads - 1}.`,
+    remedy:
+      captured.length === layers
+        ? `Name them from l0.g0 to l${layers - 1}.g${keyValueHeads - 1}.`
+        : `Name heads of the layers ${captured.join(', ')}: the others have a window or a soft cap, and read all keys.`,
   });
 }
 

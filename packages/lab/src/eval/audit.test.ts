@@ -42,7 +42,7 @@ describe('an audit', () => {
     const position = N - 2;
     const policy = { policy: 'window', budget: 'fixed:50' };
     const { outputs, report } = attention.attend({ layer, position, queries, policy });
-    return { layer, position, queries, outputs, report, attention };
+    return { modelLayer: layer, layer, position, queries, outputs, report, attention };
   }
 
   it('compares the heads of audited tokens with full attention, and counts what all tokens read', () => {

@@ -25,7 +25,7 @@ export interface AttentionFigures {
   fullAttentionShare: number;
 }
 
-/** Figures of one layer. */
+/** Figures of one layer that policies select keys in. */
 export interface LayerFigures extends AttentionFigures {
   layer: number;
 }
@@ -66,8 +66,8 @@ export function createAudit(
     fullAttentionShare: report.rowsFull / report.rows,
   });
   return {
-    onAttention({ layer, position, queries, outputs, report, attention }) {
-      addReport(reports[layer] as AttentionReport, report);
+    onAttention({ modelLayer, layer, position, queries, outputs, report, attention }) {
+      addReport(reports[modelLayer] as AttentionReport, report);
       for (let token = 0; token < queries.length / width; token++) {
         if (!audited.has(position + token)) continue;
         const row = queries.subarray(token * width, (token + 1) * width);
@@ -76,7 +76,7 @@ export function createAudit(
         for (let head = 0; head < heads; head++) {
           const from = token * width + head * headDim;
           const output = outputs.subarray(from, from + headDim);
-          errors[layer]?.push(relativeError(output, truth.subarray(head * headDim, (head + 1) * headDim)));
+          errors[modelLayer]?.push(relativeError(output, truth.subarray(head * headDim, (head + 1) * headDim)));
         }
       }
     },
@@ -85,7 +85,10 @@ export function createAudit(
       for (const report of reports) addReport(total, report);
       return figuresOf(total, errors.flat());
     },
-    layers: () => reports.map((report, layer) => ({ layer, ...figuresOf(report, errors[layer] ?? []) })),
+    layers: () =>
+      reports
+        .map((report, layer) => ({ layer, ...figuresOf(report, errors[layer] ?? []) }))
+        .filter(({ layer }) => reports[layer]?.rows !== 0),
   };
 }
 

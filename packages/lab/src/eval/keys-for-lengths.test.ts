@@ -63,7 +63,7 @@ describe('keys for a divergence', () => {
     for (const { top1 } of constantSupport.policies) expect(top1[0]).toBe(1);
 
     const text = { ...options, auditTokens: 0, policies: [] };
-    await readContext({ session, attention: { policy: 'dense' }, policies: [], signal }, tokens.subarray(0, 687), 12);
+    await readContext({ session, attention: { policy: 'dense' }, policies: [], signal }, tokens.subarray(0, 687));
     const reference = await predictWithFullAttention(text);
     const klOf = async (keys: number) => {
       const { kl } = await measurePolicy(text, { policy: 'sieve', budget: `fixed:${keys}` }, reference);

@@ -112,10 +112,10 @@ function createCostMeasure({ saved, policy, lengths: _, ...options }: KeysForOpt
   let reference: Reference | undefined;
 
   async function readReference(): Promise<Reference> {
-    const { session, signal, evalTokens } = options;
+    const { session, signal } = options;
     const onRead = (done: number, total: number) => onProgress('reading', done, total);
     const reading = { session, attention: { policy: 'dense' }, policies, signal, onRead };
-    await readContext(reading, text.tokens.subarray(0, contextOf(text)), evalTokens);
+    await readContext(reading, text.tokens.subarray(0, contextOf(text)));
     return predictWithFullAttention(text);
   }
 

@@ -49,7 +49,7 @@ export const contextOf = ({ tokens, evalTokens }: Pick<ComparedText, 'tokens' | 
 export const specName = ({ policy, budget }: PolicySpec): string =>
   budget === undefined ? policy : `${policy} ${budget}`;
 
-/** Predicts the compared tokens with full attention, and takes them out of the cache again. */
+/** Predicts the compared tokens with full attention, in a fork: the session stays as it is. */
 export async function predictWithFullAttention(text: ComparedText): Promise<Reference> {
   const reference: Reference = { nll: [], best: [], logits: [] };
   await predict(text, { policy: 'dense' }, {}, (logits, next) => {
@@ -62,7 +62,7 @@ export async function predictWithFullAttention(text: ComparedText): Promise<Refe
   return reference;
 }
 
-/** Predicts the compared tokens with a policy, and takes them out of the cache again. */
+/** Predicts the compared tokens with a policy, in a fork: the session stays as it is. */
 export async function measurePolicy(
   text: ComparedText,
   attention: PolicySpec,
@@ -94,14 +94,14 @@ async function predict(
   const options = { attention, chunkTokens: COMPARED_TOKENS, ...watch, signal };
   let index = 0;
   onProgress(specName(attention), 0, evalTokens);
-  for await (const { logits } of session.evaluate(tokens.subarray(context, -1), options)) {
+  await using fork = session.fork();
+  for await (const { logits } of fork.evaluate(tokens.subarray(context, -1), options)) {
     for (let row = 0; row < logits.length; row += vocabularySize) {
       onToken(logits.subarray(row, row + vocabularySize), tokens[context + index + 1] as number, index);
       index++;
     }
     onProgress(specName(attention), index, evalTokens);
   }
-  session.truncate(context);
 }
 
 /** Bytes that a decoding step after the context reads for each key of the context and key-value head. */
@@ -109,13 +109,13 @@ export async function stepBytes(text: ComparedText, attention: PolicySpec): Prom
   const { model, session, tokens, signal } = text;
   const context = contextOf(text);
   let bytesPerKey = Number.NaN;
-  for await (const { attention: report } of session.evaluate(tokens.subarray(context, context + 1), {
+  await using fork = session.fork();
+  for await (const { attention: report } of fork.evaluate(tokens.subarray(context, context + 1), {
     attention,
     signal,
   })) {
     bytesPerKey = (report.bytesRead * model.config.heads) / model.config.keyValueHeads / report.keys;
   }
-  session.truncate(context);
   return bytesPerKey;
 }
 
@@ -141,13 +141,13 @@ export async function timeSteps(
     onProgress('timing', round, rounds);
     const from = context + (round % evalTokens);
     for (const [i, attention] of policies.entries()) {
+      await using fork = session.fork();
       const started = performance.now();
       const options = { attention, signal };
-      for await (const step of session.evaluate(tokens.subarray(from, from + 1), options)) {
+      for await (const step of fork.evaluate(tokens.subarray(from, from + 1), options)) {
         const msPerToken = performance.now() - started;
         if (round > 0) steps[i]?.push({ msPerToken, attentionMsPerToken: step.attentionMs });
       }
-      session.truncate(context);
     }
   }
   return steps.map((policySteps) => ({

@@ -17,14 +17,12 @@ export interface ContextReading {
 const READ_TOKENS = 512;
 
 /**
- * Reads the context into an empty cache, and leaves it there so that it is the same whatever has been tried behind it
- * since: `ahead` tokens are tried at once, since the first keys to go past the end of a page close it, and a closed page
- * that is cut open again may hold other roundings. Gives the milliseconds of reading.
+ * Reads the context into an empty cache. What continues from it does so in forks, since layers with a window cannot be cut
+ * back to it. Gives the milliseconds of reading.
  */
 export async function readContext(
   { session, attention, policies, signal, onRead }: ContextReading,
   context: Int32Array,
-  lookaheadTokens: number,
 ): Promise<number> {
   session.truncate(0);
   const onAttention = ({ attention: layerAttention, ...event }: AttentionEvent) =>
@@ -35,9 +33,5 @@ export async function readContext(
   for await (const { position } of session.evaluate(context, options)) {
     onRead?.(Math.min(context.length, position + READ_TOKENS), context.length);
   }
-  const milliseconds = performance.now() - started;
-  const lookahead = new Int32Array(lookaheadTokens).fill(context[0] as number);
-  for await (const _ of session.evaluate(lookahead, { logits: false, signal }));
-  session.truncate(context.length);
-  return milliseconds;
+  return performance.now() - started;
 }

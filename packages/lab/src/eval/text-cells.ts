@@ -96,12 +96,12 @@ export function createTextComputer(options: ComparedText & { threads: number }) 
   /** Sees to it that the context is in the cache, read with a policy. */
   async function ensureContext(spec: PolicySpec): Promise<void> {
     if (context === specName(spec)) return;
-    const { session, tokens, evalTokens, policies, signal, onProgress } = options;
+    const { session, tokens, policies, signal, onProgress } = options;
     const what = createPolicy(spec).budget === undefined ? 'reading' : `reading with ${specName(spec)}`;
     const onRead = (done: number, total: number) => onProgress(what, done, total);
     context = undefined;
     const reading = { session, attention: spec, policies, signal, onRead };
-    readingMs.set(specName(spec), await readContext(reading, tokens.subarray(0, contextOf(options)), evalTokens));
+    readingMs.set(specName(spec), await readContext(reading, tokens.subarray(0, contextOf(options))));
     context = specName(spec);
   }
 

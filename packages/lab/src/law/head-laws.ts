@@ -9,6 +9,7 @@ import { classifyHead } from './kinds.ts';
 import { keysForError } from './needed-keys.ts';
 import { type PooledTallies, rootOrNull } from './pooled.ts';
 import { type Centre, fitSurfaces } from './surfaces.ts';
+import type { TallyDesign } from './tally.ts';
 
 /** The share of the softmax that `diffuse` heads are told by. */
 export const KIND_SHARE = 0.1;
@@ -33,7 +34,7 @@ export function fitHeadLaw(pooled: PooledTallies, row: number, headline: LawFile
     keys: findLaw(laws, 'mass', KIND_SHARE).keys.at(-1)?.mean as number,
   });
   return {
-    layer: Math.floor(row / heads),
+    layer: layerIndex(pooled.design, Math.floor(row / heads)),
     head: row % heads,
     kind,
     alpha: fit.alpha,
@@ -54,6 +55,10 @@ export function fitHeadLaw(pooled: PooledTallies, row: number, headline: LawFile
   };
 }
 
+/** The index in the model of a measured layer. */
+const layerIndex = ({ layerIndices }: TallyDesign, layer: number): number =>
+  layerIndices === undefined ? layer : (layerIndices[layer] as number);
+
 /** The laws of all GQA groups. */
 export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Random): GroupLaw[] {
   const { lengths, design } = pooled;
@@ -73,7 +78,7 @@ export function fitGroupLaws(pooled: PooledTallies, centre: Centre, random: Rand
       };
     });
     return {
-      layer: Math.floor(group / keyValueHeads),
+      layer: layerIndex(design, Math.floor(group / keyValueHeads)),
       keyValueHead: group % keyValueHeads,
       errors: lengths.map((_, length) =>
         budgets.map((_, budget) => rootOrNull(mean(queriesAt(length).map(({ squares }) => squares[budget] as number)))),

@@ -6,9 +6,10 @@ import { lawFixture } from '../../test/law-fixture.ts';
 import { checkLaw, lawModelOf, openLaw, withLawBudget } from './open-law.ts';
 
 const law = lawFixture({ layers: 2, heads: 3 });
+const config = { ...law.model, layerAttention: [{}, {}] };
 const model = {
   name: 'a model',
-  config: law.model,
+  config,
   hash: () => Promise.resolve(law.model.hash),
 };
 
@@ -43,9 +44,16 @@ describe('the model of a law', () => {
     await expect(checkLaw(law, model, 'law.json')).resolves.toBeUndefined();
   });
 
+  it('counts the layers that policies select keys in, and says which they are where there are others', async () => {
+    const layerAttention = [{ window: 64 }, {}, { softCap: 30 }, {}];
+    const mixed = await lawModelOf({ ...model, config: { ...config, layerAttention } });
+    expect(mixed).toMatchObject({ layers: 2, layerIndices: [1, 3] });
+  });
+
   it.for([
     ['another file', { ...model, hash: () => Promise.resolve('00') }],
-    ['other heads', { ...model, config: { ...law.model, heads: 6 } }],
+    ['other heads', { ...model, config: { ...config, heads: 6 } }],
+    ['layers that have a window', { ...model, config: { ...config, layerAttention: [{}, { window: 64 }, {}] } }],
   ] as const)('is refused with %s', async ([, other]) => {
     await expect(checkLaw(law, other, 'law.json')).rejects.toMatchObject({ code: 'law-foreign' });
   });

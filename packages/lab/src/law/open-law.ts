@@ -1,6 +1,6 @@
 /** Laws from files, and the budgets that they give to policies. */
 import { readFile } from 'node:fs/promises';
-import type { Model } from '@keysieve/llm';
+import { type Model, selectiveLayers } from '@keysieve/llm';
 import {
   checkLawModel,
   isBudgetTarget,
@@ -14,13 +14,16 @@ import { labError } from '../errors.ts';
 
 /** What identifies the model of a law: its file's hash, and its heads. */
 export type IdentifiedModel = Pick<Model, 'name' | 'hash'> & {
-  config: Pick<Model['config'], 'layers' | 'heads' | 'keyValueHeads' | 'headDim'>;
+  config: Pick<Model['config'], 'layerAttention' | 'heads' | 'keyValueHeads' | 'headDim'>;
 };
 
 /** The model as a law names it. Hashes the model's file, once for each loaded model. */
 export async function lawModelOf({ name, config, hash }: IdentifiedModel, signal?: AbortSignal): Promise<LawModel> {
-  const { layers, heads, keyValueHeads, headDim } = config;
-  return { name, hash: await hash(signal), layers, heads, keyValueHeads, headDim };
+  const { layerAttention, heads, keyValueHeads, headDim } = config;
+  const layers = selectiveLayers(config);
+  const layerIndices = layers.length < layerAttention.length ? layers : undefined;
+  const shape = { layers: layers.length, ...(layerIndices && { layerIndices }), heads, keyValueHeads, headDim };
+  return { name, hash: await hash(signal), ...shape };
 }
 
 /** The law in a file. Throws `file-not-found`, `law-invalid` or `law-version`. */

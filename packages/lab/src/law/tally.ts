@@ -10,7 +10,10 @@ import { keysForError } from './needed-keys.ts';
 
 /** What is measured, and of which heads. Tallies of one design can be pooled. */
 export interface TallyDesign extends MeasurePlan {
+  /** Layers that are measured: those that policies select keys in. */
   layers: number;
+  /** Their indices in the model, where it has others, too. */
+  layerIndices?: readonly number[] | undefined;
   heads: number;
   keyValueHeads: number;
   lengths: readonly number[];

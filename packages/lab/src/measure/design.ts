@@ -1,5 +1,5 @@
 /** What is sampled of a text: lengths of context, numbers of keys, and the positions of the queries. */
-import type { ModelConfig } from '@keysieve/llm';
+import type { LawModel } from 'keysieve';
 import { distanceBucket } from 'keysieve/engine';
 import { labError } from '../errors.ts';
 import { samplePositions } from '../law/positions.ts';
@@ -39,7 +39,7 @@ export interface Design {
 }
 
 export interface DesignOptions {
-  config: ModelConfig;
+  config: Pick<LawModel, 'layers' | 'layerIndices' | 'heads' | 'keyValueHeads'>;
   tokens: number;
   /** Default: half powers of two from 512 up to the tokens, or down from them where they are fewer. */
   lengths: readonly number[] | undefined;
@@ -71,10 +71,11 @@ export function createDesign({
     return lengths.map((length) => samplePositions(length, samples, random));
   });
   const counts = (positions[0] as number[][]).map((lengthPositions) => lengthPositions.length);
-  const { layers, heads, keyValueHeads } = config;
+  const { layers, layerIndices, heads, keyValueHeads } = config;
   return {
     tally: {
       layers,
+      layerIndices,
       heads,
       keyValueHeads,
       lengths,

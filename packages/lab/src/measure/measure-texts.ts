@@ -1,7 +1,8 @@
 /** The laws of a model's heads, measured on texts. */
 import { defaultCachePrecision, type Model } from '@keysieve/llm';
-import { type LawFile, PAGE_KEYS } from 'keysieve';
+import { type LawFile, type LawModel, PAGE_KEYS } from 'keysieve';
 import { exactPageBytes } from 'keysieve/engine';
+import { labError } from '../errors.ts';
 import { type NamedText, takeTokens } from '../eval/tokens.ts';
 import { checkLengths, makeLaw } from '../law/make-law.ts';
 import { lawModelOf } from '../law/open-law.ts';
@@ -97,9 +98,17 @@ export async function prepareLaw(options: MeasureTextsOptions): Promise<Run<LawC
   const encoded = texts.map(({ name, content }) =>
     takeTokens(model.tokenizer.encode(content, { special: false }), { name, offset, count: tokens }),
   );
-  const { tally: design, queries } = createDesign({ config, tokens, lengths, samples, seed, texts: texts.length });
-  checkLengths(design.lengths.filter((length) => length <= fittedTo));
   const lawModel = await lawModelOf(model, work.signal);
+  checkHasLaws(lawModel);
+  const { tally: design, queries } = createDesign({
+    config: lawModel,
+    tokens,
+    lengths,
+    samples,
+    seed,
+    texts: texts.length,
+  });
+  checkLengths(design.lengths.filter((length) => length <= fittedTo));
   const cachePrecision = defaultCachePrecision(precision);
   const settings = { tokens, samples, seed, precision, cachePrecision, context, policy: POLICY };
   const plan: LawPlan = {
@@ -226,4 +235,15 @@ function costOf(times: readonly TallyTimes[], fitMs: number): MeasurementCost {
   const sum = (field: keyof TallyTimes) => times.reduce((total, each) => total + each[field], 0);
   const [prefillMs, measureMs] = [sum('prefillMs'), sum('measureMs') + fitMs];
   return { prefillMs, measureMs, ratio: (prefillMs + measureMs) / prefillMs };
+}
+
+/** Throws `invalid-argument` for a model whose layers are all read in full. */
+function checkHasLaws({ name, layers }: LawModel): void {
+  if (layers > 0) return;
+  throw labError({
+    code: 'invalid-argument',
+    problem: 'The model has no layer that policies select keys in, and so no laws.',
+    found: `${name}: every layer has a window or a soft cap, and is read in full`,
+    remedy: 'Measure a model that has layers with full attention.',
+  });
 }

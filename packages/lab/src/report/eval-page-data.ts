@@ -8,7 +8,10 @@ import { msPerTokenOf } from '../eval/times.ts';
 import type { PolicyScores, TasksResult } from '../tasks/evaluate-tasks.ts';
 import { roundNumbers } from './rounded.ts';
 
-export type PageLayer = Pick<LayerFigures, 'outputError' | 'estimatedError' | 'tailMass' | 'keysExact' | 'certificate'>;
+export type PageLayer = Pick<
+  LayerFigures,
+  'layer' | 'outputError' | 'estimatedError' | 'tailMass' | 'keysExact' | 'certificate'
+>;
 
 export interface PagePolicy extends Omit<PolicyEvaluation, 'layers'> {
   layers: PageLayer[];
@@ -69,7 +72,15 @@ function textData({ suggestion: _, model: _model, dense, policies, ...text }: Te
   };
 }
 
-const pageLayer = ({ outputError, estimatedError, tailMass, keysExact, certificate }: LayerFigures): PageLayer => ({
+const pageLayer = ({
+  layer,
+  outputError,
+  estimatedError,
+  tailMass,
+  keysExact,
+  certificate,
+}: LayerFigures): PageLayer => ({
+  layer,
   outputError,
   estimatedError,
   tailMass,

@@ -101,8 +101,8 @@ export interface AnswerContext {
 }
 
 /** Reads a prompt except for its last token, with which every answer begins. */
-export async function readPrompt(answering: AnswerContext, { tokens, answerTokens }: TaskPrompt): Promise<void> {
-  await readContext({ ...answering, attention: answering.prefill }, tokens.subarray(0, -1), answerTokens);
+export async function readPrompt(answering: AnswerContext, { tokens }: TaskPrompt): Promise<void> {
+  await readContext({ ...answering, attention: answering.prefill }, tokens.subarray(0, -1));
 }
 
 /** The answer of a policy to the prompt in the cache, which stays there. */
@@ -141,12 +141,12 @@ async function decode(
   const { tokenizer } = model;
   const report = emptyReport();
   const written: number[] = [];
-  const context = tokens.length - 1;
-  let next = tokens[context] as number;
+  let next = tokens.at(-1) as number;
   let passes = 0;
+  await using fork = session.fork();
   const started = performance.now();
   while (written.length < answerTokens) {
-    for await (const step of session.evaluate(Int32Array.of(next), { attention, signal })) {
+    for await (const step of fork.evaluate(Int32Array.of(next), { attention, signal })) {
       addReport(report, step.attention);
       next = argmax(step.logits);
     }
@@ -155,6 +155,5 @@ async function decode(
     written.push(next);
   }
   const msPerToken = (performance.now() - started) / passes;
-  session.truncate(context);
   return { text: tokenizer.decode(written), report, msPerToken };
 }

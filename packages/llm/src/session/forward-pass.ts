@@ -34,9 +34,11 @@ export interface SequenceRows {
   onAttention?: ((event: AttentionEvent) => void) | undefined;
 }
 
-/** The attention of one layer to some consecutive tokens. */
+/** The attention of one layer to some consecutive tokens. Layers with a window or a soft cap, which read all keys, have none. */
 export interface AttentionEvent {
-  /** Index of the layer in its cache: layers with a window or a soft cap, which read all keys, are not counted. */
+  /** Index of the layer in the model. */
+  modelLayer: number;
+  /** Index of the layer in `attention`, which has those of one kind only. */
   layer: number;
   /** Position of the first token. */
   position: number;
@@ -190,7 +192,8 @@ function attendAll({ config }: TransformerSegments, running: readonly RunningRow
         rows.failure = { error };
         continue;
       }
-      requests.push({ rows, readsAllKeys, attention, layer, position, queries, policy, shareSamples, outputs: target });
+      const request = { attention, layer, position, queries, policy, shareSamples, outputs: target };
+      requests.push({ ...request, rows, modelLayer, readsAllKeys });
     }
     const outcomes = attendTogether(requests);
     const milliseconds = performance.now() - started;
@@ -211,12 +214,13 @@ function attendAll({ config }: TransformerSegments, running: readonly RunningRow
 /** The attention of a layer for the rows of one sequence. */
 interface LayerRequest extends SequenceRequest {
   rows: RunningRows;
+  modelLayer: number;
   readsAllKeys: boolean;
 }
 
 /** Notes what the attention of a layer gave for the rows of one sequence, and shows it. */
 function takeOutcome(request: LayerRequest, outcome: AttendOutcome, rowMs: number): void {
-  const { rows, attention, layer, position, queries, readsAllKeys } = request;
+  const { rows, attention, modelLayer, layer, position, queries, readsAllKeys } = request;
   if ('error' in outcome) {
     rows.failure = outcome;
     return;
@@ -225,7 +229,7 @@ function takeOutcome(request: LayerRequest, outcome: AttendOutcome, rowMs: numbe
   addReport(rows.report, report);
   rows.attentionMs += rowMs * rows.tokens.length;
   try {
-    if (!readsAllKeys) rows.onAttention?.({ layer, position, queries, outputs, report, attention });
+    if (!readsAllKeys) rows.onAttention?.({ modelLayer, layer, position, queries, outputs, report, attention });
   } catch (error) {
     rows.failure = { error };
   }

@@ -14,7 +14,7 @@ export type {
   GenerationResult,
 } from './generation.ts';
 export { type Inspection, type InspectOptions, inspectModel, type MemoryPrediction } from './inspection.ts';
-export type { SessionMemory } from './layer-caches.ts';
+export { type SessionMemory, selectiveLayers } from './layer-caches.ts';
 export { loadModel, type Model } from './load-model.ts';
 export type { LoadProgress } from './load-progress.ts';
 export type { LoadOptions } from './model-file.ts';

@@ -12,7 +12,7 @@ import {
   type StepCosts,
 } from 'keysieve';
 import { type AttentionEngine, type EngineOptions, type OwnOptions, openAttention } from 'keysieve/engine';
-import type { ModelConfig } from '../model/index.ts';
+import type { LayerAttention, ModelConfig } from '../model/index.ts';
 import type { Engines } from './engines.ts';
 
 /** Layers of a model whose attention follows one rule, in order. */
@@ -77,8 +77,12 @@ export interface LayerCachesOptions extends OwnOptions {
 }
 
 /** Whether every key that the layers see is read, whatever the policy. */
-export const readsAllKeys = ({ window, softCap }: Pick<LayerGroup, 'window' | 'softCap'>): boolean =>
+export const readsAllKeys = ({ window, softCap }: Pick<LayerAttention, 'window' | 'softCap'>): boolean =>
   window !== undefined || softCap !== undefined;
+
+/** The layers that policies select keys in; the others have a window or a soft cap, and read every key that they see. */
+export const selectiveLayers = ({ layerAttention }: Pick<ModelConfig, 'layerAttention'>): number[] =>
+  [...layerAttention.keys()].filter((layer) => !readsAllKeys(layerAttention[layer] as LayerAttention));
 
 /** The groups of a model's layers, in the order of their first layers. */
 export function layerGroups({ layerAttention }: Pick<ModelConfig, 'layerAttention'>): LayerGroup[] {

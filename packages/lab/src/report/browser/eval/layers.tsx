@@ -21,7 +21,7 @@ export function Layers({ text }: { text: PageText }) {
     Math.max(1e-3, Math.min(1, Math.max(...positive))),
   ];
   return (
-    <Card title={`${nameOf(policy)} is off most in layer ${worstOf(policy.layers)}`}>
+    <Card title={`${nameOf(policy)} is off most in layer ${policy.layers[worstOf(policy.layers)]?.layer}`}>
       <p>
         Error of the heads' outputs in each layer, ‖o′ − o‖ / ‖o‖, measured against dense attention with the same
         queries and keys. Point at a cell, tap it, or go there with the arrow keys.
@@ -42,7 +42,7 @@ export function Layers({ text }: { text: PageText }) {
       />
       <p class="small" aria-live="polite">
         <b>
-          {nameOf(policy)}, layer {cell.column}
+          {nameOf(policy)}, layer {layer.layer}
         </b>
         : error {percent(layer.outputError.mean)}, 95 % of them below {percent(layer.outputError.p95)};{' '}
         {ownWords(layer)}; {percent(layer.tailMass.mean)} of the softmax not read exactly
@@ -58,6 +58,7 @@ const ownWords = ({ estimatedError: { mean }, certificate }: PageLayer): string 
     ? 'the policy itself cannot tell'
     : `the policy itself says ${certificate === 'certified' ? 'at most ' : ''}${percent(mean)}`;
 
+/** The place in the list of the layer with the largest error. */
 const worstOf = (layers: readonly PageLayer[]): number =>
   layers.reduce(
     (worst, { outputError }, i) => (outputError.mean > (layers[worst]?.outputError.mean ?? 0) ? i : worst),

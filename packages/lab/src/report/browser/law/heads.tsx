@@ -21,7 +21,7 @@ export function Heads({ data }: { data: LawPageData }) {
     columns: model.heads,
     rowName: 'layer',
     columnName: 'head',
-    selected: { row: head.layer, column: head.head },
+    selected: { row: model.layerIndices?.indexOf(head.layer) ?? head.layer, column: head.head },
     onSelect: (layer: number, at: number) => choose({ head: layer * model.heads + at }),
   };
   return (
