@@ -1,5 +1,5 @@
 /** What the page knows, and what it does: the views only show it. */
-import { createWorkerModel, type WorkerModel, type WorkerProgress, type WorkerSession } from '@keysieve/llm/browser';
+import { createWorkerModel, type LoadProgress, type WorkerModel, type WorkerSession } from '@keysieve/llm/browser';
 import { effect, signal } from '@preact/signals';
 import nanoUrl from '../../../models/nano/nano.gguf?url';
 
@@ -38,7 +38,7 @@ export interface Answer {
 }
 
 export const model = signal<WorkerModel | undefined>(undefined);
-export const loading = signal<WorkerProgress | undefined>(undefined);
+export const loading = signal<LoadProgress | undefined>(undefined);
 export const problem = signal('');
 export const documentText = signal(localStorage.getItem('document') ?? '');
 export const documentTokens = signal<number | undefined>(undefined);
@@ -69,11 +69,11 @@ export async function load(source: File | 'nano'): Promise<void> {
   await model.value?.dispose();
   model.value = undefined;
   session = undefined;
-  loading.value = { phase: 'load', loaded: 0, total: 1, overall: 0 };
+  loading.value = { phase: 'load', done: 0, total: 1, overall: 0 };
   try {
     const worker = new Worker(new URL('./engine.ts', import.meta.url), { type: 'module' });
     const file = source === 'nano' ? new File([await (await fetch(nanoUrl)).blob()], 'nano.gguf') : source;
-    const onProgress = (progress: WorkerProgress) => {
+    const onProgress = (progress: LoadProgress) => {
       if (loading.value !== undefined) loading.value = progress;
     };
     model.value = await createWorkerModel(worker, file, { context: CONTEXT, threads: 1, onProgress });

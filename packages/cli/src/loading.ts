@@ -1,31 +1,26 @@
-/** Shows how a model is loaded: downloads, the segments being built, the precision being chosen. */
-import type { LoadOptions } from '@keysieve/llm';
-import { createProgress, type Progress } from './terminal.ts';
+/** Shows how a model is loaded: one figure for all of it, and what is done now. */
+import { formatBytes, formatCount } from '@keysieve/lab';
+import type { LoadOptions, LoadProgress } from '@keysieve/llm';
+import { createProgress } from './terminal.ts';
 
-const PHASES = {
-  download: { label: 'downloading', unit: 'bytes' },
-  hash: { label: 'hashing the model', unit: 'bytes' },
-  verify: { label: 'verifying the prepared model', unit: 'bytes' },
-  build: { label: 'preparing the model', unit: 'bytes' },
-  load: { label: 'loading', unit: 'segments' },
-  calibrate: { label: 'choosing the precision', unit: 'tokens' },
-} as const;
+const PHASES: Record<LoadProgress['phase'], { what: string; format: (amount: number) => string }> = {
+  download: { what: 'downloading', format: formatBytes },
+  hash: { what: 'looking at the model', format: formatCount },
+  verify: { what: 'looking at the prepared model', format: formatCount },
+  build: { what: 'preparing', format: formatBytes },
+  load: { what: 'starting segments', format: formatCount },
+  calibrate: { what: 'choosing the precision', format: formatCount },
+};
 
 /** The part of the options of `loadModel` that draws progress on stderr. */
 export function showLoading(): Pick<LoadOptions, 'onProgress'> {
-  const bars = new Map<string, Progress>();
+  const bar = createProgress('loading the model', '%');
   return {
-    onProgress({ phase, done, total }) {
-      let bar = bars.get(phase);
-      if (bar === undefined) {
-        bar = createProgress(PHASES[phase].label, PHASES[phase].unit);
-        bars.set(phase, bar);
-      }
-      bar.update(done, total);
-      if (done >= total) {
-        bar.stop();
-        bars.delete(phase);
-      }
+    onProgress({ phase, done, total, overall }) {
+      const { what, format } = PHASES[phase];
+      bar.update(Math.floor(100 * overall), 100, ` | ${what} ${format(done)} of ${format(total)}`);
+      // What comes next may be a result: the bar is drawn again where it is more of this.
+      if (done >= total) bar.stop();
     },
   };
 }

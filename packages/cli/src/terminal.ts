@@ -133,10 +133,10 @@ function barLayout(label: string, unit: string): { format: string; barsize: numb
 function lineProgress(label: string, unit: string): Progress {
   let next = performance.now() + LINE_INTERVAL_MS;
   return {
-    update(done, total) {
+    update(done, total, more = '') {
       if (performance.now() < next) return;
       next = performance.now() + LINE_INTERVAL_MS;
-      note(`${label} ${formatCount(done)} of ${formatCount(total)} ${unit}`);
+      note(`${label} ${formatCount(done)} of ${formatCount(total)} ${unit}${more}`);
     },
     stop() {},
   };

@@ -3,7 +3,6 @@ export type {
   ModelFacts,
   WorkerGenerateOptions,
   WorkerLoadOptions,
-  WorkerProgress,
   WorkerSessionOptions,
 } from './browser/protocol.ts';
 export { deleteModel, type KeptModel, listModels, persistStorage, type StorageState } from './browser/storage.ts';
@@ -13,4 +12,5 @@ export {
   type WorkerModelOptions,
   type WorkerSession,
 } from './browser/worker-model.ts';
+export type { LoadProgress } from './session/load-progress.ts';
 export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './session/memory-estimate.ts';

@@ -1,5 +1,5 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
-import { formatBytes, formatCount, withLawBudget } from '@keysieve/lab';
+import { formatBytes, formatCount, formatShare, withLawBudget } from '@keysieve/lab';
 import { hashFile, type Inspection, inspectModel, printable } from '@keysieve/llm';
 import { Command } from 'commander';
 import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
@@ -86,12 +86,22 @@ function describeAttention({ policy, budget, fullAttentionBelow }: Inspection['a
   return `${policy}${budget === null ? '' : `, ${budget}`}${fallback}`;
 }
 
+/** What kinds of layers there are, where there is more than one. */
+function describeKinds({ selective, windowed, softCapped }: Inspection['layerKinds']): string {
+  const kinds = [
+    ...(windowed === 0 ? [] : [`${windowed} with a window`]),
+    ...(softCapped === 0 ? [] : [`${softCapped} with a soft cap`]),
+  ];
+  return kinds.length === 0 ? '' : ` (${[`${selective} by the policy`, ...kinds].join(', ')})`;
+}
+
 type InspectionOutput = Inspection & { law?: LawBudget };
 
 function describe({
   name,
   path,
   config,
+  layerKinds,
   context,
   weights,
   memory,
@@ -104,7 +114,7 @@ function describe({
     ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],
     [
       'layers',
-      `${config.layers}, ${config.heads} query heads on ${config.keyValueHeads} key-value heads of ${config.headDim}`,
+      `${config.layers}${describeKinds(layerKinds)}, ${config.heads} query heads on ${config.keyValueHeads} key-value heads of ${config.headDim}`,
     ],
     ['vocabulary', `${formatCount(config.vocabularySize)} tokens`],
     [
@@ -129,7 +139,11 @@ function describe({
     [
       'memory',
       `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights, ${formatBytes(memory.cache)} for ` +
-        `${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each), ${formatBytes(memory.work)} ` +
+        `${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each` +
+        (layerKinds.windowed === 0
+          ? ''
+          : `, ${formatShare(memory.cache / memory.cacheWithoutWindows)} of what it would be without windows`) +
+        `), ${formatBytes(memory.work)} ` +
         `to work in, ${formatBytes(memory.tokenizer)} for the tokenizer, ${formatBytes(memory.runtime)} for the runtime`,
     ],
   ];

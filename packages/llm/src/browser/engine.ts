@@ -4,21 +4,9 @@ import { KeysieveError } from 'keysieve';
 import { llmError } from '../errors.ts';
 import { attentionMap } from '../session/attention-map.ts';
 import { loadModel, type Model } from '../session/load-model.ts';
-import type { LoadProgress } from '../session/load-progress.ts';
 import { estimateMemory } from '../session/memory-estimate.ts';
 import type { Session } from '../session/session.ts';
-import type { EngineApi, Outcome, WorkerProgress } from './protocol.ts';
-
-/** Where each phase stands in the whole, for a model that is fetched and one that is there: shares of the time, roughly. */
-const PHASES = ['download', 'hash', 'verify', 'build', 'load', 'calibrate'] as const;
-const STARTS: Record<LoadProgress['phase'], number> = {
-  download: 0,
-  hash: 0.6,
-  verify: 0.62,
-  build: 0.65,
-  load: 0.85,
-  calibrate: 1,
-};
+import type { EngineApi, Outcome } from './protocol.ts';
 
 /** Most bytes that ONNX Runtime can have, whose memory has 32-bit addresses; the rest is for what it works on. */
 const MAX_WEIGHT_BYTES = 3.5 * 2 ** 30;
@@ -83,8 +71,7 @@ export function createEngine(): EngineApi {
         return await abortable(work, async (signal) => {
           // What is still to be fetched cannot be looked at yet.
           if (typeof source !== 'string') await refuseTooLarge(source, options);
-          const report = overallProgress(onProgress);
-          model = await loadModel(source, { ...options, signal, onProgress: report });
+          model = await loadModel(source, { ...options, signal, onProgress });
           const { name, config, contextLength, ropeExtended, precision, threads } = model;
           return { name, config, contextLength, ropeExtended, precision, threads, hasChatTemplate: hasTemplate(model) };
         });
@@ -149,21 +136,6 @@ async function refuseTooLarge(source: Parameters<EngineApi['load']>[0], options:
     found: `${gib(weights)} of weights, and ${gib(total)} in all with ${context} tokens`,
     remedy: `Take a smaller model (weights of at most ${gib(MAX_WEIGHT_BYTES)} as float32), or a smaller context.`,
   });
-}
-
-/** One figure for all phases, that never falls. */
-function overallProgress(onProgress: (progress: WorkerProgress) => void): (progress: LoadProgress) => void {
-  let start: number | undefined;
-  let overall = 0;
-  return ({ phase, done, total }) => {
-    const at = STARTS[phase];
-    start ??= at;
-    const next = PHASES[PHASES.indexOf(phase) + 1];
-    const end = next === undefined ? 1 : STARTS[next];
-    const share = total === 0 ? 1 : done / total;
-    overall = Math.max(overall, start === 1 ? 1 : (at + share * (end - at) - start) / (1 - start));
-    onProgress({ phase, loaded: done, total, overall });
-  };
 }
 
 /** Serves the page that has started this worker. */

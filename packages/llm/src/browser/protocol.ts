@@ -5,18 +5,9 @@ import type { ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { GenerateOptions, PrefillProgress } from '../session/generate-options.ts';
 import type { GenerationChunk, GenerationResult } from '../session/generation.ts';
+import type { LoadProgress } from '../session/load-progress.ts';
 import type { Prompt } from '../session/prompt.ts';
 import type { SessionOptions } from '../session/session-options.ts';
-
-/** How far loading is, all of it. */
-export interface WorkerProgress {
-  phase: 'download' | 'hash' | 'verify' | 'build' | 'load' | 'calibrate';
-  /** What of the phase is done: bytes, or segments where weights are loaded. */
-  loaded: number;
-  total: number;
-  /** How far all phases together are, from 0 to 1; it never falls. */
-  overall: number;
-}
 
 export interface WorkerLoadOptions {
   context?: number | undefined;
@@ -50,7 +41,7 @@ export interface EngineApi {
     source: SourceLocation,
     options: WorkerLoadOptions,
     work: number,
-    onProgress: (progress: WorkerProgress) => void,
+    onProgress: (progress: LoadProgress) => void,
   ): Promise<Outcome<ModelFacts>>;
   /** Ends what is done under this number. */
   abort(work: number): void;

@@ -4,6 +4,7 @@ import { KeysieveError } from 'keysieve';
 import type { SourceLocation } from '../io/source.ts';
 import type { PrefillProgress } from '../session/generate-options.ts';
 import type { Generation, GenerationChunk, GenerationResult } from '../session/generation.ts';
+import type { LoadProgress } from '../session/load-progress.ts';
 import type { Prompt } from '../session/prompt.ts';
 import type {
   EngineApi,
@@ -11,12 +12,11 @@ import type {
   Outcome,
   WorkerGenerateOptions,
   WorkerLoadOptions,
-  WorkerProgress,
   WorkerSessionOptions,
 } from './protocol.ts';
 
 export interface WorkerModelOptions extends WorkerLoadOptions {
-  onProgress?: ((progress: WorkerProgress) => void) | undefined;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 

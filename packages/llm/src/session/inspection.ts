@@ -5,7 +5,7 @@ import { fullAttentionBelow } from 'keysieve/engine';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
-import { layerCacheBytes } from './layer-caches.ts';
+import { layerCacheBytes, selectiveLayers } from './layer-caches.ts';
 import { checkLoadOptions, LOAD_OPTIONS, type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 import { stepCosts } from './step-costs.ts';
@@ -29,6 +29,8 @@ export interface MemoryPrediction {
   tokenizer: number;
   /** A cache that is full to the context. */
   cache: number;
+  /** What it would take if every layer kept all keys; the same where none has a window. */
+  cacheWithoutWindows: number;
   cachePerToken: number;
   /** Activations of a chunk of the prompt, and the buffers of the attention. */
   work: number;
@@ -40,6 +42,8 @@ export interface Inspection {
   name: string;
   path: string;
   config: ModelConfig & { parameters: number };
+  /** Layers that policies select keys in, that keep a window of keys, and that read all keys because of a soft cap. */
+  layerKinds: { selective: number; windowed: number; softCapped: number };
   /** Tensors of each type. */
   weights: Record<string, number>;
   context: { tokens: number; trained: number; ropeExtended: boolean };
@@ -84,6 +88,10 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
   const { encodings } = policy;
   const sizes = { config, capacity: tokens, precision: cachePrecision, encodings, threads };
   const cache = layerCacheBytes(sizes, CHUNK_TOKENS);
+  const everywhere = { ...config, layerAttention: config.layerAttention.map(() => ({})) };
+  const unwindowed = layerCacheBytes({ ...sizes, config: everywhere }, CHUNK_TOKENS);
+  const windowed = config.layerAttention.filter(({ window }) => window !== undefined).length;
+  const selective = selectiveLayers(config).length;
   const costs = policy.mayFallBack
     ? await stepCosts({ ...config, precision: cachePrecision, threads }, options.cacheFolder)
     : undefined;
@@ -100,6 +108,7 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
       ...config,
       parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((a, b) => a * b, 1), 0),
     },
+    layerKinds: { selective, windowed, softCapped: config.layers - selective - windowed },
     weights: countBy(tensors.map(({ type }) => type)),
     context: { tokens, trained: config.contextLength, ropeExtended: tokens > config.contextLength },
     precision: typeof choice === 'string' ? { chosen, reason: 'requested' } : { ...choice, reason: 'measured' },
@@ -113,6 +122,7 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
       weights,
       tokenizer,
       cache: cache.cache,
+      cacheWithoutWindows: windowed === 0 ? cache.cache : unwindowed.cache,
       cachePerToken: cache.cachePerToken,
       work,
       total: runtime + weights + tokenizer + cache.cache + work,

@@ -1,10 +1,11 @@
 /** What a model takes in memory, from its header alone: nothing is measured, fetched or allocated for it. */
-import { attentionBytes, createPolicy } from 'keysieve';
+import { createPolicy } from 'keysieve';
 import { DEFAULT_PRECISION } from '#platform';
 import { openGguf } from '../gguf/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
+import { layerCacheBytes } from './layer-caches.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 
 export interface MemoryEstimate {
@@ -12,7 +13,7 @@ export interface MemoryEstimate {
   context: number;
   /** Bytes of the weights as they are held. */
   weights: number;
-  /** Bytes of a full cache, and of a token of it. */
+  /** Bytes of a full cache, and of each further token in the layers that keep all of them. */
   cache: number;
   cachePerToken: number;
   /** Bytes of the buffers of the attention. */
@@ -34,14 +35,14 @@ export async function estimateMemory(location: SourceLocation, options: Estimate
   await using gguf = await openGguf(location);
   const { config, memory } = inspectTransformerSegments(gguf, precision);
   const { context = config.contextLength } = options;
-  const size = {
-    ...config,
+  const sizes = {
+    config,
     capacity: context,
     precision: defaultCachePrecision(precision),
     encodings: createPolicy(DEFAULT_ATTENTION).encodings,
     threads,
   };
-  const { cache, cachePerToken, buffers, open } = attentionBytes(size, CHUNK_TOKENS);
+  const { cache, cachePerToken, buffers, open } = layerCacheBytes(sizes, CHUNK_TOKENS);
   const weights = memory.packed + memory.mapped + memory.segments;
   const work = buffers + open;
   return { context, weights, cache, cachePerToken, work, total: weights + cache + work };

@@ -26,7 +26,7 @@ import {
   readCompanionFiles,
   type Tokenizer,
 } from '../tokenizer/index.ts';
-import type { LoadProgress } from './load-progress.ts';
+import { createLoading, type LoadProgress, type LoadStretch, segmentProgress } from './load-progress.ts';
 import { choosePrecision, type PrecisionChoice } from './precision.ts';
 
 export interface LoadOptions {
@@ -112,10 +112,16 @@ export function checkLoadOptions(
 /** Longer than any model is trained for; the buffers of longer ones would fit nowhere. */
 const MAX_CONTEXT = 2 ** 24;
 
+/** Where each part of loading stands in the whole: shares of the time, roughly. */
+const DOWNLOAD = [0, 0.4] as const;
+const CALIBRATION = [0.4, 0.8] as const;
+const LOADING = [0.8, 1] as const;
+
 /** Opens `nano`, `hf:OWNER/REPO[/FILE]`, a path, a Blob or a URL. Throws the codes of files, hubs and tokenizers. */
 export async function openModelFile(source: SourceLocation, options: LoadOptions): Promise<ModelFile> {
-  const { precision, cacheFolder, signal, onProgress } = options;
-  const location = await locateModel(source, options);
+  const { precision, cacheFolder, signal, onProgress, ...settings } = omitUndefined(options);
+  const loading = createLoading(onProgress);
+  const location = await locateModel(source, { cacheFolder, signal }, loading.part(...DOWNLOAD));
   const gguf = await openGguf(location);
   const { path } = gguf;
   try {
@@ -123,11 +129,14 @@ export async function openModelFile(source: SourceLocation, options: LoadOptions
     architectureOf(gguf);
     const companions = await readCompanionFiles(location);
     const tokenizer = await openTokenizer(gguf, () => companions.tokenizerJson());
-    const { context, ...settings } = omitUndefined(options);
-    const load = (precision: MatmulPrecision) =>
-      loadTransformerSegments(gguf, { ...settings, ...(context !== undefined && { context }), precision });
-    // A calibration serves every context, so that it is made with the model's own.
-    const loadTrained = (precision: MatmulPrecision) => loadTransformerSegments(gguf, { ...settings, precision });
+    const { context: _, ...trained } = settings;
+    const loadWith = (settings: typeof trained) => (precision: MatmulPrecision, stretch: LoadStretch) =>
+      loadTransformerSegments(gguf, {
+        ...settings,
+        ...omitUndefined({ cacheFolder, signal }),
+        precision,
+        onProgress: segmentProgress(stretch),
+      });
     return {
       name: gguf.metadata.stringOr('general.name', path),
       path,
@@ -138,8 +147,16 @@ export async function openModelFile(source: SourceLocation, options: LoadOptions
       choosePrecision: async () =>
         precision ??
         DEFAULT_PRECISION ??
-        choosePrecision({ gguf, tokenizer, load: loadTrained, cacheFolder, signal, onProgress }),
-      load,
+        // A calibration serves every context, so that it is made with the model's own.
+        choosePrecision({
+          gguf,
+          tokenizer,
+          load: loadWith(trained),
+          cacheFolder,
+          signal,
+          loading: loading.part(...CALIBRATION),
+        }),
+      load: (precision) => loadWith(settings)(precision, loading.part(...LOADING)),
       fingerprint: () => fingerprintTensors(gguf, {}),
       [Symbol.asyncDispose]: () => gguf.close(),
     };
@@ -152,15 +169,12 @@ export async function openModelFile(source: SourceLocation, options: LoadOptions
 /** Where the file of a model is, fetched from the hub where need be. */
 async function locateModel(
   source: SourceLocation,
-  { cacheFolder, signal, onProgress }: LoadOptions,
+  options: Pick<LoadOptions, 'cacheFolder' | 'signal'>,
+  stretch: LoadStretch,
 ): Promise<SourceLocation> {
   if (source === 'nano') return nanoLocation();
   if (typeof source !== 'string') return source;
-  return resolveModel(source, {
-    cacheFolder,
-    signal,
-    onProgress: ({ done, total }) => onProgress?.({ phase: 'download', done, total }),
-  });
+  return resolveModel(source, { ...options, onProgress: (bytes) => stretch.report({ phase: 'download', ...bytes }) });
 }
 
 /** The tokenizer of the file; where it has none, or one of a kind that is not known, the tokenizer.json beside it. */

@@ -10,7 +10,7 @@ import type { Tokenizer } from '../tokenizer/index.ts';
 import { CALIBRATION_TEXT } from './calibration-text.ts';
 import { klDivergence } from './divergence.ts';
 import { runInFull } from './full-pass.ts';
-import type { LoadProgress } from './load-progress.ts';
+import type { LoadStretch } from './load-progress.ts';
 
 /** Largest mean KL divergence, in nats, at which a rounded precision is the default. */
 export const MAX_KL = 0.005;
@@ -23,13 +23,16 @@ export interface PrecisionChoice extends Calibration {
 export interface PrecisionParts {
   gguf: GgufFile;
   tokenizer: Tokenizer;
-  load(precision: MatmulPrecision): Promise<TransformerSegments>;
+  load(precision: MatmulPrecision, stretch: LoadStretch): Promise<TransformerSegments>;
   cacheFolder: string | undefined;
   signal: AbortSignal | undefined;
-  onProgress: ((progress: LoadProgress) => void) | undefined;
+  loading: LoadStretch;
 }
 
 const MAX_CALIBRATION_TOKENS = 256;
+
+/** What loading takes of a run, roughly. */
+const LOADED_SHARE = 0.7;
 
 /** The fastest first. */
 const QUANTIZED_PRECISIONS = ['w8a8', 'a8'] as const;
@@ -65,16 +68,19 @@ function meanDivergence(reference: Float32Array, approximate: Float32Array, toke
 
 /** Logits of every token (tokens, vocabulary), of as many tokens as the model's context holds. */
 async function predictions(parts: PrecisionParts, precision: MatmulPrecision, text: Int32Array, run: number) {
-  const { load, signal, onProgress } = parts;
-  await using segments = await load(precision);
+  const { load, signal, loading } = parts;
+  const runs = 1 + QUANTIZED_PRECISIONS.length;
+  const stretch = loading.part(run / runs, (run + 1) / runs);
+  const running = stretch.part(LOADED_SHARE, 1);
+  await using segments = await load(precision, stretch.part(0, LOADED_SHARE));
   const tokens = text.subarray(0, segments.context);
   const { layers } = segments.config;
   const logits = await runInFull(segments, tokens, {
     logits: 'all',
     signal,
     onLayer(layer) {
-      const part = (run + (layer + 1) / layers) / (1 + QUANTIZED_PRECISIONS.length);
-      onProgress?.({ phase: 'calibrate', done: Math.round(part * tokens.length), total: tokens.length });
+      const done = Math.round(((layer + 1) / layers) * tokens.length);
+      running.report({ phase: 'calibrate', done, total: tokens.length });
     },
   });
   return logits as Float32Array;
