@@ -63,6 +63,7 @@ export {
   studyClaims,
   VERDICT_TEXT,
 } from './claims/study.ts';
+export { describeDisk, describeLayers, describeMemory } from './describe/inspection.ts';
 export { describeKeysFor } from './describe/keys-for.ts';
 export { describeLaw } from './describe/law.ts';
 export { describeTasks } from './describe/tasks.ts';

@@ -1,5 +1,5 @@
 /** `keysieve inspect`: what a model is, the memory it will take, and how it would be run. */
-import { formatBytes, formatCount, formatShare, withLawBudget } from '@keysieve/lab';
+import { describeDisk, describeLayers, describeMemory, formatCount, withLawBudget } from '@keysieve/lab';
 import { hashFile, type Inspection, inspectModel, printable } from '@keysieve/llm';
 import { Command } from 'commander';
 import { isBudgetTarget, meanKeysFor, type PolicySpec, type Precision } from 'keysieve';
@@ -86,15 +86,6 @@ function describeAttention({ policy, budget, fullAttentionBelow }: Inspection['a
   return `${policy}${budget === null ? '' : `, ${budget}`}${fallback}`;
 }
 
-/** What kinds of layers there are, where there is more than one. */
-function describeKinds({ selective, windowed, softCapped }: Inspection['layerKinds']): string {
-  const kinds = [
-    ...(windowed === 0 ? [] : [`${windowed} with a window`]),
-    ...(softCapped === 0 ? [] : [`${softCapped} with a soft cap`]),
-  ];
-  return kinds.length === 0 ? '' : ` (${[`${selective} by the policy`, ...kinds].join(', ')})`;
-}
-
 type InspectionOutput = Inspection & { law?: LawBudget };
 
 function describe({
@@ -107,15 +98,13 @@ function describe({
   memory,
   precision,
   attention,
+  disk,
   law,
 }: InspectionOutput): string {
   const rows: [string, string][] = [
     ['model', `${name} (${path})`],
     ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],
-    [
-      'layers',
-      `${config.layers}${describeKinds(layerKinds)}, ${config.heads} query heads on ${config.keyValueHeads} key-value heads of ${config.headDim}`,
-    ],
+    ['layers', describeLayers(config, layerKinds)],
     ['vocabulary', `${formatCount(config.vocabularySize)} tokens`],
     [
       'weights',
@@ -136,16 +125,8 @@ function describe({
     ],
     ['attention', describeAttention(attention)],
     ...(law === undefined ? [] : [['law', describeLaw(law)] as [string, string]]),
-    [
-      'memory',
-      `${formatBytes(memory.total)}: ${formatBytes(memory.weights)} for the weights, ${formatBytes(memory.cache)} for ` +
-        `${formatCount(context.tokens)} tokens (${formatBytes(memory.cachePerToken)} each` +
-        (layerKinds.windowed === 0
-          ? ''
-          : `, ${formatShare(memory.cache / memory.cacheWithoutWindows)} of what it would be without windows`) +
-        `), ${formatBytes(memory.work)} ` +
-        `to work in, ${formatBytes(memory.tokenizer)} for the tokenizer, ${formatBytes(memory.runtime)} for the runtime`,
-    ],
+    ['memory', describeMemory(memory, context.tokens)],
+    ['disk', describeDisk(disk)],
   ];
   return fields(rows.map(([name, value]) => [name, printable(value)]));
 }

@@ -366,8 +366,8 @@ export class Attention {
       const work = () => loadGroup(thread, about, keyValueHead, head, position + 1, group);
       return planned.sparse?.selector.resolves?.(work()) !== false;
     };
-    const asked = { layer, position, count, shareSamples, resolves };
-    const plan = planAttention(this.#shape, planned, asked, about.segments);
+    const plannedQueries = { layer, position, count, shareSamples, resolves };
+    const plan = planAttention(this.#shape, planned, plannedQueries, about.segments);
     const samplesBlocks = plan.kind === 'prefill-blocks';
     const budgetFactors = samplesBlocks ? this.#headBudgets.allocate(layer) : [];
     const order = { ...plan, ...about, policy: index, budgetFactors };

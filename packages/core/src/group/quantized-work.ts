@@ -178,7 +178,18 @@ const SAMPLED_PAGES = 8;
  * by up to half of its step, evenly, and the query weighs the dimensions. Keys with a few large dimensions have large
  * steps in all of them. From the keys of a few pages; 0 where no page is full.
  */
-export function scoreRounding({ segments, queryNorms, n, shape }: GroupWork): number {
+export function scoreRounding(work: GroupWork): number {
+  const cached = roundings.get(work);
+  if (cached !== undefined) return cached;
+  const rounding = keyRounding(work) * work.queryNorms.reduce((a, b) => Math.max(a, b), 0);
+  roundings.set(work, rounding);
+  return rounding;
+}
+
+const roundings = new WeakMap<GroupWork, number>();
+
+/** Root mean square error of a dimension of the keys in 4 bits. */
+function keyRounding({ segments, n, shape }: GroupWork): number {
   const fullPages = firstUnquantizedKey(n) / PAGE_KEYS;
   const sampled = Math.min(SAMPLED_PAGES, fullPages);
   let squares = 0;
@@ -191,8 +202,7 @@ export function scoreRounding({ segments, queryNorms, n, shape }: GroupWork): nu
     for (let key = 0; key < PAGE_KEYS; key++) squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
   }
   // A step of the four upper bits is 16 of those that are stored.
-  const step = sampled === 0 ? 0 : 16 * Math.sqrt(squares / (sampled * PAGE_KEYS));
-  return (queryNorms.reduce((a, b) => Math.max(a, b), 0) * step) / Math.sqrt(12);
+  return sampled === 0 ? 0 : 16 * Math.sqrt(squares / (sampled * PAGE_KEYS) / 12);
 }
 
 /** Running log-sum-exp of one row's scan over all keys, to a few per cent. */

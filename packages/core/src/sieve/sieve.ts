@@ -13,8 +13,8 @@
  * Weighting by 1 / pi estimates the sums over all keys without bias (Horvitz and Thompson 1952; for attention MagicPIG,
  * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The
  * cap trades a little bias for the rare key that looked light and is heavy. Sinks, recent keys and the keys of the open
- * page, which are not quantized yet, are always drawn. Where 4 bits tell too little of the keys for the queries of a group,
- * it reads all of them.
+ * page, which are not quantized yet, are always drawn. Where signs tell too little of the keys for the queries of a group, all
+ * keys are drawn; where 4 bits do, all are read exactly.
  *
  * Where things are:
  *

@@ -38,7 +38,7 @@ import {
   SAMPLE_GROWTH,
 } from './constants.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
-import { coversAllKeys, planDraw, planExactKeys, scanBytes } from './plan.ts';
+import { coversAllKeys, keysToDraw, planDraw, planExactKeys, scanBytes } from './plan.ts';
 
 /** Draws a sample and selects of it the keys that are attended exactly; the rest of it is `Selection.sample`. */
 export function selectSample(work: GroupWork, budget: Budget): Selection {
@@ -130,7 +130,7 @@ function drawAndSplit(
   views().f32.set(logSums, offsets / 4);
   kernels.maxOverHeads(signScores, scanStride(n), rows, n, fractionBits, offsets, PROPOSAL_EXPONENT, pooled, false);
   const drawnKeys = kernels.drawKeys({
-    plan: planDraw(keys, n),
+    plan: planDraw(n, keysToDraw(work, keys)),
     proposals: pooled,
     fractionBits,
     tables: workspace.drawTables,

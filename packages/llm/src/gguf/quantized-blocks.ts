@@ -8,29 +8,37 @@ import { float16Table } from './float16.ts';
 import { uint16 } from './formats/formats.ts';
 import { iq2s, iq2xs, iq2xxs, iq3s, iq3xxs } from './formats/grid-coded.ts';
 import { q2K, q3K } from './formats/low-bit.ts';
-import type { BlockLayout, QuantizedBlocks, QuantizedFormat } from './formats/quantized.ts';
+import type { BlockLayout, QuantizedBlocks, QuantizedFormat, ScaleFactors } from './formats/quantized.ts';
 import { iq4nl, iq4xs, mxfp4 } from './formats/tabled.ts';
 import { tq1, tq2 } from './formats/ternary.ts';
 import { type GgmlType, ggmlBlock } from './types.ts';
 
 /** Blocks of 32 values with one scale, or 16 of Q6_K. */
-const layout = (bits: 4 | 8, hasOffsets: boolean, blockSize: 16 | 32 = 32): BlockLayout => ({
+const layout = (bits: 4 | 8, factors: ScaleFactors, blockSize: 16 | 32 = 32): BlockLayout => ({
   bits,
   blockSize,
-  hasOffsets,
+  hasOffsets: factors.minima !== undefined,
+  factors,
 });
+/** A float16 for each block, and where blocks have minima, one for that. */
+const single = (middle?: number): ScaleFactors => ({
+  blocks: 1,
+  at: 0,
+  ...(middle !== undefined && { minima: { at: 2, middle } }),
+});
+const eight = (middle: number): ScaleFactors => ({ blocks: 8, at: 0, minima: { at: 2, middle } });
 
 const formats: Partial<Record<GgmlType, QuantizedFormat>> = {
-  Q4_0: { layout: layout(4, false), read: nibbleReader({ fifthBits: false, minimum: false }) },
-  Q4_1: { layout: layout(4, true), read: nibbleReader({ fifthBits: false, minimum: true }) },
-  Q5_0: { layout: layout(8, false), read: nibbleReader({ fifthBits: true, minimum: false }) },
-  Q5_1: { layout: layout(8, true), read: nibbleReader({ fifthBits: true, minimum: true }) },
-  Q8_0: { layout: layout(8, false), read: readQ8_0 },
+  Q4_0: { layout: layout(4, single()), read: nibbleReader({ fifthBits: false, minimum: false }) },
+  Q4_1: { layout: layout(4, single(8)), read: nibbleReader({ fifthBits: false, minimum: true }) },
+  Q5_0: { layout: layout(8, single()), read: nibbleReader({ fifthBits: true, minimum: false }) },
+  Q5_1: { layout: layout(8, single(16)), read: nibbleReader({ fifthBits: true, minimum: true }) },
+  Q8_0: { layout: layout(8, single()), read: readQ8_0 },
   Q2_K: q2K,
   Q3_K: q3K,
-  Q4_K: { layout: layout(4, true), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, false) },
-  Q5_K: { layout: layout(8, true), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, true) },
-  Q6_K: { layout: layout(8, false, 16), read: readQ6K },
+  Q4_K: { layout: layout(4, eight(8)), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, false) },
+  Q5_K: { layout: layout(8, eight(16)), read: (bytes, blocks, target) => readQ45K(bytes, blocks, target, true) },
+  Q6_K: { layout: layout(8, { blocks: 16, at: 208 }, 16), read: readQ6K },
   IQ4_NL: iq4nl,
   IQ4_XS: iq4xs,
   MXFP4: mxfp4,
@@ -64,12 +72,14 @@ export function readQuantizedBlocks(type: GgmlType, bytes: Uint8Array): Quantize
   }
   const { elements, bytes: blockBytes } = ggmlBlock(type);
   const blocks = bytes.length / blockBytes;
-  const { blockSize, hasOffsets } = format.layout;
+  const { blockSize, hasOffsets, factors } = format.layout;
+  const hasCodes = hasOffsets && factors !== undefined && factors.blocks > 1;
   const scaleCount = (blocks * elements) / blockSize;
   const target = {
     quantized: new Uint8Array(blocks * elements),
     scales: new Float32Array(scaleCount),
     offsets: new Float32Array(hasOffsets ? scaleCount : 0),
+    minima: new Uint8Array(hasCodes ? scaleCount : 0),
   };
   format.read(bytes, blocks, target);
   return target;
@@ -125,7 +135,7 @@ function readQ8_0(bytes: Uint8Array, blocks: number, { quantized, scales }: Quan
 function readQ45K(
   bytes: Uint8Array,
   blocks: number,
-  { quantized, scales, offsets }: QuantizedBlocks,
+  { quantized, scales, offsets, minima }: QuantizedBlocks,
   fifthBits: boolean,
 ): void {
   const float16 = float16Table();
@@ -141,6 +151,7 @@ function readQ45K(
       const { scale, minimum } = scaleAndMinimum(bytes, at + 4, part);
       const to = block * 8 + part;
       scales[to] = d * scale;
+      minima[to] = minimum;
       offsets[to] = middle * d * scale - dmin * minimum;
       const nibbles = at + nibblesAt + (part >> 1) * 32;
       const nibbleShift = (part & 1) * 4;

@@ -156,14 +156,15 @@ export async function loadTransformerSegments(
   return createTransformerSegments({ decoder, precision, context, ropes, segments, release });
 }
 
-/** The memory that a model's weights will take, from its header alone. Throws as `loadTransformerSegments` does. */
+/** The memory and the disk that a model's weights will take, from its header alone. Throws as `loadTransformerSegments` does. */
 export function inspectTransformerSegments(
   gguf: GgufFile,
   precision: MatmulPrecision,
-): { config: ModelConfig; memory: WeightsMemory } {
+): { config: ModelConfig; memory: WeightsMemory; preparedBytes: number } {
   const decoder = describeDecoder(gguf, architectureOf(gguf));
   const { weights, segments, wide } = buildGraphs(decoder, precision, 'unsigned');
-  return { config: decoder.config, memory: weightsMemory(weights, precision, segments.length + wide.length) };
+  const memory = weightsMemory(weights, precision, segments.length + wide.length);
+  return { config: decoder.config, memory, preparedBytes: weights.byteLength };
 }
 
 /** The decoder with the values of its sinks. */

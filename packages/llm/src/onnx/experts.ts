@@ -4,7 +4,7 @@
  */
 import type { GgufTensor } from '../gguf/index.ts';
 import type { Graph, Value } from './graph.ts';
-import { componentTensor, type SegmentBuilder } from './matrix-ops.ts';
+import { blockScales, componentTensor, type SegmentBuilder } from './matrix-ops.ts';
 import { expertEncoding, type WeightEncoding } from './weight-encoding.ts';
 import type { PlacedMatrix } from './weights-plan.ts';
 
@@ -97,12 +97,14 @@ function floats({ graph }: SegmentBuilder, matrix: PlacedMatrix, shape: readonly
 function blocks(
   { graph }: SegmentBuilder,
   matrix: PlacedMatrix,
-  { bits, blockSize }: Extract<WeightEncoding, { kind: 'blocks' }>,
+  encoding: Extract<WeightEncoding, { kind: 'blocks' }>,
   [count, rows, rowLength]: readonly number[],
 ): readonly [Value, Value] {
   const [experts, outputs, inputs] = [count as number, rows as number, rowLength as number];
+  const { bits, blockSize } = encoding;
+  const scales = blockScales(graph, matrix, encoding);
   return [
     componentTensor(graph, matrix, 'quantized', 'uint8', [experts, outputs, (inputs * bits) / 8]),
-    componentTensor(graph, matrix, 'scales', 'float32', [experts, outputs, inputs / blockSize]),
+    graph.node('Reshape', [scales, graph.integers([experts, outputs, inputs / blockSize])]),
   ];
 }

@@ -171,7 +171,8 @@ describe('linear', () => {
   );
 
   it.each([
-    { types: ['Q4_1', 'Q4_1', 'Q4_K'] as const, products: 1 },
+    { types: ['Q4_K', 'Q4_K', 'Q4_1'] as const, products: 2 },
+    { types: ['Q5_0', 'Q8_0', 'IQ4_NL'] as const, products: 1 },
     { types: ['Q4_K', 'Q4_K', 'Q6_K'] as const, products: 2 },
     { types: ['Q8_0', 'F16', 'Q8_0'] as const, products: 3 },
   ])('makes one product of neighbours of one form: $types', async ({ types, products }) => {

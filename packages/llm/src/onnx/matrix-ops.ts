@@ -7,7 +7,7 @@
  *
  * Rows quantized to 8 bits are multiplied by activations that are rotated and quantized row by row in the same way.
  */
-import type { GgufTensor } from '../gguf/index.ts';
+import { type GgufTensor, type ScaleFactors, ZERO_OF_BITS } from '../gguf/index.ts';
 import { type ElementType, float32Type, type Graph, type Value } from './graph.ts';
 import { hadamardMatrix, hadamardSize } from './rotation.ts';
 import { MAX_INT8, ZERO_POINT } from './row-int8.ts';
@@ -99,7 +99,7 @@ function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedM
     ? splitProduct(graph, x, matrix, encoding)
     : unsplitProduct(graph, x, matrix, encoding, precision);
   if (!encoding.hasOffsets) return quantizedProduct;
-  const offsets = componentTensor(graph, matrix, 'offsets', 'float32', [rows, rowLength / encoding.blockSize]);
+  const offsets = blockOffsets(graph, matrix, encoding);
   const sums = blockSums(graph, x, rowLength, encoding.blockSize);
   return graph.node('Gemm', [sums, offsets, quantizedProduct], {
     attributes: { transB: 1 },
@@ -116,6 +116,7 @@ function unsplitProduct(
 ): Value {
   return matMulNBits(graph, x, matrix, {
     quantized: quantizedTensor(graph, matrix, 'quantized', encoding.blockSize, encoding.bits),
+    scales: blockScales(graph, matrix, encoding),
     bits: encoding.bits,
     blockSize: encoding.blockSize,
     accuracyLevel: precision === 'fp32' ? FLOAT32_ACTIVATIONS : INT8_ACTIVATIONS,
@@ -179,12 +180,15 @@ const MIN_ACTIVATION = 1e-30;
 function splitProduct(graph: Graph, x: Value, matrix: PlacedMatrix, encoding: BlockQuantized): Value {
   const { rows, rowLength } = matrix;
   const { blockSize } = encoding;
+  const scales = blockScales(graph, matrix, encoding);
   const upper = {
+    scales,
     quantized: quantizedTensor(graph, matrix, 'upperNibbles', blockSize, 4),
     bits: 4,
     blockSize,
   } as const;
   const lower = {
+    scales,
     quantized: quantizedTensor(graph, matrix, 'lowerNibbles', blockSize, 4),
     bits: 4,
     blockSize,
@@ -206,6 +210,7 @@ const INT8_ACTIVATIONS = 4;
 
 interface MatMulNBitsOptions {
   quantized: Value;
+  scales: Value;
   bits: 4 | 8;
   blockSize: number;
   accuracyLevel: number;
@@ -217,11 +222,10 @@ function matMulNBits(
   graph: Graph,
   x: Value,
   matrix: PlacedMatrix,
-  { quantized, zeroPoints, ...options }: MatMulNBitsOptions,
+  { quantized, scales, zeroPoints, ...options }: MatMulNBitsOptions,
 ): Value {
   const { rows, rowLength } = matrix;
   const { bits, blockSize, accuracyLevel } = options;
-  const scales = componentTensor(graph, matrix, 'scales', 'float32', [rows, rowLength / blockSize]);
   return graph.node(
     'MatMulNBits',
     zeroPoints === undefined ? [x, quantized, scales] : [x, quantized, scales, zeroPoints],
@@ -255,24 +259,83 @@ export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufT
   }
   if (encoding.kind === 'rows') throw new Error('Tables are never quantized row by row.');
   const { bits, blockSize } = encoding;
+  const gather = (value: Value) => graph.node('Gather', [value, tokenIds], { about: table.name });
+  const quantized = gather(componentTensor(graph, matrix, 'quantized', 'uint8', [rows, (rowLength * bits) / 8]));
+  const codes = toFloat(graph, bits === 4 ? nibbles(graph, quantized, rowLength) : quantized);
   const blocks = rowLength / blockSize;
-  const quantized = componentTensor(graph, matrix, 'quantized', 'uint8', [rows, (rowLength * bits) / 8]);
-  const scales = componentTensor(graph, matrix, 'scales', 'float32', [rows, blocks]);
-  const dequantized = graph.node('GatherBlockQuantized', [quantized, tokenIds, scales], {
-    domain: 'com.microsoft',
-    attributes: { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 },
-    about: table.name,
+  const blocksOf = (value: Value, size: number) => graph.node('Reshape', [value, graph.integers([-1, blocks, size])]);
+  const centred = graph.node('Sub', [blocksOf(codes, blockSize), graph.scalar(ZERO_OF_BITS[bits])]);
+  const scaled = graph.node('Mul', [centred, blocksOf(blockScales(graph, matrix, encoding, gather), 1)]);
+  const values = encoding.hasOffsets
+    ? graph.node('Add', [scaled, blocksOf(blockOffsets(graph, matrix, encoding, gather), 1)])
+    : scaled;
+  return graph.node('Reshape', [values, graph.integers([-1, rowLength])]);
+}
+
+/** The nibbles of bytes, lower before upper: (tokens, row length) of uint8. */
+function nibbles(graph: Graph, bytes: Value, rowLength: number): Value {
+  const lower = graph.node('BitwiseAnd', [bytes, graph.bytes('uint8', 15)]);
+  const upper = graph.node('BitShift', [bytes, graph.bytes('uint8', 4)], {
+    attributes: { direction: { text: 'RIGHT' } },
   });
-  if (!encoding.hasOffsets) return dequantized;
-  const offsets = graph.node('Gather', [
-    componentTensor(graph, matrix, 'offsets', 'float32', [rows, blocks]),
-    tokenIds,
-  ]);
-  const sum = graph.node('Add', [
-    graph.node('Reshape', [dequantized, graph.integers([-1, blocks, blockSize])]),
-    graph.node('Reshape', [offsets, graph.integers([-1, blocks, 1])]),
-  ]);
-  return graph.node('Reshape', [sum, graph.integers([-1, rowLength])]);
+  const columns = [lower, upper].map((half) => graph.node('Reshape', [half, graph.integers([-1, rowLength / 2, 1])]));
+  const pairs = graph.node('Concat', columns, { attributes: { axis: -1 } });
+  return graph.node('Reshape', [pairs, graph.integers([-1, rowLength])]);
+}
+
+const toFloat = (graph: Graph, value: Value): Value => graph.node('Cast', [value], { attributes: { to: float32Type } });
+
+/** Which rows of a matrix are taken: all, or those that a look-up gathers. */
+type TakeRows = (component: Value) => Value;
+const allRows: TakeRows = (component) => component;
+
+/**
+ * Scales of a matrix's blocks, (rows, blocks) in float32. Where they are made of factors, ONNX Runtime multiplies them out
+ * when it loads the graph, unless rows are gathered.
+ */
+export function blockScales(graph: Graph, matrix: PlacedMatrix, encoding: BlockQuantized, take = allRows): Value {
+  const { rows, rowLength } = matrix;
+  const blocks = rowLength / encoding.blockSize;
+  if (encoding.factors === undefined) {
+    return take(componentTensor(graph, matrix, 'scales', 'float32', [rows, blocks]));
+  }
+  return multiplied(graph, matrix, encoding.factors, blocks, take, ['scaleFactors', 'scaleCodes', 'int8']);
+}
+
+/** Offsets of a matrix's blocks, as `blockScales` gives scales. */
+function blockOffsets(graph: Graph, matrix: PlacedMatrix, encoding: BlockQuantized, take = allRows): Value {
+  const { factors, blockSize } = encoding;
+  const blocks = matrix.rowLength / blockSize;
+  if (factors?.minima === undefined) {
+    return take(componentTensor(graph, matrix, 'offsets', 'float32', [matrix.rows, blocks]));
+  }
+  const { middle } = factors.minima;
+  const middles = graph.node('Mul', [blockScales(graph, matrix, encoding, take), graph.scalar(middle)]);
+  const minima = multiplied(graph, matrix, factors, blocks, take, ['minimumFactors', 'minimumCodes', 'uint8']);
+  return graph.node(factors.blocks === 1 ? 'Add' : 'Sub', [middles, minima]);
+}
+
+/** factors * codes: (rows, blocks) */
+function multiplied(
+  graph: Graph,
+  matrix: PlacedMatrix,
+  factors: ScaleFactors,
+  blocks: number,
+  take: TakeRows,
+  [factorName, codeName, codeType]: readonly [ComponentName, ComponentName, ElementType],
+): Value {
+  const { rows } = matrix;
+  const parts = blocks / factors.blocks;
+  return graph.once(`${matrixName(matrix)} ${factorName} by ${take === allRows ? 'all' : 'some'} rows`, () => {
+    const read = (name: ComponentName, type: ElementType, width: number) =>
+      toFloat(graph, take(componentTensor(graph, matrix, name, type, [rows, width])));
+    const factor = read(factorName, 'float16', parts);
+    if (factors.blocks === 1) return factor;
+    const inParts = (value: Value, size: number) => graph.node('Reshape', [value, graph.integers([-1, parts, size])]);
+    const codes = inParts(read(codeName, codeType, blocks), factors.blocks);
+    const products = graph.node('Mul', [codes, inParts(factor, 1)]);
+    return graph.node('Reshape', [products, graph.integers([-1, blocks])]);
+  });
 }
 
 /** A vector of weights, such as the gains of a norm or a bias. */

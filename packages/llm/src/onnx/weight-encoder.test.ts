@@ -1,10 +1,11 @@
+import { float16ToFloat32 } from 'keysieve/engine';
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../test/random.ts';
 import { randomTensorBytes } from '../../test/random-tensor.ts';
 import type { GgmlType, GgufTensor } from '../gguf/index.ts';
-import { dequantizableTypes, dequantize } from '../gguf/index.ts';
+import { blockLayout, dequantizableTypes, dequantize, readQuantizedBlocks } from '../gguf/index.ts';
 import { encodeRows } from './weight-encoder.ts';
-import type { BlockQuantized, WeightEncoding } from './weight-encoding.ts';
+import type { BlockQuantized, ComponentName, WeightEncoding } from './weight-encoding.ts';
 import { componentsOf, productEncoding, supportedTensorTypes, tableEncoding } from './weight-encoding.ts';
 
 const rowLength = 512;
@@ -23,11 +24,11 @@ function encode(type: GgmlType, encoding: WeightEncoding) {
 }
 
 /** The weights that a form stands for, by the formula of MatMulNBits and its operators' zero points. */
-function decode(components: ReadonlyMap<string, Uint8Array>, encoding: BlockQuantized): Float64Array {
-  const floats = (name: string) => new Float32Array((components.get(name) as Uint8Array).slice().buffer);
-  const nibble = (name: string, at: number) => ((components.get(name)?.[at >> 1] as number) >> ((at & 1) * 4)) & 15;
-  const scales = floats('scales');
-  const offsets = encoding.hasOffsets ? floats('offsets') : undefined;
+function decode(components: ReadonlyMap<ComponentName, Uint8Array>, encoding: BlockQuantized): Float64Array {
+  const floats = (name: ComponentName) => new Float32Array((components.get(name) as Uint8Array).slice().buffer);
+  const nibble = (name: ComponentName, at: number) =>
+    ((components.get(name)?.[at >> 1] as number) >> ((at & 1) * 4)) & 15;
+  const { scales, offsets } = scalesOf(components, encoding, floats);
   const quantizedAt = (at: number) => {
     if (encoding.splitNibbles) return 16 * (nibble('upperNibbles', at) - 8) + nibble('lowerNibbles', at);
     return encoding.bits === 4 ? nibble('quantized', at) - 8 : (components.get('quantized')?.[at] as number) - 128;
@@ -36,6 +37,29 @@ function decode(components: ReadonlyMap<string, Uint8Array>, encoding: BlockQuan
     const block = Math.floor(at / encoding.blockSize);
     return (scales[block] as number) * quantizedAt(at) + (offsets?.[block] ?? 0);
   });
+}
+
+/** Scales and offsets of all blocks, from what they are stored as. */
+function scalesOf(
+  components: ReadonlyMap<ComponentName, Uint8Array>,
+  { factors, hasOffsets }: BlockQuantized,
+  floats: (name: ComponentName) => Float32Array,
+): { scales: Float32Array; offsets: Float32Array | undefined } {
+  if (factors === undefined) return { scales: floats('scales'), offsets: hasOffsets ? floats('offsets') : undefined };
+  const halves = (name: ComponentName) =>
+    Float32Array.from(new Uint16Array((components.get(name) as Uint8Array).slice().buffer), float16ToFloat32);
+  const multiplied = (factorName: ComponentName, codeName: ComponentName) => {
+    const values = halves(factorName);
+    if (factors.blocks === 1) return values;
+    const codes = new Int8Array((components.get(codeName) as Uint8Array).slice().buffer);
+    return Float32Array.from(codes, (code, i) => code * (values[Math.floor(i / factors.blocks)] as number));
+  };
+  const scales = multiplied('scaleFactors', 'scaleCodes');
+  if (factors.minima === undefined) return { scales, offsets: undefined };
+  const { middle } = factors.minima;
+  const minima = multiplied('minimumFactors', 'minimumCodes');
+  const sign = factors.blocks === 1 ? 1 : -1;
+  return { scales, offsets: scales.map((scale, i) => middle * scale + sign * (minima[i] as number)) };
 }
 
 describe('forms of matrices', () => {
@@ -63,6 +87,17 @@ describe('forms of matrices', () => {
       for (const [i, value] of values.entries()) {
         expect(Math.abs((decoded[i] as number) - value)).toBeLessThan(maxAbs * 2 ** -22);
       }
+    });
+
+    it('has the scales and offsets of its blocks bit by bit, whatever they are stored as', () => {
+      const encoding = productEncoding(tensorOf(type), 'a8') as BlockQuantized;
+      const { components } = encode(type, encoding);
+      const floats = (name: ComponentName) => new Float32Array((components.get(name) as Uint8Array).slice().buffer);
+      const bytes = randomTensorBytes(createRandom(3), type, [rowLength, rows]);
+      const read = readQuantizedBlocks(type, bytes);
+      const { scales, offsets } = scalesOf(components, encoding, floats);
+      expect(scales).toEqual(read.scales);
+      if (blockLayout(type)?.hasOffsets) expect(offsets).toEqual(read.offsets);
     });
 
     it('has components of the sizes that are planned', () => {

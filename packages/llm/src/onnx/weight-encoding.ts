@@ -51,7 +51,11 @@ export type ComponentName =
   | 'lowerNibbles'
   | 'lowerZeroPoints'
   | 'scales'
-  | 'offsets';
+  | 'scaleFactors'
+  | 'scaleCodes'
+  | 'offsets'
+  | 'minimumFactors'
+  | 'minimumCodes';
 
 export interface EncodingComponent {
   readonly name: ComponentName;
@@ -120,7 +124,6 @@ export function componentsOf(encoding: WeightEncoding, rowLength: number): reado
       { name: 'scales', bytesPerRow: Float32Array.BYTES_PER_ELEMENT },
     ];
   }
-  const scaleBytesPerRow = (rowLength / encoding.blockSize) * Float32Array.BYTES_PER_ELEMENT;
   const quantized: EncodingComponent[] = encoding.splitNibbles
     ? [
         { name: 'upperNibbles', bytesPerRow: rowLength / 2 },
@@ -128,10 +131,23 @@ export function componentsOf(encoding: WeightEncoding, rowLength: number): reado
         { name: 'lowerZeroPoints', bytesPerRow: lowerZeroPointBytes(encoding, rowLength) },
       ]
     : [{ name: 'quantized', bytesPerRow: (rowLength * encoding.bits) / 8 }];
-  const scales: EncodingComponent = { name: 'scales', bytesPerRow: scaleBytesPerRow };
-  return encoding.hasOffsets
-    ? [...quantized, scales, { name: 'offsets', bytesPerRow: scaleBytesPerRow }]
-    : [...quantized, scales];
+  return [...quantized, ...scaleComponents(encoding, rowLength / encoding.blockSize)];
+}
+
+/** The components of the scales and offsets of a row of `blocks` blocks. */
+function scaleComponents({ factors, hasOffsets }: BlockQuantized, blocks: number): EncodingComponent[] {
+  const part = (name: ComponentName, bytesPerRow: number): EncodingComponent => ({ name, bytesPerRow });
+  if (factors === undefined) {
+    const bytes = blocks * Float32Array.BYTES_PER_ELEMENT;
+    return [part('scales', bytes), ...(hasOffsets ? [part('offsets', bytes)] : [])];
+  }
+  const factorBytes = (2 * blocks) / factors.blocks;
+  const codes = (name: ComponentName) => (factors.blocks === 1 ? [] : [part(name, blocks)]);
+  return [
+    part('scaleFactors', factorBytes),
+    ...codes('scaleCodes'),
+    ...(hasOffsets ? [part('minimumFactors', factorBytes), ...codes('minimumCodes')] : []),
+  ];
 }
 
 /** Bytes of a row's zero points: lower nibbles count from 0, not from 8, so each block has a zero point of 4 bits. */
@@ -143,5 +159,8 @@ export function lowerZeroPointBytes({ blockSize }: BlockQuantized, rowLength: nu
 export function encodingKey(encoding: WeightEncoding): string {
   if (encoding.kind === 'floats') return encoding.element;
   if (encoding.kind === 'rows') return `${encoding.signedness} rows`;
-  return `${encoding.bits}x${encoding.blockSize}${encoding.hasOffsets ? '+offsets' : ''}${encoding.splitNibbles ? ' split' : ''}`;
+  const { bits, blockSize, hasOffsets, splitNibbles, factors } = encoding;
+  const shared =
+    factors && ` by ${factors.blocks}${factors.minima === undefined ? '' : ` about ${factors.minima.middle}`}`;
+  return `${bits}x${blockSize}${hasOffsets ? '+offsets' : ''}${shared ?? ''}${splitNibbles ? ' split' : ''}`;
 }

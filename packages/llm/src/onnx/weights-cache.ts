@@ -16,7 +16,7 @@ import { type WeightsLocation, weightsFileName } from './weights-location.ts';
 import type { WeightsPlan } from './weights-plan.ts';
 
 /** Part of the name of every entry: raise it when the same plan gives other bytes. */
-const builderVersion = 2;
+const builderVersion = 3;
 
 /** Current phase of preparing. */
 export interface PrepareProgress {

@@ -10,6 +10,7 @@ import { useTestFiles } from '../../test/gguf-files.ts';
 import { sharedFile } from '../../test/shared.ts';
 import { TINY_MODELS } from '../../test/tiny-models/models.ts';
 import { readCorpus } from '../../test/tiny-models/vocabularies.ts';
+import { supportedArchitectures } from '../model/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { loadModel } from './load-model.ts';
 
@@ -44,6 +45,7 @@ const files = useTestFiles();
 
 describe.skipIf(goldens === undefined || corpus === undefined)('a small model has what llama.cpp gives', () => {
   const names = goldens === undefined ? [] : readdirSync(goldens).map((file) => file.replace('.json', ''));
+  const tried = new Set<string>();
 
   it.each(names)('%s', async (name) => {
     const golden = JSON.parse(readFileSync(join(goldens as string, `${name}.json`), 'utf8')) as Golden;
@@ -59,6 +61,7 @@ describe.skipIf(goldens === undefined || corpus === undefined)('a small model ha
       context: golden.context,
       cacheFolder: join(files.folder(), 'cache'),
     });
+    tried.add(model.config.architecture);
     await using session = await model.createSession({ attention: { policy: 'dense' } });
     const logitsOf = async (tokens: readonly number[]) => {
       const rows: Float64Array[] = [];
@@ -89,6 +92,12 @@ describe.skipIf(goldens === undefined || corpus === undefined)('a small model ha
       }
     }
     expect(kl / rows).toBeLessThan(MAX_KL);
+  });
+
+  it('for every architecture that is listed', ({ skip }) => {
+    // Where single models are tried, not all are.
+    if (tried.size < 2) skip();
+    expect([...supportedArchitectures].filter((name) => !tried.has(name))).toEqual([]);
   });
 });
 

@@ -73,7 +73,15 @@ describe('an audit of an answer', () => {
     await auditor.decode(keys - 1, {
       runDense: async () => p,
       run: async (onAttention) => {
-        onAttention({ layer: 0, position: keys - 1, queries, outputs, report: emptyReport(), attention });
+        onAttention({
+          modelLayer: 0,
+          layer: 0,
+          position: keys - 1,
+          queries,
+          outputs,
+          report: emptyReport(),
+          attention,
+        });
         return { logits: q, report: emptyReport(), attentionMs: 0 };
       },
     });

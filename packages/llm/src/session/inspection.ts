@@ -60,6 +60,8 @@ export interface Inspection {
   /** With the keys below which a step is dense, as measured on this machine; null where it is or is not always so. */
   attention: { policy: string; budget: string | null; fullAttentionBelow: number | null };
   memory: MemoryPrediction;
+  /** Bytes of the file, and of what is prepared of it in the cache folder. */
+  disk: { file: number; prepared: number };
 }
 
 /** Measured, on Node 20: a process that has loaded ONNX Runtime and our kernels, and each thread more. */
@@ -81,7 +83,7 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
   await using file = await openModelFile(source, options);
   const choice = await file.choosePrecision();
   const chosen = typeof choice === 'string' ? choice : choice.chosen;
-  const { config, memory } = inspectTransformerSegments(file.gguf, chosen);
+  const { config, memory, preparedBytes } = inspectTransformerSegments(file.gguf, chosen);
   const tokens = options.context ?? config.contextLength;
   const cachePrecision = options.cachePrecision ?? defaultCachePrecision(chosen);
   const tensors = [...file.gguf.tensors.values()];
@@ -127,6 +129,7 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
       work,
       total: runtime + weights + tokenizer + cache.cache + work,
     },
+    disk: { file: file.gguf.byteLength, prepared: preparedBytes },
   };
 }
 

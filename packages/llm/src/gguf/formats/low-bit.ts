@@ -10,8 +10,13 @@ function twoBits(bytes: Uint8Array, at: number, i: number): number {
 
 /** scales and minima (16 bytes, 4 bits each), pairs of bits (64), d (2), dmin (2): d scale q - dmin minimum */
 export const q2K: QuantizedFormat = {
-  layout: { bits: 4, blockSize: 16, hasOffsets: true },
-  read(bytes, blocks, { quantized, scales, offsets }) {
+  layout: {
+    bits: 4,
+    blockSize: 16,
+    hasOffsets: true,
+    factors: { blocks: 16, at: 80, minima: { at: 82, middle: 2 } },
+  },
+  read(bytes, blocks, { quantized, scales, offsets, minima }) {
     // The middle of the range of q.
     const middle = 2;
     for (let block = 0; block < blocks; block++) {
@@ -21,6 +26,7 @@ export const q2K: QuantizedFormat = {
       for (let part = 0; part < 16; part++) {
         const pair = bytes[at + part] as number;
         scales[block * 16 + part] = d * (pair & 15);
+        minima[block * 16 + part] = pair >> 4;
         offsets[block * 16 + part] = middle * d * (pair & 15) - dmin * (pair >> 4);
       }
       for (let i = 0; i < 256; i++) {
@@ -45,7 +51,7 @@ export function readQ2K(bytes: Uint8Array, blocks: number, values: Float32Array)
 
 /** third bits (32 bytes), pairs of bits (64), scales (12, 6 bits each), d (2): d (scale - 32) (q - 4) */
 export const q3K: QuantizedFormat = {
-  layout: { bits: 4, blockSize: 16, hasOffsets: false },
+  layout: { bits: 4, blockSize: 16, hasOffsets: false, factors: { blocks: 16, at: 108 } },
   read(bytes, blocks, { quantized, scales }) {
     for (let block = 0; block < blocks; block++) {
       const at = block * 110;

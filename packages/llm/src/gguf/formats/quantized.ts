@@ -8,6 +8,22 @@ export interface BlockLayout {
   readonly blockSize: 16 | 32;
   /** Whether a block has an offset beside its scale. */
   readonly hasOffsets: boolean;
+  /** What scales and offsets are made of, where that is shorter than they are. */
+  readonly factors?: ScaleFactors;
+}
+
+/**
+ * Scales as small whole numbers times a float16 of the file: scale = factor * code, and offset = middle * scale - factor of
+ * the minima * code. Where every block has factors of its own there are no codes: scale = factor, and offset = middle * scale +
+ * factor of the minima.
+ */
+export interface ScaleFactors {
+  /** Blocks that share a factor. */
+  readonly blocks: 1 | 8 | 16;
+  /** Where the factor lies in a block of the file, in bytes. */
+  readonly at: number;
+  /** Where that of the minima lies, and the middle of the range of quantized values, where blocks have offsets. */
+  readonly minima?: { readonly at: number; readonly middle: number };
 }
 
 /**
@@ -18,6 +34,8 @@ export interface QuantizedBlocks {
   readonly quantized: Uint8Array;
   readonly scales: Float32Array;
   readonly offsets: Float32Array;
+  /** The codes of the minima; empty where the layout has none. */
+  readonly minima: Uint8Array;
 }
 
 /** Reads whole blocks of a storage type. */

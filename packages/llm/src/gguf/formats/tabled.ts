@@ -24,7 +24,7 @@ function readTabled(bytes: Uint8Array, at: number, table: Int8Array, quantized: 
 
 /** d (2), nibbles (16): d table[q] */
 export const iq4nl: QuantizedFormat = {
-  layout,
+  layout: { ...layout, factors: { blocks: 1, at: 0 } },
   read(bytes, blocks, { quantized, scales }) {
     for (let block = 0; block < blocks; block++) {
       scales[block] = float16ToFloat32(uint16(bytes, block * 18));
@@ -35,7 +35,7 @@ export const iq4nl: QuantizedFormat = {
 
 /** d (2), upper bits of 8 scales (2), lower ones (4), nibbles (128): d (scale - 32) table[q] */
 export const iq4xs: QuantizedFormat = {
-  layout,
+  layout: { ...layout, factors: { blocks: 8, at: 0 } },
   read(bytes, blocks, { quantized, scales }) {
     for (let block = 0; block < blocks; block++) {
       const at = block * 136;
