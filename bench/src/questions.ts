@@ -6,8 +6,8 @@
  *   node --conditions keysieve-source --import tsx bench/src/questions.ts --model FILE.gguf --text TEXT.txt \
  *     [--tokens 8192] [--answer 64] [--rounds 2] [--threads 2] [--json]
  *
- * The two sides take turns, each with a cache that is empty at the beginning of its turn. The ratio is this server's
- * time over the peer's: below 1, the server is faster.
+ * The two sides take turns, each with a cache that is empty at the beginning of its turn. Ratios are this server's time
+ * over the peer's, by the clock and by the processor, whose time other programs change less: below 1, the server is faster.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -47,11 +47,24 @@ const QUESTIONS = [
   'Summarize the text in two sentences.',
 ];
 
-/** Seconds from each question to its last token, and the tokens of the answers. */
+/** Seconds from each question to its last token, processor seconds of them all, and the tokens of the answers. */
 interface Turn {
   seconds: number[];
+  processorSeconds: number;
   tokens: number[];
 }
+
+/** Processor seconds of this process, on all threads. */
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** Says how long a question took, since a turn may take minutes. */
+const report = (side: string, turn: Turn) =>
+  console.error(
+    `${side}: question ${turn.seconds.length} of ${QUESTIONS.length}, ${turn.seconds.at(-1)?.toFixed(1)} s`,
+  );
 
 /** The first `tokens` tokens of the text, as text. */
 async function readDocument(): Promise<string> {
@@ -67,7 +80,7 @@ async function askServer(document: string): Promise<Turn> {
   });
   await server.ready;
   const messages: { role: string; content: string }[] = [];
-  const turn: Turn = { seconds: [], tokens: [] };
+  const turn: Turn = { seconds: [], processorSeconds: -processorSeconds(), tokens: [] };
   try {
     for (const [index, question] of QUESTIONS.entries()) {
       messages.push({ role: 'user', content: index === 0 ? `${document}\n\n${question}` : question });
@@ -82,7 +95,9 @@ async function askServer(document: string): Promise<Turn> {
       turn.seconds.push((performance.now() - start) / 1000);
       turn.tokens.push(body.usage.completion_tokens);
       messages.push({ role: 'assistant', content: body.choices[0].message.content });
+      report('server', turn);
     }
+    turn.processorSeconds += processorSeconds();
   } finally {
     await server.close();
   }
@@ -105,7 +120,7 @@ async function openPeer() {
     const ideal = { ideal: threads, min: threads };
     const context = await loaded.createContext({ contextSize: CONTEXT, flashAttention: true, threads: ideal });
     const session = new library.LlamaChatSession({ contextSequence: context.getSequence() });
-    const turn: Turn = { seconds: [], tokens: [] };
+    const turn: Turn = { seconds: [], processorSeconds: -processorSeconds(), tokens: [] };
     for (const [index, question] of QUESTIONS.entries()) {
       const start = performance.now();
       let count = 0;
@@ -118,7 +133,9 @@ async function openPeer() {
       });
       turn.seconds.push((performance.now() - start) / 1000);
       turn.tokens.push(count);
+      report('node-llama-cpp', turn);
     }
+    turn.processorSeconds += processorSeconds();
     await context.dispose();
     return turn;
   };
@@ -144,8 +161,9 @@ if (values.json) {
     seconds(peer),
     peer.tokens.join(', '),
     (sum(server.seconds) / sum(peer.seconds)).toFixed(2),
+    (server.processorSeconds / peer.processorSeconds).toFixed(2),
   ]);
-  const header = ['round', 'server, s', 'tokens', 'node-llama-cpp, s', 'tokens', 'ratio'];
+  const header = ['round', 'server, s', 'tokens', 'node-llama-cpp, s', 'tokens', 'ratio', 'of the processor'];
   console.log(formatTable(header, rows));
 }
 process.exit(0);
