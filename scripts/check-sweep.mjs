@@ -149,6 +149,7 @@ async function many() {
   const lengths = Array.from({ length: MANY / 50 }, (_, i) => 400 + 10 * i);
   const tenBudgets = Array.from({ length: 10 }, (_, i) => `fixed:${16 + 16 * i}`);
   const before = process.memoryUsage().rss;
+  const cpu = process.cpuUsage();
   const started = performance.now();
   const sweep = await planSweep(
     { ...shared, models: ['nano'], policies, budgets: tenBudgets, prefills: ['dense'], text: { ...text, lengths } },
@@ -157,12 +158,14 @@ async function many() {
   const planned = performance.now();
   const count = await queueSweep(queues, sweep);
   const queued = performance.now();
+  const { user, system } = process.cpuUsage(cpu);
   assert.equal(
     count,
     sweep.runs.reduce((sum, run) => sum + cellsOf(run).length, 0),
   );
   const growth = (process.memoryUsage().rss - before) / 2 ** 20;
   console.log(
-    `${count} cells planned in ${((planned - started) / 1000).toFixed(1)} s and queued in ${((queued - planned) / 1000).toFixed(1)} s, memory ${growth.toFixed(0)} MiB more`,
+    `${count} cells planned in ${((planned - started) / 1000).toFixed(1)} s and queued in ${((queued - planned) / 1000).toFixed(1)} s ` +
+      `(of the processor ${((user + system) / 1e6).toFixed(1)} s), memory ${growth.toFixed(0)} MiB more`,
   );
 }
