@@ -29,6 +29,7 @@ export class Pages {
   table: usize;
   headOffset: usize;
   sign: usize;
+  bounds: usize;
   int4: usize;
   int8: usize;
   values: usize;

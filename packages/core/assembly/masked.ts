@@ -35,7 +35,7 @@ export function attendMasked(
   for (let done = 0; done < count; done += PAGE_KEYS) {
     const chunk = min(count - done, PAGE_KEYS);
     const list = indices + (<usize>done << 2);
-    touch(table, headOffset, bytes, list, chunk, scores);
+    touch(table, headOffset, bytes, keyBytes, list, chunk, scores);
     gather(table, headOffset, bytes, d, isFloat16, list, chunk, scratch);
     for (let r = 0; r < rows; r++) {
       const rowOffsets = offsets + <usize>r * rowScores;
@@ -48,7 +48,6 @@ export function attendMasked(
       mask(row, live, end);
       updateSoftmax(row, end, state + (<usize>r << 3), output + <usize>r * queryBytes, d);
     }
-    touch(table, headOffset + keyBytes, bytes, list, chunk, counts + (<usize>rows << 2));
     gather(table, headOffset + keyBytes, bytes, d, isFloat16, list, chunk, scratch);
     for (let r = 0; r < rows; r++) {
       const live = load<i32>(counts + (<usize>r << 2));
@@ -76,16 +75,26 @@ function listOffsets(masks: usize, count: i32, r: i32, rowBytes: usize, offsets:
 }
 
 /**
- * Reads a number of every cache line of the rows at `indices`, so that the waits for memory overlap. The sum goes to
- * `sink`, which is overwritten later or not used: unused reads would be optimized away.
+ * Reads a number of every cache line of the keys and values at `indices`, so that the waits for memory overlap. The sum
+ * goes to `sink`, which is overwritten later: unused reads would be optimized away.
  */
 @inline
-function touch(table: usize, encodingOffset: usize, bytes: usize, indices: usize, count: i32, sink: usize): void {
+function touch(
+  table: usize,
+  encodingOffset: usize,
+  bytes: usize,
+  keyBytes: usize,
+  indices: usize,
+  count: i32,
+  sink: usize,
+): void {
   let sum: u32 = 0;
   for (let i = 0; i < count; i++) {
     const index = load<i32>(indices + (<usize>i << 2));
     const row = pageAddress(table, encodingOffset, index / PAGE_KEYS) + <usize>(index & (PAGE_KEYS - 1)) * bytes;
-    for (let at: usize = 0; at < bytes; at += 64) sum += <u32>load<u8>(row + at);
+    for (let at: usize = 0; at < bytes; at += 64) {
+      sum += <u32>load<u8>(row + at) + <u32>load<u8>(row + keyBytes + at);
+    }
   }
   store<u32>(sink, sum);
 }

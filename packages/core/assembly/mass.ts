@@ -9,11 +9,13 @@ import { BOUND_BINS, BOUND_BINS_PER_NAT, BOUNDED_ROW_NUMBERS } from './generated
 
 /** Bins whose weights are added up together, a multiple of 4. */
 const BLOCK_BINS: i32 = 64;
+/** Added to a number of bins below 2^11, it rounds that to 10 binary places: a whole part and a fraction in the low bits. */
+const BIN_FRACTION: f32 = 12288.0;
 /**
  * Room for what is rounded: weights and sums of 64 of them in float32, and the bins themselves, in which a difference of
- * bounds may be off by 2^-12 of a bin.
+ * bounds may be off by 2^-12 of a bin, and is rounded to 2^-10 of one.
  */
-const MASS_SLACK: f64 = 1.00002;
+const MASS_SLACK: f64 = 1.00003;
 
 // Numbers of a row.
 const MAX: usize = 0;
@@ -56,11 +58,14 @@ function maxOf(row: usize, n: i32): f32 {
 function countRow(row: usize, n: i32, maxBound: f32, histogram: usize): void {
   const top = f32x4.splat(maxBound);
   const perNat = f32x4.splat(<f32>BOUND_BINS_PER_NAT);
-  const last = i32x4.splat(BOUND_BINS - 1);
+  const last = f32x4.splat(<f32>(BOUND_BINS - 1));
+  const fraction = f32x4.splat(BIN_FRACTION);
+  const bytes = i32x4.splat((BOUND_BINS - 1) << 2);
   const whole = n & ~3;
   for (let i = 0; i < whole; i += 4) {
     const distance = f32x4.mul(f32x4.sub(top, v128.load(row + (<usize>i << 2))), perNat);
-    const bins = i32x4.shl(i32x4.min_s(i32x4.trunc_sat_f32x4_s(distance), last), 2);
+    // What is not a number goes to any bin: no threshold leaves it out.
+    const bins = v128.and(i32x4.shr_u(f32x4.add(f32x4.pmin(distance, last), fraction), 8), bytes);
     increment(histogram + <usize>i32x4.extract_lane(bins, 0));
     increment(histogram + <usize>i32x4.extract_lane(bins, 1));
     increment(histogram + <usize>i32x4.extract_lane(bins, 2));

@@ -30,6 +30,7 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
   const d = pages.headDim;
   const isFloat16 = pages.isFloat16 != 0;
   const sign = pages.sign;
+  const bounds = pages.bounds;
   const int4 = pages.int4;
   const int8 = pages.int8;
   const valuesInt8 = pages.values;
@@ -71,15 +72,22 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
       }
       const rowMax = maxMagnitude(row, D);
       if (!hasBasis(basis)) store<f32>(factors + (<usize>key << 2), storeSigns(row, D, rowMax, record + sign, key));
-      if (int4 == 0) continue;
-      const codes = record + int4 + <usize>(key * D);
+      if (int4 == 0 && bounds == 0) continue;
+      const codes: usize = int4 == 0 ? 0 : record + int4 + <usize>(key * D);
       const step = toBfloat16Ceil(rowMax * <f32>0.0078125);
-      store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step);
+      if (int4 != 0) store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step);
       const lower: usize = int8 == 0 ? 0 : record + int8 + ((<usize>(key * D)) >> 1);
-      const rest = storeQuantized(row, D, fromBfloat16(step), codes, lower);
-      if (int8 == 0) continue;
+      const whole: usize = bounds == 0 ? 0 : record + bounds + <usize>(key * D);
+      const rest = storeQuantized(row, D, fromBfloat16(step), codes, lower, whole);
+      if (int8 == 0 && bounds == 0) continue;
       const bound = errorBoundOf(row, D, rowMax, fromBfloat16(step), rest, centre);
-      store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>toBfloat16Ceil(bound));
+      const error = toBfloat16Ceil(bound);
+      if (int8 != 0) store<u16>(record + int8 + (<usize>(PAGE_KEYS * D) >> 1) + (<usize>key << 1), <u16>error);
+      if (bounds == 0) continue;
+      const numbers = record + bounds + <usize>(PAGE_KEYS * D) + (<usize>key << 1);
+      store<u16>(numbers, <u16>step);
+      store<u16>(numbers, <u16>error, PAGE_KEYS << 1);
+      store<u16>(numbers, <u16>toBfloat16Ceil((scaledNorm(row, D, rowMax) + bound) * <f32>1.0001), PAGE_KEYS << 2);
     }
     if (hasBasis(basis)) storeClassFactors(factors, record + sign, D);
     else storeFactors(factors, record + sign, D);
@@ -96,7 +104,7 @@ export function quantizePage(pages: Pages, page: i32, scratch: usize): bool {
       const step = toBfloat16Ceil(maxMagnitude(row, D) * <f32>0.0078125);
       store<u16>(record + int4 + <usize>(PAGE_KEYS * D) + (<usize>key << 2), <u16>step, 2);
       const lower: usize = valuesInt8 == 0 ? 0 : record + valuesInt8 + ((<usize>(key * D)) >> 1);
-      storeQuantized(row, D, fromBfloat16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), lower);
+      storeQuantized(row, D, fromBfloat16(step), record + int4 + <usize>(key * D) + (<usize>D >> 1), lower, 0);
     }
   }
   if (summary != 0) {
@@ -250,15 +258,15 @@ function squaredError(x: v128, code: v128): v128 {
 }
 
 /**
- * Writes the codes of a row (D): upper halves to `upper`, lower halves to `lower` if that is not 0. Returns the squared
- * quantization error in steps.
+ * Writes the codes of a row (D): upper halves to `upper`, lower halves to `lower`, and whole ones to `whole`, each if that
+ * is not 0. Returns the squared quantization error in steps, where more than the upper halves were asked for.
  */
-@inline
-function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usize): f32 {
+function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usize, whole: usize): f32 {
   const half = <usize>D >> 1;
   if (step < MIN_MAGNITUDE) {
     // Codes of 0 stand for half a negligible step.
-    memory.fill(upper, 0x88, half);
+    if (upper != 0) memory.fill(upper, 0x88, half);
+    if (whole != 0) memory.fill(whole, 0, <usize>D);
     if (lower != 0) memory.fill(lower, 0, half);
     return <f32>D * <f32>16384.0;
   }
@@ -285,13 +293,21 @@ function storeQuantized(row: usize, D: i32, step: f32, upper: usize, lower: usiz
     const cb3 = quantizeInt8(b3);
     const low = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(ca0, ca1), i16x8.narrow_i32x4_s(ca2, ca3));
     const high = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(cb0, cb1), i16x8.narrow_i32x4_s(cb2, cb3));
-    const eight = i8x16.splat(8);
-    const u = i8x16.add(i8x16.shr_s(low, 4), eight);
-    const w = i8x16.add(i8x16.shr_s(high, 4), eight);
-    v128.store(upper + i, v128.or(u, i8x16.shl(w, 4)));
-    if (lower == 0) continue;
-    const fifteen = i8x16.splat(15);
-    v128.store(lower + i, v128.or(v128.and(low, fifteen), i8x16.shl(v128.and(high, fifteen), 4)));
+    if (upper != 0) {
+      const eight = i8x16.splat(8);
+      const u = i8x16.add(i8x16.shr_s(low, 4), eight);
+      const w = i8x16.add(i8x16.shr_s(high, 4), eight);
+      v128.store(upper + i, v128.or(u, i8x16.shl(w, 4)));
+    }
+    if (lower == 0 && whole == 0) continue;
+    if (lower != 0) {
+      const fifteen = i8x16.splat(15);
+      v128.store(lower + i, v128.or(v128.and(low, fifteen), i8x16.shl(v128.and(high, fifteen), 4)));
+    }
+    if (whole != 0) {
+      v128.store(whole + i, low);
+      v128.store(whole + half + i, high);
+    }
     rest = f32x4.add(rest, f32x4.add(squaredError(a0, ca0), squaredError(a1, ca1)));
     rest = f32x4.add(rest, f32x4.add(squaredError(a2, ca2), squaredError(a3, ca3)));
     rest = f32x4.add(rest, f32x4.add(squaredError(b0, cb0), squaredError(b1, cb1)));

@@ -3,7 +3,7 @@
  * the query heads of one position that share a key-value head; a selector of single heads is asked for each of them.
  */
 import { certify } from '../certificates/certificate.ts';
-import { attendCertified } from '../certificates/certified-step.ts';
+import { attendCertified, type CertifiedRow } from '../certificates/certified-step.ts';
 import {
   attendAllKeys,
   attendPositions,
@@ -136,24 +136,29 @@ function certifyRows(
 /** Attends with the rows of a group to as many keys as a certificate takes, or to all. */
 function attendCertifiedRows(
   work: GroupWork,
-  { tailMass, outcome }: CertifiedTarget,
+  { tailMass: maxTailMass, outcome }: CertifiedTarget,
   maxReadShare: number,
 ): GroupResult {
-  const { bytesScanned, read } = attendCertified(work, tailMass, maxReadShare);
+  const { bytesScanned, read } = attendCertified(work, maxTailMass, maxReadShare);
   if (read === undefined) return attendSelection(work, { count: work.n, bytesScanned }, undefined);
   const { headDim } = work.shape;
   const outputs = normalizedOutputs(read.region, work.rows, headDim).slice();
   const bytesRead = bytesScanned + exactRowBytes(work, read.distinctKeys);
-  const results = read.rows.map(({ count, selectedSum, tailBound }, row): RowResult => {
+  const results: RowResult[] = [];
+  for (let row = 0; row < work.rows; row++) {
+    const { count, selectedSum, tailBound } = read.rows[row] as CertifiedRow;
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
-    return {
-      ...certify(work, row, { count, selectedSum, tailBound, output }),
+    const { kind, tailMass, outputError } = certify(work, row, { count, selectedSum, tailBound, output });
+    results.push({
+      kind,
+      tailMass,
+      outputError,
       keysExact: count,
       keysQuantized: 0,
       bytesRead: row === 0 ? bytesRead : 0,
       outcome: count === work.n ? 'full' : outcome,
-    };
-  });
+    });
+  }
   return { outputs, results };
 }
 

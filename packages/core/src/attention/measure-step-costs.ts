@@ -54,7 +54,7 @@ async function measure(shape: StepShape): Promise<StepCosts> {
     ...shape,
     layers: LAYERS,
     capacity: LONG_CONTEXT,
-    encodings: ['int8'],
+    encodings: ['bounds', 'int4'],
   });
   const rows = pseudoRandom(LONG_CONTEXT * keyValueHeads * headDim);
   attention.cache.reserve(LONG_CONTEXT);

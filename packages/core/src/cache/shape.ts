@@ -78,7 +78,7 @@ export function checkPositiveInteger(name: string, value: number): void {
 /** Throws `invalid-argument` unless each head has a basis of its size, or undefined. */
 export function checkScanBases(
   bases: readonly (ScanBasis | undefined)[],
-  { layers, keyValueHeads, headDim, encodings }: CacheShape,
+  { layers, keyValueHeads, headDim }: CacheShape,
 ): void {
   const count = (3 * headDim) / 4;
   const fits = (basis: ScanBasis | undefined) => basis === undefined || isScanBasis(basis, headDim);
@@ -87,12 +87,6 @@ export function checkScanBases(
     problem: `The bases of a scan are ${layers * keyValueHeads}, each of ${count} of the ${headDim} dimensions with a positive weight.`,
     found: `${bases.length} bases`,
     remedy: 'Give those of `scanBasisOf`, and undefined for the others.',
-  }));
-  // Bounds by int8 take the norm of a key from the factor of its signs.
-  invariant(!encodings.includes('int8') || bases.every((basis) => basis === undefined), () => ({
-    code: 'invalid-argument',
-    problem: 'A cache that keeps int8 is scanned by signs.',
-    remedy: 'Leave out the bases of the scan.',
   }));
 }
 

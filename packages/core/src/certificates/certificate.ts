@@ -113,14 +113,11 @@ function boundTailMass(
   row: number,
   { count, selectedSum, totalSum, tailBound, tailShare }: RowFindings,
 ): number {
-  const bounds = [
-    boundUnscored(work, row, count, selectedSum),
-    totalSum === undefined ? 1 : boundScored(work, row, count, selectedSum, totalSum),
-    tailBound === undefined ? 1 : boundTail(work, row, count, selectedSum, tailBound),
-    tailShare ?? 1,
-  ];
   // Where scores are so large that a bound is not a number, it says nothing.
-  return bounds.reduce((least, bound) => atMost(bound, least), 1);
+  let least = atMost(boundUnscored(work, row, count, selectedSum), 1);
+  if (totalSum !== undefined) least = atMost(boundScored(work, row, count, selectedSum, totalSum), least);
+  if (tailBound !== undefined) least = atMost(boundTail(work, row, count, selectedSum, tailBound), least);
+  return tailShare === undefined ? least : atMost(tailShare, least);
 }
 
 /** Every key was scored: the mass is what is missing from the sum, and the rounding of both sums. */

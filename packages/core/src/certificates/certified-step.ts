@@ -151,11 +151,14 @@ function writeSums(f32: Float32Array, { numbers }: BoundedRows, sums: readonly R
 
 function readRows(work: GroupWork, { numbers }: BoundedRows, region: ThreadRegion): CertifiedRow[] {
   const { f32, i32 } = primaryRegion(work).views();
-  return readStateSums(region, work.rows).map((selectedSum, row) => {
+  const sums = readStateSums(region, work.rows);
+  const rows: CertifiedRow[] = [];
+  for (let row = 0; row < work.rows; row++) {
     const at = numbers / 4 + row * BOUNDED_ROW_NUMBERS;
-    const [max, sum] = [f32[at] as number, f32[at + 3] as number];
     // The bounds are of the query as it was scaled and rounded.
-    const tailBound = { max, sum: sum * Math.exp(maxScoreRoundingError(work, row)) };
-    return { count: i32[at + 4] as number, selectedSum, tailBound };
-  });
+    const sum = (f32[at + 3] as number) * Math.exp(maxScoreRoundingError(work, row));
+    const tailBound = { max: f32[at] as number, sum };
+    rows.push({ count: i32[at + 4] as number, selectedSum: sums[row] as RunningLogSumExp, tailBound });
+  }
+  return rows;
 }

@@ -271,8 +271,12 @@ export const readLogSumExp = ({ f32 }: Views, address: number): RunningLogSumExp
 });
 
 /** Running log-sum-exp of each row of a region's state. */
-export const readStateSums = ({ views, workspace }: ThreadRegion, rows: number): RunningLogSumExp[] =>
-  Array.from({ length: rows }, (_, row) => readLogSumExp(views(), workspace.state + row * 8));
+export function readStateSums({ views, workspace }: ThreadRegion, rows: number): RunningLogSumExp[] {
+  const current = views();
+  const sums: RunningLogSumExp[] = [];
+  for (let row = 0; row < rows; row++) sums.push(readLogSumExp(current, workspace.state + row * 8));
+  return sums;
+}
 
 /** The outputs (rows, d) of a region's state, divided by their sums. The state stays as it is. */
 export function normalizedOutputs({ kernels, views, workspace }: ThreadRegion, rows: number, d: number): Float32Array {
@@ -314,14 +318,25 @@ export function listPartIn(
 ): ListPart {
   const primary = primaryRegion(work);
   const address = list(primary.workspace);
-  if (work.segments.length === 1) return { ...segment, start: first, end: first + count, indices: address + first * 4 };
+  const { region, pages, from, to, earlierKeys } = segment;
+  const part = (start: number, end: number, indices: number): ListPart => ({
+    region,
+    pages,
+    from,
+    to,
+    earlierKeys,
+    start,
+    end,
+    indices,
+  });
+  if (work.segments.length === 1) return part(first, first + count, address + first * 4);
   const positions = primary.views().i32.subarray(address / 4 + first, address / 4 + first + count);
-  const start = first + lowerBound(positions, segment.from);
-  const end = segment.to >= work.n ? first + count : first + lowerBound(positions, segment.to);
-  if (segment.region === primary) return { ...segment, start, end, indices: address + start * 4 };
-  const copied = list(segment.region.workspace);
-  segment.region.views().i32.set(positions.subarray(start - first, end - first), copied / 4);
-  return { ...segment, start, end, indices: copied };
+  const start = first + lowerBound(positions, from);
+  const end = to >= work.n ? first + count : first + lowerBound(positions, to);
+  if (region === primary) return part(start, end, address + start * 4);
+  const copied = list(region.workspace);
+  region.views().i32.set(positions.subarray(start - first, end - first), copied / 4);
+  return part(start, end, copied);
 }
 
 /** Index of the first element that is at least `value`, in an ascending list. */

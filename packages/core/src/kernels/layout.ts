@@ -29,21 +29,24 @@ export const PRECISIONS: readonly Precision[] = [...EXACT_PRECISIONS, 'int8'];
  *
  * - `sign`: the signs of y, a factor f = ||y||^2 / ||y||_1 that makes f <q, sign y> an estimate of <q, y> (RaBitQ,
  *   arXiv 2405.12497), and c.
+ * - `bounds`: y8, y in 8 bits with a step of its own for each row, and bounds on ||y - y8|| and ||y8||. With the centre,
+ *   which lies before it, it is all that bounds on scores read: one run of memory.
  * - `int4`: y and R v in 4 bits, each row with its own step.
- * - `int8`: the lower 4 bits that make y int8, and a bound on the quantization error ||y - y8||.
+ * - `int8`: the lower 4 bits that make y int8, and a bound on the quantization error: how an int8 cache keeps keys.
  * - `values`: the lower 4 bits that make R v int8.
  * - `summary`: the mean key and the mean value of the page, and the radius of the values around their mean.
  * - `minMax`: the minimum and the maximum of each dimension over 16 keys (Quest, arXiv 2406.10774).
  *
- * `int8` and `values` need `int4`, and `int4` needs `sign`.
+ * `int8` and `values` need `int4`; `int4` and `bounds` need `sign`.
  */
-export const ENCODINGS = ['sign', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
+export const ENCODINGS = ['sign', 'bounds', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
 /** One of `ENCODINGS`. */
 export type Encoding = (typeof ENCODINGS)[number];
 
 /** The encodings that each encoding needs. */
 export const ENCODING_BASES: Readonly<Record<Encoding, readonly Encoding[]>> = {
   sign: [],
+  bounds: ['sign'],
   int4: ['sign'],
   int8: ['sign', 'int4'],
   values: ['sign', 'int4'],
@@ -86,6 +89,8 @@ export const exactPageBytes = (headDim: number, precision: Precision): number =>
  *   t are 4 dimensions of the first class a byte: in each half of it two signs, then whether their magnitudes are large;
  *   the second half are signs of the second class. Factors are then (2, 64) of uint8, in CLASS_FACTOR_SCALE parts of the
  *   largest of their class, and the second class's largest factor follows the first's.
+ * - bounds: rows (64, D) of int8, then their steps (64), the bounds on the errors (64) and those on the lengths (64),
+ *   bfloat16.
  * - int4: rows (64, D) of uint8, each of them D / 2 bytes of the key and then D / 2 of the value. The lower four bits
  *   of byte i are dimension i, the upper four are dimension D / 2 + i. Then the steps (64, 2), of key and value,
  *   bfloat16.
@@ -99,6 +104,8 @@ export const encodingBytes = (encoding: Encoding, headDim: number): number => {
   switch (encoding) {
     case 'sign':
       return PAGE_KEYS * (d / 8 + 2) + d + 16;
+    case 'bounds':
+      return PAGE_KEYS * (d + 6);
     case 'int4':
       return PAGE_KEYS * (d + 4);
     case 'int8':
@@ -144,7 +151,7 @@ const CACHE_LINE = 64;
 
 /** The record of a cache that keeps these encodings beside the exact rows. */
 export function pageLayout(headDim: number, precision: Precision, encodings: readonly Encoding[] = []): PageLayout {
-  const offsets: Record<Encoding, number> = { sign: 0, int4: 0, int8: 0, values: 0, summary: 0, minMax: 0 };
+  const offsets: Record<Encoding, number> = { sign: 0, bounds: 0, int4: 0, int8: 0, values: 0, summary: 0, minMax: 0 };
   // Offset 0 means that an encoding is absent, so none begins there.
   let bytes = exactPageBytes(headDim, precision) || CACHE_LINE;
   for (const encoding of completeEncodings(encodings, precision)) {

@@ -120,6 +120,22 @@ export function dequantizedRow(views: Views, key: QuantizedKey, what: 'key' | 'v
   return row.map((x, i) => x + at(centre, i));
 }
 
+/** y8 as the encoding `bounds` has it, and its bounds on ||y - y8|| and on ||y8||. */
+export function boundedRow(
+  views: Views,
+  { record, key, pages }: QuantizedKey,
+): { y8: Float64Array; error: number; length: number } {
+  const dimensions = rotatedDim(pages.headDim);
+  const rows = record + pages.bounds;
+  const numberOf = (what: 0 | 1 | 2) =>
+    fromBfloat16(at(views.u16, (rows + PAGE_KEYS * (dimensions + 2 * what)) / 2 + key));
+  const data = bytes(views);
+  const step = numberOf(0);
+  const row = rows + key * dimensions;
+  const y8 = Float64Array.from({ length: dimensions }, (_, i) => (toInt8(at(data, row + i)) + 0.5) * step);
+  return { y8, error: numberOf(1), length: numberOf(2) };
+}
+
 /** Address of a key's error bound e, a bfloat16. */
 export const errorBoundAddress = ({ record, key, pages }: QuantizedKey): number =>
   record + pages.int8 + (PAGE_KEYS * rotatedDim(pages.headDim)) / 2 + 2 * key;

@@ -13,12 +13,13 @@ export function writePages({ u32 }: Views, address: number, values: StructValues
   u32[at + 5] = values.table;
   u32[at + 6] = values.headOffset;
   u32[at + 7] = values.sign;
-  u32[at + 8] = values.int4;
-  u32[at + 9] = values.int8;
-  u32[at + 10] = values.values;
-  u32[at + 11] = values.summary;
-  u32[at + 12] = values.minMax;
-  u32[at + 13] = values.basis;
+  u32[at + 8] = values.bounds;
+  u32[at + 9] = values.int4;
+  u32[at + 10] = values.int8;
+  u32[at + 11] = values.values;
+  u32[at + 12] = values.summary;
+  u32[at + 13] = values.minMax;
+  u32[at + 14] = values.basis;
 }
 
 /** Writes the block `KeyDraw` to an address, a multiple of 4. */

@@ -21,6 +21,7 @@ export const STRUCTS = {
     table: 'usize',
     headOffset: 'usize',
     sign: 'usize',
+    bounds: 'usize',
     int4: 'usize',
     int8: 'usize',
     values: 'usize',

@@ -38,7 +38,7 @@ export interface PolicySpec {
   plan?: BudgetPlan | undefined;
   /**
    * Share of the softmax that may stay unread, certified, in (0, 1]: a row whose certificate allows more reads further
-   * keys, by the bounds of the encoding `int8`, in the end all. Default: no certificate is asked for.
+   * keys, by the encoding `bounds`, in the end all. Default: no certificate is asked for.
    */
   certify?: number | undefined;
 }
@@ -199,7 +199,7 @@ const encodingsOf = ({ selector, tail, certified }: SparseParts): readonly Encod
   ]);
 
 /** What certified steps read beside exact rows. */
-const CERTIFIED_ENCODINGS: readonly Encoding[] = ['int8'];
+const CERTIFIED_ENCODINGS: readonly Encoding[] = ['bounds'];
 
 const sampleSizeOf = ({ selector, budget }: SparseParts, group: GroupPosition): number | undefined =>
   selector.sampleSize?.(groupBudget(group, budget), group.n);

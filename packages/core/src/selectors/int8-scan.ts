@@ -33,7 +33,7 @@ const RETRY_GROWTH = 1.05;
 export default function createInt8Scan(): Selector {
   return {
     name: 'int8-scan',
-    encodings: ['int8'],
+    encodings: ['bounds'],
     unit: 'head',
     certain: true,
     select(work, budget) {

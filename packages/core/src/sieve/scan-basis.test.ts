@@ -98,10 +98,21 @@ describe('a cache with bases', () => {
     });
   });
 
-  it('refuses them where bounds need signs', async () => {
+  it('certifies as without them, by bounds that need no signs', async () => {
+    const { keys, queries } = headWith(16, 512, 2, 9);
     const basis = chooseScanBasis(headWith(16, 384, 2, 9));
-    await expect(createAttention({ ...shape, encodings: ['int8'], scanBases: [basis] })).rejects.toMatchObject({
-      code: 'invalid-argument',
-    });
+    expect(basis).toBeDefined();
+    const certified = async (scanBases?: (ScanBasis | undefined)[]) => {
+      const options = { ...shape, encodings: ['bounds', 'int4'] as const, ...(scanBases && { scanBases }) };
+      await using attention = await createAttention(options);
+      attention.cache.reserve(512);
+      attention.cache.write(0, 0, keys, createRandom(8).normals(keys.length));
+      attention.cache.commit(512);
+      const rows = queries.subarray(511 * 2 * HEAD_DIM, 512 * 2 * HEAD_DIM).map((x) => 4 * x);
+      return attention.attend({ layer: 0, position: 511, queries: rows, policy: { policy: 'sieve', certify: 0.05 } });
+    };
+    const { outputs, report } = await certified([basis]);
+    expect(report).toMatchObject({ certificate: 'certified', rowsFull: 0 });
+    expect({ outputs, report }).toEqual(await certified());
   });
 });

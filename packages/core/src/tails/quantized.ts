@@ -37,7 +37,7 @@ import { attendUnquantized, listUnselected } from './unselected.ts';
 export default function createQuantized(): Tail {
   return {
     name: 'quantized',
-    encodings: ['int8'],
+    encodings: ['bounds', 'int4'],
     dropsTail: false,
     requiresSample: false,
     add(work, { count, hasScoreBounds }, region) {

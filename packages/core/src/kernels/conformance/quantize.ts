@@ -12,7 +12,16 @@ import { createRandom } from '../../../test/random.ts';
 import { type Pages, scratchBytes } from '../kernels.ts';
 import { ENCODINGS, MIN_MAX_KEYS, PAGE_KEYS, pagesFor, rotatedDim } from '../layout.ts';
 import { quantizedQueryBytes, quantizeScratchBytes } from '../quantized-kernels.ts';
-import { centreOf, errorBoundOf, int4Row, int8Row, maxFactorOf, quantizedKey, signRow } from '../quantized-rows.ts';
+import {
+  boundedRow,
+  centreOf,
+  errorBoundOf,
+  int4Row,
+  int8Row,
+  maxFactorOf,
+  quantizedKey,
+  signRow,
+} from '../quantized-rows.ts';
 import { rotate } from '../rotation.ts';
 import { UNIT } from './accuracy.ts';
 
@@ -77,6 +86,12 @@ function expectQuantized(rig: KernelRig, pages: Pages, head: HeadNumbers, what: 
     const bound = errorBoundOf(views, quantized);
     expect(bound, what).toBeGreaterThanOrEqual(norm(error));
     expect(bound, what).toBeLessThanOrEqual(norm(error) * 1.02 + step * 0.01 + 16 * rounding);
+    // The same codes in whole bytes.
+    const bounded = boundedRow(views, quantized);
+    expect(bounded.y8, what).toEqual(int8Row(views, quantized));
+    expect(bounded.error, what).toBe(bound);
+    expect(bounded.length, what).toBeGreaterThanOrEqual(norm(bounded.y8));
+    expect(bounded.length, what).toBeLessThanOrEqual((norm(y) + bound) * 1.01 + 16 * rounding);
 
     const z = rotate(rowOf(values, headDim, position));
     const maxValue = z.reduce((runningMax, x) => Math.max(runningMax, Math.abs(x)), 0);
@@ -197,7 +212,7 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
       const random = createRandom(3);
       const head = headOf(64, 'f16', random.normals(64 * 64), random.normals(64 * 64));
       const rig = createRig(kernels);
-      const pages = rig.layOut(head, ['int8']);
+      const pages = rig.layOut(head, ['bounds', 'int8']);
       const slab = rig.views().u32[pages.table / 4] as number;
       const before = rig.views().u32.slice(slab / 4, (slab + pages.headOffset + pages.sign) / 4);
       rig.kernels.quantizePage(pages, 0, rig.allocate(quantizeScratchBytes(64)));
@@ -304,8 +319,9 @@ export function describeQuantized(kernels: KernelsUnderTest): void {
             expect(low, shape).toBeLessThanOrEqual(truth);
             expect(high, shape).toBeGreaterThanOrEqual(truth);
             const quantized = quantizedKey(views, pages, position);
-            const lengths = norm(centreOf(views, quantized)) + norm(int8Row(views, quantized));
-            const maxWidth = 2 * norm(q) * (errorBoundOf(views, quantized) * 1.01 + 3e-4 * lengths) + 1e-30;
+            const { y8, error } = boundedRow(views, quantized);
+            const lengths = norm(centreOf(views, quantized)) + norm(y8);
+            const maxWidth = 2 * norm(q) * (error * 1.01 + 3e-4 * lengths) + 1e-30;
             expect(high - low, shape).toBeLessThanOrEqual(maxWidth);
           }
         }

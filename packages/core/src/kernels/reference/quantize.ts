@@ -6,6 +6,7 @@ import { exactRow } from '../exact-rows.ts';
 import type { Pages } from '../kernels.ts';
 import { MIN_MAX_KEYS, PAGE_KEYS } from '../layout.ts';
 import {
+  boundedRow,
   bytes,
   centreOf,
   errorBoundAddress,
@@ -51,6 +52,7 @@ export function quantizePage(views: Views, pages: Pages, page: number): boolean 
     for (const [key, y] of residuals.entries()) {
       if (usesBasis) writeClasses(views, pages, record, key, inverseRotate(y, pages.headDim), factors, secondFactors);
       else factors.push(writeSigns(views, record + pages.sign, key, y));
+      if (pages.bounds !== 0) writeBounds(views, pages, page * PAGE_KEYS + key, y, centre);
       if (pages.int4 === 0) continue;
       const lower = pages.int8 === 0 ? undefined : record + pages.int8 + (key * y.length) / 2;
       writeQuantized(views, pages, record, key, 'key', y, lower);
@@ -149,6 +151,13 @@ function writeFactors(views: Views, address: number, dimensions: number, factors
   views.f32[(address + signBytes(dimensions) + PAGE_KEYS * 2 + dimensions) / 4 + 1] = maxFactor;
 }
 
+/** Codes of a row, from -128 to 127, and their step, a bfloat16: (code + 1/2) step is near each number. */
+function quantizeInt8(x: Float64Array): { step: number; codes: number[] } {
+  const step = fromBfloat16(toBfloat16Ceil(maxAbs(x) / 128));
+  const codes = Array.from(x, (number) => (step === 0 ? 0 : Math.max(-128, Math.min(127, Math.floor(number / step)))));
+  return { step, codes };
+}
+
 /** Writes int8 codes of y or of R v (D): upper halves and step to int4, lower halves to `lower` if there is one. */
 function writeQuantized(
   views: Views,
@@ -163,10 +172,8 @@ function writeQuantized(
   const half = dimensions / 2;
   const upper = record + pages.int4 + key * dimensions + (what === 'key' ? 0 : half);
   const steps = record + pages.int4 + PAGE_KEYS * dimensions;
-  const storedStep = toBfloat16Ceil(maxAbs(x) / 128);
-  views.u16[steps / 2 + 2 * key + (what === 'key' ? 0 : 1)] = storedStep;
-  const step = fromBfloat16(storedStep);
-  const codes = Array.from(x, (number) => (step === 0 ? 0 : Math.max(-128, Math.min(127, Math.floor(number / step)))));
+  const { step, codes } = quantizeInt8(x);
+  views.u16[steps / 2 + 2 * key + (what === 'key' ? 0 : 1)] = toBfloat16Ceil(step);
   for (let i = 0; i < half; i++) {
     const [a, b] = [at(codes, i), at(codes, half + i)];
     bytes(views)[upper + i] = ((a >> 4) + 8) | (((b >> 4) + 8) << 4);
@@ -174,13 +181,38 @@ function writeQuantized(
   }
 }
 
-/** Writes the error bound e >= ||R k - c - y8||, given y, which is rounded. */
+/** Writes y8, and bounds on its error and on its length. */
+function writeBounds(views: Views, pages: Pages, position: number, y: Float64Array, centre: Float64Array): void {
+  const quantized = quantizedKey(views, pages, position);
+  const { key, record } = quantized;
+  const rows = record + pages.bounds;
+  const { step, codes } = quantizeInt8(y);
+  bytes(views).set(codes, rows + key * y.length);
+  const numbers = (rows + PAGE_KEYS * y.length) / 2 + key;
+  views.u16[numbers] = toBfloat16Ceil(step);
+  const { y8 } = boundedRow(views, quantized);
+  views.u16[numbers + PAGE_KEYS] = toBfloat16Ceil(errorBound(views, pages, position, y, y8, centre));
+  views.u16[numbers + 2 * PAGE_KEYS] = toBfloat16Ceil(norm(y8) * (1 + ROUNDING));
+}
+
+/** Writes the error bound e >= ||R k - c - y8|| of a key in 8 bits. */
 function writeErrorBound(views: Views, pages: Pages, position: number, y: Float64Array, centre: Float64Array): void {
   const quantized = quantizedKey(views, pages, position);
-  const y8 = int8Row(views, quantized);
+  const error = errorBound(views, pages, position, y, int8Row(views, quantized), centre);
+  views.u16[errorBoundAddress(quantized) / 2] = toBfloat16Ceil(error);
+}
+
+/** A bound on ||R k - c - y8||, given y, which is rounded. */
+function errorBound(
+  views: Views,
+  pages: Pages,
+  position: number,
+  y: Float64Array,
+  y8: Float64Array,
+  centre: Float64Array,
+): number {
   const error = norm(y.map((x, i) => x - at(y8, i)));
-  const rounding = ROUNDING * (norm(exactRow(views, pages, 'keys', position)) + norm(centre) + norm(y8));
-  views.u16[errorBoundAddress(quantized) / 2] = toBfloat16Ceil(error + rounding);
+  return error + ROUNDING * (norm(exactRow(views, pages, 'keys', position)) + norm(centre) + norm(y8));
 }
 
 /** Writes the mean key (d), the mean value (d), and the radius of the values around the stored mean. */

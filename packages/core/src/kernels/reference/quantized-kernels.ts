@@ -7,7 +7,7 @@ import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
 import type { QuantizedKernels } from '../quantized-kernels.ts';
-import { centreOf, dequantizedRow, errorBoundOf, int4Row, int8Row, quantizedKey } from '../quantized-rows.ts';
+import { boundedRow, centreOf, dequantizedRow, int4Row, quantizedKey } from '../quantized-rows.ts';
 import { inverseRotate, rotate } from '../rotation.ts';
 import { floatAbove, floatBelow } from '../rounding.ts';
 import { readStruct } from '../structs.ts';
@@ -157,10 +157,11 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
         const queryNorm = at(f32, norms / 4 + row);
         for (let position = from; position < to; position++) {
           const key = quantizedKey(views(), pages, position);
-          const [centre, y8] = [centreOf(views(), key), int8Row(views(), key)];
+          const { y8, error } = boundedRow(views(), key);
+          const centre = centreOf(views(), key);
           const score = dot(query, centre) + dot(query, y8);
           const rounding = (ROUNDING * queryNorm + MIN_FLOAT * Math.sqrt(y8.length)) * (norm(centre) + norm(y8));
-          const slack = queryNorm * errorBoundOf(views(), key) + rounding;
+          const slack = queryNorm * error + rounding;
           const index = row * stride + position - from;
           if (lower !== 0) f32[lower / 4 + index] = floatBelow(score - slack);
           f32[upper / 4 + index] = floatAbove(score + slack);

@@ -28,6 +28,7 @@ export function createBlocks(views: () => Views, address: number): Blocks {
         table: pages.table,
         headOffset: pages.headOffset,
         sign: pages.sign,
+        bounds: pages.bounds,
         int4: pages.int4,
         int8: pages.int8,
         values: pages.values,
