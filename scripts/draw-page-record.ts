@@ -13,15 +13,16 @@ const HEAD_DIM = 64;
 const CONTENTS: Record<'exact' | Encoding, string> = {
   exact: '64 keys, then 64 values, f16',
   sign: '64 × 64 sign bits, 64 factors, the centre',
+  bounds: '64 keys of 8 bits, steps, bounds on errors and lengths',
   int4: '64 rows of a 4-bit key and value, their steps',
   int8: 'lower 4 bits of the keys, 64 error bounds',
   values: 'lower 4 bits of the values',
   summary: 'mean key, mean value, radius',
   minMax: 'minima and maxima of 4 × 16 keys',
 };
-const COLORS = ['#9ecae1', '#c7e9c0', '#fdd0a2', '#dadaeb', '#fcbba1', '#d9d9d9', '#fee391'];
+const COLORS = ['#9ecae1', '#c7e9c0', '#c6dbef', '#fdd0a2', '#dadaeb', '#fcbba1', '#d9d9d9', '#fee391'];
 
-const encodings = ['sign', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
+const encodings = ['sign', 'bounds', 'int4', 'int8', 'values', 'summary', 'minMax'] as const;
 const layout = pageLayout(HEAD_DIM, 'f16', encodings);
 const parts = [
   { name: 'exact' as const, from: 0, bytes: exactPageBytes(HEAD_DIM, 'f16') },

@@ -3,7 +3,8 @@
  * the query heads of one position that share a key-value head; a selector of single heads is asked for each of them.
  */
 import { certify } from '../certificates/certificate.ts';
-import { attendCertified, type CertifiedRow } from '../certificates/certified-step.ts';
+import type { MergedParts } from '../certificates/certified-parts.ts';
+import { attendCertified, type CertifiedRow, provableShare } from '../certificates/certified-step.ts';
 import {
   attendAllKeys,
   attendPositions,
@@ -136,17 +137,27 @@ function certifyRows(
 /** Attends with the rows of a group to as many keys as a certificate takes, or to all. */
 function attendCertifiedRows(
   work: GroupWork,
-  { tailMass: maxTailMass, outcome }: CertifiedTarget,
+  { tailMass, outcome }: CertifiedTarget,
   maxReadShare: number,
 ): GroupResult {
-  const { bytesScanned, read } = attendCertified(work, maxTailMass, maxReadShare);
+  const { bytesScanned, read } = attendCertified(work, provableShare(work, tailMass), maxReadShare);
   if (read === undefined) return attendSelection(work, { count: work.n, bytesScanned }, undefined);
   const { headDim } = work.shape;
   const outputs = normalizedOutputs(read.region, work.rows, headDim).slice();
   const bytesRead = bytesScanned + exactRowBytes(work, read.distinctKeys);
+  return toCertifiedGroup(work, { outputs, rows: read.rows, bytesRead }, outcome);
+}
+
+/** Outputs and results of what the rows of a group have read for a certificate. */
+export function toCertifiedGroup(
+  work: GroupWork,
+  { outputs, rows, bytesRead }: MergedParts,
+  outcome: CertifiedTarget['outcome'],
+): GroupResult {
+  const { headDim } = work.shape;
   const results: RowResult[] = [];
   for (let row = 0; row < work.rows; row++) {
-    const { count, selectedSum, tailBound } = read.rows[row] as CertifiedRow;
+    const { count, selectedSum, tailBound } = rows[row] as CertifiedRow;
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
     const { kind, tailMass, outputError } = certify(work, row, { count, selectedSum, tailBound, output });
     results.push({
@@ -227,7 +238,7 @@ const NO_TAIL_ESTIMATE: TailEstimate = { bytesRead: 0, keysQuantized: 0 };
  * Rows that need a larger share of their keys for a certificate read all of them, where it is not known what either costs:
  * a key that is picked out takes half as long again as one that is read in its turn (measured on captured heads).
  */
-const MAX_READ_SHARE = 0.6;
+export const MAX_READ_SHARE = 0.6;
 
 /** One row of a group on its own: its query takes the place of row 0, so that rows are taken in order. */
 function isolateRow(work: GroupWork, row: number): GroupWork {

@@ -11,6 +11,7 @@ import { MAX_SPLIT_SAMPLE_FRACTION, MIN_PART_KEYS, PART_OVERHEAD } from '../siev
 import { blockSizeOf } from './block-size.ts';
 import type { JobPlan } from './job.ts';
 import { readsAllKeys, type ScoreRule } from './score-rule.ts';
+import { splitPartBytes } from './split-part-bytes.ts';
 
 /** What all jobs of an attention have in common. */
 export interface AttentionShape {
@@ -133,24 +134,28 @@ function fullUnitsOf(
  */
 function planSplitDecode(
   { heads, keyValueHeads, headDim, precision, threads }: AttentionShape,
-  { budget, certified, selector, step }: SparseParts,
+  policy: SparseParts,
   { layer, position, resolves }: PlannedQueries,
   fullUnits: readonly number[],
   segments: readonly Segment[],
 ): AttentionPlan | undefined {
   const n = position + 1;
-  if (step === undefined || certified !== undefined || budget.tailMass !== undefined) return undefined;
-  if (threads === 1 || segments.length > 1 || precision === 'int8') return undefined;
+  const groupSize = heads / keyValueHeads;
+  const partBytes = splitPartBytes(policy, groupSize, headDim);
+  if (partBytes === undefined || threads === 1 || segments.length > 1 || precision === 'int8') return undefined;
   const split = planSplit(keyValueHeads, threads, n);
   if (split === undefined) return undefined;
-  const groupSize = heads / keyValueHeads;
+  const { budget, certified, selector } = policy;
   for (let group = split.unsplitGroups; group < keyValueHeads; group++) {
+    if (fullUnits[group] === 1) return undefined;
+    // What has to be read for a certificate is not known yet.
+    if (certified !== undefined) continue;
     const keys = groupBudget({ n, layer, head: group * groupSize, rows: groupSize }, budget);
     const sampleKeys = selector.sampleSize?.(keys, n) ?? n;
-    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || fullUnits[group] === 1 || !resolves(group)) return undefined;
+    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || !resolves(group)) return undefined;
   }
   const { unsplitGroups, parts } = split;
-  const partialBytes = (keyValueHeads - unsplitGroups) * parts * step.split.bytes(groupSize, headDim);
+  const partialBytes = (keyValueHeads - unsplitGroups) * parts * partBytes;
   return { kind: 'decode-split', blockSize: parts, firstKey: 0, unsplitGroups, fullUnits, isFull: false, partialBytes };
 }
 

@@ -3,7 +3,7 @@ import { createRandom } from '../../test/random.ts';
 import { type Attention, createAttention } from './attention.ts';
 import { planSplit } from './planner.ts';
 
-const SHAPE = { layers: 1, heads: 9, keyValueHeads: 3, headDim: 64, encodings: ['int4'] } as const;
+const SHAPE = { layers: 1, heads: 9, keyValueHeads: 3, headDim: 64, encodings: ['bounds', 'int4'] } as const;
 const N = 4500;
 const GROUP = 3 * SHAPE.headDim;
 
@@ -71,7 +71,26 @@ describe('the groups of a position', () => {
     expect(errors.split).toBeGreaterThan(errors.estimated / 1.5);
   });
 
-  it('are done whole where a group reads most of its keys, or has to be certified', async () => {
+  it('are certified where they are whole and where they are split, which takes some more keys', async () => {
+    const [one, two] = [await attentionOf(1), await attentionOf(2)];
+    const policy = { policy: 'sieve', certify: 0.05 };
+    for (const scale of [3, 12]) {
+      const queries = one.queries.map((x) => scale * x);
+      const request = { layer: 0, position: N - 1, queries };
+      const dense = one.attention.attend({ ...request, policy: { policy: 'dense' } }).outputs;
+      const whole = one.attention.attend({ ...request, policy });
+      const split = two.attention.attend({ ...request, policy });
+      expect(split.outputs.subarray(0, 2 * GROUP)).toEqual(whole.outputs.subarray(0, 2 * GROUP));
+      expect(split.outputs.subarray(2 * GROUP)).not.toEqual(whole.outputs.subarray(2 * GROUP));
+      expect(split.report).toMatchObject({ rows: 9, rowsFull: 0, certificate: 'certified' });
+      expect(split.report.tailMass.max).toBeLessThanOrEqual(0.05);
+      expect(split.report.keysExact / whole.report.keysExact).toBeGreaterThan(1);
+      expect(split.report.keysExact / whole.report.keysExact).toBeLessThan(2);
+      expect(errorOf(split.outputs, dense)).toBeLessThan(split.report.outputError.max);
+    }
+  });
+
+  it('are done whole where a group reads most of its keys', async () => {
     const [one, two] = [await attentionOf(1), await attentionOf(2)];
     const { queries } = one;
     const request = { layer: 0, position: N - 1, queries, policy: { policy: 'sieve', budget: 'fixed:1000' } };

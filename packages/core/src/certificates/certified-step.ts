@@ -59,12 +59,11 @@ export interface CertifiedRow {
 }
 
 /**
- * Attends with the rows of a group so that at most `tailMass` of each row's softmax stays unread, unless the rows would have
- * to read more than `maxReadShare` of their keys.
+ * Attends with the rows of a group so that at most a share of each row's softmax stays unread, by a share of
+ * `provableShare`, unless the rows would have to read more than `maxReadShare` of their keys.
  */
-export function attendCertified(work: GroupWork, tailMass: number, maxReadShare: number): CertifiedStep {
+export function attendCertified(work: GroupWork, share: number, maxReadShare: number): CertifiedStep {
   const { rows, n } = work;
-  const share = provableShare(work, tailMass);
   if (rows > MAX_MASKED_ROWS || !(share > 0)) return { bytesScanned: 0, read: undefined };
   boundScoresAbove(work);
   const bytesScanned = boundScanBytes(work);
@@ -93,7 +92,7 @@ const ATTEMPTS = 2;
  * The share to leave unread by the bounds so that at most `tailMass` is, with what float32 does to both sums. A larger
  * share than .9 would leave rows with nothing to read.
  */
-function provableShare(work: GroupWork, tailMass: number): number {
+export function provableShare(work: GroupWork, tailMass: number): number {
   let share = Math.min(0.9, tailMass);
   for (let row = 0; row < work.rows; row++) {
     const bounded = (tailMass - roundingOfMass(work, row, work.n)) * Math.exp(-2 * maxScoreRoundingError(work, row));

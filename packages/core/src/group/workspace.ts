@@ -140,7 +140,7 @@ export function workspaceSizes(size: WorkspaceSize) {
     rowState: stateBytes(1, headDim),
     drawTables: ifInt4(DRAW_TABLE_BYTES),
     drawBlocks: ifInt4((Math.ceil(capacity / 8) + 1) * 8),
-    partPageTable: ifInt4(pagesFor(capacity) * 4),
+    partPageTable: encodings.includes('int4') || encodings.includes('bounds') ? pagesFor(capacity) * 4 : 0,
     results: ifInt4((SIEVE_RESULT_COUNTS + SIEVE_ROW_RESULTS * groupSize) * 4),
     sieveBuffers: ifInt4(structBytes('SieveBuffers')),
     parameters: PARAMETER_BYTES,

@@ -2,10 +2,10 @@
 import type { Budget } from '../budgets/budget.ts';
 import type { Eviction } from '../evictions/eviction.ts';
 import type { GroupWork } from '../group/group-work.ts';
+import type { Part } from '../group/parts.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Views } from '../kernels/views.ts';
 import type { Selector } from '../selectors/selector.ts';
-import type { Part } from '../sieve/split-step.ts';
 import type { SieveStepResult } from '../sieve/step.ts';
 import type { Tail } from '../tails/tail.ts';
 

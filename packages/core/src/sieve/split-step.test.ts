@@ -4,9 +4,10 @@ import { distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { parseBudget } from '../budgets/index.ts';
 import { logSumExp, primaryRegion } from '../group/group-work.ts';
+import { keysBefore } from '../group/parts.ts';
 import { PAGE_KEYS, rotatedDim } from '../kernels/layout.ts';
 import { planSieveStep } from './plan.ts';
-import { attendSievePart, keysBefore, mergeSieveParts, partBytes, stepForPart } from './split-step.ts';
+import { attendSievePart, mergeSieveParts, partBytes, stepForPart } from './split-step.ts';
 import { attendSieve } from './step.ts';
 
 const [HEAD_DIM, ROWS] = [64, 3];

@@ -9,27 +9,15 @@
  */
 import type { Budget } from '../budgets/budget.ts';
 import { type GroupWork, primaryRegion } from '../group/group-work.ts';
+import { keysBefore, listPartPages, type Part } from '../group/parts.ts';
 import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import { type Kernels, stateBytes } from '../kernels/kernels.ts';
-import { PAGE_KEYS, pagesFor, rotatedDim } from '../kernels/layout.ts';
+import { rotatedDim } from '../kernels/layout.ts';
 import type { SieveStep } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
 import { PART_SEED_STRIDE } from './constants.ts';
 import { planSieveStep } from './plan.ts';
 import { finishSieveStep, type SieveStepBuffers, type SieveStepResult } from './step.ts';
-
-/** Number `part` of `parts`. */
-export interface Part {
-  part: number;
-  parts: number;
-}
-
-/** Keys of a part before a position. */
-export function keysBefore(position: number, { part, parts }: Part): number {
-  const page = Math.floor(position / PAGE_KEYS);
-  const wholePages = Math.max(0, Math.ceil((page - part) / parts));
-  return wholePages * PAGE_KEYS + (page % parts === part ? position % PAGE_KEYS : 0);
-}
 
 /** Bytes of one part's states, for `rows` rows of d numbers. */
 export const partBytes = (rows: number, headDim: number): number => partBuffersAt(0, rows, headDim).end;
@@ -63,12 +51,7 @@ export function attendSievePart(
   const step = planSieveStep(work, budget);
   if (step === undefined || segment === undefined) throw new Error('This step cannot be split.');
   const workspaceViews = primary.views();
-  const table = workspace.partPageTable / 4;
-  let pages = 0;
-  for (let page = part.part; page < pagesFor(work.n); page += part.parts) {
-    workspaceViews.u32[table + pages++] = workspaceViews.u32[segment.pages.table / 4 + page] as number;
-  }
-  const partPages = { ...segment.pages, table: workspace.partPageTable, exactTable: workspace.partPageTable };
+  const partPages = listPartPages(work, segment, part);
   primary.kernels.sieve(partPages, stepForPart(step, part), workspace.sieveBuffers);
 
   const { rows, shape } = work;
