@@ -4,15 +4,21 @@
  *   npm run torture:certificates -- 1e9 --seed 7 --minutes 480
  *
  * Keys of every shape that the tests of certificates have, in caches of f16, f32 and int8, under queries of those shapes, at
- * other scales, along keys of the cache, and against them. For each row: is at most as much unread as the certificate says,
+ * other scales, along keys of the cache, and against them, in one step or in parts as threads do it. For each row: is at most as much unread as the certificate says,
  * at most as much as was asked for, and is the output as near as it says? Ends with code 1 where anything is not.
  */
 import { parseArgs } from 'node:util';
 import { attendByPolicy } from '../packages/core/src/attention/decode.ts';
 import type { RowResult } from '../packages/core/src/attention/row-result.ts';
 import type { GroupWork } from '../packages/core/src/group/group-work.ts';
-import { ENCODINGS, PRECISIONS, type Precision } from '../packages/core/src/kernels/layout.ts';
-import { createPolicy, type PolicySpec, type SparseParts } from '../packages/core/src/policies/policy.ts';
+import { ENCODINGS, PAGE_KEYS, PRECISIONS, type Precision } from '../packages/core/src/kernels/layout.ts';
+import {
+  type CertifiedTarget,
+  createPolicy,
+  type PolicySpec,
+  type SparseParts,
+} from '../packages/core/src/policies/policy.ts';
+import { attendInParts } from '../packages/core/test/certified-in-parts.ts';
 import { certifiedPositions } from '../packages/core/test/certified-positions.ts';
 import { createHeadBench, type HeadBench } from '../packages/core/test/head-bench.ts';
 import { KEY_SHAPE_NAMES, type KeyShapeName, keysOfShape } from '../packages/core/test/key-shapes.ts';
@@ -141,9 +147,13 @@ function tryGroup(cache: Cache, counts: Counts): void {
     for (let row = 0; row < size; row++) queries.set(queryRow(cache), row * headDim);
     if (!queries.every(Number.isFinite)) continue;
     const work = bench.query(queries);
-    const { outputs, results } = attendByPolicy(work, sparse, pick([0.8, 1]));
+    const parts = partsOf(work, sparse);
+    const maxReadShare = pick([0.8, 1]);
+    const inParts =
+      parts === 1 ? undefined : attendInParts(work, sparse.certified as CertifiedTarget, maxReadShare, parts);
+    const { outputs, results } = inParts ?? attendByPolicy(work, sparse, maxReadShare);
     for (const [row, result] of results.entries()) {
-      const read = readPositions(bench, work, sparse, result, row);
+      const read = inParts?.read[row] ?? readPositions(bench, work, sparse, result, row);
       const query = queries.subarray(row * headDim, (row + 1) * headDim);
       const output = outputs.subarray(row * headDim, (row + 1) * headDim);
       const violation = violationOf(cache, query, output, result, read, sparse.certified?.tailMass);
@@ -155,6 +165,12 @@ function tryGroup(cache: Cache, counts: Counts): void {
         console.error(`${JSON.stringify(spec)}, ${what}, row ${row} of ${size}: ${violation}`);
     }
   }
+}
+
+/** In how many parts a step is done: one, or where it can be split as many as there are threads. */
+function partsOf({ n, segments }: GroupWork, { certified }: SparseParts): number {
+  const parts = pick([1, 1, 2, 3]);
+  return certified?.atOnce === true && n >= parts * PAGE_KEYS && segments.length === 1 ? parts : 1;
 }
 
 function readPositions(
