@@ -149,7 +149,7 @@ function boundScores(work: GroupWork, lowerBoundsOf: (segment: HeadSegment) => n
 export function boundScanBytes({ n, shape }: GroupWork): number {
   const d = rotatedDim(shape.headDim);
   const unquantizedKeys = n - firstUnquantizedKey(n);
-  const quantizedBytes = pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d + 4) + d + 4);
+  const quantizedBytes = pagesFor(firstUnquantizedKey(n)) * (PAGE_KEYS * (d + 6) + d + 4);
   return quantizedBytes + unquantizedKeys * rowBytes(shape.headDim, shape.precision);
 }
 

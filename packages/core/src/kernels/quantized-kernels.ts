@@ -247,7 +247,7 @@ export interface QuantizedKernels {
    * stride) enclose the true score q . k of float64 arithmetic, rounding included. `norms` (rows) are bounds on the
    * norms of the queries. Where `lower` is 0 there are no lower bounds.
    *
-   * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, where e is the error bound of the encoding int8.
+   * |q . k - (<Rq, c> + <Rq, y8>)| <= ||q|| e + rounding, where e is the error bound of the encoding `bounds`.
    */
   boundScores(
     pages: Pages,

@@ -41,10 +41,10 @@ describe('createPolicy', () => {
     }
   });
 
-  it('certifies by the encoding int8, position by position', () => {
+  it('certifies by the encoding bounds, position by position', () => {
     const policy = createPolicy({ policy: 'sieve', certify: 0.1 });
     expect(policy.sparse).toMatchObject({ certified: { tailMass: floatBelow(0.1) }, unit: 'group' });
-    expect(policy.encodings).toContain('int8');
+    expect(policy.encodings).toContain('bounds');
     expect(policy.sparse).not.toHaveProperty('selector.blockSampling');
     expect(createPolicy({ policy: 'sieve' }).sparse).toHaveProperty('selector.blockSampling');
     expect(policyEncodings({ policy: 'window' })).toEqual([]);

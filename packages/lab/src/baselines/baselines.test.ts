@@ -46,7 +46,7 @@ describe('the baselines', () => {
       'tova',
     ]);
     for (const { name } of BASELINES) expect(createPolicy({ policy: name }).name).toBe(name);
-    expect(policyEncodings({ policy: 'quest', certify: 1 })).toEqual(['sign', 'int4', 'int8', 'minMax']);
+    expect(policyEncodings({ policy: 'quest', certify: 1 })).toEqual(['sign', 'bounds', 'minMax']);
   });
 
   it('promise nothing where they evict keys, and then take a number of keys alone', () => {
