@@ -107,6 +107,8 @@ export const MAX_MEAN_QUERIES = 8;
 export function workspaceSizes(size: WorkspaceSize) {
   const { rows, groupSize, headDim, capacity, encodings } = size;
   const ifInt4 = (bytes: number) => (encodings.includes('int4') ? bytes : 0);
+  const ifBounds = (bytes: number) => (encodings.includes('bounds') ? bytes : 0);
+  const ifEither = (bytes: number) => ifInt4(bytes) || ifBounds(bytes);
   const keyBytes = (capacity + 8) * 4;
   const scannedRows = groupSize * (encodings.includes('int4') ? MAX_MEAN_QUERIES : 1);
   const quantizedState = ifInt4(stateBytes(groupSize, rotatedDim(headDim)));
@@ -128,11 +130,11 @@ export function workspaceSizes(size: WorkspaceSize) {
     centerScores: encodings.includes('sign') ? scannedRows * pagesFor(capacity) * 4 : 0,
     pooled: keyBytes,
     logProbabilities: ifInt4(keyBytes),
-    lowerBounds: encodings.includes('bounds') ? keyBytes : 0,
-    boundHistograms: encodings.includes('bounds') ? groupSize * BOUND_BINS * 4 : 0,
-    boundNumbers: encodings.includes('bounds') ? groupSize * BOUNDED_ROW_NUMBERS * 4 : 0,
+    lowerBounds: ifBounds(keyBytes),
+    boundHistograms: ifBounds(groupSize * BOUND_BINS * 4),
+    boundNumbers: ifBounds(groupSize * BOUNDED_ROW_NUMBERS * 4),
     quantizedIndices: ifInt4(keyBytes),
-    quantizedScores: ifInt4(groupSize * scoreStride(capacity) * 4),
+    quantizedScores: ifEither(groupSize * scoreStride(capacity) * 4),
     quantizedStates: [quantizedState, quantizedState, quantizedState],
     meanQueries: ifInt4(scannedRows * headDim * 4),
     halfSampleStates: [ifInt4(stateBytes(rows, headDim)), ifInt4(stateBytes(rows, headDim))],
@@ -140,7 +142,7 @@ export function workspaceSizes(size: WorkspaceSize) {
     rowState: stateBytes(1, headDim),
     drawTables: ifInt4(DRAW_TABLE_BYTES),
     drawBlocks: ifInt4((Math.ceil(capacity / 8) + 1) * 8),
-    partPageTable: encodings.includes('int4') || encodings.includes('bounds') ? pagesFor(capacity) * 4 : 0,
+    partPageTable: ifEither(pagesFor(capacity) * 4),
     results: ifInt4((SIEVE_RESULT_COUNTS + SIEVE_ROW_RESULTS * groupSize) * 4),
     sieveBuffers: ifInt4(structBytes('SieveBuffers')),
     parameters: PARAMETER_BYTES,

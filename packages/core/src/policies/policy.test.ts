@@ -48,7 +48,7 @@ describe('createPolicy', () => {
     expect(policy.sparse).not.toHaveProperty('selector.blockSampling');
     expect(createPolicy({ policy: 'sieve' }).sparse).toHaveProperty('selector.blockSampling');
     expect(policyEncodings({ policy: 'window' })).toEqual([]);
-    expect(policyEncodings({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'int4', 'int8']);
+    expect(policyEncodings({ policy: 'window', certify: 0.1 })).toEqual(['sign', 'bounds']);
   });
 
   it('refuses a budget that is none', () => {
