@@ -78,6 +78,31 @@ describe('certify', () => {
     expect(all[0]?.bytesRead).toBe(boundScanBytes(work) + 600 * 2 * HEAD_DIM * 2);
   });
 
+  it('finds by a few pages that most of many keys would have to be read, without bounds on the others', () => {
+    const random = createRandom(4);
+    const n = 4200;
+    const [keys, values] = [random.normals(n * 32), random.normals(n * 32)];
+    const bench = createHeadBench({ headDim: 32, keys, values, encodings: ENCODINGS });
+    const query = random.normals(2 * 32);
+    const exactBytes = n * 2 * 32 * 2;
+    const attend = (scale: number) => {
+      const work = bench.query(query.map((x) => scale * x));
+      const { results } = attendByPolicy(work, open('sieve', 0.05), 0.3);
+      return { scanned: (results[0] as RowResult).bytesRead - exactBytes, bounds: boundScanBytes(work), results };
+    };
+    const flat = attend(0.1);
+    expect(flat.results.map(({ outcome }) => outcome)).toEqual(['full', 'full']);
+    expect(flat.scanned).toBeGreaterThan(0);
+    expect(flat.scanned).toBeLessThan(0.1 * flat.bounds);
+    expect(attend(12).results.map(({ outcome }) => outcome)).toEqual(['certificateFallback', 'certificateFallback']);
+    // What lies in the first page and in the last is not missed.
+    for (const position of [1, n - 1]) {
+      const peaked = Float32Array.from(keys.subarray(position * 32, (position + 1) * 32), (x) => 3 * x);
+      const { results } = attendByPolicy(bench.query(peaked), open('sieve', 0.05), 0.3);
+      expect(results[0]?.outcome).toBe('certificateFallback');
+    }
+  });
+
   it('attends again with rows that the policy has left too much of, and counts the bytes of both attempts', () => {
     const { keys, values, query } = keysOfShape('normal', createRandom(5), 500, HEAD_DIM);
     const bench = createHeadBench({ headDim: HEAD_DIM, keys, values, encodings: ENCODINGS });

@@ -82,6 +82,8 @@ export interface Workspace {
   halfSampleErrors: number;
   /** Page table of a part of a split step: (pages of the capacity), uint32. */
   partPageTable: number;
+  /** Page table of a few pages, of which bounds are tried first: (SAMPLE_PAGES), uint32. */
+  samplePageTable: number;
   /** Results of a step: see `SieveStates`. */
   results: number;
   /** The parameter block `SieveBuffers`. */
@@ -102,6 +104,9 @@ export interface WorkspaceSize {
 
 /** Means of a block's queries for which the keys are scanned at once, at most: see `sieve/block.ts`. */
 export const MAX_MEAN_QUERIES = 8;
+
+/** Pages that are tried before all of them: see `sampleOfPages`. */
+export const SAMPLE_PAGES = 6;
 
 /** Bytes of each buffer; 0 for those that a cache without the encodings does not need. */
 export function workspaceSizes(size: WorkspaceSize) {
@@ -142,6 +147,7 @@ export function workspaceSizes(size: WorkspaceSize) {
     rowState: stateBytes(1, headDim),
     drawTables: ifInt4(DRAW_TABLE_BYTES),
     drawBlocks: ifInt4((Math.ceil(capacity / 8) + 1) * 8),
+    samplePageTable: ifBounds(SAMPLE_PAGES * 4),
     partPageTable: ifEither(pagesFor(capacity) * 4),
     results: ifInt4((SIEVE_RESULT_COUNTS + SIEVE_ROW_RESULTS * groupSize) * 4),
     sieveBuffers: ifInt4(structBytes('SieveBuffers')),
