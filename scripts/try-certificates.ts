@@ -167,7 +167,7 @@ function tryGroup(cache: Cache, counts: Counts): void {
   }
 }
 
-/** In how many parts a step is done: one, or where it can be split as many as there are threads. */
+/** In how many parts a step is done: one, or where it can be split one for each of some threads. */
 function partsOf({ n, segments }: GroupWork, { certified }: SparseParts): number {
   const parts = pick([1, 1, 2, 3]);
   return certified?.atOnce === true && n >= parts * PAGE_KEYS && segments.length === 1 ? parts : 1;

@@ -32,10 +32,10 @@ export function attendInParts(
     const part = { part: number, parts };
     attendCertifiedPart(work, tailMass, maxReadShare, part, views, PARTS_AT + number * bytes);
     const merged = mergeCertifiedParts(work, 1, kernels, views, PARTS_AT + number * bytes);
-    const own = workOfPart(work, part);
+    const partWork = workOfPart(work, part);
     for (const [row, positions] of read.entries()) {
-      const all = merged.rows[row]?.count === own.n;
-      const listed = all ? Int32Array.from({ length: own.n }, (_, i) => i) : certifiedPositions(own, row);
+      const all = merged.rows[row]?.count === partWork.n;
+      const listed = all ? Int32Array.from({ length: partWork.n }, (_, i) => i) : certifiedPositions(partWork, row);
       for (const i of listed) positions.push(positionOf(i, part));
     }
   }

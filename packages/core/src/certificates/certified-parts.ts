@@ -36,7 +36,7 @@ function partAt(address: number, rows: number, headDim: number) {
 export const certifiedPartBytes = (rows: number, headDim: number): number =>
   Math.ceil(partAt(0, rows, headDim).end / 16) * 16;
 
-/** Attends with one part of a step, and writes what it comes to at `address` in the memory of `views`. */
+/** Attends with one part of a step, and writes its state at `address` in the memory of `views`. */
 export function attendCertifiedPart(
   work: GroupWork,
   tailMass: number,
@@ -46,17 +46,17 @@ export function attendCertifiedPart(
   address: number,
 ): void {
   const { rows, shape } = work;
-  const own = workOfPart(work, part);
+  const partWork = workOfPart(work, part);
   const share = provableShare(work, tailMass) * (1 - MERGE_SLACK);
-  const { bytesScanned, read } = attendCertified(own, share, maxReadShare);
-  const region = read?.region ?? attendAllKeys(own);
+  const { bytesScanned, read } = attendCertified(partWork, share, maxReadShare);
+  const region = read?.region ?? attendAllKeys(partWork);
   const target = partAt(address, rows, shape.headDim);
   const { f32, i32 } = views();
-  i32[target.bytesRead / 4] = bytesScanned + exactRowBytes(own, read?.distinctKeys ?? own.n);
+  i32[target.bytesRead / 4] = bytesScanned + exactRowBytes(partWork, read?.distinctKeys ?? partWork.n);
   for (let row = 0; row < rows; row++) {
     const at = target.numbers / 4 + ROW_NUMBERS * row;
     const found = read?.rows[row];
-    i32[at] = found?.count ?? own.n;
+    i32[at] = found?.count ?? partWork.n;
     f32[at + 1] = found?.tailBound.max ?? Number.NEGATIVE_INFINITY;
     f32[at + 2] = found === undefined ? 0 : floatAbove(found.tailBound.sum);
   }
