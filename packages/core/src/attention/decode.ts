@@ -53,7 +53,8 @@ export function decodeGroup(
   const { fallback, maxReadShare } = thread.policies[job.policy] as PlannedPolicy;
   const parts = sparseParts(thread, job);
   const isFaster = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
-  const isFull = isFaster || parts.selector.resolves?.(work) === false;
+  // A certified step goes by bounds, whatever a selector can tell apart.
+  const isFull = isFaster || (!parts.certified?.atOnce && parts.selector.resolves?.(work) === false);
   const result = isFull ? attendFully(work) : attendByPolicy(work, parts, maxReadShare);
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
