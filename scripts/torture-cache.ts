@@ -42,8 +42,11 @@ session.truncate(tokens.length);
 console.log(`${model.name}: ${tokens.length} tokens read in ${(readMs / 1000).toFixed(1)} s`);
 
 const attacks = { forks: () => forks(session), snapshots: () => snapshots(session), damages, kills, levels };
-for (const part of parts.split(',')) await attacks[part as keyof typeof attacks]();
-await rm(folder, { recursive: true });
+try {
+  for (const part of parts.split(',')) await attacks[part as keyof typeof attacks]();
+} finally {
+  await rm(folder, { recursive: true });
+}
 process.exit(broken === 0 ? 0 : 1);
 
 async function forks(parent: Session): Promise<void> {

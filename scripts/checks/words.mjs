@@ -1,6 +1,7 @@
 /**
  * Looks for retired words and names in code and documents, for doc comments that begin by pointing at their neighbour,
- * and for spreads of fresh literals (`...{ a }`, `...[a]`), which say nothing that the plain properties do not.
+ * for spreads of fresh literals (`...{ a }`, `...[a]`), which say nothing that the plain properties do not, and for temporary
+ * folders that stay behind.
  *
  * Generated files, changelogs and what `docs/made.json` lists are left out: their makers are looked at instead.
  */
@@ -64,6 +65,10 @@ function findInCode(path, text) {
     ts.forEachChild(node, visit);
   };
   visit(source);
+
+  const temporary = /\bmkdtemp(?:Sync)?\(/.exec(text);
+  if (temporary !== null && !/\brm(?:Sync)?\(/.test(text))
+    add(temporary.index, 'a temporary folder that nothing here removes: remove it, also after a failure');
 
   for (const match of text.matchAll(/\/\*\*\s*(?:\*\s*)?(?<opening>[^\n*]*)/g)) {
     const { opening } = match.groups;

@@ -36,6 +36,12 @@ describe('the check of words', () => {
     expect(find('/** Workspaces, by thread. */\nconst a = 1;')).toEqual([]);
   });
 
+  it('finds temporary folders that nothing removes', () => {
+    const made = "const folder = await mkdtemp(join(tmpdir(), 'a-'));";
+    expect(find(made)).toEqual(['a temporary folder that nothing here removes']);
+    expect(find(`${made} await rm(folder, { recursive: true });`)).toEqual([]);
+  });
+
   it('says in which line', () => {
     expect(findRetired('a.md', 'one\ntwo\nso many\n')).toMatchObject([{ line: 3 }]);
   });

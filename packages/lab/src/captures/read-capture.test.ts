@@ -1,8 +1,15 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCapture } from './read-capture.ts';
+
+let folder: string;
+let files = 0;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keysieve-read-capture-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
 
 interface Written {
   shape: number[];
@@ -22,7 +29,7 @@ async function fileOf(tensors: Record<string, Written>, change: (bytes: Buffer) 
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
   const data = Object.values(tensors).map(({ numbers }) => Buffer.from(new Float32Array(numbers).buffer));
-  const path = join(await mkdtemp(join(tmpdir(), 'capture-')), 'capture.safetensors');
+  const path = join(folder, `${files++}.safetensors`);
   await writeFile(path, change(Buffer.concat([length, text, ...data])));
   return path;
 }

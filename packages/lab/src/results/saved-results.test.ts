@@ -1,14 +1,21 @@
 import { execFile } from 'node:child_process';
-import { appendFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSavedResults } from './saved-results.ts';
 
 const RUN = { model: 'm', text: 'f', tokens: 100 };
 const KEY = { policy: 'sieve', budget: 'fixed:9' };
-const newPath = async () => join(await mkdtemp(join(tmpdir(), 'results-')), 'results.jsonl');
+/** A path in a folder of its own. */
+const newPath = async () => join(await mkdtemp(join(root, 'run-')), 'results.jsonl');
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'keysieve-results-'));
+});
+afterAll(() => rm(root, { recursive: true }));
 
 describe('saved results', () => {
   it('come back as they were, to the same run and key only, the latest of each', async () => {
