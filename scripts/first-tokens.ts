@@ -49,11 +49,10 @@ async function timeOneAnswer(model: string, file: string): Promise<Times> {
   await using session = await loaded.createSession();
   // Without drafts, so that every token is a pass of its own, and to the end whatever the model would say.
   const ends = [...loaded.tokenizer.endOfGeneration];
-  const constraint = {
-    mask: (logits: Float32Array) => ends.forEach((end) => logits.fill(-Infinity, end, end + 1)),
-    accept() {},
+  const mask = (logits: Float32Array) => {
+    for (const end of ends) logits[end] = Number.NEGATIVE_INFINITY;
   };
-  const options = { maxTokens: LATER.to + 1, promptLookup: false, constraint };
+  const options = { maxTokens: LATER.to + 1, promptLookup: false, constraint: { mask, accept() {} } };
   const times: Times = { wall: [], cpu: [] };
   let clock: (() => Time) | undefined;
   for await (const _ of session.generate(loaded.tokenizer.decode(tokens), options)) {
