@@ -118,7 +118,7 @@ export {
 export { createRefitRule, type RefitRule } from './methods/surprise.ts';
 export type { Interval } from './numerics/interval.ts';
 export { argmax, klDivergence, logSoftmax } from './numerics/softmax.ts';
-export type { Spread } from './numerics/spread.ts';
+export { type Spread, spreadOf } from './numerics/spread.ts';
 export { mean } from './numerics/statistics.ts';
 export { type EvalResults, evalReport } from './report/eval-report.ts';
 export { lawReport } from './report/law-report.ts';

@@ -32,6 +32,8 @@ export interface SequenceRows {
    */
   goesOn?: ((logits: Float32Array, row: number) => boolean) | undefined;
   onAttention?: ((event: AttentionEvent) => void) | undefined;
+  /** Whether nothing of the pass is kept: the sequence is afterwards what it was before. */
+  rehearsal?: boolean | undefined;
 }
 
 /** The attention of one layer to some consecutive tokens. Layers with a window or a soft cap, which read all keys, have none. */
@@ -141,11 +143,11 @@ function undo({ sequence, position }: RunningRows): void {
 
 /** Makes the tokens of a sequence part of its cache. */
 function finish(rows: RunningRows, logits: Float32Array | undefined, passMs: number): PassOutcome {
-  const { sequence, tokens, position, report, attentionMs, failure } = rows;
+  const { sequence, tokens, position, report, attentionMs, rehearsal, failure } = rows;
   try {
     if (failure !== undefined) throw failure.error;
     if (logits !== undefined) requireFiniteLogits(logits);
-    const end = position + keepRows(rows, logits);
+    const end = rehearsal ? position : position + keepRows(rows, logits);
     sequence.caches.commit(end);
     if (end < position + tokens.length) sequence.caches.truncate(end);
   } catch (error) {

@@ -32,6 +32,7 @@ import { createLayerCaches, type SessionMemory } from './layer-caches.ts';
 import { createPrefixReuse, differenceOf, type PrefixReuse } from './prefix-reuse.ts';
 import { encodePrompt, type Prompt, type PromptContext } from './prompt.ts';
 import { createPromptLookup } from './prompt-lookup.ts';
+import { tokensToRehearse } from './rehearsal.ts';
 import { isInPages, type SaveOptions, saveSession, settingsOf } from './save.ts';
 import type { ScanBases } from './scan-calibration.ts';
 import type { PassKind, Scheduler } from './scheduler.ts';
@@ -137,7 +138,7 @@ export async function createSession(
 
 /** How tokens are run. */
 type Pass = Pick<SequenceRows, 'policy'> &
-  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'goesOn' | 'onAttention'>> & {
+  Partial<Pick<SequenceRows, 'logits' | 'shareSamples' | 'goesOn' | 'onAttention' | 'rehearsal'>> & {
     kind: PassKind;
     signal: AbortSignal | undefined;
   };
@@ -397,6 +398,7 @@ export class Session {
       // Chunks end where they would end without what was reused, so that they round as they would.
       const to = Math.min(tokens.length, (Math.floor(from / CHUNK_TOKENS) + 1) * CHUNK_TOKENS);
       const last = to === tokens.length;
+      if (last && from > reused) await this.#rehearse(tokens[from] as number, signal);
       step = await this.#forward(tokens.subarray(from, to), { ...pass, logits: last ? 'last' : 'none' });
       this.#reuse?.keep(from);
       addReport(report, step.report);
@@ -405,6 +407,16 @@ export class Session {
     }
     this.#wholeChunks = Math.floor(tokens.length / CHUNK_TOKENS) * CHUNK_TOKENS;
     return { ...(step as Step), report };
+  }
+
+  /** Decodes a token some times, for what a process does more slowly at first, and keeps nothing of it. */
+  async #rehearse(token: number, signal: AbortSignal | undefined): Promise<void> {
+    const policy = this.#policy;
+    // Evictions see every query, and traces would count the passes.
+    if (policy.evicting !== undefined || this.#sequence.tracer !== undefined) return;
+    const pass: Pass = { kind: 'prompt', policy, logits: 'all', rehearsal: true, signal };
+    const count = tokensToRehearse(this.#model.segments, this.tokens.length);
+    for (let i = 0; i < count; i++) await this.#forward(Int32Array.of(token), pass);
   }
 
   /** How many of the tokens that a prompt shares with the cache are in there as a new session would have read them. */
@@ -462,8 +474,8 @@ export class Session {
 
   /** Runs tokens through the model and into the cache; without an error they are all there, with one none of them. */
   #forward(tokens: Int32Array, pass: Pass): Promise<Step> {
-    const { kind, policy, logits = 'last', shareSamples = false, goesOn, onAttention, signal } = pass;
-    const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, goesOn, onAttention };
+    const { kind, policy, logits = 'last', shareSamples = false, goesOn, onAttention, rehearsal, signal } = pass;
+    const rows = { sequence: this.#sequence, tokens, policy, logits, shareSamples, goesOn, onAttention, rehearsal };
     return this.#model.scheduler.run(rows, kind, signal);
   }
 }
