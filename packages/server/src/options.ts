@@ -95,6 +95,9 @@ export function resolveOptions(options: ServerOptions): Settings {
     if (value > 0 || (value === 0 && (name === 'maxWaiting' || name === 'stopMs'))) continue;
     throw invalid(`The limit ${name} is out of range.`, value, 'Give a number above 0.');
   }
+  if (!(Number.isSafeInteger(port) && port >= 0 && port <= 65_535)) {
+    throw invalid('The port is none.', port, 'Give a whole number up to 65535; 0 takes a free one.');
+  }
   const ids = models.map(({ id }) => id);
   if (ids.length === 0) throw invalid('The server has no models.', undefined, 'Name at least one.');
   const duplicate = ids.find((id, index) => ids.indexOf(id) !== index);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { CHUNK, type Script, scriptedModel } from '../test/scripted.ts';
-import { post, readEvents, serve } from '../test/servers.ts';
+import { post, readEvents, serve, serveNano } from '../test/servers.ts';
 import { startServer } from './index.ts';
 import type { ServerOptions } from './options.ts';
 
@@ -232,6 +232,17 @@ describe('models', () => {
     await using _ = server;
     const response = await chat('x', { model: 'gpt-4' });
     expect([response.status, (await response.json()).error.code]).toEqual([404, 'model_not_found']);
+  });
+
+  it.each([-1, 1.5, 65_536, Number.NaN])('is not started on port %s', async (port) => {
+    await expect(serveNano({ port })).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+
+  it('says which address it cannot have', async () => {
+    await using server = await serveNano();
+    const port = Number(new URL(server.url).port);
+    const found = `127.0.0.1, port ${port} (EADDRINUSE)`;
+    await expect(serveNano({ port })).rejects.toMatchObject({ code: 'address-unavailable', found });
   });
 
   it('that are being loaded make the server unhealthy, and requests wait for them', async () => {

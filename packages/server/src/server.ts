@@ -31,9 +31,25 @@ export interface Server {
 const IDLE_CHECK_MS = 20;
 const FLUSH_MS = 2000;
 
+/** Throws `address-unavailable`. */
+async function listen(http: HttpServer, port: number, host: string): Promise<void> {
+  http.listen(port, host);
+  try {
+    await once(http, 'listening');
+  } catch (cause) {
+    throw new KeysieveError({
+      code: 'address-unavailable',
+      problem: 'The address cannot be listened on.',
+      found: `${host}, port ${port} (${(cause as NodeJS.ErrnoException).code})`,
+      remedy: 'Give another port, or 0 for a free one, and an address of this machine.',
+      cause,
+    });
+  }
+}
+
 /**
  * Starts to listen, and to load the first model. Throws `invalid-argument` for options that are out of range or unsafe,
- * `cache-folder-unwritable`, and the error of the system where the address cannot be had.
+ * `cache-folder-unwritable`, and `address-unavailable` where the address cannot be had.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const settings = resolveOptions(options);
@@ -54,13 +70,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const http = createAdaptorServer({ fetch: app.fetch }) as HttpServer;
   http.on('clientError', refuseMalformed);
-  http.listen(port, host);
-  await Promise.race([
-    once(http, 'listening'),
-    once(http, 'error').then(([error]) => {
-      throw error;
-    }),
-  ]);
+  await listen(http, port, host);
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${(http.address() as AddressInfo).port}`;
   const loading = new AbortController();
   const ready = models.acquire(undefined, loading.signal).then(

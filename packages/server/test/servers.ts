@@ -31,16 +31,20 @@ export async function serveNano(
 ): Promise<TestServer> {
   const folder = await mkdtemp(join(tmpdir(), 'keysieve-server-'));
   const path = join(folder, 'nano.gguf');
+  const removeFolder = () => rm(folder, { recursive: true, force: true });
   await symlink(NANO, path);
   await writeFile(join(folder, 'chat_template.jinja'), template);
   const server = await serve({
     models: [localModel('nano', path, { context, precision: 'fp32', threads: 2 })],
     attention: { policy: 'dense' },
     ...options,
+  }).catch(async (error) => {
+    await removeFolder();
+    throw error;
   });
   const close = async () => {
     await server.close();
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder();
   };
   return { url: server.url, close, [Symbol.asyncDispose]: close };
 }

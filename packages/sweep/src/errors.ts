@@ -11,6 +11,7 @@ export type SweepErrorCode =
   | 'queue-unsupported'
   | 'queue-unreachable'
   | 'sweep-not-found'
+  | 'address-unavailable'
   // cells
   | 'input-missing'
   | 'cell-foreign'

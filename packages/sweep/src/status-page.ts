@@ -1,6 +1,7 @@
 /** A page that shows how far a sweep is, and draws itself anew every few seconds. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { sweepError } from './errors.ts';
 import type { Queues } from './queues.ts';
 import { type SweepStatus, sweepStatus } from './sweeps.ts';
 
@@ -27,7 +28,21 @@ export async function serveStatus(queues: Queues, id: string, port: number): Pro
     }
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, '127.0.0.1', resolve);
+    const refuse = (cause: Error) =>
+      reject(
+        sweepError({
+          code: 'address-unavailable',
+          problem: 'The page cannot be served there.',
+          found: `port ${port} (${(cause as NodeJS.ErrnoException).code})`,
+          remedy: 'Give another port, or 0 for a free one.',
+          cause,
+        }),
+      );
+    try {
+      server.once('error', refuse).listen(port, '127.0.0.1', resolve);
+    } catch (error) {
+      refuse(error as Error);
+    }
   });
   const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
   return {

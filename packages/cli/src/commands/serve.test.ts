@@ -1,9 +1,25 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { keysieve } from '../../test/keysieve.ts';
 
 const MESSAGE = 'The number of amber fox is 48213. The number of amber fox is ';
 
 describe('keysieve serve', () => {
+  it('says so where its port is taken, or is none', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const taken = await keysieve(['serve', '--port', String(port)]);
+    other.close();
+    expect(taken.code).toBe(1);
+    expect(taken.stderr).toMatch(/^keysieve: .*EADDRINUSE.*\[address-unavailable\]$/m);
+    expect(taken.stderr).not.toMatch(/unexpected|\n\s+at /);
+    const none = await keysieve(['serve', '--port', '65536']);
+    expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('65535; 0 takes a free one')]);
+  });
+
   it('answers until Ctrl-C, and then ends as it should', async () => {
     let request: Promise<unknown> | undefined;
     const args = ['serve', '--model', 'tiny=nano', '--precision', 'fp32', '--context', '1024', '--port', '0'];

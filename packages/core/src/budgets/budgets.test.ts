@@ -54,6 +54,10 @@ describe('parseBudget', () => {
     },
   );
 
+  it.each(['fixed:x', 'power:2,', 'mass:a,b'])('says what was written where a number is none: %s', (text) => {
+    expect(expectError('invalid-argument', () => parseBudget(text)).found).toBe(text);
+  });
+
   it('names all kinds where it knows none of the name', () => {
     const { remedy, found } = expectError('invalid-argument', () => parseBudget('best:3'));
     expect(found).toBe('best:3');

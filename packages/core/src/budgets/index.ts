@@ -22,10 +22,14 @@ export type ParsedBudget =
 /** The budget that `text` names: `fixed:256`, `power:2,0.6`, `mass:0.05`. Throws `invalid-argument`. */
 export const parseBudget = (text: string): Budget => createBudget(readBudget(text));
 
-/** Reads a budget without checking its numbers: see `createBudget`. Throws `invalid-argument` for an unknown kind. */
+/**
+ * Reads a budget without checking that its numbers are in range: see `createBudget`. Throws `invalid-argument` for an
+ * unknown kind, and for what is no number.
+ */
 export function readBudget(text: string): ParsedBudget {
   const [, kind = '', rest = ''] = /^([a-z]+)(?::(.*))?$/.exec(text.trim()) ?? [];
-  if (!BUDGETS.some((budget) => budget.kind === kind)) {
+  const budgetKind = BUDGETS.find((budget) => budget.kind === kind);
+  if (budgetKind === undefined) {
     throw new KeysieveError({
       code: 'invalid-argument',
       problem: 'Unknown budget.',
@@ -34,6 +38,14 @@ export function readBudget(text: string): ParsedBudget {
     });
   }
   const parameters = rest === '' ? [] : rest.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (parameters.some(Number.isNaN)) {
+    throw new KeysieveError({
+      code: 'invalid-argument',
+      problem: 'A number of the budget is none.',
+      found: text,
+      remedy: `Write it as ${budgetKind.usage}.`,
+    });
+  }
   return { kind, parameters };
 }
 
