@@ -5,7 +5,7 @@
  */
 import type { TransformerSegments } from '../model/index.ts';
 
-/** Tokens that are decoded. More of them gain less than they cost: `npm run bench:first-tokens` shows it. */
+/** Tokens that are decoded. `npm run bench:first-tokens` prints how much slower the first tokens are after that. */
 const REHEARSED_TOKENS = 16;
 /** Shortest prompt, in tokens of it that are in the cache: a short one is read sooner than a rehearsal ends. */
 const MIN_CACHED_TOKENS = 1024;
