@@ -217,11 +217,19 @@ describe('linear', () => {
   });
 });
 
+/** Every type, and those of 8 bits in one piece as well. */
+const LOOKED_UP: [GgmlType, MatmulPrecision][] = [
+  ...supportedTensorTypes.map((type): [GgmlType, MatmulPrecision] => [type, 'fp32']),
+  ['Q8_0', 'a8'],
+  ['Q6_K', 'a8'],
+  ['Q5_K', 'a8'],
+];
+
 describe('lookUp', () => {
-  it.each(supportedTensorTypes)('%s: gives the dequantised rows', async (type: GgmlType) => {
+  it.each(LOOKED_UP)('%s, %s: gives the dequantised rows', async (type: GgmlType, precision: MatmulPrecision) => {
     const tokenIds = Int32Array.of(0, 39, 7, 7);
     await withTensors([randomTensor(createRandom(6), 'table', type, [rowLength, 40])], async (rig) => {
-      const [rows] = await rig.run('fp32', { numbers: int32Tensor(tokenIds, [4]) }, (builder) => {
+      const [rows] = await rig.run(precision, { numbers: int32Tensor(tokenIds, [4]) }, (builder) => {
         const input = builder.graph.input('numbers', 'int32', ['tokens']);
         const rows = embeddingLookup(builder, rig.tensor('table'), input);
         builder.graph.output('rows', rows, 'float32', ['tokens', rowLength]);
@@ -232,7 +240,7 @@ describe('lookUp', () => {
     });
   });
 
-  it('shares the place of a tied head where both have one form', async () => {
+  it('shares the place of a tied head', async () => {
     await withTensors([randomTensor(createRandom(6), 'table', 'Q8_0', [rowLength, 40])], async ({ tensor }) => {
       const placed = (precision: MatmulPrecision) => {
         const builder = { graph: new Graph('test'), weights: new WeightsPlan(), precision };
@@ -240,8 +248,7 @@ describe('lookUp', () => {
         linear(builder, embeddingLookup(builder, tensor('table'), tokenIds), [{ weight: tensor('table') }]);
         return builder.weights.matrices.map(({ uses }) => [...uses]);
       };
-      expect(placed('a8')).toEqual([['table', 'product']]);
-      expect(placed('fp32')).toEqual([['table'], ['product']]);
+      for (const precision of ['a8', 'fp32'] as const) expect(placed(precision)).toEqual([['table', 'product']]);
     });
   });
 });

@@ -246,8 +246,12 @@ function blockSums(graph: Graph, x: Value, rowLength: number, blockSize: number)
 }
 
 /** Rows of a table by token id: (tokens, row length) in float32 */
-export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufTensor, tokenIds: Value): Value {
-  const encoding = tableEncoding(table);
+export function embeddingLookup(
+  { graph, weights, precision }: SegmentBuilder,
+  table: GgufTensor,
+  tokenIds: Value,
+): Value {
+  const encoding = tableEncoding(table, precision);
   const matrix = weights.place([table], encoding, 'table');
   const { rows, rowLength } = matrix;
   if (encoding.kind === 'floats') {
@@ -260,8 +264,14 @@ export function embeddingLookup({ graph, weights }: SegmentBuilder, table: GgufT
   if (encoding.kind === 'rows') throw new Error('Tables are never quantized row by row.');
   const { bits, blockSize } = encoding;
   const gather = (value: Value) => graph.node('Gather', [value, tokenIds], { about: table.name });
-  const quantized = gather(componentTensor(graph, matrix, 'quantized', 'uint8', [rows, (rowLength * bits) / 8]));
-  const codes = toFloat(graph, bits === 4 ? nibbles(graph, quantized, rowLength) : quantized);
+  const bytes = (name: ComponentName, width: number) =>
+    gather(componentTensor(graph, matrix, name, 'uint8', [rows, width]));
+  const inNibbles = (name: ComponentName) => toFloat(graph, nibbles(graph, bytes(name, rowLength / 2), rowLength));
+  let codes: Value;
+  if (encoding.splitNibbles) {
+    const upper = graph.node('Mul', [inNibbles('upperNibbles'), graph.scalar(16)]);
+    codes = graph.node('Add', [upper, inNibbles('lowerNibbles')]);
+  } else codes = bits === 4 ? inNibbles('quantized') : toFloat(graph, bytes('quantized', rowLength));
   const blocks = rowLength / blockSize;
   const blocksOf = (value: Value, size: number) => graph.node('Reshape', [value, graph.integers([-1, blocks, size])]);
   const centred = graph.node('Sub', [blocksOf(codes, blockSize), graph.scalar(ZERO_OF_BITS[bits])]);

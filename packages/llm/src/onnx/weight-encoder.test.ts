@@ -73,7 +73,7 @@ describe('forms of matrices', () => {
   });
 
   it('F16: a table has its bits as they are', () => {
-    const encoding = tableEncoding(tensorOf('F16'));
+    const encoding = tableEncoding(tensorOf('F16'), 'fp32');
     expect(encode('F16', encoding).parts[0]).toEqual(randomTensorBytes(createRandom(3), 'F16', [rowLength, rows]));
   });
 
@@ -112,7 +112,9 @@ describe('forms of matrices', () => {
     expect(productEncoding(tensorOf('Q8_0'), 'fp32')).toMatchObject({ bits: 8, splitNibbles: true });
     expect(productEncoding(tensorOf('Q8_0'), 'a8')).toMatchObject({ bits: 8, splitNibbles: false });
     expect(productEncoding(tensorOf('Q4_0'), 'fp32')).toMatchObject({ bits: 4, splitNibbles: false });
-    expect(tableEncoding(tensorOf('Q8_0'))).toMatchObject({ bits: 8, splitNibbles: false });
+    for (const precision of ['fp32', 'a8', 'w8a8'] as const) {
+      expect(tableEncoding(tensorOf('Q8_0'), precision)).toEqual(productEncoding(tensorOf('Q8_0'), precision));
+    }
   });
 
   it('refuses types that it does not know', () => {

@@ -79,15 +79,23 @@ export function productEncoding(
 ): WeightEncoding {
   const layout = blockLayout(tensor.type);
   if (layout !== undefined && precision === 'w8a8' && matmulShape === 'gemm') return { kind: 'rows', signedness };
-  if (layout !== undefined)
-    return { kind: 'blocks', ...layout, splitNibbles: layout.bits === 8 && precision === 'fp32' };
+  if (layout !== undefined) return blockEncoding(layout, precision);
   return floatEncoding(tensor, 'float32');
 }
 
-/** The encoding of a table whose rows are looked up. */
-export function tableEncoding(tensor: GgufTensor): WeightEncoding {
+const blockEncoding = (layout: BlockLayout, precision: MatmulPrecision): BlockQuantized => ({
+  kind: 'blocks',
+  ...layout,
+  splitNibbles: layout.bits === 8 && precision === 'fp32',
+});
+
+/**
+ * The encoding of a table whose rows are looked up. Blocks are those of products with it, so that an embedding that is also
+ * the head is stored once.
+ */
+export function tableEncoding(tensor: GgufTensor, precision: MatmulPrecision): WeightEncoding {
   const layout = blockLayout(tensor.type);
-  if (layout !== undefined) return { kind: 'blocks', ...layout, splitNibbles: false };
+  if (layout !== undefined) return blockEncoding(layout, precision);
   return floatEncoding(tensor, tensor.type === 'F16' ? 'float16' : 'float32');
 }
 
