@@ -12,8 +12,8 @@ describe('the sample of a budget', () => {
   });
 
   it('draws sinks and recent keys always, and others by a seed of the position', () => {
-    expect(planDraw(256, 8192)).toEqual({ n: 8192, sinks: 4, recentFrom: 8160, maxKeys: 768, seed: 8192 });
-    expect(planDraw(256, 8192 + 40)).toEqual({ n: 8232, sinks: 4, recentFrom: 8192, maxKeys: 768, seed: 8232 });
+    expect(planDraw(8192, 768)).toEqual({ n: 8192, sinks: 4, recentFrom: 8160, maxKeys: 768, seed: 8192 });
+    expect(planDraw(8192 + 40, 768)).toEqual({ n: 8232, sinks: 4, recentFrom: 8192, maxKeys: 768, seed: 8232 });
   });
 
   it('covers all keys where neither the budget nor the sample leaves one out', () => {
