@@ -81,7 +81,8 @@ export async function benchMemory(options: BenchMemoryOptions): Promise<MemoryRe
   const load = { ...options.load, context: tokens, signal };
   await using model = await loadModel(options.model, load);
   const { config, threads } = model;
-  const sizes = { ...config, capacity: tokens, threads };
+  const { layers, keyValueHeads, heads, headDim } = config;
+  const sizes = { layers, keyValueHeads, heads, headDim, capacity: tokens, threads };
   const filled: FilledCache[] = [];
   for (const [i, precision] of precisions.entries()) {
     const inspected = await inspectModel(options.model, { ...load, threads, attention, cachePrecision: precision });
