@@ -37,14 +37,14 @@ export function writeRowResult(results: Float32Array, row: number, result: RowRe
 /** The result of row number `row`, from the results of a job. */
 export function readRowResult(results: Float32Array, row: number): RowResult {
   // By index: there are thousands of rows in a chunk of a prompt, and a view of each would be garbage.
-  const at = (i: number) => results[row * ROW_RESULT_NUMBERS + i] as number;
+  const at = row * ROW_RESULT_NUMBERS;
   return {
-    keysExact: at(0),
-    keysQuantized: at(1),
-    bytesRead: at(2),
-    tailMass: at(3),
-    outputError: at(4),
-    kind: CERTIFICATE_KINDS[at(5)] as CertificateKind,
-    outcome: ROW_OUTCOMES[at(6)] as RowOutcome,
+    keysExact: results[at] as number,
+    keysQuantized: results[at + 1] as number,
+    bytesRead: results[at + 2] as number,
+    tailMass: results[at + 3] as number,
+    outputError: results[at + 4] as number,
+    kind: CERTIFICATE_KINDS[results[at + 5] as number] as CertificateKind,
+    outcome: ROW_OUTCOMES[results[at + 6] as number] as RowOutcome,
   };
 }

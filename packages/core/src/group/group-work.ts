@@ -318,26 +318,23 @@ export function listPartIn(
 ): ListPart {
   const primary = primaryRegion(work);
   const address = list(primary.workspace);
-  const { region, pages, from, to, earlierKeys } = segment;
-  const part = (start: number, end: number, indices: number): ListPart => ({
-    region,
-    pages,
-    from,
-    to,
-    earlierKeys,
-    start,
-    end,
-    indices,
-  });
-  if (work.segments.length === 1) return part(first, first + count, address + first * 4);
+  const { region, from, to } = segment;
+  if (work.segments.length === 1) return listPart(segment, first, first + count, address + first * 4);
   const positions = primary.views().i32.subarray(address / 4 + first, address / 4 + first + count);
   const start = first + lowerBound(positions, from);
   const end = to >= work.n ? first + count : first + lowerBound(positions, to);
-  if (region === primary) return part(start, end, address + start * 4);
+  if (region === primary) return listPart(segment, start, end, address + start * 4);
   const copied = list(region.workspace);
   region.views().i32.set(positions.subarray(start - first, end - first), copied / 4);
-  return part(start, end, copied);
+  return listPart(segment, start, end, copied);
 }
+
+const listPart = (
+  { region, pages, from, to, earlierKeys }: HeadSegment,
+  start: number,
+  end: number,
+  indices: number,
+): ListPart => ({ region, pages, from, to, earlierKeys, start, end, indices });
 
 /** Index of the first element that is at least `value`, in an ascending list. */
 export function lowerBound(list: Int32Array, value: number): number {
