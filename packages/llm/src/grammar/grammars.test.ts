@@ -1,6 +1,8 @@
 /** Answers that obey schemas, whatever the model would like to say. */
 import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomSchemas } from '../../test/json-schemas.ts';
 import { loadModel, type Model } from '../session/index.ts';
 import { createGrammars, type GrammarSpec } from './grammars.ts';
 
@@ -37,7 +39,7 @@ describe('grammars', () => {
   async function generate(spec: GrammarSpec, seed: number): Promise<{ text: string; finishReason: string }> {
     await using session = await model.createSession();
     // A text of which nano knows no end, so that only the grammar ends it.
-    const options = { maxTokens: 400, temperature: 1, seed, grammar: spec };
+    const options = { maxTokens: 900, temperature: 1, seed, grammar: spec };
     return await session.generate('The answer as JSON: ', options).result;
   }
 
@@ -50,6 +52,46 @@ describe('grammars', () => {
       expect(validate(JSON.parse(text)), text).toBe(true);
     },
   );
+
+  it('follow any schema, as a validator reads it', async () => {
+    for (const [seed, schema] of randomSchemas(30, 7).entries()) {
+      const { text, finishReason } = await generate({ type: 'schema', schema }, seed);
+      expect(finishReason, JSON.stringify(schema)).toBe('end');
+      const ajv = new Ajv2020({ strict: false });
+      expect(ajv.validate(schema, JSON.parse(text)), `${JSON.stringify(schema)} ${text}`).toBe(true);
+    }
+  });
+
+  it.each([
+    '[α-ω]{1,5}',
+    '[а-яё]{1,3}x',
+    '[à-ü_]{2,4}',
+    'é{2}[😀-😎]',
+    'x[^a-z]{2}y',
+    'x[^a-zα-ω]{3}y',
+    '.{4}',
+    '["\\\\\\n]{3}',
+    'a"b\\\\c{1,3}',
+    '\\w{1,3}\\s\\W\\S{2}\\D',
+    '[\\d.,-]{3}',
+    '\\u0416[\\x41-\\x43]',
+    '(?:ja|nein){1,2}(?<end>!)',
+  ])('follow the expression %s, in a string of JSON and alone', async (pattern) => {
+    const expression = new RegExp(`^(?:${pattern})$`, 'u');
+    for (let seed = 0; seed < 2; seed++) {
+      const alone = await generate({ type: 'regex', pattern }, seed);
+      expect(alone).toMatchObject({ text: expect.stringMatching(expression), finishReason: 'end' });
+      const schema = { type: 'string', pattern: `^${pattern}$` };
+      const { text } = await generate({ type: 'schema', schema }, seed);
+      expect(JSON.parse(text)).toMatch(expression);
+    }
+  });
+
+  it('refuse a class of thousands of characters beyond ASCII, and go on', async () => {
+    const refused = generate({ type: 'regex', pattern: '[一-龥]+' }, 1);
+    await expect(refused).rejects.toMatchObject({ code: 'grammar-invalid', found: expect.stringContaining('20902') });
+    expect(await generate({ type: 'regex', pattern: 'ja' }, 1)).toMatchObject({ text: 'ja' });
+  });
 
   it('follow JSON', async () => {
     const { text, finishReason } = await generate({ type: 'json' }, 1);

@@ -1,11 +1,14 @@
 /** Constraints that keep answers to JSON, a JSON Schema, a regular expression or calls of tools, for one tokenizer. */
 
 import type { CompiledGrammar, GrammarMatcher, StructuralTagFormat, TagFormat } from '@mlc-ai/web-xgrammar';
+import { KeysieveError } from 'keysieve';
 import { loadXGrammar } from '#platform';
 import { llmError } from '../errors.ts';
 import type { XGrammarInstance } from '../platform/platform.ts';
 import type { TokenConstraint } from '../sampling/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
+import { toXGrammarPattern } from './patterns.ts';
+import { toXGrammarSchema } from './schemas.ts';
 
 /** What an answer is held to. */
 export type GrammarSpec =
@@ -53,7 +56,8 @@ export function createGrammars(tokenizer: Tokenizer, visible: ReadonlyMap<number
     if (grammar === undefined) {
       try {
         grammar = await compileSpec(spec);
-      } catch {
+      } catch (error) {
+        if (error instanceof KeysieveError) throw error;
         // The instance is of no more use; answers that are under way keep what they have of it.
         compiler = undefined;
         kept.clear();
@@ -100,27 +104,31 @@ async function createCompiler(tokenizer: Tokenizer, visible: ReadonlyMap<number,
   async function compile(spec: GrammarSpec): Promise<CompiledGrammar> {
     if (spec.type === 'json') return compiler.compileBuiltinJSONGrammar();
     if (spec.type === 'schema') return compiler.compileGrammar(await schemaGrammar(spec.schema));
-    const format: StructuralTagFormat =
-      spec.type === 'regex' ? { type: 'regex', pattern: spec.pattern } : await withoutFreeSpace(spec.format);
+    const format = await toXGrammarFormat(spec.type === 'regex' ? spec : spec.format);
     return compiler.compileGrammar(await Grammar.fromStructuralTag({ type: 'structural_tag', format }));
   }
 
   const schemaGrammar = (schema: Record<string, unknown> | boolean) =>
-    Grammar.fromJSONSchema(JSON.stringify(schema), false, -1, [', ', ': '], true);
+    Grammar.fromJSONSchema(JSON.stringify(toXGrammarSchema(schema)), false, -1, [', ', ': '], true);
 
-  /** Schemas inside of a format allow any space, which small models fill: they are put in as grammars that do not. */
-  async function withoutFreeSpace(format: StructuralTagFormat): Promise<StructuralTagFormat> {
+  /**
+   * The format, with its expressions as XGrammar follows them. Schemas inside of a format allow any space, which small models
+   * fill: they are put in as grammars that do not.
+   */
+  async function toXGrammarFormat(format: StructuralTagFormat): Promise<StructuralTagFormat> {
     switch (format.type) {
+      case 'regex':
+        return { ...format, pattern: toXGrammarPattern(format.pattern, false) };
       case 'json_schema':
         return { type: 'grammar', grammar: (await schemaGrammar(format.json_schema)).toString() };
       case 'sequence':
       case 'or':
-        return { ...format, elements: await Promise.all(format.elements.map(withoutFreeSpace)) };
+        return { ...format, elements: await Promise.all(format.elements.map(toXGrammarFormat)) };
       case 'tag':
-        return { ...format, content: await withoutFreeSpace(format.content) };
+        return { ...format, content: await toXGrammarFormat(format.content) };
       case 'triggered_tags':
       case 'tags_with_separator':
-        return { ...format, tags: (await Promise.all(format.tags.map(withoutFreeSpace))) as TagFormat[] };
+        return { ...format, tags: (await Promise.all(format.tags.map(toXGrammarFormat))) as TagFormat[] };
       default:
         return format;
     }
