@@ -29,7 +29,16 @@ const WORD: readonly Range[] = [
 const SPACE: readonly Range[] = [
   [0x09, 0x0d],
   [0x20, 0x20],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
 ];
+/** Of the line ends, those in ASCII: with the others left out, a dot would be ASCII alone. */
 const LINE_ENDS: readonly Range[] = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
@@ -46,8 +55,9 @@ const CONTROL_ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, 
 
 /**
  * The expression for XGrammar; `inJson` where its text stands inside of a JSON string. It never matches what the given one
- * does not. A class that leaves characters out gives less: none that JSON escapes, and where it leaves some beyond ASCII out,
- * ASCII alone. Throws `grammar-invalid` for a class of very many characters beyond ASCII.
+ * does not, but for U+2028 and U+2029 in place of a dot. A class that leaves characters out gives less: none that JSON
+ * escapes, and where it leaves some beyond ASCII out, ASCII alone. Throws `grammar-invalid` for a class of very many characters
+ * beyond ASCII, and for one that has none left.
  */
 export function toXGrammarPattern(pattern: string, inJson: boolean): string {
   let result = '';
@@ -150,6 +160,7 @@ function writeClass(all: readonly Range[], inJson: boolean, pattern: string): st
     ...(isOpen ? [] : codePoints(beyond).map((each) => String.fromCodePoint(each))),
     ...(isOpen ? [] : codePoints(escaped).map((each) => writeEscaped(each))),
   ];
+  if (ascii.length === 0 && characters.length === 0) throw noCharacters(pattern);
   const parts = [...(ascii.length > 0 ? [`[${ascii.map(writeRange).join('')}]`] : []), ...characters];
   return parts.length === 1 && ascii.length > 0 ? (parts[0] as string) : `(${parts.join('|')})`;
 }
@@ -192,6 +203,14 @@ const countOf = (ranges: readonly Range[]): number => ranges.reduce((sum, [from,
 
 const codePoints = (ranges: readonly Range[]): number[] =>
   ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
+
+const noCharacters = (pattern: string) =>
+  llmError({
+    code: 'grammar-invalid',
+    problem: 'A class of an expression has no character that can be written out.',
+    found: pattern,
+    remedy: 'Name characters, or leave none beyond ASCII out.',
+  });
 
 const tooManyCharacters = (pattern: string, count: number) =>
   llmError({
