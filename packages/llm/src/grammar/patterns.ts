@@ -38,7 +38,7 @@ const SPACE: readonly Range[] = [
   [0x3000, 0x3000],
   [0xfeff, 0xfeff],
 ];
-/** Of the line ends, those in ASCII: with the others left out, a dot would be ASCII alone. */
+/** Line ends in ASCII: if the others were left out as well, a dot would give ASCII alone. */
 const LINE_ENDS: readonly Range[] = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
@@ -121,7 +121,7 @@ function readClass(pattern: string, start: number): { ranges: readonly Range[]; 
   const isNegated = pattern[start + 1] === '^';
   const ranges: Range[] = [];
   let at = start + (isNegated ? 2 : 1);
-  /** Of the character before, which may open a range. */
+  /** The character before, which may open a range. */
   let previous: number | undefined;
   while (at < pattern.length && pattern[at] !== ']') {
     const opensRange = pattern[at] === '-' && previous !== undefined && pattern[at + 1] !== ']';

@@ -8,9 +8,21 @@ export type JsonSchema = Record<string, unknown> | boolean;
 
 /** Keywords whose value is a schema, or a list of schemas. */
 const SCHEMAS = new Set([
-  ...['items', 'prefixItems', 'additionalItems', 'unevaluatedItems', 'contains'],
-  ...['additionalProperties', 'unevaluatedProperties', 'propertyNames'],
-  ...['anyOf', 'oneOf', 'allOf', 'not', 'if', 'then', 'else'],
+  'items',
+  'prefixItems',
+  'additionalItems',
+  'unevaluatedItems',
+  'contains',
+  'additionalProperties',
+  'unevaluatedProperties',
+  'propertyNames',
+  'anyOf',
+  'oneOf',
+  'allOf',
+  'not',
+  'if',
+  'then',
+  'else',
 ]);
 /** Keywords whose value has schemas by name. */
 const NAMED_SCHEMAS = new Set(['$defs', 'definitions', 'dependentSchemas']);
