@@ -57,24 +57,28 @@ describe('any sequence of reading, aborting, cutting, forking, saving, restoring
   const create = (precision: Precision) =>
     model.createSession({ cachePrecision: precision, attention: { policy: 'sieve' }, denseFallback: false });
 
-  it.for(PRECISIONS)('leaves what plain arrays hold, and no byte when all are gone, in %s', async (precision) => {
-    // Keeps the memory that the others share.
-    await using root = await create(precision);
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-        const all: Modelled[] = [{ session: await create(precision), ...EMPTY }];
-        const store = createMemoryStore();
-        const files = new Map<string, Contents>();
-        for (const each of steps) await take(each, all, store, files);
-        for (const each of all) {
-          await expectContents(each, precision);
-          await each.session.dispose();
-        }
-        expect(root.memory.pool).toBe(0);
-      }),
-      { numRuns: SEQUENCES, seed: 5 },
-    );
-  });
+  it.for(PRECISIONS)(
+    'leaves what plain arrays hold, and no byte when all are gone, in %s',
+    { timeout: 60 * SEQUENCES + 120_000 },
+    async (precision) => {
+      // Keeps the memory that the others share.
+      await using root = await create(precision);
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+          const all: Modelled[] = [{ session: await create(precision), ...EMPTY }];
+          const store = createMemoryStore();
+          const files = new Map<string, Contents>();
+          for (const each of steps) await take(each, all, store, files);
+          for (const each of all) {
+            await expectContents(each, precision);
+            await each.session.dispose();
+          }
+          expect(root.memory.pool).toBe(0);
+        }),
+        { numRuns: SEQUENCES, seed: 5 },
+      );
+    },
+  );
 
   async function take(each: Step, all: Modelled[], store: Store, files: Map<string, Contents>): Promise<void> {
     const index = each.which % all.length;
