@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../test/gguf-files.ts';
@@ -31,6 +32,15 @@ describe('the precision', () => {
     expect(await file.choosePrecision()).toMatchObject({ chosen: 'w8a8', tokens: 256 });
     expect((await readCalibration(file.gguf, 'w8a8', cacheFolder))?.kl).toBeLessThan(1e-9);
     expect(await readCalibration(file.gguf, 'a8', cacheFolder)).toBeUndefined();
+  });
+
+  it.each([64, 255])('is measured by what fits into a context of %i tokens', async (contextLength) => {
+    const bytes = await readFile(new URL('../../../../models/nano/nano.gguf', import.meta.url));
+    const key = Buffer.from('llama.context_length');
+    bytes.writeUInt32LE(contextLength, bytes.indexOf(key) + key.length + 4);
+    const cacheFolder = join(files.folder(), `context-${contextLength}`);
+    await using file = await openModelFile(await files.save(bytes), { cacheFolder, threads: 1 });
+    expect(await file.choosePrecision()).toMatchObject({ chosen: 'w8a8', tokens: contextLength });
   });
 
   it('that is asked for is not measured', async () => {
