@@ -63,5 +63,6 @@ async function timeOneAnswer(model: string, file: string): Promise<Times> {
   return times;
 }
 
-const meanOf = (numbers: readonly number[], { from, to }: { from: number; to: number }): number =>
-  numbers.slice(from, to).reduce((sum, ms) => sum + ms, 0) / (to - from);
+function meanOf(numbers: readonly number[], { from, to }: { from: number; to: number }): number {
+  return numbers.slice(from, to).reduce((sum, ms) => sum + ms, 0) / (to - from);
+}
