@@ -222,7 +222,7 @@ function AnswerView({ answer }: { answer: Answer }) {
 }
 
 const shareText = (value: number | null | undefined, certificate = '') =>
-  value === null || value === undefined ? 'not known' : `${percent(value)}${value > 0 ? `, ${certificate}` : ''}`;
+  value === null || value === undefined ? 'not known' : `${percent(value)}, ${certificate}`;
 
 function Fact({ name, value }: { name: string; value: string }) {
   return (

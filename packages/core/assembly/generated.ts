@@ -11,12 +11,14 @@ export const DRAW_PERIOD: i32 = 16384;
 export const DRAW_STRIDE: i32 = 12367;
 export const DRAW_WRAP: i32 = 8;
 export const FACTOR_SCALE: i32 = 32767;
+export const HALF_SAMPLE_NUMBERS: i32 = 5;
 export const MAX_QUANTIZABLE_EXPONENT: i32 = 96;
 export const PAGE_KEYS: i32 = 64;
 export const ROTATION_MULTIPLE: i32 = 32;
 export const ROW_MULTIPLE: i32 = 4;
 export const SIEVE_RESULT_COUNTS: i32 = 4;
-export const SIEVE_ROW_RESULTS: i32 = 5;
+export const SIEVE_ROW_RESULTS: i32 = 10;
+export const UNDRAWN_SAMPLE_KEYS: i32 = 96;
 
 /** `Pages` of src/kernels/structs.ts. */
 @unmanaged
@@ -128,7 +130,6 @@ export class SieveBuffers {
 export class SieveStates {
   headDim: i32;
   rows: i32;
-  rounding: f32;
   state: usize;
   certainState: usize;
   firstHalfState: usize;

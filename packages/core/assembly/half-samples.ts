@@ -1,5 +1,7 @@
 /** The two half-samples of a block: merged, and compared for the error estimate. */
 import { exponential1, sumLanes } from './exponential';
+import { HALF_SAMPLE_NUMBERS } from './generated';
+import { logarithm } from './logarithm';
 import { stateOutput } from './softmax';
 
 /** See `QuantizedKernels.mergeHalfSamples`. */
@@ -42,6 +44,8 @@ export function mergeHalfSamples(
     store<f32>(errors, (mass1 + mass2) / total);
     store<f32>(errors, sumLanes(squaredError), 4);
     store<f32>(errors, sumLanes(squaredNorm), 8);
+    store<f32>(errors, (mass1 - mass2) / total, 12);
+    store<f32>(errors, <f32>(<f64>maxScore + logarithm(total)), 16);
     state += 8;
     firstHalf += 8;
     secondHalf += 8;
@@ -49,6 +53,6 @@ export function mergeHalfSamples(
     sum1 += bytes;
     sum2 += bytes;
     outputs += bytes;
-    errors += 12;
+    errors += HALF_SAMPLE_NUMBERS << 2;
   }
 }

@@ -7,7 +7,7 @@ import { addQuantizedValues } from './quantized-values';
 import { scoreQuantized } from './quantized-scores';
 import { scoreKeys } from './decode';
 import { drawKeys } from './draw';
-import { exponential1, sumLanes } from './exponential';
+import { exponential, exponential1, sumLanes } from './exponential';
 import { KeyDraw, Pages, SampleSplit, SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, SieveBuffers, SieveStates, SieveStep } from './generated';
 import { logarithm } from './logarithm';
 import { PAGE_KEYS } from './pages';
@@ -19,8 +19,19 @@ import { scanUnitsPerNat, toScanUnits } from './scan-parts';
 import { selectLargest } from './select';
 import { normalize, mergeState, initSoftmaxState, stateOutput } from './softmax';
 import { splitSample } from './split';
+import { fitScan, undrawnSquares } from './undrawn';
 import { updateLogSumExp } from './log-sum-exp';
 import { addValues, scoreSelected, applyImportanceWeights } from './weighted';
+
+// Offsets of a row's results in bytes: see `SieveStates.results`.
+const CERTAIN_SQUARES: usize = 16;
+const HALF_SQUARES: usize = 20;
+const EXACT_VARIANCE: usize = 24;
+const EXACT_SQUARES: usize = 28;
+const UNDRAWN_SQUARES: usize = 32;
+const HALF_DISTANCE: usize = 36;
+/** Where a step keeps the fit of its scan until the squares take its place. */
+const FIT: usize = 16;
 
 /** See `QuantizedKernels.sieve`. Returns how many keys were attended exactly. */
 export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32 {
@@ -87,6 +98,12 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   const drawn = drawKeys(draw);
   const quantized = drawn - open;
   scoreQuantized(pages, 0, indices, quantized, quantizedQuery, rows, scores, stride, bases, centers);
+  const firstRowResults = results + (SIEVE_RESULT_COUNTS << 2);
+  for (let r = 0; r < rows; r++) {
+    const scan = scans + (<usize>(r * scanStride) << 1);
+    const fit = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2) + FIT;
+    fitScan(scan, fractionBits, indices, logs, quantized, scores + <usize>r * rowBytes, fit);
+  }
   for (let r = 0; r < rows; r++) {
     const cap = step.logCap + load<f32>(buffers.threshold) / proposalExponent + load<f32>(offsets + (<usize>r << 2));
     store<f32>(caps + (<usize>r << 2), cap);
@@ -99,7 +116,12 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
     initLogSumExp(statistics);
     updateLogSumExp(row, quantized, statistics);
     updateLogSumExp(row + (<usize>firstUnquantized << 2), open, statistics);
-    store<f32>(offsets + (<usize>r << 2), logSumExp(statistics));
+    const total = logSumExp(statistics);
+    store<f32>(offsets + (<usize>r << 2), total);
+    const scan = scans + (<usize>(r * scanStride) << 1);
+    const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
+    const undrawn = undrawnSquares(scan, fractionBits, indices, logs, quantized, result + FIT, total);
+    store<f32>(result, logOfSquares(undrawn, total), UNDRAWN_SQUARES);
   }
   maxScoresOverHeads(scores, stride, rows, quantized, offsets, pooled);
   includeEnds(pooled, indices, quantized, step.exactSinks, step.exactRecentFrom);
@@ -132,6 +154,13 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   initSoftmaxState(state, rows, d);
   scoreSelected(pages, indices, exact, queries, rows, scores, stride, scratch);
   applyImportanceWeights(scores, stride, rows, exact, logs, caps);
+  for (let r = 0; r < rows; r++) {
+    const row = scores + <usize>r * rowBytes;
+    initLogSumExp(statistics);
+    updateLogSumExp(row, exact, statistics);
+    const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
+    sumExactSquares(row, logs, exact, logSumExp(statistics), result);
+  }
   addValues(pages, indices, exact, scores, stride, rows, state, scratch);
 
   // The others by their 4-bit values.
@@ -140,10 +169,12 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   const firstHalf = load<i32>(parts, 4);
   const secondHalf = load<i32>(parts, 8);
   for (let r = 0; r < rows; r++) {
-    doubleScores(quantizedScores + <usize>r * rowBytes, certain, scores);
-    initLogSumExp(statistics);
-    updateLogSumExp(scores, certain, statistics);
-    store<f32>(results + (<usize>(SIEVE_RESULT_COUNTS + r * SIEVE_ROW_RESULTS) << 2), logSumExp(statistics), 16);
+    const row = quantizedScores + <usize>r * rowBytes;
+    const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
+    const total = load<f32>(offsets + (<usize>r << 2));
+    store<f32>(result, logSumOfSquares(row, certain, total), CERTAIN_SQUARES);
+    const halves = logSumOfSquares(row + (<usize>certain << 2), firstHalf + secondHalf, total);
+    store<f32>(result, halves, HALF_SQUARES);
   }
   const certainState = buffers.certainState;
   const firstHalfState = buffers.firstHalfState;
@@ -169,7 +200,6 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
 export function finishSieve(states: SieveStates): void {
   const d = states.headDim;
   const rows = states.rows;
-  const rounding = states.rounding;
   const state = states.state;
   const certainState = states.certainState;
   const firstHalfState = states.firstHalfState;
@@ -198,9 +228,7 @@ export function finishSieve(states: SieveStates): void {
     const total = logSumExp(sum);
     store<f32>(row, load<f32>(sum), 8);
     store<f32>(row, load<f32>(sum, 4), 12);
-    const samplingError = halfSampleDistance(firstHalfState, secondHalfState, rows, D, r, certainState, total);
-    const quantizationError = exponential1(load<f32>(row, 16) * <f32>0.5 - total) * rounding;
-    store<f32>(row, <f32>Math.sqrt(<f64>samplingError * <f64>samplingError + <f64>quantizationError * <f64>quantizationError), 16);
+    store<f32>(row, halfSampleDistance(firstHalfState, secondHalfState, rows, D, r, certainState, total), HALF_DISTANCE);
   }
 }
 
@@ -250,12 +278,53 @@ function listHeavy(shares: usize, count: i32, minLogShare: f32, list: usize): i3
   return <i32>((target - list) >> 2);
 }
 
+/** ln of a sum of squared shares of e^total. */
 @inline
-function doubleScores(scores: usize, count: i32, destination: usize): void {
-  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
-    const x = v128.load(scores + i);
-    v128.store(destination + i, f32x4.add(x, x));
+function logOfSquares(squares: f32, total: f32): f32 {
+  return <f32>(logarithm(squares) + 2.0 * <f64>total);
+}
+
+/** Stores ln of the sum of w^2 (1 - pi), and of w^2 pi, over keys of log-weights `scores`, to a row's results. */
+function sumExactSquares(scores: usize, logProbabilities: usize, count: i32, total: f32, result: usize): void {
+  const whole = <usize>(count & ~3) << 2;
+  const shift = f32x4.splat(total);
+  const one = f32x4.splat(1.0);
+  let variances = f32x4.splat(0.0);
+  let squares = variances;
+  for (let i: usize = 0; i < whole; i += 16) {
+    const share = exponential(f32x4.pmin(f32x4.sub(v128.load(scores + i), shift), f32x4.splat(0.0)));
+    const probability = exponential(v128.load(logProbabilities + i));
+    const square = f32x4.mul(share, share);
+    variances = f32x4.add(variances, f32x4.mul(square, f32x4.sub(one, probability)));
+    squares = f32x4.add(squares, f32x4.mul(square, probability));
   }
+  let variance = sumLanes(variances);
+  let square = sumLanes(squares);
+  for (let i = whole; i < <usize>count << 2; i += 4) {
+    const share = exponential1(min(load<f32>(scores + i) - total, <f32>0.0));
+    const probability = exponential1(load<f32>(logProbabilities + i));
+    variance += share * share * (<f32>1.0 - probability);
+    square += share * share * probability;
+  }
+  store<f32>(result, logOfSquares(variance, total), EXACT_VARIANCE);
+  store<f32>(result, logOfSquares(square, total), EXACT_SQUARES);
+}
+
+/** ln of the sum of the squared weights of `count` keys, of a sum of e^total. */
+@inline
+function logSumOfSquares(scores: usize, count: i32, total: f32): f32 {
+  const whole = <usize>(count & ~3) << 2;
+  const shift = f32x4.splat(total);
+  let squares = f32x4.splat(0.0);
+  for (let i: usize = 0; i < whole; i += 16) {
+    const x = f32x4.pmin(f32x4.sub(v128.load(scores + i), shift), f32x4.splat(0.0));
+    squares = f32x4.add(squares, exponential(f32x4.add(x, x)));
+  }
+  let square = sumLanes(squares);
+  for (let i = whole; i < <usize>count << 2; i += 4) {
+    square += exponential1(<f32>2.0 * min(load<f32>(scores + i) - total, <f32>0.0));
+  }
+  return logOfSquares(square, total);
 }
 
 /** ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z: see `src/sieve/half-samples.ts`. `outputs` (rows, D) are rotated. */

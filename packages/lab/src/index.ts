@@ -20,6 +20,16 @@ export {
   compareBuilds,
 } from './bench/compare-builds.ts';
 export { createDensePeer, DENSE_PEER } from './bench/dense-peer.ts';
+export { estimatesDocument } from './bench/estimates/document.ts';
+export {
+  type BenchEstimatesOptions,
+  benchEstimates,
+  type EstimatedRow,
+  type EstimateResult,
+  type EstimateSet,
+  type EstimateSummary,
+} from './bench/estimates/estimates.ts';
+export { describeEstimates, estimatesTable } from './bench/estimates/table.ts';
 export { rejectEvictingPolicies } from './bench/evicting-policies.ts';
 export { loadLlamaCpp } from './bench/llama-cpp.ts';
 export { type Machine, machineOf, type Versions, versionsOf } from './bench/machine.ts';

@@ -98,6 +98,7 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
           byTask: { needle: byLength, variables: { 1024: 0.5, 2048: 0 } },
           keysExact: { mean: 99, share: 0.1 },
           tailMass: 0.1,
+          kind: 'estimated' as const,
         };
       },
     ),

@@ -45,8 +45,19 @@ export function createMetrics(models: Models, queue: Queue): Metrics {
   const decode = histogram('decode_seconds', 'Time of a pass that decodes a token.', TOKEN_SECONDS);
   const phase = ['phase'];
   const keys = histogram('keys_share', 'Share of the keys that answers read exactly.', SHARES, phase);
-  const leftOut = histogram('left_out', 'Share of the softmax not read exactly: mean of an answer.', SHARES, phase);
-  const error = histogram('output_error', "Relative error of the attention's outputs: mean.", SHARES, phase);
+  const exactness = [...phase, 'kind'];
+  const leftOut = histogram(
+    'left_out',
+    'Share of the softmax not read exactly: mean; a bound or an estimate, by kind.',
+    SHARES,
+    exactness,
+  );
+  const error = histogram(
+    'output_error',
+    "Relative error of the attention's outputs: mean; a bound or an estimate, by kind.",
+    SHARES,
+    exactness,
+  );
 
   const loaded = () => models.list().flatMap((each) => each.loaded ?? []);
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
@@ -84,8 +95,8 @@ export function createMetrics(models: Models, queue: Queue): Metrics {
             if (part === null) continue;
             const labels = { phase };
             keys.observe(labels, part.share);
-            if (part.left_out.mean !== null) leftOut.observe(labels, part.left_out.mean);
-            if (part.output_error.mean !== null) error.observe(labels, part.output_error.mean);
+            if (part.left_out.mean !== null) leftOut.observe({ ...labels, kind: part.kind }, part.left_out.mean);
+            if (part.output_error.mean !== null) error.observe({ ...labels, kind: part.kind }, part.output_error.mean);
           }
         }
         yield event;

@@ -115,7 +115,7 @@ function describe(results: readonly PolicyResult[], caches: readonly QuantizedRe
   const names = [
     'policy',
     'budget',
-    'error',
+    'error, measured',
     'p95',
     'exact',
     'quantized',

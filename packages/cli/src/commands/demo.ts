@@ -45,7 +45,7 @@ async function run({ model: source, tokens, seed, context, precision, threads, v
 
 function describe({ answers, tokens, depth, readMs }: DemoResult): string {
   const number = answers[0]?.references[0] ?? '';
-  const rows = answers.map(({ policy, budget, answer, right, keysExact, tailMass, outputError, msPerToken }) => [
+  const rows = answers.map(({ policy, budget, answer, right, keysExact, tailMass, outputError, kind, msPerToken }) => [
     policy,
     budget ?? '',
     answer.trim().slice(0, number.length),
@@ -53,9 +53,10 @@ function describe({ answers, tokens, depth, readMs }: DemoResult): string {
     formatCount(keysExact.mean),
     formatShare(tailMass),
     outputError === null ? 'unknown' : formatShare(outputError),
+    kind,
     msPerToken.toFixed(1),
   ]);
-  const names = ['attention', 'budget', 'answer', '', 'exact keys', 'left out', 'error', 'ms a token'];
+  const names = ['attention', 'budget', 'answer', '', 'exact keys', 'left out', 'error', '', 'ms a token'];
   return [
     `${formatCount(tokens)} tokens were read in ${(readMs / 1000).toFixed(1)} s. A number was hidden ${formatShare(depth)} into them: ${number}.`,
     'Asked for at the end:',

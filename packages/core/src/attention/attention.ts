@@ -13,12 +13,12 @@ import { maxJobQueries } from './block-size.ts';
 import { type AttentionEngine, createAttentionEngine, type EngineOptions } from './engine.ts';
 import { type EvictionContext, EvictionRunner } from './eviction-runner.ts';
 import { reportFull, reportRows } from './job-report.ts';
-import { checkOutputs, checkQueries, checkRange, type LayerQueries } from './layer-queries.ts';
+import { checkOutputs, checkQueries, checkRange, checkRowErrors, type LayerQueries } from './layer-queries.ts';
 import { type QueryMeasurement, readMeasurement, recordLength } from './measure/sample.ts';
 import { checkMeasureRequest, encodeMeasurePlan, type MeasureRequest } from './measure.ts';
 import { type AttentionShape, type PlannedPolicy, planAttention, planMeasurement } from './planner.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
-import { ROW_RESULT_NUMBERS } from './row-result.ts';
+import { ROW_RESULT_NUMBERS, readRowResult } from './row-result.ts';
 import type { JobRequest, JobResults, JobRunner } from './runner.ts';
 import { readsAllKeys } from './score-rule.ts';
 import { loadGroup } from './thread.ts';
@@ -44,6 +44,11 @@ export interface AttendRequest extends LayerQueries {
   shareSamples?: boolean | undefined;
   /** Where the outputs are written: an array as long as the queries. Default: a new one. */
   outputs?: Float32Array | undefined;
+  /**
+   * Where the relative output error of each row is written, as the report has it on average: (count, heads). Infinite where
+   * nothing is known. Default: nowhere.
+   */
+  rowErrors?: Float32Array | undefined;
 }
 
 export interface ObserveRequest extends LayerQueries {
@@ -113,6 +118,7 @@ export function openAttention(engine: AttentionEngine, options: OwnOptions = {})
 interface JobRows extends LayerQueries {
   shareSamples: boolean;
   outputs: Float32Array;
+  rowErrors?: Float32Array | undefined;
 }
 
 /** A job that is to be done. */
@@ -236,9 +242,12 @@ export class Attention {
   attend(request: AttendRequest): AttendResult {
     const started = this.#times === undefined ? 0 : performance.now();
     if (this.#times !== undefined) Object.assign(this.#times, noTimes());
-    const { layer, position, queries, outputs = new Float32Array(queries.length) } = request;
+    const { layer, position, queries, outputs = new Float32Array(queries.length), rowErrors } = request;
     checkQueries(request, this.cache, this.heads);
     checkOutputs(outputs, queries);
+    checkRowErrors(rowErrors, queries.length / this.#shape.headDim);
+    // Policies that evict keys know nothing of their errors.
+    rowErrors?.fill(Number.POSITIVE_INFINITY);
     const policy = this.#policy(request.policy);
     const report =
       policy.evicting === undefined || readsAllKeys(this.#shape.rule)
@@ -257,6 +266,7 @@ export class Attention {
     if (this.#times !== undefined || queries.length > this.#maxJobNumbers()) return undefined;
     checkQueries(request, this.cache, this.heads);
     checkOutputs(outputs, queries);
+    checkRowErrors(request.rowErrors, queries.length / this.#shape.headDim);
     const policy = this.#policy(request.policy);
     if (policy.evicting !== undefined && !readsAllKeys(this.#shape.rule)) return undefined;
     const report = emptyReport();
@@ -326,7 +336,7 @@ export class Attention {
 
   /** Attends in jobs of at most as many queries as one can take. */
   #attend(
-    { layer, position, queries, shareSamples = false }: AttendRequest,
+    { layer, position, queries, shareSamples = false, rowErrors }: AttendRequest,
     policy: Policy,
     outputs: Float32Array,
   ): AttentionReport {
@@ -335,7 +345,12 @@ export class Attention {
     const report = emptyReport();
     for (let done = 0; done < queries.length; done += jobNumbers) {
       const end = Math.min(queries.length, done + jobNumbers);
-      const rows = { queries: queries.subarray(done, end), outputs: outputs.subarray(done, end) };
+      const { headDim } = this.#shape;
+      const rows = {
+        queries: queries.subarray(done, end),
+        outputs: outputs.subarray(done, end),
+        rowErrors: rowErrors?.subarray(done / headDim, end / headDim),
+      };
       this.#attendJob({ layer, position: position + done / width, shareSamples, ...rows }, policy, report);
     }
     return report;
@@ -349,7 +364,7 @@ export class Attention {
 
   /** Plans a job; `finish` adds what it read to a report. */
   #planJob(
-    { layer, position, shareSamples, queries, outputs }: JobRows,
+    { layer, position, shareSamples, queries, outputs, rowErrors }: JobRows,
     policy: Policy,
     report: AttentionReport,
   ): PlannedJob {
@@ -389,6 +404,9 @@ export class Attention {
         }
         if (plan.isFull) reportFull(report, order, cache.shape, heads, this.#shape.rule);
         else reportRows(report, order, heads, results);
+        rowErrors?.forEach((_, row) => {
+          rowErrors[row] = plan.isFull ? 0 : readRowResult(results, row).outputError;
+        });
       },
     };
   }

@@ -5,6 +5,7 @@
 import { certify } from '../certificates/certificate.ts';
 import type { MergedParts } from '../certificates/certified-parts.ts';
 import { attendCertified, type CertifiedRow, provableShare } from '../certificates/certified-step.ts';
+import type { ErrorEstimate } from '../group/estimates.ts';
 import {
   attendAllKeys,
   attendPositions,
@@ -201,7 +202,7 @@ function attendSelection(work: GroupWork, selection: Selection, tail: Tail | und
       ...(selection.tailShare !== undefined && { tailShare: selection.tailShare }),
       ...(estimate.errorBound !== undefined && { errorBound: estimate.errorBound }),
       ...(estimate.errors && {
-        estimate: { error: estimate.errors[row] as number, totalSum: totalSums[row] as RunningLogSumExp },
+        estimate: { ...(estimate.errors[row] as ErrorEstimate), totalSum: totalSums[row] as RunningLogSumExp },
       }),
     });
     const outcome = selection.count === n ? 'full' : 'asSelected';
@@ -224,7 +225,8 @@ export function toGroupResult(work: GroupWork, stepResult: SieveStepResult): Gro
   const results: RowResult[] = [];
   for (let row = 0; row < selectedSums.length; row++) {
     const output = outputs.subarray(row * headDim, (row + 1) * headDim);
-    const estimate = { error: errors[row] as number, totalSum: totalSums[row] as RunningLogSumExp };
+    const { error, exactNorm } = errors[row] as ErrorEstimate;
+    const estimate = { error, exactNorm, totalSum: totalSums[row] as RunningLogSumExp };
     const findings = { count: keysExact, selectedSum: selectedSums[row] as RunningLogSumExp, output, estimate };
     const { kind, tailMass, outputError } = certify(work, row, findings);
     const bytesRead = row === 0 ? bytesQuantized + exactRowBytes(work, keysExact) : 0;

@@ -46,6 +46,16 @@ export function checkOutputs(outputs: Float32Array, queries: Float32Array): void
   }));
 }
 
+/** Throws `invalid-argument` unless the array for the errors of rows has room for one each, where there is one. */
+export function checkRowErrors(rowErrors: Float32Array | undefined, rows: number): void {
+  invariant(rowErrors === undefined || rowErrors.length === rows, () => ({
+    code: 'invalid-argument',
+    problem: 'The array for the errors of rows must have one number for each.',
+    found: `${rowErrors?.length} numbers for ${rows}`,
+    remedy: 'Pass one of that length, or none.',
+  }));
+}
+
 /** Throws `not-a-number` unless all scores of keys before n, and all sums of their values, are finite in float32. */
 export function checkRange(layer: number, n: number, queries: Float32Array, cache: KvCache): void {
   const maxQuery = maxMagnitude(queries);

@@ -50,16 +50,16 @@ describe('blocks of queries', () => {
     expect(report.keysExact / report.rows).toBeLessThan(mostKeys);
     expect(report.bytesRead).toBeLessThan(4 * (mostKeys * 256 + 2500 * 12));
     const estimated = report.outputError.sum / report.rows;
-    expect(error / estimated).toBeGreaterThan(0.7);
-    expect(error / estimated).toBeLessThan(1.4);
+    expect(error / estimated).toBeGreaterThan(0.4);
+    expect(error / estimated).toBeLessThan(1);
   });
 
-  it('know their error less well where queries have nothing in common with their neighbours', async () => {
+  it('know their error where queries have nothing in common with their neighbours, too', async () => {
     const { report, error } = await measure({}, 'fixed:192');
     const estimated = report.outputError.sum / report.rows;
-    // A key that one query alone finds heavy is drawn seldom, and then neither half of the sample has it.
-    expect(error / estimated).toBeGreaterThan(0.7);
-    expect(error / estimated).toBeLessThan(2);
+    // A key that one query alone finds heavy is drawn seldom: neither half of the sample has it, but the fit of scores does.
+    expect(error / estimated).toBeGreaterThan(0.4);
+    expect(error / estimated).toBeLessThan(1);
   });
 
   it('are the nearer to dense attention the larger the budget, and dense at last', async () => {

@@ -3,9 +3,12 @@
  * blocks, the queries of a block share one sample of the keys (see `sieve/block.ts`).
  */
 import { maxKeys } from '../budgets/budget.ts';
+import { relativeError } from '../group/estimates.ts';
 import type { GroupWork } from '../group/group-work.ts';
+import { HALF_SAMPLE_NUMBERS } from '../kernels/constants.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { BlockSample, BlockSampling } from '../selectors/selector.ts';
+import { estimateBlockError } from '../sieve/error-estimate.ts';
 import { BLOCK_ERROR_NUMBERS } from '../sieve/head-budget-allocator.ts';
 import { attendFullBlock, loadBlock, type QueryBlock, queryBlockOf, storeBlockOutputs } from './full.ts';
 import type { Job } from './job.ts';
@@ -66,36 +69,29 @@ function attendBlockSampled(
     sinks: sinksOf(thread, job.layer, keyValueHead * groupSize, groupSize),
     maxKeyNorm: job.norms[3 * keyValueHead] as number,
     maxValueNorm: 0,
-    rmsValueNorm: 0,
+    rmsValueNorm: job.norms[3 * keyValueHead + 2] as number,
   };
   const outcome = sampling.attend(work, { groupSize, limit }, sample);
-  const { halfSampleErrors } = outcome;
+  const { halfSampleErrors, undrawnSquares } = outcome;
   storeBlockOutputs(thread, job, block, outcome.region);
   const keysExact = outcome.sampledKeys + limit - sample.pastKeys;
   writeBlockResults(thread, job, block, outcome.bytesRead, (row, bytesRead) => ({
     keysExact: keysExact + Math.floor(row / groupSize),
     keysQuantized: 0,
     bytesRead,
-    ...rowErrors(halfSampleErrors, row),
+    tailMass: Math.min(1, halfSampleErrors[HALF_SAMPLE_NUMBERS * row] as number),
+    outputError: relativeError(
+      estimateBlockError(halfSampleErrors, row, undrawnSquares[row] as number, limit, work.rmsValueNorm),
+    ),
     kind: 'estimated',
     outcome: 'asSelected',
   }));
   const blockErrors: BlockErrors = [0, 0];
-  for (let at = 0; at < halfSampleErrors.length; at += 3) {
+  for (let at = 0; at < halfSampleErrors.length; at += HALF_SAMPLE_NUMBERS) {
     blockErrors[0] += halfSampleErrors[at + 1] as number;
     blockErrors[1] += halfSampleErrors[at + 2] as number;
   }
   return blockErrors;
-}
-
-function rowErrors(halfSampleErrors: Float32Array, row: number): Pick<RowResult, 'tailMass' | 'outputError'> {
-  const [mass, squaredError, squaredOutput] = [
-    halfSampleErrors[3 * row],
-    halfSampleErrors[3 * row + 1],
-    halfSampleErrors[3 * row + 2],
-  ] as [number, number, number];
-  const outputError = squaredOutput > 0 ? Math.sqrt(squaredError / squaredOutput) : Number.POSITIVE_INFINITY;
-  return { tailMass: Math.min(1, mass), outputError };
 }
 
 /** Writes the results of a block's rows; the bytes, which they read together, stand with the first. */

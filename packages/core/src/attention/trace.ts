@@ -66,6 +66,8 @@ const PHASES: Readonly<Record<Exclude<keyof Kernels, 'name'>, TracePhase | undef
   countBounds: 'score',
   listForMass: 'score',
   splitSample: 'score',
+  fitScan: 'score',
+  undrawnSquares: 'score',
   attendFull: 'exact',
   attendSelected: 'exact',
   attendGathered: 'exact',

@@ -12,6 +12,7 @@
  * Full attention is meant over the contents of the cache. An int8 cache holds full pages dequantized: certificates do not
  * say how far these are from the keys and values that were written.
  */
+import { type ErrorEstimate, normOf, relativeError } from '../group/estimates.ts';
 import { type GroupWork, logSumExp, type RunningLogSumExp } from '../group/group-work.ts';
 import { rotatedDim } from '../kernels/layout.ts';
 
@@ -57,8 +58,8 @@ export interface RowFindings {
   selectedMean?: Float32Array;
   /** Upper bound on ||output - exact||, if the tail estimate knows one. */
   errorBound?: number;
-  /** The tail's estimates of ||output - exact|| and of the log-sum-exp over all keys, if it has any. */
-  estimate?: { error: number; totalSum: RunningLogSumExp };
+  /** The tail's estimates of the error and of the log-sum-exp over all keys, if it has any. */
+  estimate?: ErrorEstimate & { totalSum: RunningLogSumExp };
 }
 
 /**
@@ -72,7 +73,7 @@ export function certify(work: GroupWork, row: number, findings: RowFindings): Ce
   if (count >= work.n) return EXACT_CERTIFICATE;
   const outputNorm = normOf(output);
   if (totalSum === undefined && tailBound === undefined && estimate !== undefined)
-    return estimated(selectedSum, estimate, outputNorm);
+    return estimated(selectedSum, estimate);
   const tailMass = boundTailMass(work, row, findings);
   const meanShift = selectedMean === undefined ? 0 : (1 - tailMass) * distanceOf(selectedMean, output);
   const tailError = meanShift + tailMass * (outputNorm + work.maxValueNorm);
@@ -88,17 +89,10 @@ const atMost = (x: number, most: number): number => (x <= most ? x : most);
 
 function estimated(
   selectedSum: RunningLogSumExp,
-  { error, totalSum }: { error: number; totalSum: RunningLogSumExp },
-  outputNorm: number,
+  { totalSum, ...estimate }: ErrorEstimate & { totalSum: RunningLogSumExp },
 ): Certificate {
   const tailMass = Math.min(1, Math.max(0, 1 - Math.exp(logSumExp(selectedSum) - logSumExp(totalSum))));
-  return { kind: 'estimated', tailMass, outputError: outputNorm > 0 ? error / outputNorm : Number.POSITIVE_INFINITY };
-}
-
-function normOf(row: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < row.length; i++) sum += (row[i] as number) ** 2;
-  return Math.sqrt(sum);
+  return { kind: 'estimated', tailMass, outputError: relativeError(estimate) };
 }
 
 const distanceOf = (a: Float32Array, b: Float32Array): number =>

@@ -247,14 +247,11 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
 /** Says where the log-weights (rows, stride) of a part's keys are, once it has put them there. */
 type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
 
-/**
- * Attends with all rows to the first `count` selected positions exactly, each with its importance weight. Returns the
- * region where the state lies.
- */
-export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
-  const { rows, shape, segments } = work;
+/** Scores selected positions exactly, and turns the scores into importance weights. */
+function placeExactWeights(work: GroupWork): PlaceLogWeights {
+  const { rows } = work;
   const primary = primaryRegion(work);
-  const placeLogWeights: PlaceLogWeights = ({ region, pages, start, indices }, partCount) => {
+  return ({ region, pages, start, indices }, partCount) => {
     const { queries, scratch, scores, logProbabilities, logWeightCaps } = region.workspace;
     const stride = scoreStride(partCount);
     region.kernels.scoreSelected(pages, indices, partCount, queries, rows, scores, stride, scratch);
@@ -278,18 +275,48 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
     });
     return { scores, stride };
   };
+}
+
+/**
+ * Attends with all rows to the first `count` selected positions exactly, each with its importance weight. Returns the
+ * region where the state lies.
+ */
+export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
   const region = addListedKeys(
-    segments,
+    work.segments,
     work,
     indicesIn,
     0,
     count,
-    shape.headDim,
+    work.shape.headDim,
     ({ state }) => state,
-    placeLogWeights,
+    placeExactWeights(work),
     'addValues',
   );
   return countSinks(work, region);
+}
+
+/** The log-weights of each row with which `attendWeighted` attends, computed again, in parts with ln pi of their keys. */
+export function visitExactWeights(
+  work: GroupWork,
+  count: number,
+  visit: (row: number, logWeights: Float32Array, logProbabilities: Float32Array) => void,
+): void {
+  const place = placeExactWeights(work);
+  const primary = primaryRegion(work);
+  for (const segment of work.segments) {
+    const part = listPartIn(work, segment, indicesIn, 0, count);
+    const partCount = part.end - part.start;
+    if (partCount === 0) continue;
+    const { scores, stride } = place(part, partCount);
+    const { f32 } = segment.region.views();
+    const first = primary.workspace.logProbabilities / 4 + part.start;
+    const logProbabilities = primary.views().f32.subarray(first, first + partCount);
+    for (let row = 0; row < work.rows; row++) {
+      const from = scores / 4 + row * stride;
+      visit(row, f32.subarray(from, from + partCount), logProbabilities);
+    }
+  }
 }
 
 /**

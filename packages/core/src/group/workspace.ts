@@ -1,7 +1,13 @@
 /** The buffers of one thread in one region: everything that kernels need beside the pages, at fixed addresses. */
 
 import type { Arena } from '../cache/arena.ts';
-import { BOUND_BINS, BOUNDED_ROW_NUMBERS, SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
+import {
+  BOUND_BINS,
+  BOUNDED_ROW_NUMBERS,
+  HALF_SAMPLE_NUMBERS,
+  SIEVE_RESULT_COUNTS,
+  SIEVE_ROW_RESULTS,
+} from '../kernels/constants.ts';
 import { DRAW_TABLE_BYTES, writeDrawTables } from '../kernels/draw-tables.ts';
 import { paddedRows, scratchBytes, stateBytes } from '../kernels/kernels.ts';
 import { type Encoding, pagesFor, rotatedDim } from '../kernels/layout.ts';
@@ -78,8 +84,10 @@ export interface Workspace {
   meanQueries: number;
   /** Softmax states of `rows` rows: two halves of the sample of a block. */
   halfSampleStates: [number, number];
-  /** Errors of a block's rows, from `mergeHalfSamples`: (rows, 3). */
+  /** What `mergeHalfSamples` says of a block's rows: (rows, HALF_SAMPLE_NUMBERS). */
   halfSampleErrors: number;
+  /** Fits of the rows' scores to a scan, from `fitScan`: (rows, 3). */
+  scanFits: number;
   /** Page table of a part of a split step: (pages of the capacity), uint32. */
   partPageTable: number;
   /** Page table of a few pages, of which bounds are tried first: (SAMPLE_PAGES), uint32. */
@@ -143,7 +151,8 @@ export function workspaceSizes(size: WorkspaceSize) {
     quantizedStates: [quantizedState, quantizedState, quantizedState],
     meanQueries: ifInt4(scannedRows * headDim * 4),
     halfSampleStates: [ifInt4(stateBytes(rows, headDim)), ifInt4(stateBytes(rows, headDim))],
-    halfSampleErrors: ifInt4(rows * 12),
+    halfSampleErrors: ifInt4(rows * HALF_SAMPLE_NUMBERS * 4),
+    scanFits: ifInt4(rows * 12),
     rowState: stateBytes(1, headDim),
     drawTables: ifInt4(DRAW_TABLE_BYTES),
     drawBlocks: ifInt4((Math.ceil(capacity / 8) + 1) * 8),

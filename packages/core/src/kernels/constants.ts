@@ -43,7 +43,13 @@ export const DRAW_LOG_ENTRIES = 2048;
 export const SIEVE_RESULT_COUNTS = 4;
 
 /** Numbers of a step's results for each row: see `SieveStates.results`. */
-export const SIEVE_ROW_RESULTS = 5;
+export const SIEVE_ROW_RESULTS = 10;
+
+/** About how many drawn keys tell how scores follow from scans: see `QuantizedKernels.fitScan`. */
+export const UNDRAWN_SAMPLE_KEYS = 96;
+
+/** Numbers of a row of a block: see `QuantizedKernels.mergeHalfSamples`. */
+export const HALF_SAMPLE_NUMBERS = 5;
 
 /** Bins of a histogram of upper bounds on scores: see `countBounds`. The last one also has what lies further below. */
 export const BOUND_BINS = 2048;

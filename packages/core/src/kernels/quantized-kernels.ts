@@ -84,9 +84,11 @@ export interface SieveStates {
   secondHalfState: number;
   /**
    * SIEVE_RESULT_COUNTS numbers of int32: the keys attended exactly, and the keys of each quantized state. Then for
-   * each row SIEVE_ROW_RESULTS of float32: the running log-sum-exp (max, sum) of the exact keys, that of all keys, and
-   * the estimated error ||output - exact output||. Before `finishSieve` only the last is there, and it is ln of the sum
-   * of the squared weights of the certain quantized keys.
+   * each row SIEVE_ROW_RESULTS of float32: the running log-sum-exp (max, sum) of the exact keys, and that of all keys; the
+   * logarithms of five sums over keys of weight w and probability pi: of w^2 over the certain quantized keys, of w^2 over
+   * those of the halves, of w^2 (1 - pi) and of w^2 pi over the exact ones, and of what the squares of the keys that were
+   * not drawn are expected to be (see `undrawnSquares`); and the distance of the half-samples (see `sieve/half-samples.ts`).
+   * Before `finishSieve` only the five logarithms are there.
    */
   results: number;
 }
@@ -109,6 +111,17 @@ export interface DrawnSample {
   scores: number;
   stride: number;
   rows: number;
+  count: number;
+}
+
+/** Keys that were drawn, and the scan by which they were, by addresses. */
+export interface ScannedKeys {
+  /** A number of int16 for each position, in units of 2^-fractionBits ln 2. */
+  scans: number;
+  fractionBits: number;
+  /** Positions (count) of int32, and ln pi of each. */
+  indices: number;
+  logProbabilities: number;
   count: number;
 }
 
@@ -228,6 +241,19 @@ export interface QuantizedKernels {
   maxScoresOverHeads(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
 
   /**
+   * How the scores (count) of drawn keys follow from their scans, as some UNDRAWN_SAMPLE_KEYS of them have it: a line and
+   * noise, (intercept, slope, standard deviation) in nats at `fit`. The deviation is negative where fewer than 8 were not
+   * drawn with certainty. See `reference/undrawn.ts`.
+   */
+  fitScan(keys: ScannedKeys, scores: number, fit: number): void;
+
+  /**
+   * The expected sum of the squared shares, of a sum of e^logTotal, of the keys that were not drawn, as a fit has it: over
+   * those which the drawn keys stand for.
+   */
+  undrawnSquares(keys: ScannedKeys, fit: number, logTotal: number): number;
+
+  /**
    * Scores by 4-bit keys, <Rq, c> + <Rq, y4>, of the keys at `indices` (count), all in whole pages, into `scores`
    * (rows, stride). The centre scores of `queries` are those of `scanSigns`, from the page of the key `from` on. Rq may
    * be rounded to 16 bits a number.
@@ -331,9 +357,9 @@ export interface QuantizedKernels {
 
   /**
    * Merges the states of a block: of the keys that are attended with certainty, `state`, and of the two halves of its
-   * sample; together at least one key. Writes the outputs (rows, d), divided, and `errors` (rows, 3): the softmax mass
-   * of the halves, the squared error that their difference estimates (see `sieve/half-samples.ts`), and the squared
-   * norm of the output.
+   * sample; together at least one key. Writes the outputs (rows, d), divided, and `errors` (rows, HALF_SAMPLE_NUMBERS):
+   * the softmax mass of the halves, the squared error that their difference estimates (see `sieve/half-samples.ts`), the
+   * squared norm of the output, the difference of the halves' masses, and the log-sum-exp of all.
    */
   mergeHalfSamples(
     state: number,
@@ -354,17 +380,9 @@ export interface QuantizedKernels {
 
   /**
    * Turns the states of a step, or those of several steps over different keys that were merged, into outputs (rows, d)
-   * and the rest of the results. `rounding` is the root mean square error of the output for a weight of 1 that is read
-   * by 4 bits. The states are used up. `scratch` is room for (2, D) numbers.
+   * and the rest of the results. The states are used up. `scratch` is room for (2, D) numbers.
    */
-  finishSieve(
-    headDim: number,
-    rows: number,
-    states: SieveStates,
-    rounding: number,
-    outputs: number,
-    scratch: number,
-  ): void;
+  finishSieve(headDim: number, rows: number, states: SieveStates, outputs: number, scratch: number): void;
 }
 
 /**

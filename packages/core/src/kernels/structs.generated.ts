@@ -108,16 +108,15 @@ export function writeSieveBuffers({ u32 }: Views, address: number, values: Struc
 }
 
 /** Writes the block `SieveStates` to an address, a multiple of 4. */
-export function writeSieveStates({ u32, f32 }: Views, address: number, values: StructValues<'SieveStates'>): void {
+export function writeSieveStates({ u32 }: Views, address: number, values: StructValues<'SieveStates'>): void {
   const at = address / 4;
   u32[at + 0] = values.headDim;
   u32[at + 1] = values.rows;
-  f32[at + 2] = values.rounding;
-  u32[at + 3] = values.state;
-  u32[at + 4] = values.certainState;
-  u32[at + 5] = values.firstHalfState;
-  u32[at + 6] = values.secondHalfState;
-  u32[at + 7] = values.results;
-  u32[at + 8] = values.outputs;
-  u32[at + 9] = values.scratch;
+  u32[at + 2] = values.state;
+  u32[at + 3] = values.certainState;
+  u32[at + 4] = values.firstHalfState;
+  u32[at + 5] = values.secondHalfState;
+  u32[at + 6] = values.results;
+  u32[at + 7] = values.outputs;
+  u32[at + 8] = values.scratch;
 }

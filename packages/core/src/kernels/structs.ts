@@ -110,7 +110,6 @@ export const STRUCTS = {
   SieveStates: {
     headDim: 'i32',
     rows: 'i32',
-    rounding: 'f32',
     state: 'usize',
     certainState: 'usize',
     firstHalfState: 'usize',

@@ -36,6 +36,8 @@ export interface SieveSample {
    * whose difference tells how far the sample can be trusted.
    */
   parts: readonly [certain: number, oneHalf: number, otherHalf: number];
+  /** ln of the expected sum of the squared weights of the keys that were not drawn (rows). */
+  logUndrawnSquares: readonly number[];
 }
 
 export interface Selector {
@@ -90,8 +92,10 @@ export interface BlockOutcome {
   /** Past keys that were attended. */
   sampledKeys: number;
   bytesRead: number;
-  /** What `mergeHalfSamples` of the kernels says of each row: (rows, 3). */
+  /** What `mergeHalfSamples` of the kernels says of each row: (rows, HALF_SAMPLE_NUMBERS). */
   halfSampleErrors: Float32Array;
+  /** The expected sum of the squared shares of the keys that were not drawn (rows). */
+  undrawnSquares: Float32Array;
 }
 
 /** The query heads of one position that select together: `rows` of them from `head` on. */

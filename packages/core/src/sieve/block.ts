@@ -14,6 +14,7 @@ import {
   limitKeys,
   listPartIn,
   logSumExp,
+  lowerBound,
   primaryRegion,
   type ThreadRegion,
 } from '../group/group-work.ts';
@@ -26,10 +27,13 @@ import {
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 import type { Workspace } from '../group/workspace.ts';
+import { HALF_SAMPLE_NUMBERS } from '../kernels/constants.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import { scanStride } from '../kernels/quantized-kernels.ts';
+import { type ScannedKeys, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
 import type { BlockOfRows, BlockOutcome, BlockSample, BlockSampling } from '../selectors/selector.ts';
 import {
+  BLOCK_FIT_KEYS,
+  BLOCK_FIT_STRIDE,
   BLOCK_RECENT_KEYS,
   BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY,
   MAX_BLOCK_SAMPLE_FRACTION,
@@ -56,7 +60,8 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
   const past = limitKeys(work, pastKeys);
   const fractionBits = proposeKeys(past, block);
   const fullFrom = firstUnquantizedKey(limit);
-  const [certain, firstHalf, secondHalf] = drawSample(past, { maxKeys, seed: limit, fractionBits, fullFrom });
+  const { drawn, parts } = drawSample(past, { maxKeys, seed: limit, fractionBits, fullFrom });
+  const [certain, firstHalf, secondHalf] = parts;
 
   const region = attendListed(work, 0, certain, exactState, ({ region: { kernels, workspace }, pages, from, to }) => {
     if (to <= fullFrom) return;
@@ -68,13 +73,16 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
   attendListed(work, certain, firstHalf, ({ halfSampleStates }) => halfSampleStates[0]);
   attendListed(work, certain + firstHalf, secondHalf, ({ halfSampleStates }) => halfSampleStates[1]);
 
+  const fitted = fitRows(past, block, drawn, fractionBits);
+  const halfSampleErrors = mergeHalfSamples(region, rows, headDim);
   const sampledKeys = certain + firstHalf + secondHalf - (fullFrom - pastKeys);
   const exactBytes = (sampledKeys + work.n - pastKeys) * 2 * rowBytes(headDim, shape.precision);
   return {
     region,
     sampledKeys,
     bytesRead: signScanBytes(pastKeys, headDim, 0) + exactBytes,
-    halfSampleErrors: mergeHalfSamples(region, rows, headDim),
+    halfSampleErrors,
+    undrawnSquares: undrawnSquaresOf(work, block, fitted, halfSampleErrors),
   };
 }
 
@@ -139,13 +147,13 @@ interface BlockDraw {
 
 /**
  * Draws the sample of the past keys into `quantizedIndices`, with -ln pi of each key in `quantizedScores`: first the
- * keys of probability 1 and those up to `fullFrom`, then the others in two halves. Returns how many each of the three
- * has.
+ * keys of probability 1 and those up to `fullFrom`, then the others in two halves. Returns how many keys were drawn, and
+ * how many each of the three has.
  */
 function drawSample(
   past: GroupWork,
   { maxKeys, seed, fractionBits, fullFrom }: BlockDraw,
-): [certain: number, firstHalf: number, secondHalf: number] {
+): { drawn: number; parts: [certain: number, firstHalf: number, secondHalf: number] } {
   const { kernels, views, workspace } = primaryRegion(past);
   const { indices, logProbabilities, quantizedIndices, quantizedScores } = workspace;
   const drawn = kernels.drawKeys({
@@ -181,7 +189,7 @@ function drawSample(
     i32[quantizedIndices / 4 + to] = i32[indices / 4 + j] as number;
     f32[quantizedScores / 4 + to] = -(probabilities[j] as number);
   }
-  return [certain, firstHalf, secondHalf];
+  return { drawn, parts: [certain, firstHalf, secondHalf] };
 }
 
 /**
@@ -215,10 +223,68 @@ function attendListed(
   return foldSegments(segments, rows, shape.headDim, visit, stateOf);
 }
 
-/** Merges the states into outputs, which take the place of the queries. Returns (rows, 3): see the kernel. */
+/** Some of the drawn keys, to which the rows' scores were fitted, and how many drawn keys each of them stands for. */
+interface FittedKeys {
+  keys: ScannedKeys;
+  factor: number;
+}
+
+/**
+ * Fits the scores of some rows to the proposals, by drawn keys that lie in the primary region; their positions and ln pi take
+ * the place of the list that was drawn. To be called before the outputs take the place of the queries.
+ */
+function fitRows(
+  { segments, shape, rows, n }: GroupWork,
+  { groupSize }: BlockOfRows,
+  drawn: number,
+  fractionBits: number,
+) {
+  const { region, pages, to } = segments[0] as HeadSegment;
+  const { kernels, views, workspace } = region;
+  const { indices, logProbabilities, queries, scores, scratch, scanFits, pooled } = workspace;
+  const { f32, i32 } = views();
+  const drawnInRegion = lowerBound(i32.subarray(indices / 4, indices / 4 + drawn), to);
+  const count = Math.min(BLOCK_FIT_KEYS, drawnInRegion);
+  for (let i = 0; i < count; i++) {
+    const from = Math.floor(((i + 0.5) * drawnInRegion) / count);
+    i32[indices / 4 + i] = i32[indices / 4 + from] as number;
+    f32[logProbabilities / 4 + i] = f32[logProbabilities / 4 + from] as number;
+  }
+  const keys = { scans: pooled, fractionBits, indices, logProbabilities, count };
+  const stride = scoreStride(count);
+  for (let row = 0; row < rows; row += groupSize * BLOCK_FIT_STRIDE) {
+    const address = queries + row * shape.headDim * 4;
+    kernels.scoreSelected(pages, indices, count, address, groupSize, scores, stride, scratch);
+    for (let head = 0; head < groupSize; head++) {
+      kernels.fitScan(keys, scores + head * stride * 4, scanFits + (row + head) * 12);
+    }
+  }
+  let others = 0;
+  for (let i = 0; i < count; i++) others += Math.expm1(-(f32[logProbabilities / 4 + i] as number));
+  // Of keys whose proposals are far below, none may be in the list: those that are stand for them too.
+  return { keys, factor: Math.max(drawn / Math.max(1, count), others > 0 ? (n - drawn) / others : 0) };
+}
+
+/** The expected sum of the squared shares of the keys that were not drawn, of each row, by the fit of a row nearby. */
+function undrawnSquaresOf(
+  work: GroupWork,
+  { groupSize }: BlockOfRows,
+  { keys, factor }: FittedKeys,
+  halfSampleErrors: Float32Array,
+): Float32Array {
+  const { kernels, workspace } = primaryRegion(work);
+  const fitEvery = groupSize * BLOCK_FIT_STRIDE;
+  return Float32Array.from({ length: work.rows }, (_, row) => {
+    const fit = workspace.scanFits + (row - (row % fitEvery) + (row % groupSize)) * 12;
+    const logTotal = halfSampleErrors[HALF_SAMPLE_NUMBERS * row + 4] as number;
+    return factor * kernels.undrawnSquares(keys, fit, logTotal);
+  });
+}
+
+/** Merges the states into outputs, which take the place of the queries. Returns what the kernel says of each row. */
 function mergeHalfSamples({ kernels, views, workspace }: ThreadRegion, rows: number, headDim: number): Float32Array {
   const { state, halfSampleStates, queries: outputs, halfSampleErrors } = workspace;
   const [firstHalf, secondHalf] = halfSampleStates;
   kernels.mergeHalfSamples(state, firstHalf, secondHalf, rows, headDim, outputs, halfSampleErrors);
-  return views().f32.subarray(halfSampleErrors / 4, halfSampleErrors / 4 + 3 * rows);
+  return views().f32.subarray(halfSampleErrors / 4, halfSampleErrors / 4 + HALF_SAMPLE_NUMBERS * rows);
 }

@@ -57,6 +57,9 @@ export const SAMPLE_GROWTH = 2;
 export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
 /** Keys before the block that are attended in full, at least. */
 export const BLOCK_RECENT_KEYS = 128;
+/** Drawn keys that tell what those that were not drawn may weigh, and every how many queries these are fitted to. */
+export const BLOCK_FIT_KEYS = 32;
+export const BLOCK_FIT_STRIDE = 8;
 /** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
 export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
 
@@ -91,3 +94,17 @@ export const PART_SEED_STRIDE = 4099;
  * step. Scores and values both have it.
  */
 export const INT4_ROUNDING_ERROR = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;
+/**
+ * Factor of an estimated squared error: the squares that a sample adds up to spread about their mean, and an error above
+ * twice its estimate should be rare.
+ */
+export const ERROR_SPREAD = 1.6;
+/**
+ * Factor of what the keys that were not drawn are expected to add, which a normal noise makes somewhat too large (measured
+ * on the sets of `npm run bench:estimates`).
+ */
+export const UNDRAWN_FACTOR = 0.7;
+/** The same factor for blocks, whose rows are fitted by a row nearby, and by one line for several means of queries. */
+export const BLOCK_UNDRAWN_FACTOR = 0.35;
+/** Relative error of the outputs of a block by the rounding of its weights and values: see `attendGathered`. */
+export const BLOCK_ROUNDING_ERROR = 2 ** -11;

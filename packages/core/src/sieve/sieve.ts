@@ -8,7 +8,7 @@
  *   ln w_j = max(s4_j, min(s4_j - ln pi_j, cap))                                       (importance weights, capped)
  *   the largest w_j, no more keys than the budget, are recomputed from exact keys and values
  *   the other keys of the sample enter by w_j and their 4-bit values, in two random halves
- *   output = sum w_j v_j / sum w_j;  error = the difference of the halves, and the rounding of 4 bits
+ *   output = sum w_j v_j / sum w_j;  error = the difference of the halves, the noise of 4 bits, and what was not drawn
  *
  * Weighting by 1 / pi estimates the sums over all keys without bias (Horvitz and Thompson 1952; for attention MagicPIG,
  * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The
@@ -24,7 +24,8 @@
  *   step-by-step.ts           the same position kernel by kernel, for what one call cannot do
  *   split-step.ts             one position in parts, for several threads
  *   block.ts                  a block of positions, which share one sample
- *   half-samples.ts           the error estimate
+ *   half-samples.ts           the distance of the halves of a sample
+ *   error-estimate.ts         the error estimate
  *   head-budget-allocator.ts  the budget of a prompt, divided over its heads
  *
  * Its buffers are a section of `group/workspace.ts`, its arithmetic is in `kernels/` and `assembly/`.

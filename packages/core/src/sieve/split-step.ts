@@ -115,13 +115,15 @@ export function mergeSieveParts(
   return finishSieveStep(work, kernels, views, sum);
 }
 
-/** Adds the counts, and the sums of squared weights, which are stored as logarithms. */
+/** Adds the counts, and the sums over keys, which are stored as logarithms. */
 function addSieveResults({ f32, i32 }: Views, sum: number, other: number, rows: number): void {
   for (let i = 0; i < SIEVE_RESULT_COUNTS; i++) i32[sum + i] = (i32[sum + i] as number) + (i32[other + i] as number);
   for (let row = 0; row < rows; row++) {
-    const at = SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS + SIEVE_ROW_RESULTS - 1;
-    const [a, b] = [f32[sum + at] as number, f32[other + at] as number];
-    const max = Math.max(a, b);
-    f32[sum + at] = max + (max === Number.NEGATIVE_INFINITY ? 0 : Math.log1p(Math.exp(Math.min(a, b) - max)));
+    for (let i = 4; i < SIEVE_ROW_RESULTS - 1; i++) {
+      const at = SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS + i;
+      const [a, b] = [f32[sum + at] as number, f32[other + at] as number];
+      const max = Math.max(a, b);
+      f32[sum + at] = max + (max === Number.NEGATIVE_INFINITY ? 0 : Math.log1p(Math.exp(Math.min(a, b) - max)));
+    }
   }
 }

@@ -4,6 +4,7 @@
  * exact rows have to be dequantized first; and budgets of tail mass, which try samples until one is large enough.
  */
 import type { Budget } from '../budgets/budget.ts';
+import { normOf } from '../group/estimates.ts';
 import {
   extendLogSumExp,
   type GroupWork,
@@ -11,6 +12,7 @@ import {
   normalizedOutputs,
   primaryRegion,
   readLogSumExp,
+  readStateSums,
   scoreStrideOf,
   selectedPositions,
   type ThreadRegion,
@@ -23,20 +25,15 @@ import {
   prepareQuantizedQueries,
   scanAllKeys,
   scoreQuantizedKeys,
+  visitExactWeights,
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 import { quantizedRowBytes, rotatedDim } from '../kernels/layout.ts';
 import { type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
 import { groupBudget, type Selection, type SieveSample, selectAllKeys } from '../selectors/selector.ts';
 import type { TailEstimate } from '../tails/tail.ts';
-import {
-  INT4_ROUNDING_ERROR,
-  MAX_WEIGHT_RATIO,
-  MIN_EXACT_SHARE,
-  MIN_MASS_BUDGET,
-  PROPOSAL_EXPONENT,
-  SAMPLE_GROWTH,
-} from './constants.ts';
+import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, SAMPLE_GROWTH } from './constants.ts';
+import { estimateError, int4ScoreError, type SampleFindings } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
 import { coversAllKeys, keysToDraw, planDraw, planExactKeys, scanBytes } from './plan.ts';
 
@@ -63,11 +60,16 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
 /**
  * Adds the rest of a selection's sample to the state in `region`, by 4-bit keys and values, and estimates the error.
  */
-export function addSample(work: GroupWork, { sample }: Selection, region: ThreadRegion): TailEstimate {
-  const [certainKeys, firstHalf, secondHalf] = sample?.parts ?? [0, 0, 0];
+export function addSample(work: GroupWork, { sample, count }: Selection, region: ThreadRegion): TailEstimate {
+  const { parts, logUndrawnSquares } = sample as SieveSample;
+  const [certainKeys, firstHalf, secondHalf] = parts;
   const keysQuantized = certainKeys + firstHalf + secondHalf;
-  if (keysQuantized === 0) return { bytesRead: 0, keysQuantized, errors: work.queryNorms.map(() => 0) };
-  const squares = work.queryNorms.map((_, row) => logSumOfSquares(work, certainKeys, row));
+  const selected = readStateSums(region, work.rows).map(logSumExp);
+  const exactSquares = sumExactSquares(work, count, selected);
+  const squares = work.queryNorms.map((_, row) => ({
+    logCertainSquares: logSumOfSquares(work, 0, certainKeys, row),
+    logHalfSquares: logSumOfSquares(work, certainKeys, firstHalf + secondHalf, row),
+  }));
   attendQuantized(work, 0, certainKeys, 0);
   attendQuantized(work, certainKeys, firstHalf, 1);
   attendQuantized(work, certainKeys + firstHalf, secondHalf, 2);
@@ -80,11 +82,23 @@ export function addSample(work: GroupWork, { sample }: Selection, region: Thread
   mergeQuantizedStates(work, region);
 
   const outputs = rotatedOutputs(work, region);
+  const keyRounding = int4ScoreError(work);
   const errors = halfSamples.map(([a, b], row) => {
     const total = logSumExp(readLogSumExp(region.views(), region.workspace.state + row * 8));
     const output = outputs.subarray(row * dimensions, (row + 1) * dimensions);
-    const rounding = Math.exp((squares[row] as number) / 2 - total) * INT4_ROUNDING_ERROR * work.rmsValueNorm;
-    return Math.hypot(halfSampleDistance(a, b, output, total), rounding);
+    const findings = {
+      ...(squares[row] as (typeof squares)[number]),
+      ...(exactSquares[row] as ExactSquares),
+      logUndrawnSquares: logUndrawnSquares[row] as number,
+      halfSampleDistance: halfSampleDistance(a, b, output, total),
+    };
+    const sampled = {
+      selected: selected[row] as number,
+      total,
+      outputNorm: normOf(output),
+      scoreError: (work.queryNorms[row] as number) * keyRounding,
+    };
+    return estimateError(findings, sampled, work.rmsValueNorm);
   });
   // The values alone: the 4-bit keys were read when the sample was scored.
   return { bytesRead: keysQuantized * quantizedRowBytes(work.shape.headDim), keysQuantized, errors };
@@ -145,6 +159,14 @@ function drawAndSplit(
   const unquantizedKeys = n - firstUnquantizedKey(n);
   const quantizedKeys = drawnKeys - unquantizedKeys;
   scoreQuantizedKeys(work, quantizedKeys);
+  const scanned = logSums.map((_, row) => {
+    const scans = signScores + row * scanStride(n) * 2;
+    return { scans, fractionBits, indices: workspace.indices, logProbabilities, count: quantizedKeys };
+  });
+  // Before the scores become weights.
+  for (const [row, keys] of scanned.entries()) {
+    kernels.fitScan(keys, scores + row * stride * 4, workspace.scanFits + row * 12);
+  }
   const certainAbove = (views().f32[threshold / 4] as number) / PROPOSAL_EXPONENT;
   const caps = logSums.map((logSum) => Math.log(MAX_WEIGHT_RATIO) + certainAbove + logSum);
   views().f32.set(caps, workspace.logWeightCaps / 4);
@@ -159,6 +181,10 @@ function drawAndSplit(
     return logSumExp(extendLogSumExp(primary, rowScores + firstUnquantizedKey(n) * 4, unquantizedKeys, quantizedSum));
   });
   views().f32.set(totalLogSums, offsets / 4);
+  const logUndrawnSquares = scanned.map((keys, row) => {
+    const logTotal = totalLogSums[row] as number;
+    return Math.log(kernels.undrawnSquares(keys, workspace.scanFits + row * 12, logTotal)) + 2 * logTotal;
+  });
   kernels.maxScoresOverHeads(scores, stride, rows, quantizedKeys, offsets, pooled);
 
   const { exactKeys, parts } = splitSample(work, quantizedKeys, planExactKeys(keys, n, minExactShare));
@@ -170,7 +196,7 @@ function drawAndSplit(
   }
   const selection = {
     count: exactKeys + unquantizedKeys,
-    sample: { parts },
+    sample: { parts, logUndrawnSquares },
     bytesScanned: scanBytes(work) + quantizedKeys * quantizedRowBytes(work.shape.headDim),
   };
   return { selection, tailMass: maxQuantizedShare(work, parts, totalLogSums) };
@@ -226,12 +252,32 @@ function maxQuantizedShare(work: GroupWork, [a, b, c]: SieveSample['parts'], tot
   return Math.max(...shares);
 }
 
-/** ln of the sum of the squared weights of the first `count` quantized keys. */
-function logSumOfSquares(work: GroupWork, count: number, row: number): number {
+type ExactSquares = Pick<SampleFindings, 'logExactVariance' | 'logExactSquares'>;
+
+/** The sums of each row over the keys that were attended exactly, whose log-sum-exps are `logSums`. */
+function sumExactSquares(work: GroupWork, count: number, logSums: readonly number[]): ExactSquares[] {
+  const sums = logSums.map(() => ({ variance: 0, squares: 0 }));
+  visitExactWeights(work, count, (row, logWeights, logProbabilities) => {
+    const sum = sums[row] as (typeof sums)[number];
+    logWeights.forEach((logWeight, i) => {
+      const square = Math.exp(2 * (logWeight - (logSums[row] as number)));
+      const logProbability = logProbabilities[i] as number;
+      sum.variance -= square * Math.expm1(logProbability);
+      sum.squares += square * Math.exp(logProbability);
+    });
+  });
+  return sums.map(({ variance, squares }, row) => ({
+    logExactVariance: Math.log(variance) + 2 * (logSums[row] as number),
+    logExactSquares: Math.log(squares) + 2 * (logSums[row] as number),
+  }));
+}
+
+/** ln of the sum of the squared weights of `count` quantized keys from number `first` on. */
+function logSumOfSquares(work: GroupWork, first: number, count: number, row: number): number {
   const primary = primaryRegion(work);
   const { scores, quantizedScores } = primary.workspace;
   const { f32 } = primary.views();
-  const from = quantizedScores / 4 + row * scoreStrideOf(work);
+  const from = quantizedScores / 4 + row * scoreStrideOf(work) + first;
   for (let j = 0; j < count; j++) f32[scores / 4 + j] = 2 * (f32[from + j] as number);
   return logSumExp(extendLogSumExp(primary, scores, count));
 }

@@ -5,6 +5,7 @@ import { attention64, distance } from '../../test/plain-attention.ts';
 import { createRandom } from '../../test/random.ts';
 import { attendByPolicy, type GroupResult } from '../attention/decode.ts';
 import { parseBudget } from '../budgets/index.ts';
+import type { ErrorEstimate } from '../group/estimates.ts';
 import { KERNELS, type KernelsName } from '../kernels/index.ts';
 import { createPolicy, type SparseParts } from '../policies/policy.ts';
 import { attendSieve, type SieveStepResult } from './step.ts';
@@ -60,8 +61,9 @@ describe.for(Object.keys(KERNELS) as KernelsName[])('a step of the sieve in one 
     expect(keysQuantized).toBeGreaterThan(100);
     for (let row = 0; row < 2; row++) {
       const error = distance(outputs.subarray(row * 64, (row + 1) * 64), truth.subarray(row * 64, (row + 1) * 64)).norm;
-      expect(error).toBeLessThan(3 * (errors[row] as number));
-      expect(error).toBeGreaterThan((errors[row] as number) / 10);
+      const estimate = (errors[row] as ErrorEstimate).error;
+      expect(error).toBeLessThan(3 * estimate);
+      expect(error).toBeGreaterThan(estimate / 10);
     }
   });
 });

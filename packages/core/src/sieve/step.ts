@@ -1,14 +1,14 @@
 /** One position of a group in one kernel call, and a second one that turns its states into outputs and errors. */
 import type { Budget } from '../budgets/budget.ts';
-import { type GroupWork, primaryRegion, type RunningLogSumExp } from '../group/group-work.ts';
+import { type ErrorEstimate, normOf } from '../group/estimates.ts';
+import { type GroupWork, logSumExp, primaryRegion, type RunningLogSumExp } from '../group/group-work.ts';
 import { firstUnquantizedKey } from '../group/quantized-work.ts';
 import { addSinks } from '../group/sinks.ts';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { quantizedRowBytes } from '../kernels/layout.ts';
 import type { SieveStates } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { INT4_ROUNDING_ERROR } from './constants.ts';
+import { estimateError, int4ScoreError, readSampleFindings, rowResultsAt } from './error-estimate.ts';
 import { planSieveStep, scanBytes } from './plan.ts';
 
 export interface SieveStepResult {
@@ -22,8 +22,8 @@ export interface SieveStepResult {
   selectedSums: RunningLogSumExp[];
   /** Running log-sum-exp of each row, estimated over all keys. */
   totalSums: RunningLogSumExp[];
-  /** Estimated ||output - exact output|| of each row. */
-  errors: number[];
+  /** Estimated error of each row. */
+  errors: ErrorEstimate[];
   /** (rows, d) */
   outputs: Float32Array;
 }
@@ -60,10 +60,11 @@ export function finishSieveStep(
   views: () => Views,
   { outputs, scratch, ...sums }: SieveStepBuffers,
 ): SieveStepResult {
-  const { rows, n, shape, rmsValueNorm, sinks } = work;
+  const { rows, n, shape, rmsValueNorm, queryNorms, sinks } = work;
   addSinks(views(), sums.state, rows, shape.headDim, sinks);
-  kernels.finishSieve(shape.headDim, rows, sums, INT4_ROUNDING_ERROR * rmsValueNorm, outputs, scratch);
-  const { f32, i32 } = views();
+  kernels.finishSieve(shape.headDim, rows, sums, outputs, scratch);
+  const memory = views();
+  const { f32, i32 } = memory;
   const first = sums.results / 4;
   const keysExact = i32[first] as number;
   const keysQuantized = (i32[first + 1] as number) + (i32[first + 2] as number) + (i32[first + 3] as number);
@@ -79,11 +80,20 @@ export function finishSieveStep(
     errors: [],
     outputs: f32.slice(outputs / 4, outputs / 4 + rows * shape.headDim),
   };
+  const keyRounding = int4ScoreError(work);
   for (let row = 0; row < rows; row++) {
-    const at = first + SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS;
-    result.selectedSums.push({ max: f32[at] as number, sum: f32[at + 1] as number });
-    result.totalSums.push({ max: f32[at + 2] as number, sum: f32[at + 3] as number });
-    result.errors.push(f32[at + 4] as number);
+    const at = rowResultsAt(sums.results, row);
+    const selectedSum = { max: f32[at] as number, sum: f32[at + 1] as number };
+    const totalSum = { max: f32[at + 2] as number, sum: f32[at + 3] as number };
+    result.selectedSums.push(selectedSum);
+    result.totalSums.push(totalSum);
+    const sampled = {
+      selected: logSumExp(selectedSum),
+      total: logSumExp(totalSum),
+      outputNorm: normOf(result.outputs.subarray(row * shape.headDim, (row + 1) * shape.headDim)),
+      scoreError: (queryNorms[row] as number) * keyRounding,
+    };
+    result.errors.push(estimateError(readSampleFindings(memory, sums.results, row), sampled, rmsValueNorm));
   }
   return result;
 }

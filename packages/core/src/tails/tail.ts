@@ -2,6 +2,7 @@
  * A tail estimate stands in for the unselected keys: it adds an estimate of what they would have added to the softmax
  * state.
  */
+import type { ErrorEstimate } from '../group/estimates.ts';
 import type { GroupWork, ThreadRegion } from '../group/group-work.ts';
 import type { Encoding } from '../kernels/layout.ts';
 import type { Selection } from '../selectors/selector.ts';
@@ -12,10 +13,10 @@ export interface TailEstimate {
   /** Keys that were read quantized. */
   keysQuantized: number;
   /**
-   * Estimates of ||output - exact output|| (rows), if the tail has any. They guarantee nothing: certificates that rest on
-   * them are `estimated`.
+   * Estimates of the outputs' errors (rows), if the tail has any. They guarantee nothing: certificates that rest on them
+   * are `estimated`.
    */
-  errors?: number[];
+  errors?: ErrorEstimate[];
   /** Upper bound on ||output - exact output|| of a single row, if the tail knows one. It always holds. */
   errorBound?: number;
 }

@@ -14,6 +14,7 @@ const scores = (policy: string, budget: string | null, msPerToken: number) => ({
     byTask: { needle: { 2048: 1, 4096: 0 } },
     keysExact: { mean: 64, share: 0.02 },
     tailMass: 0.1,
+    kind: 'estimated',
   } satisfies PolicyScores,
   time: { policy, budget, prefill: { policy: 'dense', budget: null }, msPerToken, answers: 4 },
 });

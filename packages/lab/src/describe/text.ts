@@ -27,13 +27,22 @@ export function describeText(result: TextResult, width: number): string {
     row.bytesPerKey.toFixed(1),
     ...(times === null ? [] : [msPerTokenOf(result, row)?.toFixed(1) ?? '']),
   ]);
-  const names = ['policy', 'budget', 'prefill', 'KL', 'top-1', 'nll +', 'error', 'reported', 'exact', 'quantized'];
+  const names = [
+    'policy',
+    'budget',
+    'prefill',
+    'KL',
+    'top-1',
+    'nll +',
+    'error, measured',
+    'reported',
+    'exact',
+    'quantized',
+  ];
   const settings = formatTable([...names, 'bytes/key', ...(times === null ? [] : ['ms'])], rows, { width });
   return [heading, settings, ...(suggestion ? [describeSuggestion(suggestion, denseMs)] : [])].join('\n');
 }
 
 /** The error as the policy itself reports it. */
 const formatEstimatedError = ({ estimatedError, certificate }: PolicyEvaluation): string =>
-  estimatedError.mean === null
-    ? 'unknown'
-    : `${certificate === 'certified' ? '<= ' : '~ '}${formatShare(estimatedError.mean)}`;
+  estimatedError.mean === null ? 'unknown' : `${formatShare(estimatedError.mean)} ${certificate}`;

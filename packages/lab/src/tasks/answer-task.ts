@@ -1,6 +1,6 @@
 /** Answers of policies to a question: the prompt is read once, and every policy continues from the same cache. */
 import type { Model, Session } from '@keysieve/llm';
-import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
+import { type AttentionReport, addReport, type CertificateKind, emptyReport, type PolicySpec } from 'keysieve';
 import { readContext } from '../eval/reading.ts';
 import { createRandom } from '../numerics/random.ts';
 import { argmax } from '../numerics/softmax.ts';
@@ -31,9 +31,10 @@ export interface TaskAnswer extends TaskItem {
   references: readonly string[];
   /** Keys that a head read exactly for a token: mean number, and share of those there were. */
   keysExact: { mean: number; share: number };
-  /** Means as the policy reports them: bounds or estimates; null where nothing is known. */
+  /** Means as the policy reports them, bounds or estimates as `kind` says; null where nothing is known. */
   tailMass: number;
   outputError: number | null;
+  kind: CertificateKind;
 }
 
 /** An answer, and what it took. */
@@ -128,6 +129,7 @@ export async function answerTask(
     keysExact: { mean: report.keysExact / report.rows, share: report.keysExact / report.keys },
     tailMass: report.tailMass.sum / report.rows,
     outputError: Number.isFinite(error) ? error : null,
+    kind: report.certificate,
     msPerToken,
   };
 }

@@ -1,6 +1,6 @@
 /** Policies on questions about long contexts whose answers are known: every policy answers the same prompts. */
 import type { Model, Scan } from '@keysieve/llm';
-import { DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
+import { type CertificateKind, DEFAULT_BUDGET, type PolicySpec, type Precision, policyEncodings } from 'keysieve';
 import type { NamedText } from '../eval/tokens.ts';
 import { mean } from '../numerics/statistics.ts';
 import type { ResultOf, TimingMachine } from '../results/cell.ts';
@@ -87,8 +87,9 @@ export interface PolicyScores {
   byTask: Record<string, Record<number, number>>;
   /** Keys that a head attended exactly for a token: mean number, and share of those there were. */
   keysExact: { mean: number; share: number };
-  /** Mean share of the softmax that was not attended exactly, by the policy's own account. */
+  /** Mean share of the softmax that was not attended exactly, as the policy reports it, and the weakest kind of that. */
   tailMass: number;
+  kind: CertificateKind;
 }
 
 /** Questions as plain data: what their report is made from, beside the results of their cells. */
@@ -249,6 +250,7 @@ function scorePolicy(spec: PolicySpec, prefill: PolicySpec, answers: readonly Ta
       share: mean(matching.map(({ keysExact }) => keysExact.share)),
     },
     tailMass: mean(matching.map(({ tailMass }) => tailMass)),
+    kind: matching.some(({ kind }) => kind === 'estimated') ? 'estimated' : 'certified',
   };
 }
 

@@ -222,6 +222,7 @@ describe('other routes', () => {
     const text = await (await fetch(`${server.url}/metrics`)).text();
     expect(text).toMatch(/keysieve_requests_total\{route="\/v1\/chat\/completions",status="200"\} \d+/);
     expect(text).toMatch(/keysieve_keys_share_bucket\{le="1",phase="answer"\} [1-9]/);
+    expect(text).toMatch(/keysieve_output_error_bucket\{le="1",phase="answer",kind="certified"\} [1-9]/);
     expect(text).toMatch(/keysieve_first_token_seconds_count [1-9]/);
   });
 });

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRig, type KernelsUnderTest, randomHead, stateNumbers } from '../../../test/kernel-rig.ts';
 import { createRandom } from '../../../test/random.ts';
+import { HALF_SAMPLE_NUMBERS } from '../constants.ts';
 import { stateOutputs } from '../kernels.ts';
 import { UNIT } from './accuracy.ts';
 
@@ -94,7 +95,7 @@ export function describeStates(kernels: KernelsUnderTest): void {
           return state;
         }) as [number, number, number];
         const before = states.map((state) => stateNumbers(rig, state, rows, headDim));
-        const [outputs, errors] = [rig.allocate(rows * headDim * 4), rig.allocate(rows * 12)];
+        const [outputs, errors] = [rig.allocate(rows * headDim * 4), rig.allocate(rows * HALF_SAMPLE_NUMBERS * 4)];
         rig.kernels.mergeHalfSamples(...states, rows, headDim, outputs, errors);
         for (let row = 0; row < rows; row++) {
           const [certain, firstHalf, secondHalf] = before.map((state) => rowPart(state, row, headDim)) as [
@@ -117,14 +118,15 @@ export function describeStates(kernels: KernelsUnderTest): void {
           const expectClose = (actual: number, truth: number) => expect(Math.abs(actual - truth)).toBeLessThan(1e-4);
           const actual = rig.floats(outputs + row * headDim * 4, headDim);
           for (const [i, x] of output.entries()) expectClose(actual[i] as number, x);
-          const [share, squaredError, squaredNorm] = rig.floats(errors + row * 12, 3) as unknown as [
-            number,
-            number,
-            number,
-          ];
+          const [share, squaredError, squaredNorm, shareDifference, logTotal] = rig.floats(
+            errors + row * HALF_SAMPLE_NUMBERS * 4,
+            HALF_SAMPLE_NUMBERS,
+          ) as unknown as [number, number, number, number, number];
           expectClose(share, (firstHalf.sum + secondHalf.sum) / total);
           expectClose(Math.sqrt(squaredError), Math.hypot(...difference));
           expectClose(Math.sqrt(squaredNorm), Math.hypot(...output));
+          expectClose(shareDifference, (firstHalf.sum - secondHalf.sum) / total);
+          expectClose(logTotal, Math.log(total));
         }
       }
     });

@@ -3,10 +3,11 @@
  * importance weights that enter a running softmax.
  */
 
+import { HALF_SAMPLE_NUMBERS } from '../constants.ts';
 import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
-import type { QuantizedKernels } from '../quantized-kernels.ts';
+import type { QuantizedKernels, ScannedKeys } from '../quantized-kernels.ts';
 import { boundedRow, centreOf, dequantizedRow, int4Row, quantizedKey } from '../quantized-rows.ts';
 import { inverseRotate, rotate } from '../rotation.ts';
 import { floatAbove, floatBelow } from '../rounding.ts';
@@ -18,6 +19,7 @@ import { accumulateSoftmax, dot, floatsAt, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 import { finishSieve, sieve } from './sieve.ts';
+import { fitScan, undrawnSquares, undrawnStride } from './undrawn.ts';
 
 /**
  * The rotated query is stored in float32, which rounds each number by half a unit in its last place. The rest of the
@@ -259,14 +261,31 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
           squaredNorm += output ** 2;
           f32[outputs / 4 + row * headDim + i] = output;
         }
-        f32.set([shareOf(1) + shareOf(2), squaredError, squaredNorm], errors / 4 + 3 * row);
+        f32.set(
+          [shareOf(1) + shareOf(2), squaredError, squaredNorm, shareOf(1) - shareOf(2), max + Math.log(total)],
+          errors / 4 + HALF_SAMPLE_NUMBERS * row,
+        );
       }
+    },
+
+    fitScan(keys, scores, fit) {
+      const { looked, ...sample } = scannedSample(views(), keys);
+      const { intercept, slope, deviation } = fitScan({
+        ...sample,
+        scores: looked.map((j) => at(views().f32, scores / 4 + j)),
+      });
+      views().f32.set([intercept, slope, deviation], fit / 4);
+    },
+
+    undrawnSquares(keys, fit, logTotal) {
+      const [intercept, slope, deviation] = floatsAt(views(), fit, 3) as unknown as [number, number, number];
+      const sample = scannedSample(views(), keys);
+      return undrawnStride(keys.count) * undrawnSquares(sample, { intercept, slope, deviation }, logTotal);
     },
 
     sieve: (pages, step, buffers) => sieve(views(), pages, step, readStruct(views(), buffers, 'SieveBuffers')),
 
-    finishSieve: (headDim, rows, states, rounding, outputs) =>
-      finishSieve(views(), headDim, rows, states, rounding, outputs),
+    finishSieve: (headDim, rows, states, outputs) => finishSieve(views(), headDim, rows, states, outputs),
 
     attendGathered(pages, indices, count, biases, queries, rows, state) {
       const positions = views().i32.slice(indices / 4, indices / 4 + count);
@@ -302,3 +321,17 @@ interface WeightedRows {
 /** Pages from the page of key `from` to that of a position. */
 const pageAfter = (from: number, position: number): number =>
   Math.floor(position / PAGE_KEYS) - Math.floor(from / PAGE_KEYS);
+
+/** The drawn keys that are looked at, by their numbers, with their scans and ln pi. */
+function scannedSample(
+  { i16, i32, f32 }: Views,
+  { scans, fractionBits, indices, logProbabilities, count }: ScannedKeys,
+): { looked: number[]; scans: number[]; logProbabilities: number[] } {
+  const stride = undrawnStride(count);
+  const looked = Array.from({ length: count }, (_, j) => j).filter((j) => j % stride === stride >> 1);
+  return {
+    looked,
+    scans: looked.map((j) => fromScanUnits(at(i16, scans / 2 + at(i32, indices / 4 + j)), fractionBits)),
+    logProbabilities: looked.map((j) => at(f32, logProbabilities / 4 + j)),
+  };
+}

@@ -15,6 +15,7 @@ import { draw } from './draw.ts';
 import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
+import { fitScan, undrawnSquares, undrawnStride } from './undrawn.ts';
 
 /**
  * Attends with `rows` query rows to n keys, into the states and results of `buffers`. Returns the keys attended
@@ -58,17 +59,12 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
 
   // s4, and ln w.
   const caps = signLogSums.map((logSum) => logCap + threshold / proposalExponent + logSum);
+  const scores4 = mapRows(rows, (row) =>
+    positions.map((j) => quantizedScore(row, j, (key, query) => dot(query, int4Row(views, key, 'key')))),
+  );
   const importanceWeight = (row: number, i: number, score: number) =>
     Math.max(score, Math.min(score - at(logProbabilities, i), at(caps, row)));
-  const logWeights = mapRows(rows, (row) =>
-    positions.map((j, i) =>
-      importanceWeight(
-        row,
-        i,
-        quantizedScore(row, j, (key, query) => dot(query, int4Row(views, key, 'key'))),
-      ),
-    ),
-  );
+  const logWeights = scores4.map((scores, row) => scores.map((score, i) => importanceWeight(row, i, score)));
 
   // The largest shares of the sample are attended exactly, after the sinks, the recent keys and the open page.
   const logTotals = logWeights.map((weights) => logSumExpOf(weights));
@@ -94,8 +90,9 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
   const halves = [0, 1].map((half) => uncertain.filter((_, turn) => turn % 2 === half));
 
   const exactKeys = sample.filter((i) => isExact.has(i));
+  const exactWeight = (row: number, i: number) => importanceWeight(row, i, exactScore(row, at(positions, i)));
   attend(views, buffers.state, rows, pages.headDim, exactKeys, {
-    weight: (row, i) => importanceWeight(row, i, exactScore(row, at(positions, i))),
+    weight: exactWeight,
     value: (i) => exactRow(views, pages, 'values', at(positions, i)),
   });
   const byInt4 = {
@@ -108,22 +105,35 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
   }
 
   views.i32.set([exactKeys.length, ...parts.map((part) => part.length)], buffers.results / 4);
+  const fitted = sample.slice(0, sample.length - open.length);
+  const stride = undrawnStride(fitted.length);
+  const looked = fitted.filter((i) => i % stride === stride >> 1);
   for (let row = 0; row < rows; row++) {
-    const squaredWeights = certain.map((i) => 2 * at(at(logWeights, row), i));
-    views.f32[rowResults(buffers.results, row) + SIEVE_ROW_RESULTS - 1] = logSumExpOf(squaredWeights);
+    const scanned = {
+      scans: looked.map((i) => fromScanUnits(at(at(signScores, row), at(positions, i)), fractionBits)),
+      scores: looked.map((i) => at(at(scores4, row), i)),
+      logProbabilities: looked.map((i) => at(logProbabilities, i)),
+    };
+    const undrawn = stride * undrawnSquares(scanned, fitScan(scanned), at(logTotals, row));
+    const logSquares = (keys: readonly number[]) => logSumExpOf(keys.map((i) => 2 * at(at(logWeights, row), i)));
+    const exactSquares = (factorOf: (logProbability: number) => number) =>
+      logSumExpOf(exactKeys.map((i) => 2 * exactWeight(row, i) + Math.log(factorOf(at(logProbabilities, i)))));
+    views.f32.set(
+      [
+        logSquares(certain),
+        logSquares(uncertain),
+        exactSquares((logProbability) => -Math.expm1(logProbability)),
+        exactSquares(Math.exp),
+        Math.log(undrawn) + 2 * at(logTotals, row),
+      ],
+      rowResults(buffers.results, row) + FIRST_SQUARES,
+    );
   }
   return exactKeys.length;
 }
 
 /** Merges the states of a step into outputs (rows, d), sums and errors: see `QuantizedKernels.finishSieve`. */
-export function finishSieve(
-  views: Views,
-  headDim: number,
-  rows: number,
-  states: SieveStates,
-  rounding: number,
-  outputs: number,
-): void {
+export function finishSieve(views: Views, headDim: number, rows: number, states: SieveStates, outputs: number): void {
   const dimensions = rotatedDim(headDim);
   for (let row = 0; row < rows; row++) {
     const exact = readRow(views, states.state, rows, headDim, row);
@@ -141,21 +151,23 @@ export function finishSieve(
     const output = exact.numerator.map((x, i) => (x * scaled(exact) + at(numerator, i)) / sum);
     views.f32.set(output, outputs / 4 + row * headDim);
 
-    // ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z, rotated, and what 4 bits round of the keys that were certain.
+    // ||(N_A - Z_A o) - (N_B - Z_B o)|| / Z, rotated.
     const rotatedOutput = rotate(output);
     const [a, b] = [scaled(firstHalf), scaled(secondHalf)];
     const massDifference = firstHalf.sum * a - secondHalf.sum * b;
-    const samplingError = norm(
+    const distance = norm(
       rotatedOutput.map(
         (x, i) => (at(firstHalf.numerator, i) * a - at(secondHalf.numerator, i) * b - massDifference * x) / sum,
       ),
     );
     const results = rowResults(states.results, row);
-    const logSquaredWeights = at(views.f32, results + SIEVE_ROW_RESULTS - 1);
-    const roundingError = Math.exp(logSquaredWeights / 2 - max - Math.log(sum)) * rounding;
-    views.f32.set([exact.max, exact.sum, max, sum, Math.hypot(samplingError, roundingError)], results);
+    views.f32.set([exact.max, exact.sum, max, sum], results);
+    views.f32[results + SIEVE_ROW_RESULTS - 1] = distance;
   }
 }
+
+/** Number of the first logarithm among a row's results. */
+const FIRST_SQUARES = 4;
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, j) => j);
 

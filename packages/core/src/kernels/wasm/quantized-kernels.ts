@@ -35,6 +35,24 @@ export interface QuantizedExports {
   maxScoresOverHeads: QuantizedKernels['maxScoresOverHeads'];
   splitSample(split: number): number;
   drawKeys(draw: number): number;
+  fitScan(
+    scans: number,
+    fractionBits: number,
+    indices: number,
+    logProbabilities: number,
+    count: number,
+    scores: number,
+    fit: number,
+  ): void;
+  undrawnSquares(
+    scans: number,
+    fractionBits: number,
+    indices: number,
+    logProbabilities: number,
+    count: number,
+    fit: number,
+    logTotal: number,
+  ): number;
   sieve(pages: number, step: number, buffers: number): number;
   finishSieve(states: number): void;
   scoreQuantized(
@@ -89,6 +107,10 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     maxScoresOverHeads: wasm.maxScoresOverHeads,
     splitSample: (sample, split) => wasm.splitSample(blocks.write(writeSampleSplit, { ...sample, ...split })),
     drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write(writeKeyDraw, { ...draw, ...plan })),
+    fitScan: ({ scans, fractionBits, indices, logProbabilities, count }, scores, fit) =>
+      wasm.fitScan(scans, fractionBits, indices, logProbabilities, count, scores, fit),
+    undrawnSquares: ({ scans, fractionBits, indices, logProbabilities, count }, fit, logTotal) =>
+      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, fit, logTotal),
     sieve(pages, { n, rows, fractionBits, plan, proposalExponent, logCap, exact }, buffers) {
       const { sinks, recentFrom, maxKeys, seed } = plan;
       const step = blocks.write(writeSieveStep, {
@@ -110,12 +132,11 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
       });
       return wasm.sieve(blocks.pages(pages), step, buffers);
     },
-    finishSieve(headDim, rows, states, rounding, outputs, scratch) {
+    finishSieve(headDim, rows, states, outputs, scratch) {
       const { state, certainState, firstHalfState, secondHalfState, results } = states;
       const block = blocks.write(writeSieveStates, {
         headDim,
         rows,
-        rounding,
         state,
         certainState,
         firstHalfState,
