@@ -1,6 +1,7 @@
 /**
  * Checks the packages as a user gets them: packs each one, lints the tarballs (publint, are-the-types-wrong), installs
- * them into an empty project outside the workspace, type-checks and runs a small program there, and runs the command.
+ * them into an empty project outside the workspace, type-checks and runs a small program there, runs the command, and
+ * builds pages with the common bundlers.
  *
  * Install scripts stay off: ONNX Runtime's fetches a CUDA library that nothing here uses. npm's cache is preferred, so
  * that the check works offline once the workspace has been installed.
@@ -11,9 +12,10 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkBundlers } from './check-bundlers.mjs';
 
 /** Entries without types: the conformance suites, which only the workspace has, and the programs of threads. */
-const UNTYPED = ['conformance', 'worker', 'browser-worker'];
+const UNTYPED = ['conformance', 'worker', 'browser-worker', 'standalone-worker'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const packages = readJson('package.json').workspaces.map((folder) => readJson(`${folder}/package.json`));
@@ -27,6 +29,7 @@ try {
   for (const resolution of ['nodenext', 'bundler']) typeCheck(resolution);
   runProgram();
   runCommand();
+  await checkBundlers(project);
 } finally {
   rmSync(project, { recursive: true, force: true });
 }
@@ -57,7 +60,9 @@ function lint(tarball, typed) {
 function install(tarballs) {
   writeProjectFile('package.json', { name: 'consumer', private: true, type: 'module' });
   const nodeTypes = `@types/node@${readJson('node_modules/@types/node/package.json').version}`;
-  run('npm', ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', ...tarballs, nodeTypes]);
+  const onnxRuntimeWeb = `onnxruntime-web@${readJson('node_modules/onnxruntime-web/package.json').version}`;
+  const options = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  run('npm', ['install', ...options, ...tarballs, nodeTypes, onnxRuntimeWeb]);
   console.log('installed into an empty project');
 }
 

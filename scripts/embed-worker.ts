@@ -52,7 +52,7 @@ const withoutKernels: Plugin = {
   name: 'without-kernels',
   setup(context) {
     context.onLoad({ filter: /kernels[\\/]wasm[\\/]binary\.ts$/ }, () => ({
-      contents: "export const PLAIN_KERNELS = ''; export const SHARED_KERNELS = '';",
+      contents: "export const SHARED_KERNELS = ''; export const MEMORY_FLAGS = {};",
     }));
   },
 };

@@ -1,4 +1,4 @@
-declare module '*.gguf?url' {
+declare module '*?url' {
   const url: string;
   export default url;
 }

@@ -32,7 +32,7 @@ export interface AttentionFlags {
 /** --model, --context, --precision, --threads, --verify */
 export function addModelOptions(command: Command): Command {
   return command
-    .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), or hf:OWNER/REPO[/FILE]', 'nano')
+    .option('-m, --model <model>', 'PATH.gguf, nano (the embedded model), hf:OWNER/REPO[/FILE], or https://...', 'nano')
     .option(
       '--context <tokens>',
       "tokens of context; beyond the model's own, RoPE is extended (default: what the command needs, or the model's own)",

@@ -1,8 +1,9 @@
 /**
  * Writes assembly/generated.ts and src/kernels/structs.generated.ts (see `generate-structs.mjs`), then compiles the
  * AssemblyScript kernels twice, for shared memory (worker threads) and for plain memory (where SharedArrayBuffer is
- * missing), and writes both as base64 into src/kernels/wasm/binary.ts, so that a bundler needs no loader for them. With
- * --check it compares instead of writing, and fails where a file is out of date.
+ * missing). Both differ only in the flags of the memory that they import: one goes into src/kernels/wasm/binary.ts, with
+ * the place of these flags, so that a bundler needs no loader for it. It is hexadecimal, because gzip finds what repeats
+ * in it, which base64 hides. With --check it compares instead of writing, and fails where a file is out of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -44,20 +45,29 @@ async function compile(extra) {
     },
   });
   if (error) throw new Error(`asc failed: ${error.message}\n${stderr}`);
-  return Buffer.from(binary).toString('base64');
+  return binary;
 }
+
+/** Flags of a memory's limits: it has a maximum; it has one and is shared. */
+const PLAIN = 1;
+const SHARED = 3;
 
 const shared = await compile(['--enable', 'simd,bulk-memory,threads', '--sharedMemory']);
 const plain = await compile(['--enable', 'simd,bulk-memory']);
+const flags = shared.findIndex((byte, i) => byte !== plain[i]);
+const expected = Uint8Array.from(shared);
+expected[flags] = PLAIN;
+if (shared[flags] !== SHARED || Buffer.compare(expected, plain) !== 0) {
+  throw new Error('The kernels for shared and for plain memory differ in more than the flags of their memory.');
+}
 const text = `// Made by packages/core/scripts/build-wasm.mjs from packages/core/assembly: do not edit.
 
-/** The kernels for a memory that threads share. */
+/** The kernels for a memory that threads share, hexadecimal. */
 export const SHARED_KERNELS =
-  '${shared}';
+  '${Buffer.from(shared).toString('hex')}';
 
-/** The kernels for a memory of one thread. */
-export const PLAIN_KERNELS =
-  '${plain}';
+/** Where the flags of the memory are, which are ${SHARED} for one that threads share and ${PLAIN} for that of one thread. */
+export const MEMORY_FLAGS = { at: ${flags}, plain: ${PLAIN} };
 `;
 
 await writeOrCheck(target, text);

@@ -5,7 +5,15 @@ export type {
   WorkerLoadOptions,
   WorkerSessionOptions,
 } from './browser/protocol.ts';
-export { deleteModel, type KeptModel, listModels, persistStorage, type StorageState } from './browser/storage.ts';
+export {
+  deleteModel,
+  type KeptModel,
+  keepModel,
+  listModels,
+  openModel,
+  persistStorage,
+  type StorageState,
+} from './browser/storage.ts';
 export {
   createWorkerModel,
   type WorkerModel,

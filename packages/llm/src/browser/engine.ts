@@ -2,6 +2,7 @@
 import { expose } from 'comlink';
 import { KeysieveError } from 'keysieve';
 import { llmError } from '../errors.ts';
+import type { SourceLocation } from '../io/source.ts';
 import { attentionMap } from '../session/attention-map.ts';
 import { loadModel, type Model } from '../session/load-model.ts';
 import { estimateMemory } from '../session/memory-estimate.ts';
@@ -65,10 +66,11 @@ export function createEngine(): EngineApi {
   }
 
   return {
-    load: (source, options, work, onProgress) =>
+    load: (posted, options, work, onProgress) =>
       outcome(async () => {
         await dispose();
         return await abortable(work, async (signal) => {
+          const source = typeof posted === 'object' && 'url' in posted ? new URL(posted.url) : posted;
           // What is still to be fetched cannot be looked at yet.
           if (typeof source !== 'string') await refuseTooLarge(source, options);
           model = await loadModel(source, { ...options, signal, onProgress });
@@ -123,7 +125,7 @@ function hasTemplate(model: Model): boolean {
 }
 
 /** Throws `out-of-memory`, with the numbers, before anything of a model is allocated that cannot be held. */
-async function refuseTooLarge(source: Parameters<EngineApi['load']>[0], options: { context?: number | undefined }) {
+async function refuseTooLarge(source: SourceLocation, options: { context?: number | undefined }) {
   const { weights, total, context } = await estimateMemory(source, options);
   // Chromium and Firefox tell at most 8 or 32 GiB, and nothing in other browsers.
   const { deviceMemory } = navigator as { deviceMemory?: number };

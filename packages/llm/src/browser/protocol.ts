@@ -1,6 +1,5 @@
 /** What a page asks of an engine in a worker. Answers, sessions and models are known by numbers: none of them can be posted. */
 import type { KeysieveError } from 'keysieve';
-import type { SourceLocation } from '../io/source.ts';
 import type { ModelConfig } from '../model/index.ts';
 import type { MatmulPrecision } from '../onnx/index.ts';
 import type { GenerateOptions, PrefillProgress } from '../session/generate-options.ts';
@@ -36,9 +35,12 @@ export type WorkerSessionOptions = Omit<SessionOptions, 'onTrace'>;
 /** A result, or the details of an error: what is thrown in a worker arrives without its code. */
 export type Outcome<T> = { value: T } | { error: ConstructorParameters<typeof KeysieveError>[0] };
 
+/** A source that can be posted: a URL object cannot. */
+export type PostedSource = string | Blob | { url: string };
+
 export interface EngineApi {
   load(
-    source: SourceLocation,
+    source: PostedSource,
     options: WorkerLoadOptions,
     work: number,
     onProgress: (progress: LoadProgress) => void,

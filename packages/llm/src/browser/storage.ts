@@ -1,26 +1,62 @@
-/** Models in the browser's own storage: which there are, what they take, and keeping and deleting them. */
+/** Models in the browser's own storage: which there are, what they take, and keeping, opening and deleting them. */
 import { cacheStore } from '#platform';
+import { llmError } from '../errors.ts';
+import { writeFile } from '../io/store.ts';
 
 export interface KeptModel {
-  /** As `loadModel` takes it: `hf:OWNER/REPO/FILE.gguf`. */
-  source: string;
+  /** In the storage: `hub/OWNER/REPO/FILE.gguf`, `urls/HOST/PATH`, or `own/FILE.gguf` for the user's own files. */
+  name: string;
   byteLength: number;
   modifiedMs: number;
 }
 
-/** The models that were fetched whole from the hub. */
+const FOLDERS = ['hub', 'urls', 'own'];
+/** What belongs to a download that was not finished. */
+const UNFINISHED = ['.partial', '.journal.json'];
+/** Bytes that are copied at a time. */
+const COPY_BYTES = 2 ** 22;
+
+/** The models that are there whole. */
 export async function listModels(cacheFolder?: string): Promise<KeptModel[]> {
-  const entries = await cacheStore(cacheFolder).list('hub');
-  return entries
-    .filter(({ name }) => name.endsWith('.gguf'))
-    .map(({ name, byteLength, modifiedMs }) => ({ source: `hf:${name.slice('hub/'.length)}`, byteLength, modifiedMs }));
+  const store = cacheStore(cacheFolder);
+  const lists = await Promise.all(FOLDERS.map((folder) => store.list(folder)));
+  return lists.flat().filter(({ name }) => !UNFINISHED.some((end) => name.endsWith(end)));
+}
+
+/** The file of a kept model, as `createWorkerModel` takes it. Throws `model-not-found`. */
+export async function openModel(name: string, cacheFolder?: string): Promise<File> {
+  const file = await cacheStore(cacheFolder).open(name);
+  if (file?.blob instanceof File) return file.blob;
+  throw llmError({
+    code: 'model-not-found',
+    problem: 'The storage of the browser has no model of this name.',
+    found: name,
+    remedy: 'Take one that listModels names, or fetch it again.',
+  });
+}
+
+/**
+ * Copies a file of the user's into the storage, whole or not at all, and gives its name there. Throws
+ * `cache-folder-unwritable`, also where the storage is full.
+ */
+export async function keepModel(
+  file: File,
+  { cacheFolder, onProgress }: { cacheFolder?: string; onProgress?: (share: number) => void } = {},
+): Promise<string> {
+  const name = `own/${file.name.replaceAll(/[\\/\0]/g, '_')}`;
+  await writeFile(cacheStore(cacheFolder), name, async (editor) => {
+    for (let at = 0; at < file.size; at += COPY_BYTES) {
+      await editor.write(new Uint8Array(await file.slice(at, at + COPY_BYTES).arrayBuffer()), at);
+      onProgress?.(Math.min(1, (at + COPY_BYTES) / file.size));
+    }
+  });
+  return name;
 }
 
 /** Deletes a model, and what there is of a download that was not finished. */
-export async function deleteModel(source: string, cacheFolder?: string): Promise<void> {
-  const name = `hub/${source.replace(/^hf:/, '')}`;
+export async function deleteModel(name: string, cacheFolder?: string): Promise<void> {
   const store = cacheStore(cacheFolder);
-  for (const each of [name, `${name}.partial`, `${name}.journal.json`]) await store.remove(each);
+  for (const each of [name, ...UNFINISHED.map((end) => `${name}${end}`)]) await store.remove(each);
 }
 
 export interface StorageState {

@@ -110,9 +110,10 @@ export async function createWorkerModel(
   }
 
   try {
+    const posted = source instanceof URL ? { url: source.href } : source;
     const facts = await askAbortably(
       signal,
-      (work) => engine.load(source, options, work, proxy(onProgress)) as Promise<Outcome<ModelFacts>>,
+      (work) => engine.load(posted, options, work, proxy(onProgress)) as Promise<Outcome<ModelFacts>>,
     );
     const dispose = async () => {
       await engine.dispose();

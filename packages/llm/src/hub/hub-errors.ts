@@ -1,6 +1,4 @@
-/**
- * What can go wrong between here and the hub, as errors of this package.
- */
+/** What can go wrong between here and the hub, as errors of this package. */
 import { KeysieveError } from 'keysieve';
 import type { LlmError } from '../errors.ts';
 import { llmError } from '../errors.ts';
@@ -17,39 +15,29 @@ export interface HubRequest {
 /** The error of a request that failed: its own where it is one of this package already. */
 export function hubError(cause: unknown, request: HubRequest): KeysieveError {
   if (request.signal?.aborted) return aborted(request.what, request.signal.reason);
-  const status = hubStatus(cause);
-  if (status !== undefined) return statusError(status, request, cause);
   if (cause instanceof KeysieveError) return cause;
   return unreachable(cause instanceof Error ? reasonOf(cause) : String(cause), request, cause);
 }
 
-/** The status in an error of the hub's library, which is loaded only where it is used. */
-export function hubStatus(error: unknown): number | undefined {
-  const { statusCode } = (error ?? {}) as { statusCode?: unknown };
-  return error instanceof Error && typeof statusCode === 'number' ? statusCode : undefined;
-}
-
-export function statusError(status: number, request: HubRequest, cause?: unknown): LlmError {
+export function statusError(status: number, request: HubRequest): LlmError {
   if (status === 401 || status === 403) {
     return llmError({
       code: 'hub-access-denied',
       problem: `The hub does not give out ${request.what}: it is private, gated, or not there.`,
       found: `status ${status}`,
       remedy: 'Check the name; accept the terms on its page; and set HF_TOKEN to a token that may read it.',
-      cause,
     });
   }
-  if (status === 404) return notFound(request, cause);
-  return unreachable(`status ${status}`, request, cause);
+  if (status === 404) return notFound(request);
+  return unreachable(`status ${status}`, request);
 }
 
-export function notFound({ what, hubUrl }: HubRequest, cause?: unknown): LlmError {
+function notFound({ what, hubUrl }: HubRequest): LlmError {
   return llmError({
     code: 'hub-file-not-found',
     problem: `There is no ${what} at ${hubUrl}.`,
     found: 'status 404',
     remedy: 'Check the names of owner, repository and file.',
-    cause,
   });
 }
 

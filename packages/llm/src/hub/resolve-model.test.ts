@@ -95,6 +95,39 @@ describe('resolveModel', () => {
   });
 });
 
+describe('resolveModel of an address', () => {
+  const address = (query = '') => `${hub.url}/someone/model/resolve/main/model-Q4_0.gguf${query}`;
+
+  it('fetches what lies there once, goes on after a break, and keeps queries apart', async () => {
+    hub.faults.breakAfter = 100_000;
+    await expect(resolve(address())).rejects.toMatchObject({ code: 'hub-unreachable' });
+    delete hub.faults.breakAfter;
+    const path = await resolve(address());
+    expect((await readFile(path)).equals(content)).toBe(true);
+    expect(hub.requests.at(-1)?.range).toMatch(/^bytes=[1-9]\d*-$/);
+    const requests = hub.requests.length;
+    expect(await resolve(address())).toBe(path);
+    expect(hub.requests.length).toBe(requests);
+    expect(await resolve(address('?version=2'))).not.toBe(path);
+    expect(path.startsWith(join(cacheFolder, 'urls'))).toBe(true);
+  });
+
+  it('gives the token of the hub to nobody', async () => {
+    vi.stubEnv('HF_TOKEN', 'hf_secret');
+    await resolve(address());
+    expect(hub.requests.map(({ token }) => token)).toEqual([undefined]);
+  });
+
+  it.each<[string, HubFaults, string]>([
+    ['nothing there', { status: 404 }, 'hub-file-not-found'],
+    ['a forbidden one', { status: 403 }, 'hub-access-denied'],
+    ['a page', { page: true }, 'hub-unreachable'],
+  ])('gives a typed error: %s', async (_, faults, code) => {
+    Object.assign(hub.faults, faults);
+    await expect(resolve(address())).rejects.toMatchObject({ name: 'KeysieveError', code });
+  });
+});
+
 describe('a download that was broken off', () => {
   it('is kept, and goes on from there', async () => {
     await interrupt();
@@ -241,6 +274,7 @@ describe('a download that goes wrong', () => {
     'hf:someone/model/a\\..\\x.gguf',
     'hf:someone/..',
     'hf:some one/model',
+    'https://',
   ])('refuses what names no model: %j', async (name) => {
     await expect(resolve(name)).rejects.toMatchObject({ code: 'invalid-argument' });
   });

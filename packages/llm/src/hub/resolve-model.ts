@@ -1,18 +1,15 @@
-/**
- * From what a caller calls a model to the path of its file, fetched from the Hugging Face hub where need be.
- */
-
+/** From what a caller calls a model to the path of its file, fetched from a hub or an address where need be. */
 import { fetchAndKeep, findKept } from '#hub-transfer';
 import { cacheStore, environment, siblingOf } from '#platform';
 import { llmError } from '../errors.ts';
 import { parsePartName } from '../gguf/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { chooseFile } from './choose-file.ts';
-import type { HubRequest } from './hub-errors.ts';
-import { corrupt, hubError, hubStatus, notFound } from './hub-errors.ts';
-import { createHubFetch, limitBody } from './hub-fetch.ts';
+import { checksumOf, type Hub, listFiles, locate, locateFile } from './hub-api.ts';
+import { type HubRequest, hubError } from './hub-errors.ts';
+import { createHubFetch } from './hub-fetch.ts';
 import { isGgufPath, parseModelSpec } from './spec.ts';
-import type { DownloadProgress, HubFetch, RemoteFile } from './transfer.ts';
+import type { DownloadProgress, RemoteFile } from './transfer.ts';
 
 /** Where models are kept, and how a download is followed and aborted. */
 export interface ResolveModelOptions {
@@ -33,16 +30,12 @@ export interface ResolveModelOptions {
   backoffMs?: number | undefined;
 }
 
-/** The hub lists 1,000 files a page. */
-const MAX_PAGES = 100;
-/** Larger than any disk. */
-const MAX_FILE_BYTES = 2 ** 46;
-
 /**
- * Where a model's file is: its path, or in a browser a File of its storage. A path is given back as it is; `hf:OWNER/REPO/FILE.gguf` is fetched, once, to
- * CACHE/hub/OWNER/REPO/FILE.gguf; for `hf:OWNER/REPO` a file is chosen (Q4_0, Q4_1, Q8_0, Q4_K_M, F16: the first that
- * is there), without a connection from those that are in the cache. With the first file of a model that is split into
- * several the others are fetched, too. Delete a file to fetch it anew.
+ * Where a model's file is: its path, or in a browser a File of its storage. A path is given back as it is;
+ * `hf:OWNER/REPO/FILE.gguf` is fetched, once, to CACHE/hub/OWNER/REPO/FILE.gguf; for `hf:OWNER/REPO` a file is chosen
+ * (Q4_0, Q4_1, Q8_0, Q4_K_M, F16: the first that is there), without a connection from those that are in the cache. With the
+ * first file of a model that is split into several the others are fetched, too. What lies at an address (https://...) is
+ * fetched to CACHE/urls/HOST/PATH. Delete a file to fetch it anew.
  *
  * Throws `invalid-argument`, `gguf-split`, `hub-file-not-found`, `hub-access-denied`, `hub-unreachable`, `hub-file-corrupt`,
  * `cache-folder-unwritable` or `aborted`.
@@ -50,6 +43,7 @@ const MAX_FILE_BYTES = 2 ** 46;
 export async function resolveModel(spec: string, options: ResolveModelOptions = {}): Promise<SourceLocation> {
   const parsed = parseModelSpec(spec);
   if (parsed.kind === 'path') return parsed.path;
+  if (parsed.kind === 'url') return resolveUrl(parsed.url, options);
   const { repo } = parsed;
   const { hubUrl, accessToken } = hubOf(options);
   const { cacheFolder } = options;
@@ -60,7 +54,7 @@ export async function resolveModel(spec: string, options: ResolveModelOptions = 
     if (kept !== undefined) return kept;
   }
   const fetch = await createHubFetch({ hubUrl, signal: options.signal, backoffMs: options.backoffMs ?? 1000 });
-  const hub: Hub = { hubUrl, ...(accessToken !== undefined && { accessToken }), fetch };
+  const hub: Hub = { hubUrl, accessToken, fetch };
   const requestFor = (what: string): HubRequest => ({ what, hubUrl, signal: options.signal });
   const file = parsed.file ?? (await chooseFrom(repo, cacheFolder, hub, requestFor(repo)));
   const chosen = parsed.file === undefined ? await findAllKept(cacheFolder, nameOf, file) : undefined;
@@ -111,13 +105,26 @@ function requireFirstPart(file: string): void {
   });
 }
 
-/** Loaded only where a model of the hub is asked for: a page need not carry it. */
-const hubLibrary = () => import('@huggingface/hub');
+async function resolveUrl(url: URL, { cacheFolder, signal, onProgress, backoffMs = 1000 }: ResolveModelOptions) {
+  const name = nameOfUrl(url);
+  const kept = await findKept(cacheFolder, name);
+  if (kept !== undefined) return kept;
+  const request: HubRequest = { what: url.href, hubUrl: url.origin, signal };
+  const fetch = await createHubFetch({ hubUrl: url.origin, signal, backoffMs });
+  try {
+    const location = await locate(url.href, fetch, request);
+    const remote: RemoteFile = { ...location, sha256: undefined, headers: {} };
+    return await fetchAndKeep(remote, cacheFolder, name, { ...request, fetch, onProgress });
+  } catch (error) {
+    throw hubError(error, request);
+  }
+}
 
-interface Hub {
-  hubUrl: string;
-  accessToken?: string;
-  fetch: HubFetch;
+/** A name in the cache for what lies at an address, with its parts as folders; a query is part of the last. */
+function nameOfUrl({ host, pathname, search }: URL): string {
+  const parts = pathname.slice(1).split('/');
+  const named = parts.map((part) => part.replaceAll('\\', '%5C') || '%');
+  return `urls/${encodeURIComponent(host)}/${named.join('/')}${encodeURIComponent(search)}`;
 }
 
 /** The hub's address and the token for it. Throws `invalid-argument`. */
@@ -163,22 +170,11 @@ async function chooseFrom(
 }
 
 async function listGgufFiles(repo: string, hub: Hub, request: HubRequest): Promise<string[]> {
-  const paths: string[] = [];
-  const { listFiles } = await hubLibrary();
-  let pages = 0;
-  // Each page names the next, so that a listing may have no end.
-  const fetchPage: HubFetch = (url, init) => {
-    if (++pages > MAX_PAGES) throw new Error(`a listing of more than ${MAX_PAGES} pages`);
-    return hub.fetch(url, init);
-  };
   try {
-    for await (const entry of listFiles({ repo, recursive: true, ...hub, fetch: limitBody(fetchPage) })) {
-      if (entry?.type === 'file' && typeof entry.path === 'string' && isGgufPath(entry.path)) paths.push(entry.path);
-    }
+    return (await listFiles(repo, hub, request)).filter(isGgufPath);
   } catch (error) {
     throw hubError(error, request);
   }
-  return paths;
 }
 
 /** Paths of the models of a repository that are kept, as the hub would name them. */
@@ -192,51 +188,18 @@ async function keptFiles(repo: string, cacheFolder: string | undefined): Promise
 }
 
 async function fetchFileInfo(repo: string, path: string, hub: Hub, request: HubRequest): Promise<RemoteFile> {
-  const encodedPath = path.split('/').map(encodeURIComponent).join('/');
   try {
-    const { fileDownloadInfo } = await hubLibrary();
-    const info = await fileDownloadInfo({ repo, path: encodedPath, ...hub, fetch: headersOnly(hub.fetch) });
-    if (info === null) throw notFound(request);
-    const { url, size, etag } = info;
-    if (!(Number.isSafeInteger(size) && size > 0 && size <= MAX_FILE_BYTES)) {
-      throw corrupt(request.what, `a size of ${size} bytes`);
-    }
+    const { url, size, etag } = await locateFile(repo, path, hub, request);
     // The token is for the hub alone, not for the storage that it may lead to.
     const trusted = new URL(url).origin === new URL(hub.hubUrl).origin;
     return {
       url,
       size,
       etag,
-      sha256: /^"?([0-9a-f]{64})"?$/i.exec(etag)?.[1] ?? (await checksumOf(repo, path, hub)),
+      sha256: /^"?([0-9a-f]{64})"?$/i.exec(etag)?.[1] ?? (await checksumOf(repo, path, hub, request)),
       headers: trusted && hub.accessToken !== undefined ? { Authorization: `Bearer ${hub.accessToken}` } : {},
     };
   } catch (error) {
     throw hubError(error, request);
-  }
-}
-
-/** The look-up asks for one byte and needs none: the body of a server that sends more is not waited for. */
-function headersOnly(fetch: HubFetch): typeof globalThis.fetch {
-  return async (input, init) => {
-    const response = await fetch(String(input), init);
-    const size = /\/(.*)$/.exec(response.headers.get('content-range') ?? '')?.[1];
-    if (size !== undefined && !/^\d+$/.test(size)) throw new Error(`a file of ${JSON.stringify(size)} bytes`);
-    if (!response.ok) return response;
-    await response.body?.cancel();
-    const { status, statusText, headers } = response;
-    return new Response(null, { status, statusText, headers });
-  };
-}
-
-/** Large files have their SHA-256 in their listing; small ones, none, and mirrors may have no such listing. */
-async function checksumOf(repo: string, path: string, hub: Hub): Promise<string | undefined> {
-  try {
-    const { pathsInfo } = await hubLibrary();
-    const entries = await pathsInfo({ repo, paths: [path], ...hub, fetch: limitBody(hub.fetch) });
-    const oid = entries.find((entry) => entry.path === path)?.lfs?.oid;
-    return /^[0-9a-f]{64}$/i.test(oid ?? '') ? oid : undefined;
-  } catch (error) {
-    if ([404, 405, 501].includes(hubStatus(error) ?? 0)) return undefined;
-    throw error;
   }
 }

@@ -15,7 +15,6 @@ import {
   isText,
 } from '../arguments.ts';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
-import { resolveModel } from '../hub/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { architectureOf, loadTransformerSegments, type TransformerSegments } from '../model/index.ts';
 import { fingerprintTensors, MATMUL_PRECISIONS, type MatmulPrecision } from '../onnx/index.ts';
@@ -90,7 +89,7 @@ export function checkLoadOptions(
     'The model',
     source,
     isText(source) || source instanceof Blob || source instanceof URL,
-    'nano, hf:OWNER/REPO[/FILE], the path of a GGUF file, or the file as a Blob or URL',
+    'nano, hf:OWNER/REPO[/FILE], an address, the path of a GGUF file, or the file as a Blob or URL',
   );
   checkOptions('The options of a model', options);
   checkOptionNames('a model', options, names);
@@ -117,7 +116,7 @@ const DOWNLOAD = [0, 0.4] as const;
 const CALIBRATION = [0.4, 0.8] as const;
 const LOADING = [0.8, 1] as const;
 
-/** Opens `nano`, `hf:OWNER/REPO[/FILE]`, a path, a Blob or a URL. Throws the codes of files, hubs and tokenizers. */
+/** Opens `nano`, `hf:OWNER/REPO[/FILE]`, an address, a path, a Blob or a URL. Throws the codes of files, hubs and tokenizers. */
 export async function openModelFile(source: SourceLocation, options: LoadOptions): Promise<ModelFile> {
   const { precision, cacheFolder, signal, onProgress, ...settings } = omitUndefined(options);
   const loading = createLoading(onProgress);
@@ -174,6 +173,8 @@ async function locateModel(
 ): Promise<SourceLocation> {
   if (source === 'nano') return nanoLocation();
   if (typeof source !== 'string') return source;
+  // Loaded only where it is needed: a page need not carry it.
+  const { resolveModel } = await import('../hub/index.ts');
   return resolveModel(source, { ...options, onProgress: (bytes) => stretch.report({ phase: 'download', ...bytes }) });
 }
 

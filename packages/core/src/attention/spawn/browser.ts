@@ -1,5 +1,4 @@
 /** `#attention-threads` in browsers. */
-import workerSource from '#attention-worker';
 import { openBrowserThread } from '../../threads/browser.ts';
 import type { SpawnOptions, Thread } from '../../threads/thread.ts';
 
@@ -11,6 +10,8 @@ export const NEEDS_EVENT_LOOP = true;
  * page has to carry a second file along, and none has to be of the page's origin.
  */
 export async function spawnAttentionThread(options: SpawnOptions): Promise<Thread> {
+  // Loaded only where threads are started.
+  const { default: workerSource } = await import('#attention-worker');
   const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
   return openBrowserThread(new Worker(url, { type: 'module', name: 'keysieve' }), {
     ...options,

@@ -2,11 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { createKernels, KERNELS } from '../index.ts';
-import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
-import { wasmSupported } from './wasm-kernels.ts';
+import { kernelBytes, wasmSupported } from './wasm-kernels.ts';
 
 const script = fileURLToPath(new URL('../../../scripts/build-wasm.mjs', import.meta.url));
-const moduleOf = (base64: string) => new WebAssembly.Module(Buffer.from(base64, 'base64'));
+const moduleOf = (kind: 'shared' | 'plain') => new WebAssembly.Module(kernelBytes(kind));
 
 describe('the compiled kernels', () => {
   it('and the constants of AssemblyScript are what their sources make', () => {
@@ -14,7 +13,7 @@ describe('the compiled kernels', () => {
   });
 
   it('offer the same functions for both kinds of memory, and want nothing else', () => {
-    const [shared, plain] = [moduleOf(SHARED_KERNELS), moduleOf(PLAIN_KERNELS)];
+    const [shared, plain] = [moduleOf('shared'), moduleOf('plain')];
     expect(WebAssembly.Module.exports(plain)).toEqual(WebAssembly.Module.exports(shared));
     for (const module of [shared, plain]) {
       expect(WebAssembly.Module.imports(module)).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }]);
@@ -25,7 +24,7 @@ describe('the compiled kernels', () => {
   it('put nothing of their own into the memory, which is not theirs', () => {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
     const bytes = new Uint8Array(memory.buffer).fill(0xa5);
-    new WebAssembly.Instance(moduleOf(PLAIN_KERNELS), { env: { memory } });
+    new WebAssembly.Instance(moduleOf('plain'), { env: { memory } });
     expect(bytes.every((byte) => byte === 0xa5)).toBe(true);
   });
 

@@ -2,7 +2,7 @@
 import { withInt8Rows } from '../int8-rows.ts';
 import type { Kernels } from '../kernels.ts';
 import { viewsOf } from '../views.ts';
-import { PLAIN_KERNELS, SHARED_KERNELS } from './binary.ts';
+import { MEMORY_FLAGS, SHARED_KERNELS } from './binary.ts';
 import { createBlocks } from './blocks.ts';
 import { type BoundedExports, wrapBoundedKernels } from './bounded-kernels.ts';
 import { type OnPages, type QuantizedExports, wrapQuantizedKernels } from './quantized-kernels.ts';
@@ -44,30 +44,40 @@ interface Exports extends QuantizedExports, BoundedExports {
   normalize: Kernels['normalize'];
 }
 
-const modules = new Map<string, WebAssembly.Module>();
+type MemoryKind = 'shared' | 'plain';
 
-function compiled(base64: string): WebAssembly.Module {
-  let module = modules.get(base64);
+const modules = new Map<MemoryKind, WebAssembly.Module>();
+
+function compiled(kind: MemoryKind): WebAssembly.Module {
+  let module = modules.get(kind);
   if (module === undefined) {
-    const binary = atob(base64);
-    module = new WebAssembly.Module(Uint8Array.from(binary, (character) => character.charCodeAt(0)));
-    modules.set(base64, module);
+    module = new WebAssembly.Module(kernelBytes(kind));
+    modules.set(kind, module);
   }
   return module;
 }
 
+/** The kernels for one kind of memory, as a WebAssembly module. */
+export function kernelBytes(kind: MemoryKind): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from({ length: SHARED_KERNELS.length / 2 }, (_, i) =>
+    Number.parseInt(SHARED_KERNELS.slice(2 * i, 2 * i + 2), 16),
+  );
+  if (kind === 'plain') bytes[MEMORY_FLAGS.at] = MEMORY_FLAGS.plain;
+  return bytes;
+}
+
 /** The kernels for shared memory, compiled: what another thread is posted, so that it need not compile them again. */
-export const compiledKernels = (): WebAssembly.Module => compiled(SHARED_KERNELS);
+export const compiledKernels = (): WebAssembly.Module => compiled('shared');
 
 /** Takes kernels that another thread has compiled. */
 export function adoptKernels(module: WebAssembly.Module): void {
-  modules.set(SHARED_KERNELS, module);
+  modules.set('shared', module);
 }
 
 /** Whether this platform can run the kernels at all: WebAssembly with SIMD. */
 export function wasmSupported(): boolean {
   try {
-    compiled(PLAIN_KERNELS);
+    compiled('plain');
     return true;
   } catch {
     return false;
@@ -80,7 +90,7 @@ const MIN_TILED_ROWS = 9;
 /** Kernels over one arena's memory, which have PARAMETER_BYTES of it from `parameters` on to themselves. */
 export function createWasmKernels(memory: WebAssembly.Memory, parameters: number): Kernels {
   const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
-  const module = compiled(shared ? SHARED_KERNELS : PLAIN_KERNELS);
+  const module = compiled(shared ? 'shared' : 'plain');
   const wasm = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   const views = viewsOf(memory);
   const blocks = createBlocks(views, parameters);

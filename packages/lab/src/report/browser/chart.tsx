@@ -38,6 +38,8 @@ export function Chart({ label, plot }: ChartProps) {
     });
     drawn.setAttribute('role', 'img');
     drawn.setAttribute('aria-label', label);
+    // Plot names groups of marks, which have no role that could have a name; the whole chart has one.
+    for (const group of drawn.querySelectorAll('g[aria-label]')) group.removeAttribute('aria-label');
     place.current?.replaceChildren(drawn);
   });
   return <div class="chart" ref={place} />;

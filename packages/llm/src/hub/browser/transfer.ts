@@ -19,7 +19,9 @@ interface Journal {
   done: number;
 }
 
-export const platformFetch: HubTransfer['platformFetch'] = async () => (url, init) => globalThis.fetch(url, init);
+/** Past the browser's own cache, which would keep the bytes once more. */
+export const platformFetch: HubTransfer['platformFetch'] = async () => (url, init) =>
+  globalThis.fetch(url, { ...init, cache: 'no-store' });
 
 export const findKept: HubTransfer['findKept'] = async (cacheFolder, name) => {
   const file = await cacheStore(cacheFolder).open(name);

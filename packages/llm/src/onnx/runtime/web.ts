@@ -1,12 +1,14 @@
 /** `#onnx-runtime` in browsers: the WebAssembly backend of onnxruntime-web. */
-import * as ort from 'onnxruntime-web/wasm';
+
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import { loadOrt } from '#onnxruntime-web';
 import { weightsFileName } from '../weights-location.ts';
 import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
 
 export const RUNTIME_PACKAGE = 'onnxruntime-web 1.30';
 
 /** Each session copies the weights that it needs; `bytes` may go once it is made. */
-function sessionOptions({ weights }: OnnxSessionOptions): ort.InferenceSession.SessionOptions {
+function sessionOptions({ weights }: OnnxSessionOptions): InferenceSession.SessionOptions {
   return {
     executionProviders: ['wasm'],
     enableCpuMemArena: false,
@@ -16,7 +18,16 @@ function sessionOptions({ weights }: OnnxSessionOptions): ort.InferenceSession.S
   };
 }
 
+/** The runtime, once a session was created. */
+let ort: Awaited<ReturnType<typeof loadOrt>> | undefined;
+
+function loadedOrt() {
+  if (ort === undefined) throw new Error('a tensor before the first session');
+  return ort;
+}
+
 export const createOnnxSession: OnnxRuntime['createOnnxSession'] = async (model, options) => {
+  ort = await loadOrt();
   // The number of threads is one for all sessions, and the first of them starts these.
   ort.env.wasm.numThreads ??= options.threads;
   return ort.InferenceSession.create(model, sessionOptions(options));
@@ -41,7 +52,7 @@ async function yieldToEvents(): Promise<void> {
 /** The outputs lie in ONNX Runtime's own memory, whatever tensors it is given for them, and are copied from there. */
 export const runOnnxSession: OnnxRuntime['runOnnxSession'] = async (session, feeds, fetches) => {
   await yieldToEvents();
-  const results: Record<string, ort.Tensor> = { ...(await session.run(feeds, Object.keys(fetches))) };
+  const results: Record<string, Tensor> = { ...(await session.run(feeds, Object.keys(fetches))) };
   for (const [name, target] of Object.entries(fetches)) {
     if (target === null) continue;
     (target.data as Float32Array).set(results[name]?.data as Float32Array);
@@ -52,7 +63,7 @@ export const runOnnxSession: OnnxRuntime['runOnnxSession'] = async (session, fee
 
 /** A tensor over `data`, which is copied only where it is shared memory. */
 export const floatTensor: OnnxRuntime['floatTensor'] = (data, shape) =>
-  new ort.Tensor('float32', data.buffer instanceof ArrayBuffer ? data : new Float32Array(data), shape);
+  new (loadedOrt().Tensor)('float32', data.buffer instanceof ArrayBuffer ? data : new Float32Array(data), shape);
 
-export const uint8Tensor: OnnxRuntime['uint8Tensor'] = (data, shape) => new ort.Tensor('uint8', data, shape);
-export const int32Tensor: OnnxRuntime['int32Tensor'] = (data, shape) => new ort.Tensor('int32', data, shape);
+export const uint8Tensor: OnnxRuntime['uint8Tensor'] = (data, shape) => new (loadedOrt().Tensor)('uint8', data, shape);
+export const int32Tensor: OnnxRuntime['int32Tensor'] = (data, shape) => new (loadedOrt().Tensor)('int32', data, shape);

@@ -102,9 +102,14 @@ export function createOpfsStore(folder: string): Store {
         const parts = partsOf(to);
         const parent = await folderOf(parts.slice(0, -1), true);
         const last = parts.at(-1) as string;
-        // Not every browser lets a file take the place of another.
-        await whereThere(() => parent.removeEntry(last, { recursive: true }));
-        await handle.move(parent, last);
+        try {
+          await handle.move(parent, last);
+        } catch (error) {
+          if (!(error instanceof DOMException) || isMissing(error)) throw error;
+          // Not every browser lets a file take the place of another.
+          await whereThere(() => parent.removeEntry(last, { recursive: true }));
+          await handle.move(parent, last);
+        }
       }),
     list,
     remove,

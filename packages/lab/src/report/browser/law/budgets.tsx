@@ -27,7 +27,7 @@ export function Budgets({ data }: { data: LawPageData }) {
           { name: 'budget, mean', number: true },
           { name: 'bytes a token', number: true },
           { name: 'dense', number: true },
-          { name: '' },
+          { name: 'where it is from' },
         ]}
         rows={predictions.map(({ n, keys, share: of, budget, bytes, denseBytes, extrapolated }) => [
           formatLength(n),

@@ -44,8 +44,7 @@ export function Method({ data }: { data: LawPageData }) {
           Measured by <code>keysieve measure</code> on {texts.map(({ name }) => name).join(', ')}:{' '}
           {formatCount(settings.samples)} queries for each length and text, seed {settings.seed}, dense layers{' '}
           {settings.precision}, cache {settings.cachePrecision}, budgets for the policy {settings.policy}. Model{' '}
-          {model.name}, SHA-256 <code>{model.hash.slice(0, 16)}</code>. This page is one file and asks no network for
-          anything.
+          {model.name}, SHA-256 <code>{model.hash.slice(0, 16)}</code>. This page asks no network for anything.
         </p>
       </footer>
     </>

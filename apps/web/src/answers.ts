@@ -1,7 +1,8 @@
-/** What the page knows, and what it does: the views only show it. */
-import { createWorkerModel, type LoadProgress, type WorkerModel, type WorkerSession } from '@keysieve/llm/browser';
-import { effect, signal } from '@preact/signals';
-import nanoUrl from '../../../models/nano/nano.gguf?url';
+/** Questions and their answers, with how exact each is and where it has looked. */
+import type { WorkerModel, WorkerSession } from '@keysieve/llm/browser';
+import { signal } from '@preact/signals';
+import { promptOf } from './document.ts';
+import { model, problem } from './models.ts';
 
 export const POLICIES = {
   sieve: {
@@ -37,84 +38,30 @@ export interface Answer {
   aborted?: boolean;
 }
 
-export const model = signal<WorkerModel | undefined>(undefined);
-export const loading = signal<LoadProgress | undefined>(undefined);
-export const problem = signal('');
-export const documentText = signal(localStorage.getItem('document') ?? '');
-export const documentTokens = signal<number | undefined>(undefined);
 export const policy = signal<PolicyKey>('sieve');
 export const answers = signal<readonly Answer[]>([]);
 export const busy = signal(false);
 
-effect(() => {
-  // A document that is too large for the browser to keep is not kept.
-  try {
-    localStorage.setItem('document', documentText.value);
-  } catch {}
-});
-
-/** Tokens that nano and small models are stretched to. */
-const CONTEXT = 32_768;
 const PASSAGES = 120;
 /** Positions at the beginning and the end that every head looks at, whatever is there. */
 const SINKS = 4;
 const RECENT = 128;
 
-let session: { policy: PolicyKey; session: WorkerSession } | undefined;
+/** The session of the last question: another one for another model or another policy. */
+let last: { model: WorkerModel; policy: PolicyKey; session: WorkerSession } | undefined;
 let abort: AbortController | undefined;
 
-/** Loads a file, or the model that comes with the page. */
-export async function load(source: File | 'nano'): Promise<void> {
-  problem.value = '';
-  await model.value?.dispose();
-  model.value = undefined;
-  session = undefined;
-  loading.value = { phase: 'load', done: 0, total: 1, overall: 0 };
-  try {
-    const worker = new Worker(new URL('./engine.ts', import.meta.url), { type: 'module' });
-    const file = source === 'nano' ? new File([await (await fetch(nanoUrl)).blob()], 'nano.gguf') : source;
-    const onProgress = (progress: LoadProgress) => {
-      if (loading.value !== undefined) loading.value = progress;
-    };
-    model.value = await createWorkerModel(worker, file, { context: CONTEXT, threads: 1, onProgress });
-    await countTokens();
-  } catch (error) {
-    problem.value = error instanceof Error ? error.message : String(error);
-  } finally {
-    loading.value = undefined;
-  }
-}
-
-export async function setDocument(text: string): Promise<void> {
-  documentText.value = text;
-  await countTokens();
-}
-
-async function countTokens(): Promise<void> {
-  documentTokens.value =
-    model.value === undefined || documentText.value === '' ? undefined : (await promptTokens('')).length;
-}
-
-const promptTokens = (question: string) => (model.value as WorkerModel).encode(promptOf(question));
-
-/** What the model reads: a chat where it knows one, else the document with the question behind it. */
-function promptOf(question: string) {
-  const text = `${documentText.value}\n\n${question}`;
-  return model.value?.hasChatTemplate ? [{ role: 'user', content: text }] : text;
-}
-
-async function sessionFor(key: PolicyKey): Promise<WorkerSession> {
-  if (session?.policy === key) return session.session;
-  await session?.session.dispose();
-  const created = await (model.value as WorkerModel).createSession({
-    attention: POLICIES[key].attention,
-    denseFallback: false,
-  });
-  session = { policy: key, session: created };
-  return created;
+async function sessionFor(loaded: WorkerModel, key: PolicyKey): Promise<WorkerSession> {
+  if (last?.model === loaded && last.policy === key) return last.session;
+  // The sessions of a model that was disposed of are gone with it.
+  if (last?.model === loaded) await last.session.dispose();
+  const session = await loaded.createSession({ attention: POLICIES[key].attention, denseFallback: false });
+  last = { model: loaded, policy: key, session };
+  return session;
 }
 
 export async function ask(question: string): Promise<void> {
+  const loaded = model.value as WorkerModel;
   const chosenPolicy = policy.value;
   const index = answers.value.length;
   answers.value = [...answers.value, { question, policy: chosenPolicy, text: '', reading: 0 }];
@@ -124,11 +71,11 @@ export async function ask(question: string): Promise<void> {
   busy.value = true;
   abort = new AbortController();
   try {
-    const current = await sessionFor(chosenPolicy);
+    const current = await sessionFor(loaded, chosenPolicy);
     const started = performance.now();
     let text = '';
     const generation = current.generate(promptOf(question), {
-      maxTokens: model.value?.hasChatTemplate ? 200 : 12,
+      maxTokens: loaded.hasChatTemplate ? 200 : 12,
       signal: abort.signal,
       onPrefill: ({ done, total, reused }) => {
         const seconds = (performance.now() - started) / 1000;
@@ -154,7 +101,7 @@ export async function ask(question: string): Promise<void> {
       }),
       ...(decodeMs.length > 0 && { msPerToken: decodeMs.reduce((a, b) => a + b, 0) / decodeMs.length }),
     });
-    if (result.finishReason !== 'aborted') update(await stripOf(current, question));
+    if (result.finishReason !== 'aborted') update(await stripOf(loaded, current, question));
   } catch (error) {
     problem.value = error instanceof Error ? error.message : String(error);
     update({ reading: undefined, aborted: true });
@@ -166,10 +113,14 @@ export async function ask(question: string): Promise<void> {
 export const stop = (): void => abort?.abort();
 
 /** Passages of equally many tokens, with how much the answer has looked at each. */
-async function stripOf(current: WorkerSession, question: string): Promise<Pick<Answer, 'strip' | 'passages'>> {
-  const tokens = await promptTokens(question);
-  const weights = await current.attentionMap();
-  const texts = await (model.value as WorkerModel).tokenTexts(tokens);
+async function stripOf(
+  loaded: WorkerModel,
+  session: WorkerSession,
+  question: string,
+): Promise<Pick<Answer, 'strip' | 'passages'>> {
+  const tokens = await loaded.encode(promptOf(question));
+  const weights = await session.attentionMap();
+  const texts = await loaded.tokenTexts(tokens);
   const size = Math.max(1, Math.ceil(tokens.length / PASSAGES));
   const count = Math.ceil(tokens.length / size);
   const passages = Array.from({ length: count }, (_, i) => texts.slice(i * size, (i + 1) * size).join(''));
@@ -179,10 +130,4 @@ async function stripOf(current: WorkerSession, question: string): Promise<Pick<A
   });
   const max = Math.max(...largest, Number.MIN_VALUE);
   return { passages, strip: largest.map((weight) => weight / max) };
-}
-
-/** A document for those who have none at hand: a number is hidden in it. */
-export function sampleDocument(): string {
-  const line = 'The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. ';
-  return `${line.repeat(45)}The number of amber fox is 48213. ${line.repeat(45)}`;
 }
