@@ -140,7 +140,7 @@ describe.skipIf(!hasChromium)('the page', { timeout: 300_000 }, () => {
   it('reads PDF files', async () => {
     await drop(/Open a text/, writePdf(['A page about nothing.', FACT]), 'document.pdf');
     const text = page.getByLabel('Or paste its text');
-    await page.waitForFunction(() => /48213/.test(document.querySelector('textarea')?.value ?? ''));
+    await page.waitForFunction(() => /about nothing/.test(document.querySelector('textarea')?.value ?? ''));
     expect(await text.inputValue()).toBe(`A page about nothing.\n\n${FACT.trim()}`);
     await drop(/Open a text/, 'no pdf at all', 'broken.pdf');
     await page.getByRole('alert').waitFor();
