@@ -73,7 +73,9 @@ export function createEngine(): EngineApi {
           const source = typeof posted === 'object' && 'url' in posted ? new URL(posted.url) : posted;
           // What is still to be fetched cannot be looked at yet.
           if (typeof source !== 'string') await refuseTooLarge(source, options);
-          model = await loadModel(source, { ...options, signal, onProgress });
+          const progress = inOrder(onProgress);
+          model = await loadModel(source, { ...options, signal, onProgress: progress.tell });
+          await progress.told();
           const { name, config, contextLength, ropeExtended, precision, threads } = model;
           return { name, config, contextLength, ropeExtended, precision, threads, hasChatTemplate: hasTemplate(model) };
         });
@@ -97,9 +99,11 @@ export function createEngine(): EngineApi {
     generate: (number, prompt, options, work, onChunk, onPrefill) =>
       outcome(() =>
         abortable(work, async (signal) => {
-          const generation = sessionOf(number).generate(prompt, { ...options, signal, onPrefill });
-          for await (const chunk of generation) onChunk(chunk);
+          const [chunks, reading] = [inOrder(onChunk), inOrder(onPrefill)];
+          const generation = sessionOf(number).generate(prompt, { ...options, signal, onPrefill: reading.tell });
+          for await (const chunk of generation) chunks.tell(chunk);
           const result = await generation.result;
+          await Promise.all([chunks.told(), reading.told()]);
           answers.set(number, result.promptTokens);
           return result;
         }),
@@ -107,6 +111,17 @@ export function createEngine(): EngineApi {
     attentionMap: (number) => outcome(() => attentionMap(sessionOf(number), answers.get(number) ?? 0)),
     disposeSession,
     dispose,
+  };
+}
+
+/** Calls a function of the page; `told` waits for the last call, since an answer goes another way and could come before it. */
+function inOrder<T>(call: (value: T) => unknown): { tell(value: T): void; told(): Promise<unknown> } {
+  let last: unknown;
+  return {
+    tell: (value) => {
+      last = call(value);
+    },
+    told: async () => last,
   };
 }
 
