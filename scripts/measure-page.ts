@@ -45,7 +45,7 @@ try {
   await answered.waitFor({ timeout: 600_000 });
   const blocks = await longTasks(page, start);
   const longest = blocks.length === 0 ? 'none of 50 ms or more' : `${Math.max(...blocks).toFixed(0)} ms`;
-  console.log(`longest block of the main thread while ${tokens} were read and answered: ${longest}`);
+  console.log(`longest block of the main thread while it read and answered (${tokens?.replace('.', '')}): ${longest}`);
 
   const waits: number[] = [];
   for (let i = 0; i < Number(options.stops); i++) {
@@ -88,11 +88,10 @@ async function stop(page: Page, afterMs: number): Promise<number> {
       new Promise<number>((resolve) => {
         const button = [...document.querySelectorAll('button')].find(({ textContent }) => textContent === 'Stop');
         const began = performance.now();
-        const end = () => resolve(performance.now() - began);
         new MutationObserver((_, observer) => {
           if (button?.isConnected && button.textContent === 'Stop') return;
           observer.disconnect();
-          end();
+          resolve(performance.now() - began);
         }).observe(document.body, { subtree: true, childList: true, characterData: true });
         button?.click();
       }),
