@@ -75,7 +75,7 @@ export function createEngine(): EngineApi {
           if (typeof source !== 'string') await refuseTooLarge(source, options);
           const progress = inOrder(onProgress);
           model = await loadModel(source, { ...options, signal, onProgress: progress.tell });
-          await progress.told();
+          await progress.arrived();
           const { name, config, contextLength, ropeExtended, precision, threads } = model;
           return { name, config, contextLength, ropeExtended, precision, threads, hasChatTemplate: hasTemplate(model) };
         });
@@ -103,7 +103,7 @@ export function createEngine(): EngineApi {
           const generation = sessionOf(number).generate(prompt, { ...options, signal, onPrefill: reading.tell });
           for await (const chunk of generation) chunks.tell(chunk);
           const result = await generation.result;
-          await Promise.all([chunks.told(), reading.told()]);
+          await Promise.all([chunks.arrived(), reading.arrived()]);
           answers.set(number, result.promptTokens);
           return result;
         }),
@@ -114,14 +114,14 @@ export function createEngine(): EngineApi {
   };
 }
 
-/** Calls a function of the page; `told` waits for the last call, since an answer goes another way and could come before it. */
-function inOrder<T>(call: (value: T) => unknown): { tell(value: T): void; told(): Promise<unknown> } {
+/** Calls a function of the page; `arrived` waits for the last call, since an answer goes another way and could come before it. */
+function inOrder<T>(call: (value: T) => unknown): { tell(value: T): void; arrived(): Promise<unknown> } {
   let last: unknown;
   return {
     tell: (value) => {
       last = call(value);
     },
-    told: async () => last,
+    arrived: async () => last,
   };
 }
 
