@@ -12,10 +12,11 @@ it.skipIf(!hasChromium)('shows the answer, how exact it was, what was in a cache
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(String(error)));
     page.setDefaultTimeout(120_000);
-    // Answers of the length that the page asks for are long to wait for; the last one is there to be stopped.
+    // Answers of the length that the page asks for are long to wait for; the last one is there to be stopped. What the
+    // page asks for without a temperature is drawn at random.
     let maxTokens = 96;
     await page.route('**/v1/chat/completions', (route) =>
-      route.continue({ postData: { ...route.request().postDataJSON(), max_tokens: maxTokens } }),
+      route.continue({ postData: { ...route.request().postDataJSON(), max_tokens: maxTokens, temperature: 0 } }),
     );
     await page.goto(server.url);
     const answers = page.locator('.answer');
