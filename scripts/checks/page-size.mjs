@@ -5,11 +5,11 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 
 /**
- * Bytes, gzip: the page, its worker and its threads, without ONNX Runtime, and without what only PDF files and models of the hub
- * need, which is loaded when they come.
+ * Bytes, gzip: what every visit loads, the page and its worker. Apart from it are ONNX Runtime, what only PDF files and models of
+ * the hub need, and the program of threads, which a page loads where it is isolated from others.
  */
 const MAX_BYTES = 250 * 1024;
-const NOT_OWN = /^assets\/(onnxruntime|pdf|hub)/;
+const NOT_OWN = /^assets\/(onnxruntime|pdf|hub|_attention-worker)/;
 /** Another page. */
 const OTHER = /^assets\/law/;
 
