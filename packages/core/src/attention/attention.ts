@@ -374,14 +374,14 @@ export class Attention {
     const thread = this.#runner.context(cache.regions);
     const planned = thread.policies[index] as PlannedPolicy;
     const about = this.#queriesOf(layer, position, count, position + count);
-    const resolves = (keyValueHead: number) => {
+    const mayReadMore = (keyValueHead: number) => {
       const width = thread.groupSize * this.#shape.headDim;
       const group = queries.subarray(keyValueHead * width, (keyValueHead + 1) * width);
       const head = keyValueHead * thread.groupSize;
       const work = () => loadGroup(thread, about, keyValueHead, head, position + 1, group);
-      return planned.sparse?.selector.resolves?.(work()) !== false;
+      return planned.sparse?.selector.maxError?.(work()) !== undefined;
     };
-    const plannedQueries = { layer, position, count, shareSamples, resolves };
+    const plannedQueries = { layer, position, count, shareSamples, mayReadMore };
     const plan = planAttention(this.#shape, planned, plannedQueries, about.segments);
     const samplesBlocks = plan.kind === 'prefill-blocks';
     const budgetFactors = samplesBlocks ? this.#headBudgets.allocate(layer) : [];

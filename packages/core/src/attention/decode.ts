@@ -53,11 +53,21 @@ export function decodeGroup(
   const { fullUnits } = job;
   const { fallback, maxReadShare } = thread.policies[job.policy] as PlannedPolicy;
   const parts = sparseParts(thread, job);
-  const isFaster = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
-  // A certified step goes by bounds, whatever a selector can tell apart.
-  const isFull = isFaster || (!parts.certified?.atOnce && parts.selector.resolves?.(work) === false);
-  const result = isFull ? attendFully(work) : attendByPolicy(work, parts, maxReadShare);
+  const isFull = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
+  const result = isFull ? attendFully(work) : attendWithinError(work, parts, maxReadShare);
   writeGroupResult(thread, job, query * thread.heads + head, result);
+}
+
+/** Attends by a policy, and to every key where the result is in doubt: see `Selector.maxError`. */
+function attendWithinError(work: GroupWork, parts: SparseParts, maxReadShare: number | undefined): GroupResult {
+  const result = attendByPolicy(work, parts, maxReadShare);
+  const maxError = parts.selector.maxError?.(work) ?? Number.POSITIVE_INFINITY;
+  const isInDoubt = result.results.some(({ kind, outputError }) => kind === 'estimated' && outputError > maxError);
+  if (!isInDoubt) return result;
+  const full = attendFully(work);
+  // The bytes of both attempts, which stand with the first row.
+  (full.results[0] as RowResult).bytesRead += (result.results[0] as RowResult).bytesRead;
+  return full;
 }
 
 /** Outputs and results of some query rows. */

@@ -42,8 +42,8 @@ export interface PlannedQueries {
   readonly count: number;
   /** Whether blocks of them may share a sample. */
   readonly shareSamples: boolean;
-  /** Whether the selector's codes tell keys apart for the first query of a key-value head's group: see `Selector.resolves`. */
-  resolves(keyValueHead: number): boolean;
+  /** Whether the first query of a key-value head's group may have to read every key in the end: see `Selector.maxError`. */
+  mayReadMore(keyValueHead: number): boolean;
 }
 
 export interface AttentionPlan extends JobPlan {
@@ -135,7 +135,7 @@ function fullUnitsOf(
 function planSplitDecode(
   { heads, keyValueHeads, headDim, precision, threads }: AttentionShape,
   policy: SparseParts,
-  { layer, position, resolves }: PlannedQueries,
+  { layer, position, mayReadMore }: PlannedQueries,
   fullUnits: readonly number[],
   segments: readonly Segment[],
 ): AttentionPlan | undefined {
@@ -152,7 +152,7 @@ function planSplitDecode(
     if (certified !== undefined) continue;
     const keys = groupBudget({ n, layer, head: group * groupSize, rows: groupSize }, budget);
     const sampleKeys = selector.sampleSize?.(keys, n) ?? n;
-    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || !resolves(group)) return undefined;
+    if (sampleKeys > MAX_SPLIT_SAMPLE_FRACTION * n || mayReadMore(group)) return undefined;
   }
   const { unsplitGroups, parts } = split;
   const partialBytes = (keyValueHeads - unsplitGroups) * parts * partBytes;

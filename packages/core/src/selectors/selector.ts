@@ -52,8 +52,11 @@ export interface Selector {
   sampleSize?(keys: number, n: number): number;
   /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
-  /** Whether its codes tell keys apart for these queries; where they do not, all keys are read. Default: they do. */
-  resolves?(work: GroupWork): boolean;
+  /**
+   * The largest relative error that these queries may say of themselves before they read every key, where its codes tell
+   * keys apart so little that a sample is in doubt. Default: any.
+   */
+  maxError?(work: GroupWork): number | undefined;
   select(query: GroupWork, budget: Budget): Selection;
 }
 

@@ -33,16 +33,14 @@ export const MAX_WEIGHT_RATIO = 4;
 export const MIN_EXACT_SHARE = 8;
 
 /**
- * Groups read all keys where rounding to 4 bits moves scores by more than this (root mean square, in nats): a weight is then
- * off by a factor of e and, on average, too large by e^(1/2). Most heads are below .5; those of the first layer of Qwen 2.5,
- * whose keys have biases in the hundreds, are at 2 to 9, and their outputs were off by .38.
+ * A group is in doubt where rounding to 4 bits moves its scores by more than this (root mean square, in nats): signs move
+ * them by six times as much. Heads of Gemma 3 and of Qwen 2.5 above it had output errors of .12 to .26 from samples, those
+ * below it half; in the first layer of Qwen 2.5, whose keys have biases in the hundreds, it is 2 to 9, and errors were .38.
+ * Peaked heads have large scores, and large roundings of them, but little that rests on what was rounded.
  */
-export const MAX_SCORE_ROUNDING = 1;
-/**
- * Groups whose scores 4 bits move by more than this read all keys in 4 bits: signs move them by six times as much, more than
- * scores differ. Heads of Gemma 3 and of Qwen 2.5 above it had output errors of .12 to .26 from samples, those below it half.
- */
-export const MAX_DRAWN_SCORE_ROUNDING = 0.4;
+export const MAX_SCORE_ROUNDING = 0.4;
+/** A group in doubt reads every key where a row of it says that its output may be off by more than this, relatively. */
+export const MAX_ERROR_IN_DOUBT = 0.1;
 
 // Budgets of tail mass: samples grow until what is not attended exactly has little enough mass.
 

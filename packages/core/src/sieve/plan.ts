@@ -3,13 +3,12 @@
  */
 import type { Budget } from '../budgets/budget.ts';
 import type { GroupWork } from '../group/group-work.ts';
-import { firstUnquantizedKey, scoreRounding, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
+import { firstUnquantizedKey, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { DrawPlan, SieveStep } from '../kernels/quantized-kernels.ts';
 import { groupBudget, sinksAndRecent } from '../selectors/selector.ts';
 import {
   KEPT_RECENT_KEYS,
-  MAX_DRAWN_SCORE_ROUNDING,
   MAX_WEIGHT_RATIO,
   MIN_DRAWN_KEYS,
   MIN_EXACT_SHARE,
@@ -34,19 +33,12 @@ export function planSieveStep(work: GroupWork, budget: Budget): SieveStep | unde
     n,
     rows,
     fractionBits: workScanFractionBits(work),
-    plan: planDraw(n, keysToDraw(work, keys)),
+    plan: planDraw(n, sampleSize(keys, n)),
     proposalExponent: PROPOSAL_EXPONENT,
     logCap: Math.log(MAX_WEIGHT_RATIO),
     exact: planExactKeys(keys, n, MIN_EXACT_SHARE),
   };
 }
-
-/**
- * Keys of the sample of a group for a budget of `keys`: all of them where signs would tell too little of what is worth to be
- * drawn.
- */
-export const keysToDraw = (work: GroupWork, keys: number): number =>
-  scoreRounding(work) > MAX_DRAWN_SCORE_ROUNDING ? work.n : sampleSize(keys, work.n);
 
 /** The draw of at most `maxKeys` keys. Sinks, recent keys and the keys of the open page are always included. */
 export const planDraw = (n: number, maxKeys: number): DrawPlan => ({

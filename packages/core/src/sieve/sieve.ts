@@ -34,7 +34,7 @@ import { scoreRounding } from '../group/quantized-work.ts';
 import type { Selector } from '../selectors/selector.ts';
 import type { Tail } from '../tails/tail.ts';
 import { blockSampling } from './block.ts';
-import { MAX_SCORE_ROUNDING } from './constants.ts';
+import { MAX_ERROR_IN_DOUBT, MAX_SCORE_ROUNDING } from './constants.ts';
 import { sampleSize } from './plan.ts';
 import { addSample, selectSample } from './step-by-step.ts';
 
@@ -48,7 +48,7 @@ export const createSieve = (): Selector => ({
   certain: false,
   sampleSize,
   blockSampling,
-  resolves: (work) => scoreRounding(work) <= MAX_SCORE_ROUNDING,
+  maxError: (work) => (scoreRounding(work) > MAX_SCORE_ROUNDING ? MAX_ERROR_IN_DOUBT : undefined),
   select: selectSample,
 });
 

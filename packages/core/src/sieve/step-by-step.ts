@@ -35,7 +35,7 @@ import type { TailEstimate } from '../tails/tail.ts';
 import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, SAMPLE_GROWTH } from './constants.ts';
 import { estimateError, int4ScoreError, type SampleFindings } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
-import { coversAllKeys, keysToDraw, planDraw, planExactKeys, scanBytes } from './plan.ts';
+import { coversAllKeys, planDraw, planExactKeys, sampleSize, scanBytes } from './plan.ts';
 
 /** Draws a sample and selects of it the keys that are attended exactly; the rest of it is `Selection.sample`. */
 export function selectSample(work: GroupWork, budget: Budget): Selection {
@@ -144,7 +144,7 @@ function drawAndSplit(
   views().f32.set(logSums, offsets / 4);
   kernels.maxOverHeads(signScores, scanStride(n), rows, n, fractionBits, offsets, PROPOSAL_EXPONENT, pooled, false);
   const drawnKeys = kernels.drawKeys({
-    plan: planDraw(n, keysToDraw(work, keys)),
+    plan: planDraw(n, sampleSize(keys, n)),
     proposals: pooled,
     fractionBits,
     tables: workspace.drawTables,

@@ -268,7 +268,7 @@ describe('metadata that gives no tokenizer', () => {
   const codes: [string, Record<string, GgufValue | undefined>, string][] = [
     ['no model', { 'tokenizer.ggml.model': undefined }, 'metadata-missing'],
     ['another model', { 'tokenizer.ggml.model': 't5' }, 'unsupported-tokenizer'],
-    ['another pre-tokenizer', { 'tokenizer.ggml.pre': 'kimi-k2' }, 'unsupported-tokenizer'],
+    ['another pre-tokenizer', { 'tokenizer.ggml.pre': 'sarvam-moe' }, 'unsupported-tokenizer'],
     ['no tokens', { 'tokenizer.ggml.tokens': undefined }, 'metadata-missing'],
     ['an empty vocabulary', { 'tokenizer.ggml.tokens': [], 'tokenizer.ggml.token_type': [] }, 'gguf-invalid'],
     ['numbers for tokens', { 'tokenizer.ggml.tokens': [1, 2] }, 'gguf-invalid'],

@@ -33,7 +33,7 @@ export function Settings({ text }: { text: PageText }) {
           ...(text.times ? [{ name: 'ms/token', number: true }] : []),
           { name: 'top-1', number: true },
           { name: 'nll +', number: true },
-          { name: 'error, measured (p95)', number: true },
+          { name: 'measured (p95)', number: true },
           { name: 'by itself', number: true },
           { name: 'keys', number: true },
         ]}
