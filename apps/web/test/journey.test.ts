@@ -134,7 +134,7 @@ describe.skipIf(!hasChromium)('the page', { timeout: 300_000 }, () => {
   it('fetches a model by its address, and stops where it is told to', async () => {
     await page.getByLabel(/Or fetch one/).fill(`${server.address}none.gguf`);
     await page.getByRole('button', { name: 'Fetch' }).click();
-    expect(await page.getByRole('alert').textContent()).toContain('There is no');
+    await page.getByRole('alert').filter({ hasText: 'There is no' }).waitFor();
   });
 
   it('reads PDF files', async () => {
@@ -150,7 +150,7 @@ describe.skipIf(!hasChromium)('the page', { timeout: 300_000 }, () => {
   it("draws a model's law", async () => {
     await page.getByRole('link', { name: "Your model's law" }).click();
     await drop(/Open law.json/, '{}', 'law.json');
-    expect(await page.getByRole('alert').textContent()).toContain('law.json');
+    await page.getByRole('alert').filter({ hasText: 'law.json' }).waitFor();
     await page.getByLabel(/Open law.json/).setInputFiles(LAW);
     await page.getByText('planted').first().waitFor();
     expect(await page.locator('main svg').count()).toBeGreaterThan(2);
