@@ -5,8 +5,8 @@ import { createProgress } from './terminal.ts';
 
 const PHASES: Record<LoadProgress['phase'], { what: string; format: (amount: number) => string }> = {
   download: { what: 'downloading', format: formatBytes },
-  hash: { what: 'looking at the model', format: formatCount },
-  verify: { what: 'looking at the prepared model', format: formatCount },
+  hash: { what: 'hashing', format: formatCount },
+  verify: { what: 'checking what is prepared', format: formatCount },
   build: { what: 'preparing', format: formatBytes },
   load: { what: 'starting segments', format: formatCount },
   calibrate: { what: 'choosing the precision', format: formatCount },
@@ -14,7 +14,7 @@ const PHASES: Record<LoadProgress['phase'], { what: string; format: (amount: num
 
 /** The part of the options of `loadModel` that draws progress on stderr. */
 export function showLoading(): Pick<LoadOptions, 'onProgress'> {
-  const bar = createProgress('loading the model', '%');
+  const bar = createProgress('loading', '%');
   return {
     onProgress({ phase, done, total, overall }) {
       const { what, format } = PHASES[phase];

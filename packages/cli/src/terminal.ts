@@ -18,8 +18,11 @@ export interface Progress {
 const LINE_INTERVAL_MS = 2000;
 /** A terminal that does not say how wide it is. */
 const DEFAULT_COLUMNS = 80;
-/** Columns that the figures behind a wide bar take. */
-const FIGURE_COLUMNS = 48;
+/** Columns that the figures behind a wide bar take: amounts with a share, the time that is left and a short note. */
+const AMOUNT_COLUMNS = 48;
+/** Columns of a share and the time that is left alone, ` 100 % | 59m59s left`, with two blanks; and of a note behind them. */
+const SHARE_COLUMNS = 23;
+const NOTE_COLUMNS = 36;
 const BAR_COLUMNS = { min: 8, max: 40 };
 
 /** Bars that are drawn now: each keeps the process alive and the cursor hidden until it is stopped. */
@@ -88,19 +91,19 @@ export function createProgress(label: string, unit: string): Progress {
 
 function barProgress(label: string, unit: string): Progress {
   let bar: SingleBar | undefined;
+  let noteColumns = 0;
   return {
-    update(done, total, note = '') {
+    update(done, total, text = '') {
       if (bar === undefined || !bars.has(bar)) {
-        bar = new SingleBar(
-          { ...barLayout(label, unit), stream: process.stderr, ...BAR_OPTIONS },
-          Presets.shades_classic,
-        );
+        const layout = barLayout(label, unit);
+        noteColumns = layout.noteColumns;
+        bar = new SingleBar({ ...layout, stream: process.stderr, ...BAR_OPTIONS }, Presets.shades_classic);
         bars.add(bar);
-        bar.start(total, done, { note });
+        bar.start(total, done, { note: text.slice(0, noteColumns) });
         return;
       }
       bar.setTotal(total);
-      bar.update(done, { note });
+      bar.update(done, { note: text.slice(0, noteColumns) });
     },
     stop() {
       if (bar === undefined || !bars.delete(bar)) return;
@@ -111,22 +114,32 @@ function barProgress(label: string, unit: string): Progress {
 
 const BAR_OPTIONS = { clearOnComplete: true, hideCursor: true, etaBuffer: 20 };
 
+/** How a bar is drawn on one line, and how much of a note fits behind its figures. */
+interface BarLayout {
+  format: string;
+  barsize: number;
+  noteColumns: number;
+}
+
 /** The figures come first where there is little room: a bar alone says nothing. */
-function barLayout(label: string, unit: string): { format: string; barsize: number } {
+function barLayout(label: string, unit: string): BarLayout {
   const room = (process.stderr.columns || DEFAULT_COLUMNS) - 1;
-  const wide = room - label.length - unit.length - FIGURE_COLUMNS;
+  // A share is a figure by itself, and says little without its note.
+  const isShare = unit === '%';
+  const amounts = isShare ? '' : ` {value}/{total} ${unit} |`;
+  const wide = room - label.length - (isShare ? SHARE_COLUMNS + NOTE_COLUMNS : AMOUNT_COLUMNS + unit.length);
   if (wide >= BAR_COLUMNS.min) {
-    const format = `${label} {bar} {percentage} % | {value}/{total} ${unit} | {eta_formatted} left{note}`;
-    return { format, barsize: Math.min(wide, BAR_COLUMNS.max) };
+    const barsize = Math.min(wide, BAR_COLUMNS.max);
+    const noteColumns = isShare ? room - label.length - barsize - SHARE_COLUMNS : NOTE_COLUMNS;
+    return { format: `${label} {bar} {percentage} % |${amounts} {eta_formatted} left{note}`, barsize, noteColumns };
   }
   const short = label.slice(0, Math.max(0, room - 16));
   const narrow = room - short.length - 16;
+  const format = `{percentage} % {eta_formatted} ${short}`;
   return {
-    format:
-      narrow >= BAR_COLUMNS.min
-        ? `{percentage} % {eta_formatted} ${short} {bar}`
-        : `{percentage} % {eta_formatted} ${short}`,
+    format: narrow >= BAR_COLUMNS.min ? `${format} {bar}` : format,
     barsize: Math.max(1, Math.min(narrow, BAR_COLUMNS.max)),
+    noteColumns: 0,
   };
 }
 
