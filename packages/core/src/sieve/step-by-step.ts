@@ -61,7 +61,9 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
  * Adds the rest of a selection's sample to the state in `region`, by 4-bit keys and values, and estimates the error.
  */
 export function addSample(work: GroupWork, { sample, count }: Selection, region: ThreadRegion): TailEstimate {
-  const { parts, logUndrawnSquares } = sample as SieveSample;
+  // Where every key was selected there is nothing to add.
+  if (sample === undefined) return { bytesRead: 0, keysQuantized: 0, errors: work.queryNorms.map(() => 0) };
+  const { parts, logUndrawnSquares } = sample;
   const [certainKeys, firstHalf, secondHalf] = parts;
   const keysQuantized = certainKeys + firstHalf + secondHalf;
   const selected = readStateSums(region, work.rows).map(logSumExp);

@@ -31,11 +31,16 @@ describe('a session that scans by a basis', () => {
     expect(JSON.parse(await readFile(path, 'utf8')).bases[0]).not.toEqual(kept.bases[0]);
   });
 
-  it('is refused where certificates need bounds', async () => {
+  it('may be certified, and is refused by a cache that keeps int8 alone', async () => {
     await using model = await loadModel('nano', { precision: 'fp32', threads: 1 });
-    const { layers, keyValueHeads } = model.config;
-    expect(layers * keyValueHeads).toBeGreaterThan(0);
-    await expect(model.createSession({ scan: 'basis', attention: { policy: 'int8' } })).rejects.toMatchObject({
+    await using session = await model.createSession({
+      scan: 'basis',
+      attention: { policy: 'sieve', certify: 0.05 },
+      denseFallback: false,
+    });
+    const { answer } = await session.generate(PROMPT, { maxTokens: 4, temperature: 0 }).result;
+    expect(answer.attention).toMatchObject({ kind: 'certified' });
+    await expect(model.createSession({ scan: 'basis', cachePrecision: 'int8' })).rejects.toMatchObject({
       code: 'invalid-argument',
     });
   });

