@@ -62,7 +62,7 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
  */
 export function addSample(work: GroupWork, { sample, count }: Selection, region: ThreadRegion): TailEstimate {
   // Where every key was selected there is nothing to add.
-  if (sample === undefined) return { bytesRead: 0, keysQuantized: 0, errors: work.queryNorms.map(() => 0) };
+  if (sample === undefined) return { bytesRead: 0, keysQuantized: 0 };
   const { parts, logUndrawnSquares } = sample;
   const [certainKeys, firstHalf, secondHalf] = parts;
   const keysQuantized = certainKeys + firstHalf + secondHalf;

@@ -34,7 +34,7 @@ export interface SessionOptions {
   /**
    * What the sieve scans keys by: the signs of all rotated dimensions, or, `basis`, a basis of each head that keeps the
    * dimensions in which its queries are long and its keys vary, found on a short text when the first such session is made,
-   * and kept in the cache folder. Heads without a gain are scanned by signs. Caches that keep int8 refuse it. Default: `signs`.
+   * and kept in the cache folder. Heads without a gain are scanned by signs. Default: `signs`.
    */
   scan?: Scan | undefined;
   /** Bytes at which the cache is full. Default: no limit but the machine's. */
