@@ -25,9 +25,12 @@ const attention = { policy: 'topk', budget: 'first layer x 4', plan: { layers, h
 const session = await model.createSession({ attention });
 try {
   const prompt = 'The captain looked at the sea, and the sea was calm. '.repeat(60);
-  const { attention: used } = await session.generate(prompt, { maxTokens: 8, temperature: 0 }).result;
-  console.log(`${used.policy}, ${used.budget}: ${used.keysExact.mean.toFixed(0)} of ${prompt.length} keys, on average`);
-  console.log(`at most ${(used.tailMass.max ?? 1).toFixed(3)} of the softmax was left out`);
+  const { answer } = await session.generate(prompt, { maxTokens: 8, temperature: 0 }).result;
+  if (answer.attention !== null) {
+    const { policy, budget, keysExact, tailMass } = answer.attention;
+    console.log(`${policy}, ${budget}: ${keysExact.mean.toFixed(0)} of ${prompt.length} keys, on average`);
+    console.log(`at most ${(tailMass.max ?? 1).toFixed(3)} of the softmax was left out`);
+  }
 } finally {
   await session.dispose();
   await model.dispose();

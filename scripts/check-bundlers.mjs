@@ -105,6 +105,7 @@ function importMap(project) {
     '@keysieve/llm/browser': file('@keysieve/llm', entry(llm.exports['./browser'])),
     '@keysieve/llm/standalone-worker': file('@keysieve/llm', entry(llm.exports['./standalone-worker'])),
     keysieve: file('keysieve', entry(core.exports['.'])),
+    'keysieve/engine': file('keysieve', entry(core.exports['./engine'])),
     comlink: file('comlink', 'dist/esm/comlink.mjs'),
     'onnxruntime-web/wasm': file('onnxruntime-web', 'dist/ort.wasm.bundle.min.mjs'),
   };

@@ -42,6 +42,11 @@ export interface AttendRequest extends LayerQueries {
    * samples then draws one for a block of them. Default: every query selects for itself.
    */
   shareSamples?: boolean | undefined;
+  /**
+   * Whether heads whose codes tell too little keep to the budget all the same, in place of reading every key: to measure what
+   * budgets do. Default: false.
+   */
+  keepBudget?: boolean | undefined;
   /** Where the outputs are written: an array as long as the queries. Default: a new one. */
   outputs?: Float32Array | undefined;
   /**
@@ -117,6 +122,7 @@ export function openAttention(engine: AttentionEngine, options: OwnOptions = {})
 /** The queries of one job. */
 interface JobRows extends LayerQueries {
   shareSamples: boolean;
+  keepBudget: boolean;
   outputs: Float32Array;
   rowErrors?: Float32Array | undefined;
 }
@@ -262,7 +268,7 @@ export class Attention {
    * Undefined where it takes several jobs, or an eviction, or where phases are timed. Throws as `attend`.
    */
   plan(request: AttendRequest): (PlannedJob & AttendResult) | undefined {
-    const { queries, outputs = new Float32Array(queries.length), shareSamples = false } = request;
+    const { queries, outputs = new Float32Array(queries.length), shareSamples = false, keepBudget = false } = request;
     if (this.#times !== undefined || queries.length > this.#maxJobNumbers()) return undefined;
     checkQueries(request, this.cache, this.heads);
     checkOutputs(outputs, queries);
@@ -270,7 +276,7 @@ export class Attention {
     const policy = this.#policy(request.policy);
     if (policy.evicting !== undefined && !readsAllKeys(this.#shape.rule)) return undefined;
     const report = emptyReport();
-    return { ...this.#planJob({ ...request, shareSamples, outputs }, policy, report), outputs, report };
+    return { ...this.#planJob({ ...request, shareSamples, keepBudget, outputs }, policy, report), outputs, report };
   }
 
   /**
@@ -311,6 +317,7 @@ export class Attention {
       ...planMeasurement(this.#shape, { layer, position: n - 1, count }),
       ...this.#queriesOf(layer, n - 1, count, n),
       policy: 0,
+      keepsBudget: 0,
       budgetFactors: [],
     };
     const measurePlan = encodeMeasurePlan(plan, positions);
@@ -336,7 +343,7 @@ export class Attention {
 
   /** Attends in jobs of at most as many queries as one can take. */
   #attend(
-    { layer, position, queries, shareSamples = false, rowErrors }: AttendRequest,
+    { layer, position, queries, shareSamples = false, keepBudget = false, rowErrors }: AttendRequest,
     policy: Policy,
     outputs: Float32Array,
   ): AttentionReport {
@@ -351,7 +358,7 @@ export class Attention {
         outputs: outputs.subarray(done, end),
         rowErrors: rowErrors?.subarray(done / headDim, end / headDim),
       };
-      this.#attendJob({ layer, position: position + done / width, shareSamples, ...rows }, policy, report);
+      this.#attendJob({ layer, position: position + done / width, shareSamples, keepBudget, ...rows }, policy, report);
     }
     return report;
   }
@@ -364,7 +371,7 @@ export class Attention {
 
   /** Plans a job; `finish` adds what it read to a report. */
   #planJob(
-    { layer, position, shareSamples, queries, outputs, rowErrors }: JobRows,
+    { layer, position, shareSamples, keepBudget, queries, outputs, rowErrors }: JobRows,
     policy: Policy,
     report: AttentionReport,
   ): PlannedJob {
@@ -373,13 +380,13 @@ export class Attention {
     const index = this.engine.policyNumber(policy);
     const thread = this.#runner.context(cache.regions);
     const planned = thread.policies[index] as PlannedPolicy;
-    const about = this.#queriesOf(layer, position, count, position + count);
+    const about = { ...this.#queriesOf(layer, position, count, position + count), keepsBudget: keepBudget ? 1 : 0 };
     const mayReadMore = (keyValueHead: number) => {
       const width = thread.groupSize * this.#shape.headDim;
       const group = queries.subarray(keyValueHead * width, (keyValueHead + 1) * width);
       const head = keyValueHead * thread.groupSize;
       const work = () => loadGroup(thread, about, keyValueHead, head, position + 1, group);
-      return planned.sparse?.selector.maxError?.(work()) !== undefined;
+      return !keepBudget && planned.sparse?.selector.maxError?.(work()) !== undefined;
     };
     const plannedQueries = { layer, position, count, shareSamples, mayReadMore };
     const plan = planAttention(this.#shape, planned, plannedQueries, about.segments);

@@ -54,7 +54,8 @@ export function decodeGroup(
   const { fallback, maxReadShare } = thread.policies[job.policy] as PlannedPolicy;
   const parts = sparseParts(thread, job);
   const isFull = fullUnits.length > 0 ? fullUnits[head / rows] === 1 : fallback?.(work) === true;
-  const result = isFull ? attendFully(work) : attendWithinError(work, parts, maxReadShare);
+  const attend = job.keepsBudget === 1 ? attendByPolicy : attendWithinError;
+  const result = isFull ? attendFully(work) : attend(work, parts, maxReadShare);
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 

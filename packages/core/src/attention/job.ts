@@ -50,6 +50,8 @@ export interface JobQueries {
   readonly count: number;
   /** Index among the policies. */
   readonly policy: number;
+  /** 1 where no group reads more keys than its budget for being in doubt, else 0: see `AttendRequest.keepBudget`. */
+  readonly keepsBudget: number;
   /** For each key-value head: bounds on the norms of keys and of values, and the root mean square of those of values. */
   readonly norms: readonly number[];
   /** `prefill-blocks`: the factor by which each key-value head multiplies its budget. Else empty. */
@@ -97,7 +99,16 @@ export interface JobBatch {
   readonly memoryBytes: readonly number[];
 }
 
-const FIELDS = ['layer', 'position', 'count', 'policy', 'blockSize', 'firstKey', 'unsplitGroups'] as const;
+const FIELDS = [
+  'layer',
+  'position',
+  'count',
+  'policy',
+  'keepsBudget',
+  'blockSize',
+  'firstKey',
+  'unsplitGroups',
+] as const;
 const ADDRESSES = ['queries', 'outputs', 'results', 'blockErrors', 'measurePlan', 'partials'] as const;
 
 const SEGMENT_NUMBERS = 6;

@@ -87,7 +87,8 @@ function measureLayer({ queries, tally, policy }: MeasureTextOptions, event: Att
     for (const [budget, keys] of tally.design.budgets.entries()) {
       if (2 * keys > n) break;
       const spec: PolicySpec = { policy, budget: `fixed:${keys}` };
-      const { outputs, report } = attention.attend({ layer, position, queries: row(queryRows), policy: spec });
+      const request = { layer, position, queries: row(queryRows), policy: spec, keepBudget: true };
+      const { outputs, report } = attention.attend(request);
       const squares = squaredErrors(outputs, row(exact), headDim);
       const group = squares.length / keyValueHeads;
       for (let keyValueHead = 0; keyValueHead < keyValueHeads; keyValueHead++) {
