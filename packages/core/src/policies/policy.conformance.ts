@@ -65,7 +65,8 @@ export function describePolicies(policies: readonly string[]): void {
       const [position, count] = [650, 50];
       for (const budget of BUDGETS) {
         const queries = bench.queries(count, 4);
-        const { outputs, report } = attention.attend({ layer: 0, position, queries, policy: { policy, budget } });
+        const request = { layer: 0, position, queries, policy: { policy, budget }, keepBudget: true };
+        const { outputs, report } = attention.attend(request);
         const parsed = parseBudget(budget);
         const { tailMass } = parsed;
         const most = Array.from(
