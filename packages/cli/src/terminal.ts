@@ -114,15 +114,8 @@ function barProgress(label: string, unit: string): Progress {
 
 const BAR_OPTIONS = { clearOnComplete: true, hideCursor: true, etaBuffer: 20 };
 
-/** How a bar is drawn on one line, and how much of a note fits behind its figures. */
-interface BarLayout {
-  format: string;
-  barsize: number;
-  noteColumns: number;
-}
-
-/** The figures come first where there is little room: a bar alone says nothing. */
-function barLayout(label: string, unit: string): BarLayout {
+/** The figures come first where there is little room: a bar alone says nothing. Notes behind them fit the line. */
+function barLayout(label: string, unit: string): { format: string; barsize: number; noteColumns: number } {
   const room = (process.stderr.columns || DEFAULT_COLUMNS) - 1;
   // A share is a figure by itself, and says little without its note.
   const isShare = unit === '%';
