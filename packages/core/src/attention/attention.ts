@@ -386,7 +386,7 @@ export class Attention {
       const group = queries.subarray(keyValueHead * width, (keyValueHead + 1) * width);
       const head = keyValueHead * thread.groupSize;
       const work = () => loadGroup(thread, about, keyValueHead, head, position + 1, group);
-      return !keepBudget && planned.sparse?.selector.maxError?.(work()) !== undefined;
+      return !keepBudget && planned.sparse?.selector.doubt?.holds(work()) === true;
     };
     const plannedQueries = { layer, position, count, shareSamples, mayReadMore };
     const plan = planAttention(this.#shape, planned, plannedQueries, about.segments);

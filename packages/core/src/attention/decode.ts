@@ -59,12 +59,13 @@ export function decodeGroup(
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 
-/** Attends by a policy, and to every key where the result is in doubt: see `Selector.maxError`. */
+/** Attends by a policy, and to every key where the result is in doubt: see `Selector.doubt`. */
 function attendWithinError(work: GroupWork, parts: SparseParts, maxReadShare: number | undefined): GroupResult {
   const result = attendByPolicy(work, parts, maxReadShare);
-  const maxError = parts.selector.maxError?.(work) ?? Number.POSITIVE_INFINITY;
-  const isInDoubt = result.results.some(({ kind, outputError }) => kind === 'estimated' && outputError > maxError);
-  if (!isInDoubt) return result;
+  const { doubt } = parts.selector;
+  if (doubt === undefined) return result;
+  const isFarOff = result.results.some(({ kind, outputError }) => kind === 'estimated' && outputError > doubt.maxError);
+  if (!isFarOff || !doubt.holds(work)) return result;
   const full = attendFully(work);
   // The bytes of both attempts, which stand with the first row.
   (full.results[0] as RowResult).bytesRead += (result.results[0] as RowResult).bytesRead;

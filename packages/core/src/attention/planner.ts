@@ -42,7 +42,7 @@ export interface PlannedQueries {
   readonly count: number;
   /** Whether blocks of them may share a sample. */
   readonly shareSamples: boolean;
-  /** Whether the first query of a key-value head's group may have to read every key in the end: see `Selector.maxError`. */
+  /** Whether the first query of a key-value head's group may have to read every key in the end: see `Selector.doubt`. */
   mayReadMore(keyValueHead: number): boolean;
 }
 

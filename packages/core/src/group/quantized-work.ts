@@ -178,15 +178,7 @@ const SAMPLED_PAGES = 8;
  * by up to half of its step, evenly, and the query weighs the dimensions. Keys with a few large dimensions have large
  * steps in all of them. From the keys of a few pages; 0 where no page is full.
  */
-export function scoreRounding(work: GroupWork): number {
-  const cached = roundings.get(work);
-  if (cached !== undefined) return cached;
-  const rounding = keyRounding(work) * work.queryNorms.reduce((a, b) => Math.max(a, b), 0);
-  roundings.set(work, rounding);
-  return rounding;
-}
-
-const roundings = new WeakMap<GroupWork, number>();
+export const scoreRounding = (work: GroupWork): number => keyRounding(work) * Math.max(...work.queryNorms);
 
 /** Root mean square error of a dimension of the keys in 4 bits. */
 function keyRounding({ segments, n, shape }: GroupWork): number {

@@ -53,10 +53,10 @@ export interface Selector {
   /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
   /**
-   * The largest relative error that these queries may say of themselves before they read every key, where its codes tell
-   * keys apart so little that a sample is in doubt. Default: any.
+   * When a sample is in doubt: queries that say of themselves a relative error above `maxError` read every key where `holds`,
+   * that is, where codes tell keys apart too little. Default: never.
    */
-  maxError?(work: GroupWork): number | undefined;
+  readonly doubt?: { readonly maxError: number; holds(work: GroupWork): boolean };
   select(query: GroupWork, budget: Budget): Selection;
 }
 

@@ -48,7 +48,7 @@ export const createSieve = (): Selector => ({
   certain: false,
   sampleSize,
   blockSampling,
-  maxError: (work) => (scoreRounding(work) > MAX_SCORE_ROUNDING ? MAX_ERROR_IN_DOUBT : undefined),
+  doubt: { maxError: MAX_ERROR_IN_DOUBT, holds: (work) => scoreRounding(work) > MAX_SCORE_ROUNDING },
   select: selectSample,
 });
 
