@@ -1,0 +1,4 @@
+import { clustersOf } from './clusters.ts';
+import { describeRemains } from './remains.conformance.ts';
+
+describeRemains(clustersOf(), 64, clustersOf);
