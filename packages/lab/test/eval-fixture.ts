@@ -32,6 +32,7 @@ export function evalFixture(): { text: TextResult; tasks: TasksResult } {
         outputError: { mean: error * factor, p95: 3 * error * factor },
         estimatedError: policy === 'sieve' ? { mean: error, max: 4 * error } : { mean: null, max: null },
         tailMass: { mean: 0.2, max: 1 },
+        goneAtLeast: 0,
         certificate: 'estimated' as const,
         keysExact: keys,
         keysQuantized: 0,

@@ -54,6 +54,7 @@ const SUMMARY: AttentionSummary = {
   bytesPerToken: 0,
   tailMass: { mean: 0, max: 0 },
   outputError: { mean: 0, max: 0 },
+  goneAtLeast: 0,
   kind: 'certified',
 };
 

@@ -322,6 +322,7 @@ function describeAttention({
   windowedShare,
   tailMass,
   outputError,
+  goneAtLeast,
   kind,
 }: AttentionSummary): string {
   const name = `${policy}${budget === null ? '' : ` ${budget}`} attention`;
@@ -336,6 +337,7 @@ function describeAttention({
       : []),
     ...(windowedShare > 0 ? [`${formatShare(windowedShare)} of them all that is in a window`] : []),
     `not read exactly ${bound(tailMass.mean)} of the softmax`,
+    ...(goneAtLeast > 0 ? [`gone for good at least ${formatShare(goneAtLeast)}`] : []),
     `error of the outputs ${bound(outputError.mean)} (means, ${kind})`,
   ];
   return `${name}: ${parts.join(', ')}`;

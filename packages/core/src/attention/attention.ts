@@ -182,6 +182,7 @@ export class Attention {
         const keys = { layer, segments: this.cache.segments(position + 1), norms: this.#norms(layer) };
         return loadGroup(runner.context(slabs.regions), keys, head, head * groupSize, position + 1, queries);
       },
+      read: (layer, head, what, from, to) => this.cache.read(layer, head, what, from, to),
     };
     this.#evictionRunner = new EvictionRunner(context, parent === undefined ? undefined : parent.#evictionRunner);
     engine.retain();
@@ -284,14 +285,10 @@ export class Attention {
    * their keys were written. What was shown is forgotten when the cache is truncated. Throws as `attend` does.
    */
   observe({ policies, ...request }: ObserveRequest): void {
-    const evictions = policies
-      .map((policy) => this.#policy(policy).evicting?.eviction)
-      .filter((eviction) => eviction !== undefined);
-    if (evictions.length === 0 || readsAllKeys(this.#shape.rule)) return;
+    const evicting = policies.map((policy) => this.#policy(policy).evicting).filter((parts) => parts !== undefined);
+    if (evicting.length === 0 || readsAllKeys(this.#shape.rule)) return;
     checkQueries(request, this.cache, this.heads);
-    for (const eviction of new Map(evictions.map((each) => [each.name, each])).values()) {
-      this.#evictionRunner.observe(eviction, request);
-    }
+    this.#evictionRunner.observe(evicting, request);
   }
 
   /**

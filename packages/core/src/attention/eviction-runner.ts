@@ -1,37 +1,21 @@
 /**
  * Attention by policies that evict keys: what they have observed of a prompt, and which keys they keep, layer by layer. This
  * is state beside the cache, which itself keeps every key: a policy never reads again what it has evicted, and forgets what
- * it observed of tokens that are truncated. For baselines: one thread does it, query after query, since what one query
- * evicts the next one must not read.
+ * it observed of tokens that are truncated. One thread does it, query after query, since what one query evicts the next one
+ * must not read.
  *
  * A run of a policy begins behind a prompt whose queries were all shown to `observe`, or with the first token, and goes on
  * token by token, in any number of calls.
  */
 
 import type { CacheShape } from '../cache/shape.ts';
-import { certify } from '../certificates/certificate.ts';
 import { KeysieveError } from '../errors.ts';
-import { type Eviction, evictLowest, type KeptKeys } from '../evictions/eviction.ts';
-import {
-  countSinks,
-  exactRowBytes,
-  foldSegments,
-  type GroupWork,
-  listPartIn,
-  logSumExp,
-  normalizedOutputs,
-  type RunningLogSumExp,
-  readStateSums,
-  rowLogSumExp,
-  rowScores,
-  scoreAllKeys,
-  selectedPositions,
-  type ThreadRegion,
-} from '../group/group-work.ts';
-import { scoreStride } from '../kernels/quantized-kernels.ts';
+import { evictLowest, type HeadEvidence, type KeptKeys } from '../evictions/eviction.ts';
+import { type GroupWork, logSumExp, rowLogSumExp, rowScores, scoreAllKeys } from '../group/group-work.ts';
 import type { EvictingParts } from '../policies/policy.ts';
+import type { Remains } from '../remains/remains.ts';
 import { groupBudget } from '../selectors/selector.ts';
-import { addRow } from './job-report.ts';
+import { addAttentionWeights, addReceived, attendKept } from './kept-keys.ts';
 import type { LayerQueries } from './layer-queries.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
 
@@ -41,32 +25,50 @@ export interface EvictionContext {
   readonly heads: number;
   /** The work of the query heads (group, d) at a position that share a key-value head, loaded into the workspaces. */
   loadGroup(layer: number, position: number, keyValueHead: number, queries: Float32Array): GroupWork;
+  /** Rows of one key-value head: (to - from, d). */
+  read(layer: number, keyValueHead: number, what: 'keys' | 'values', from: number, to: number): Float32Array;
 }
 
-/** What an eviction has observed of a prompt in one layer. */
+/** The keys that a policy keeps in one layer, and what is left of the others. */
+interface Held {
+  /** For each key-value head, or once for all of them. */
+  kept: KeptKeys[];
+  /** For each key-value head, where the eviction has remains; else empty. */
+  remains: Remains[];
+  /** Mean squares of recent queries (d) for each key-value head, where there are remains; else empty. */
+  energies: Float64Array[];
+}
+
+/** What an eviction has observed of a prompt in one layer. Later ones are new objects: forks share those before. */
 interface Observation {
   /** Position behind the last query observed. */
-  to: number;
+  readonly to: number;
   /** The last queries that the eviction looks at (count, heads, headDim); empty where it looks at all. */
-  last: Float32Array;
+  readonly last: Float32Array;
   /** The attention (n) that the keys of each key-value head have received, where the eviction looks at all queries. */
-  received: Float64Array[];
+  readonly received: readonly Float64Array[];
+  /** Keys before this position have been judged: those that were kept, and what is left of the others. */
+  readonly judged: number;
+  readonly held: Held;
 }
 
-/** The keys that a policy keeps in one layer, for each key-value head or the same for all. */
+/** A pass of a policy through what comes behind a prompt. */
 interface Run {
   /** Position of the first query, and what of the prompt was kept for it. */
   readonly start: number;
-  readonly keptFromPrompt: readonly KeptKeys[];
+  readonly heldFromPrompt: Held;
   /** Position of the query that comes next, and what is kept now. */
   next: number;
-  kept: KeptKeys[];
+  held: Held;
 }
+
+/** What is left of the energies of queries with each token: those of the last 32 count. */
+const ENERGY_DECAY = 1 - 1 / 32;
 
 export class EvictionRunner {
   readonly #context: EvictionContext;
-  /** By the name of the eviction, then by layer. */
-  readonly #observations = new Map<string, Map<number, Observation>>();
+  /** By the name of the eviction, or by the policy where what it keeps of a prompt depends on the budget; then by layer. */
+  readonly #observations = new Map<string | EvictingParts, Map<number, Observation>>();
   /** By the policy, then by layer. */
   readonly #runs = new Map<EvictingParts, Map<number, Run>>();
 
@@ -74,30 +76,36 @@ export class EvictionRunner {
   constructor(context: EvictionContext, parent?: EvictionRunner) {
     this.#context = context;
     if (parent === undefined) return;
-    for (const [name, layers] of parent.#observations) this.#observations.set(name, new Map(layers));
+    for (const [key, layers] of parent.#observations) this.#observations.set(key, new Map(layers));
     for (const [policy, layers] of parent.#runs) {
-      this.#runs.set(policy, new Map([...layers].map(([layer, run]) => [layer, { ...run, kept: copyKept(run.kept) }])));
+      const copies = [...layers].map(([layer, run]): [number, Run] => [layer, { ...run, held: copyHeld(run.held) }]);
+      this.#runs.set(policy, new Map(copies));
     }
   }
 
-  /** Shows queries of a prompt to an eviction: all of them, in order. Throws `invalid-argument` where some are missing. */
-  observe(eviction: Eviction, { layer, position, queries }: LayerQueries): void {
+  /** Shows queries of a prompt to policies: all of them, in order. Throws `invalid-argument` where some are missing. */
+  observe(policies: readonly EvictingParts[], request: LayerQueries): void {
+    const distinct = new Map(policies.map((policy) => [observationKey(policy), policy]));
+    for (const policy of distinct.values()) this.#observe(policy, request);
+  }
+
+  #observe(policy: EvictingParts, { layer, position, queries }: LayerQueries): void {
     const { shape, heads } = this.#context;
+    const { promptPart = Number.POSITIVE_INFINITY } = policy.eviction;
     const width = heads * shape.headDim;
-    const layers = layersOf(this.#observations, eviction.name);
-    const before = position === 0 ? emptyObservation(shape) : layers.get(layer);
-    if (before?.to !== position) throw notObserved(eviction.name, before?.to ?? 0, position);
-    const to = position + queries.length / width;
-    if (Number.isFinite(eviction.observedQueries)) {
-      const last = new Float32Array(before.last.length + queries.length);
-      last.set(before.last);
-      last.set(queries, before.last.length);
-      layers.set(layer, { ...before, to, last: last.slice(-eviction.observedQueries * width) });
-      return;
+    const layers = layersOf(this.#observations, observationKey(policy));
+    const before = position === 0 ? this.#emptyObservation(policy) : layers.get(layer);
+    if (before?.to !== position) throw notObserved(policy.eviction.name, before?.to ?? 0, position);
+    let observation = before;
+    for (let done = 0; done < queries.length; ) {
+      const { to } = observation;
+      const end = Math.min(position + queries.length / width, (Math.floor(to / promptPart) + 1) * promptPart);
+      const next = done + (end - to) * width;
+      observation = this.#look(policy, layer, observation, queries.subarray(done, next));
+      if (end % promptPart === 0) observation = this.#judge(policy, layer, observation);
+      done = next;
     }
-    const received = before.received.map((sums) => resize(sums, to));
-    this.#addAttentionWeights(received, layer, position, queries);
-    layers.set(layer, { ...before, to, received });
+    layers.set(layer, observation);
   }
 
   /** Attends with queries that come behind a prompt that was observed, or behind those of the last call, into `outputs`. */
@@ -125,9 +133,138 @@ export class EvictionRunner {
     for (const layers of this.#runs.values()) {
       for (const [layer, run] of layers) {
         if (run.start > length) layers.delete(layer);
-        else if (run.next > length) layers.set(layer, restart(run));
+        else if (run.next > length) layers.set(layer, beginRun(run.start, run.heldFromPrompt));
       }
     }
+  }
+
+  /** What an eviction has seen before the first token. */
+  #emptyObservation({ eviction }: EvictingParts): Observation {
+    const { keyValueHeads, headDim } = this.#context.shape;
+    const { remains, unit } = eviction;
+    const perHead = <T>(make: () => T): T[] => Array.from({ length: keyValueHeads }, make);
+    return {
+      to: 0,
+      last: new Float32Array(0),
+      received: perHead(() => new Float64Array(0)),
+      judged: 0,
+      held: {
+        kept: unit === 'head' ? perHead(noKeys) : [noKeys()],
+        remains: remains === undefined ? [] : perHead(() => remains(headDim)),
+        energies: remains === undefined ? [] : perHead(() => new Float64Array(headDim)),
+      },
+    };
+  }
+
+  /** The next queries of a prompt. */
+  #look({ eviction }: EvictingParts, layer: number, before: Observation, queries: Float32Array): Observation {
+    const { shape, heads } = this.#context;
+    const width = heads * shape.headDim;
+    const to = before.to + queries.length / width;
+    if (Number.isFinite(eviction.observedQueries)) {
+      const last = new Float32Array(before.last.length + queries.length);
+      last.set(before.last);
+      last.set(queries, before.last.length);
+      return { ...before, to, last: last.slice(-eviction.observedQueries * width) };
+    }
+    const received = before.received.map((sums) => resize(sums, to));
+    this.#addAttentionToAll(received, layer, before.to, queries);
+    return { ...before, to, received };
+  }
+
+  /** Judges the keys that have come since the last time and those that were kept then, and drops what is too many. */
+  #judge(policy: EvictingParts, layer: number, observation: Observation): Observation {
+    const { to, judged, last } = observation;
+    if (judged === to) return observation;
+    const { eviction } = policy;
+    const held = copyHeld(observation.held);
+    const received = this.#receivedBy(layer, observation);
+    if (eviction.remains !== undefined) held.energies = this.#energiesOf(last);
+    for (const [unit, kept] of held.kept.entries()) {
+      for (let position = judged; position < to; position++) {
+        kept.positions.push(position);
+        kept.scores.push(0);
+      }
+      const heads = this.#headsOf(policy, unit);
+      const evidence = {
+        received: sumColumns(heads.map((head) => received[head] as Float64Array)),
+        before: Float64Array.from(kept.scores),
+        heads: heads.map((head) => this.#evidenceOf(layer, head, kept.positions, last)),
+      };
+      kept.scores = Array.from(eviction.worthOfPrompt(evidence));
+      this.#evict(policy, held, { layer, n: to + 1, unit, slack: 0 });
+    }
+    return { ...observation, judged: to, held };
+  }
+
+  /** The attention that the keys which are left have received in each key-value head from the queries looked at. */
+  #receivedBy(layer: number, { to, judged, last, received, held }: Observation): readonly Float64Array[] {
+    const { shape, heads } = this.#context;
+    if (last.length === 0) return received;
+    const count = last.length / (heads * shape.headDim);
+    return Array.from({ length: shape.keyValueHeads }, (_, head) => {
+      const kept = held.kept[held.kept.length === 1 ? 0 : head] as KeptKeys;
+      const positions = [...kept.positions, ...range(judged, to)];
+      const sums = new Float64Array(positions.length);
+      for (let i = 0; i < count; i++) {
+        const position = to - count + i;
+        const work = this.#context.loadGroup(layer, position, head, this.#queriesOf(last, i, head));
+        const seen = positions.length - (to - 1 - position);
+        addReceived({ work, positions: positions.slice(0, seen), remains: held.remains[head] }, sums);
+      }
+      return sums;
+    });
+  }
+
+  /** The queries of token number i among some (count, heads, d), of the heads that share a key-value head. */
+  #queriesOf(queries: Float32Array, i: number, keyValueHead: number): Float32Array {
+    const { shape, heads } = this.#context;
+    const width = (heads / shape.keyValueHeads) * shape.headDim;
+    const at = (i * shape.keyValueHeads + keyValueHead) * width;
+    return queries.subarray(at, at + width);
+  }
+
+  #evidenceOf(layer: number, head: number, positions: readonly number[], last: Float32Array): HeadEvidence {
+    const { shape, heads } = this.#context;
+    const count = last.length / (heads * shape.headDim);
+    const width = (heads / shape.keyValueHeads) * shape.headDim;
+    const queries = new Float32Array(count * width);
+    for (let i = 0; i < count; i++) queries.set(this.#queriesOf(last, i, head), i * width);
+    return {
+      keys: () => this.#rows(layer, head, 'keys', positions),
+      values: () => this.#rows(layer, head, 'values', positions),
+      queries,
+    };
+  }
+
+  /** The mean squares of queries (count, heads, d), by key-value head (d). */
+  #energiesOf(queries: Float32Array): Float64Array[] {
+    const { shape, heads } = this.#context;
+    const count = queries.length / (heads * shape.headDim);
+    return Array.from({ length: shape.keyValueHeads }, (_, head) => {
+      const energies = new Float64Array(shape.headDim);
+      for (let i = 0; i < count; i++) addSquares(energies, this.#queriesOf(queries, i, head), 1 / count);
+      return energies;
+    });
+  }
+
+  /** Rows of a key-value head at ascending positions. */
+  #rows(layer: number, head: number, what: 'keys' | 'values', positions: readonly number[]): Float32Array {
+    const { headDim } = this.#context.shape;
+    const rows = new Float32Array(positions.length * headDim);
+    for (let i = 0; i < positions.length; ) {
+      const from = positions[i] as number;
+      let end = i + 1;
+      while (end < positions.length && positions[end] === from + end - i) end++;
+      rows.set(this.#context.read(layer, head, what, from, from + end - i), i * headDim);
+      i = end;
+    }
+    return rows;
+  }
+
+  /** The key-value heads that keep the same keys. */
+  #headsOf({ eviction }: EvictingParts, unit: number): number[] {
+    return eviction.unit === 'head' ? [unit] : range(0, this.#context.shape.keyValueHeads);
   }
 
   /** The pass that goes on at a position, or one that begins there. */
@@ -136,37 +273,36 @@ export class EvictionRunner {
     const current = layers.get(layer);
     if (current?.next === position) return current;
     const { eviction } = policy;
-    const observations =
-      position === 0 ? emptyObservation(this.#context.shape) : this.#observations.get(eviction.name)?.get(layer);
-    if (observations?.to !== position) throw notObserved(eviction.name, observations?.to ?? 0, position);
-    const run = restart({ start: position, keptFromPrompt: this.#keepFromPrompt(policy, layer, observations) });
+    const observation =
+      position === 0 ? this.#emptyObservation(policy) : this.#observations.get(observationKey(policy))?.get(layer);
+    if (observation?.to !== position) throw notObserved(eviction.name, observation?.to ?? 0, position);
+    const { held } = this.#judge(policy, layer, observation);
+    const run = beginRun(position, held);
     layers.set(layer, run);
     return run;
   }
 
-  #keepFromPrompt(policy: EvictingParts, layer: number, { to, last, received }: Observation): KeptKeys[] {
-    const { eviction } = policy;
+  /** Leaves room for the key of the query that sees n keys, once there are `slack` too many; folds what is dropped. */
+  #evict(
+    policy: EvictingParts,
+    { kept: units, remains, energies }: Held,
+    { layer, n, unit, slack }: { layer: number; n: number; unit: number; slack: number },
+  ): void {
     const { shape, heads } = this.#context;
-    const perHead = last.length === 0 ? received : received.map(() => new Float64Array(to));
-    const count = last.length / (heads * shape.headDim);
-    if (last.length > 0) this.#addAttentionWeights(perHead, layer, to - count, last);
-    const units = eviction.unit === 'head' ? perHead : [sumColumns(perHead)];
-    return units.map((sums, unit) => {
-      const kept = {
-        positions: Array.from({ length: to }, (_, j) => j),
-        scores: Array.from(eviction.scorePrompt(sums)),
-      };
-      this.#evict(policy, kept, layer, to + 1, unit);
-      return kept;
-    });
-  }
-
-  /** Leaves room for the key of the query that sees n keys. */
-  #evict({ eviction, budget }: EvictingParts, kept: KeptKeys, layer: number, n: number, unit: number): void {
-    const { shape, heads } = this.#context;
+    const { eviction, budget } = policy;
+    const kept = units[unit] as KeptKeys;
     const rows = eviction.unit === 'head' ? heads / shape.keyValueHeads : heads;
     const before = groupBudget({ n, layer, head: unit * rows, rows }, budget) - 1;
-    evictLowest(kept, before, eviction.recentKeys(before));
+    if (kept.positions.length <= before + slack) return;
+    const gone = evictLowest(kept, before, eviction.recentKeys(before));
+    if (remains.length === 0) return;
+    for (const head of this.#headsOf(policy, unit)) {
+      remains[head]?.fold({
+        keys: this.#rows(layer, head, 'keys', gone),
+        values: this.#rows(layer, head, 'values', gone),
+        energies: energies[head] as Float64Array,
+      });
+    }
   }
 
   /** One query of all heads. */
@@ -181,18 +317,26 @@ export class EvictionRunner {
     const { shape, heads } = this.#context;
     const { eviction } = policy;
     const [position, n] = [run.next, run.next + 1];
+    const { held } = run;
     const width = (heads / shape.keyValueHeads) * shape.headDim;
-    for (const [unit, kept] of run.kept.entries()) {
-      if (eviction.updateScore) this.#evict(policy, kept, layer, n, unit);
+    for (const [unit, kept] of held.kept.entries()) {
+      if (eviction.updateScore) this.#evict(policy, held, { layer, n, unit, slack: eviction.slack ?? 0 });
       kept.positions.push(position);
       kept.scores.push(0);
       const received = new Float64Array(kept.positions.length);
-      const headsOfUnit =
-        eviction.unit === 'head' ? [unit] : Array.from({ length: shape.keyValueHeads }, (_, head) => head);
-      for (const head of headsOfUnit) {
-        const range = [head * width, (head + 1) * width] as const;
-        const work = this.#context.loadGroup(layer, position, head, queries.subarray(...range));
-        attendKept(work, eviction, kept.positions, outputs.subarray(...range), received, report);
+      for (const head of this.#headsOf(policy, unit)) {
+        const headQueries = this.#queriesOf(queries, 0, head);
+        const work = this.#context.loadGroup(layer, position, head, headQueries);
+        const target = outputs.subarray(head * width, (head + 1) * width);
+        attendKept(
+          { work, positions: kept.positions, remains: held.remains[head] },
+          eviction,
+          target,
+          received,
+          report,
+        );
+        const energies = held.energies[head];
+        if (energies) addSquares(decayed(energies), headQueries, 1 - ENERGY_DECAY);
       }
       const { updateScore } = eviction;
       if (updateScore) kept.scores = kept.scores.map((before, i) => updateScore(before, received[i] as number));
@@ -201,12 +345,7 @@ export class EvictionRunner {
   }
 
   /** Adds the attention that queries from `position` on pay to all keys, by key-value head. */
-  #addAttentionWeights(
-    received: readonly Float64Array[],
-    layer: number,
-    position: number,
-    queries: Float32Array,
-  ): void {
+  #addAttentionToAll(received: readonly Float64Array[], layer: number, position: number, queries: Float32Array): void {
     const { shape, heads } = this.#context;
     const width = (heads / shape.keyValueHeads) * shape.headDim;
     for (let at = 0; at < queries.length; at += width) {
@@ -220,77 +359,25 @@ export class EvictionRunner {
   }
 }
 
-/** Attends with the rows of a query to the keys that are kept, and adds the shares that they have to `received`. */
-function attendKept(
-  work: GroupWork,
-  { readsScores }: Eviction,
-  positions: readonly number[],
-  outputs: Float32Array,
-  received: Float64Array,
-  report: AttentionReport,
-): void {
-  const { n, rows, shape } = work;
-  const count = positions.length;
-  selectedPositions(work).set(positions);
-  const { region, scores } = attendAndKeepScores(work, count);
-  const normalized = normalizedOutputs(region, rows, shape.headDim);
-  outputs.set(normalized);
-  for (const [row, selectedSum] of readStateSums(region, rows).entries()) {
-    addAttentionWeights(scores[row] as Float32Array, logSumExp(selectedSum), received);
-    const output = outputs.subarray(row * shape.headDim, (row + 1) * shape.headDim);
-    const bytesRead = row === 0 ? exactRowBytes(work, count) + (readsScores ? 4 * count : 0) : 0;
-    const outcome = count === n ? 'full' : 'asSelected';
-    const certificate = certify(work, row, { count, selectedSum: selectedSum as RunningLogSumExp, output });
-    addRow(report, n, { ...certificate, keysExact: count, keysQuantized: 0, bytesRead, outcome });
-  }
-}
+/** Evictions that wait for the end of a prompt see the same of it whatever their budget. */
+const observationKey = (policy: EvictingParts): string | EvictingParts =>
+  policy.eviction.promptPart === undefined ? policy.eviction.name : policy;
 
-/** Attends to the first `count` positions of the positions buffer; the scores of each row are kept. */
-function attendAndKeepScores(work: GroupWork, count: number): { region: ThreadRegion; scores: Float32Array[] } {
-  const { rows, shape, segments } = work;
-  const scores = Array.from({ length: rows }, () => new Float32Array(count));
-  const region = foldSegments(segments, rows, shape.headDim, (segment) => {
-    const { start, end, indices } = listPartIn(work, segment, (workspace) => workspace.indices, 0, count);
-    const partCount = end - start;
-    if (partCount === 0) return;
-    const { region, pages } = segment;
-    const { kernels, workspace, views } = region;
-    const stride = scoreStride(partCount);
-    kernels.scoreSelected(
-      pages,
-      indices,
-      partCount,
-      workspace.queries,
-      rows,
-      workspace.scores,
-      stride,
-      workspace.scratch,
-    );
-    for (const [row, rowScores] of scores.entries()) {
-      const at = workspace.scores / 4 + row * stride;
-      rowScores.set(views().f32.subarray(at, at + partCount), start);
-    }
-    kernels.addValues(pages, indices, partCount, workspace.scores, stride, rows, workspace.state, workspace.scratch);
-  });
-  return { region: countSinks(work, region), scores };
-}
+const noKeys = (): KeptKeys => ({ positions: [], scores: [] });
 
-/** By index: it runs over all keys of every query of a prompt. */
-function addAttentionWeights(scores: Float32Array, logSum: number, received: Float64Array): void {
-  for (let j = 0; j < scores.length; j++) {
-    received[j] = (received[j] as number) + Math.exp((scores[j] as number) - logSum);
-  }
-}
-
-const restart = ({ start, keptFromPrompt }: Pick<Run, 'start' | 'keptFromPrompt'>): Run => ({
+/** A pass from its first query on. */
+const beginRun = (start: number, heldFromPrompt: Held): Run => ({
   start,
-  keptFromPrompt,
+  heldFromPrompt,
   next: start,
-  kept: copyKept(keptFromPrompt),
+  held: copyHeld(heldFromPrompt),
 });
 
-const copyKept = (kept: readonly KeptKeys[]): KeptKeys[] =>
-  kept.map(({ positions, scores }) => ({ positions: positions.slice(), scores: scores.slice() }));
+const copyHeld = ({ kept, remains, energies }: Held): Held => ({
+  kept: kept.map(({ positions, scores }) => ({ positions: positions.slice(), scores: scores.slice() })),
+  remains: remains.map((each) => each.copy()),
+  energies: energies.map((each) => each.slice()),
+});
 
 function layersOf<K, V>(map: Map<K, Map<number, V>>, key: K): Map<number, V> {
   const entry = map.get(key) ?? new Map<number, V>();
@@ -298,17 +385,24 @@ function layersOf<K, V>(map: Map<K, Map<number, V>>, key: K): Map<number, V> {
   return entry;
 }
 
-const emptyObservation = ({ keyValueHeads }: CacheShape): Observation => ({
-  to: 0,
-  last: new Float32Array(0),
-  received: Array.from({ length: keyValueHeads }, () => new Float64Array(0)),
-});
+/** Adds `weight` times the squares of rows (count, d) to sums (d). */
+function addSquares(sums: Float64Array, rows: Float32Array, weight: number): void {
+  for (const [i, x] of rows.entries()) sums[i % sums.length] = (sums[i % sums.length] as number) + weight * x * x;
+}
+
+/** Numbers with `ENERGY_DECAY` taken off, in place. */
+function decayed(energies: Float64Array): Float64Array {
+  for (const [i, x] of energies.entries()) energies[i] = x * ENERGY_DECAY;
+  return energies;
+}
 
 function resize(sums: Float64Array, length: number): Float64Array {
   const resized = new Float64Array(length);
   resized.set(sums);
   return resized;
 }
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 const sumColumns = (parts: readonly Float64Array[]): Float64Array =>
   (parts[0] as Float64Array).map((_, j) => parts.reduce((sum, part) => sum + (part[j] as number), 0));

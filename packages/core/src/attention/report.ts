@@ -18,6 +18,11 @@ export interface AttentionReport {
    * where `certificate` says so.
    */
   tailMass: { sum: number; max: number };
+  /**
+   * Certified lower bounds on the softmax mass of keys that a policy has dropped for good, summed over the rows and the largest
+   * of a row: known where remains stand for such keys, else 0.
+   */
+  goneAtLeast: { sum: number; max: number };
   /** Relative output error, summed over the rows and the largest of a row; infinite where nothing is known. */
   outputError: { sum: number; max: number };
   /** The weakest kind of the rows' certificates. */
@@ -37,6 +42,7 @@ export const emptyReport = (): AttentionReport => ({
   keysQuantized: 0,
   bytesRead: 0,
   tailMass: { sum: 0, max: 0 },
+  goneAtLeast: { sum: 0, max: 0 },
   outputError: { sum: 0, max: 0 },
   certificate: 'certified',
   rowsCertificateFallback: 0,
@@ -54,7 +60,7 @@ export function addReport(report: AttentionReport, other: AttentionReport): void
   report.rowsFull += other.rowsFull;
   report.rowsWindowed += other.rowsWindowed;
   report.bytesRead += other.bytesRead;
-  for (const bound of ['tailMass', 'outputError'] as const) {
+  for (const bound of ['tailMass', 'goneAtLeast', 'outputError'] as const) {
     report[bound].sum += other[bound].sum;
     report[bound].max = Math.max(report[bound].max, other[bound].max);
   }

@@ -152,6 +152,7 @@ describe('sinks', () => {
     bench.append(300);
     const queries = bench.queries(1, 3);
     const request = { layer: 0, position: 299, queries, policy: { policy, budget: 'fixed:300' } };
+    bench.attention.observe({ layer: 0, position: 0, queries: bench.queries(299, 3), policies: [request.policy] });
     expect(errorRatio(bench, 0, 299, queries, bench.attention.attend(request).outputs)).toBeLessThan(2);
   });
 

@@ -163,7 +163,11 @@ function boundUnscored(work: GroupWork, row: number, count: number, selectedSum:
  * - In the state, 64 weights at a time are summed up, 16 to a lane; with each 64 come an addition, a product and an
  *   e^x, 6 u. The sum over all keys is in float64 but for its lanes.
  */
-export function roundingOfMass({ shape, queryNorms, maxKeyNorm }: GroupWork, row: number, count: number): number {
+export function roundingOfMass(
+  { shape, queryNorms, maxKeyNorm }: Pick<GroupWork, 'shape' | 'queryNorms' | 'maxKeyNorm'>,
+  row: number,
+  count: number,
+): number {
   const queryNorm = queryNorms[row] as number;
   const quantized = shape.precision === 'int8';
   const dimensions = quantized ? rotatedDim(shape.headDim) : shape.headDim;

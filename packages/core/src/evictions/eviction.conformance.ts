@@ -16,7 +16,21 @@ const PROMPT = 150;
 const LENGTH = 170;
 
 export function describeEviction(create: () => Eviction): void {
-  const { name: policy, updateScore } = create();
+  const { name: policy, updateScore, slack = 0, remains } = create();
+  /** Keys that a query reads after `passed` others, where the first one reads `budget` of them. */
+  const keysAfter = (budget: number, passed: number) => {
+    if (updateScore === undefined) return budget + passed;
+    return budget + (passed % (slack + 1));
+  };
+  const keysOf = (budget: number, count: number) =>
+    Array.from({ length: count }, (_, passed) => keysAfter(budget, passed)).reduce((sum, keys) => sum + keys, 0);
+  /** Budgets of the tests: what an eviction keeps while it reads a prompt may depend on them. */
+  const SHOWN = [
+    `fixed:${LENGTH}`,
+    'fraction:1',
+    'power:1,1',
+    ...[1, 2, 5, 7, 20, 40, 100].map((keys) => `fixed:${keys}`),
+  ];
   const specOf = (budget: string): PolicySpec => ({ policy, budget });
 
   /** A cache of LENGTH keys whose first PROMPT were read, and the queries of all. */
@@ -33,7 +47,7 @@ export function describeEviction(create: () => Eviction): void {
       layer: 0,
       position: from,
       queries: queries.subarray(from * WIDTH, to * WIDTH),
-      policies: [specOf('fixed:9'), { policy: 'window' }],
+      policies: [...SHOWN.map(specOf), { policy: 'window' }],
     });
 
   const attend = ({ attention }: AttentionBench, queries: Float32Array, budget: string, from: number, to: number) =>
@@ -69,13 +83,16 @@ export function describeEviction(create: () => Eviction): void {
         const { bench, queries } = await prepare();
         await using _ = bench.attention;
         const { report } = attend(bench, queries, `fixed:${budget}`, PROMPT, LENGTH);
-        const count = LENGTH - PROMPT;
         // What comes after the prompt is kept on top, where nothing is dropped any more.
-        const keys = count * budget + (updateScore ? 0 : (count * (count - 1)) / 2);
+        const keys = keysOf(budget, LENGTH - PROMPT);
         expect(report.keysExact).toBe(SHAPE.heads * keys);
         const sums = create().readsScores ? 4 : 0;
-        expect(report.bytesRead).toBe(SHAPE.keyValueHeads * keys * (2 * SHAPE.headDim * 2 + sums));
-        expect(report.certificate).toBe('certified');
+        const bytes = SHAPE.keyValueHeads * keys * (2 * SHAPE.headDim * 2 + sums);
+        if (remains === undefined) expect(report).toMatchObject({ bytesRead: bytes, certificate: 'certified' });
+        else {
+          expect(report.bytesRead).toBeGreaterThan(bytes);
+          expect(report.certificate).toBe('estimated');
+        }
       }
     });
 
@@ -109,7 +126,8 @@ export function describeEviction(create: () => Eviction): void {
       }
     });
 
-    it('never reads again what it has dropped', async () => {
+    // Remains add to the outputs that tell which keys were read.
+    it.skipIf(remains !== undefined)('never reads again what it has dropped', async () => {
       const random = createRandom(3);
       const weights = Array.from({ length: 8 }, () => Array.from({ length: 80 }, () => random.uniform() ** 4 + 0.01));
       const bench = await createWeightsBench(80, [weights]);
@@ -137,7 +155,9 @@ export function describeEviction(create: () => Eviction): void {
       observe(other, queries, 65, PROMPT);
       expect(attend(other, queries, 'fixed:20', PROMPT, LENGTH).outputs).toEqual(outputs);
       const { report } = attend(other, queries, 'fixed:20', 0, 50);
-      expect(report.keysExact).toBe(SHAPE.heads * (updateScore ? 30 * 20 + (20 * 21) / 2 : (50 * 51) / 2));
+      expect(report.keysExact).toBe(
+        SHAPE.heads * (updateScore && slack === 0 ? 30 * 20 + (20 * 21) / 2 : (50 * 51) / 2),
+      );
     });
 
     it('goes on in a fork as in what it was forked from, and neither disturbs the other', async () => {

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { evictionsOf } from '../../test/variants.ts';
+import { describeEviction } from './eviction.conformance.ts';
 import { evictLowest, type KeptKeys } from './eviction.ts';
+
+for (const create of evictionsOf().values()) describeEviction(create);
 
 describe('evictLowest', () => {
   const kept = (): KeptKeys => ({ positions: [0, 3, 4, 8, 9], scores: [5, 1, 7, 1, 0] });
@@ -16,7 +20,8 @@ describe('evictLowest', () => {
       [0, 0, []],
     ] as const) {
       const left = kept();
-      evictLowest(left, count, recent);
+      const gone = evictLowest(left, count, recent);
+      expect([...gone, ...left.positions].sort((a, b) => a - b)).toEqual(kept().positions);
       expect(left.positions, `${count} of 5, ${recent} recent`).toEqual(positions);
       expect(left.scores).toEqual(positions.map((position) => kept().scores[kept().positions.indexOf(position)]));
     }

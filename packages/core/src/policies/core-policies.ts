@@ -1,4 +1,6 @@
 /** The policies of this package. */
+import { createVotes } from '../evictions/votes.ts';
+import { BUFFER_KEYS } from '../remains/clusters.ts';
 import createInt8Scan from '../selectors/int8-scan.ts';
 import createOracle from '../selectors/oracle.ts';
 import createWindow from '../selectors/window.ts';
@@ -63,5 +65,17 @@ export const CORE_POLICIES = [
     meaning: 'the first keys and the last (StreamingLLM, arXiv 2309.17453)',
     selector: createWindow,
     tail: createNone,
+  },
+  {
+    kind: 'evicting',
+    name: 'remains',
+    meaning: 'the keys that recent queries attend to, and clusters of all others, which are dropped',
+    eviction: () => createVotes({ name: 'remains', promptPart: BUFFER_KEYS }),
+  },
+  {
+    kind: 'evicting',
+    name: 'remains-late',
+    meaning: 'as remains, but nothing is dropped before the prompt is over',
+    eviction: () => createVotes({ name: 'remains-late' }),
   },
 ] as const satisfies readonly PolicyDefinition[];

@@ -10,7 +10,7 @@ export {
   type MassTarget,
   maxKeys,
 } from '../budgets/budget.ts';
-export type { Eviction, KeptKeys } from '../evictions/eviction.ts';
+export type { Eviction, HeadEvidence, KeptKeys, PromptEvidence } from '../evictions/eviction.ts';
 export {
   attendAllKeys,
   attendList,
@@ -53,6 +53,8 @@ export {
   rotatedDim,
   rowBytes,
 } from '../kernels/layout.ts';
+export { clustersOf } from '../remains/clusters.ts';
+export type { CreateRemains, LeavingKeys, Remains, RemainsEstimate } from '../remains/remains.ts';
 export { keysForMass, minReadScore, selectByScores } from '../selectors/by-scores.ts';
 export { default as createOracle } from '../selectors/oracle.ts';
 export {

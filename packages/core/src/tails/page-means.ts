@@ -6,9 +6,9 @@
  * baseline, in plain TypeScript.
  */
 
-import { type GroupWork, selectedPositions, type ThreadRegion } from '../group/group-work.ts';
+import { type GroupWork, selectedPositions } from '../group/group-work.ts';
 import { firstUnquantizedKey } from '../group/quantized-work.ts';
-import { stateOutputs } from '../kernels/kernels.ts';
+import { addWeightedMeans, type WeightedMean } from '../group/weighted-mean.ts';
 import { PAGE_KEYS } from '../kernels/layout.ts';
 import type { Tail } from './tail.ts';
 
@@ -21,7 +21,10 @@ export default function createPageMeans(): Tail {
     add(work, { count }, region) {
       if (count === work.n) return { bytesRead: 0, keysQuantized: 0 };
       const unselected = unselectedPerPage(work, count);
-      for (let row = 0; row < work.rows; row++) addPageMeans(work, row, region, unselected);
+      const { rows, shape } = work;
+      for (let row = 0; row < rows; row++) {
+        addWeightedMeans(region, { rows, row, headDim: shape.headDim }, pageMeans(work, row, unselected));
+      }
       const pages = firstUnquantizedKey(work.n) / PAGE_KEYS;
       return { bytesRead: pages * (2 * work.shape.headDim * 4), keysQuantized: 0 };
     },
@@ -38,35 +41,8 @@ function unselectedPerPage(work: GroupWork, count: number): Uint8Array {
   return unselected;
 }
 
-/** Adds every page to one row of the state, as one key more (Milakov and Gimelshein, arXiv 1805.02867). */
-function addPageMeans(work: GroupWork, row: number, region: ThreadRegion, unselected: Uint8Array): void {
-  const d = work.shape.headDim;
-  const { state } = region.workspace;
-  const { f32 } = region.views();
-  const statistics = state / 4 + 2 * row;
-  const outputs = stateOutputs(state, work.rows) / 4 + row * d;
-  let max = f32[statistics] as number;
-  let sum = f32[statistics + 1] as number;
-  const output = Float64Array.from(f32.subarray(outputs, outputs + d));
-  for (const { key, value, scale } of pageMeans(work, row, unselected)) {
-    const logWeight = key + scale;
-    const next = Math.max(max, logWeight);
-    const [oldScale, newScale] = [Math.exp(max - next), Math.exp(logWeight - next)];
-    sum = sum * oldScale + newScale;
-    for (let i = 0; i < d; i++) output[i] = (output[i] as number) * oldScale + newScale * (value[i] as number);
-    max = next;
-  }
-  f32[statistics] = max;
-  f32[statistics + 1] = sum;
-  f32.set(output, outputs);
-}
-
-/** The score of each full page's mean key, its mean value, and ln of the number of keys that it stands for. */
-function* pageMeans(
-  work: GroupWork,
-  row: number,
-  unselected: Uint8Array,
-): Generator<{ key: number; value: Float32Array; scale: number }> {
+/** Each full page as its unselected keys, each with the page's mean key and mean value. */
+function* pageMeans(work: GroupWork, row: number, unselected: Uint8Array): Generator<WeightedMean> {
   const d = work.shape.headDim;
   for (const { region, pages, from, to } of work.segments) {
     const { f32, u32 } = region.views();
@@ -75,9 +51,9 @@ function* pageMeans(
       const keys = unselected[first / PAGE_KEYS] as number;
       if (keys === 0) continue;
       const record = (u32[pages.table / 4 + first / PAGE_KEYS] as number) + pages.headOffset + pages.summary;
-      let key = 0;
-      for (let i = 0; i < d; i++) key += (f32[queries + i] as number) * (f32[record / 4 + i] as number);
-      yield { key, value: f32.subarray(record / 4 + d, record / 4 + 2 * d), scale: Math.log(keys) };
+      let score = 0;
+      for (let i = 0; i < d; i++) score += (f32[queries + i] as number) * (f32[record / 4 + i] as number);
+      yield { logSum: score + Math.log(keys), value: f32.subarray(record / 4 + d, record / 4 + 2 * d) };
     }
   }
 }

@@ -12,7 +12,7 @@ export function createH2o(): Eviction {
     observedQueries: Number.POSITIVE_INFINITY,
     readsScores: true,
     recentKeys: (keys) => Math.floor(keys / 2),
-    scorePrompt: (received) => received,
+    worthOfPrompt: ({ received }) => received,
     updateScore: (before, received) => before + received,
   };
 }

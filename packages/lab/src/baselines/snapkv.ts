@@ -19,7 +19,7 @@ export function createSnapkv(): Eviction {
     observedQueries: OBSERVATION_WINDOW,
     readsScores: false,
     recentKeys: (keys) => Math.min(OBSERVATION_WINDOW, keys),
-    scorePrompt: (received) => maxPoolVotes(received, Math.max(0, received.length - OBSERVATION_WINDOW)),
+    worthOfPrompt: ({ received }) => maxPoolVotes(received, Math.max(0, received.length - OBSERVATION_WINDOW)),
   };
 }
 

@@ -11,7 +11,7 @@ export function createTova(): Eviction {
     observedQueries: 1,
     readsScores: false,
     recentKeys: () => 0,
-    scorePrompt: (received) => received,
+    worthOfPrompt: ({ received }) => received,
     updateScore: (_, received) => received,
   };
 }

@@ -15,6 +15,8 @@ export interface AttentionFigures {
   estimatedError: { mean: number | null; max: number | null };
   /** Share of the softmax that was not read exactly, as reported: a bound or an estimate. */
   tailMass: { mean: number; max: number };
+  /** Share of the softmax that is certainly gone with keys that were dropped: mean of certified lower bounds, 0 where none are known. */
+  goneAtLeast: number;
   certificate: CertificateKind;
   /** Keys that a head read exactly for a token, and quantized. */
   keysExact: number;
@@ -59,6 +61,7 @@ export function createAudit(
       max: finiteOrNull(report.outputError.max),
     },
     tailMass: { mean: report.tailMass.sum / report.rows, max: report.tailMass.max },
+    goneAtLeast: report.goneAtLeast.sum / report.rows,
     certificate: report.certificate,
     keysExact: report.keysExact / report.rows,
     keysQuantized: report.keysQuantized / report.rows,

@@ -52,6 +52,8 @@ export interface AttentionSummary {
   /** Over heads, layers and tokens: bounds, or estimates, as `kind` says. Null: nothing is known of one. */
   tailMass: { mean: number | null; max: number | null };
   outputError: { mean: number | null; max: number | null };
+  /** Share of the softmax that is certainly gone with keys that were dropped for good: mean of certified lower bounds, 0 where none are known. */
+  goneAtLeast: number;
   /** What `tailMass` and `outputError` are, for all of these tokens: the weakest kind of any head. */
   kind: CertificateKind;
 }
@@ -382,6 +384,7 @@ export function summarizeAttention(
     bytesPerToken: report.bytesRead / tokenCount,
     tailMass: { mean: finite(report.tailMass.sum / rows), max: finite(report.tailMass.max) },
     outputError: { mean: finite(report.outputError.sum / rows), max: finite(report.outputError.max) },
+    goneAtLeast: report.goneAtLeast.sum / rows,
     kind: report.certificate,
   };
 }
