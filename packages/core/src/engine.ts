@@ -5,6 +5,12 @@
  */
 export { type AttendOutcome, attendTogether, type SequenceRequest } from './attention/attend-together.ts';
 export { type OwnOptions, openAttention } from './attention/attention.ts';
+export {
+  BoundedAttention,
+  type BoundedAttentionOptions,
+  type BoundedRows,
+  createBoundedAttention,
+} from './attention/bounded-attention.ts';
 export { AttentionEngine, createAttentionEngine, type EngineOptions } from './attention/engine.ts';
 export { fullAttentionBelow } from './attention/full-attention-below.ts';
 export { bucketStart, distanceBucket } from './attention/measure/distance-buckets.ts';

@@ -9,6 +9,13 @@ export {
   type PolicyResult,
   type QuantizedResult,
 } from './bench/attention.ts';
+export {
+  type BenchBoundedOptions,
+  type BoundedLength,
+  type BoundedResult,
+  benchBounded,
+  GENERATED_TOKENS,
+} from './bench/bounded.ts';
 export { startClock, type Time } from './bench/clock.ts';
 export {
   type Build,

@@ -2,6 +2,7 @@
 
 export { SCANS, type Scan } from '../snapshot/settings.ts';
 export type { Audit } from './audit.ts';
+export type { BoundedReadOptions, BoundedSession, BoundedSessionOptions, BoundedStep } from './bounded-session.ts';
 export type { EvaluateOptions, Evaluation } from './evaluation.ts';
 export type { AttentionEvent } from './forward-pass.ts';
 export type { GenerateOptions, PrefillProgress } from './generate-options.ts';

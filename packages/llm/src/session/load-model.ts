@@ -6,6 +6,7 @@ import type { ModelConfig, TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { PrefixStore } from '../prefixes/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
+import { type BoundedSession, type BoundedSessionOptions, createBoundedSession } from './bounded-session.ts';
 import { createEngines } from './engines.ts';
 import { checkLoadOptions, type LoadOptions, openModelFile } from './model-file.ts';
 import { openPrefixes, type PrefixOptions } from './open-prefixes.ts';
@@ -41,6 +42,11 @@ export interface Model extends AsyncDisposable {
   /** Token ids of a prompt as sessions read it, its beginning included. Throws `prompt-empty` and as `renderChat`. */
   encode(prompt: Prompt, options?: EncodePromptOptions): Int32Array;
   createSession(options?: SessionOptions): Promise<Session>;
+  /**
+   * A session that reads a text of any length in bounded memory: an eviction drops keys as it reads. Throws `invalid-argument`
+   * for a policy without remains, a budget that grows, or a model with layers that have a window, a soft cap or sinks.
+   */
+  createBoundedSession(options?: BoundedSessionOptions): Promise<BoundedSession>;
   /**
    * A session with what another one had read when it was saved, made as that was unless options say otherwise: reading on,
    * it goes on as that one would have. A damaged page costs itself and what follows, with a warning. Throws
@@ -136,6 +142,7 @@ function createModel({
     chatTemplate,
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
     createSession: (options) => createSession(sessionModel, options),
+    createBoundedSession: (options) => createBoundedSession(sessionModel, options),
     restore: (source, options = {}) => restoreSession(sessionModel, source, options),
     openPrefixes: (options = {}) => openPrefixes(name, options),
     hash: hashOnce,
