@@ -27,8 +27,11 @@ export interface PageToWrite {
 }
 
 export interface PrefixFolder {
-  /** Writes a page, when those before it are written. */
-  write(settings: CacheSettings, page: PageToWrite): void;
+  /**
+   * Writes pages in their order, when those that were given before are written. Resolves to how many are there: where one
+   * cannot be written, as on a full disk, it warns and leaves out that one and those behind it. It does not reject.
+   */
+  write(settings: CacheSettings, pages: readonly PageToWrite[]): Promise<number>;
   /** The page of that name; undefined where it is not there, or damaged: then it is removed. */
   read(settings: CacheSettings, name: string, before: string): Promise<PageRecord | undefined>;
   /** The tokens of some pages that follow on a prefix. */
@@ -52,16 +55,17 @@ const UNCOUNTED = 1 / 16;
 
 /** `limit`: bytes of all pages in the store, of all models together. */
 export function createPrefixFolder(store: Store, limit: number, modelName: string): PrefixFolder {
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<unknown> = Promise.resolve();
   /** Bytes that this process may write before it counts what is there. */
   let allowance = 0;
-  let failed = false;
+  /** Whether the last page could not be written: said once, until one can be. */
+  let failing = false;
   /** What was there when it was first asked what follows on a prefix. */
   let listing: Promise<StoreEntry[]> | undefined;
 
   async function write(settings: CacheSettings, { name, before, page, tokens, held, headErrors }: PageToWrite) {
     const path = pathOf(rootOf(settings), before, name);
-    if (failed || (await isThere(path))) return;
+    if (await isThere(path)) return;
     const header: SnapshotHeader = {
       settings,
       modelName,
@@ -80,6 +84,28 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
     if (allowance < 0) allowance = Math.min(UNCOUNTED * limit, limit - (await makeRoom()));
   }
 
+  /** Writes pages that it holds, lets go of them all, and returns how many are there. */
+  async function writeAll(settings: CacheSettings, pages: readonly PageToWrite[]): Promise<number> {
+    let written = 0;
+    try {
+      for (const page of pages) {
+        await write(settings, page);
+        written++;
+        failing = false;
+      }
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      const message = 'What prompts begin with cannot be kept between runs now. The next answer tries again.';
+      if (!failing) warn(message, { code: 'prefixes-unwritable', detail });
+      failing = true;
+    }
+    for (const { engine, held } of pages) {
+      releasePage(held);
+      await engine.release();
+    }
+    return written;
+  }
+
   async function isThere(path: string): Promise<boolean> {
     await using file = await store.open(path);
     return file !== undefined;
@@ -92,22 +118,14 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
   }
 
   return {
-    write(settings, page) {
-      const { engine, held } = page;
-      engine.retain();
-      retainPage(held);
-      writing = writing.then(async () => {
-        try {
-          await write(settings, page);
-        } catch (error) {
-          failed = true;
-          const detail = error instanceof Error ? error.message : String(error);
-          warn('What prompts begin with is no longer kept between runs.', { code: 'prefixes-unwritable', detail });
-        } finally {
-          releasePage(held);
-          await engine.release();
-        }
-      });
+    write(settings, pages) {
+      for (const { engine, held } of pages) {
+        engine.retain();
+        retainPage(held);
+      }
+      const written = writing.then(() => writeAll(settings, pages));
+      writing = written;
+      return written;
     },
     async read(settings, name, before) {
       const path = pathOf(rootOf(settings), before, name);
@@ -141,7 +159,9 @@ export function createPrefixFolder(store: Store, limit: number, modelName: strin
         void store.touch(pathOf(root, page === 0 ? root : (names[page - 1] as string), name), timeOf(page));
       }
     },
-    flush: () => writing,
+    async flush() {
+      await writing;
+    },
   };
 }
 

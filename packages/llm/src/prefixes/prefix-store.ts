@@ -7,7 +7,7 @@
 import { type Attention, PAGE_KEYS } from 'keysieve';
 import { type AttentionEngine, copyPage, importPage, releasePage, type SharedPage } from 'keysieve/engine';
 import { type CacheSettings, commonPrefix, prefixNames, rootOf } from '../snapshot/settings.ts';
-import type { PrefixFolder } from './prefix-folder.ts';
+import type { PageToWrite, PrefixFolder } from './prefix-folder.ts';
 
 /** A page that is kept in memory. */
 interface Entry {
@@ -18,6 +18,8 @@ interface Entry {
   headErrors: Float64Array | undefined;
   /** Held as long as the page is. */
   engine: AttentionEngine;
+  /** Whether the folder could not take it: it is written with the next prompt that begins with it. */
+  unwritten: boolean;
 }
 
 /** A page that was found. */
@@ -114,6 +116,16 @@ export function createPrefixStore(memoryLimit: number, folder: PrefixFolder | un
     }
   }
 
+  async function writePages(folder: PrefixFolder, settings: CacheSettings, pages: readonly PageToWrite[]) {
+    const setUnwritten = ({ name }: PageToWrite, unwritten: boolean) => {
+      const entry = entries.get(name);
+      if (entry !== undefined) entry.unwritten = unwritten;
+    };
+    for (const page of pages) setUnwritten(page, false);
+    const written = await folder.write(settings, pages);
+    for (const page of pages.slice(written)) setUnwritten(page, true);
+  }
+
   /** A page in the memory of an engine: as it is kept, or a copy where that is another engine's. */
   function pageFor(engine: AttentionEngine, entry: Entry): FoundPage {
     return entry.page.pool === engine.slabs
@@ -127,25 +139,25 @@ export function createPrefixStore(memoryLimit: number, folder: PrefixFolder | un
       const root = rootOf(settings);
       const full = Math.floor(attention.cache.length / PAGE_KEYS);
       const names = prefixNames(root, tokens.slice(0, full * PAGE_KEYS));
-      for (let page = from; page < full; page++) {
+      const pages: PageToWrite[] = [];
+      for (let page = 0; page < full; page++) {
         const name = names[page] as string;
         const existing = entries.get(name);
         const isLast = page === full - 1;
-        if (existing !== undefined) {
-          if (isLast) existing.headErrors ??= headErrors;
-          continue;
-        }
-        const before = page === 0 ? root : (names[page - 1] as string);
-        const entry = {
-          before,
+        if (existing === undefined && page < from) continue;
+        if (existing !== undefined && isLast) existing.headErrors ??= headErrors;
+        const entry = existing ?? {
+          before: page === 0 ? root : (names[page - 1] as string),
           tokens: Uint32Array.from(tokens.slice(page * PAGE_KEYS, (page + 1) * PAGE_KEYS)),
           page: attention.cache.holdPage(page),
           headErrors: isLast && attention.cache.length % PAGE_KEYS === 0 ? headErrors : undefined,
           engine: attention.engine,
+          unwritten: true,
         };
-        add(name, entry);
-        folder?.write(settings, { ...entry, name, page, held: entry.page });
+        if (existing === undefined) add(name, entry);
+        if (entry.unwritten) pages.push({ ...entry, name, page, held: entry.page });
       }
+      if (folder !== undefined) void writePages(folder, settings, pages);
       touch(names);
       makeRoom();
     },
@@ -172,7 +184,13 @@ export function createPrefixStore(memoryLimit: number, folder: PrefixFolder | un
         const before = page === 0 ? root : (names[page - 1] as string);
         const record = await folder?.read(settings, name, before);
         if (record === undefined || disposed) break;
-        const loaded: Entry = { ...record, before, page: importPage(engine.slabs, record.page), engine };
+        const loaded: Entry = {
+          ...record,
+          before,
+          page: importPage(engine.slabs, record.page),
+          engine,
+          unwritten: false,
+        };
         // Another session may have brought it meanwhile.
         if (entries.has(name)) releasePage(loaded.page);
         else add(name, loaded);

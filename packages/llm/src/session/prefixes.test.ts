@@ -2,8 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createMemoryStore } from '../io/memory-store.ts';
+import { type Store, unwritable } from '../io/store.ts';
 import { PREFIX_FOLDER } from '../prefixes/index.ts';
 import { loadModel, type Model } from './load-model.ts';
 import type { SessionOptions } from './session-options.ts';
@@ -157,6 +158,33 @@ describe('prompts that begin alike', () => {
       await prefixes.flush();
       await using again = model.openPrefixes({ folder: store });
       expect((await answer({ prefixes: again }, TEXT, 1)).reusedTokens).toBe(TEXT_PAGES * PAGE);
+    });
+
+    it('are written as soon as there is room again, with those that were read while there was none', async () => {
+      const store = createMemoryStore();
+      let isFull = true;
+      const folder: Store = {
+        ...store,
+        edit: async (name) => {
+          if (isFull) throw unwritable(name, { code: 'ENOSPC' });
+          return await store.edit(name);
+        },
+      };
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+      {
+        await using prefixes = model.openPrefixes({ folder });
+        await answer({ prefixes }, TEXT, 1);
+        await answer({ prefixes }, TEXT + QUESTION, 1);
+        await prefixes.flush();
+        expect(warn).toHaveBeenCalledOnce();
+        expect(await store.list(PREFIX_FOLDER)).toEqual([]);
+        isFull = false;
+        await answer({ prefixes }, TEXT + QUESTION, 1);
+      }
+      warn.mockRestore();
+      expect(await store.list(PREFIX_FOLDER)).toHaveLength(TEXT_PAGES);
+      await using prefixes = model.openPrefixes({ folder: store });
+      expect((await answer({ prefixes }, TEXT + QUESTION, 1)).reusedTokens).toBe(TEXT_PAGES * PAGE);
     });
 
     it('take no more bytes than the limit', async () => {
