@@ -1,5 +1,5 @@
 /**
- * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them, in a thread
+ * Chat templates: the text that a model expects for a list of messages. @huggingface/jinja renders them, in a process
  * with limits where the platform has one; the template is the one in the GGUF's metadata unless another is given.
  */
 import { runTemplate } from '#platform';

@@ -14,7 +14,7 @@ import { createFolderStore } from './folder-store.ts';
 import { openPath } from './path-source.ts';
 
 export { usableProcessors, watchProcessors } from './processors.ts';
-export { runTemplate } from './template-thread.ts';
+export { runTemplate } from './template-process.ts';
 export { withTimeLimit } from './time-limit.ts';
 export { loadXGrammar } from './xgrammar.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { metadataOf } from '../../../test/byte-vocabulary.ts';
 import { createChatTemplate } from '../../tokenizer/chat-template.ts';
-import { runTemplate } from './template-thread.ts';
+import { runTemplate } from './template-process.ts';
 
 const LIMITS = { milliseconds: 1000, characters: 1e6 };
 const variables = { messages: [{ role: 'user', content: 'aaaa' }] };
@@ -11,6 +11,10 @@ describe('a template that would not end', () => {
   it.each([
     ['loops', '{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}'],
     ['a list of a billion numbers', '{% for i in range(1000000000) %}x{% endfor %}'],
+    [
+      'lists that double',
+      '{% set n = namespace(l=[1, 2]) %}{% for i in range(40) %}{% set n.l = n.l + n.l %}{% endfor %}',
+    ],
     ['long lists of long texts', '{{ (range(20000000) | list) | join(",") }}'],
     [
       'a text that doubles',
@@ -26,6 +30,14 @@ describe('a template that would not end', () => {
       found: expect.stringMatching(/./),
     });
     expect(run('{{ messages[0].content | upper }}')).toEqual({ text: 'AAAA' });
+  });
+
+  it('takes all memory in less than its time without harm, for which a thread is not enough', () => {
+    const source = '{% for i in range(1000000000) %}x{% endfor %}';
+    expect(runTemplate({ source, variables }, { ...LIMITS, milliseconds: 60_000 })).toEqual({
+      failed: 'limit',
+      found: expect.stringContaining('512 MB'),
+    });
   });
 
   it('is an error of the template, not of the messages', () => {
