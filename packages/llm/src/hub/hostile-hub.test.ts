@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { resolveModel } from './resolve-model.ts';
 
@@ -200,6 +201,22 @@ describe('the rest of a file', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it.each<[string, (response: ServerResponse) => unknown]>([
+    ['nothing', (response) => response.writeHead(500).end()],
+    [
+      'a redirect to what is no server',
+      (response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end(),
+    ],
+    ['a part from anywhere', (response) => response.writeHead(206).end(CONTENT.subarray(5))],
+    ['another part', (response) => send(response, 50_000)],
+  ])('is kept as far as it has come where the server has instead %s', async (_, content) => {
+    await keep();
+    const { url } = await serve(hub({ content }));
+    await expect(fetchModel(url)).rejects.toMatchObject({ code: 'hub-unreachable' });
+    const [partial = ''] = await readdir(folder);
+    expect((await readFile(join(folder, partial))).equals(CONTENT.subarray(0, 100_000))).toBe(true);
+  });
+
   it('is not written through a link', async () => {
     const partial = await keep();
     const victim = join(cacheFolder, 'precious');
@@ -255,6 +272,14 @@ describe('what a hub says', () => {
     };
     const { url } = await serve(hub({ tree }));
     await expect(fetchModel(url, { spec: 'hf:a/b' })).rejects.toMatchObject({ code: 'hub-unreachable' });
+  });
+
+  it('may come compressed, but is no longer than announced', async () => {
+    const sendZipped = (bytes: Uint8Array) => (response: ServerResponse) =>
+      response.writeHead(200, { etag: ETAG, 'content-encoding': 'gzip' }).end(gzipSync(bytes));
+    const bomb = await serve(hub({ content: sendZipped(Buffer.alloc(2 ** 26)) }));
+    await expect(fetchModel(bomb.url)).rejects.toMatchObject({ code: 'hub-file-corrupt' });
+    await expectIntact(await fetchModel((await serve(hub({ content: sendZipped(CONTENT) }))).url));
   });
 
   it.each(['null', '[null]', '[5]', '[{"type":"file"}]', '[{"type":"file","path":5}]', '"x"', '{'])(

@@ -94,6 +94,9 @@ async function fetchRange(
     // A server that sends no ranges: what is there already is read past.
     if (response.status === 416) throw corrupt(options.what, 'fewer bytes than it announced');
     skipped = from;
+  } else if (!startsAt(response, from)) {
+    await response.body?.cancel();
+    throw unreachable('another part of the file than was asked for', options);
   }
   let at = from - skipped;
   for await (const bytes of bodyOf(response, options)) {
@@ -105,6 +108,12 @@ async function fetchRange(
     if (at >= to) break;
   }
   if (at < to) throw unreachable(`the end after ${at} of ${remote.size} bytes`, options);
+}
+
+/** Whether an answer is the range from a position on. A server may keep from a page which one it is. */
+function startsAt({ headers }: Response, from: number): boolean {
+  const range = headers.get('content-range');
+  return range === null || range.startsWith(`bytes ${from}-`);
 }
 
 async function verify(

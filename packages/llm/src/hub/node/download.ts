@@ -81,16 +81,15 @@ function openPartial(partial: string): Promise<FileHandle> {
 
 async function fetchRest(remote: RemoteFile, file: FileHandle, options: DownloadOptions): Promise<void> {
   const { size: kept } = await file.stat();
-  const response = kept > 0 && kept <= remote.size ? await requestRest(remote, kept, options) : undefined;
-  if (response === 'complete') return options.onProgress?.({ done: kept, total: remote.size });
-  let done = kept;
-  if (response === undefined) {
-    await withWriteErrors(options.what, () => file.truncate(0));
-    done = 0;
-  }
+  const rest = kept > 0 && kept <= remote.size ? await requestRest(remote, kept, options) : undefined;
+  if (rest === 'complete') return options.onProgress?.({ done: kept, total: remote.size });
+  const response = rest ?? (await requestWhole(remote, options));
+  let done = rest === undefined ? 0 : kept;
+  // What is there is given up only when there is something to put in its place.
+  if (done === 0) await withWriteErrors(options.what, () => file.truncate(0));
   const report = () => options.onProgress?.({ done, total: remote.size });
   report();
-  for await (const bytes of bodyOf(response ?? (await request(remote, {}, options)), options)) {
+  for await (const bytes of bodyOf(response, options)) {
     if (done + bytes.length > remote.size) throw corrupt(options.what, `more than its ${remote.size} bytes`);
     await withWriteErrors(options.what, () => writeFully(file, bytes, done));
     done += bytes.length;
@@ -114,11 +113,21 @@ async function requestRest(
   if (from === remote.size) return 'complete';
   const ifRange: Record<string, string> = remote.etag.startsWith('W/') ? {} : { 'If-Range': remote.etag };
   const response = await request(remote, { Range: `bytes=${from}-`, ...ifRange }, options);
-  const range = response.headers.get('content-range');
-  if (response.status === 206 && range === `bytes ${from}-${remote.size - 1}/${remote.size}`) return response;
+  if (response.status === 206 && isRange(response, from, remote.size)) return response;
   await response.body?.cancel();
   return undefined;
 }
+
+/** The answer with the whole file. Throws `hub-unreachable` for a part of it, which nobody asked for. */
+async function requestWhole(remote: RemoteFile, options: DownloadOptions): Promise<Response> {
+  const response = await request(remote, {}, options);
+  if (response.status !== 206 || isRange(response, 0, remote.size)) return response;
+  await response.body?.cancel();
+  throw unreachable('a part of the file, where the whole was asked for', options);
+}
+
+const isRange = ({ headers }: Response, from: number, size: number): boolean =>
+  headers.get('content-range') === `bytes ${from}-${size - 1}/${size}`;
 
 async function verify(
   { size, sha256 }: RemoteFile,
