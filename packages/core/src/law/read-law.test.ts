@@ -44,6 +44,11 @@ describe('readLaw', () => {
     expect(readLaw(text, 'law.json')).toEqual(JSON.parse(text));
   });
 
+  it('reads what an editor has saved with a byte order mark and its own line ends', () => {
+    const edited = `\uFEFF${JSON.stringify(law, null, 2).replaceAll('\n', '\r\n')}`;
+    expect(readLaw(edited, 'law.json')).toEqual(law);
+  });
+
   it('reads laws of some layers of a model by their indices, and refuses them by others', () => {
     const moved = (layerIndices: number[], layer: number) => {
       const { model, heads, groups, ...rest } = JSON.parse(text);

@@ -43,7 +43,8 @@ import {
 export function readLaw(text: string, name: string): LawFile {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    // Editors put a byte order mark in front.
+    parsed = JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch (error) {
     throw invalid(name, `invalid JSON: ${(error as Error).message}`);
   }

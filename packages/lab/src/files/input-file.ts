@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { labError } from '../errors.ts';
 
-/** The text of a file. Throws `file-not-found` where it cannot be read. */
+/** The text of a file, without a byte order mark. Throws `file-not-found` where it cannot be read. */
 export async function readInput(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const problem = `${path} cannot be read.`;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { useTestFiles } from '../../../test/gguf-files.ts';
 import { describeSource } from '../../io/source.conformance.ts';
+import { SourceError } from '../../io/source.ts';
 import { contentOf, describeStore, put } from '../../io/store.conformance.ts';
 import { createFolderStore } from './folder-store.ts';
 import { openPath } from './path-source.ts';
@@ -22,6 +23,11 @@ describeStore('a folder', {
 });
 
 describe('a path', () => {
+  it('is no source where no system could have it', async () => {
+    await expect(openPath('a\0b')).rejects.toBeInstanceOf(SourceError);
+    await expect(openPath('x'.repeat(5000))).rejects.toBeInstanceOf(SourceError);
+  });
+
   it('is no source where it is a folder or a pipe', async () => {
     await expect(openPath(files.folder())).rejects.toMatchObject({ fault: 'not-a-file' });
     const pipe = join(files.folder(), 'pipe');

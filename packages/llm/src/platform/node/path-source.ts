@@ -69,8 +69,9 @@ function notAFile(path: string, isFolder: boolean): SourceError {
 }
 
 function sourceError(path: string, error: unknown): unknown {
-  if (!(error instanceof Error && 'syscall' in error)) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
+  // What no system has as a path, with a NUL, never gets to the system.
+  if (!(error instanceof Error && ('syscall' in error || code === 'ERR_INVALID_ARG_VALUE'))) return error;
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
   return new SourceError(isMissing ? 'not-found' : 'unreadable', path, code, error);
 }
