@@ -18,7 +18,7 @@ import { modelsCommand } from './commands/models.ts';
 import { serveCommand } from './commands/serve.ts';
 import { sweepCommand, workerCommand } from './commands/sweep.ts';
 import { EXIT, reportError } from './errors.ts';
-import { helpLayout } from './help.ts';
+import { addExamples, helpLayout } from './help.ts';
 import { brokenOutput, restoreTerminal, watchProcess } from './terminal.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -52,6 +52,7 @@ const program = new Command('keysieve')
 // Options take their choices from the policies that there are.
 await registerBaselines();
 for (const command of COMMANDS) program.addCommand(inheritSettings(command(), program));
+addExamples(program);
 
 watchProcess();
 try {

@@ -21,6 +21,7 @@ describe('KeysieveError', () => {
     expect(new KeysieveError(details).message).toBe('Gone. Come back.');
     expect('cause' in new KeysieveError(details)).toBe(false);
     expect(new KeysieveError({ ...details, found: 0 }).message).toBe('Gone. Found: 0. Come back.');
+    expect(new KeysieveError({ ...details, found: 'No.' }).message).toBe('Gone. Found: No. Come back.');
     expect(new KeysieveError({ ...details, found: '' }).message).toBe('Gone. Found: . Come back.');
   });
 });

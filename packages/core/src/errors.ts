@@ -24,7 +24,8 @@ export class KeysieveError<Code extends string = string> extends Error {
   readonly remedy: string;
 
   constructor({ code, problem, found, remedy, cause }: ErrorDetails<Code>) {
-    const value = found === undefined ? '' : ` Found: ${found}.`;
+    // What others have said may end with a period.
+    const value = found === undefined ? '' : ` Found: ${found}${/\S\.$/.test(String(found)) ? '' : '.'}`;
     super(`${problem}${value} ${remedy}`, cause === undefined ? undefined : { cause });
     // The name that abort errors have on the web.
     this.name = code === 'aborted' ? 'AbortError' : 'KeysieveError';

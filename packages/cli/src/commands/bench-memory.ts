@@ -53,12 +53,7 @@ async function runMemory(options: MemoryCommandOptions): Promise<void> {
   const result = await withProgress((work) =>
     benchMemory({
       model,
-      load: {
-        ...(precision === undefined ? {} : { precision }),
-        ...(threads === undefined ? {} : { threads }),
-        verify,
-        ...showLoading(),
-      },
+      load: { precision, threads, verify, ...showLoading() },
       tokens,
       attention: attentionSpec(options),
       precisions: cachePrecision,

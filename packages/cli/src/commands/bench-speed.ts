@@ -141,14 +141,8 @@ export async function loadForBench(
   signal: AbortSignal,
 ): Promise<{ model: Model; text: NamedText }> {
   const content = await readPromptFile(text);
-  const loaded = await loadModel(model, {
-    context: context ?? tokensNeeded,
-    ...(precision === undefined ? {} : { precision }),
-    ...(threads === undefined ? {} : { threads }),
-    verify,
-    ...showLoading(),
-    signal,
-  });
+  const loading = { precision, threads, verify, ...showLoading(), signal };
+  const loaded = await loadModel(model, { context: context ?? tokensNeeded, ...loading });
   return { model: loaded, text: { name: basename(text), content } };
 }
 

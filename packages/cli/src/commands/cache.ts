@@ -16,7 +16,6 @@ export function cacheCommand(): Command {
     .action(pruneCache);
   addJsonOption(list);
   addJsonOption(prune);
-  list.addHelpText('after', '\nExample:\n  keysieve cache list ./prompts');
   return command.addCommand(list).addCommand(prune);
 }
 

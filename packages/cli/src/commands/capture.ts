@@ -43,14 +43,8 @@ async function run({ text: path, out, json, ...options }: Options): Promise<void
   const text = { name: basename(path), content: await readPromptFile(path) };
   await checkOutputs({ '--out': out }, [path, options.model]);
   await withProgress(async (work) => {
-    await using model = await loadModel(options.model, {
-      context,
-      ...(precision === undefined ? {} : { precision }),
-      ...(threads === undefined ? {} : { threads }),
-      verify,
-      ...showLoading(),
-      signal: work.signal,
-    });
+    const loading = { context, precision, threads, verify, ...showLoading(), signal: work.signal };
+    await using model = await loadModel(options.model, loading);
     const heads = await captureHeads({ model, text, tokens, offset, lastQueries, heads: places, ...work });
     await writeCapture(out, heads, { metadata: { model: model.name, text: text.name } });
     const names = heads.map(({ name }) => name);

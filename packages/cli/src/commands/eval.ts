@@ -154,14 +154,8 @@ async function run(options: EvalOptions): Promise<void> {
   await withProgress(async (work) => {
     // Results depend on them, so that an interrupted run goes on with those that it has begun with.
     const threads = options.threads ?? (save === undefined ? undefined : await threadsOfResults(save));
-    await using model = await loadModel(options.model, {
-      ...(context === undefined ? {} : { context }),
-      ...(precision === undefined ? {} : { precision }),
-      ...(threads === undefined ? {} : { threads }),
-      verify,
-      ...showLoading(),
-      signal: work.signal,
-    });
+    const loading = { context, precision, threads, verify, ...showLoading(), signal: work.signal };
+    await using model = await loadModel(options.model, loading);
     if (options.keysFor !== undefined) {
       const result = await countKeys(model, { ...options, keysFor: options.keysFor }, work);
       printResult(options.json, result, (width) => describeKeysFor(result, width));

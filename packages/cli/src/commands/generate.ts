@@ -134,7 +134,6 @@ export function generateCommand(): Command {
   addModelOptions(command);
   addAttentionOptions(command);
   addJsonOption(command);
-  command.addHelpText('after', "\nExample: keysieve generate --model hf:OWNER/REPO --chat 'Name three rivers.'");
   return command.action((argument: string | undefined, options: Options) => generate(withArgument(argument, options)));
 }
 

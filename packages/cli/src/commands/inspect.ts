@@ -88,19 +88,8 @@ function describeAttention({ policy, budget, fullAttentionBelow }: Inspection['a
 
 type InspectionOutput = Inspection & { law?: LawBudget };
 
-function describe({
-  name,
-  path,
-  config,
-  layerKinds,
-  context,
-  weights,
-  memory,
-  precision,
-  attention,
-  disk,
-  law,
-}: InspectionOutput): string {
+function describe(output: InspectionOutput): string {
+  const { name, path, config, layerKinds, context, weights, memory, precision, attention, disk, law } = output;
   const rows: [string, string][] = [
     ['model', `${name} (${path})`],
     ['architecture', `${config.architecture}, ${formatCount(config.parameters)} parameters`],

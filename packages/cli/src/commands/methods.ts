@@ -33,8 +33,7 @@ export function methodsCommand(): Command {
     .option('--method <name>', 'try this one only; may be given again', collect)
     .option('--seed <number>', 'another seed plants other data', parseWholeNumber, 1)
     .option('--out <file>', 'write a Markdown document')
-    .option('--report <file>', 'write an HTML page with pictures')
-    .addHelpText('after', '\nExample:\n  keysieve methods --captures heads.safetensors --report methods.html');
+    .option('--report <file>', 'write an HTML page with pictures');
   addShardOptions(command);
   addJsonOption(command);
   return command.action((options: Options) => run(options));

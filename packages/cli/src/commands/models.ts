@@ -20,7 +20,6 @@ const CHECKED = {
 
 export function modelsCommand(): Command {
   const command = new Command('models').description('architectures, storage types and tokenizers that can be run');
-  command.addHelpText('after', '\nExample:\n  keysieve models --json');
   addJsonOption(command);
   return command.action((options: Options) => describeModels(options));
 }

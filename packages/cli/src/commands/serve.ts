@@ -57,8 +57,7 @@ export function serveCommand(): Command {
     .option('--cache-dir <folder>', 'where prompts are kept for later runs (default: they end with the server)')
     .option('--cache-dir-limit <bytes>', 'of the files in it (default: 8 GiB)', parsePositiveInteger)
     .option('--time-limit <seconds>', 'that a request may take (default: 3600)', parsePositiveInteger)
-    .option('--verbose', 'log every request on stderr, as a line of JSON without its text')
-    .addHelpText('after', '\nExample:\n  keysieve serve -m nano -m smol=hf:OWNER/REPO --port 8080\n');
+    .option('--verbose', 'log every request on stderr, as a line of JSON without its text');
   return command.action((options: Options) => serve(options));
 }
 

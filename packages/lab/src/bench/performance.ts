@@ -13,16 +13,28 @@ export function readReport(json: string, path: string): BenchReport {
   } catch {
     value = null;
   }
-  if (BENCHES.some((bench) => bench === value?.bench)) return value as BenchReport;
+  const isBench = BENCHES.some((bench) => bench === value?.bench);
+  const fault = isBench ? faultOf(value as BenchReport) : undefined;
+  if (isBench && fault === undefined) return value as BenchReport;
   throw labError({
     code: 'invalid-file',
     problem: `${path} is not the output of a benchmark.`,
-    found: value === null ? 'no JSON' : `bench: ${JSON.stringify(value.bench)}`,
+    found: value === null ? 'no JSON' : (fault ?? `bench: ${JSON.stringify(value.bench)}`),
     remedy: `Give files with the output of keysieve bench ${BENCHES.join(', ')} with --json.`,
   });
 }
 
 const BENCHES: readonly BenchReport['bench'][] = ['decode', 'prefill', 'scaling', 'steps', 'memory'];
+
+/** What is missing in a report: that of which no page can be made. */
+function faultOf(report: BenchReport): string | undefined {
+  try {
+    performancePage([report]);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 /** The page, in Markdown: one table a question, and at the end the runs that the figures are from. */
 export function performancePage(reports: readonly BenchReport[]): string {

@@ -181,4 +181,13 @@ describe('readReport', () => {
   it.for(['', 'no json', '[]', '{}', 'null', '{"bench":"press"}', '{"bench":"toString"}'])('refuses %o', (json) => {
     expect(() => readReport(json, 'file')).toThrow(expect.objectContaining({ code: 'invalid-file' }));
   });
+
+  it.for([steps, speed, memory])('refuses a report of $bench that has lost something', (report) => {
+    for (const name of Object.keys(report).filter((key) => Array.isArray(report[key as keyof typeof report]))) {
+      const { [name as keyof typeof report]: _, ...rest } = report;
+      expect(() => readReport(JSON.stringify(rest), 'file'), name).toThrow(
+        expect.objectContaining({ code: 'invalid-file' }),
+      );
+    }
+  });
 });

@@ -3,7 +3,7 @@ import { describeDisk, describeLayers, describeMemory } from './inspection.ts';
 
 it('counts the kinds of layers where there are several', () => {
   const config = { layers: 18, heads: 4, keyValueHeads: 1, headDim: 256 } as Parameters<typeof describeLayers>[0];
-  const heads = ', 4 query heads on 1 key-value heads of 256';
+  const heads = ', 4 query heads on 1 key-value head of 256';
   expect(describeLayers(config, { selective: 18, windowed: 0, softCapped: 0 })).toBe(`18${heads}`);
   expect(describeLayers(config, { selective: 3, windowed: 15, softCapped: 0 })).toBe(
     `18 (3 by the policy, 15 with a window)${heads}`,

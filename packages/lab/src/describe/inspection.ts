@@ -2,7 +2,7 @@
 import type { Inspection } from '@keysieve/llm';
 import { formatBytes, formatCount, formatNumber, formatShare } from '../format/format.ts';
 
-/** Layers and heads: `18 (3 by the policy, 15 with a window), 4 query heads on 1 key-value heads of 256`. */
+/** Layers and heads: `18 (3 by the policy, 15 with a window), 4 query heads on 1 key-value head of 256`. */
 export function describeLayers(
   { layers, heads, keyValueHeads, headDim }: Inspection['config'],
   { selective, windowed, softCapped }: Inspection['layerKinds'],
@@ -12,7 +12,7 @@ export function describeLayers(
     ...(softCapped === 0 ? [] : [`${softCapped} with a soft cap`]),
   ];
   const counts = kinds.length === 0 ? '' : ` (${[`${selective} by the policy`, ...kinds].join(', ')})`;
-  return `${layers}${counts}, ${heads} query heads on ${keyValueHeads} key-value heads of ${headDim}`;
+  return `${layers}${counts}, ${heads} query heads on ${keyValueHeads} key-value ${keyValueHeads === 1 ? 'head' : 'heads'} of ${headDim}`;
 }
 
 export function describeMemory(memory: Inspection['memory'], tokens: number): string {

@@ -80,6 +80,9 @@ export function temporaryName(): string {
   return `${TEMPORARY}/${[...random].map((part) => part.toString(16).padStart(8, '0')).join('')}`;
 }
 
+/** Whether a file of the folder TEMPORARY has such a name: others, in a folder that a user has named, are not ours. */
+export const isTemporary = (name: string): boolean => /^[0-9a-f]{16}$/.test(name);
+
 /** Writes a file by pieces, as `temporary`, and then gives it its name: whole, or not at all. */
 export async function writeFile(
   store: Store,

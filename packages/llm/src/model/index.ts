@@ -13,4 +13,4 @@ export type {
   TransformerSegments,
   TransformerSegmentsOptions,
 } from './transformer-segments.ts';
-export { inspectTransformerSegments, loadTransformerSegments } from './transformer-segments.ts';
+export { disposedError, inspectTransformerSegments, loadTransformerSegments } from './transformer-segments.ts';

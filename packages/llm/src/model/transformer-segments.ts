@@ -393,6 +393,6 @@ async function releaseAll(segments: readonly Segment[], releaseWeights: () => Pr
   await releaseWeights();
 }
 
-function disposedError() {
+export function disposedError() {
   return llmError({ code: 'disposed', problem: 'The model is disposed of.', remedy: 'Load it again.' });
 }

@@ -95,6 +95,12 @@ describe('arguments of the wrong kind are refused with a code', () => {
     { special: 'yes' },
     { temperature: 'hot' },
     { topK: null },
+    { logProbabilities: -1 },
+    { logProbabilities: 'all' },
+    { constraint: {} },
+    { constraint: { mask() {} } },
+    { grammar: 'json' },
+    { grammar: { type: 'xml' } },
     null,
   ])('options of an answer: %j', (options) => {
     expect(() => session.generate('abc', options as Any)).toThrow(invalid());
@@ -135,6 +141,16 @@ describe('arguments of the wrong kind are refused with a code', () => {
       found,
       remedy: `Did you mean ${meant}?`,
     });
+  });
+
+  it('a model that is disposed of', async () => {
+    const other = await loadModel('nano', { precision: 'fp32', threads: 1, context: 1024 });
+    const path = join(folder, 'other.ksnap');
+    await session.save(path);
+    await other.dispose();
+    for (const call of [() => other.createSession(), () => other.createBoundedSession(), () => other.restore(path)]) {
+      await expect(call()).rejects.toEqual(invalid('disposed'));
+    }
   });
 
   it('a text to encode', () => {

@@ -12,6 +12,7 @@ import {
   isPositiveInteger,
   isText,
 } from '../arguments.ts';
+import type { GrammarSpec } from '../grammar/index.ts';
 import { SCANS } from '../snapshot/settings.ts';
 import type { EvaluateOptions } from './evaluation.ts';
 import type { GenerateOptions } from './generate-options.ts';
@@ -80,13 +81,15 @@ export function checkSessionOptions(options: unknown): void {
 export function checkGenerateOptions(options: unknown): void {
   checkOptions('The options of an answer', options);
   checkOptionNames('an answer', options, GENERATE_OPTIONS);
-  const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup, audit } = options as Record<
-    string,
-    unknown
-  >;
+  const named = options as Record<string, unknown>;
+  const { maxTokens, special, templateVariables, stop, signal, onPrefill, promptLookup, audit } = named;
+  const { logProbabilities, constraint, grammar } = named;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   checkOptional('maxTokens', maxTokens, isCount, 'a whole number from 0 on');
   checkOptional('audit', audit, isCount, 'a whole number from 0 on');
+  checkOptional('logProbabilities', logProbabilities, isCount, 'a whole number from 0 on');
+  checkOptional('constraint', constraint, isConstraint, 'an object with the functions mask and accept');
+  checkOptional('grammar', grammar, isGrammar, `an object whose type is one of ${GRAMMARS.join(', ')}`);
   checkOptional('special', special, isBoolean, 'true or false');
   const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
   checkOptional('templateVariables', templateVariables, isObject, 'an object of variables by name');
@@ -94,6 +97,14 @@ export function checkGenerateOptions(options: unknown): void {
   checkOptional('promptLookup', promptLookup, isBoolean, 'true or false');
   checkOptional('onPrefill', onPrefill, isFunction, 'a function');
   checkSignal(signal);
+}
+
+const GRAMMARS: readonly GrammarSpec['type'][] = ['json', 'schema', 'regex', 'format'];
+const isGrammar = (value: unknown) => GRAMMARS.includes((value as Partial<GrammarSpec> | null)?.type as never);
+
+function isConstraint(value: unknown): boolean {
+  const { mask, accept } = (value ?? {}) as Record<string, unknown>;
+  return isFunction(mask) && isFunction(accept);
 }
 
 export function checkSaveOptions(options: unknown): void {

@@ -2,7 +2,7 @@
 
 import { createGrammars } from '../grammar/index.ts';
 import type { SourceLocation } from '../io/source.ts';
-import type { ModelConfig, TransformerSegments } from '../model/index.ts';
+import { disposedError, type ModelConfig, type TransformerSegments } from '../model/index.ts';
 import { hashFile, type MatmulPrecision } from '../onnx/index.ts';
 import type { PrefixStore } from '../prefixes/index.ts';
 import type { ChatMessage, ChatTemplate, RenderOptions, Tokenizer } from '../tokenizer/index.ts';
@@ -115,7 +115,18 @@ function createModel({
   fingerprint,
 }: ModelParts): Model {
   const { config, precision, context: contextLength } = segments;
-  const dispose = () => segments.dispose();
+  let isDisposed = false;
+  const dispose = async () => {
+    isDisposed = true;
+    await segments.dispose();
+  };
+  /** For what starts threads, which nobody would end. */
+  const live =
+    <Args extends unknown[], T>(work: (...args: Args) => Promise<T>) =>
+    async (...args: Args): Promise<T> => {
+      if (isDisposed) throw disposedError();
+      return await work(...args);
+    };
   const renderChat = (messages: readonly ChatMessage[], options?: RenderOptions) =>
     chatTemplate().render(messages, options);
   const engines = createEngines();
@@ -141,9 +152,9 @@ function createModel({
     renderChat,
     chatTemplate,
     encode: (prompt, options) => encodePrompt(prompt, { tokenizer, chatTemplate }, options),
-    createSession: (options) => createSession(sessionModel, options),
-    createBoundedSession: (options) => createBoundedSession(sessionModel, options),
-    restore: (source, options = {}) => restoreSession(sessionModel, source, options),
+    createSession: live((options) => createSession(sessionModel, options)),
+    createBoundedSession: live((options) => createBoundedSession(sessionModel, options)),
+    restore: live((source, options = {}) => restoreSession(sessionModel, source, options)),
     openPrefixes: (options = {}) => openPrefixes(name, options),
     hash: hashOnce,
     dispose,

@@ -1,6 +1,6 @@
 /** Opens a prefix store as it was asked for. */
 import { folderStore } from '#platform';
-import { checkOptional, checkOptions } from '../arguments.ts';
+import { checkArgument, checkOptional, checkOptions } from '../arguments.ts';
 import type { Store } from '../io/store.ts';
 import {
   createPrefixFolder,
@@ -30,9 +30,13 @@ export function openPrefixes(modelName: string, options: PrefixOptions): PrefixS
   const isLimit = (bytes: unknown) => typeof bytes === 'number' && bytes >= 0;
   checkOptional('memoryLimit', memoryLimit, isLimit, 'a number of bytes');
   checkOptional('folderLimit', folderLimit, isLimit, 'a number of bytes');
+  const isFolder = (value: unknown) => isFolderPath(value) || (typeof value === 'object' && value !== null);
+  checkOptional('folder', folder, isFolder, 'the path of a folder, or a store');
   const store = typeof folder === 'string' ? folderStore(folder) : folder;
   return createPrefixStore(memoryLimit, store && createPrefixFolder(store, folderLimit, modelName));
 }
+
+const isFolderPath = (path: unknown) => typeof path === 'string' && path !== '' && !path.includes('\0');
 
 /** What is kept of prompts in a folder, of all models. */
 export interface PrefixFolderContents {
@@ -42,7 +46,9 @@ export interface PrefixFolderContents {
   prune(limit: number): Promise<number>;
 }
 
+/** Throws `invalid-argument`. */
 export function openFolder(path: string): PrefixFolderContents {
+  checkArgument('The folder of prefixes', path, isFolderPath(path), 'the path of a folder');
   const store = folderStore(path);
   return { list: () => listPrefixes(store), prune: (limit) => prunePrefixes(store, limit) };
 }

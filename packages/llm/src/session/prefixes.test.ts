@@ -7,6 +7,7 @@ import { createMemoryStore } from '../io/memory-store.ts';
 import { type Store, unwritable } from '../io/store.ts';
 import { PREFIX_FOLDER } from '../prefixes/index.ts';
 import { loadModel, type Model } from './load-model.ts';
+import { openFolder } from './open-prefixes.ts';
 import type { SessionOptions } from './session-options.ts';
 
 const TEXT = 'The number of amber fox is 48213. '.repeat(12);
@@ -185,6 +186,12 @@ describe('prompts that begin alike', () => {
       expect(await store.list(PREFIX_FOLDER)).toHaveLength(TEXT_PAGES);
       await using prefixes = model.openPrefixes({ folder: store });
       expect((await answer({ prefixes }, TEXT + QUESTION, 1)).reusedTokens).toBe(TEXT_PAGES * PAGE);
+    });
+
+    it.each(['', 'a\0b', 5, null])('are not looked for in what is no folder: %j', (path) => {
+      const expected = expect.objectContaining({ code: 'invalid-argument' });
+      expect(() => model.openPrefixes({ folder: path as string })).toThrow(expected);
+      expect(() => openFolder(path as string)).toThrow(expected);
     });
 
     it('take no more bytes than the limit', async () => {

@@ -13,7 +13,7 @@ import type { ScanBases } from './scan-calibration.ts';
 export interface SaveOptions extends SnapshotWork {
   /**
    * Whether full pages are saved quantized to 8 bits, without their exact rows: less than half of the bytes, and another
-   * session from what is restored, by the rounding (`keysieve bench snapshot` measures it). Default: false.
+   * session from what is restored, by the rounding. Default: false.
    */
   compact?: boolean | undefined;
 }

@@ -1,5 +1,6 @@
 /** Sessions that are saved and restored, and what becomes of damaged files. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -137,5 +138,33 @@ describe('a session that is saved', () => {
     await session.save(path);
     await expect(model.restore(path, { signal: abort })).rejects.toMatchObject({ code: 'aborted' });
     await (await model.restore(path)).dispose();
+  });
+
+  it('takes the place of a file alone: folders, pipes and devices stay what they are', async () => {
+    await using session = await read(await model.createSession());
+    const place = await mkdtemp(join(folder, 'places-'));
+    const kept = join(place, 'documents');
+    await mkdir(kept);
+    await writeFile(join(kept, 'letter'), 'dear');
+    execFileSync('mkfifo', [join(place, 'pipe')]);
+    for (const path of [kept, `${kept}/`, join(place, 'pipe'), join(place, 'new/'), '/dev/null']) {
+      await expect(session.save(path), path).rejects.toMatchObject({ code: 'output-unwritable' });
+    }
+    for (const path of ['', 'a\0b', 5, null]) {
+      await expect(session.save(path as string)).rejects.toMatchObject({ code: 'invalid-argument' });
+    }
+    expect(await readFile(join(kept, 'letter'), 'utf8')).toBe('dear');
+    expect(await readdir(place)).toEqual(['documents', 'pipe']);
+  });
+
+  it('is written where a link leads to', async () => {
+    await using session = await read(await model.createSession());
+    const place = await mkdtemp(join(folder, 'links-'));
+    await mkdir(join(place, 'elsewhere'));
+    await writeFile(join(place, 'elsewhere/session'), 'old');
+    await symlink(join(place, 'elsewhere/session'), join(place, 'link'));
+    await session.save(join(place, 'link'));
+    expect(await readdir(place)).toEqual(['elsewhere', 'link']);
+    await (await model.restore(join(place, 'elsewhere/session'))).dispose();
   });
 });

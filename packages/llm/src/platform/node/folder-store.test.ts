@@ -74,16 +74,17 @@ describe('a folder that others have been in', () => {
     expect(await readFile(join(blocked, '..'), 'utf8')).toBe('a file');
   });
 
-  it('loses what killed processes left, a day later', async () => {
+  it('loses what killed processes left, a day later, and nothing else', async () => {
     const folder = newFolder();
     const temporary = join(folder, 'tmp');
-    for (const name of ['old', 'young']) {
+    const [old, young] = ['0123456789abcdef', 'fedcba9876543210'];
+    for (const name of [old, young, 'notes']) {
       await mkdir(join(temporary, name), { recursive: true });
       await writeFile(join(temporary, name, 'weights.bin'), 'x');
     }
     const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
-    await utimes(join(temporary, 'old'), yesterday, yesterday);
+    for (const name of [old, 'notes']) await utimes(join(temporary, name), yesterday, yesterday);
     await put(createFolderStore(folder), 'a', Uint8Array.of(1));
-    expect(await readdir(temporary)).toEqual(['young']);
+    expect(await readdir(temporary)).toEqual([young, 'notes']);
   });
 });

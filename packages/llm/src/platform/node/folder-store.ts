@@ -3,7 +3,15 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, lutimes, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { tryAcquireLock } from '../../file-lock.ts';
-import { partsOf, type Store, type StoreEditor, type StoreEntry, TEMPORARY, unwritable } from '../../io/store.ts';
+import {
+  isTemporary,
+  partsOf,
+  type Store,
+  type StoreEditor,
+  type StoreEntry,
+  TEMPORARY,
+  unwritable,
+} from '../../io/store.ts';
 import { readFully, sourceOfHandle } from './path-source.ts';
 
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -144,7 +152,7 @@ async function editorOf(path: string, file: FileHandle): Promise<StoreEditor> {
 }
 
 async function removeAbandoned(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
+  for (const name of (await readdir(folder)).filter(isTemporary)) {
     const stats = await lstat(join(folder, name)).catch(() => undefined);
     if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_MS)
       await rm(join(folder, name), { recursive: true, force: true });

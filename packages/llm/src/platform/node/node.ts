@@ -1,12 +1,13 @@
 /** `#platform` in Node. */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, realpath, rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBlob } from '../../io/blob-source.ts';
 import type { SourceLocation } from '../../io/source.ts';
+import { unwritable } from '../../io/store.ts';
 import { openUrl } from '../../io/url-source.ts';
 import type { Platform, Sha256 } from '../platform.ts';
 import { cacheFolderPath, openCacheFolder } from './cache-folder.ts';
@@ -45,7 +46,13 @@ export const folderStore: Platform['folderStore'] = (path) => createFolderStore(
 const UNFINISHED_MS = 60_000;
 
 export const fileTarget: Platform['fileTarget'] = async (path) => {
-  const [folder, name] = [dirname(resolve(path)), basename(path)];
+  const file = await realpath(path).catch(() => resolve(path));
+  const stats = await lstat(file).catch(() => undefined);
+  // What is no file, such as a folder or a device, is not ours to replace.
+  if (/[\\/]$/.test(path) || (stats !== undefined && !stats.isFile() && !stats.isSymbolicLink())) {
+    throw unwritable(path, new Error('a folder, pipe or device'));
+  }
+  const [folder, name] = [dirname(file), basename(file)];
   const isUnfinished = (each: string) => each.startsWith(`.${name}.`) && each.endsWith('.part');
   for (const each of (await readdir(folder).catch(() => [])).filter(isUnfinished)) {
     const stats = await lstat(join(folder, each)).catch(() => undefined);
