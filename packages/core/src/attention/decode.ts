@@ -59,17 +59,24 @@ export function decodeGroup(
   writeGroupResult(thread, job, query * thread.heads + head, result);
 }
 
-/** Attends by a policy, and to every key where the result is in doubt: see `Selector.doubt`. */
+/** Attends by a policy, and where the result is in doubt, once more, or to every key: see `Selector.doubt`. */
 function attendWithinError(work: GroupWork, parts: SparseParts, maxReadShare: number | undefined): GroupResult {
-  const result = attendByPolicy(work, parts, maxReadShare);
+  const first = attendByPolicy(work, parts, maxReadShare);
   const { doubt } = parts.selector;
-  if (doubt === undefined) return result;
-  const isFarOff = result.results.some(({ kind, outputError }) => kind === 'estimated' && outputError > doubt.maxError);
-  if (!isFarOff || !doubt.holds(work)) return result;
-  const full = attendFully(work);
-  // The bytes of both attempts, which stand with the first row.
-  (full.results[0] as RowResult).bytesRead += (result.results[0] as RowResult).bytesRead;
-  return full;
+  if (doubt === undefined || isWithin(first, doubt.maxError) || !doubt.holds(work)) return first;
+  const selection = doubt.again.select(work, parts.budget);
+  const second = selection && withBytesOf(first, attendSelection(work, selection, parts.tail));
+  if (second !== undefined && isWithin(second, doubt.again.maxError)) return second;
+  return withBytesOf(second ?? first, attendFully(work));
+}
+
+const isWithin = ({ results }: GroupResult, maxError: number): boolean =>
+  results.every(({ kind, outputError }) => kind !== 'estimated' || outputError <= maxError);
+
+/** A later attempt with the bytes of an earlier one, which stand with the first row. */
+function withBytesOf(earlier: GroupResult, later: GroupResult): GroupResult {
+  (later.results[0] as RowResult).bytesRead += (earlier.results[0] as RowResult).bytesRead;
+  return later;
 }
 
 /** Outputs and results of some query rows. */

@@ -53,10 +53,15 @@ export interface Selector {
   /** How a block of consecutive queries shares a sample. Default: every position selects on its own. */
   readonly blockSampling?: BlockSampling;
   /**
-   * When a sample is in doubt: queries that say of themselves a relative error above `maxError` read every key where `holds`,
-   * that is, where codes tell keys apart too little. Default: never.
+   * When a sample is in doubt: where `holds`, that is, where codes tell keys apart too little, and a query says of itself a
+   * relative error above `maxError`. Then `again.select` gives a selection that may do, or undefined; where there is none, or a
+   * query is still further off than `again.maxError`, every key is read. Default: never.
    */
-  readonly doubt?: { readonly maxError: number; holds(work: GroupWork): boolean };
+  readonly doubt?: {
+    readonly maxError: number;
+    holds(work: GroupWork): boolean;
+    readonly again: { readonly maxError: number; select(work: GroupWork, budget: Budget): Selection | undefined };
+  };
   select(query: GroupWork, budget: Budget): Selection;
 }
 

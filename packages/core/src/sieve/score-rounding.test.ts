@@ -1,7 +1,8 @@
-/** How far rounding moves scores is foreseen: groups in doubt that may be far off read every key. */
+/** How far rounding moves scores is foreseen: groups in doubt that may be far off are drawn again, or read every key. */
 import { describe, expect, it } from 'vitest';
 import { createHeadBench } from '../../test/head-bench.ts';
 import { createRandom } from '../../test/random.ts';
+import { swingingKeys } from '../../test/swinging-keys.ts';
 import { createAttention } from '../attention/attention.ts';
 import { primaryRegion } from '../group/group-work.ts';
 import { scoreRounding } from '../group/quantized-work.ts';
@@ -11,21 +12,10 @@ import { MAX_ERROR_IN_DOUBT, MAX_SCORE_ROUNDING } from './constants.ts';
 
 const D = 64;
 
-/** Keys (n, 64) that swing by `bias` in four dimensions, each in its own rhythm, as biased keys do once they are turned. */
-function swingingKeys(n: number, bias: number): Float32Array {
-  const random = createRandom(7);
-  const keys = random.normals(n * D);
-  for (let j = 0; j < n; j++) {
-    for (const i of [3, 11, 22, 40])
-      keys[j * D + i] = (keys[j * D + i] as number) + bias * Math.cos(j * (0.4 + i / 50));
-  }
-  return keys;
-}
-
 describe.each([1, 25, 150] as const)('keys that swing by %d', (bias) => {
   it('have their scores moved by as much as is foreseen', () => {
     const n = 1000;
-    const keys = swingingKeys(n, bias);
+    const keys = swingingKeys(n, bias, D);
     const random = createRandom(2);
     const bench = createHeadBench({ headDim: D, keys, values: random.normals(n * D), encodings: ['int4'] });
     const query = random.normals(D);
@@ -52,7 +42,7 @@ describe.each([1, 25, 150] as const)('keys that swing by %d', (bias) => {
   });
 
   it.each([1, 2])(
-    'are read by a sample, or in full where that is in doubt and far off, on %d threads',
+    'are read by a sample, by a finer one where that is in doubt and far off, or in full, on %d threads',
     async (threads) => {
       const n = 2100;
       const random = createRandom(3);
@@ -60,7 +50,7 @@ describe.each([1, 25, 150] as const)('keys that swing by %d', (bias) => {
       const shape = { layers: 1, heads: 2, keyValueHeads: 1, headDim: D, precision: 'f32' as const };
       await using attention = await createAttention({ ...shape, capacity: n, encodings: [...encodings], threads });
       attention.cache.reserve(n);
-      attention.cache.write(0, 0, swingingKeys(n, bias), random.normals(n * D));
+      attention.cache.write(0, 0, swingingKeys(n, bias, D), random.normals(n * D));
       attention.cache.commit(n);
       const queries = random.normals(2 * D);
       const request = { layer: 0, position: n - 1, queries };
@@ -74,6 +64,7 @@ describe.each([1, 25, 150] as const)('keys that swing by %d', (bias) => {
       } else {
         expect(report.outputError.max).toBeLessThanOrEqual(MAX_ERROR_IN_DOUBT);
         expect(difference).toBeLessThan(2 * MAX_ERROR_IN_DOUBT);
+        expect(report.rowsFull).toBe(bias === 25 ? 0 : 2);
       }
     },
   );

@@ -13,8 +13,8 @@
  * Weighting by 1 / pi estimates the sums over all keys without bias (Horvitz and Thompson 1952; for attention MagicPIG,
  * arXiv 2410.16179, and vAttention, arXiv 2510.05688): nothing is cut off, so a flat head loses accuracy slowly. The
  * cap trades a little bias for the rare key that looked light and is heavy. Sinks, recent keys and the keys of the open
- * page, which are not quantized yet, are always drawn. Where signs tell too little of the keys for the queries of a group, all
- * keys are drawn; where 4 bits do, all are read exactly.
+ * page, which are not quantized yet, are always drawn. Where signs tell too little of the keys for the queries of a group, a
+ * second sample is drawn by 4-bit scores and attended exactly; where 4 bits do, all keys are read.
  *
  * Where things are:
  *
@@ -22,6 +22,7 @@
  *   plan.ts                   from a budget to m and the always included keys
  *   step.ts                   one position of a group, in one kernel call; `kernels/reference/sieve.ts` specifies it
  *   step-by-step.ts           the same position kernel by kernel, for what one call cannot do
+ *   finer-draw.ts             a position whose sample is in doubt, once more
  *   split-step.ts             one position in parts, for several threads
  *   block.ts                  a block of positions, which share one sample
  *   half-samples.ts           the distance of the halves of a sample
@@ -34,7 +35,8 @@ import { scoreRounding } from '../group/quantized-work.ts';
 import type { Selector } from '../selectors/selector.ts';
 import type { Tail } from '../tails/tail.ts';
 import { blockSampling } from './block.ts';
-import { MAX_ERROR_IN_DOUBT, MAX_SCORE_ROUNDING } from './constants.ts';
+import { MAX_ERROR_IN_DOUBT, MAX_FINER_ERROR, MAX_SCORE_ROUNDING } from './constants.ts';
+import { selectByFinerDraw } from './finer-draw.ts';
 import { sampleSize } from './plan.ts';
 import { addSample, selectSample } from './step-by-step.ts';
 
@@ -48,7 +50,11 @@ export const createSieve = (): Selector => ({
   certain: false,
   sampleSize,
   blockSampling,
-  doubt: { maxError: MAX_ERROR_IN_DOUBT, holds: (work) => scoreRounding(work) > MAX_SCORE_ROUNDING },
+  doubt: {
+    maxError: MAX_ERROR_IN_DOUBT,
+    holds: (work) => scoreRounding(work) > MAX_SCORE_ROUNDING,
+    again: { maxError: MAX_FINER_ERROR, select: selectByFinerDraw },
+  },
   select: selectSample,
 });
 
