@@ -23,7 +23,7 @@ export function bytePairTokenizerJson(metadata: GgufMetadata, vocabulary: Vocabu
     decoder: { type: 'ByteLevel' },
     model: {
       type: 'BPE',
-      vocab: vocabOf(vocabulary.tokens),
+      vocab: vocabOf(vocabulary),
       merges: metadata.strings('tokenizer.ggml.merges').map(splitMerge),
       ignore_merges: ignoreMerges,
     },
@@ -50,9 +50,16 @@ export function preTokenizerOf(metadata: GgufMetadata): PreTokenizer {
   });
 }
 
-/** Ids by token. Empty tokens, the padding of a vocabulary, are left out. */
-export function vocabOf(tokens: readonly string[]): Record<string, number> {
-  return Object.fromEntries(tokens.flatMap((token, id) => (token === '' ? [] : [[token, id]])));
+/**
+ * Ids by token. Control tokens, which no merging of text may lead to, are left out, and so are empty tokens, the padding of a
+ * vocabulary.
+ */
+export function vocabOf({ tokens, types }: Vocabulary): Record<string, number> {
+  const vocab: Record<string, number> = Object.create(null);
+  for (const [id, token] of tokens.entries()) {
+    if (token !== '' && types[id] !== tokenTypes.control) vocab[token] = id;
+  }
+  return vocab;
 }
 
 /** The tokens that are found in text before it is cut into words. */

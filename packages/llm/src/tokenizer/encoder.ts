@@ -56,15 +56,25 @@ export function createEncoders(json: TokenizerJson): Encoders {
 function textTokenizer(json: TokenizerJson): TokenizerJson {
   const special = new Set(json.added_tokens.filter((token) => token.special).map(({ content }) => content));
   special.delete(json.model.unk_token as string);
-  const vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([token]) => !special.has(token)));
   const merges = Array.isArray(json.model.merges) ? json.model.merges : [];
-  const isText = (merge: unknown) =>
-    !special.has(Array.isArray(merge) ? merge.join('') : String(merge).replace(' ', ''));
+  const lengths = new Set([...special].map(({ length }) => length));
+  const isText = (merge: unknown) => {
+    if (!Array.isArray(merge)) return !special.has(String(merge).replace(' ', ''));
+    const [left, right] = merge as [string, string];
+    // Most merges are too long or too short to be joined and looked up.
+    return !lengths.has(left.length + right.length) || !special.has(left + right);
+  };
   return {
     ...json,
     added_tokens: json.added_tokens.filter((token) => !token.special),
-    model: { ...json.model, vocab, merges: merges.filter(isText) },
+    model: { ...json.model, vocab: withoutTokens(json.model.vocab, special), merges: merges.filter(isText) },
   };
+}
+
+/** A vocabulary without some tokens: itself where it has none of them. */
+function withoutTokens(vocab: Record<string, number>, tokens: ReadonlySet<string>): Record<string, number> {
+  if (![...tokens].some((token) => Object.hasOwn(vocab, token))) return vocab;
+  return Object.fromEntries(Object.entries(vocab).filter(([token]) => !tokens.has(token)));
 }
 
 function emptyModel({ model }: TokenizerJson): TokenizerJson['model'] {

@@ -37,7 +37,7 @@ export function sentencePieceTokenizerJson(metadata: GgufMetadata, vocabulary: V
     decoder: { type: 'Sequence', decoders },
     model: {
       type: 'BPE',
-      vocab: vocabOf(vocabulary.tokens),
+      vocab: vocabOf(vocabulary),
       merges: mergesOf(vocabulary, scoresOf(metadata, vocabulary)),
       unk_token: unknown < 0 ? null : vocabulary.tokens[unknown],
       fuse_unk: true,

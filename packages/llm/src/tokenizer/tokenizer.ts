@@ -83,12 +83,11 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
   const { metadata } = gguf;
   const { tokenizerJson } = options;
   const json = tokenizerJson === undefined ? tokenizerJsonOf(metadata) : parseTokenizerJson(tokenizerJson);
-  const idOf = new Map([
-    ...Object.entries(json.model.vocab),
-    ...json.added_tokens.map(({ content, id }) => [content, id] as const),
-  ]);
-  const size = sizeOf(metadata, idOf.values());
-  const ids = readSpecialIds(metadata, size, (token) => idOf.get(token));
+  const { vocab } = json.model;
+  const added = new Map(json.added_tokens.map(({ content, id }) => [content, id]));
+  const size = sizeOf(metadata, [Object.values(vocab), added.values()]);
+  const idOf = (token: string) => added.get(token) ?? (Object.hasOwn(vocab, token) ? vocab[token] : undefined);
+  const ids = readSpecialIds(metadata, size, idOf);
   const tokens = createTokenBytes(json, size);
   const encoders = tokenizerJson === undefined ? createEncoders(json) : limitedEncoders(createEncoders(json));
   const marker = createMessageMarker(json.added_tokens);
@@ -190,9 +189,9 @@ function addsBos(metadata: GgufMetadata): boolean {
  * Number of ids: that of the file's own vocabulary, which may have more than are used, or of the ids where the file
  * has none. Throws `tokenizer-invalid` for an id past the vocabulary.
  */
-function sizeOf(metadata: GgufMetadata, ids: Iterable<number>): number {
+function sizeOf(metadata: GgufMetadata, ids: readonly Iterable<number>[]): number {
   let maxId = -1;
-  for (const id of ids) maxId = Math.max(maxId, id);
+  for (const some of ids) for (const id of some) maxId = Math.max(maxId, id);
   const vocabularySize = metadata.has('tokenizer.ggml.tokens')
     ? metadata.strings('tokenizer.ggml.tokens').length
     : maxId + 1;
