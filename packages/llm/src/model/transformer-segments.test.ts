@@ -354,10 +354,11 @@ describe('inspectDenseModel', () => {
     });
     const blocks = (2 * (256 * 256 * 2 + 256 * 128 * 2 + 3 * 256 * 512)) / 32;
     const headBlocks = (256 * 300) / 32;
-    // Codes, scales twice, their products with zero points, and offsets; the head has no offsets.
-    expect(memory.packed).toBe(blocks * (16 + 4 + 4 + 4 + 4) + headBlocks * (32 + 4 + 4 + 4));
-    // The embedding's table; the norms' gains.
-    expect(memory.mapped).toBe(headBlocks * (32 + 2) + 5 * 256 * 4);
+    // Codes, scales twice, their products with zero points, and offsets; the head has no offsets, and scales once more.
+    expect(memory.packed).toBe(blocks * (16 + 4 + 4 + 4 + 4) + headBlocks * (32 + 4 + 4 + 4 + 4));
+    // The embedding's codes and scales; the norms' gains.
+    expect(memory.tables).toEqual([headBlocks * 32, headBlocks * 2]);
+    expect(memory.mapped).toBe(5 * 256 * 4);
     // A byte for each weight, and a scale for each row; what follows the last attention is run for few rows only.
     const bytes = 2 * (256 * 256 + 2 * 256 * 128) + 256 * 256 + 3 * 256 * 512;
     const scales = 4 * (2 * (256 + 2 * 128) + 256 + 2 * 512 + 256);

@@ -10,7 +10,7 @@ export {
 export { Graph, type Value } from './graph.ts';
 export { detectInt8Signedness } from './int8-signedness.ts';
 export { embeddingLookup, type Linear, linear, type SegmentBuilder, vector } from './matrix-ops.ts';
-export { type WeightsMemory, weightsMemory } from './memory.ts';
+export { residentWeights, type WeightsMemory, weightsMemory } from './memory.ts';
 export { loadSegment, type Segment, type SegmentInputs } from './segment.ts';
 export {
   type Int8Signedness,

@@ -335,16 +335,14 @@ function multiplied(
   [factorName, codeName, codeType]: readonly [ComponentName, ComponentName, ElementType],
 ): Value {
   const { rows } = matrix;
-  const parts = blocks / factors.blocks;
+  const read = (name: ComponentName, type: ElementType, width: number) =>
+    take(componentTensor(graph, matrix, name, type, [rows, width]));
   return graph.once(`${matrixName(matrix)} ${factorName} by ${take === allRows ? 'all' : 'some'} rows`, () => {
-    const read = (name: ComponentName, type: ElementType, width: number) =>
-      toFloat(graph, take(componentTensor(graph, matrix, name, type, [rows, width])));
-    const factor = read(factorName, 'float16', parts);
+    const factor = toFloat(graph, read(factorName, 'float16', blocks / factors.blocks));
     if (factors.blocks === 1) return factor;
-    const inParts = (value: Value, size: number) => graph.node('Reshape', [value, graph.integers([-1, parts, size])]);
-    const codes = inParts(read(codeName, codeType, blocks), factors.blocks);
-    const products = graph.node('Mul', [codes, inParts(factor, 1)]);
-    return graph.node('Reshape', [products, graph.integers([-1, blocks])]);
+    return graph.node('DequantizeLinear', [read(codeName, codeType, blocks), factor], {
+      attributes: { axis: 1, block_size: factors.blocks },
+    });
   });
 }
 

@@ -4,7 +4,7 @@ import type { OptionNames } from 'keysieve/engine';
 import { fullAttentionBelow } from 'keysieve/engine';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments, type ModelConfig } from '../model/index.ts';
-import type { MatmulPrecision } from '../onnx/index.ts';
+import { type MatmulPrecision, residentWeights } from '../onnx/index.ts';
 import { layerCacheBytes, selectiveLayers } from './layer-caches.ts';
 import { checkLoadOptions, LOAD_OPTIONS, type LoadOptions, openModelFile } from './model-file.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
@@ -25,6 +25,7 @@ const INSPECT_OPTIONS: OptionNames<InspectOptions> = { ...LOAD_OPTIONS, attentio
 export interface MemoryPrediction {
   /** Node and ONNX Runtime themselves, and the threads of the attention. */
   runtime: number;
+  /** As texts of the context leave them: of a table of embeddings only what was read is in memory. */
   weights: number;
   tokenizer: number;
   /** A cache that is full to the context. */
@@ -70,7 +71,7 @@ const THREAD_BYTES = 15 * 2 ** 20;
 /** Measured: what V8 lets a thread's short-lived objects grow to, where it draws samples. */
 const YOUNG_GENERATION_BYTES = 32 * 2 ** 20;
 /** Measured: strings and maps of a token and of the merge that makes it. */
-const TOKEN_BYTES = 1700;
+const TOKEN_BYTES = 800;
 /** Buffers outside its heap that V8 lets pile up before it collects them. */
 const GARBAGE_BYTES = 64 * 2 ** 20;
 
@@ -98,7 +99,7 @@ export async function inspectModel(source: SourceLocation, options: InspectOptio
     ? await stepCosts({ ...config, precision: cachePrecision, threads }, options.cacheFolder)
     : undefined;
   const shortestSparse = (costs && fullAttentionBelow(policy, costs, tokens, config)) ?? null;
-  const weights = memory.packed + memory.mapped + memory.segments;
+  const weights = residentWeights(memory, tokens);
   const work = cache.buffers + cache.open + activationBytes(config);
   const youngGenerationBytes = policy.budget === undefined ? 0 : threads * YOUNG_GENERATION_BYTES;
   const runtime = RUNTIME_BYTES + (threads - 1) * THREAD_BYTES + youngGenerationBytes;

@@ -4,7 +4,7 @@ import { DEFAULT_PRECISION } from '#platform';
 import { openGguf } from '../gguf/index.ts';
 import type { SourceLocation } from '../io/source.ts';
 import { inspectTransformerSegments } from '../model/index.ts';
-import type { MatmulPrecision } from '../onnx/index.ts';
+import { type MatmulPrecision, residentWeights } from '../onnx/index.ts';
 import { layerCacheBytes } from './layer-caches.ts';
 import { CHUNK_TOKENS, DEFAULT_ATTENTION, defaultCachePrecision } from './session.ts';
 
@@ -43,7 +43,7 @@ export async function estimateMemory(location: SourceLocation, options: Estimate
     threads,
   };
   const { cache, cachePerToken, buffers, open } = layerCacheBytes(sizes, CHUNK_TOKENS);
-  const weights = memory.packed + memory.mapped + memory.segments;
+  const weights = residentWeights(memory, context);
   const work = buffers + open;
   return { context, weights, cache, cachePerToken, work, total: weights + cache + work };
 }

@@ -5,6 +5,7 @@ import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
 import { disableTelemetry } from './telemetry.ts';
 
 export const RUNTIME_PACKAGE = 'onnxruntime-node 1.30';
+export const MAPS_WEIGHTS = true;
 
 /**
  * Settings of every segment, chosen by measurement (SmolLM2-135M, 30 layers, ONNX Runtime 1.30):
@@ -12,6 +13,8 @@ export const RUNTIME_PACKAGE = 'onnxruntime-node 1.30';
  *   without spinning every operation waits for its threads to wake.
  * - Neither arena nor memory pattern: each segment would keep its largest activations (870 MB in all after a chunk
  *   of 512 tokens, against 60 MB), and the allocator of the system is as fast.
+ * - Scales are multiplied out when a graph is loaded: without the word that products are not to be quantized by them, ONNX
+ *   Runtime would leave that to every run.
  * - Weights are mapped from their file; what a kernel packs anew replaces the mapped pages.
  */
 function sessionOptions({ weights, threads }: OnnxSessionOptions): ort.InferenceSession.SessionOptions {
@@ -26,6 +29,7 @@ function sessionOptions({ weights, threads }: OnnxSessionOptions): ort.Inference
       session: {
         intra_op: { allow_spinning: '1' },
         force_spinning_stop: '1',
+        disable_quant_qdq: '1',
         ...(weights?.path !== undefined && { model_external_initializers_file_folder_path: dirname(weights.path) }),
       },
     },

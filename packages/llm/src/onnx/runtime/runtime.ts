@@ -15,6 +15,8 @@ export interface OnnxRuntime {
   int32Tensor(data: Int32Array, shape: readonly number[]): TypedTensor<'int32'>;
   /** The package that must be installed, for errors. */
   RUNTIME_PACKAGE: string;
+  /** Whether sessions map the weights file into memory. Otherwise they copy all of it. */
+  MAPS_WEIGHTS: boolean;
 }
 
 /** Tensors by the names of inputs or outputs. */

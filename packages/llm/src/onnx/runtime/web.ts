@@ -6,6 +6,7 @@ import { weightsFileName } from '../weights-location.ts';
 import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
 
 export const RUNTIME_PACKAGE = 'onnxruntime-web 1.30';
+export const MAPS_WEIGHTS = false;
 
 /** Each session copies the weights that it needs; `bytes` may go once it is made. */
 function sessionOptions({ weights }: OnnxSessionOptions): InferenceSession.SessionOptions {
