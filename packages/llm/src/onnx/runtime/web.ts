@@ -8,13 +8,17 @@ import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
 export const RUNTIME_PACKAGE = 'onnxruntime-web 1.30';
 export const MAPS_WEIGHTS = false;
 
-/** Each session copies the weights that it needs; `bytes` may go once it is made. */
+/**
+ * Each session copies the weights that it needs; `bytes` may go once it is made. Scales are multiplied out when it is made: see
+ * the settings for Node.
+ */
 function sessionOptions({ weights }: OnnxSessionOptions): InferenceSession.SessionOptions {
   return {
     executionProviders: ['wasm'],
     enableCpuMemArena: false,
     enableMemPattern: false,
     logSeverityLevel: 3,
+    extra: { session: { disable_quant_qdq: '1' } },
     ...(weights?.bytes && { externalData: [{ path: weightsFileName, data: weights.bytes }] }),
   };
 }
