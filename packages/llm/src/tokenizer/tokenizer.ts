@@ -189,9 +189,9 @@ function addsBos(metadata: GgufMetadata): boolean {
  * Number of ids: that of the file's own vocabulary, which may have more than are used, or of the ids where the file
  * has none. Throws `tokenizer-invalid` for an id past the vocabulary.
  */
-function sizeOf(metadata: GgufMetadata, ids: readonly Iterable<number>[]): number {
+function sizeOf(metadata: GgufMetadata, lists: readonly Iterable<number>[]): number {
   let maxId = -1;
-  for (const some of ids) for (const id of some) maxId = Math.max(maxId, id);
+  for (const ids of lists) for (const id of ids) maxId = Math.max(maxId, id);
   const vocabularySize = metadata.has('tokenizer.ggml.tokens')
     ? metadata.strings('tokenizer.ggml.tokens').length
     : maxId + 1;
