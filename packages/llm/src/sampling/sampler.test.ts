@@ -196,6 +196,19 @@ describe('bad input', () => {
     expect(next([])).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
   });
 
+  it.each([0, 1])(
+    'says that a constraint allows nothing, rather than that logits are wrong, at temperature %i',
+    (temperature) => {
+      const nothing = { mask: (logits: Float32Array) => void logits.fill(Number.NEGATIVE_INFINITY), accept() {} };
+      const sampler = createSampler({ temperature });
+      expect(() => sampler.next(Float32Array.of(1, 2), [], nothing)).toThrow(
+        expect.objectContaining({ code: 'grammar-invalid' }),
+      );
+      const lost = Float32Array.of(Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY);
+      expect(() => sampler.next(lost, [], nothing)).toThrow(fault('not-a-number'));
+    },
+  );
+
   it('refuses a history with a token that has no logit', () => {
     const sampler = createSampler({ repetitionPenalty: 2 });
     expect(() => sampler.next(Float32Array.of(1, 2), [0, 2])).toThrow(fault('invalid-argument', 2));

@@ -17,7 +17,8 @@ export interface Sampler {
    * The next token. `logits` (vocabulary) are left as they are; `history` holds the tokens so far, prompt and answer,
    * for the repetition penalty; `constraint` masks tokens before anything else and is told of the one chosen. Throws
    * `not-a-number` for logits that hold NaN or +Infinity or are all -Infinity, and `invalid-argument` for no logits or
-   * a token of the history that has none; then nothing has been drawn.
+   * a token of the history that has none, and `grammar-invalid` where the constraint masks all; then nothing has been
+   * drawn.
    */
   next(logits: Float32Array, history: ArrayLike<number>, constraint?: TokenConstraint): number;
   /** Seed of the draws, also where it was chosen at random. */
@@ -33,7 +34,10 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
   function next(logits: Float32Array, history: ArrayLike<number>, constraint?: TokenConstraint): number {
     if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
     scratch.set(logits);
-    constraint?.mask(scratch);
+    if (constraint !== undefined) {
+      constraint.mask(scratch);
+      requireAllowed(scratch, logits);
+    }
     const token = choose(history);
     constraint?.accept(token);
     return token;
@@ -49,6 +53,17 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
   }
 
   return { next, seed: settings.seed };
+}
+
+/** Throws `grammar-invalid` where there were tokens to choose from, and all of them are masked. */
+function requireAllowed(masked: Float32Array, logits: Float32Array): void {
+  const isImpossible = (logit: number) => logit === Number.NEGATIVE_INFINITY;
+  if (!masked.every(isImpossible) || logits.every(isImpossible)) return;
+  throw llmError({
+    code: 'grammar-invalid',
+    problem: 'What the answer is held to allows no token here.',
+    remedy: 'Give a schema, an expression or a constraint that some text of the vocabulary can satisfy to its end.',
+  });
 }
 
 /** Numbers in [0, 1) by a seed, apart from the draws of a sampler with the same. */
