@@ -140,6 +140,7 @@ describe('keysieve', () => {
     ['two prompts', ['generate', '-p', 'x', '--prompt-file', 'y']],
     ['an eviction without a prompt', ['bench', 'attention', '--captures', 'none', '-a', 'h2o']],
     ['lengths of an eviction', ['bench', 'scaling', '-a', 'tova']],
+    ['a compact file that is not asked for', ['generate', '-p', 'x', '--compact']],
     ['a system message without a chat', ['generate', '-p', 'x', '--system', 'y']],
   ])('exits with 2 and a message for %s', async (_name, args) => {
     const { code, stdout, stderr } = await keysieve(args);
@@ -154,6 +155,7 @@ describe('keysieve', () => {
     ['prompt-file-not-found', () => ['generate', '--prompt-file', file('none.txt')]],
     ['prompt-not-utf8', () => ['generate', '--prompt-file', file('latin1.txt')]],
     ['file-not-found', () => ['claims', '--captures', file('none.safetensors')]],
+    ['file-not-found', () => ['generate', '-p', 'x', '--schema', file('none.json')]],
     ['prompt-empty', () => ['generate', '--prompt-file', file('empty.txt')]],
     ['prompt-too-long', () => ['generate', '--prompt-file', file('text.txt'), '--context', '100']],
     ['chat-template-missing', () => ['generate', '-p', 'x', '--chat']],

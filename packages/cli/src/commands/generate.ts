@@ -1,5 +1,5 @@
 /** `keysieve generate`: reads a prompt, streams what the model makes of it, and says what that cost and how exact it was. */
-import { formatCount, formatShare, withLawBudget } from '@keysieve/lab';
+import { formatCount, formatShare, readInput, withLawBudget } from '@keysieve/lab';
 import {
   type AttentionSummary,
   type Audit,
@@ -144,6 +144,9 @@ function withArgument(argument: string | undefined, options: Options): Options {
 }
 
 async function generate(options: Options): Promise<void> {
+  if (options.compact && options.cacheFile === undefined) {
+    throw usageError('--compact says how a session is saved.', 'Add --cache-file FILE, or leave it out.');
+  }
   const prompt = await readPrompt(options);
   const grammar = await readGrammar(options);
   const answerSpec = attentionSpec(options);
@@ -240,7 +243,7 @@ async function readGrammar({ schema: file, regex }: Options): Promise<GrammarSpe
   }
   if (regex !== undefined) return { type: 'regex', pattern: regex };
   if (file === undefined) return undefined;
-  const text = await readPromptFile(file);
+  const text = await readInput(file);
   try {
     const schema: unknown = JSON.parse(text);
     if (typeof schema === 'boolean' || (typeof schema === 'object' && schema !== null && !Array.isArray(schema))) {

@@ -18,7 +18,7 @@ export async function readPromptFile(location: SourceLocation): Promise<string> 
     if (!(cause instanceof SourceError)) throw cause;
     throw llmError({
       code: 'prompt-file-not-found',
-      problem: 'The prompt file cannot be read.',
+      problem: 'The text file cannot be read.',
       found: `${cause.source} (${cause.found})`,
       remedy: 'Check the path and that you may read the file.',
       cause,
@@ -33,7 +33,7 @@ export function decodePrompt(bytes: Uint8Array, name: string): string {
   } catch (cause) {
     throw llmError({
       code: 'prompt-not-utf8',
-      problem: 'The prompt is not UTF-8 text.',
+      problem: 'The text is not in UTF-8.',
       found: `${name}, at byte ${firstInvalidByte(bytes)}`,
       remedy: 'Convert it, for example: iconv -f latin1 -t utf-8 FILE',
       cause,
