@@ -18,6 +18,12 @@ function partOf({ queries, keys, values }: BoundedRows, layer: number, from: num
   return { queries: rows(queries, WIDTH), keys: rows(keys, KEY_WIDTH), values: rows(values, KEY_WIDTH) };
 }
 
+const beginningOf = ({ queries, keys, values }: BoundedRows, count: number): BoundedRows => ({
+  queries: queries.subarray(0, count * WIDTH),
+  keys: keys.subarray(0, count * KEY_WIDTH),
+  values: values.subarray(0, count * KEY_WIDTH),
+});
+
 /** Reads a text in passes of `pass` tokens. Gives the outputs (layers, n, heads, headDim). */
 function read(attention: BoundedAttention, text: BoundedRows, pass: number, from = 0) {
   const n = text.queries.length / WIDTH;
@@ -106,17 +112,29 @@ describe('attention in bounded memory', () => {
     expect(whole.length).toBe(3148);
   });
 
+  it('goes on in a fork as in what it was forked from, and neither disturbs the other', async () => {
+    const text = randomText(900);
+    await using attention = await createBoundedAttention({ ...SHAPE, policy: POLICY });
+    const { outputs } = read(attention, text, 200);
+    await using begun = await createBoundedAttention({ ...SHAPE, policy: POLICY });
+    read(begun, beginningOf(text, 600), 200);
+    await using fork = await begun.fork();
+    read(fork, randomText(300), 200);
+    await using other = await begun.fork();
+    for (const each of [begun, other]) {
+      const rest = read(each, text, 200, 600).outputs;
+      const expected = outputs.map((all) => all.subarray(600 * WIDTH));
+      expect(largestDifference(rest, expected)).toBeLessThan(1e-5);
+      expect(each.length).toBe(900);
+    }
+  });
+
   it('goes on after a pass that failed as if it had not been', async () => {
     const text = randomText(600);
     await using attention = await createBoundedAttention({ ...SHAPE, policy: POLICY });
     await using other = await createBoundedAttention({ ...SHAPE, policy: POLICY });
     const { outputs } = read(other, text, 200);
-    const part = (to: number) => ({
-      queries: text.queries.subarray(0, to * WIDTH),
-      keys: text.keys.subarray(0, to * KEY_WIDTH),
-      values: text.values.subarray(0, to * KEY_WIDTH),
-    });
-    read(attention, part(456), 200);
+    read(attention, beginningOf(text, 456), 200);
     attention.reserve(10);
     const rows = partOf(text, 0, 456, 466);
     attention.attend(0, rows, new Float32Array(10 * WIDTH));

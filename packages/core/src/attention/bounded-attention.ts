@@ -49,8 +49,6 @@ export interface BoundedRows {
 /** What one key-value head has beside its slots. */
 interface HeadState {
   remains: Remains;
-  /** Scores of the kept keys, in the order of their slots. */
-  scores: number[];
   /** Made when the rows were last written; undefined where nothing has been dropped. */
   correct: ((query: ArrayLike<number>) => Correction) | undefined;
 }
@@ -71,7 +69,7 @@ export async function createBoundedAttention(options: BoundedAttentionOptions): 
     precision: 'f32',
     ...(threads !== undefined && { threads }),
   });
-  return new BoundedAttention(attention, parts, keys, headDim);
+  return new BoundedAttention(attention, options, parts, keys);
 }
 
 type PartsWithRemains = EvictingParts & { eviction: { remains: CreateRemains } };
@@ -109,9 +107,13 @@ function boundedKeys(
   return keys;
 }
 
-/** Attention in bounded memory, of all layers of a model. It cannot go back: nothing takes a key out of remains again. */
+/**
+ * Attention in bounded memory, of all layers of a model. It cannot go back to fewer tokens, since nothing takes a key out of
+ * remains again; a fork keeps what there is now.
+ */
 export class BoundedAttention {
   readonly #attention: Attention;
+  readonly #options: BoundedAttentionOptions;
   readonly #policy: PartsWithRemains;
   /** Keys that a head keeps when the others are dropped. */
   readonly #keys: number;
@@ -126,14 +128,16 @@ export class BoundedAttention {
   #length = 0;
 
   /** Use `createBoundedAttention`. */
-  constructor(attention: Attention, policy: PartsWithRemains, keys: number, headDim: number) {
+  constructor(attention: Attention, options: BoundedAttentionOptions, policy: PartsWithRemains, keys: number) {
+    const { headDim } = options;
     this.#attention = attention;
+    this.#options = options;
     this.#policy = policy;
     this.#keys = keys;
     this.#headDim = headDim;
     const { layers, keyValueHeads } = attention.cache.shape;
     const { remains } = policy.eviction;
-    const head = (): HeadState => ({ remains: remains(headDim), scores: [], correct: undefined });
+    const head = (): HeadState => ({ remains: remains(headDim), correct: undefined });
     this.#heads = Array.from({ length: layers }, () => Array.from({ length: keyValueHeads }, head));
     this.#last = Array.from({ length: layers }, () => new Float32Array(0));
     this.#newest = Array.from({ length: layers }, () => new Float32Array(0));
@@ -221,6 +225,30 @@ export class BoundedAttention {
     this.#length += cache.reserved - cache.length;
     cache.commit(cache.reserved);
     if (this.#length % PART_TOKENS === 0 && cache.length - this.#rows > this.#keys) this.#drop();
+  }
+
+  /** One that has read the same tokens, and goes on by itself, in memory of its own. Throws as `createBoundedAttention`. */
+  async fork(): Promise<BoundedAttention> {
+    const fork = await createBoundedAttention(this.#options);
+    const { cache } = this.#attention;
+    const { layers, keyValueHeads } = cache.shape;
+    fork.#rows = this.#rows;
+    fork.#length = this.#length;
+    const forkCache = fork.#attention.cache;
+    forkCache.reserve(cache.length);
+    for (let layer = 0; layer < layers; layer++) {
+      fork.#last[layer] = this.#last[layer] as Float32Array;
+      const slots = Array.from({ length: keyValueHeads }, (_, head) => slotsOf(cache, layer, head));
+      const all = (what: 'keys' | 'values') =>
+        interleave(slots.map((each) => Array.from({ length: each.count }, (_, slot) => each[what](slot))));
+      forkCache.write(layer, 0, all('keys'), all('values'));
+      for (let head = 0; head < keyValueHeads; head++) {
+        const { remains, correct } = this.#headOf(layer, head);
+        Object.assign(fork.#headOf(layer, head), { remains: remains.copy(), correct });
+      }
+    }
+    forkCache.commit(cache.length);
+    return fork;
   }
 
   /** Numbers of the queries that the policy looks at, of one layer. */
@@ -318,16 +346,14 @@ export class BoundedAttention {
     const queries = this.#lastOf(layer, head);
     const kept: KeptKeys = { positions: [], scores: [] };
     for (let slot = this.#rows; slot < slots.count; slot++) kept.positions.push(slot);
-    const before = Float64Array.from(kept.positions, (_, i) => state.scores[i] ?? 0);
     const rows = (what: 'keys' | 'values', positions: readonly number[]) =>
       flatten(positions.map((slot) => slots[what](slot).subarray(0, d)));
     const { positions: all } = kept;
     const received = this.#receivedBy(state, slots, queries);
     const evidence = { keys: () => rows('keys', all), values: () => rows('values', all), queries };
-    kept.scores = Array.from(eviction.worthOfPrompt({ received, before, heads: [evidence] }));
+    kept.scores = Array.from(eviction.worthOfPrompt({ received, heads: [evidence] }));
     const gone = evictLowest(kept, this.#keys, eviction.recentKeys(this.#keys));
     state.remains.fold({ keys: rows('keys', gone), values: rows('values', gone), energies: energiesOf(queries, d) });
-    state.scores = kept.scores;
     state.correct = state.remains.corrector();
     const remainsRows = rowsOfRemains(state.remains, d);
     return {

@@ -188,7 +188,6 @@ export class EvictionRunner {
       const heads = this.#headsOf(policy, unit);
       const evidence = {
         received: sumColumns(heads.map((head) => received[head] as Float64Array)),
-        before: Float64Array.from(kept.scores),
         heads: heads.map((head) => this.#evidenceOf(layer, head, kept.positions, last)),
       };
       kept.scores = Array.from(eviction.worthOfPrompt(evidence));

@@ -37,8 +37,6 @@ export interface Eviction {
 export interface PromptEvidence {
   /** Attention (n) that each has received from the queries that the eviction looks at, summed over queries and heads. */
   received: Float64Array;
-  /** Scores (n) that they had when they were judged last; 0 for those that never were. */
-  before: Float64Array;
   /** The key-value heads that keep the same keys. */
   heads: readonly HeadEvidence[];
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fewKeys } from '../../test/few-keys.ts';
 import { createAttention } from '../attention/attention.ts';
+import { createVotes } from './votes.ts';
 
 const SHAPE = { layers: 1, keyValueHeads: 2, heads: 4, headDim: 16, capacity: 1200, precision: 'f32' } as const;
 const WIDTH = SHAPE.heads * SHAPE.headDim;
@@ -43,5 +44,18 @@ describe.for(['remains', 'remains-late'])('the policy %s', (policy) => {
     await using other = await prepare(61);
     const request = { layer: 0, position: PROMPT, queries: queriesOf(PROMPT, PROMPT + 40), policy: spec };
     expect(other.attend(request).outputs).toEqual(attention.attend(request).outputs);
+  });
+});
+
+describe('votes', () => {
+  it('count for what surrounds a key, but not for the window', () => {
+    const received = new Float64Array(52);
+    received[10] = 3;
+    received[19] = 1;
+    received[20] = 9;
+    const { worthOfPrompt, recentKeys } = createVotes({ name: 'votes' });
+    const worth = worthOfPrompt({ received, heads: [] });
+    expect([...worth.subarray(0, 22)]).toEqual([0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 0, 0, 1, 1, 1, 1, 9, 0]);
+    expect([recentKeys(100), recentKeys(20)]).toEqual([32, 20]);
   });
 });

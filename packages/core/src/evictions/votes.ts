@@ -8,10 +8,10 @@ import type { Eviction } from './eviction.ts';
 
 /** Queries that vote, and keys at the end that stay. */
 const WINDOW = 32;
+/** Width of the max-pooling of votes, in keys that are left: what surrounds a key is read with it. */
+const POOLING_WIDTH = 7;
 /** What is left of votes when a token is decoded, so that they are about those of the last `WINDOW` queries. */
 const DECAY = 1 - 1 / WINDOW;
-/** What earlier votes count when the next part of a prompt is judged. */
-const EARLIER_VOTES = 0.5;
 
 /** Drops keys after every `promptPart` keys of a prompt, or where there is none when the prompt is over. */
 export function createVotes({ name, promptPart }: Pick<Eviction, 'name' | 'promptPart'>): Eviction {
@@ -24,7 +24,20 @@ export function createVotes({ name, promptPart }: Pick<Eviction, 'name' | 'promp
     slack: BUFFER_KEYS,
     remains: clustersOf(),
     recentKeys: (keys) => Math.min(WINDOW, keys),
-    worthOfPrompt: ({ received, before }) => received.map((votes, j) => votes + EARLIER_VOTES * (before[j] as number)),
+    worthOfPrompt: ({ received }) => pooled(received),
     updateScore: (before, received) => DECAY * before + received,
   };
+}
+
+/** Max-pools votes, but for those of the window at their end. */
+function pooled(votes: Float64Array): Float64Array {
+  const end = votes.length - WINDOW;
+  const radius = (POOLING_WIDTH - 1) / 2;
+  return votes.map((vote, j) => {
+    if (j >= end) return vote;
+    let most = 0;
+    for (let i = Math.max(0, j - radius); i <= Math.min(end - 1, j + radius); i++)
+      most = Math.max(most, votes[i] as number);
+    return most;
+  });
 }

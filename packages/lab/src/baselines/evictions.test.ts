@@ -96,7 +96,7 @@ describe('SnapKV', () => {
     received[10] = 3;
     received[12] = 5;
     received[25] = 9;
-    const worth = createSnapkv().worthOfPrompt({ received, before: new Float64Array(received.length), heads: [] });
+    const worth = createSnapkv().worthOfPrompt({ received, heads: [] });
     expect([...worth.subarray(0, 20)]).toEqual([0, 0, 0, 0, 0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 0]);
     expect(worth[25]).toBe(9);
   });

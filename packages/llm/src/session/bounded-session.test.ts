@@ -34,10 +34,13 @@ describe('a session in bounded memory', () => {
     const aborted = AbortSignal.abort();
     await expect(pieces.read(tokens.subarray(300), { signal: aborted })).rejects.toMatchObject({ code: 'aborted' });
     expect(pieces.length).toBe(300);
+    await using fork = await pieces.fork();
     const reading = pieces.read(tokens.subarray(300));
+    await expect(pieces.fork()).rejects.toMatchObject({ code: 'session-busy' });
     await expect(pieces.read(tokens)).rejects.toMatchObject({ code: 'session-busy' });
     const rest = (await reading).logits;
     for (const [i, x] of rest.entries()) expect(x).toBeCloseTo(logits[i] as number, 1);
+    expect((await fork.read(tokens.subarray(300))).logits).toEqual(rest);
     await expect(pieces.read(new Int32Array(0))).rejects.toMatchObject({ code: 'invalid-argument' });
     await expect(pieces.read(tokensOf(600))).rejects.toMatchObject({ code: 'prompt-too-long' });
   });

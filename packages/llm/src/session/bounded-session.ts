@@ -1,6 +1,6 @@
 /**
  * Reading in bounded memory: a text of any length, of which a number of keys a head stays and what remains of all others
- * (`BoundedAttention`). Unlike a session it cannot go back to an earlier length, be forked or be saved.
+ * (`BoundedAttention`). Unlike a session it cannot go back to an earlier length, nor be saved.
  */
 import { type AttentionReport, addReport, emptyReport, type PolicySpec } from 'keysieve';
 import { type BoundedAttention, createBoundedAttention } from 'keysieve/engine';
@@ -39,6 +39,8 @@ export interface BoundedSession extends AsyncDisposable {
    * past the context, `aborted`, `disposed`, and what the model throws; the passes before the error have been read then.
    */
   read(tokens: Int32Array, options?: BoundedReadOptions): Promise<BoundedStep>;
+  /** A session that has read the same, and goes on by itself. Throws `session-busy` while this one reads, and `disposed`. */
+  fork(): Promise<BoundedSession>;
   dispose(): Promise<void>;
 }
 
@@ -55,6 +57,10 @@ export async function createBoundedSession(
   checkLayers(segments.config);
   const { layers, heads, keyValueHeads, headDim } = segments.config;
   const attention = await createBoundedAttention({ layers, heads, keyValueHeads, headDim, policy, threads });
+  return openBounded(segments, attention);
+}
+
+function openBounded(segments: TransformerSegments, attention: BoundedAttention): BoundedSession {
   let isReading = false;
   const dispose = () => attention.dispose();
   return {
@@ -65,13 +71,18 @@ export async function createBoundedSession(
       return attention.bytes;
     },
     async read(tokens, options = {}) {
-      checkTokens(tokens, isReading);
+      checkIdle(isReading);
+      checkTokens(tokens);
       isReading = true;
       try {
         return await readTokens(segments, attention, tokens, options);
       } finally {
         isReading = false;
       }
+    },
+    async fork() {
+      checkIdle(isReading);
+      return openBounded(segments, await attention.fork());
     },
     dispose,
     [Symbol.asyncDispose]: dispose,
@@ -117,14 +128,16 @@ function checkLayers({ layerAttention }: Pick<ModelConfig, 'layerAttention'>): v
   });
 }
 
-function checkTokens({ length }: Int32Array, isReading: boolean): void {
-  if (isReading) {
-    throw llmError({
-      code: 'session-busy',
-      problem: 'The session is reading already.',
-      remedy: 'Await what it reads first.',
-    });
-  }
+function checkIdle(isReading: boolean): void {
+  if (!isReading) return;
+  throw llmError({
+    code: 'session-busy',
+    problem: 'The session is reading already.',
+    remedy: 'Await what it reads first.',
+  });
+}
+
+function checkTokens({ length }: Int32Array): void {
   if (length > 0) return;
   throw llmError({ code: 'invalid-argument', problem: 'There are no tokens to read.', remedy: 'Pass at least one.' });
 }
