@@ -98,6 +98,11 @@ export function resolveOptions(options: ServerOptions): Settings {
   if (!(Number.isSafeInteger(port) && port >= 0 && port <= 65_535)) {
     throw invalid('The port is none.', port, 'Give a whole number up to 65535; 0 takes a free one.');
   }
+  const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
+  const wrongOrigin = corsOrigins?.find((origin) => !isOrigin(origin));
+  if (wrongOrigin !== undefined) {
+    throw invalid('This is no origin of pages.', wrongOrigin, 'Give it without a path, as in https://example.com.');
+  }
   const ids = models.map(({ id }) => id);
   if (ids.length === 0) throw invalid('The server has no models.', undefined, 'Name at least one.');
   const duplicate = ids.find((id, index) => ids.indexOf(id) !== index);

@@ -238,6 +238,13 @@ describe('models', () => {
     await expect(serveNano({ port })).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
+  it.each(['*', 'example.com', 'https://example.com/', 'https://example.com/chat', ''])(
+    'is not started for pages of no origin: %j',
+    async (origin) => {
+      await expect(serveNano({ corsOrigins: [origin] })).rejects.toMatchObject({ code: 'invalid-argument' });
+    },
+  );
+
   it('says which address it cannot have', async () => {
     await using server = await serveNano();
     const port = Number(new URL(server.url).port);

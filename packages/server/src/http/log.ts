@@ -1,14 +1,18 @@
 /** What is logged: each request with its status and time, and failures; never the text of a request. */
 import { randomUUID } from 'node:crypto';
+import { printableJson } from '@keysieve/llm';
 import type { MiddlewareHandler } from 'hono';
 import pino, { type Logger } from 'pino';
 
 /** A logger that says nothing. */
 export const silentLogger = (): Logger => pino({ enabled: false });
 
-/** A logger that writes lines of JSON: failures alone at the level `error`, each request at `info`. */
+/**
+ * A logger that writes lines of JSON: failures alone at the level `error`, each request at `info`. Paths are of the clients'
+ * choosing, and messages may quote a model's file: what could not be seen in a terminal is escaped.
+ */
 export const createLogger = (level: 'error' | 'info', stream: NodeJS.WritableStream): Logger =>
-  pino({ level, base: null }, stream as pino.DestinationStream);
+  pino({ level, base: null }, { write: (line) => void stream.write(`${printableJson(JSON.parse(line))}\n`) });
 
 export interface AppVariables {
   requestId: string;
