@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { keysieve } from '../test/keysieve.ts';
@@ -84,5 +85,24 @@ describe('generate', () => {
     expect([code, stdout.length > 1]).toEqual([0, true]);
     expect(stderr).toContain('the context of 24 tokens is full');
     expect(stderr.trim().split('\n')).toHaveLength(2);
+  });
+});
+
+describe('a warning', () => {
+  it('stands on lines of its own, without what only a developer of Node could use', async () => {
+    const threads = availableParallelism() + 1;
+    const { code, stderr } = await keysieve([
+      'generate',
+      'hi',
+      '-n',
+      '1',
+      '--precision',
+      'fp32',
+      '--threads',
+      `${threads}`,
+    ]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(new RegExp(`^warning: ${threads} threads share`, 'm'));
+    expect(stderr).not.toMatch(/\(node:|trace-warnings/);
   });
 });

@@ -56,6 +56,11 @@ export function watchProcess(): void {
     for (const controller of controllers) controller.abort(error);
   });
   process.stderr.on('error', () => {});
+  // Node would say the number of the process, and how a developer finds the place.
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message, detail }: Error & { detail?: string }) =>
+    note(`${name === 'KeysieveWarning' ? 'warning' : name}: ${message}${detail ? `\n${detail}` : ''}`),
+  );
 }
 
 /** What became of stdout: undefined while it can be written. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Store, unwritable } from '../../io/store.ts';
+import { printableLines } from '../../printable.ts';
 import { createFolderStore } from './folder-store.ts';
 
 /**
@@ -42,11 +43,10 @@ export async function openCacheFolder(cacheFolder?: string): Promise<CacheFolder
 async function openTemporaryFolder(unwritablePath: string, cause: unknown): Promise<CacheFolder> {
   try {
     const path = await mkdtemp(join(tmpdir(), 'keysieve-'));
-    process.emitWarning(
+    const message =
       `The cache folder ${unwritablePath} cannot be written (${reasonOf(cause)}). ` +
-        `The model is prepared in ${path} and again at the next start; set KEYSIEVE_CACHE to a folder that can be written.`,
-      { type: 'KeysieveWarning', code: 'cache-folder-unwritable' },
-    );
+      `The model is prepared in ${path} and again at the next start; set KEYSIEVE_CACHE to a folder that can be written.`;
+    process.emitWarning(printableLines(message), { type: 'KeysieveWarning', code: 'cache-folder-unwritable' });
     return { path, store: createFolderStore(path), release: () => rm(path, { recursive: true, force: true }) };
   } catch (error) {
     throw unwritable(unwritablePath, error);

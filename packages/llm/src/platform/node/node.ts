@@ -9,6 +9,7 @@ import { openBlob } from '../../io/blob-source.ts';
 import type { SourceLocation } from '../../io/source.ts';
 import { unwritable } from '../../io/store.ts';
 import { openUrl } from '../../io/url-source.ts';
+import { printableLines } from '../../printable.ts';
 import type { Platform, Sha256 } from '../platform.ts';
 import { cacheFolderPath, openCacheFolder } from './cache-folder.ts';
 import { createFolderStore } from './folder-store.ts';
@@ -80,8 +81,12 @@ export const machine = () => [cpus()[0]?.model, cpus().length, process.version];
 
 export const environment = (name: string): string | undefined => process.env[name];
 
-export const warn: Platform['warn'] = (message, details) =>
-  process.emitWarning(message, { type: 'KeysieveWarning', ...details });
+export const warn: Platform['warn'] = (message, { code, detail }) =>
+  process.emitWarning(printableLines(message), {
+    type: 'KeysieveWarning',
+    code,
+    ...(detail !== undefined && { detail: printableLines(detail) }),
+  });
 
 export const printTrace = (text: string): void => {
   process.stderr.write(text);
