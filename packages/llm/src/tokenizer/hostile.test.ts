@@ -1,3 +1,4 @@
+import { KeysieveError } from 'keysieve';
 import { describe, expect, it } from 'vitest';
 import { bytePairEntries, metadataOf } from '../../test/byte-vocabulary.ts';
 import { createTokenizer } from './tokenizer.ts';
@@ -41,5 +42,63 @@ describe('a vocabulary made to take for ever', () => {
     const tokenizer = createTokenizer({ metadata }, { tokenizerJson: jsonWith(pattern) });
     expect(() => tokenizer.encode(text)).toThrow(expect.objectContaining({ code: 'tokenizer-invalid' }));
     expect([...tokenizer.encode('ab')]).toEqual([0, 1]);
+  });
+});
+
+describe('a tokenizer.json with something wrong in it', () => {
+  const { metadata } = metadataOf(bytePairEntries([]));
+  const intact = JSON.stringify({
+    ...JSON.parse(jsonWith('a|b')),
+    added_tokens: [{ id: 3, content: '<end>', special: true }],
+    normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }] },
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: 'a|b' }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+      ],
+    },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [{ Sequence: { id: 'A', type_id: 0 } }],
+      pair: [],
+      special_tokens: {},
+    },
+    model: { type: 'BPE', vocab: { a: 0, b: 1, '!': 2 }, merges: ['a b'] },
+  });
+
+  /** Names that lead to each value. */
+  const pathsOf = (value: unknown, path: string[] = []): string[][] =>
+    typeof value !== 'object' || value === null
+      ? [path]
+      : [path, ...Object.entries(value).flatMap(([key, each]) => pathsOf(each, [...path, key]))];
+  const paths = pathsOf(JSON.parse(intact)).filter(({ length }) => length > 0);
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['null', null],
+    ['a number', 5],
+    ['a huge number', 2 ** 40],
+    ['a fraction', 0.5],
+    ['a text', 'x'],
+    ['a list', [null]],
+    ['an object', {}],
+    [
+      'a nest of sequences',
+      Array.from({ length: 100 }).reduce((inner) => ({ type: 'Sequence', pretokenizers: [inner] })),
+    ],
+  ])('encodes or is refused with a code where there is %s', (_, wrong) => {
+    const raw: string[] = [];
+    for (const path of paths) {
+      const json = JSON.parse(intact);
+      const holder = path.slice(0, -1).reduce((value, key) => value[key], json);
+      holder[path.at(-1) as string] = wrong;
+      try {
+        createTokenizer({ metadata }, { tokenizerJson: JSON.stringify(json) }).encode('ab a<end>');
+      } catch (error) {
+        if (!(error instanceof KeysieveError)) raw.push(`${path.join('.')}: ${error}`);
+      }
+    }
+    expect(raw).toEqual([]);
   });
 });

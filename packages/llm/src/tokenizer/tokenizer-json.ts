@@ -31,6 +31,11 @@ export interface TokenizerJson {
   model: Step & { vocab: Record<string, number> };
 }
 
+/** Far more than any vocabulary has; tables are made as long as the largest one. */
+const MAX_ID = 2 ** 24;
+/** Sequences in sequences. */
+const MAX_DEPTH = 16;
+
 /** Reads the text of a tokenizer.json; throws `tokenizer-invalid` where it is none. */
 export function parseTokenizerJson(text: string): TokenizerJson {
   let json: unknown;
@@ -49,10 +54,12 @@ export function parseTokenizerJson(text: string): TokenizerJson {
     model,
   } = json;
   if (!isRecord(model) || !isRecord(model.vocab)) throw notTokenizerJson('no vocabulary in "model"');
-  if (!Object.values(model.vocab).every(isId)) throw notTokenizerJson('a token whose id is no whole number');
+  if (!Object.values(model.vocab).every(isId)) {
+    throw notTokenizerJson(`a token whose id is no whole number up to ${MAX_ID}`);
+  }
   if (!Array.isArray(added_tokens) || !added_tokens.every(isAddedToken)) throw notTokenizerJson('bad "added_tokens"');
   for (const step of [normalizer, pre_tokenizer, post_processor, decoder]) {
-    if (step !== null && !isStep(step)) throw notTokenizerJson('a step without a type');
+    if (step !== null && !isStep(step)) throw notTokenizerJson('a step without a type, or a sequence that is none');
   }
   return {
     added_tokens,
@@ -68,9 +75,11 @@ export function parseTokenizerJson(text: string): TokenizerJson {
 export function flatSteps(step: Step | null): Step[] {
   if (step === null) return [];
   if (step.type !== 'Sequence') return [step];
-  const inner = step.pretokenizers ?? step.decoders ?? step.normalizers ?? [];
-  return (inner as Step[]).flatMap(flatSteps);
+  return innerSteps(step).flatMap(flatSteps);
 }
+
+const innerSteps = (step: Step): Step[] =>
+  (step.pretokenizers ?? step.decoders ?? step.normalizers ?? step.processors ?? []) as Step[];
 
 /** A step that makes every match of `pattern`, and what lies between matches, a piece of its own. */
 export function splitStep(pattern: string): Step {
@@ -99,11 +108,15 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function isId(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MAX_ID;
 }
 
-function isStep(value: unknown): value is Step {
-  return isRecord(value) && typeof value.type === 'string';
+/** Whether it is a step, and where that is a sequence, so is all that is in it. */
+function isStep(value: unknown, depth = 0): value is Step {
+  if (!isRecord(value) || typeof value.type !== 'string' || depth > MAX_DEPTH) return false;
+  if (value.type !== 'Sequence') return true;
+  const inner: unknown = innerSteps(value as Step);
+  return Array.isArray(inner) && inner.every((each) => isStep(each, depth + 1));
 }
 
 function isAddedToken(value: unknown): value is AddedToken {

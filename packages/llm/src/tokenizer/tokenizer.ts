@@ -2,6 +2,7 @@
  * The tokenizer of a model: text to token ids and back. @huggingface/tokenizers encodes, from a tokenizer.json or
  * from the one that is made of the GGUF's own metadata.
  */
+import { KeysieveError } from 'keysieve';
 import { withTimeLimit } from '#platform';
 import { checkArgument, isText } from '../arguments.ts';
 import { llmError } from '../errors.ts';
@@ -145,20 +146,32 @@ export function createTokenizer(gguf: { metadata: GgufMetadata }, options: Token
 /** Encoding takes about a second for a million characters. */
 const encodingLimitMs = (text: string) => Math.round(5000 + text.length / 20);
 
-/** The regular expressions of a tokenizer.json are those of whoever wrote it, and may take for ever. */
+/**
+ * A tokenizer.json is by whoever wrote it: its regular expressions may take for ever, and steps that lack something make the
+ * library fail in its own way when they are first used.
+ */
 function limitedEncoders(encoders: Encoders): Encoders {
-  const limit = (encode: (text: string) => number[]) => (text: string) =>
-    withTimeLimit(
-      encodingLimitMs(text),
-      () => encode(text),
-      () =>
-        llmError({
-          code: 'tokenizer-invalid',
-          problem: 'The tokenizer.json does not come to an end with this text.',
-          found: `more than ${Math.round(encodingLimitMs(text) / 1000)} s for ${text.length} characters`,
-          remedy: "Take the tokenizer.json from the model's own repository, or leave it out.",
-        }),
+  const invalid = (problem: string, found: string, cause?: unknown) =>
+    llmError({
+      code: 'tokenizer-invalid',
+      problem,
+      found,
+      remedy: "Take the tokenizer.json from the model's own repository, or leave it out.",
+      cause,
+    });
+  const endless = (text: string) => () =>
+    invalid(
+      'The tokenizer.json does not come to an end with this text.',
+      `more than ${Math.round(encodingLimitMs(text) / 1000)} s for ${text.length} characters`,
     );
+  const limit = (encode: (text: string) => number[]) => (text: string) => {
+    try {
+      return withTimeLimit(encodingLimitMs(text), () => encode(text), endless(text));
+    } catch (cause) {
+      if (cause instanceof KeysieveError) throw cause;
+      throw invalid('A step of the tokenizer.json cannot be done.', String(cause), cause);
+    }
+  };
   return {
     withSpecial: limit(encoders.withSpecial),
     withoutSpecial: limit(encoders.withoutSpecial),
