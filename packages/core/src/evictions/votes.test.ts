@@ -47,15 +47,25 @@ describe.for(['remains', 'remains-late'])('the policy %s', (policy) => {
   });
 });
 
+const headOf = (values: Float32Array) => ({ keys: () => values, values: () => values, queries: new Float32Array(0) });
+
 describe('votes', () => {
-  it('count for what surrounds a key, but not for the window', () => {
+  it('count for what surrounds a key, but not for the window, and by the norms of values', () => {
     const received = new Float64Array(52);
     received[10] = 3;
     received[19] = 1;
     received[20] = 9;
     const { worthOfPrompt, recentKeys } = createVotes({ name: 'votes' });
-    const worth = worthOfPrompt({ received, heads: [] });
+    const worth = worthOfPrompt({ received, heads: [headOf(new Float32Array(52).fill(5))] });
     expect([...worth.subarray(0, 22)]).toEqual([0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 0, 0, 1, 1, 1, 1, 9, 0]);
+    const values = new Float32Array(52);
+    // Root mean square 1.
+    values[10] = Math.sqrt(2);
+    values[19] = -Math.sqrt(50);
+    const byValues = worthOfPrompt({ received, heads: [headOf(values)] });
+    expect(byValues[8]).toBeCloseTo(3 * Math.sqrt(2), 6);
+    expect(byValues[17]).toBeCloseTo(Math.sqrt(50), 6);
+    expect(byValues[20]).toBe(0);
     expect([recentKeys(100), recentKeys(20)]).toEqual([32, 20]);
   });
 });

@@ -1,10 +1,10 @@
 /**
  * Keeps the keys that recent queries attend to, and clusters of the others: the last queries vote for keys by the attention
- * that they pay, which is what SnapKV does (arXiv 2404.14469), but what is dropped is folded into remains
+ * that they pay, which is what SnapKV does (arXiv 2404.14469), here times the norms of values, but what is dropped is folded into remains
  * (`remains/clusters.ts`), and memory is bounded while a prompt is read and after it.
  */
 import { BUFFER_KEYS, clustersOf } from '../remains/clusters.ts';
-import type { Eviction } from './eviction.ts';
+import type { Eviction, HeadEvidence } from './eviction.ts';
 
 /** Queries that vote, and keys at the end that stay. */
 const WINDOW = 32;
@@ -24,9 +24,25 @@ export function createVotes({ name, promptPart }: Pick<Eviction, 'name' | 'promp
     slack: BUFFER_KEYS,
     remains: clustersOf(),
     recentKeys: (keys) => Math.min(WINDOW, keys),
-    worthOfPrompt: ({ received }) => pooled(received),
+    worthOfPrompt: ({ received, heads }) => pooled(weighted(received, heads)),
     updateScore: (before, received) => DECAY * before + received,
   };
+}
+
+/** Votes times what the values weigh in the sum that is the output: the norm of each, relative to all. */
+function weighted(votes: Float64Array, heads: readonly HeadEvidence[]): Float64Array {
+  const squares = new Float64Array(votes.length);
+  for (const head of heads) {
+    const values = head.values();
+    const headDim = values.length / votes.length;
+    for (const [i, x] of values.entries()) {
+      const j = Math.floor(i / headDim);
+      squares[j] = (squares[j] as number) + x * x;
+    }
+  }
+  const mean = squares.reduce((sum, x) => sum + x, 0) / squares.length;
+  // Values that are all zero make no difference.
+  return mean === 0 ? votes : votes.map((vote, j) => vote * Math.sqrt((squares[j] as number) / mean));
 }
 
 /** Max-pools votes, but for those of the window at their end. */
