@@ -45,3 +45,19 @@ describe('a session in bounded memory', () => {
     await expect(pieces.read(tokensOf(600))).rejects.toMatchObject({ code: 'prompt-too-long' });
   });
 });
+
+describe('a session with the policy remains', () => {
+  it('answers, says what is gone, goes on in forks, and cannot be saved', async () => {
+    await using model = await loadModel('nano', { precision: 'fp32', threads: 1, context: CONTEXT });
+    await using session = await model.createSession({ attention: { policy: 'remains', budget: 'fixed:60' } });
+    const prompt = 'The number of amber fox is 48213. The keeper rose before dawn to trim the lamp. '.repeat(9);
+    const { tokens, answer } = await session.generate(prompt, { maxTokens: 4, temperature: 0 }).result;
+    expect(answer.attention).toMatchObject({ policy: 'remains', kind: 'estimated', outputError: { mean: null } });
+    const { goneAtLeast = 0, tailMass } = answer.attention ?? {};
+    expect(goneAtLeast).toBeGreaterThan(0);
+    expect(goneAtLeast).toBeLessThanOrEqual(tailMass?.mean as number);
+    await using fork = session.fork();
+    expect((await fork.generate(prompt, { maxTokens: 4, temperature: 0 }).result).tokens).toEqual(tokens);
+    await expect(session.save('no-such-folder/session')).rejects.toMatchObject({ code: 'snapshot-unsupported' });
+  });
+});
