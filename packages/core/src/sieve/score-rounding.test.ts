@@ -44,7 +44,7 @@ describe.each([1, 25, 150] as const)('keys that swing by %d', (bias) => {
   it.each([1, 2])(
     'are read by a sample, by a finer one where that is in doubt and far off, or in full, on %d threads',
     async (threads) => {
-      const n = 2100;
+      const n = 4200;
       const random = createRandom(3);
       const encodings = ['sign', 'int4'] as const;
       const shape = { layers: 1, heads: 2, keyValueHeads: 1, headDim: D, precision: 'f32' as const };

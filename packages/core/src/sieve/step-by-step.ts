@@ -261,12 +261,17 @@ function sumExactSquares(work: GroupWork, count: number, logSums: readonly numbe
   const sums = logSums.map(() => ({ variance: 0, squares: 0 }));
   visitExactWeights(work, count, (row, logWeights, logProbabilities) => {
     const sum = sums[row] as (typeof sums)[number];
-    logWeights.forEach((logWeight, i) => {
-      const square = Math.exp(2 * (logWeight - (logSums[row] as number)));
+    const logSum = logSums[row] as number;
+    let [variance, squares] = [0, 0];
+    for (let i = 0; i < logWeights.length; i++) {
+      const square = Math.exp(2 * ((logWeights[i] as number) - logSum));
       const logProbability = logProbabilities[i] as number;
-      sum.variance -= square * Math.expm1(logProbability);
-      sum.squares += square * Math.exp(logProbability);
-    });
+      const probability = logProbability === 0 ? 1 : Math.exp(logProbability);
+      variance += square * (1 - probability);
+      squares += square * probability;
+    }
+    sum.variance += variance;
+    sum.squares += squares;
   });
   return sums.map(({ variance, squares }, row) => ({
     logExactVariance: Math.log(variance) + 2 * (logSums[row] as number),
