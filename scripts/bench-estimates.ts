@@ -1,10 +1,12 @@
 /**
  * Estimated errors against the true ones in float64, row by row: `npm run bench:estimates` prints how far the estimates hold.
  *
- *   npm run bench:estimates -- [--captures FILE]... [--text FILE] [--keys COUNT] [--out FILE] [--plot FILE] [--json]
+ *   npm run bench:estimates -- [--captures FILE]... [--text FILE] [--keys COUNT]
+ *     [--seed NUMBER] [--scales NUMBER,...] [--out FILE] [--plot FILE] [--json]
  *
  * The keys are those of captured heads (default: the captures and a text beside the repository, where they are there), of
- * nano over the text, and planted ones of every kind that a sample may have trouble with. `--out` writes the table as a document, and
+ * nano over the text, and planted ones of every kind that a sample may have trouble with,
+ * another head of each for another seed. `--out` writes the table as a document, and
  * `--plot` draws rows of each.
  */
 import { existsSync } from 'node:fs';
@@ -33,12 +35,16 @@ const { values: flags } = parseArgs({
     captures: { type: 'string', multiple: true, default: CAPTURES.filter((file) => existsSync(file)) },
     text: { type: 'string', ...(existsSync(TEXT) && { default: TEXT }) },
     keys: { type: 'string', default: '8192' },
+    seed: { type: 'string', default: '1' },
+    scales: { type: 'string' },
     out: { type: 'string' },
     plot: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
 const keys = Number(flags.keys);
+const seed = Number(flags.seed);
+const scales = flags.scales?.split(',').map(Number);
 
 const captured: EstimateSet[] = [];
 for (const file of flags.captures) {
@@ -49,7 +55,7 @@ if (flags.text !== undefined) {
   const text = { name: basename(flags.text), content: await readFile(flags.text, 'utf8') };
   captured.push({ name: 'nano', heads: await captureHeads({ model, text, tokens: keys }) });
 }
-const results = await benchEstimates({ captured, keys });
+const results = await benchEstimates({ captured, keys, seed, ...(scales !== undefined && { scales }) });
 if (flags.plot !== undefined) await writeFile(flags.plot, plotCalibration(results));
 if (flags.out !== undefined) await writeFile(flags.out, estimatesDocument(results));
 if (flags.json) console.log(JSON.stringify(results.map(({ rows: _, ...each }) => each)));

@@ -18,6 +18,7 @@ export const ROTATION_MULTIPLE: i32 = 32;
 export const ROW_MULTIPLE: i32 = 4;
 export const SIEVE_RESULT_COUNTS: i32 = 4;
 export const SIEVE_ROW_RESULTS: i32 = 10;
+export const UNDRAWN_RARITY: i32 = 20;
 export const UNDRAWN_SAMPLE_KEYS: i32 = 96;
 
 /** `Pages` of src/kernels/structs.ts. */

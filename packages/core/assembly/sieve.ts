@@ -120,7 +120,7 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
     store<f32>(offsets + (<usize>r << 2), total);
     const scan = scans + (<usize>(r * scanStride) << 1);
     const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
-    const undrawn = undrawnSquares(scan, fractionBits, indices, logs, quantized, result + FIT, total);
+    const undrawn = undrawnSquares(scan, fractionBits, indices, logs, quantized, 1.0, result + FIT, total);
     store<f32>(result, logOfSquares(undrawn, total), UNDRAWN_SQUARES);
   }
   maxScoresOverHeads(scores, stride, rows, quantized, offsets, pooled);

@@ -56,7 +56,7 @@ function describe({ answers, tokens, depth, readMs }: DemoResult): string {
     kind,
     msPerToken.toFixed(1),
   ]);
-  const names = ['attention', 'budget', 'answer', '', 'exact keys', 'left out', 'error', '', 'ms a token'];
+  const names = ['attention', 'budget', 'answer', '', 'exact keys', 'left out', 'error', 'figures', 'ms a token'];
   return [
     `${formatCount(tokens)} tokens were read in ${(readMs / 1000).toFixed(1)} s. A number was hidden ${formatShare(depth)} into them: ${number}.`,
     'Asked for at the end:',

@@ -307,7 +307,8 @@ function describeResult(result: GenerationResult, model: Model): string {
 
 /** What an audit has measured, beside what was reported at the same positions. */
 function describeAudit({ positions, kl, agreement, outputError, reportedError, passes, milliseconds }: Audit): string {
-  const reported = reportedError === null ? '' : ` (${formatShare(reportedError)} reported)`;
+  const { mean, kind } = reportedError;
+  const reported = mean === null ? '' : ` (${formatShare(mean)} ${kind})`;
   return (
     `Audit at ${formatCount(positions.length)} positions, measured against full attention over the same cache: KL ` +
     `${kl.mean.toPrecision(2)} nats, the likeliest token the same at ${formatShare(agreement)}, error of the outputs ` +
@@ -330,7 +331,7 @@ function describeAttention({
   const name = `${policy}${budget === null ? '' : ` ${budget}`} attention`;
   if (keysExact.share === 1) return `${name}, every key read`;
   const qualifier = kind === 'certified' ? 'at most' : 'about';
-  const bound = (value: number | null) => (value === null ? 'not bounded' : `${qualifier} ${formatShare(value)}`);
+  const bound = (value: number | null) => (value === null ? 'not known' : `${qualifier} ${formatShare(value)}`);
   const parts = [
     `${formatShare(keysExact.share)} of the keys read`,
     ...(keysQuantized.mean > 0 ? [`${formatCount(keysQuantized.mean)} more a head by 4-bit codes`] : []),

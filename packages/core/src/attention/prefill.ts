@@ -5,9 +5,8 @@
 import { maxKeys } from '../budgets/budget.ts';
 import { relativeError } from '../group/estimates.ts';
 import type { GroupWork } from '../group/group-work.ts';
-import { HALF_SAMPLE_NUMBERS } from '../kernels/constants.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import type { BlockSample, BlockSampling } from '../selectors/selector.ts';
+import type { BlockFindings, BlockSample, BlockSampling } from '../selectors/selector.ts';
 import { estimateBlockError } from '../sieve/error-estimate.ts';
 import { BLOCK_ERROR_NUMBERS } from '../sieve/head-budget-allocator.ts';
 import { attendFullBlock, loadBlock, type QueryBlock, queryBlockOf, storeBlockOutputs } from './full.ts';
@@ -72,24 +71,22 @@ function attendBlockSampled(
     rmsValueNorm: job.norms[3 * keyValueHead + 2] as number,
   };
   const outcome = sampling.attend(work, { groupSize, limit }, sample);
-  const { halfSampleErrors, undrawnSquares } = outcome;
+  const { findings } = outcome;
   storeBlockOutputs(thread, job, block, outcome.region);
   const keysExact = outcome.sampledKeys + limit - sample.pastKeys;
   writeBlockResults(thread, job, block, outcome.bytesRead, (row, bytesRead) => ({
     keysExact: keysExact + Math.floor(row / groupSize),
     keysQuantized: 0,
     bytesRead,
-    tailMass: Math.min(1, halfSampleErrors[HALF_SAMPLE_NUMBERS * row] as number),
-    outputError: relativeError(
-      estimateBlockError(halfSampleErrors, row, undrawnSquares[row] as number, limit, work.rmsValueNorm),
-    ),
+    tailMass: Math.min(1, findings[row]?.halfSamples[0] as number),
+    outputError: relativeError(estimateBlockError(findings[row] as BlockFindings, limit, work.rmsValueNorm)),
     kind: 'estimated',
     outcome: 'asSelected',
   }));
   const blockErrors: BlockErrors = [0, 0];
-  for (let at = 0; at < halfSampleErrors.length; at += HALF_SAMPLE_NUMBERS) {
-    blockErrors[0] += halfSampleErrors[at + 1] as number;
-    blockErrors[1] += halfSampleErrors[at + 2] as number;
+  for (const { halfSamples } of findings) {
+    blockErrors[0] += halfSamples[1] as number;
+    blockErrors[1] += halfSamples[2] as number;
   }
   return blockErrors;
 }

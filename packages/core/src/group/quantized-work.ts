@@ -170,32 +170,37 @@ export function scoreLowerBounds({ segments, n }: GroupWork): Float32Array {
 export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork, row = 0): number =>
   1.01 * 2 ** -24 * (queryNorms[row] as number) * maxKeyNorm;
 
-/** Pages whose keys stand for those of all pages, at most. */
+/** Pages whose keys stand for those of all pages, at most, and every how many of their keys one is looked at. */
 const SAMPLED_PAGES = 8;
+const SAMPLED_KEY_STRIDE = 4;
 
 /**
- * Root mean square error of scores by 4-bit keys, in nats, for the row where it is largest: a dimension of a key is rounded
- * by up to half of its step, evenly, and the query weighs the dimensions. Keys with a few large dimensions have large
- * steps in all of them. From the keys of a few pages; 0 where no page is full.
+ * Root mean square error of the scores of each row by 4-bit keys, in nats: a dimension of a key is rounded by up to half of
+ * its step, evenly, and the query, once rotated, points in no direction of its own. Keys with a few large dimensions have
+ * large steps in all of them. From some keys of a few pages; 0 where no page is full.
  */
-export const scoreRounding = (work: GroupWork): number => keyRounding(work) * Math.max(...work.queryNorms);
-
-/** Root mean square error of a dimension of the keys in 4 bits. */
-function keyRounding({ segments, n, shape }: GroupWork): number {
+export function int4ScoreErrors({ segments, n, shape, queryNorms }: GroupWork): number[] {
   const fullPages = firstUnquantizedKey(n) / PAGE_KEYS;
-  const sampled = Math.min(SAMPLED_PAGES, fullPages);
-  let squares = 0;
-  for (let i = 0; i < sampled; i++) {
-    const page = Math.floor(((i + 0.5) * fullPages) / sampled);
+  const sampledPages = Math.min(SAMPLED_PAGES, fullPages);
+  let [squares, keys] = [0, 0];
+  for (let i = 0; i < sampledPages; i++) {
+    const page = Math.floor(((i + 0.5) * fullPages) / sampledPages);
     const segment = segments.find(({ from, to }) => page * PAGE_KEYS >= from && page * PAGE_KEYS < to) as HeadSegment;
     const views = segment.region.views();
     const steps = (recordAddress(views, segment.pages, page) + segment.pages.int4) / 2;
     const first = steps + (PAGE_KEYS * rotatedDim(shape.headDim)) / 2;
-    for (let key = 0; key < PAGE_KEYS; key++) squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
+    for (let key = i % SAMPLED_KEY_STRIDE; key < PAGE_KEYS; key += SAMPLED_KEY_STRIDE) {
+      squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
+      keys++;
+    }
   }
-  // A step of the four upper bits is 16 of those that are stored.
-  return sampled === 0 ? 0 : 16 * Math.sqrt(squares / (sampled * PAGE_KEYS) / 12);
+  // A step of the four upper bits is 16 of those that are stored, and an even error of half a step has 1/12 of its square.
+  const perDimension = keys === 0 ? 0 : 16 * Math.sqrt(squares / keys / 12);
+  return queryNorms.map((norm) => norm * perDimension);
 }
+
+/** The largest of these errors. */
+export const scoreRounding = (work: GroupWork): number => Math.max(...int4ScoreErrors(work));
 
 /** Running log-sum-exp of one row's scan over all keys, to a few per cent. */
 export function approximateLogSumExp(work: GroupWork, row: number, bits: number): RunningLogSumExp {

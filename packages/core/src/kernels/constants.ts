@@ -48,6 +48,12 @@ export const SIEVE_ROW_RESULTS = 10;
 /** About how many drawn keys tell how scores follow from scans: see `QuantizedKernels.fitScan`. */
 export const UNDRAWN_SAMPLE_KEYS = 96;
 
+/**
+ * A share that fewer than 1 / UNDRAWN_RARITY of the keys that were not drawn are expected to exceed is taken for one that
+ * none of them has: see `QuantizedKernels.undrawnSquares`.
+ */
+export const UNDRAWN_RARITY = 20;
+
 /** Numbers of a row of a block: see `QuantizedKernels.mergeHalfSamples`. */
 export const HALF_SAMPLE_NUMBERS = 5;
 

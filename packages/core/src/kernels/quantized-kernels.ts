@@ -241,17 +241,18 @@ export interface QuantizedKernels {
   maxScoresOverHeads(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
 
   /**
-   * How the scores (count) of drawn keys follow from their scans, as some UNDRAWN_SAMPLE_KEYS of them have it: a line and
-   * noise, (intercept, slope, standard deviation) in nats at `fit`. The deviation is negative where fewer than 8 were not
-   * drawn with certainty. See `reference/undrawn.ts`.
+   * How the scores (count) of drawn keys follow from their scans, as some UNDRAWN_SAMPLE_KEYS of those that were not drawn with
+   * certainty have it: a line and noise, (intercept, slope, standard deviation) in nats at `fit`. The deviation is negative
+   * where fewer than 8 of them are. See `reference/undrawn.ts`.
    */
   fitScan(keys: ScannedKeys, scores: number, fit: number): void;
 
   /**
    * The expected sum of the squared shares, of a sum of e^logTotal, of the keys that were not drawn, as a fit has it: over
-   * those which the drawn keys stand for.
+   * those which the drawn keys stand for, `copies` of each such key. Shares are at most 1, and at most the one that
+   * 1 / UNDRAWN_RARITY of these keys are expected to exceed; to a few per cent. 0 where the fit says nothing.
    */
-  undrawnSquares(keys: ScannedKeys, fit: number, logTotal: number): number;
+  undrawnSquares(keys: ScannedKeys, copies: number, fit: number, logTotal: number): number;
 
   /**
    * Scores by 4-bit keys, <Rq, c> + <Rq, y4>, of the keys at `indices` (count), all in whole pages, into `scores`

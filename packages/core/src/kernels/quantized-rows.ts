@@ -144,7 +144,7 @@ export const errorBoundAddress = ({ record, key, pages }: QuantizedKey): number 
 export const errorBoundOf = ({ u16 }: Views, key: QuantizedKey): number =>
   fromBfloat16(at(u16, errorBoundAddress(key) / 2));
 
-export function stepOf(views: Views, { record, key, pages }: QuantizedKey, what: 'key' | 'value'): number {
+function stepOf(views: Views, { record, key, pages }: QuantizedKey, what: 'key' | 'value'): number {
   const steps = record + pages.int4 + PAGE_KEYS * rotatedDim(pages.headDim);
   return fromBfloat16(at(views.u16, steps / 2 + 2 * key + (what === 'key' ? 0 : 1)));
 }

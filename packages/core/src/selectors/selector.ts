@@ -100,10 +100,18 @@ export interface BlockOutcome {
   /** Past keys that were attended. */
   sampledKeys: number;
   bytesRead: number;
-  /** What `mergeHalfSamples` of the kernels says of each row: (rows, HALF_SAMPLE_NUMBERS). */
-  halfSampleErrors: Float32Array;
-  /** The expected sum of the squared shares of the keys that were not drawn (rows). */
-  undrawnSquares: Float32Array;
+  /** What is known of the error of each row. */
+  findings: BlockFindings[];
+}
+
+/** What a block leaves of a row for the estimate of its error. */
+export interface BlockFindings {
+  /** What `mergeHalfSamples` of the kernels says of it. */
+  halfSamples: Float32Array;
+  /** Expected sum of the squared shares of the keys that were not drawn. */
+  undrawnSquares: number;
+  /** Share of the sum that was gathered, and rounded to codes for it. */
+  gatheredShare: number;
 }
 
 /** The query heads of one position that select together: `rows` of them from `head` on. */

@@ -14,8 +14,8 @@ import {
   limitKeys,
   listPartIn,
   logSumExp,
-  lowerBound,
   primaryRegion,
+  readStateSums,
   type ThreadRegion,
 } from '../group/group-work.ts';
 import {
@@ -29,11 +29,10 @@ import {
 import type { Workspace } from '../group/workspace.ts';
 import { HALF_SAMPLE_NUMBERS } from '../kernels/constants.ts';
 import { rowBytes } from '../kernels/layout.ts';
-import { type ScannedKeys, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
-import type { BlockOfRows, BlockOutcome, BlockSample, BlockSampling } from '../selectors/selector.ts';
+import { scanStride } from '../kernels/quantized-kernels.ts';
+import type { BlockFindings, BlockOfRows, BlockOutcome, BlockSample, BlockSampling } from '../selectors/selector.ts';
+import { type FittedKeys, fitRows } from './block-fit.ts';
 import {
-  BLOCK_FIT_KEYS,
-  BLOCK_FIT_STRIDE,
   BLOCK_RECENT_KEYS,
   BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY,
   MAX_BLOCK_SAMPLE_FRACTION,
@@ -63,12 +62,21 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
   const { drawn, parts } = drawSample(past, { maxKeys, seed: limit, fractionBits, fullFrom });
   const [certain, firstHalf, secondHalf] = parts;
 
-  const region = attendListed(work, 0, certain, exactState, ({ region: { kernels, workspace }, pages, from, to }) => {
-    if (to <= fullFrom) return;
-    const { queries: address, state, scratch } = workspace;
-    const queryRows = { address, rows, group: groupSize, limit };
-    kernels.attendFull(pages, Math.max(from, fullFrom), to, queryRows, state, scratch);
-  });
+  const gathered = attendListed(work, 0, certain, exactState);
+  const gatheredSums = readStateSums(gathered, rows).map(logSumExp);
+  const region = foldSegments(
+    work.segments,
+    rows,
+    headDim,
+    ({ region: { kernels, workspace }, pages, from, to }) => {
+      if (to <= fullFrom) return;
+      const { queries: address, state, scratch } = workspace;
+      const queryRows = { address, rows, group: groupSize, limit };
+      kernels.attendFull(pages, Math.max(from, fullFrom), to, queryRows, state, scratch);
+    },
+    exactState,
+    gathered,
+  );
   countSinks(work, region);
   attendListed(work, certain, firstHalf, ({ halfSampleStates }) => halfSampleStates[0]);
   attendListed(work, certain + firstHalf, secondHalf, ({ halfSampleStates }) => halfSampleStates[1]);
@@ -81,8 +89,7 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
     region,
     sampledKeys,
     bytesRead: signScanBytes(pastKeys, headDim, 0) + exactBytes,
-    halfSampleErrors,
-    undrawnSquares: undrawnSquaresOf(work, block, fitted, halfSampleErrors),
+    findings: findingsOf(work, fitted, halfSampleErrors, gatheredSums),
   };
 }
 
@@ -192,22 +199,17 @@ function drawSample(
   return { drawn, parts: [certain, firstHalf, secondHalf] };
 }
 
-/**
- * Takes `count` of the listed keys, from number `first` of the list on, into a state, and whatever `addMore` adds of
- * each segment. Returns the region of the state.
- */
+/** Takes `count` of the listed keys, from number `first` of the list on, into a state. Returns the region of the state. */
 function attendListed(
   work: GroupWork,
   first: number,
   count: number,
   stateOf: (workspace: Workspace) => number,
-  addMore: (segment: HeadSegment) => void = () => {},
 ): ThreadRegion {
   const primary = primaryRegion(work);
   const { rows, shape, segments } = work;
   const listOf = ({ quantizedIndices }: Workspace) => quantizedIndices;
   const visit = (segment: HeadSegment): void => {
-    addMore(segment);
     const { region, pages } = segment;
     const { start, end, indices } = listPartIn(work, segment, listOf, first, count);
     if (end === start) return;
@@ -223,61 +225,23 @@ function attendListed(
   return foldSegments(segments, rows, shape.headDim, visit, stateOf);
 }
 
-/** Some of the drawn keys, to which the rows' scores were fitted, and how many drawn keys each of them stands for. */
-interface FittedKeys {
-  keys: ScannedKeys;
-  factor: number;
-}
-
-/**
- * Fits the scores of some rows to the proposals, by drawn keys that lie in the primary region; their positions and ln pi take
- * the place of the list that was drawn. To be called before the outputs take the place of the queries.
- */
-function fitRows(
-  { segments, shape, rows, n }: GroupWork,
-  { groupSize }: BlockOfRows,
-  drawn: number,
-  fractionBits: number,
-) {
-  const { region, pages, to } = segments[0] as HeadSegment;
-  const { kernels, views, workspace } = region;
-  const { indices, logProbabilities, queries, scores, scratch, scanFits, pooled } = workspace;
-  const { f32, i32 } = views();
-  const drawnInRegion = lowerBound(i32.subarray(indices / 4, indices / 4 + drawn), to);
-  const count = Math.min(BLOCK_FIT_KEYS, drawnInRegion);
-  for (let i = 0; i < count; i++) {
-    const from = Math.floor(((i + 0.5) * drawnInRegion) / count);
-    i32[indices / 4 + i] = i32[indices / 4 + from] as number;
-    f32[logProbabilities / 4 + i] = f32[logProbabilities / 4 + from] as number;
-  }
-  const keys = { scans: pooled, fractionBits, indices, logProbabilities, count };
-  const stride = scoreStride(count);
-  for (let row = 0; row < rows; row += groupSize * BLOCK_FIT_STRIDE) {
-    const address = queries + row * shape.headDim * 4;
-    kernels.scoreSelected(pages, indices, count, address, groupSize, scores, stride, scratch);
-    for (let head = 0; head < groupSize; head++) {
-      kernels.fitScan(keys, scores + head * stride * 4, scanFits + (row + head) * 12);
-    }
-  }
-  let others = 0;
-  for (let i = 0; i < count; i++) others += Math.expm1(-(f32[logProbabilities / 4 + i] as number));
-  // Of keys whose proposals are far below, none may be in the list: those that are stand for them too.
-  return { keys, factor: Math.max(drawn / Math.max(1, count), others > 0 ? (n - drawn) / others : 0) };
-}
-
-/** The expected sum of the squared shares of the keys that were not drawn, of each row, by the fit of a row nearby. */
-function undrawnSquaresOf(
+/** What is known of each row: of the keys that were not drawn, by the fit of a row nearby. */
+function findingsOf(
   work: GroupWork,
-  { groupSize }: BlockOfRows,
-  { keys, factor }: FittedKeys,
+  { keys, copies }: FittedKeys,
   halfSampleErrors: Float32Array,
-): Float32Array {
+  gatheredSums: readonly number[],
+): BlockFindings[] {
   const { kernels, workspace } = primaryRegion(work);
-  const fitEvery = groupSize * BLOCK_FIT_STRIDE;
-  return Float32Array.from({ length: work.rows }, (_, row) => {
-    const fit = workspace.scanFits + (row - (row % fitEvery) + (row % groupSize)) * 12;
-    const logTotal = halfSampleErrors[HALF_SAMPLE_NUMBERS * row + 4] as number;
-    return factor * kernels.undrawnSquares(keys, fit, logTotal);
+  return gatheredSums.map((gatheredSum, row) => {
+    const fit = workspace.scanFits + row * 12;
+    const halfSamples = halfSampleErrors.subarray(HALF_SAMPLE_NUMBERS * row, HALF_SAMPLE_NUMBERS * (row + 1));
+    const logTotal = halfSamples[4] as number;
+    return {
+      halfSamples,
+      undrawnSquares: kernels.undrawnSquares(keys, copies, fit, logTotal),
+      gatheredShare: Math.min(1, (halfSamples[0] as number) + Math.exp(gatheredSum - logTotal)),
+    };
   });
 }
 

@@ -29,8 +29,13 @@ export const MIN_DRAWN_KEYS = 128;
 export const PROPOSAL_EXPONENT = 0.75;
 /** Cap on a key's importance weight, relative to the weight at which keys are drawn with certainty. */
 export const MAX_WEIGHT_RATIO = 4;
-/** A sampled key is attended exactly if its share of the sum is at least this / (keys of the sample). */
+/**
+ * A sampled key is attended exactly if its share of the sum is at least this / (keys of the sample), or less where 4-bit codes
+ * are so far off that its error would be that of such a key all the same.
+ */
 export const MIN_EXACT_SHARE = 8;
+/** Relative error of a quantized key's part in the output, by its 4-bit score and value, where that share is right. */
+export const USUAL_QUANTIZED_ERROR = 0.2;
 
 /**
  * A group is in doubt where rounding to 4 bits moves its scores by more than this (root mean square, in nats): signs move
@@ -72,9 +77,15 @@ export const SAMPLE_GROWTH = 2;
 export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
 /** Keys before the block that are attended in full, at least. */
 export const BLOCK_RECENT_KEYS = 128;
-/** Drawn keys that tell what those that were not drawn may weigh, and every how many queries these are fitted to. */
-export const BLOCK_FIT_KEYS = 32;
+/**
+ * Drawn keys that tell how scores follow from the scan, every how many queries these are fitted to, and how many of them
+ * stand for the keys that were not drawn.
+ */
+export const BLOCK_FIT_KEYS = 256;
 export const BLOCK_FIT_STRIDE = 8;
+export const BLOCK_UNDRAWN_SAMPLE_KEYS = 48;
+/** Of the fitted keys, the fraction with the largest noise, which tells how thick its tail is. */
+export const TAIL_FRACTION = 0.01;
 /** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
 export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
 
@@ -114,12 +125,14 @@ export const INT4_ROUNDING_ERROR = (2.4 / 8 / Math.sqrt(12)) * Math.SQRT2;
  * twice its estimate should be rare.
  */
 export const ERROR_SPREAD = 1.6;
+/** The same factor for the half-samples of a block, which count its keys as if none were drawn for sure. */
+export const BLOCK_ERROR_SPREAD = 1.5;
 /**
- * Factor of what the keys that were not drawn are expected to add, which a normal noise makes somewhat too large (measured
- * on the sets of `npm run bench:estimates`).
+ * What the keys that were not drawn are expected to add to the squared norm of the exact output, as a fraction of what they add to
+ * the error: rather too little than too much.
  */
-export const UNDRAWN_FACTOR = 0.7;
-/** The same factor for blocks, whose rows are fitted by a row nearby, and by one line for several means of queries. */
-export const BLOCK_UNDRAWN_FACTOR = 0.35;
+export const UNDRAWN_NORM_FACTOR = 0.75;
+/** An output is at most this many times as long as the exact one, as far as an estimate says: noise is not known better. */
+export const MAX_NOISE_RATIO = 4;
 /** Relative error of the outputs of a block by the rounding of its weights and values: see `attendGathered`. */
 export const BLOCK_ROUNDING_ERROR = 2 ** -11;

@@ -63,7 +63,7 @@ export function selectByFinerDraw(work: GroupWork, budget: Budget): Selection | 
   const logUndrawnSquares = logSums.map((logSum, row) => {
     const scans = signScores + row * scanStride(n) * 2;
     const drawn = { scans, fractionBits, indices, logProbabilities, count };
-    return Math.log(kernels.undrawnSquares(drawn, scanFits, logSum)) + 2 * logSum;
+    return Math.log(kernels.undrawnSquares(drawn, 1, scanFits, logSum)) + 2 * logSum;
   });
   const bytesScanned = scanBytes(work) + firstUnquantizedKey(n) * quantizedRowBytes(work.shape.headDim);
   return { count, sample: { parts: [0, 0, 0], logUndrawnSquares }, bytesScanned };

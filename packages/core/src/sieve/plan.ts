@@ -3,11 +3,12 @@
  */
 import type { Budget } from '../budgets/budget.ts';
 import type { GroupWork } from '../group/group-work.ts';
-import { firstUnquantizedKey, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
+import { firstUnquantizedKey, scoreRounding, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { DrawPlan, SieveStep } from '../kernels/quantized-kernels.ts';
 import { groupBudget, sinksAndRecent } from '../selectors/selector.ts';
 import {
+  INT4_ROUNDING_ERROR,
   KEPT_RECENT_KEYS,
   MAX_WEIGHT_RATIO,
   MIN_DRAWN_KEYS,
@@ -15,6 +16,7 @@ import {
   PROPOSAL_EXPONENT,
   SAMPLE_KEYS_PER_BUDGET_KEY,
   SINK_KEYS,
+  USUAL_QUANTIZED_ERROR,
 } from './constants.ts';
 
 /** Keys of the sample for a budget of `keys`, of n. */
@@ -36,7 +38,7 @@ export function planSieveStep(work: GroupWork, budget: Budget): SieveStep | unde
     plan: planDraw(n, sampleSize(keys, n)),
     proposalExponent: PROPOSAL_EXPONENT,
     logCap: Math.log(MAX_WEIGHT_RATIO),
-    exact: planExactKeys(keys, n, MIN_EXACT_SHARE),
+    exact: planExactKeys(keys, n, MIN_EXACT_SHARE * quantizedShareFactor(work)),
   };
 }
 
@@ -59,6 +61,16 @@ export function planExactKeys(keys: number, n: number, minExactShare: number): S
   const maxKeys = Math.max(SINK_KEYS, keys - unquantizedKeys);
   const { sinks, recent } = sinksAndRecent(maxKeys + unquantizedKeys);
   return { maxKeys, minLogShare: Math.log(minExactShare / sampleSize(keys, n)), sinks, recentFrom: n - recent };
+}
+
+/**
+ * The share that a key may have to be read by 4-bit codes, relative to the usual one. A score that is off by g z nats, z
+ * normal, changes a share by e^(g z) - 1, of mean square e^(2 g^2) - 2 e^(g^2 / 2) + 1.
+ */
+export function quantizedShareFactor(work: GroupWork): number {
+  const variance = scoreRounding(work) ** 2;
+  const error = Math.sqrt(INT4_ROUNDING_ERROR ** 2 + Math.exp(2 * variance) - 2 * Math.exp(variance / 2) + 1);
+  return Math.min(1, USUAL_QUANTIZED_ERROR / error);
 }
 
 /** Bytes that the scan by signs reads. */

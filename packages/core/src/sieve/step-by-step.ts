@@ -21,6 +21,7 @@ import {
   approximateLogSumExp,
   attendQuantized,
   firstUnquantizedKey,
+  int4ScoreErrors,
   mergeQuantizedStates,
   prepareQuantizedQueries,
   scanAllKeys,
@@ -33,9 +34,9 @@ import { type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
 import { groupBudget, type Selection, type SieveSample, selectAllKeys } from '../selectors/selector.ts';
 import type { TailEstimate } from '../tails/tail.ts';
 import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, SAMPLE_GROWTH } from './constants.ts';
-import { estimateError, int4ScoreError, type SampleFindings } from './error-estimate.ts';
+import { estimateError, type SampleFindings } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
-import { coversAllKeys, planDraw, planExactKeys, sampleSize, scanBytes } from './plan.ts';
+import { coversAllKeys, planDraw, planExactKeys, quantizedShareFactor, sampleSize, scanBytes } from './plan.ts';
 
 /** Draws a sample and selects of it the keys that are attended exactly; the rest of it is `Selection.sample`. */
 export function selectSample(work: GroupWork, budget: Budget): Selection {
@@ -44,7 +45,7 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
   if (maxTailMass === undefined) {
     return coversAllKeys(keys, work.n)
       ? selectEverything(work, 0)
-      : drawAndSplit(work, keys, MIN_EXACT_SHARE, scanSigns(work)).selection;
+      : drawAndSplit(work, keys, MIN_EXACT_SHARE * quantizedShareFactor(work), scanSigns(work)).selection;
   }
   const scan = scanSigns(work);
   for (let triedKeys = Math.min(MIN_MASS_BUDGET, keys); triedKeys < work.n; triedKeys *= SAMPLE_GROWTH) {
@@ -84,7 +85,7 @@ export function addSample(work: GroupWork, { sample, count }: Selection, region:
   mergeQuantizedStates(work, region);
 
   const outputs = rotatedOutputs(work, region);
-  const keyRounding = int4ScoreError(work);
+  const scoreErrors = int4ScoreErrors(work);
   const errors = halfSamples.map(([a, b], row) => {
     const total = logSumExp(readLogSumExp(region.views(), region.workspace.state + row * 8));
     const output = outputs.subarray(row * dimensions, (row + 1) * dimensions);
@@ -98,7 +99,7 @@ export function addSample(work: GroupWork, { sample, count }: Selection, region:
       selected: selected[row] as number,
       total,
       outputNorm: normOf(output),
-      scoreError: (work.queryNorms[row] as number) * keyRounding,
+      scoreError: scoreErrors[row] as number,
     };
     return estimateError(findings, sampled, work.rmsValueNorm);
   });
@@ -185,7 +186,7 @@ function drawAndSplit(
   views().f32.set(totalLogSums, offsets / 4);
   const logUndrawnSquares = scanned.map((keys, row) => {
     const logTotal = totalLogSums[row] as number;
-    return Math.log(kernels.undrawnSquares(keys, workspace.scanFits + row * 12, logTotal)) + 2 * logTotal;
+    return Math.log(kernels.undrawnSquares(keys, 1, workspace.scanFits + row * 12, logTotal)) + 2 * logTotal;
   });
   kernels.maxScoresOverHeads(scores, stride, rows, quantizedKeys, offsets, pooled);
 

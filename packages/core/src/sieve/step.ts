@@ -2,13 +2,13 @@
 import type { Budget } from '../budgets/budget.ts';
 import { type ErrorEstimate, normOf } from '../group/estimates.ts';
 import { type GroupWork, logSumExp, primaryRegion, type RunningLogSumExp } from '../group/group-work.ts';
-import { firstUnquantizedKey } from '../group/quantized-work.ts';
+import { firstUnquantizedKey, int4ScoreErrors } from '../group/quantized-work.ts';
 import { addSinks } from '../group/sinks.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { quantizedRowBytes } from '../kernels/layout.ts';
 import type { SieveStates } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { estimateError, int4ScoreError, readSampleFindings, rowResultsAt } from './error-estimate.ts';
+import { estimateError, readSampleFindings, rowResultsAt } from './error-estimate.ts';
 import { planSieveStep, scanBytes } from './plan.ts';
 
 export interface SieveStepResult {
@@ -60,7 +60,7 @@ export function finishSieveStep(
   views: () => Views,
   { outputs, scratch, ...sums }: SieveStepBuffers,
 ): SieveStepResult {
-  const { rows, n, shape, rmsValueNorm, queryNorms, sinks } = work;
+  const { rows, n, shape, rmsValueNorm, sinks } = work;
   addSinks(views(), sums.state, rows, shape.headDim, sinks);
   kernels.finishSieve(shape.headDim, rows, sums, outputs, scratch);
   const memory = views();
@@ -80,7 +80,7 @@ export function finishSieveStep(
     errors: [],
     outputs: f32.slice(outputs / 4, outputs / 4 + rows * shape.headDim),
   };
-  const keyRounding = int4ScoreError(work);
+  const scoreErrors = int4ScoreErrors(work);
   for (let row = 0; row < rows; row++) {
     const at = rowResultsAt(sums.results, row);
     const selectedSum = { max: f32[at] as number, sum: f32[at + 1] as number };
@@ -91,7 +91,7 @@ export function finishSieveStep(
       selected: logSumExp(selectedSum),
       total: logSumExp(totalSum),
       outputNorm: normOf(result.outputs.subarray(row * shape.headDim, (row + 1) * shape.headDim)),
-      scoreError: (queryNorms[row] as number) * keyRounding,
+      scoreError: scoreErrors[row] as number,
     };
     result.errors.push(estimateError(readSampleFindings(memory, sums.results, row), sampled, rmsValueNorm));
   }

@@ -7,7 +7,7 @@
  * position is audited when it comes with the chance of being among those that are kept, which leaves a uniform sample of
  * N, and costs N (1 + ln (T / N)) passes for an answer of T tokens.
  */
-import { type AttentionReport, addReport, emptyReport } from 'keysieve';
+import { type AttentionReport, addReport, type CertificateKind, emptyReport } from 'keysieve';
 import { klDivergence } from './divergence.ts';
 import type { AttentionEvent, Step } from './forward-pass.ts';
 
@@ -25,8 +25,11 @@ export interface Audit {
    * queries. Layers that read all keys in any case, such as those with a window, are not among them.
    */
   outputError: { mean: number; max: number };
-  /** The mean error at these positions as the policy reported it; null where nothing is known of one. */
-  reportedError: number | null;
+  /**
+   * The error at these positions as the policy reported it, over all heads: its mean, null where nothing is known of one, and
+   * what it is.
+   */
+  reportedError: { mean: number | null; kind: CertificateKind };
   /** Passes with full attention that were run, those whose positions were replaced by others included, and their time. */
   passes: number;
   milliseconds: number;
@@ -117,7 +120,7 @@ function summarize(kept: readonly AuditedPosition[], passes: number, millisecond
       mean: kept.reduce((sum, { errors }) => sum + errors.sum, 0) / Math.max(1, outputs),
       max: max(({ errors }) => errors.max),
     },
-    reportedError: Number.isFinite(reported) ? reported : null,
+    reportedError: { mean: Number.isFinite(reported) ? reported : null, kind: report.certificate },
     passes,
     milliseconds,
   };

@@ -11,7 +11,7 @@ import {
 } from '../../../test/kernel-rig.ts';
 import { distance } from '../../../test/plain-attention.ts';
 import { createRandom } from '../../../test/random.ts';
-import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE } from '../constants.ts';
+import { DRAW_FRACTION_BITS, DRAW_PERIOD, DRAW_STRIDE, UNDRAWN_RARITY } from '../constants.ts';
 import { DRAW_TABLE_BYTES, drawNumber, drawTables, writeDrawTables } from '../draw-tables.ts';
 import { scratchBytes, stateBytes, stateOutputs } from '../kernels.ts';
 import { rotatedDim } from '../layout.ts';
@@ -397,6 +397,54 @@ export function describeSamples(kernels: KernelsUnderTest): void {
       }
     });
 
+    /** The expected sum, over keys of these weights, of a function of their log-shares, which are normal: by steps of the noise. */
+    const expectedSum = (
+      means: readonly number[],
+      weights: readonly number[],
+      deviation: number,
+      of: (logShare: number) => number,
+    ) => {
+      const step = 0.005;
+      let sum = 0;
+      for (let z = -8; z < 8; z += step) {
+        const density = (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * step;
+        for (const [j, mean] of means.entries()) sum += density * (weights[j] as number) * of(mean + deviation * z);
+      }
+      return sum;
+    };
+
+    it('leave out shares that hardly any key is expected to have', () => {
+      const rig = createRig(kernels);
+      for (const [noise, logTotal] of [
+        [0.3, 3],
+        [2, 8],
+        [2, 14],
+        [6, 40],
+      ] as const) {
+        const { keys, scores, fit } = drawnKeys(rig, 40, 1, noise, () => false);
+        rig.kernels.fitScan(keys, scores, fit);
+        const [intercept, slope, deviation] = rig.floats(fit, 3) as unknown as [number, number, number];
+        const { i16, f32 } = rig.views();
+        const range = Array.from({ length: 40 }, (_, j) => j);
+        const means = range.map(
+          (j) => intercept + (slope * (i16[keys.scans / 2 + 3 * j] as number) * Math.LN2) / 256 - logTotal,
+        );
+        const weights = range.map((j) => 5 * Math.expm1(-(f32[keys.logProbabilities / 4 + j] as number)));
+        const sum = (of: (logShare: number) => number) => expectedSum(means, weights, deviation, of);
+        // The share that 1 / UNDRAWN_RARITY of a key is expected to exceed, by bisection.
+        let [low, high] = [-40, 0];
+        for (let i = 0; i < 20; i++) {
+          const middle = (low + high) / 2;
+          if (sum((log) => (log > middle ? 1 : 0)) * UNDRAWN_RARITY >= 1) low = middle;
+          else high = middle;
+        }
+        const expected = sum((log) => Math.exp(2 * Math.min(low, log)));
+        const found = rig.kernels.undrawnSquares(keys, 5, fit, logTotal);
+        expect(found / expected, `${noise} ${logTotal}`).toBeGreaterThan(0.9);
+        expect(found / expected, `${noise} ${logTotal}`).toBeLessThan(1.15);
+      }
+    });
+
     it('expect of the keys that were not drawn what the drawn ones stand for, and nothing where these are too few', () => {
       const rig = createRig(kernels);
       const { keys, scores, fit } = drawnKeys(rig, 120, 1, 0.5, () => false);
@@ -412,16 +460,16 @@ export function describeSamples(kernels: KernelsUnderTest): void {
         const others = Math.expm1(-(f32[keys.logProbabilities / 4 + j] as number));
         expected += others * Math.exp(2 * (intercept + slope * scan - logTotal) + 2 * deviation ** 2);
       }
-      expect(rig.kernels.undrawnSquares(keys, fit, logTotal) / expected).toBeCloseTo(1, 3);
+      expect(rig.kernels.undrawnSquares(keys, 1, fit, logTotal) / expected).toBeCloseTo(1, 1);
       // No share is above 1.
-      expect(rig.kernels.undrawnSquares(keys, fit, -100)).toBeCloseTo(
+      expect(rig.kernels.undrawnSquares(keys, 1, fit, -100)).toBeCloseTo(
         Array.from({ length: 120 }, (_, j) => Math.expm1(0.5 + (j % 3))).reduce((a, b) => a + b, 0),
         1,
       );
 
       const few = drawnKeys(rig, 40, 1, 0.5, (j) => j >= 7);
       rig.kernels.fitScan(few.keys, few.scores, few.fit);
-      expect(rig.kernels.undrawnSquares(few.keys, few.fit, 0)).toBe(0);
+      expect(rig.kernels.undrawnSquares(few.keys, 1, few.fit, 0)).toBe(0);
     });
   });
 }

@@ -277,10 +277,10 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       views().f32.set([intercept, slope, deviation], fit / 4);
     },
 
-    undrawnSquares(keys, fit, logTotal) {
+    undrawnSquares(keys, copies, fit, logTotal) {
       const [intercept, slope, deviation] = floatsAt(views(), fit, 3) as unknown as [number, number, number];
-      const sample = scannedSample(views(), keys);
-      return undrawnStride(keys.count) * undrawnSquares(sample, { intercept, slope, deviation }, logTotal);
+      const { stride, ...sample } = scannedSample(views(), keys);
+      return undrawnSquares(sample, copies * stride, { intercept, slope, deviation }, logTotal);
     },
 
     sieve: (pages, step, buffers) => sieve(views(), pages, step, readStruct(views(), buffers, 'SieveBuffers')),
@@ -326,11 +326,12 @@ const pageAfter = (from: number, position: number): number =>
 function scannedSample(
   { i16, i32, f32 }: Views,
   { scans, fractionBits, indices, logProbabilities, count }: ScannedKeys,
-): { looked: number[]; scans: number[]; logProbabilities: number[] } {
-  const stride = undrawnStride(count);
+): { looked: number[]; stride: number; scans: number[]; logProbabilities: number[] } {
+  const stride = undrawnStride(f32.subarray(logProbabilities / 4, logProbabilities / 4 + count));
   const looked = Array.from({ length: count }, (_, j) => j).filter((j) => j % stride === stride >> 1);
   return {
     looked,
+    stride,
     scans: looked.map((j) => fromScanUnits(at(i16, scans / 2 + at(i32, indices / 4 + j)), fractionBits)),
     logProbabilities: looked.map((j) => at(f32, logProbabilities / 4 + j)),
   };

@@ -106,7 +106,7 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
 
   views.i32.set([exactKeys.length, ...parts.map((part) => part.length)], buffers.results / 4);
   const fitted = sample.slice(0, sample.length - open.length);
-  const stride = undrawnStride(fitted.length);
+  const stride = undrawnStride(fitted.map((i) => at(logProbabilities, i)));
   const looked = fitted.filter((i) => i % stride === stride >> 1);
   for (let row = 0; row < rows; row++) {
     const scanned = {
@@ -114,7 +114,7 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
       scores: looked.map((i) => at(at(scores4, row), i)),
       logProbabilities: looked.map((i) => at(logProbabilities, i)),
     };
-    const undrawn = stride * undrawnSquares(scanned, fitScan(scanned), at(logTotals, row));
+    const undrawn = undrawnSquares(scanned, stride, fitScan(scanned), at(logTotals, row));
     const logSquares = (keys: readonly number[]) => logSumExpOf(keys.map((i) => 2 * at(at(logWeights, row), i)));
     const exactSquares = (factorOf: (logProbability: number) => number) =>
       logSumExpOf(exactKeys.map((i) => 2 * exactWeight(row, i) + Math.log(factorOf(at(logProbabilities, i)))));

@@ -4,8 +4,7 @@
  * e^(line + noise) of the sum, at most 1, and there are (1 - pi) / pi such keys for each drawn one of probability pi. The
  * squares of their shares are what the sample can have missed.
  */
-import { UNDRAWN_SAMPLE_KEYS } from '../constants.ts';
-import { NORMAL_NODES } from '../normal-nodes.ts';
+import { UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from '../constants.ts';
 import { at } from '../views.ts';
 
 /** Some drawn keys of a row. */
@@ -31,8 +30,22 @@ const MAX_SLOPE = 2;
 /** Scans that vary by less, in nats, tell keys apart by nothing. */
 const MIN_SCAN_VARIANCE = 1e-6;
 
-/** Every how many of `count` drawn keys one is looked at; the first is number `stride >> 1`. */
-export const undrawnStride = (count: number): number => Math.max(1, Math.floor(count / UNDRAWN_SAMPLE_KEYS));
+/** Noise below this, in nats, is none that matters. */
+const MIN_DEVIATION = 0.01;
+/** Steps of Newton's method at most. */
+const CAP_STEPS = 3;
+/** Fewer keys than this are expected above a share of 1 where none can be near it. */
+const MIN_KEYS_ABOVE = 1e-30;
+
+/**
+ * Every how many of the drawn keys one is looked at; the first is number `stride >> 1`. So some UNDRAWN_SAMPLE_KEYS of those that
+ * were not drawn with certainty are among them, however few they are.
+ */
+export function undrawnStride(logProbabilities: ArrayLike<number>): number {
+  let uncertain = 0;
+  for (let j = 0; j < logProbabilities.length; j++) if (at(logProbabilities, j) !== 0) uncertain++;
+  return Math.max(1, Math.floor(uncertain / UNDRAWN_SAMPLE_KEYS));
+}
 
 /** The line by least squares, whose slope is within 0 and MAX_SLOPE. */
 export function fitScan({ scans, scores, logProbabilities }: ScannedSample): ScanFit {
@@ -63,23 +76,52 @@ export function fitScan({ scans, scores, logProbabilities }: ScannedSample): Sca
 }
 
 /**
- * The expected sum of the squared shares of the keys that were not drawn, over the keys that those of the sample stand for.
- * The noise is normal, taken at the nodes of a Gauss-Hermite rule.
+ * The expected sum of the squared shares of the keys that were not drawn, over `copies` of the keys that those of the sample
+ * stand for. The noise is normal. A share counts as 1 at most, and as the one that 1 / UNDRAWN_RARITY of the keys are
+ * expected to exceed: an error that comes so rarely is none that an estimate of each should be of.
  */
 export function undrawnSquares(
   { scans, logProbabilities }: Pick<ScannedSample, 'scans' | 'logProbabilities'>,
-  { intercept, slope, deviation }: ScanFit,
+  copies: number,
+  fit: ScanFit,
   logTotal: number,
 ): number {
-  if (deviation < 0) return 0;
-  let sum = 0;
-  for (let j = 0; j < scans.length; j++) {
-    const logShare = intercept + slope * at(scans, j) - logTotal;
-    const squares = NORMAL_NODES.reduce(
-      (total, [node, weight]) => total + weight * Math.exp(Math.min(0, 2 * (logShare + node * deviation))),
-      0,
-    );
-    sum += squares * Math.expm1(-at(logProbabilities, j));
+  if (fit.deviation < 0) return 0;
+  const sigma = Math.max(MIN_DEVIATION, fit.deviation);
+  const keys = Array.from(scans, (scan, j) => ({
+    logShare: fit.intercept + fit.slope * scan - logTotal,
+    weight: copies * Math.expm1(-at(logProbabilities, j)),
+  }));
+  const sumOver = (of: (logShare: number) => number) =>
+    keys.reduce((sum, { logShare, weight }) => sum + weight * of(logShare), 0);
+  const keysAbove = (log: number) => sumOver((logShare) => normalTail((log - logShare) / sigma));
+  let cap = 0;
+  // Newton's method on ln keysAbove, which is concave and falls, comes down to the cap from above.
+  for (let i = 0; i < CAP_STEPS; i++) {
+    const above = keysAbove(cap);
+    if (above * UNDRAWN_RARITY >= 1 || above < MIN_KEYS_ABOVE) break;
+    const slope = sumOver((logShare) => density((cap - logShare) / sigma)) / sigma;
+    cap += (Math.log(above * UNDRAWN_RARITY) * above) / slope;
   }
-  return sum;
+  return Math.exp(2 * cap) * sumOver((logShare) => cappedSquare(logShare - cap, sigma));
 }
+
+/** E[min(1, e^(mean + sigma z))^2] of a standard normal z. */
+function cappedSquare(mean: number, sigma: number): number {
+  const a = mean / sigma + 2 * sigma;
+  // The density at `a`, times e^(2 mean + 2 sigma^2), is that at mean / sigma.
+  const part = density(mean / sigma) * millsRatio(Math.abs(a));
+  const below = a >= 0 ? part : Math.exp(2 * mean + 2 * sigma * sigma) - part;
+  return below + normalTail(-mean / sigma);
+}
+
+/** P(z > x) of a standard normal z. */
+function normalTail(x: number): number {
+  const tail = density(x) * millsRatio(Math.abs(x));
+  return x < 0 ? 1 - tail : tail;
+}
+
+const density = (x: number): number => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+
+/** P(z > x) over the density at x >= 0: a bound (Birnbaum 1942) that is exact at 0, and by 6 % too large at most. */
+const millsRatio = (x: number): number => 2 / (x + Math.sqrt(x * x + 8 / Math.PI));

@@ -50,6 +50,7 @@ export interface QuantizedExports {
     indices: number,
     logProbabilities: number,
     count: number,
+    copies: number,
     fit: number,
     logTotal: number,
   ): number;
@@ -109,8 +110,8 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write(writeKeyDraw, { ...draw, ...plan })),
     fitScan: ({ scans, fractionBits, indices, logProbabilities, count }, scores, fit) =>
       wasm.fitScan(scans, fractionBits, indices, logProbabilities, count, scores, fit),
-    undrawnSquares: ({ scans, fractionBits, indices, logProbabilities, count }, fit, logTotal) =>
-      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, fit, logTotal),
+    undrawnSquares: ({ scans, fractionBits, indices, logProbabilities, count }, copies, fit, logTotal) =>
+      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, copies, fit, logTotal),
     sieve(pages, { n, rows, fractionBits, plan, proposalExponent, logCap, exact }, buffers) {
       const { sinks, recentFrom, maxKeys, seed } = plan;
       const step = blocks.write(writeSieveStep, {

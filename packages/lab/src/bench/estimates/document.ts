@@ -23,8 +23,9 @@ ${describeEstimates(results)}
 
 ${listOf('Too low, the true error above twice the estimate in more than 5 % of the rows', low)}
 ${listOf('Too high, more than three times the true error in the median', high)}
-Where one key, or a few, are nearly all of the softmax, most rows are far more exact than their estimate, and the others miss such a key:
-the estimate counts the chance of that, and is right on average only.
+An estimate is one of its own row: a miss that comes in fewer than one row of twenty is left out of it, though it may be most of the mean
+of the true errors. Where one key, or a few, are nearly all of the softmax, most rows are far more exact than their estimate, and the
+others miss such a key.
 `;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { estimatesDocument } from './document.ts';
 import { benchEstimates, summarizeEstimates } from './estimates.ts';
-import { plantedHead } from './planted.ts';
+import { type Plant, plantedHead, plantedSets } from './planted.ts';
 import { describeEstimates, estimatesTable } from './table.ts';
 
 describe('estimates against true errors', () => {
@@ -18,7 +18,8 @@ describe('estimates against true errors', () => {
   });
 
   it('are measured for answers and for prompts, on what is given and on planted keys', async () => {
-    const heads = [plantedHead('flat', 1, { n: 1024, headDim: 32, group: 2, lastQueries: 64 })];
+    const flat = plantedSets([]).flat as Plant;
+    const heads = [{ name: 'flat', ...plantedHead(flat, 1, { n: 1024, headDim: 32, group: 2, lastQueries: 64 }) }];
     const policy = { policy: 'sieve', budget: 'fixed:40' };
     const results = await benchEstimates({ captured: [{ name: 'mine', heads }], keys: 1024, policy });
     const mine = results.filter(({ set }) => set === 'mine');

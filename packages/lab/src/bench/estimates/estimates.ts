@@ -7,7 +7,7 @@ import type { CapturedHead } from '../../captures/captured-head.ts';
 import { attendRow, relativeError } from '../../numerics/attention.ts';
 import { mean, quantile } from '../../numerics/statistics.ts';
 import { type WorkOptions, workOf, yieldToEventLoop } from '../../work.ts';
-import { PLANTED, plantedHead } from './planted.ts';
+import { type Plant, plantedHead, plantedSets, QUERY_SCALES } from './planted.ts';
 
 /** Heads under one name. */
 export interface EstimateSet {
@@ -20,6 +20,10 @@ export interface BenchEstimatesOptions extends WorkOptions {
   captured: readonly EstimateSet[];
   /** Keys of the planted heads. Default: 8,192. */
   keys?: number;
+  /** Equal seeds give equal planted heads. Default: 1. */
+  seed?: number;
+  /** Scales of the queries of planted normal keys. Default: `QUERY_SCALES`. */
+  scales?: readonly number[];
   /** How to attend. Default: the sieve with its default budget. */
   policy?: PolicySpec | undefined;
 }
@@ -43,8 +47,10 @@ export interface EstimateSummary {
   rows: number;
   /** Share of the rows of which nothing is known. */
   unknown: number;
-  /** Median and 95th percentile of the true error. */
-  error: { median: number; p95: number };
+  /** Median, 95th percentile and mean of the true error. */
+  error: { median: number; p95: number; mean: number };
+  /** Mean of the estimates, which is what reports give. */
+  estimate: { mean: number };
   /** Median of the estimate over the true error. */
   ratio: number;
   /** Share of the rows whose true error is below twice the estimate. */
@@ -69,13 +75,15 @@ const MAX_RATIO = 3;
 
 /** Throws what attention throws. */
 export async function benchEstimates(options: BenchEstimatesOptions): Promise<EstimateResult[]> {
-  const { captured, keys = 8192, policy = { policy: 'sieve' } } = options;
+  const { captured, keys = 8192, seed = 1, scales = QUERY_SCALES, policy = { policy: 'sieve' } } = options;
   const { signal, onProgress } = workOf(options);
-  const names = [...captured.map(({ name }) => name), ...Object.keys(PLANTED)];
+  const planted = plantedSets(scales);
+  const names = [...captured.map(({ name }) => name), ...Object.keys(planted)];
   const results: EstimateResult[] = [];
   for (const [done, name] of names.entries()) {
     onProgress('measuring estimates', done, names.length);
-    const heads = captured.find((set) => set.name === name)?.heads ?? plantedHeads(name, keys);
+    const heads =
+      captured.find((set) => set.name === name)?.heads ?? plantedHeads(planted[name] as Plant, name, keys, seed);
     const [answer, prompt]: [EstimatedRow[], EstimatedRow[]] = [[], []];
     for (const head of heads) {
       await yieldToEventLoop(signal);
@@ -93,10 +101,11 @@ export async function benchEstimates(options: BenchEstimatesOptions): Promise<Es
   return results;
 }
 
-const plantedHeads = (name: string, n: number): CapturedHead[] =>
-  PLANTED_GROUPS.map((group, seed) =>
-    plantedHead(name, seed, { n, headDim: PLANTED_DIM, group, lastQueries: QUERIES }),
-  );
+const plantedHeads = (plant: Plant, name: string, n: number, seed: number): CapturedHead[] =>
+  PLANTED_GROUPS.map((group, i) => ({
+    name,
+    ...plantedHead(plant, seed * PLANTED_GROUPS.length + i, { n, headDim: PLANTED_DIM, group, lastQueries: QUERIES }),
+  }));
 
 /** What some rows say together. */
 export function summarizeEstimates(rows: readonly EstimatedRow[]): EstimateSummary {
@@ -110,7 +119,8 @@ export function summarizeEstimates(rows: readonly EstimatedRow[]): EstimateSumma
   return {
     rows: rows.length,
     unknown: 1 - estimated.length / rows.length,
-    error: { median: quantile(errors, 0.5), p95: quantile(errors, 0.95) },
+    error: { median: quantile(errors, 0.5), p95: quantile(errors, 0.95), mean: mean(errors) },
+    estimate: { mean: mean(estimated.map(({ estimate }) => estimate)) },
     ratio,
     withinTwice,
     holds: withinTwice >= MIN_WITHIN_TWICE && ratio <= MAX_RATIO,

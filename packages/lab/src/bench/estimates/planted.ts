@@ -11,13 +11,14 @@ interface Numbers {
   query(random: Random): Float32Array;
 }
 
-type Make = (random: Random, n: number, d: number) => Numbers;
+/** Makes a head of n keys. */
+export type Plant = (random: Random, n: number, d: number) => Numbers;
 
 const scaled = (random: Random, count: number, scale: number) => normals(random, count).map((x) => x * scale);
 
 /** Normal keys and values under normal queries: scores are spread by `scale` nats. */
 const normalKeys =
-  (scale: number, modify: (x: number, key: number) => number = (x) => x): Make =>
+  (scale: number, modify: (x: number, key: number) => number = (x) => x): Plant =>
   (random, n, d) => ({
     keys: normals(random, n * d).map((x, i) => modify(x, Math.floor(i / d))),
     values: normals(random, n * d),
@@ -26,7 +27,7 @@ const normalKeys =
 
 /** Keys and values about 32 centres, in runs or mixed. */
 const clustered =
-  (centreOf: (key: number, n: number) => number): Make =>
+  (centreOf: (key: number, n: number) => number): Plant =>
   (random, n, d) => {
     const centres = normals(random, 32 * d);
     const about = () =>
@@ -39,7 +40,8 @@ const clustered =
 /** Scales of the queries of normal keys. */
 export const QUERY_SCALES = [1, 2, 4, 8, 16, 32, 48];
 
-export const PLANTED: Readonly<Record<string, Make>> = {
+/** All kinds of keys, by name; normal ones for queries of each of these scales. */
+export const plantedSets = (scales: readonly number[]): Readonly<Record<string, Plant>> => ({
   flat: normalKeys(0.01),
   equal: normalKeys(3, () => 0.5),
   peaked: (random, n, d) => {
@@ -56,18 +58,18 @@ export const PLANTED: Readonly<Record<string, Make>> = {
     const { keys, values, query } = normalKeys(1)(random, n, d);
     return { keys, values: values.map((x, i) => x + (mean[i % d] as number)), query };
   },
-  ...Object.fromEntries(QUERY_SCALES.map((scale) => [`normal, queries x ${scale}`, normalKeys(scale)])),
-};
+  ...Object.fromEntries(scales.map((scale) => [`normal, queries x ${scale}`, normalKeys(scale)])),
+});
 
-/** A head of a planted set, with queries at its last positions. Equal seeds give equal heads. */
+/** A planted head, with queries at its last positions. Equal seeds give equal heads. */
 export function plantedHead(
-  name: string,
+  plant: Plant,
   seed: number,
   { n, headDim, group, lastQueries }: Pick<CapturedHead, 'n' | 'headDim' | 'group' | 'lastQueries'>,
-): CapturedHead {
+): Omit<CapturedHead, 'name'> {
   const random = createRandom(seed);
-  const { keys, values, query } = (PLANTED[name] as Make)(random, n, headDim);
+  const { keys, values, query } = plant(random, n, headDim);
   const queries = new Float32Array(group * lastQueries * headDim);
   for (let at = 0; at < queries.length; at += headDim) queries.set(query(random), at);
-  return { name, headDim, n, group, lastQueries, keys, values, queries };
+  return { headDim, n, group, lastQueries, keys, values, queries };
 }

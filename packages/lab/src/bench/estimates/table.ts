@@ -5,7 +5,19 @@ import type { EstimateResult } from './estimates.ts';
 /** One line a set and reading. */
 export function estimatesTable(results: readonly EstimateResult[]): { names: string[]; rows: string[][] } {
   return {
-    names: ['keys', 'reading', 'rows', 'true error', 'p95', 'estimated / true', 'within twice', 'unknown', 'holds'],
+    names: [
+      'keys',
+      'reading',
+      'rows',
+      'true error',
+      'p95',
+      'estimated / true',
+      'within twice',
+      'mean error',
+      'mean estimate',
+      'unknown',
+      'holds',
+    ],
     rows: results.map(({ set, reading, summary }) => [
       set,
       reading,
@@ -14,6 +26,8 @@ export function estimatesTable(results: readonly EstimateResult[]): { names: str
       summary.error.p95.toPrecision(2),
       summary.ratio.toFixed(2),
       formatShare(summary.withinTwice),
+      summary.error.mean.toPrecision(2),
+      summary.estimate.mean.toPrecision(2),
       formatShare(summary.unknown),
       summary.holds ? 'yes' : 'no',
     ]),
