@@ -52,9 +52,9 @@ describe('the fit of a block', () => {
     expect(Math.abs(normal.slope - 1)).toBeLessThan(0.15);
     expect(normal.deviation).toBeGreaterThan(0.38);
     expect(normal.deviation).toBeLessThan(0.57);
-    // Of the same standard deviation.
-    const even = fitWithNoise((j) => Math.sqrt(0.75) * (2 * (((j * 0.618034) % 1) - 0.5))).fit;
-    expect(even.deviation).toBeGreaterThan(0.25);
-    expect(even.deviation).toBeLessThan(0.37);
+    // Of the same standard deviation, and never larger.
+    const bounded = fitWithNoise((j) => ((j * 0.618034) % 1 < 0.5 ? 0.5 : -0.5)).fit;
+    expect(bounded.deviation).toBeGreaterThan(0.15);
+    expect(bounded.deviation).toBeLessThan(0.3);
   });
 });
