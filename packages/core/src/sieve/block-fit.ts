@@ -2,12 +2,11 @@
  * How the scores of a block's rows follow from the scan, by the keys that were drawn: what is asked of the keys that were not,
  * about which the half-samples know nothing.
  */
-import { normOf } from '../group/estimates.ts';
 import type { GroupWork, HeadSegment, ThreadRegion } from '../group/group-work.ts';
 import { type ScannedKeys, scoreStride } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
 import type { BlockOfRows } from '../selectors/selector.ts';
-import { BLOCK_FIT_KEYS, BLOCK_FIT_STRIDE, BLOCK_UNDRAWN_SAMPLE_KEYS, TAIL_FRACTION } from './constants.ts';
+import { BLOCK_FIT_KEYS, BLOCK_UNDRAWN_SAMPLE_KEYS } from './constants.ts';
 import { normalQuantile } from './normal.ts';
 
 /** Some of the drawn keys, which stand for those that were not drawn, and how many times each of them does. */
@@ -17,7 +16,7 @@ export interface FittedKeys {
 }
 
 /**
- * Fits the scores of some rows to the proposals, by keys that were not drawn with certainty and lie in the primary region;
+ * Fits the scores of the rows to the proposals, by keys that were not drawn with certainty and lie in the primary region;
  * their positions and ln pi take the place of the list that was drawn. To be called before the outputs take the place of the
  * queries.
  */
@@ -33,45 +32,29 @@ export function fitRows(
   const [count, stand] = listFittedKeys(region, drawn, to);
   const keys = { scans: pooled, fractionBits, indices, logProbabilities, count };
   const stride = scoreStride(count);
-  const thickness: number[] = [];
-  for (let row = 0; row < rows; row += groupSize * BLOCK_FIT_STRIDE) {
+  let [thickness, fitted] = [0, 0];
+  for (let row = 0; row < rows; row += groupSize) {
     const address = queries + row * shape.headDim * 4;
     kernels.scoreSelected(pages, indices, count, address, groupSize, scores, stride, scratch);
     for (let head = 0; head < groupSize; head++) {
       const fit = scanFits + (row + head) * 12;
       kernels.fitScan(keys, scores + head * stride * 4, fit);
-      thickness.push(...tailThickness(views(), keys, scores + head * stride * 4, fit));
+      const thick = tailThickness(views(), keys, scores + head * stride * 4, fit);
+      if (thick === undefined) continue;
+      thickness += thick;
+      fitted++;
     }
   }
   // Of a model's heads, large noise is rarer than of normal one; the rows of a block tell together by how much.
-  const factor = Math.min(1, thickness.reduce((sum, x) => sum + x, 0) / thickness.length || 1);
+  const factor = fitted === 0 ? 1 : Math.min(1, thickness / fitted);
   const { f32 } = views();
-  spreadFits(f32, { fits: scanFits / 4, queries: queries / 4, rows, headDim: shape.headDim, groupSize }, factor);
+  for (let row = 0; row < rows; row++) {
+    const deviation = scanFits / 4 + 3 * row + 2;
+    f32[deviation] = (f32[deviation] as number) * factor;
+  }
   let others = 0;
   for (let i = 0; i < stand; i++) others += Math.expm1(-(f32[logProbabilities / 4 + i] as number));
   return { keys: { ...keys, count: stand }, copies: others > 0 ? (n - drawn) / others : 0 };
-}
-
-/**
- * Gives every row the fit of a row nearby, as many times as large as its query is long, and its noise times `factor`. Addresses
- * are indices among float32.
- */
-function spreadFits(
-  f32: Float32Array,
-  { fits, queries, rows, headDim, groupSize }: Record<'fits' | 'queries' | 'rows' | 'headDim' | 'groupSize', number>,
-  factor: number,
-): void {
-  const normOfRow = (row: number) => normOf(f32.subarray(queries + row * headDim, queries + (row + 1) * headDim));
-  const fitEvery = groupSize * BLOCK_FIT_STRIDE;
-  // Rows come after those that they take their fits from.
-  for (let row = rows - 1; row >= 0; row--) {
-    const fitted = row - (row % fitEvery) + (row % groupSize);
-    const scale = row === fitted ? 1 : normOfRow(row) / Math.max(Number.MIN_VALUE, normOfRow(fitted));
-    const [from, to] = [fits + 3 * fitted, fits + 3 * row];
-    f32[to] = scale * (f32[from] as number);
-    f32[to + 1] = scale * (f32[from + 1] as number);
-    f32[to + 2] = scale * factor * (f32[from + 2] as number);
-  }
 }
 
 /**
@@ -100,22 +83,20 @@ function listFittedKeys({ views, workspace }: ThreadRegion, drawn: number, to: n
   return [count, stand];
 }
 
-/** The largest noises about a fit over what they would be if the noise were normal; none where the fit says nothing. */
-function tailThickness({ f32, i16, i32 }: Views, keys: ScannedKeys, scores: number, fit: number): number[] {
-  const [intercept, slope, deviation] = f32.subarray(fit / 4, fit / 4 + 3) as ArrayLike<number> as number[];
-  if (!((deviation as number) > 0)) return [];
+/** The two largest noises about a fit, over what they would be if the noise were normal; nothing where the fit says nothing. */
+function tailThickness({ f32, i16, i32 }: Views, keys: ScannedKeys, scores: number, fit: number): number | undefined {
+  const [intercept, slope, deviation] = f32.subarray(fit / 4, fit / 4 + 3) as unknown as [number, number, number];
+  if (!(deviation > 0)) return undefined;
   const { scans, indices, fractionBits, count } = keys;
-  const nats = Math.LN2 / 2 ** fractionBits;
-  const noises = new Float64Array(count);
+  const unit = (slope * Math.LN2) / 2 ** fractionBits;
+  let [largest, second] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let j = 0; j < count; j++) {
-    const scan = nats * (i16[scans / 2 + (i32[indices / 4 + j] as number)] as number);
-    noises[j] = (f32[scores / 4 + j] as number) - (intercept as number) - (slope as number) * scan;
+    const line = intercept + unit * (i16[scans / 2 + (i32[indices / 4 + j] as number)] as number);
+    const noise = (f32[scores / 4 + j] as number) - line;
+    if (noise > largest) [largest, second] = [noise, largest];
+    else if (noise > second) second = noise;
   }
-  noises.sort();
-  let [sum, normal] = [0, 0];
-  for (let i = 0; i < Math.max(2, TAIL_FRACTION * count); i++) {
-    sum += noises[count - 1 - i] as number;
-    normal += normalQuantile((i + 0.625) / (count + 0.25));
-  }
-  return [Math.max(0, sum / normal / (deviation as number))];
+  // Of normal noise, by Blom's positions of order statistics.
+  const normal = normalQuantile(0.625 / (count + 0.25)) + normalQuantile(1.625 / (count + 0.25));
+  return Math.max(0, (largest + second) / (normal * deviation));
 }

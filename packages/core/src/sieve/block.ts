@@ -225,7 +225,7 @@ function attendListed(
   return foldSegments(segments, rows, shape.headDim, visit, stateOf);
 }
 
-/** What is known of each row: of the keys that were not drawn, by the fit of a row nearby. */
+/** What is known of each row: of the keys that were not drawn, by its fit. */
 function findingsOf(
   work: GroupWork,
   { keys, copies }: FittedKeys,

@@ -77,15 +77,9 @@ export const SAMPLE_GROWTH = 2;
 export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
 /** Keys before the block that are attended in full, at least. */
 export const BLOCK_RECENT_KEYS = 128;
-/**
- * Drawn keys that tell how scores follow from the scan, every how many queries these are fitted to, and how many of them
- * stand for the keys that were not drawn.
- */
-export const BLOCK_FIT_KEYS = 256;
-export const BLOCK_FIT_STRIDE = 8;
+/** Drawn keys that tell how the scores of a row follow from the scan, and how many of them stand for those that were not drawn. */
+export const BLOCK_FIT_KEYS = 128;
 export const BLOCK_UNDRAWN_SAMPLE_KEYS = 48;
-/** Of the fitted keys, the fraction with the largest noise, which tells how thick its tail is. */
-export const TAIL_FRACTION = 0.01;
 /** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
 export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
 
