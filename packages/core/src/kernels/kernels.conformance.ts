@@ -14,6 +14,7 @@ import { describeQuantized } from './conformance/quantize.ts';
 import { describeSamples } from './conformance/samples.ts';
 import { describeScores } from './conformance/scores.ts';
 import { describeStates } from './conformance/states.ts';
+import { describeUndrawn } from './conformance/undrawn.ts';
 
 export function describeKernels(kernels: KernelsUnderTest): void {
   describe(`${kernels.name} kernels, ${kernels.shared ? 'shared' : 'plain'} memory`, () => {
@@ -24,6 +25,7 @@ export function describeKernels(kernels: KernelsUnderTest): void {
     describeQuantized(kernels);
     describeClasses(kernels);
     describeSamples(kernels);
+    describeUndrawn(kernels);
     describeGathered(kernels);
     describeBounded(kernels);
     describeInt8Rows(kernels);

@@ -1,0 +1,130 @@
+/** What drawn keys tell of those that were not drawn. */
+import { describe, expect, it } from 'vitest';
+import { createRig, type KernelRig, type KernelsUnderTest } from '../../../test/kernel-rig.ts';
+import { createRandom } from '../../../test/random.ts';
+import { placeScan, toScanUnits } from '../../../test/scans.ts';
+import { UNDRAWN_RARITY } from '../constants.ts';
+
+export function describeUndrawn(kernels: KernelsUnderTest): void {
+  describe('fitScan and undrawnSquares', () => {
+    /** Drawn keys whose scores are `slope` times their scans, and noise. */
+    const drawnKeys = (
+      rig: KernelRig,
+      count: number,
+      slope: number,
+      noise: number,
+      isCertain: (j: number) => boolean,
+    ) => {
+      const random = createRandom(count);
+      const positions = Int32Array.from({ length: count }, (_, j) => 3 * j);
+      const nats = random.normals(3 * count, 2);
+      const [scans, bits] = [toScanUnits(nats, 8), 8];
+      const scores = Float32Array.from(positions, (position) => {
+        const scan = ((scans[position] as number) * Math.LN2) / 2 ** bits;
+        return slope * scan - 1 + noise * (random.normals(1)[0] as number);
+      });
+      const place = (numbers: Float32Array | Int32Array) => {
+        const address = rig.allocate(numbers.length * 4 + 16);
+        if (numbers instanceof Int32Array) rig.views().i32.set(numbers, address / 4);
+        else rig.views().f32.set(numbers, address / 4);
+        return address;
+      };
+      const logs = Float32Array.from({ length: count }, (_, j) => (isCertain(j) ? 0 : -0.5 - (j % 3)));
+      const keys = {
+        scans: placeScan(rig, scans),
+        fractionBits: bits,
+        indices: place(positions),
+        logProbabilities: place(logs),
+        count,
+      };
+      return { keys, scores: place(scores), fit: rig.allocate(12) };
+    };
+
+    it('find the line that scores follow, and the noise about it', () => {
+      for (const count of [20, 128, 700]) {
+        const rig = createRig(kernels);
+        const { keys, scores, fit } = drawnKeys(rig, count, 0.75, 0, (j) => j % 5 === 0);
+        rig.kernels.fitScan(keys, scores, fit);
+        const [intercept, slope, deviation] = rig.floats(fit, 3) as unknown as [number, number, number];
+        expect(intercept).toBeCloseTo(-1, 4);
+        expect(slope).toBeCloseTo(0.75, 4);
+        expect(deviation).toBeLessThan(2e-3);
+      }
+    });
+
+    /** The expected sum, over keys of these weights, of a function of their log-shares, which are normal: by steps of the noise. */
+    const expectedSum = (
+      means: readonly number[],
+      weights: readonly number[],
+      deviation: number,
+      of: (logShare: number) => number,
+    ) => {
+      const step = 0.005;
+      let sum = 0;
+      for (let z = -8; z < 8; z += step) {
+        const density = (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * step;
+        for (const [j, mean] of means.entries()) sum += density * (weights[j] as number) * of(mean + deviation * z);
+      }
+      return sum;
+    };
+
+    it('leave out shares that hardly any key is expected to have', () => {
+      const rig = createRig(kernels);
+      for (const [noise, logTotal] of [
+        [0.3, 3],
+        [2, 8],
+        [2, 14],
+        [6, 40],
+      ] as const) {
+        const { keys, scores, fit } = drawnKeys(rig, 40, 1, noise, () => false);
+        rig.kernels.fitScan(keys, scores, fit);
+        const [intercept, slope, deviation] = rig.floats(fit, 3) as unknown as [number, number, number];
+        const { i16, f32 } = rig.views();
+        const range = Array.from({ length: 40 }, (_, j) => j);
+        const means = range.map(
+          (j) => intercept + (slope * (i16[keys.scans / 2 + 3 * j] as number) * Math.LN2) / 256 - logTotal,
+        );
+        const weights = range.map((j) => 5 * Math.expm1(-(f32[keys.logProbabilities / 4 + j] as number)));
+        const sum = (of: (logShare: number) => number) => expectedSum(means, weights, deviation, of);
+        // The share that 1 / UNDRAWN_RARITY of a key is expected to exceed, by bisection.
+        let [low, high] = [-40, 0];
+        for (let i = 0; i < 20; i++) {
+          const middle = (low + high) / 2;
+          if (sum((log) => (log > middle ? 1 : 0)) * UNDRAWN_RARITY >= 1) low = middle;
+          else high = middle;
+        }
+        const expected = sum((log) => Math.exp(2 * Math.min(low, log)));
+        const found = rig.kernels.undrawnSquares(keys, 5, fit, logTotal);
+        expect(found / expected, `${noise} ${logTotal}`).toBeGreaterThan(0.9);
+        expect(found / expected, `${noise} ${logTotal}`).toBeLessThan(1.15);
+      }
+    });
+
+    it('expect of the keys that were not drawn what the drawn ones stand for, and nothing where these are too few', () => {
+      const rig = createRig(kernels);
+      const { keys, scores, fit } = drawnKeys(rig, 120, 1, 0.5, () => false);
+      rig.kernels.fitScan(keys, scores, fit);
+      const [intercept, slope, deviation] = rig.floats(fit, 3) as unknown as [number, number, number];
+      expect(deviation).toBeGreaterThan(0.3);
+      const logTotal = 12;
+      const { i16, f32 } = rig.views();
+      // The second moment of a log-normal share; all of them are far below 1.
+      let expected = 0;
+      for (let j = 0; j < 120; j++) {
+        const scan = ((i16[keys.scans / 2 + 3 * j] as number) * Math.LN2) / 256;
+        const others = Math.expm1(-(f32[keys.logProbabilities / 4 + j] as number));
+        expected += others * Math.exp(2 * (intercept + slope * scan - logTotal) + 2 * deviation ** 2);
+      }
+      expect(rig.kernels.undrawnSquares(keys, 1, fit, logTotal) / expected).toBeCloseTo(1, 1);
+      // No share is above 1.
+      expect(rig.kernels.undrawnSquares(keys, 1, fit, -100)).toBeCloseTo(
+        Array.from({ length: 120 }, (_, j) => Math.expm1(0.5 + (j % 3))).reduce((a, b) => a + b, 0),
+        1,
+      );
+
+      const few = drawnKeys(rig, 40, 1, 0.5, (j) => j >= 7);
+      rig.kernels.fitScan(few.keys, few.scores, few.fit);
+      expect(rig.kernels.undrawnSquares(few.keys, 1, few.fit, 0)).toBe(0);
+    });
+  });
+}
