@@ -5,6 +5,33 @@ import { defineConfig, type Plugin } from 'vite';
 import { embedWorker } from '../../scripts/embed-worker.ts';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
+const THREAD_PROGRAM = fileURLToPath(
+  new URL('../../packages/core/src/attention/spawn/worker-browser.ts', import.meta.url),
+);
+
+/**
+ * Makes the program of core's threads a file of the worker's build, which has most of it already, where a text would hold a
+ * copy. What a thread starts with keeps the messages that come before that file is there.
+ */
+function shareThreadProgram(): Plugin {
+  const id = '#attention-worker';
+  const resolved = '\0attention-worker-file';
+  return {
+    name: 'share-thread-program',
+    enforce: 'pre',
+    apply: 'build',
+    resolveId: (source) => (source === id ? resolved : undefined),
+    load(source) {
+      if (source !== resolved) return undefined;
+      const program = this.emitFile({ type: 'chunk', id: THREAD_PROGRAM, name: 'attention-thread' });
+      return `
+        const url = new URL(import.meta.ROLLUP_FILE_URL_${program}, import.meta.url).href;
+        const takeEarly = 'const early = []; onmessage = (event) => early.push(event);';
+        export default takeEarly + 'import(' + JSON.stringify(url) + ').then(() => early.forEach((event) => onmessage(event)))';
+      `;
+    },
+  };
+}
 
 /** Writes sw.js, which knows all files of the page. */
 function serviceWorker(): Plugin {
@@ -37,7 +64,7 @@ export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   worker: {
     format: 'es',
-    plugins: () => [embedWorker()],
+    plugins: () => [shareThreadProgram(), embedWorker()],
     rolldownOptions: {
       output: { codeSplitting: { groups: [{ name: 'onnxruntime', test: /onnxruntime-web/ }] } },
     },

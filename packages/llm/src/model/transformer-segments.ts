@@ -2,12 +2,12 @@
  * The layers of a model other than its attention, as segments on ONNX Runtime. `forward` runs them one after the other
  * and asks the caller for the attention between two of them.
  */
-import { floatTensor, int32Tensor } from '#onnx-runtime';
+import { BLOCK_PRODUCTS, floatTensor, int32Tensor } from '#onnx-runtime';
 import { createSha256, usableProcessors } from '#platform';
 import { llmError } from '../errors.ts';
 import type { GgufFile } from '../gguf/index.ts';
 import { dequantize } from '../gguf/index.ts';
-import type { MatmulPrecision, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
+import type { BlockProducts, MatmulPrecision, PrepareProgress, Segment, WeightsMemory } from '../onnx/index.ts';
 import { detectInt8Signedness, loadSegment, prepareWeights, throwIfAborted, weightsMemory } from '../onnx/index.ts';
 import { architectureOf } from './architectures/index.ts';
 import type { ModelConfig } from './decoder/config.ts';
@@ -132,7 +132,7 @@ export async function loadTransformerSegments(
   const { context = decoder.config.contextLength } = options;
   checkPositiveInteger('context', context);
   const int8Signedness = precision === 'w8a8' ? await detectInt8Signedness() : 'unsigned';
-  const graphs = buildGraphs(decoder, precision, int8Signedness);
+  const graphs = buildGraphs(decoder, { precision, int8Signedness, blockProducts: blockProductsOf(gguf) });
   const ropes = await readRopes(gguf, decoder, context);
   const prepared = await prepareWeights(gguf, graphs.weights, precision, { cacheFolder, verify, onProgress, signal });
   const allGraphs = [...graphs.segments, ...graphs.wide];
@@ -162,9 +162,20 @@ export function inspectTransformerSegments(
   precision: MatmulPrecision,
 ): { config: ModelConfig; memory: WeightsMemory; preparedBytes: number } {
   const decoder = describeDecoder(gguf, architectureOf(gguf));
-  const { weights, segments, wide } = buildGraphs(decoder, precision, 'unsigned');
-  const memory = weightsMemory(weights, precision, segments.length + wide.length);
+  const blockProducts = blockProductsOf(gguf);
+  const { weights, segments, wide } = buildGraphs(decoder, { precision, int8Signedness: 'unsigned', blockProducts });
+  const memory = weightsMemory(weights, { precision, blockProducts }, segments.length + wide.length);
   return { config: decoder.config, memory, preparedBytes: weights.byteLength };
+}
+
+/** Most bytes of dequantized weights: WebAssembly has 4 GiB, and while a matrix is dequantized it is there several times. */
+const MAX_DEQUANTIZED_BYTES = 1.5 * 1024 ** 3;
+
+/** How this backend is to multiply by the blocks of a file: as floats only where these fit. */
+function blockProductsOf({ tensors }: GgufFile): BlockProducts {
+  let values = 0;
+  for (const { dimensions } of tensors.values()) values += dimensions.reduce((product, size) => product * size, 1);
+  return values * Float32Array.BYTES_PER_ELEMENT > MAX_DEQUANTIZED_BYTES ? 'as-blocks' : BLOCK_PRODUCTS;
 }
 
 /** The decoder with the values of its sinks. */

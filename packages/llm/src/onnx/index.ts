@@ -13,6 +13,7 @@ export { embeddingLookup, type Linear, linear, type SegmentBuilder, vector } fro
 export { residentWeights, type WeightsMemory, weightsMemory } from './memory.ts';
 export { loadSegment, type Segment, type SegmentInputs } from './segment.ts';
 export {
+  type BlockProducts,
   type Int8Signedness,
   MATMUL_PRECISIONS,
   type MatmulPrecision,

@@ -127,6 +127,15 @@ describe('linear', () => {
     });
   });
 
+  it.each(supportedTensorTypes)('%s: is the product with the matrix that ONNX Runtime dequantizes', async (type) => {
+    await withTensors([randomTensor(createRandom(1), 'a', type, [rowLength, 48])], async (rig) => {
+      const [y] = await rig.run('fp32', inputs, (builder) =>
+        linearGraph({ ...builder, blockProducts: 'as-floats' }, [rig.tensor('a')]),
+      );
+      expect(relativeError(y as Float32Array, product(x, await valuesOf(rig, 'a')))).toBeLessThan(tolerance.fp32);
+    });
+  });
+
   it.each(
     supportedTensorTypes.flatMap((type) => signednesses.map((int8Signedness) => ({ type, codes: int8Signedness }))),
   )(

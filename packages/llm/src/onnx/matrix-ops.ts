@@ -12,6 +12,7 @@ import { type ElementType, float32Type, type Graph, type Value } from './graph.t
 import { hadamardMatrix, hadamardSize } from './rotation.ts';
 import { MAX_INT8, ZERO_POINT } from './row-int8.ts';
 import {
+  type BlockProducts,
   type BlockQuantized,
   type ComponentName,
   encodingKey,
@@ -34,6 +35,8 @@ export interface SegmentBuilder {
   readonly matmulShape?: MatmulShape;
   /** Whether 8-bit weights are signed. Default: `unsigned`. */
   readonly int8Signedness?: Int8Signedness;
+  /** How float32 activations are multiplied by blocks. Default: `as-blocks`. */
+  readonly blockProducts?: BlockProducts;
 }
 
 /** A linear layer: a matrix (rows, row length), and what is added to its products. */
@@ -88,13 +91,17 @@ function split(graph: Graph, x: Value, sizes: readonly number[]): Value[] {
 }
 
 /** x (tokens, row length) . matrix -> (tokens, rows) */
-function product({ graph, precision }: SegmentBuilder, x: Value, matrix: PlacedMatrix): Value {
+function product({ graph, precision, blockProducts }: SegmentBuilder, x: Value, matrix: PlacedMatrix): Value {
   const { encoding, rows, rowLength } = matrix;
+  const floatProduct = (values: Value) =>
+    graph.node('Gemm', [x, values], { attributes: { transB: 1 }, about: matrixName(matrix) });
   if (encoding.kind === 'floats') {
-    const values = componentTensor(graph, matrix, 'values', 'float32', [rows, rowLength]);
-    return graph.node('Gemm', [x, values], { attributes: { transB: 1 }, about: matrixName(matrix) });
+    return floatProduct(componentTensor(graph, matrix, 'values', 'float32', [rows, rowLength]));
   }
   if (encoding.kind === 'rows') return int8Product(graph, x, matrix, encoding.signedness);
+  if (blockProducts === 'as-floats' && precision === 'fp32') {
+    return floatProduct(dequantizedRows(graph, matrix, encoding, allRows));
+  }
   const quantizedProduct = encoding.splitNibbles
     ? splitProduct(graph, x, matrix, encoding)
     : unsplitProduct(graph, x, matrix, encoding, precision);
@@ -262,10 +269,17 @@ export function embeddingLookup(
       : graph.node('Cast', [gathered], { attributes: { to: float32Type } });
   }
   if (encoding.kind === 'rows') throw new Error('Tables are never quantized row by row.');
+  return dequantizedRows(graph, matrix, encoding, (component) =>
+    graph.node('Gather', [component, tokenIds], { about: table.name }),
+  );
+}
+
+/** Rows of a matrix in float32: (rows, row length) */
+function dequantizedRows(graph: Graph, matrix: PlacedMatrix, encoding: BlockQuantized, take: TakeRows): Value {
+  const { rows, rowLength } = matrix;
   const { bits, blockSize } = encoding;
-  const gather = (value: Value) => graph.node('Gather', [value, tokenIds], { about: table.name });
   const bytes = (name: ComponentName, width: number) =>
-    gather(componentTensor(graph, matrix, name, 'uint8', [rows, width]));
+    take(componentTensor(graph, matrix, name, 'uint8', [rows, width]));
   const inNibbles = (name: ComponentName) => toFloat(graph, nibbles(graph, bytes(name, rowLength / 2), rowLength));
   let codes: Value;
   if (encoding.splitNibbles) {
@@ -275,9 +289,9 @@ export function embeddingLookup(
   const blocks = rowLength / blockSize;
   const blocksOf = (value: Value, size: number) => graph.node('Reshape', [value, graph.integers([-1, blocks, size])]);
   const centred = graph.node('Sub', [blocksOf(codes, blockSize), graph.scalar(ZERO_OF_BITS[bits])]);
-  const scaled = graph.node('Mul', [centred, blocksOf(blockScales(graph, matrix, encoding, gather), 1)]);
+  const scaled = graph.node('Mul', [centred, blocksOf(blockScales(graph, matrix, encoding, take), 1)]);
   const values = encoding.hasOffsets
-    ? graph.node('Add', [scaled, blocksOf(blockOffsets(graph, matrix, encoding, gather), 1)])
+    ? graph.node('Add', [scaled, blocksOf(blockOffsets(graph, matrix, encoding, take), 1)])
     : scaled;
   return graph.node('Reshape', [values, graph.integers([-1, rowLength])]);
 }

@@ -3,7 +3,7 @@
  * the pages of the file; what they do not pack stays mapped, and is in memory as far as it was read.
  */
 import { MAPS_WEIGHTS } from '#onnx-runtime';
-import type { ComponentName, MatmulPrecision } from './weight-encoding.ts';
+import type { BlockProducts, ComponentName, MatmulPrecision } from './weight-encoding.ts';
 import type { PlacedMatrix, WeightsPlan } from './weights-plan.ts';
 
 export interface WeightsMemory {
@@ -20,12 +20,18 @@ export interface WeightsMemory {
 /** Graph, kernels and sleeping threads of a segment (measured: .35 to .45 MB). */
 const bytesPerSegment = 400 * 1024;
 
-export function weightsMemory(plan: WeightsPlan, precision: MatmulPrecision, segments: number): WeightsMemory {
+/** How the weights of a plan are multiplied. */
+export interface WeightProducts {
+  precision: MatmulPrecision;
+  blockProducts: BlockProducts;
+}
+
+export function weightsMemory(plan: WeightsPlan, products: WeightProducts, segments: number): WeightsMemory {
   let packed = 0;
   let mapped = 0;
   const tables: number[] = [];
   for (const matrix of plan.matrices) {
-    if (matrix.uses.has('product')) packed += packedBytes(matrix, precision);
+    if (matrix.uses.has('product')) packed += packedBytes(matrix, products);
     if (matrix.uses.has('table')) tables.push(...matrix.components.map(({ byteLength }) => byteLength));
     else mapped += mappedBytes(matrix);
   }
@@ -51,8 +57,12 @@ const MAPPED_AROUND = 2 ** 16;
  */
 const distinctTokens = (count: number): number => Math.min(count, 6 * count ** 0.62);
 
-function packedBytes({ encoding, components, rows, rowLength }: PlacedMatrix, precision: MatmulPrecision): number {
+function packedBytes(
+  { encoding, components, rows, rowLength }: PlacedMatrix,
+  { precision, blockProducts }: WeightProducts,
+): number {
   if (encoding.kind !== 'blocks') return bytesOf(components, (name) => name !== 'scales');
+  if (precision === 'fp32' && blockProducts === 'as-floats') return rows * rowLength * Float32Array.BYTES_PER_ELEMENT;
   const blockBytes = ((rows * rowLength) / encoding.blockSize) * Float32Array.BYTES_PER_ELEMENT;
   // Measured. Kernels with 8-bit activations keep, besides the codes, scales and scales times zero points, those for 8-bit
   // weights one more. Scales that are made of factors are multiplied out when the graph is loaded, and stay; offsets are packed.

@@ -17,6 +17,12 @@ export const MATMUL_PRECISIONS = ['fp32', 'a8', 'w8a8'] as const;
 /** Whether a product is made for one row at a time, or for many at once. */
 export type MatmulShape = 'gemv' | 'gemm';
 
+/**
+ * How float32 activations are multiplied by blocks. `as-blocks`: by MatMulNBits. `as-floats`: the blocks are dequantized
+ * when ONNX Runtime loads the graph, which takes 4 bytes a value, for backends whose MatMulNBits does that at every call.
+ */
+export type BlockProducts = 'as-blocks' | 'as-floats';
+
 /** Blocks of small integers with scales, as MatMulNBits reads them where it is given no zero points. */
 export interface BlockQuantized extends BlockLayout {
   readonly kind: 'blocks';

@@ -8,6 +8,7 @@
  * Queries and keys leave a segment after RoPE. Every row (token) goes its own way through a segment.
  */
 import {
+  type BlockProducts,
   embeddingLookup,
   Graph,
   type Int8Signedness,
@@ -56,17 +57,21 @@ export interface DecoderGraphs {
   readonly weights: WeightsPlan;
 }
 
-/** `int8Signedness` is what bytes of weights are multiplied as. Throws `unsupported-tensor-type`. */
-export function buildGraphs(
-  decoder: Decoder,
-  precision: MatmulPrecision,
-  int8Signedness: Int8Signedness,
-): DecoderGraphs {
+/** How the matrices of a decoder are multiplied. */
+export interface DecoderProducts {
+  precision: MatmulPrecision;
+  int8Signedness: Int8Signedness;
+  blockProducts: BlockProducts;
+}
+
+/** Throws `unsupported-tensor-type`. */
+export function buildGraphs(decoder: Decoder, products: DecoderProducts): DecoderGraphs {
+  const { precision } = products;
   const { layers } = decoder.config;
   const weights = new WeightsPlan();
   const build = (index: number, matmulShape: MatmulShape) => {
     const graph = new Graph(`segment ${index} of ${layers}, ${matmulShape} rows`);
-    buildSegment({ graph, weights, precision, matmulShape, int8Signedness }, decoder, index);
+    buildSegment({ ...products, graph, weights, matmulShape }, decoder, index);
     return graph;
   };
   const segments = Array.from({ length: layers + 1 }, (_, index) => build(index, 'gemv'));

@@ -7,6 +7,8 @@ import { disableTelemetry } from './telemetry.ts';
 export const RUNTIME_PACKAGE = 'onnxruntime-node 1.30';
 export const MAPS_WEIGHTS = true;
 
+export const BLOCK_PRODUCTS: OnnxRuntime['BLOCK_PRODUCTS'] = 'as-blocks';
+
 /**
  * Settings of every segment, chosen by measurement (SmolLM2-135M, 30 layers, ONNX Runtime 1.30):
  * - Threads that spin only while their own segment runs: pools that spin on slow the others down many times, and

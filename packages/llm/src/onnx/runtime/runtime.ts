@@ -3,6 +3,7 @@
  * chosen when the package is built or run (`imports` of package.json).
  */
 import type { InferenceSession, Tensor, TypedTensor } from 'onnxruntime-common';
+import type { BlockProducts } from '../weight-encoding.ts';
 import type { WeightsLocation } from '../weights-location.ts';
 
 export interface OnnxRuntime {
@@ -13,6 +14,8 @@ export interface OnnxRuntime {
   floatTensor(data: Float32Array, shape: readonly number[]): TypedTensor<'float32'>;
   uint8Tensor(data: Uint8Array, shape: readonly number[]): TypedTensor<'uint8'>;
   int32Tensor(data: Int32Array, shape: readonly number[]): TypedTensor<'int32'>;
+  /** How float32 activations are multiplied by blocks of small integers fastest. */
+  BLOCK_PRODUCTS: BlockProducts;
   /** The package that must be installed, for errors. */
   RUNTIME_PACKAGE: string;
   /** Whether sessions map the weights file into memory. Otherwise they copy all of it. */

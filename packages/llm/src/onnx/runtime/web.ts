@@ -8,6 +8,9 @@ import type { OnnxRuntime, OnnxSessionOptions } from './runtime.ts';
 export const RUNTIME_PACKAGE = 'onnxruntime-web 1.30';
 export const MAPS_WEIGHTS = false;
 
+/** MatMulNBits dequantizes the whole matrix at every call here. */
+export const BLOCK_PRODUCTS: OnnxRuntime['BLOCK_PRODUCTS'] = 'as-floats';
+
 /**
  * Each session copies the weights that it needs; `bytes` may go once it is made. Scales are multiplied out when it is made: see
  * the settings for Node.
