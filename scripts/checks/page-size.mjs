@@ -5,11 +5,11 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 
 /**
- * Bytes, gzip: what every visit loads, the page and its worker. Apart from it are ONNX Runtime, what only PDF files and models of
- * the hub need, and the program of threads, which a page loads where it is isolated from others.
+ * Bytes, gzip: what every visit loads, the page, its worker and the program of threads. Apart from it are ONNX Runtime, and what
+ * only PDF files and models of the hub need.
  */
 const MAX_BYTES = 250 * 1024;
-const NOT_OWN = /^assets\/(onnxruntime|pdf|hub|_attention-worker)/;
+const NOT_OWN = /^assets\/(onnxruntime|pdf|hub)/;
 /** Another page. */
 const OTHER = /^assets\/law/;
 
