@@ -5,31 +5,31 @@ import { defineConfig, type Plugin } from 'vite';
 import { embedWorker } from '../../scripts/embed-worker.ts';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
-const THREAD_PROGRAM = fileURLToPath(
-  new URL('../../packages/core/src/attention/spawn/worker-browser.ts', import.meta.url),
-);
+const core = fileURLToPath(new URL('../../packages/core/src/', import.meta.url));
 
 /**
- * Makes the program of core's threads a file of the worker's build, which has most of it already, where a text would hold a
- * copy. What a thread starts with keeps the messages that come before that file is there.
+ * Lets core's threads run a file of the worker's build, which has most of their program already, where a text would hold a copy.
+ * The text that a thread starts with keeps the messages that come before that file is there.
  */
 function shareThreadProgram(): Plugin {
   const id = '#attention-worker';
-  const resolved = '\0attention-worker-file';
+  const resolved = '\0attention-thread';
   return {
     name: 'share-thread-program',
     enforce: 'pre',
     apply: 'build',
     resolveId: (source) => (source === id ? resolved : undefined),
-    load(source) {
-      if (source !== resolved) return undefined;
-      const program = this.emitFile({ type: 'chunk', id: THREAD_PROGRAM, name: 'attention-thread' });
-      return `
-        const url = new URL(import.meta.ROLLUP_FILE_URL_${program}, import.meta.url).href;
-        const takeEarly = 'const early = []; onmessage = (event) => early.push(event);';
-        export default takeEarly + 'import(' + JSON.stringify(url) + ').then(() => early.forEach((event) => onmessage(event)))';
-      `;
-    },
+    load: (source) =>
+      source === resolved
+        ? `
+          import { serveAttention } from ${JSON.stringify(`${core}attention/worker.ts`)};
+          import { listen } from ${JSON.stringify(`${core}threads/browser.ts`)};
+          if (globalThis.name === 'keysieve') serveAttention(listen);
+          const takeEarly = 'const early = []; onmessage = (event) => early.push(event);';
+          const takeAll = '.then(() => early.forEach((event) => onmessage(event)))';
+          export default takeEarly + 'import(' + JSON.stringify(import.meta.url) + ')' + takeAll;
+        `
+        : undefined,
   };
 }
 
@@ -66,7 +66,15 @@ export default defineConfig({
     format: 'es',
     plugins: () => [shareThreadProgram(), embedWorker()],
     rolldownOptions: {
-      output: { codeSplitting: { groups: [{ name: 'onnxruntime', test: /onnxruntime-web/ }] } },
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'onnxruntime', test: /onnxruntime-web/ },
+            // Threads run this without the rest.
+            { name: 'keysieve', test: /packages[\\/]core[\\/]src/ },
+          ],
+        },
+      },
     },
   },
   build: {
