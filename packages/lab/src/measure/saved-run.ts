@@ -159,7 +159,7 @@ async function readSaved(path: string): Promise<Saved | undefined> {
   if (text === undefined) return undefined;
   const [head = '', body = ''] = text.split('\n');
   const header = parseOrUndefined(head) as { format?: unknown; version?: unknown; sha256?: unknown } | undefined;
-  if (header?.format !== FORMAT) throw invalidFile(path, head.slice(0, 60));
+  if (header?.format !== FORMAT) throw invalidFile(path, head === '' ? 'an empty line' : head.slice(0, 60));
   if (header.version !== VERSION) throw otherVersion(path, header.version);
   if (header.sha256 !== sha256(body)) throw invalidFile(path, 'content that does not match its checksum');
   return JSON.parse(body) as Saved;
