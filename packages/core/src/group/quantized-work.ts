@@ -172,7 +172,7 @@ export const maxScoreRoundingError = ({ queryNorms, maxKeyNorm }: GroupWork, row
 
 /** Pages whose keys stand for those of all pages, at most, and every how many of their keys one is looked at. */
 const SAMPLED_PAGES = 8;
-const SAMPLED_KEY_STRIDE = 4;
+const SAMPLED_KEY_STRIDE = 16;
 
 /**
  * Root mean square error of the scores of each row by 4-bit keys, in nats: a dimension of a key is rounded by up to half of
@@ -189,7 +189,7 @@ export function int4ScoreErrors({ segments, n, shape, queryNorms }: GroupWork): 
     const views = segment.region.views();
     const steps = (recordAddress(views, segment.pages, page) + segment.pages.int4) / 2;
     const first = steps + (PAGE_KEYS * rotatedDim(shape.headDim)) / 2;
-    for (let key = i % SAMPLED_KEY_STRIDE; key < PAGE_KEYS; key += SAMPLED_KEY_STRIDE) {
+    for (let key = (2 * i + 1) % SAMPLED_KEY_STRIDE; key < PAGE_KEYS; key += SAMPLED_KEY_STRIDE) {
       squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
       keys++;
     }

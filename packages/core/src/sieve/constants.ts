@@ -78,8 +78,8 @@ export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
 /** Keys before the block that are attended in full, at least. */
 export const BLOCK_RECENT_KEYS = 128;
 /** Drawn keys that tell how the scores of a row follow from the scan, and how many of them stand for those that were not drawn. */
-export const BLOCK_FIT_KEYS = 128;
-export const BLOCK_UNDRAWN_SAMPLE_KEYS = 48;
+export const BLOCK_FIT_KEYS = 64;
+export const BLOCK_UNDRAWN_SAMPLE_KEYS = 16;
 /** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
 export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;
 
