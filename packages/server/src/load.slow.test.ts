@@ -11,8 +11,8 @@ import { post, recallPrompt, serveNano, spawnNano } from '../test/servers.ts';
 const CLIENTS = 64;
 const SECONDS = Number(process.env.KEYSIEVE_LOAD_SECONDS ?? 30);
 /**
- * How much resident memory may grow from the second quarter of the load to the last. Heaps are still growing to the size that a load takes when a
- * short one ends, the more so the faster the machine; only long ones level out.
+ * How much resident memory may grow from the second quarter of the load to the last. Heaps are still growing to the size
+ * that a load takes when a short one ends, the more so the faster the machine; only long ones level out.
  */
 const MAX_GROWTH = SECONDS < 120 ? 1.5 : 1.2;
 const DISCONNECTS = 200;
