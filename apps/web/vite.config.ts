@@ -23,8 +23,8 @@ function shareThreadProgram(): Plugin {
       source === resolved
         ? `
           import { serveAttention } from ${JSON.stringify(`${core}attention/worker.ts`)};
-          import { listen } from ${JSON.stringify(`${core}threads/browser.ts`)};
-          if (globalThis.name === 'keysieve') serveAttention(listen);
+          import { listen, THREAD_NAME } from ${JSON.stringify(`${core}threads/browser.ts`)};
+          if (globalThis.name === THREAD_NAME) serveAttention(listen);
           const takeEarly = 'const early = []; onmessage = (event) => early.push(event);';
           const takeAll = '.then(() => early.forEach((event) => onmessage(event)))';
           export default takeEarly + 'import(' + JSON.stringify(import.meta.url) + ')' + takeAll;

@@ -1,6 +1,9 @@
 /** Threads of the browser. */
 import type { Listen, SpawnOptions, Thread } from './thread.ts';
 
+/** The name of workers that are threads: a file that has other work for other workers tells them by it. */
+export const THREAD_NAME = 'keysieve';
+
 /** A thread of the browser, which does not tell when it ends. */
 export function openBrowserThread(worker: Worker, { onMessage, onError }: SpawnOptions): Thread {
   worker.onmessage = ({ data }) => onMessage(data);

@@ -1,5 +1,5 @@
 /** `#attention-threads` in browsers. */
-import { openBrowserThread } from '../../threads/browser.ts';
+import { openBrowserThread, THREAD_NAME } from '../../threads/browser.ts';
 import type { SpawnOptions, Thread } from '../../threads/thread.ts';
 
 /** Memories that are sent to a new worker may arrive only once the thread that sends them runs its event loop. */
@@ -13,7 +13,7 @@ export async function spawnAttentionThread(options: SpawnOptions): Promise<Threa
   // Loaded only where threads are started.
   const { default: workerSource } = await import('#attention-worker');
   const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
-  return openBrowserThread(new Worker(url, { type: 'module', name: 'keysieve' }), {
+  return openBrowserThread(new Worker(url, { type: 'module', name: THREAD_NAME }), {
     ...options,
     onMessage(message) {
       URL.revokeObjectURL(url);
