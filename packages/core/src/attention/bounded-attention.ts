@@ -15,7 +15,7 @@ import { roundingOfMass } from '../certificates/certificate.ts';
 import { invariant } from '../errors.ts';
 import { evictLowest, type KeptKeys } from '../evictions/eviction.ts';
 import { createPolicy, type EvictingParts, FULL_ATTENTION, type PolicySpec } from '../policies/policy.ts';
-import type { Correction, CreateRemains, Remains } from '../remains/remains.ts';
+import { addMeanSquares, type Correction, type CreateRemains, type Remains } from '../remains/remains.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { type Attention, createAttention } from './attention.ts';
 import { type AttentionReport, emptyReport } from './report.ts';
@@ -353,7 +353,9 @@ export class BoundedAttention {
     const evidence = { keys: () => rows('keys', all), values: () => rows('values', all), queries };
     kept.scores = Array.from(eviction.worthOfPrompt({ received, heads: [evidence] }));
     const gone = evictLowest(kept, this.#keys, eviction.recentKeys(this.#keys));
-    state.remains.fold({ keys: rows('keys', gone), values: rows('values', gone), energies: energiesOf(queries, d) });
+    const energies = new Float64Array(d);
+    addMeanSquares(energies, queries);
+    state.remains.fold({ keys: rows('keys', gone), values: rows('values', gone), energies });
     state.correct = state.remains.corrector();
     const remainsRows = rowsOfRemains(state.remains, d);
     return {
@@ -448,13 +450,6 @@ function rowsOfRemains(remains: Remains, d: number): { keys: Float32Array[]; val
     slots.values.push(value);
   }
   return slots;
-}
-
-/** Mean squares (d) of queries (count, d). */
-function energiesOf(queries: Float32Array, d: number): Float64Array {
-  const energies = new Float64Array(d);
-  for (const [i, x] of queries.entries()) energies[i % d] = (energies[i % d] as number) + (x * x * d) / queries.length;
-  return energies;
 }
 
 function flatten(rows: readonly Float32Array[]): Float32Array {

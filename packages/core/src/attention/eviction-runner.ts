@@ -13,7 +13,7 @@ import { KeysieveError } from '../errors.ts';
 import { evictLowest, type HeadEvidence, type KeptKeys } from '../evictions/eviction.ts';
 import { type GroupWork, logSumExp, rowLogSumExp, rowScores, scoreAllKeys } from '../group/group-work.ts';
 import type { EvictingParts } from '../policies/policy.ts';
-import type { Remains } from '../remains/remains.ts';
+import { addMeanSquares, type Remains } from '../remains/remains.ts';
 import { groupBudget } from '../selectors/selector.ts';
 import { addAttentionWeights, addReceived, attendKept } from './kept-keys.ts';
 import type { LayerQueries } from './layer-queries.ts';
@@ -242,7 +242,7 @@ export class EvictionRunner {
     const count = queries.length / (heads * shape.headDim);
     return Array.from({ length: shape.keyValueHeads }, (_, head) => {
       const energies = new Float64Array(shape.headDim);
-      for (let i = 0; i < count; i++) addSquares(energies, this.#queriesOf(queries, i, head), 1 / count);
+      for (let i = 0; i < count; i++) addMeanSquares(energies, this.#queriesOf(queries, i, head), 1 / count);
       return energies;
     });
   }
@@ -335,7 +335,7 @@ export class EvictionRunner {
           report,
         );
         const energies = held.energies[head];
-        if (energies) addSquares(decayed(energies), headQueries, 1 - ENERGY_DECAY);
+        if (energies) addMeanSquares(decayed(energies), headQueries, 1 - ENERGY_DECAY);
       }
       const { updateScore } = eviction;
       if (updateScore) kept.scores = kept.scores.map((before, i) => updateScore(before, received[i] as number));
@@ -382,11 +382,6 @@ function layersOf<K, V>(map: Map<K, Map<number, V>>, key: K): Map<number, V> {
   const entry = map.get(key) ?? new Map<number, V>();
   map.set(key, entry);
   return entry;
-}
-
-/** Adds `weight` times the squares of rows (count, d) to sums (d). */
-function addSquares(sums: Float64Array, rows: Float32Array, weight: number): void {
-  for (const [i, x] of rows.entries()) sums[i % sums.length] = (sums[i % sums.length] as number) + weight * x * x;
 }
 
 /** Numbers with `ENERGY_DECAY` taken off, in place. */

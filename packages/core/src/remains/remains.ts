@@ -31,6 +31,13 @@ export interface LeavingKeys {
   energies: Float64Array;
 }
 
+/** Adds to sums (headDim) a weight times the mean square of queries (count, headDim): what `energies` are made of. */
+export function addMeanSquares(sums: Float64Array, queries: Float32Array, weight = 1): void {
+  const d = sums.length;
+  const each = (weight * d) / queries.length;
+  for (const [i, x] of queries.entries()) sums[i % d] = (sums[i % d] as number) + each * x * x;
+}
+
 /** Keys and values that stand for many: row r is one key of the score q . k + logWeight. */
 export interface RemainsRows {
   /** (rows) */
