@@ -21,5 +21,5 @@ export { selectLargest } from './select';
 export { normalize, mergeState, scaleQueries, initSoftmaxState } from './softmax';
 export { splitSample } from './split';
 export { updateLogSumExp } from './log-sum-exp';
-export { fitScan, undrawnSquares } from './undrawn';
+export { fitScan, fitScanRows, undrawnSquares } from './undrawn';
 export { addValues, scoreSelected, applyImportanceWeights } from './weighted';

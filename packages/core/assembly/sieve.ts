@@ -120,8 +120,10 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
     store<f32>(offsets + (<usize>r << 2), total);
     const scan = scans + (<usize>(r * scanStride) << 1);
     const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
-    const undrawn = undrawnSquares(scan, fractionBits, indices, logs, quantized, 1.0, result + FIT, total);
-    store<f32>(result, logOfSquares(undrawn, total), UNDRAWN_SQUARES);
+    const squares = result + UNDRAWN_SQUARES;
+    const sum = offsets + (<usize>r << 2);
+    undrawnSquares(scan, fractionBits, indices, logs, quantized, 1.0, result + FIT, 1, sum, squares, scratch);
+    store<f32>(squares, logOfSquares(load<f32>(squares), total));
   }
   maxScoresOverHeads(scores, stride, rows, quantized, offsets, pooled);
   includeEnds(pooled, indices, quantized, step.exactSinks, step.exactRecentFrom);

@@ -1,5 +1,5 @@
 /** What the keys that a sample did not draw may weigh: `src/kernels/undrawn.ts` specifies it. */
-import { exponential, exponential1, sumLanes } from './exponential';
+import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
 import { UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from './generated';
 import { sumInts } from './lanes';
 import { logarithm } from './logarithm';
@@ -64,9 +64,7 @@ export function fitScan(
     yy += dy * dy;
   }
   if (n < MIN_FIT_KEYS) {
-    store<f32>(fit, 0, 0);
-    store<f32>(fit, 0, 4);
-    store<f32>(fit, -1, 8);
+    storeFit(fit, 0, 0, -1);
     return;
   }
   x /= n;
@@ -75,12 +73,114 @@ export function fitScan(
   const covariance = xy / n - x * y;
   const slope = variance > MIN_SCAN_VARIANCE ? max<f64>(0, min<f64>(MAX_SLOPE, covariance / variance)) : 1;
   const noise = yy / n - y * y - 2 * slope * covariance + slope * slope * variance;
-  store<f32>(fit, <f32>(y0 + y - slope * (x0 + x)), 0);
-  store<f32>(fit, <f32>slope, 4);
-  store<f32>(fit, <f32>Math.sqrt(max<f64>(0, noise)), 8);
+  storeFit(fit, <f32>(y0 + y - slope * (x0 + x)), <f32>slope, <f32>Math.sqrt(max<f64>(0, noise)));
 }
 
-/** See `QuantizedKernels.undrawnSquares`. */
+/** The scans (count) of listed keys less their mean, in nats, into `centered`: zeros up to a multiple of 4. Returns the mean. */
+@inline
+function centerScans(scans: usize, nats: f32, indices: usize, count: i32, centered: usize): f32 {
+  let sum: f32 = 0;
+  for (let j = 0; j < count; j++) sum += scanAt(scans, indices, j);
+  const mean = sum / <f32>count;
+  for (let j = 0; j < count; j++) store<f32>(centered + (<usize>j << 2), nats * (scanAt(scans, indices, j) - mean));
+  for (let j = count; j & 3; j++) store<f32>(centered + (<usize>j << 2), 0);
+  return nats * mean;
+}
+
+/** All bits of the lanes of numbers j to j + 3 that are below `count`. */
+@inline
+function lanesBelow(j: i32, count: i32): v128 {
+  return i32x4.lt_s(i32x4.add(i32x4.splat(j), i32x4(0, 1, 2, 3)), i32x4.splat(count));
+}
+
+/** See `QuantizedKernels.fitScanRows`. `scratch` holds the scans (count, rounded up to a multiple of 4). */
+export function fitScanRows(
+  scans: usize,
+  fractionBits: i32,
+  indices: usize,
+  count: i32,
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  fits: usize,
+  scratch: usize,
+): f32 {
+  if (<f64>count < MIN_FIT_KEYS) {
+    for (let row = 0; row < rows; row++) storeFit(fits + <usize>(row * 12), 0, 0, -1);
+    return -1;
+  }
+  const meanScan = centerScans(scans, <f32>(1.0 / scanUnitsPerNat(fractionBits)), indices, count, scratch);
+  let squares = f32x4.splat(0.0);
+  for (let j = 0; j < count; j += 4) {
+    const x = v128.load(scratch + (<usize>j << 2));
+    squares = f32x4.add(squares, f32x4.mul(x, x));
+  }
+  const scanSquares = sumLanes(squares);
+  const varies = scanSquares > <f32>MIN_SCAN_VARIANCE * <f32>count;
+  let peaks: f32 = 0;
+  let noisy = 0;
+  for (let row = 0; row < rows; row++) {
+    const y = scores + (<usize>(row * stride) << 2);
+    let sums = f32x4.splat(0.0);
+    for (let j = 0; j < count; j += 4) {
+      sums = f32x4.add(sums, v128.and(v128.load(y + (<usize>j << 2)), lanesBelow(j, count)));
+    }
+    const mean = sumLanes(sums) / <f32>count;
+    let products = f32x4.splat(0.0);
+    for (let j = 0; j < count; j += 4) {
+      const at = <usize>j << 2;
+      const dy = f32x4.sub(v128.load(y + at), f32x4.splat(mean));
+      // Behind the last key x is 0.
+      products = f32x4.add(products, v128.and(f32x4.mul(v128.load(scratch + at), dy), lanesBelow(j, count)));
+    }
+    const slope = varies ? max<f32>(0, min<f32>(<f32>MAX_SLOPE, sumLanes(products) / scanSquares)) : <f32>1;
+    squares = f32x4.splat(0.0);
+    let largest = f32x4.splat(-Infinity);
+    let second = largest;
+    for (let j = 0; j < count; j += 4) {
+      const at = <usize>j << 2;
+      const line = f32x4.add(f32x4.splat(mean), f32x4.mul(f32x4.splat(slope), v128.load(scratch + at)));
+      const below = lanesBelow(j, count);
+      const noise = f32x4.sub(v128.load(y + at), line);
+      squares = f32x4.add(squares, v128.and(f32x4.mul(noise, noise), below));
+      const seen = v128.bitselect(noise, f32x4.splat(-Infinity), below);
+      second = f32x4.max(second, f32x4.min(largest, seen));
+      largest = f32x4.max(largest, seen);
+    }
+    const deviation = <f32>Math.sqrt(<f64>(sumLanes(squares) / <f32>count));
+    storeFit(fits + <usize>(row * 12), mean - slope * meanScan, slope, deviation);
+    if (!(deviation > 0)) continue;
+    peaks += max<f32>(0, sumOfTwoLargest(largest, second) / deviation);
+    noisy++;
+  }
+  return noisy === 0 ? <f32>-1 : peaks / <f32>noisy;
+}
+
+@inline
+function storeFit(fit: usize, intercept: f32, slope: f32, deviation: f32): void {
+  store<f32>(fit, intercept, 0);
+  store<f32>(fit, slope, 4);
+  store<f32>(fit, deviation, 8);
+}
+
+/** The sum of the two largest numbers, of which each lane has its largest and its second. */
+@inline
+function sumOfTwoLargest(largest: v128, second: v128): f32 {
+  const a = f32x4.extract_lane(largest, 0);
+  const b = f32x4.extract_lane(largest, 1);
+  const c = f32x4.extract_lane(largest, 2);
+  const e = f32x4.extract_lane(largest, 3);
+  const ab = max(a, b);
+  const ce = max(c, e);
+  // The second of all is the lower of these, or the lower of the pair with the largest, or a second of a lane.
+  const next = max(min(ab, ce), ab > ce ? min(a, b) : min(c, e));
+  return max(ab, ce) + max(next, maxLanes(second));
+}
+
+/**
+ * See `QuantizedKernels.undrawnSquares`. `scratch` holds the scans of the keys that are looked at, and (1 - pi) / pi of each,
+ * both rounded up to a multiple of 4.
+ */
 export function undrawnSquares(
   scans: usize,
   fractionBits: i32,
@@ -88,31 +188,73 @@ export function undrawnSquares(
   logProbabilities: usize,
   count: i32,
   copies: f32,
+  fits: usize,
+  rows: i32,
+  logTotals: usize,
+  squares: usize,
+  scratch: usize,
+): void {
+  const keyStride = undrawnStride(logProbabilities, count);
+  const others = scratch + (<usize>((count + 3) & ~3) << 2);
+  let looked = 0;
+  for (let j = keyStride >> 1; j < count; j += keyStride) {
+    const log = load<f32>(logProbabilities + (<usize>j << 2));
+    if (log == 0) continue;
+    store<f32>(scratch + (<usize>looked << 2), scanAt(scans, indices, j));
+    store<f32>(others + (<usize>looked << 2), log);
+    looked++;
+  }
+  for (let j = looked; j & 3; j++) {
+    store<f32>(scratch + (<usize>j << 2), 0);
+    store<f32>(others + (<usize>j << 2), 0);
+  }
+  const one = f32x4.splat(1.0);
+  for (let j = 0; j < looked; j += 4) {
+    const at = others + (<usize>j << 2);
+    v128.store(at, f32x4.sub(f32x4.div(one, exponential(v128.load(at))), one));
+  }
+  const weight = copies * <f32>keyStride;
+  const unitsPerNat = scanUnitsPerNat(fractionBits);
+  for (let row = 0; row < rows; row++) {
+    const at = <usize>row << 2;
+    const fit = fits + <usize>(row * 12);
+    const logTotal = load<f32>(logTotals + at);
+    store<f32>(squares + at, undrawnSquaresOf(scratch, others, looked, unitsPerNat, weight, fit, logTotal));
+  }
+}
+
+/** The same of one row, of keys whose scans and weights (count, rounded up to a multiple of 4) lie one behind the other. */
+@inline
+function undrawnSquaresOf(
+  scans: usize,
+  others: usize,
+  count: i32,
+  unitsPerNat: f32,
+  weight: f32,
   fit: usize,
   logTotal: f32,
 ): f32 {
   const deviation = load<f32>(fit, 8);
   if (deviation < 0) return 0;
-  const stride = undrawnStride(logProbabilities, count);
   const sigma = max<f32>(MIN_DEVIATION, deviation);
   // Log-shares in units of the noise.
-  const slope = load<f32>(fit, 4) / (scanUnitsPerNat(fractionBits) * sigma);
+  const slope = f32x4.splat(load<f32>(fit, 4) / (unitsPerNat * sigma));
   const intercept = (load<f32>(fit) - logTotal) / sigma;
-  const weight = copies * <f32>stride;
+  const end = <usize>count << 2;
   let cap: f32 = 0;
   for (let step = 0; step < CAP_STEPS; step++) {
     let above = f32x4.splat(0.0);
     let density = above;
-    for (let j = stride >> 1; j < count; j += 4 * stride) {
-      const others = othersOf(logProbabilities, j, stride, count);
-      if (!v128.any_true(others)) continue;
-      const x = f32x4.sub(f32x4.splat(cap / sigma), logShares(scans, indices, j, stride, count, slope, intercept));
+    const lowered = f32x4.splat(cap / sigma - intercept);
+    for (let at: usize = 0; at < end; at += 16) {
+      const x = f32x4.sub(lowered, f32x4.mul(slope, v128.load(scans + at)));
       const densities = densityAt(x);
       const tail = f32x4.mul(densities, millsRatio(f32x4.abs(x)));
       const inside = f32x4.lt(x, f32x4.splat(0.0));
       const tails = v128.bitselect(f32x4.sub(f32x4.splat(1.0), tail), tail, inside);
-      above = f32x4.add(above, f32x4.mul(others, tails));
-      density = f32x4.add(density, f32x4.mul(others, densities));
+      const weights = v128.load(others + at);
+      above = f32x4.add(above, f32x4.mul(weights, tails));
+      density = f32x4.add(density, f32x4.mul(weights, densities));
     }
     const keys = weight * sumLanes(above);
     if (keys * <f32>UNDRAWN_RARITY >= 1 || keys < MIN_KEYS_ABOVE) break;
@@ -120,13 +262,9 @@ export function undrawnSquares(
   }
   let sum = f32x4.splat(0.0);
   const twoSigma = f32x4.splat(<f32>2.0 * sigma);
-  for (let j = stride >> 1; j < count; j += 4 * stride) {
-    const others = othersOf(logProbabilities, j, stride, count);
-    if (!v128.any_true(others)) continue;
-    const z = f32x4.sub(
-      logShares(scans, indices, j, stride, count, slope, intercept),
-      f32x4.splat(cap / sigma),
-    );
+  const raised = f32x4.splat(intercept - cap / sigma);
+  for (let at: usize = 0; at < end; at += 16) {
+    const z = f32x4.add(raised, f32x4.mul(slope, v128.load(scans + at)));
     const densities = densityAt(z);
     const a = f32x4.add(z, twoSigma);
     const part = f32x4.mul(densities, millsRatio(f32x4.abs(a)));
@@ -135,35 +273,9 @@ export function undrawnSquares(
     const below = v128.bitselect(f32x4.sub(moment, part), part, f32x4.lt(a, f32x4.splat(0.0)));
     const tail = f32x4.mul(densities, millsRatio(f32x4.abs(z)));
     const above = v128.bitselect(f32x4.sub(f32x4.splat(1.0), tail), tail, f32x4.gt(z, f32x4.splat(0.0)));
-    sum = f32x4.add(sum, f32x4.mul(others, f32x4.add(below, above)));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(others + at), f32x4.add(below, above)));
   }
   return weight * sumLanes(sum) * exponential1(<f32>2.0 * cap);
-}
-
-/** intercept + slope scan of four of the drawn keys; those from `count` on do not matter. */
-@inline
-function logShares(scans: usize, indices: usize, j: i32, stride: i32, count: i32, slope: f32, intercept: f32): v128 {
-  const last = count - 1;
-  let x = f32x4.splat(scanAt(scans, indices, j));
-  x = f32x4.replace_lane(x, 1, scanAt(scans, indices, min(last, j + stride)));
-  x = f32x4.replace_lane(x, 2, scanAt(scans, indices, min(last, j + 2 * stride)));
-  x = f32x4.replace_lane(x, 3, scanAt(scans, indices, min(last, j + 3 * stride)));
-  return f32x4.add(f32x4.splat(intercept), f32x4.mul(f32x4.splat(slope), x));
-}
-
-/** (1 - pi) / pi of four of the drawn keys; 0 from `count` on. */
-@inline
-function othersOf(logProbabilities: usize, j: i32, stride: i32, count: i32): v128 {
-  let logs = f32x4.splat(0.0);
-  logs = f32x4.replace_lane(logs, 0, load<f32>(logProbabilities + (<usize>j << 2)));
-  if (j + stride < count) logs = f32x4.replace_lane(logs, 1, load<f32>(logProbabilities + (<usize>(j + stride) << 2)));
-  if (j + 2 * stride < count)
-    logs = f32x4.replace_lane(logs, 2, load<f32>(logProbabilities + (<usize>(j + 2 * stride) << 2)));
-  if (j + 3 * stride < count)
-    logs = f32x4.replace_lane(logs, 3, load<f32>(logProbabilities + (<usize>(j + 3 * stride) << 2)));
-  if (!v128.any_true(logs)) return logs;
-  const one = f32x4.splat(1.0);
-  return f32x4.sub(f32x4.div(one, exponential(logs)), one);
 }
 
 @inline

@@ -12,6 +12,8 @@ import { certifiedPositions } from './certified-positions.ts';
 
 /** The buffers of the job: room for parts of 128 KiB together. */
 const memory = new WebAssembly.Memory({ initial: 3, maximum: 3 });
+const kernels = createKernels('wasm', memory, 0);
+const views = viewsOf(memory);
 const PARTS_AT = Math.ceil(PARAMETER_BYTES / 64) * 64;
 
 /** Position among all keys of key `i` of a part. */
@@ -24,8 +26,6 @@ export function attendInParts(
   maxReadShare: number,
   parts: number,
 ): GroupResult & { read: Int32Array[] } {
-  const kernels = createKernels('wasm', memory, 0);
-  const views = viewsOf(memory);
   const bytes = certifiedPartBytes(work.rows, work.shape.headDim);
   const read = Array.from({ length: work.rows }, (): number[] => []);
   for (let number = 0; number < parts; number++) {

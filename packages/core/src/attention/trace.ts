@@ -67,6 +67,7 @@ const PHASES: Readonly<Record<Exclude<keyof Kernels, 'name'>, TracePhase | undef
   listForMass: 'score',
   splitSample: 'score',
   fitScan: 'score',
+  fitScanRows: 'score',
   undrawnSquares: 'score',
   attendFull: 'exact',
   attendSelected: 'exact',

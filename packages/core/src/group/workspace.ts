@@ -28,7 +28,7 @@ export interface Workspace {
   state: number;
   /** Room that the kernels use as they please. */
   scratch: number;
-  /** Scores of all keys: (G, scoreStride). */
+  /** Scores of all keys: (G, scoreStride); or of those by which a block is fitted: (rows, scoreStride(BLOCK_FIT_KEYS)). */
   scores: number;
   /** Positions of selected keys (capacity), int32. */
   indices: number;
@@ -113,6 +113,9 @@ export interface WorkspaceSize {
 /** Means of a block's queries for which the keys are scanned at once, at most: see `sieve/block.ts`. */
 export const MAX_MEAN_QUERIES = 8;
 
+/** Drawn keys that tell how the scores of a block's rows follow from the scan: see `sieve/block-fit.ts`. */
+export const BLOCK_FIT_KEYS = 64;
+
 /** Pages that are tried before all of them: see `sampleOfPages`. */
 export const SAMPLE_PAGES = 6;
 
@@ -130,7 +133,7 @@ export function workspaceSizes(size: WorkspaceSize) {
     state: stateBytes(rows, headDim),
     // Kernels may dequantize rows wherever the cache has int8 values.
     scratch: scratchBytes(rows, headDim, encodings.includes('values') ? 'int8' : 'f16'),
-    scores: groupSize * scoreStride(capacity) * 4,
+    scores: Math.max(groupSize * scoreStride(capacity), ifInt4(rows * scoreStride(BLOCK_FIT_KEYS))) * 4,
     signScores: encodings.includes('sign') ? scannedRows * scanStride(capacity) * 2 : 0,
     indices: keyBytes,
     softmaxStatistics: groupSize * 8,

@@ -248,11 +248,29 @@ export interface QuantizedKernels {
   fitScan(keys: ScannedKeys, scores: number, fit: number): void;
 
   /**
+   * The same for many rows of scores (rows, stride) of keys that were all drawn without certainty, of which each counts; the
+   * fits (rows, 3) one behind the other. Returns the mean, over the rows that have noise, of the sum of the two largest noises
+   * in standard deviations: by it heavy tails are told. Negative where no row has noise. `scratch` holds `count` floats, rounded
+   * up to a multiple of 4.
+   */
+  fitScanRows(keys: ScannedKeys, scores: number, stride: number, rows: number, fits: number, scratch: number): number;
+
+  /**
    * The expected sum of the squared shares, of a sum of e^logTotal, of the keys that were not drawn, as a fit has it: over
    * those which the drawn keys stand for, `copies` of each such key. Shares are at most 1, and at most the one that
-   * 1 / UNDRAWN_RARITY of these keys are expected to exceed; to a few per cent. 0 where the fit says nothing.
+   * 1 / UNDRAWN_RARITY of these keys are expected to exceed; to a few per cent. 0 where the fit says nothing. Of `rows` rows
+   * that share a scan: fits (rows, 3), logTotals (rows), squares (rows), which may be the same buffer. `scratch` holds twice
+   * `count` floats, each rounded up to a multiple of 4.
    */
-  undrawnSquares(keys: ScannedKeys, copies: number, fit: number, logTotal: number): number;
+  undrawnSquares(
+    keys: ScannedKeys,
+    copies: number,
+    fits: number,
+    rows: number,
+    logTotals: number,
+    squares: number,
+    scratch: number,
+  ): void;
 
   /**
    * Scores by 4-bit keys, <Rq, c> + <Rq, y4>, of the keys at `indices` (count), all in whole pages, into `scores`

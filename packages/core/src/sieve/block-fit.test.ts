@@ -27,7 +27,7 @@ function fitWithNoise(noise: (key: number) => number) {
     i32[workspace.indices / 4 + i] = 4 * i;
     f32[workspace.logProbabilities / 4 + i] = i % 5 === 0 ? 0 : -1.4;
   }
-  const fitted = fitRows(work, { groupSize: 1, limit: N }, drawn, BITS);
+  const fitted = fitRows(work, drawn, BITS);
   const listed = Array.from(i32.subarray(workspace.indices / 4, workspace.indices / 4 + BLOCK_FIT_KEYS));
   const [intercept, slope, deviation] = f32.subarray(workspace.scanFits / 4) as unknown as [number, number, number];
   return { ...fitted, listed, fit: { intercept, slope, deviation } };

@@ -4,8 +4,6 @@
  */
 import type { GroupWork, HeadSegment, ThreadRegion } from '../group/group-work.ts';
 import { type ScannedKeys, scoreStride } from '../kernels/quantized-kernels.ts';
-import type { Views } from '../kernels/views.ts';
-import type { BlockOfRows } from '../selectors/selector.ts';
 import { BLOCK_FIT_KEYS, BLOCK_UNDRAWN_SAMPLE_KEYS } from './constants.ts';
 import { normalQuantile } from './normal.ts';
 
@@ -20,33 +18,17 @@ export interface FittedKeys {
  * their positions and ln pi take the place of the list that was drawn. To be called before the outputs take the place of the
  * queries.
  */
-export function fitRows(
-  { segments, shape, rows, n }: GroupWork,
-  { groupSize }: BlockOfRows,
-  drawn: number,
-  fractionBits: number,
-): FittedKeys {
+export function fitRows({ segments, rows, n }: GroupWork, drawn: number, fractionBits: number): FittedKeys {
   const { region, pages, to } = segments[0] as HeadSegment;
   const { kernels, views, workspace } = region;
   const { indices, logProbabilities, queries, scores, scratch, scanFits, pooled } = workspace;
   const [count, stand] = listFittedKeys(region, drawn, to);
   const keys = { scans: pooled, fractionBits, indices, logProbabilities, count };
   const stride = scoreStride(count);
-  let [thickness, fitted] = [0, 0];
-  for (let row = 0; row < rows; row += groupSize) {
-    const address = queries + row * shape.headDim * 4;
-    kernels.scoreSelected(pages, indices, count, address, groupSize, scores, stride, scratch);
-    for (let head = 0; head < groupSize; head++) {
-      const fit = scanFits + (row + head) * 12;
-      kernels.fitScan(keys, scores + head * stride * 4, fit);
-      const thick = tailThickness(views(), keys, scores + head * stride * 4, fit);
-      if (thick === undefined) continue;
-      thickness += thick;
-      fitted++;
-    }
-  }
+  kernels.scoreSelected(pages, indices, count, queries, rows, scores, stride, scratch);
+  const peaks = kernels.fitScanRows(keys, scores, stride, rows, scanFits, scratch);
   // Of a model's heads, large noise is rarer than of normal one; the rows of a block tell together by how much.
-  const factor = fitted === 0 ? 1 : Math.min(1, thickness / fitted);
+  const factor = peaks < 0 ? 1 : Math.min(1, peaks / normalPeaks(count));
   const { f32 } = views();
   for (let row = 0; row < rows; row++) {
     const deviation = scanFits / 4 + 3 * row + 2;
@@ -83,20 +65,6 @@ function listFittedKeys({ views, workspace }: ThreadRegion, drawn: number, to: n
   return [count, stand];
 }
 
-/** The two largest noises about a fit, over what they would be if the noise were normal; nothing where the fit says nothing. */
-function tailThickness({ f32, i16, i32 }: Views, keys: ScannedKeys, scores: number, fit: number): number | undefined {
-  const [intercept, slope, deviation] = f32.subarray(fit / 4, fit / 4 + 3) as unknown as [number, number, number];
-  if (!(deviation > 0)) return undefined;
-  const { scans, indices, fractionBits, count } = keys;
-  const unit = (slope * Math.LN2) / 2 ** fractionBits;
-  let [largest, second] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let j = 0; j < count; j++) {
-    const line = intercept + unit * (i16[scans / 2 + (i32[indices / 4 + j] as number)] as number);
-    const noise = (f32[scores / 4 + j] as number) - line;
-    if (noise > largest) [largest, second] = [noise, largest];
-    else if (noise > second) second = noise;
-  }
-  // Of normal noise, by Blom's positions of order statistics.
-  const normal = normalQuantile(0.625 / (count + 0.25)) + normalQuantile(1.625 / (count + 0.25));
-  return Math.max(0, (largest + second) / (normal * deviation));
-}
+/** The sum of the two largest of `count` standard normal numbers, by Blom's positions of order statistics. */
+const normalPeaks = (count: number): number =>
+  normalQuantile(0.625 / (count + 0.25)) + normalQuantile(1.625 / (count + 0.25));

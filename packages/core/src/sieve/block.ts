@@ -81,7 +81,7 @@ function attendBlock(work: GroupWork, block: BlockOfRows, { pastKeys, maxKeys }:
   attendListed(work, certain, firstHalf, ({ halfSampleStates }) => halfSampleStates[0]);
   attendListed(work, certain + firstHalf, secondHalf, ({ halfSampleStates }) => halfSampleStates[1]);
 
-  const fitted = fitRows(past, block, drawn, fractionBits);
+  const fitted = fitRows(past, drawn, fractionBits);
   const halfSampleErrors = mergeHalfSamples(region, rows, headDim);
   const sampledKeys = certain + firstHalf + secondHalf - (fullFrom - pastKeys);
   const exactBytes = (sampledKeys + work.n - pastKeys) * 2 * rowBytes(headDim, shape.precision);
@@ -232,16 +232,18 @@ function findingsOf(
   halfSampleErrors: Float32Array,
   gatheredSums: readonly number[],
 ): BlockFindings[] {
-  const { kernels, workspace } = primaryRegion(work);
+  const { kernels, views, workspace } = primaryRegion(work);
+  const { scanFits, scores, scratch } = workspace;
+  const halfSamplesOf = (row: number) =>
+    halfSampleErrors.subarray(HALF_SAMPLE_NUMBERS * row, HALF_SAMPLE_NUMBERS * (row + 1));
+  const logTotals = gatheredSums.map((_, row) => halfSamplesOf(row)[4] as number);
+  views().f32.set(logTotals, scores / 4);
+  kernels.undrawnSquares(keys, copies, scanFits, logTotals.length, scores, scores, scratch);
   return gatheredSums.map((gatheredSum, row) => {
-    const fit = workspace.scanFits + row * 12;
-    const halfSamples = halfSampleErrors.subarray(HALF_SAMPLE_NUMBERS * row, HALF_SAMPLE_NUMBERS * (row + 1));
-    const logTotal = halfSamples[4] as number;
-    return {
-      halfSamples,
-      undrawnSquares: kernels.undrawnSquares(keys, copies, fit, logTotal),
-      gatheredShare: Math.min(1, (halfSamples[0] as number) + Math.exp(gatheredSum - logTotal)),
-    };
+    const halfSamples = halfSamplesOf(row);
+    const gathered = (halfSamples[0] as number) + Math.exp(gatheredSum - (logTotals[row] as number));
+    const undrawnSquares = views().f32[scores / 4 + row] as number;
+    return { halfSamples, undrawnSquares, gatheredShare: Math.min(1, gathered) };
   });
 }
 

@@ -4,7 +4,7 @@
  * formats, which TypeScript and AssemblyScript share, are those of `kernels/constants.ts`.
  */
 /** The room that every workspace has for means of queries says how many there are at most. */
-export { MAX_MEAN_QUERIES } from '../group/workspace.ts';
+export { BLOCK_FIT_KEYS, MAX_MEAN_QUERIES } from '../group/workspace.ts';
 /** Kept by every selector. */
 export { KEPT_RECENT_KEYS, SINK_KEYS } from '../selectors/selector.ts';
 
@@ -77,8 +77,7 @@ export const SAMPLE_GROWTH = 2;
 export const BLOCK_SAMPLE_KEYS_PER_BUDGET_KEY = 3.5;
 /** Keys before the block that are attended in full, at least. */
 export const BLOCK_RECENT_KEYS = 128;
-/** Drawn keys that tell how the scores of a row follow from the scan, and how many of them stand for those that were not drawn. */
-export const BLOCK_FIT_KEYS = 64;
+/** How many of the BLOCK_FIT_KEYS stand for the keys that were not drawn. */
 export const BLOCK_UNDRAWN_SAMPLE_KEYS = 16;
 /** A sample of a larger fraction of the keys costs more than it saves: the block attends in full. */
 export const MAX_BLOCK_SAMPLE_FRACTION = 0.75;

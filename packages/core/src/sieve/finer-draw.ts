@@ -25,6 +25,7 @@ import {
   PROPOSAL_EXPONENT,
 } from './constants.ts';
 import { planDraw, scanBytes } from './plan.ts';
+import { undrawnSquaresOf } from './undrawn.ts';
 
 /** Undefined where 4 bits tell too little as well, or the sample would be most of the keys: all keys are to be read then. */
 export function selectByFinerDraw(work: GroupWork, budget: Budget): Selection | undefined {
@@ -63,7 +64,7 @@ export function selectByFinerDraw(work: GroupWork, budget: Budget): Selection | 
   const logUndrawnSquares = logSums.map((logSum, row) => {
     const scans = signScores + row * scanStride(n) * 2;
     const drawn = { scans, fractionBits, indices, logProbabilities, count };
-    return Math.log(kernels.undrawnSquares(drawn, 1, scanFits, logSum)) + 2 * logSum;
+    return Math.log(undrawnSquaresOf(primaryRegion(work), drawn, scanFits, logSum)) + 2 * logSum;
   });
   const bytesScanned = scanBytes(work) + firstUnquantizedKey(n) * quantizedRowBytes(work.shape.headDim);
   return { count, sample: { parts: [0, 0, 0], logUndrawnSquares }, bytesScanned };

@@ -37,6 +37,7 @@ import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, 
 import { estimateError, type SampleFindings } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
 import { coversAllKeys, planDraw, planExactKeys, quantizedShareFactor, sampleSize, scanBytes } from './plan.ts';
+import { undrawnSquaresOf } from './undrawn.ts';
 
 /** Draws a sample and selects of it the keys that are attended exactly; the rest of it is `Selection.sample`. */
 export function selectSample(work: GroupWork, budget: Budget): Selection {
@@ -186,7 +187,7 @@ function drawAndSplit(
   views().f32.set(totalLogSums, offsets / 4);
   const logUndrawnSquares = scanned.map((keys, row) => {
     const logTotal = totalLogSums[row] as number;
-    return Math.log(kernels.undrawnSquares(keys, 1, workspace.scanFits + row * 12, logTotal)) + 2 * logTotal;
+    return Math.log(undrawnSquaresOf(primary, keys, workspace.scanFits + row * 12, logTotal)) + 2 * logTotal;
   });
   kernels.maxScoresOverHeads(scores, stride, rows, quantizedKeys, offsets, pooled);
 

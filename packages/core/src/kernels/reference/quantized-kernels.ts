@@ -19,7 +19,7 @@ import { accumulateSoftmax, dot, floatsAt, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 import { finishSieve, sieve } from './sieve.ts';
-import { fitScan, undrawnSquares, undrawnStride } from './undrawn.ts';
+import { fitScan, fitScanRows, undrawnSquares, undrawnStride } from './undrawn.ts';
 
 /**
  * The rotated query is stored in float32, which rounds each number by half a unit in its last place. The rest of the
@@ -277,10 +277,33 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
       views().f32.set([intercept, slope, deviation], fit / 4);
     },
 
-    undrawnSquares(keys, copies, fit, logTotal) {
-      const [intercept, slope, deviation] = floatsAt(views(), fit, 3) as unknown as [number, number, number];
+    fitScanRows({ scans, fractionBits, indices, logProbabilities, count }, scores, stride, rows, fits) {
+      const { f32, i16, i32 } = views();
+      const listed = Array.from({ length: count }, (_, j) => at(i16, scans / 2 + at(i32, indices / 4 + j)));
+      const found = fitScanRows(
+        {
+          scans: listed.map((scan) => fromScanUnits(scan, fractionBits)),
+          logProbabilities: floatsAt(views(), logProbabilities, count),
+        },
+        Array.from({ length: rows }, (_, row) => floatsAt(views(), scores + row * stride * 4, count)),
+      );
+      for (const [row, { intercept, slope, deviation }] of found.fits.entries())
+        f32.set([intercept, slope, deviation], fits / 4 + 3 * row);
+      return found.peaks;
+    },
+
+    undrawnSquares(keys, copies, fits, rows, logTotals, squares) {
       const { stride, ...sample } = scannedSample(views(), keys);
-      return undrawnSquares(sample, copies * stride, { intercept, slope, deviation }, logTotal);
+      for (let row = 0; row < rows; row++) {
+        const [intercept, slope, deviation] = floatsAt(views(), fits + row * 12, 3) as unknown as [
+          number,
+          number,
+          number,
+        ];
+        const logTotal = at(views().f32, logTotals / 4 + row);
+        const found = undrawnSquares(sample, copies * stride, { intercept, slope, deviation }, logTotal);
+        views().f32[squares / 4 + row] = found;
+      }
     },
 
     sieve: (pages, step, buffers) => sieve(views(), pages, step, readStruct(views(), buffers, 'SieveBuffers')),

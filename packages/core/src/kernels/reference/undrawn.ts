@@ -75,6 +75,21 @@ export function fitScan({ scans, scores, logProbabilities }: ScannedSample): Sca
   };
 }
 
+/** The fits of many rows of scores, and the mean of their two largest noises in standard deviations; -1 where none has noise. */
+export function fitScanRows(
+  { scans, logProbabilities }: Pick<ScannedSample, 'scans' | 'logProbabilities'>,
+  rows: readonly ArrayLike<number>[],
+): { fits: ScanFit[]; peaks: number } {
+  const fits = rows.map((scores) => fitScan({ scans, scores, logProbabilities }));
+  const peaks = fits.flatMap(({ intercept, slope, deviation }, row) => {
+    if (!(deviation > 0)) return [];
+    const scores = rows[row] as ArrayLike<number>;
+    const noises = Array.from(scans, (scan, j) => at(scores, j) - intercept - slope * scan).sort((a, b) => b - a);
+    return [Math.max(0, (at(noises, 0) + at(noises, 1)) / deviation)];
+  });
+  return { fits, peaks: peaks.length === 0 ? -1 : peaks.reduce((a, b) => a + b) / peaks.length };
+}
+
 /**
  * The expected sum of the squared shares of the keys that were not drawn, over `copies` of the keys that those of the sample
  * stand for. The noise is normal. A share counts as 1 at most, and as the one that 1 / UNDRAWN_RARITY of the keys are

@@ -44,6 +44,17 @@ export interface QuantizedExports {
     scores: number,
     fit: number,
   ): void;
+  fitScanRows(
+    scans: number,
+    fractionBits: number,
+    indices: number,
+    count: number,
+    scores: number,
+    stride: number,
+    rows: number,
+    fits: number,
+    scratch: number,
+  ): number;
   undrawnSquares(
     scans: number,
     fractionBits: number,
@@ -51,9 +62,12 @@ export interface QuantizedExports {
     logProbabilities: number,
     count: number,
     copies: number,
-    fit: number,
-    logTotal: number,
-  ): number;
+    fits: number,
+    rows: number,
+    logTotals: number,
+    squares: number,
+    scratch: number,
+  ): void;
   sieve(pages: number, step: number, buffers: number): number;
   finishSieve(states: number): void;
   scoreQuantized(
@@ -110,8 +124,13 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write(writeKeyDraw, { ...draw, ...plan })),
     fitScan: ({ scans, fractionBits, indices, logProbabilities, count }, scores, fit) =>
       wasm.fitScan(scans, fractionBits, indices, logProbabilities, count, scores, fit),
-    undrawnSquares: ({ scans, fractionBits, indices, logProbabilities, count }, copies, fit, logTotal) =>
-      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, copies, fit, logTotal),
+    fitScanRows: ({ scans, fractionBits, indices, count }, scores, stride, rows, fits, scratch) =>
+      wasm.fitScanRows(scans, fractionBits, indices, count, scores, stride, rows, fits, scratch),
+    undrawnSquares: (keys, copies, fits, rows, logTotals, squares, scratch) => {
+      const { scans, fractionBits, indices, logProbabilities, count } = keys;
+      const outputs = [fits, rows, logTotals, squares, scratch] as const;
+      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, copies, ...outputs);
+    },
     sieve(pages, { n, rows, fractionBits, plan, proposalExponent, logCap, exact }, buffers) {
       const { sinks, recentFrom, maxKeys, seed } = plan;
       const step = blocks.write(writeSieveStep, {
