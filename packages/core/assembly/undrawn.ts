@@ -223,7 +223,7 @@ export function undrawnSquares(
   }
 }
 
-/** The same of one row, of keys whose scans and weights (count, rounded up to a multiple of 4) lie one behind the other. */
+/** The expected sum for one row, of keys whose scans and weights (count, rounded up to a multiple of 4) lie one behind the other. */
 @inline
 function undrawnSquaresOf(
   scans: usize,

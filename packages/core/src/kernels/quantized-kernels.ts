@@ -248,8 +248,8 @@ export interface QuantizedKernels {
   fitScan(keys: ScannedKeys, scores: number, fit: number): void;
 
   /**
-   * The same for many rows of scores (rows, stride) of keys that were all drawn without certainty, of which each counts; the
-   * fits (rows, 3) one behind the other. Returns the mean, over the rows that have noise, of the sum of the two largest noises
+   * Fits (rows, 3) of many rows of scores (rows, stride) to one scan, each as `fitScan` writes it, by keys that were all drawn
+   * without certainty, of which each counts. Returns the mean, over the rows that have noise, of the sum of the two largest noises
    * in standard deviations: by it heavy tails are told. Negative where no row has noise. `scratch` holds `count` floats, rounded
    * up to a multiple of 4.
    */
