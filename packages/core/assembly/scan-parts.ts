@@ -36,6 +36,34 @@ export function toScanUnits(score: f32): i32 {
   return <i32>min(max(nearest<f32>(score), <f32>-32768.0), <f32>32767.0);
 }
 
+/** See `QuantizedKernels.scanScores`. */
+export function scanScores(
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  n: i32,
+  fractionBits: i32,
+  scans: usize,
+  scanStride: i32,
+): void {
+  const unit = scanUnitsPerNat(fractionBits);
+  const units = f32x4.splat(unit);
+  const whole = n & ~7;
+  for (let r = 0; r < rows; r++) {
+    const row = scores + (<usize>(r * stride) << 2);
+    const scan = scans + (<usize>(r * scanStride) << 1);
+    for (let j = 0; j < whole; j += 8) {
+      const from = row + (<usize>j << 2);
+      const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(from), units)));
+      const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(from, 16), units)));
+      v128.store(scan + (<usize>j << 1), i16x8.narrow_i32x4_s(low, high));
+    }
+    for (let j = whole; j < n; j++) {
+      store<i16>(scan + (<usize>j << 1), <i16>toScanUnits(load<f32>(row + (<usize>j << 2)) * unit));
+    }
+  }
+}
+
 /** Sums of four look-ups, 16 dimensions, for 16 keys: at most 4 * 56. */
 @inline
 export function lookUp(table: usize, a: v128, b: v128, c: v128, e: v128): v128 {

@@ -15,7 +15,7 @@ import { approximateLogSumExp, maxOverHeads, maxScoresOverHeads } from './pool';
 import { rotatedDim, rotate, inverseRotate } from './rotate';
 import { quantizeQueries } from './prepared-queries';
 import { scanSigns } from './scan';
-import { scanUnitsPerNat, toScanUnits } from './scan-parts';
+import { scanScores } from './scan-parts';
 import { selectLargest } from './select';
 import { normalize, mergeState, initSoftmaxState, stateOutput } from './softmax';
 import { splitSample } from './split';
@@ -26,8 +26,7 @@ import { addValues, scoreSelected, applyImportanceWeights } from './weighted';
 // Offsets of a row's results in bytes: see `SieveStates.results`.
 const CERTAIN_SQUARES: usize = 16;
 const HALF_SQUARES: usize = 20;
-const EXACT_VARIANCE: usize = 24;
-const EXACT_SQUARES: usize = 28;
+const EXACT_SQUARES: usize = 24;
 const UNDRAWN_SQUARES: usize = 32;
 const HALF_DISTANCE: usize = 36;
 /** Where a step keeps the fit of its scan until the squares take its place. */
@@ -157,11 +156,8 @@ export function sieve(pages: Pages, step: SieveStep, buffers: SieveBuffers): i32
   scoreSelected(pages, indices, exact, queries, rows, scores, stride, scratch);
   applyImportanceWeights(scores, stride, rows, exact, logs, caps);
   for (let r = 0; r < rows; r++) {
-    const row = scores + <usize>r * rowBytes;
-    initLogSumExp(statistics);
-    updateLogSumExp(row, exact, statistics);
-    const result = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2);
-    sumExactSquares(row, logs, exact, logSumExp(statistics), result);
+    const squares = firstRowResults + (<usize>(r * SIEVE_ROW_RESULTS) << 2) + EXACT_SQUARES;
+    sumExactSquares(scores + <usize>r * rowBytes, stride, 1, exact, logs, squares, statistics);
   }
   addValues(pages, indices, exact, scores, stride, rows, state, scratch);
 
@@ -246,18 +242,6 @@ function logSumExp(statistics: usize): f32 {
   return <f32>(<f64>load<f32>(statistics) + logarithm(load<f32>(statistics, 4)));
 }
 
-/** Converts rows of scores (rows, stride) to rows of a scan (rows, scanStride). */
-@inline
-function scanScores(scores: usize, stride: i32, rows: i32, n: i32, fractionBits: i32, scans: usize, scanStride: i32): void {
-  const unit = scanUnitsPerNat(fractionBits);
-  for (let r = 0; r < rows; r++) {
-    for (let j = 0; j < n; j++) {
-      const score = load<f32>(scores + (<usize>(r * stride + j) << 2));
-      store<i16>(scans + (<usize>(r * scanStride + j) << 1), <i16>toScanUnits(score * unit));
-    }
-  }
-}
-
 /** Gives sinks and recent keys, which are at the ends of the list, the largest share. */
 @inline
 function includeEnds(shares: usize, indices: usize, count: i32, sinks: i32, recentFrom: i32): void {
@@ -286,8 +270,26 @@ function logOfSquares(squares: f32, total: f32): f32 {
   return <f32>(logarithm(squares) + 2.0 * <f64>total);
 }
 
-/** Stores ln of the sum of w^2 (1 - pi), and of w^2 pi, over keys of log-weights `scores`, to a row's results. */
-function sumExactSquares(scores: usize, logProbabilities: usize, count: i32, total: f32, result: usize): void {
+/** See `QuantizedKernels.sumExactSquares`. `statistics` holds a running log-sum-exp. */
+export function sumExactSquares(
+  scores: usize,
+  stride: i32,
+  rows: i32,
+  count: i32,
+  logProbabilities: usize,
+  squares: usize,
+  statistics: usize,
+): void {
+  for (let r = 0; r < rows; r++) {
+    const row = scores + (<usize>(r * stride) << 2);
+    initLogSumExp(statistics);
+    updateLogSumExp(row, count, statistics);
+    sumRowSquares(row, logProbabilities, count, logSumExp(statistics), squares + <usize>(r << 3));
+  }
+}
+
+/** Stores ln of the sum of w^2 (1 - pi), and of w^2 pi, over keys of log-weights `scores`, of a sum of e^total. */
+function sumRowSquares(scores: usize, logProbabilities: usize, count: i32, total: f32, logs: usize): void {
   const whole = <usize>(count & ~3) << 2;
   const shift = f32x4.splat(total);
   const one = f32x4.splat(1.0);
@@ -308,8 +310,8 @@ function sumExactSquares(scores: usize, logProbabilities: usize, count: i32, tot
     variance += share * share * (<f32>1.0 - probability);
     square += share * share * probability;
   }
-  store<f32>(result, logOfSquares(variance, total), EXACT_VARIANCE);
-  store<f32>(result, logOfSquares(square, total), EXACT_SQUARES);
+  store<f32>(logs, logOfSquares(variance, total));
+  store<f32>(logs, logOfSquares(square, total), 4);
 }
 
 /** ln of the sum of the squared weights of `count` keys, of a sum of e^total. */

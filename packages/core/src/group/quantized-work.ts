@@ -7,7 +7,13 @@
 import { fromBfloat16 } from '../kernels/bfloat16.ts';
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
-import { type QuantizedQueries, scanFractionBits, scanStride, scoreStride } from '../kernels/quantized-kernels.ts';
+import {
+  exactSquaresAt,
+  type QuantizedQueries,
+  scanFractionBits,
+  scanStride,
+  scoreStride,
+} from '../kernels/quantized-kernels.ts';
 import { recordAddress } from '../kernels/quantized-rows.ts';
 import {
   countSinks,
@@ -244,8 +250,16 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
 /** Says where the log-weights (rows, stride) of a part's keys are, once it has put them there. */
 type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
 
-/** Scores selected positions exactly, and turns the scores into importance weights. */
-function placeExactWeights(work: GroupWork): PlaceLogWeights {
+/** ln (e^a + e^b) */
+const logAddExp = (a: number, b: number): number => {
+  const max = Math.max(a, b);
+  return max === Number.NEGATIVE_INFINITY ? max : max + Math.log1p(Math.exp(Math.min(a, b) - max));
+};
+
+/** Scores selected positions exactly, and turns the scores into importance weights; says where ln pi of each lies. */
+function placeExactWeights(
+  work: GroupWork,
+): (...part: Parameters<PlaceLogWeights>) => ReturnType<PlaceLogWeights> & { logProbabilities: number } {
   const { rows } = work;
   const primary = primaryRegion(work);
   return ({ region, pages, start, indices }, partCount) => {
@@ -270,15 +284,42 @@ function placeExactWeights(work: GroupWork): PlaceLogWeights {
       logProbabilities: probabilities,
       caps: logWeightCaps,
     });
-    return { scores, stride };
+    return { scores, stride, logProbabilities: probabilities };
   };
 }
 
 /**
- * Attends with all rows to the first `count` selected positions exactly, each with its importance weight. Returns the
- * region where the state lies.
+ * Attends with all rows to the first `count` selected positions exactly, each with its importance weight. Leaves the sums of
+ * their squared weights where a step leaves its results. Returns the region where the state lies.
  */
 export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
+  const place = placeExactWeights(work);
+  const primary = primaryRegion(work);
+  const resultsAt = (row: number) => exactSquaresAt(primary.workspace.results, row);
+  for (let row = 0; row < work.rows; row++)
+    primary.views().f32.fill(Number.NEGATIVE_INFINITY, resultsAt(row), resultsAt(row) + 2);
+  const placeAndSum: PlaceLogWeights = (part, partCount) => {
+    const placed = place(part, partCount);
+    const { kernels, views, workspace } = part.region;
+    const { softmaxStatistics: squares, rowState } = workspace;
+    kernels.sumExactSquares(
+      placed.scores,
+      placed.stride,
+      work.rows,
+      partCount,
+      placed.logProbabilities,
+      squares,
+      rowState,
+    );
+    for (let row = 0; row < work.rows; row++) {
+      const { f32 } = primary.views();
+      for (const i of [0, 1]) {
+        const sum = resultsAt(row) + i;
+        f32[sum] = logAddExp(f32[sum] as number, views().f32[squares / 4 + 2 * row + i] as number);
+      }
+    }
+    return placed;
+  };
   const region = addListedKeys(
     work.segments,
     work,
@@ -287,33 +328,10 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
     count,
     work.shape.headDim,
     ({ state }) => state,
-    placeExactWeights(work),
+    placeAndSum,
     'addValues',
   );
   return countSinks(work, region);
-}
-
-/** The log-weights of each row with which `attendWeighted` attends, computed again, in parts with ln pi of their keys. */
-export function visitExactWeights(
-  work: GroupWork,
-  count: number,
-  visit: (row: number, logWeights: Float32Array, logProbabilities: Float32Array) => void,
-): void {
-  const place = placeExactWeights(work);
-  const primary = primaryRegion(work);
-  for (const segment of work.segments) {
-    const part = listPartIn(work, segment, indicesIn, 0, count);
-    const partCount = part.end - part.start;
-    if (partCount === 0) continue;
-    const { scores, stride } = place(part, partCount);
-    const { f32 } = segment.region.views();
-    const first = primary.workspace.logProbabilities / 4 + part.start;
-    const logProbabilities = primary.views().f32.subarray(first, first + partCount);
-    for (let row = 0; row < work.rows; row++) {
-      const from = scores / 4 + row * stride;
-      visit(row, f32.subarray(from, from + partCount), logProbabilities);
-    }
-  }
 }
 
 /**

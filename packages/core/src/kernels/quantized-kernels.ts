@@ -7,6 +7,7 @@
  * D is `rotatedDim(d)`. Scores are in nats: the queries are scaled by 1 / sqrt(d) before.
  */
 
+import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from './constants.ts';
 import { type Pages, rotatedDim } from './layout.ts';
 import type { StructValues } from './structs.ts';
 
@@ -92,6 +93,13 @@ export interface SieveStates {
    */
   results: number;
 }
+
+/** Address of the results of row number `row`, as an index among float32: see `SieveStates.results`. */
+export const rowResultsAt = (results: number, row: number): number =>
+  results / 4 + SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS;
+
+/** Where, among these, the logarithms of the sums of w^2 (1 - pi) and of w^2 pi over the exact keys are. */
+export const exactSquaresAt = (results: number, row: number): number => rowResultsAt(results, row) + 6;
 
 /** Addresses of the buffers of `sieve`, by their names in a workspace. */
 export type SieveBuffers = StructValues<'SieveBuffers'>;
@@ -202,6 +210,20 @@ export interface QuantizedKernels {
     fractionBits: number,
     scans: number,
     stride: number,
+  ): void;
+
+  /**
+   * Rounds n scores (rows, stride), in nats, to what a scan writes: (rows, scanStride) of int16, in units of
+   * 2^-fractionBits ln 2, saturated.
+   */
+  scanScores(
+    scores: number,
+    stride: number,
+    rows: number,
+    n: number,
+    fractionBits: number,
+    scans: number,
+    scanStride: number,
   ): void;
 
   /**
@@ -323,6 +345,20 @@ export interface QuantizedKernels {
 
   /** Splits a sample; returns how many of its keys are attended exactly. */
   splitSample(sample: DrawnSample, split: SampleSplit): number;
+
+  /**
+   * Of the log-weights `scores` (rows, stride) of keys with these ln pi (count): ln of the sum of w^2 (1 - pi), and of w^2 pi,
+   * into `squares` (rows, 2). `statistics` is room for a running log-sum-exp (2).
+   */
+  sumExactSquares(
+    scores: number,
+    stride: number,
+    rows: number,
+    count: number,
+    logProbabilities: number,
+    squares: number,
+    statistics: number,
+  ): void;
 
   /**
    * Adds the values of the keys at `indices` (count), with log-weights `scores` (rows, stride), to a state of `rows`

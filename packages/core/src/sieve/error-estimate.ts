@@ -20,7 +20,8 @@
  * `npm run bench:estimates` prints how true that is, and docs/estimates.md has its table.
  */
 import type { ErrorEstimate } from '../group/estimates.ts';
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, UNDRAWN_RARITY } from '../kernels/constants.ts';
+import { UNDRAWN_RARITY } from '../kernels/constants.ts';
+import { rowResultsAt } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
 import type { BlockFindings } from '../selectors/selector.ts';
 import {
@@ -46,10 +47,6 @@ export interface SampleFindings {
   /** Distance of the half-samples, relative to the whole sum. */
   halfSampleDistance: number;
 }
-
-/** Address of the results of row number `row`, as an index among float32. */
-export const rowResultsAt = (results: number, row: number): number =>
-  results / 4 + SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS;
 
 /** Reads what `sieve` and `finishSieve` have left. */
 export function readSampleFindings({ f32 }: Views, results: number, row: number): SampleFindings {

@@ -73,20 +73,11 @@ export function selectByFinerDraw(work: GroupWork, budget: Budget): Selection | 
 /** Puts the scores of all keys by 4 bits where a scan by signs has put its own, in its units. */
 function scanByInt4(work: GroupWork, fractionBits: number): void {
   const { rows, n } = work;
-  const { views, workspace } = primaryRegion(work);
+  const { kernels, views, workspace } = primaryRegion(work);
   const end = firstUnquantizedKey(n);
   const all = views().i32.subarray(workspace.indices / 4, workspace.indices / 4 + end);
   for (let j = 0; j < end; j++) all[j] = j;
   scoreQuantizedKeys(work, end);
-  const { f32, i16 } = views();
-  const units = 2 ** fractionBits / Math.LN2;
-  for (let row = 0; row < rows; row++) {
-    const from = workspace.scores / 4 + row * scoreStrideOf(work);
-    const to = workspace.signScores / 2 + row * scanStride(n);
-    const [scores, scans] = [f32.subarray(from, from + end), i16.subarray(to, to + end)];
-    for (let j = 0; j < end; j++) scans[j] = toInt16((scores[j] as number) * units);
-  }
+  const { scores, signScores } = workspace;
+  kernels.scanScores(scores, scoreStrideOf(work), rows, end, fractionBits, signScores, scanStride(n));
 }
-
-/** The whole number below, within 16 bits: this is half of what the draw costs in heads of 64 dimensions. */
-const toInt16 = (x: number): number => (x > 32_767 ? 32_767 : x < -32_768 ? -32_768 : Math.floor(x));

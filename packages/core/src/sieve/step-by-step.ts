@@ -26,15 +26,14 @@ import {
   prepareQuantizedQueries,
   scanAllKeys,
   scoreQuantizedKeys,
-  visitExactWeights,
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 import { quantizedRowBytes, rotatedDim } from '../kernels/layout.ts';
-import { type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
+import { exactSquaresAt, type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
 import { groupBudget, type Selection, type SieveSample, selectAllKeys } from '../selectors/selector.ts';
 import type { TailEstimate } from '../tails/tail.ts';
 import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, SAMPLE_GROWTH } from './constants.ts';
-import { estimateError, type SampleFindings } from './error-estimate.ts';
+import { estimateError } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
 import { coversAllKeys, planDraw, planExactKeys, quantizedShareFactor, sampleSize, scanBytes } from './plan.ts';
 import { undrawnSquaresOf } from './undrawn.ts';
@@ -62,14 +61,19 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
 /**
  * Adds the rest of a selection's sample to the state in `region`, by 4-bit keys and values, and estimates the error.
  */
-export function addSample(work: GroupWork, { sample, count }: Selection, region: ThreadRegion): TailEstimate {
+export function addSample(work: GroupWork, { sample }: Selection, region: ThreadRegion): TailEstimate {
   // Where every key was selected there is nothing to add.
   if (sample === undefined) return { bytesRead: 0, keysQuantized: 0 };
   const { parts, logUndrawnSquares } = sample;
   const [certainKeys, firstHalf, secondHalf] = parts;
   const keysQuantized = certainKeys + firstHalf + secondHalf;
   const selected = readStateSums(region, work.rows).map(logSumExp);
-  const exactSquares = sumExactSquares(work, count, selected);
+  const { views, workspace } = primaryRegion(work);
+  const exactSquares = work.queryNorms.map((_, row) => {
+    const at = exactSquaresAt(workspace.results, row);
+    const [logExactVariance, logExactSquares] = views().f32.subarray(at, at + 2) as unknown as [number, number];
+    return { logExactVariance, logExactSquares };
+  });
   const squares = work.queryNorms.map((_, row) => ({
     logCertainSquares: logSumOfSquares(work, 0, certainKeys, row),
     logHalfSquares: logSumOfSquares(work, certainKeys, firstHalf + secondHalf, row),
@@ -92,7 +96,7 @@ export function addSample(work: GroupWork, { sample, count }: Selection, region:
     const output = outputs.subarray(row * dimensions, (row + 1) * dimensions);
     const findings = {
       ...(squares[row] as (typeof squares)[number]),
-      ...(exactSquares[row] as ExactSquares),
+      ...(exactSquares[row] as (typeof exactSquares)[number]),
       logUndrawnSquares: logUndrawnSquares[row] as number,
       halfSampleDistance: halfSampleDistance(a, b, output, total),
     };
@@ -254,31 +258,6 @@ function maxQuantizedShare(work: GroupWork, [a, b, c]: SieveSample['parts'], tot
     Math.exp(logSumExp(extendLogSumExp(primary, quantizedScores + row * stride * 4, a + b + c)) - total),
   );
   return Math.max(...shares);
-}
-
-type ExactSquares = Pick<SampleFindings, 'logExactVariance' | 'logExactSquares'>;
-
-/** The sums of each row over the keys that were attended exactly, whose log-sum-exps are `logSums`. */
-function sumExactSquares(work: GroupWork, count: number, logSums: readonly number[]): ExactSquares[] {
-  const sums = logSums.map(() => ({ variance: 0, squares: 0 }));
-  visitExactWeights(work, count, (row, logWeights, logProbabilities) => {
-    const sum = sums[row] as (typeof sums)[number];
-    const logSum = logSums[row] as number;
-    let [variance, squares] = [0, 0];
-    for (let i = 0; i < logWeights.length; i++) {
-      const square = Math.exp(2 * ((logWeights[i] as number) - logSum));
-      const logProbability = logProbabilities[i] as number;
-      const probability = logProbability === 0 ? 1 : Math.exp(logProbability);
-      variance += square * (1 - probability);
-      squares += square * probability;
-    }
-    sum.variance += variance;
-    sum.squares += squares;
-  });
-  return sums.map(({ variance, squares }, row) => ({
-    logExactVariance: Math.log(variance) + 2 * (logSums[row] as number),
-    logExactSquares: Math.log(squares) + 2 * (logSums[row] as number),
-  }));
 }
 
 /** ln of the sum of the squared weights of `count` quantized keys from number `first` on. */

@@ -6,9 +6,9 @@ import { firstUnquantizedKey, int4ScoreErrors } from '../group/quantized-work.ts
 import { addSinks } from '../group/sinks.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { quantizedRowBytes } from '../kernels/layout.ts';
-import type { SieveStates } from '../kernels/quantized-kernels.ts';
+import { rowResultsAt, type SieveStates } from '../kernels/quantized-kernels.ts';
 import type { Views } from '../kernels/views.ts';
-import { estimateError, readSampleFindings, rowResultsAt } from './error-estimate.ts';
+import { estimateError, readSampleFindings } from './error-estimate.ts';
 import { planSieveStep, scanBytes } from './plan.ts';
 
 export interface SieveStepResult {

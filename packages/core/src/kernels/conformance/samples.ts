@@ -59,6 +59,77 @@ const SCANS = [
 ] as const;
 
 export function describeSamples(kernels: KernelsUnderTest): void {
+  describe('scanScores', () => {
+    it('rounds scores to the units of a scan, saturated, and leaves what lies behind each row', () => {
+      const rig = createRig(kernels);
+      const random = createRandom(5);
+      for (const [n, spread, bits] of [
+        [1, 1, 7],
+        [8, 3, 7],
+        [13, 100, 5],
+        [67, 4000, 3],
+        [130, 1e9, -4],
+      ] as const) {
+        const [rows, stride] = [3, n + 9];
+        const scores = random.normals(rows * stride, spread);
+        const scans = placeScan(rig, new Int16Array(rows * (stride + 2)).fill(99));
+        const address = rig.allocate(scores.length * 4);
+        rig.views().f32.set(scores, address / 4);
+        rig.kernels.scanScores(address, stride, rows, n, bits, scans, stride + 2);
+        for (let row = 0; row < rows; row++) {
+          const expected = toScanUnits(scores.subarray(row * stride, row * stride + n), bits);
+          const from = scans / 2 + row * (stride + 2);
+          const found = rig.views().i16.subarray(from, from + stride + 2);
+          // A score between two units may be rounded to either.
+          for (let j = 0; j < n; j++) {
+            expect(Math.abs((found[j] as number) - (expected[j] as number)), `${n} ${j}`).toBeLessThanOrEqual(1);
+          }
+          const nats = Array.from(found.subarray(0, n), (units) => (units * Math.LN2) / 2 ** bits);
+          for (const [j, x] of nats.entries()) {
+            if (Math.abs(found[j] as number) >= 32_767) continue;
+            const score = scores[row * stride + j] as number;
+            const unit = Math.LN2 / 2 ** bits;
+            expect(Math.abs(x - score)).toBeLessThan(0.501 * unit + 1e-6 * Math.abs(score));
+          }
+          expect([...found.subarray(n)]).toEqual(new Array(stride + 2 - n).fill(99));
+        }
+      }
+    });
+  });
+
+  describe('sumExactSquares', () => {
+    it('sums the squared weights by what is certain of them and what is not', () => {
+      const rig = createRig(kernels);
+      const random = createRandom(6);
+      for (const [count, shift] of [
+        [1, 0],
+        [7, 50],
+        [64, -300],
+        [131, 3],
+      ] as const) {
+        const [rows, stride] = [3, count + 5];
+        const place = (numbers: Float32Array) => {
+          const address = rig.allocate(numbers.length * 4 + 16);
+          rig.views().f32.set(numbers, address / 4);
+          return address;
+        };
+        const weights = random.normals(rows * stride, 4).map((x) => x + shift);
+        const logs = random.normals(count).map((x, j) => (j % 3 === 1 ? 0 : -Math.abs(x) - 0.01));
+        const squares = rig.allocate(rows * 8);
+        rig.kernels.sumExactSquares(place(weights), stride, rows, count, place(logs), squares, rig.allocate(8));
+        for (let row = 0; row < rows; row++) {
+          const [variance, certain] = rig.floats(squares + 8 * row, 2) as unknown as [number, number];
+          const own = weights.subarray(row * stride, row * stride + count);
+          const max = Math.max(...own);
+          const sum = (factor: (log: number) => number) =>
+            own.reduce((all, x, j) => all + Math.exp(2 * (x - max)) * factor(logs[j] as number), 0);
+          expect(certain).toBeCloseTo(Math.log(sum(Math.exp)) + 2 * max, 3);
+          expect(variance).toBeCloseTo(Math.log(sum((log) => -Math.expm1(log))) + 2 * max, 3);
+        }
+      }
+    });
+  });
+
   describe('approximateLogSumExp', () => {
     it('is the sum of e^score to 4 %', () => {
       const rig = createRig(kernels);

@@ -15,7 +15,7 @@ import { readStruct } from '../structs.ts';
 import { at, type Views, viewsOf } from '../views.ts';
 import { draw } from './draw.ts';
 import { quantizePage } from './quantize.ts';
-import { accumulateSoftmax, dot, floatsAt, norm } from './rows.ts';
+import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 import { finishSieve, sieve } from './sieve.ts';
@@ -97,6 +97,17 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
             fractionBits,
           );
         }
+      }
+    },
+
+    scanScores(scores, stride, rows, n, fractionBits, scans, scanStride) {
+      const { f32, i16 } = views();
+      for (let row = 0; row < rows; row++) {
+        const list = Array.from({ length: n }, (_, j) => at(f32, scores / 4 + row * stride + j));
+        i16.set(
+          list.map((score) => toScanUnits(score, fractionBits)),
+          scans / 2 + row * scanStride,
+        );
       }
     },
 
@@ -223,6 +234,16 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
         split.parts / 4,
       );
       return exact.length;
+    },
+
+    sumExactSquares(scores, stride, rows, count, logProbabilities, squares) {
+      const { f32 } = views();
+      const logs = floatsAt(views(), logProbabilities, count);
+      for (let row = 0; row < rows; row++) {
+        const weights = Array.from(floatsAt(views(), scores + row * stride * 4, count));
+        const variance = logSumExpOf(weights.map((weight, j) => 2 * weight + Math.log(-Math.expm1(at(logs, j)))));
+        f32.set([variance, logSumExpOf(weights.map((weight, j) => 2 * weight + at(logs, j)))], squares / 4 + 2 * row);
+      }
     },
 
     addValues(pages, indices, count, scores, stride, rows, state) {

@@ -30,6 +30,7 @@ export interface QuantizedExports {
     centerScores: number,
     centerStride: number,
   ): void;
+  scanScores: QuantizedKernels['scanScores'];
   approximateLogSumExp: QuantizedKernels['approximateLogSumExp'];
   maxOverHeads: QuantizedKernels['maxOverHeads'];
   maxScoresOverHeads: QuantizedKernels['maxScoresOverHeads'];
@@ -92,6 +93,7 @@ export interface QuantizedExports {
     logProbabilities: number,
     caps: number,
   ): void;
+  sumExactSquares: QuantizedKernels['sumExactSquares'];
   addValues: OnPages<QuantizedKernels['addValues']>;
   addQuantizedValues: OnPages<QuantizedKernels['addQuantizedValues']>;
   mergeHalfSamples: QuantizedKernels['mergeHalfSamples'];
@@ -117,6 +119,7 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
       const at = blocks.pages(pages);
       wasm.scanSigns(at, from, to, address, rows, fractionBits, scans, stride, centerScores, centerStride);
     },
+    scanScores: wasm.scanScores,
     approximateLogSumExp: wasm.approximateLogSumExp,
     maxOverHeads: wasm.maxOverHeads,
     maxScoresOverHeads: wasm.maxScoresOverHeads,
@@ -175,6 +178,7 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     scoreSelected: (pages, ...rest) => wasm.scoreSelected(blocks.pages(pages), ...rest),
     applyImportanceWeights: (scores, stride, rows, count, { logProbabilities, caps }) =>
       wasm.applyImportanceWeights(scores, stride, rows, count, logProbabilities, caps),
+    sumExactSquares: wasm.sumExactSquares,
     addValues: (pages, ...rest) => wasm.addValues(blocks.pages(pages), ...rest),
     addQuantizedValues: (pages, ...rest) => wasm.addQuantizedValues(blocks.pages(pages), ...rest),
     mergeHalfSamples: wasm.mergeHalfSamples,
