@@ -347,7 +347,7 @@ export interface QuantizedKernels {
   splitSample(sample: DrawnSample, split: SampleSplit): number;
 
   /**
-   * Of the log-weights `scores` (rows, stride) of keys with these ln pi (count): ln of the sum of w^2 (1 - pi), and of w^2 pi,
+   * For log-weights `scores` (rows, stride) of keys with these ln pi (count), ln of the sum of w^2 (1 - pi), and of w^2 pi,
    * into `squares` (rows, 2). `statistics` is room for a running log-sum-exp (2).
    */
   sumExactSquares(

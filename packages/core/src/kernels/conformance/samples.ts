@@ -119,10 +119,10 @@ export function describeSamples(kernels: KernelsUnderTest): void {
         rig.kernels.sumExactSquares(place(weights), stride, rows, count, place(logs), squares, rig.allocate(8));
         for (let row = 0; row < rows; row++) {
           const [variance, certain] = rig.floats(squares + 8 * row, 2) as unknown as [number, number];
-          const own = weights.subarray(row * stride, row * stride + count);
-          const max = Math.max(...own);
+          const rowWeights = weights.subarray(row * stride, row * stride + count);
+          const max = Math.max(...rowWeights);
           const sum = (factor: (log: number) => number) =>
-            own.reduce((all, x, j) => all + Math.exp(2 * (x - max)) * factor(logs[j] as number), 0);
+            rowWeights.reduce((all, x, j) => all + Math.exp(2 * (x - max)) * factor(logs[j] as number), 0);
           expect(certain).toBeCloseTo(Math.log(sum(Math.exp)) + 2 * max, 3);
           expect(variance).toBeCloseTo(Math.log(sum((log) => -Math.expm1(log))) + 2 * max, 3);
         }
