@@ -78,6 +78,36 @@ export function addSample(work: GroupWork, { sample }: Selection, region: Thread
     logCertainSquares: logSumOfSquares(work, 0, certainKeys, row),
     logHalfSquares: logSumOfSquares(work, certainKeys, firstHalf + secondHalf, row),
   }));
+  const distances = keysQuantized === 0 ? undefined : addQuantized(work, parts, region);
+
+  const { headDim } = work.shape;
+  const outputs = normalizedOutputs(region, work.rows, headDim);
+  const scoreErrors = int4ScoreErrors(work);
+  const errors = squares.map((quantizedSquares, row) => {
+    const findings = {
+      ...quantizedSquares,
+      ...(exactSquares[row] as (typeof exactSquares)[number]),
+      logUndrawnSquares: logUndrawnSquares[row] as number,
+      halfSampleDistance: distances?.[row] ?? 0,
+    };
+    const sampled = {
+      selected: selected[row] as number,
+      total: logSumExp(readLogSumExp(region.views(), region.workspace.state + row * 8)),
+      outputNorm: normOf(outputs.subarray(row * headDim, (row + 1) * headDim)),
+      scoreError: scoreErrors[row] as number,
+    };
+    return estimateError(findings, sampled, work.rmsValueNorm);
+  });
+  // The values alone: the 4-bit keys were read when the sample was scored.
+  return { bytesRead: keysQuantized * quantizedRowBytes(work.shape.headDim), keysQuantized, errors };
+}
+
+/** Adds the three parts of a sample to the state in `region`. Returns the distance of its halves for each row. */
+function addQuantized(
+  work: GroupWork,
+  [certainKeys, firstHalf, secondHalf]: SieveSample['parts'],
+  region: ThreadRegion,
+): number[] {
   attendQuantized(work, 0, certainKeys, 0);
   attendQuantized(work, certainKeys, firstHalf, 1);
   attendQuantized(work, certainKeys + firstHalf, secondHalf, 2);
@@ -90,26 +120,10 @@ export function addSample(work: GroupWork, { sample }: Selection, region: Thread
   mergeQuantizedStates(work, region);
 
   const outputs = rotatedOutputs(work, region);
-  const scoreErrors = int4ScoreErrors(work);
-  const errors = halfSamples.map(([a, b], row) => {
+  return halfSamples.map(([a, b], row) => {
     const total = logSumExp(readLogSumExp(region.views(), region.workspace.state + row * 8));
-    const output = outputs.subarray(row * dimensions, (row + 1) * dimensions);
-    const findings = {
-      ...(squares[row] as (typeof squares)[number]),
-      ...(exactSquares[row] as (typeof exactSquares)[number]),
-      logUndrawnSquares: logUndrawnSquares[row] as number,
-      halfSampleDistance: halfSampleDistance(a, b, output, total),
-    };
-    const sampled = {
-      selected: selected[row] as number,
-      total,
-      outputNorm: normOf(output),
-      scoreError: scoreErrors[row] as number,
-    };
-    return estimateError(findings, sampled, work.rmsValueNorm);
+    return halfSampleDistance(a, b, outputs.subarray(row * dimensions, (row + 1) * dimensions), total);
   });
-  // The values alone: the 4-bit keys were read when the sample was scored.
-  return { bytesRead: keysQuantized * quantizedRowBytes(work.shape.headDim), keysQuantized, errors };
 }
 
 function selectEverything(work: GroupWork, bytesScanned: number): Selection {
