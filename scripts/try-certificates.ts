@@ -1,13 +1,17 @@
 /**
- * Certificates against float64, at scale: `npm run torture:certificates` tries 10^7 query rows, or the number that is given:
+ * Certificates against float64, at scale: `npm run torture:certificates` tries 10^7 query rows, or the number that is given,
+ * some 12,000 a second and process:
  *
- *   npm run torture:certificates -- 1e9 --seed 7 --minutes 480
+ *   npm run torture:certificates -- 1e9 --seed 7 --minutes 480 --processes 8
  *
  * Keys of every shape that the tests of certificates have, in caches of f16, f32 and int8, under queries of those shapes, at
- * other scales, along keys of the cache, and against them, in one step or in parts as threads do it. For each row: is at most as much unread as the certificate says,
- * at most as much as was asked for, and is the output as near as it says? Ends with code 1 where anything is not.
+ * other scales, along keys of the cache, and against them, in one step or in parts as threads do it. For each row: is at most
+ * as much unread as the certificate says, at most as much as was asked for, and is the output as near as it says? Ends with
+ * code 1 where anything is not. Each process has a seed of its own, from `--seed` on; `--json` prints one object.
  */
-import { parseArgs } from 'node:util';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
 import { attendByPolicy } from '../packages/core/src/attention/decode.ts';
 import type { RowResult } from '../packages/core/src/attention/row-result.ts';
 import type { GroupWork } from '../packages/core/src/group/group-work.ts';
@@ -26,10 +30,17 @@ import { createRandom } from '../packages/core/test/random.ts';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string', default: '1' }, minutes: { type: 'string', default: 'Infinity' } },
+  options: {
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string', default: 'Infinity' },
+    processes: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+  },
 });
 const rowCount = Number(positionals[0] ?? 1e7);
-const random = createRandom(Number(flags.seed));
+const seed = Number(flags.seed);
+const processes = Number(flags.processes);
+const random = createRandom(seed);
 
 const HEAD_DIMS = [8, 32, 64, 80, 128];
 const LENGTHS = [1, 2, 5, 64, 65, 100, 130, 200, 300, 300, 500, 1500];
@@ -184,29 +195,68 @@ function readPositions(
   return byThreshold ? certifiedPositions(work, row) : bench.selectedPositions(work, result.keysExact);
 }
 
-const started = performance.now();
-const total: Counts = { rows: 0, full: 0, violations: 0 };
-const byKind = new Map<string, Counts>();
-const end = started + Number(flags.minutes) * 60_000;
-while (total.rows < rowCount && performance.now() < end) {
-  for (const precision of PRECISIONS) {
-    for (const shape of KEY_SHAPE_NAMES) {
-      const cache = createCache(shape, precision);
-      const counts: Counts = { rows: 0, full: 0, violations: 0 };
-      while (counts.rows < ROWS_PER_CACHE) tryGroup(cache, counts);
-      const name = `${precision.padEnd(5)} ${shape}`;
-      const kind = byKind.get(name) ?? { rows: 0, full: 0, violations: 0 };
-      byKind.set(name, kind);
-      for (const sum of [kind, total])
-        for (const key of ['rows', 'full', 'violations'] as const) sum[key] += counts[key];
+/** Counts by the kind of cache and keys. */
+type CountsByKind = Map<string, Counts>;
+
+function addCounts(all: CountsByKind, name: string, { rows, full, violations }: Counts): void {
+  const sum = all.get(name) ?? { rows: 0, full: 0, violations: 0 };
+  all.set(name, { rows: sum.rows + rows, full: sum.full + full, violations: sum.violations + violations });
+}
+
+/** Tries `rowCount` rows in this process. */
+function tryRows(): CountsByKind {
+  const all: CountsByKind = new Map();
+  const started = performance.now();
+  const end = started + Number(flags.minutes) * 60_000;
+  let [rows, violations] = [0, 0];
+  while (rows < rowCount && performance.now() < end) {
+    for (const precision of PRECISIONS) {
+      for (const shape of KEY_SHAPE_NAMES) {
+        const cache = createCache(shape, precision);
+        const counts: Counts = { rows: 0, full: 0, violations: 0 };
+        while (counts.rows < ROWS_PER_CACHE) tryGroup(cache, counts);
+        addCounts(all, `${precision.padEnd(5)} ${shape}`, counts);
+        rows += counts.rows;
+        violations += counts.violations;
+      }
     }
+    const seconds = Math.round((performance.now() - started) / 1000);
+    if (process.stderr.isTTY) process.stderr.write(`\r${rows} rows, ${violations} violations, ${seconds} s`);
   }
-  const seconds = Math.round((performance.now() - started) / 1000);
-  if (process.stderr.isTTY) process.stderr.write(`\r${total.rows} rows, ${total.violations} violations, ${seconds} s`);
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  return all;
 }
-if (process.stderr.isTTY) process.stderr.write('\n');
-for (const [name, { rows, full, violations }] of [...byKind].sort(([a], [b]) => a.localeCompare(b))) {
-  console.log(`${name.padEnd(28)} ${rows} rows, ${full} read all keys, ${violations} violations`);
+
+/** Tries them in several processes, each with a part of the rows. */
+async function tryInProcesses(): Promise<CountsByKind> {
+  const all: CountsByKind = new Map();
+  const rows = String(Math.ceil(rowCount / processes));
+  const run = async (number: number) => {
+    const options = ['--seed', String(seed + number), '--minutes', flags.minutes, '--json'];
+    const args = [...process.execArgv, fileURLToPath(import.meta.url), rows, ...options];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, args).catch(
+      // A process that found a violation has printed its counts all the same.
+      (error: Error & { code?: unknown; stdout: string; stderr: string }) => {
+        if (error.code !== 1 || error.stdout === '') throw error;
+        return error;
+      },
+    );
+    process.stderr.write(stderr);
+    for (const [name, counts] of Object.entries(JSON.parse(stdout) as Record<string, Counts>))
+      addCounts(all, name, counts);
+  };
+  await Promise.all(Array.from({ length: processes }, (_, number) => run(number)));
+  return all;
 }
-console.log(`${total.rows} rows, ${total.full} of which read all keys: ${total.violations} violations`);
-process.exitCode = total.violations === 0 ? 0 : 1;
+
+const all = processes > 1 ? await tryInProcesses() : tryRows();
+const kinds = [...all].sort(([a], [b]) => a.localeCompare(b));
+const sum = (key: keyof Counts) => kinds.reduce((sum, [, counts]) => sum + counts[key], 0);
+if (flags.json) console.log(JSON.stringify(Object.fromEntries(kinds)));
+else {
+  for (const [name, { rows, full, violations }] of kinds) {
+    console.log(`${name.padEnd(28)} ${rows} rows, ${full} read all keys, ${violations} violations`);
+  }
+  console.log(`${sum('rows')} rows, ${sum('full')} of which read all keys: ${sum('violations')} violations`);
+}
+process.exitCode = sum('violations') === 0 ? 0 : 1;

@@ -10,6 +10,7 @@ const MAX_SLOPE: f64 = 2;
 const MIN_SCAN_VARIANCE: f64 = 1e-6;
 const MIN_DEVIATION: f32 = 0.01;
 const CAP_STEPS: i32 = 3;
+const LAST_FALL: f32 = 0.05;
 const MIN_KEYS_ABOVE: f32 = 1e-30;
 
 /** See `undrawnStride` of the reference. */
@@ -258,7 +259,9 @@ function undrawnSquaresOf(
     }
     const keys = weight * sumLanes(above);
     if (keys * <f32>UNDRAWN_RARITY >= 1 || keys < MIN_KEYS_ABOVE) break;
-    cap += (<f32>logarithm(keys * <f32>UNDRAWN_RARITY) * keys * sigma) / (weight * sumLanes(density));
+    const fall = (<f32>logarithm(keys * <f32>UNDRAWN_RARITY) * keys * sigma) / (weight * sumLanes(density));
+    cap += fall;
+    if (fall > -LAST_FALL) break;
   }
   let sum = f32x4.splat(0.0);
   const twoSigma = f32x4.splat(<f32>2.0 * sigma);

@@ -188,13 +188,14 @@ const SAMPLED_KEY_STRIDE = 16;
 export function int4ScoreErrors({ segments, n, shape, queryNorms }: GroupWork): number[] {
   const fullPages = firstUnquantizedKey(n) / PAGE_KEYS;
   const sampledPages = Math.min(SAMPLED_PAGES, fullPages);
-  let [squares, keys] = [0, 0];
+  const rowNumbers = (PAGE_KEYS * rotatedDim(shape.headDim)) / 2;
+  let [squares, keys, next] = [0, 0, 0];
+  let segment = segments[0] as HeadSegment;
   for (let i = 0; i < sampledPages; i++) {
     const page = Math.floor(((i + 0.5) * fullPages) / sampledPages);
-    const segment = segments.find(({ from, to }) => page * PAGE_KEYS >= from && page * PAGE_KEYS < to) as HeadSegment;
+    while (page * PAGE_KEYS >= segment.to) segment = segments[++next] as HeadSegment;
     const views = segment.region.views();
-    const steps = (recordAddress(views, segment.pages, page) + segment.pages.int4) / 2;
-    const first = steps + (PAGE_KEYS * rotatedDim(shape.headDim)) / 2;
+    const first = (recordAddress(views, segment.pages, page) + segment.pages.int4) / 2 + rowNumbers;
     for (let key = (2 * i + 1) % SAMPLED_KEY_STRIDE; key < PAGE_KEYS; key += SAMPLED_KEY_STRIDE) {
       squares += fromBfloat16(views.u16[first + 2 * key] as number) ** 2;
       keys++;

@@ -47,21 +47,17 @@ function listFittedKeys({ views, workspace }: ThreadRegion, drawn: number, to: n
   const { indices, logProbabilities } = workspace;
   const { f32, i32 } = views();
   const [list, logs] = [i32.subarray(indices / 4), f32.subarray(logProbabilities / 4)];
-  const uncertain: [position: number, logProbability: number][] = [];
-  for (let j = 0; j < drawn && (list[j] as number) < to; j++) {
-    if (logs[j] !== 0) uncertain.push([list[j] as number, logs[j] as number]);
-  }
-  const count = Math.min(BLOCK_FIT_KEYS, uncertain.length);
+  const uncertain = new Int32Array(drawn);
+  let uncertainCount = 0;
+  for (let j = 0; j < drawn && (list[j] as number) < to; j++) if (logs[j] !== 0) uncertain[uncertainCount++] = j;
+  const count = Math.min(BLOCK_FIT_KEYS, uncertainCount);
   const stand = Math.min(BLOCK_UNDRAWN_SAMPLE_KEYS, count);
-  const ofAll = (i: number) => Math.floor(((i + 0.5) * uncertain.length) / count);
   // Every few of these come first: the others in their order.
   const first = new Set(Array.from({ length: stand }, (_, i) => Math.floor(((i + 0.5) * count) / stand)));
   const order = [...first, ...Array.from({ length: count }, (_, i) => i).filter((i) => !first.has(i))];
-  for (const [i, from] of order.entries()) {
-    const [position, logProbability] = uncertain[ofAll(from)] as (typeof uncertain)[number];
-    list[i] = position;
-    logs[i] = logProbability;
-  }
+  const fitted = order.map((i) => uncertain[Math.floor(((i + 0.5) * uncertainCount) / count)] as number);
+  list.set(fitted.map((j) => list[j] as number));
+  logs.set(fitted.map((j) => logs[j] as number));
   return [count, stand];
 }
 

@@ -3,7 +3,7 @@
  */
 import type { Budget } from '../budgets/budget.ts';
 import type { GroupWork } from '../group/group-work.ts';
-import { firstUnquantizedKey, scoreRounding, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
+import { firstUnquantizedKey, int4ScoreErrors, signScanBytes, workScanFractionBits } from '../group/quantized-work.ts';
 import { rowBytes } from '../kernels/layout.ts';
 import type { DrawPlan, SieveStep } from '../kernels/quantized-kernels.ts';
 import { groupBudget, sinksAndRecent } from '../selectors/selector.ts';
@@ -26,8 +26,15 @@ export const sampleSize = (keys: number, n: number): number =>
 /** Whether a budget of `keys` attends to all n keys, without a scan. */
 export const coversAllKeys = (keys: number, n: number): boolean => keys >= n && sampleSize(keys, n) >= n;
 
-/** The whole step of a group; undefined where the budget is one of tail mass, or covers all keys. */
-export function planSieveStep(work: GroupWork, budget: Budget): SieveStep | undefined {
+/**
+ * The whole step of a group whose rows' scores by 4-bit keys have these errors; undefined where the budget is one of tail mass, or
+ * covers all keys.
+ */
+export function planSieveStep(
+  work: GroupWork,
+  budget: Budget,
+  scoreErrors: readonly number[] = int4ScoreErrors(work),
+): SieveStep | undefined {
   const { n, rows } = work;
   const keys = groupBudget(work, budget);
   if (budget.tailMass !== undefined || coversAllKeys(keys, n)) return undefined;
@@ -38,7 +45,7 @@ export function planSieveStep(work: GroupWork, budget: Budget): SieveStep | unde
     plan: planDraw(n, sampleSize(keys, n)),
     proposalExponent: PROPOSAL_EXPONENT,
     logCap: Math.log(MAX_WEIGHT_RATIO),
-    exact: planExactKeys(keys, n, MIN_EXACT_SHARE * quantizedShareFactor(work)),
+    exact: planExactKeys(keys, n, MIN_EXACT_SHARE * quantizedShareFactor(scoreErrors)),
   };
 }
 
@@ -67,8 +74,8 @@ export function planExactKeys(keys: number, n: number, minExactShare: number): S
  * The share that a key may have to be read by 4-bit codes, relative to the usual one. A score that is off by g z nats, z
  * normal, changes a share by e^(g z) - 1, of mean square e^(2 g^2) - 2 e^(g^2 / 2) + 1.
  */
-export function quantizedShareFactor(work: GroupWork): number {
-  const variance = scoreRounding(work) ** 2;
+export function quantizedShareFactor(scoreErrors: readonly number[]): number {
+  const variance = Math.max(...scoreErrors) ** 2;
   const error = Math.sqrt(INT4_ROUNDING_ERROR ** 2 + Math.exp(2 * variance) - 2 * Math.exp(variance / 2) + 1);
   return Math.min(1, USUAL_QUANTIZED_ERROR / error);
 }

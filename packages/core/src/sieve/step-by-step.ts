@@ -45,7 +45,8 @@ export function selectSample(work: GroupWork, budget: Budget): Selection {
   if (maxTailMass === undefined) {
     return coversAllKeys(keys, work.n)
       ? selectEverything(work, 0)
-      : drawAndSplit(work, keys, MIN_EXACT_SHARE * quantizedShareFactor(work), scanSigns(work)).selection;
+      : drawAndSplit(work, keys, MIN_EXACT_SHARE * quantizedShareFactor(int4ScoreErrors(work)), scanSigns(work))
+          .selection;
   }
   const scan = scanSigns(work);
   for (let triedKeys = Math.min(MIN_MASS_BUDGET, keys); triedKeys < work.n; triedKeys *= SAMPLE_GROWTH) {

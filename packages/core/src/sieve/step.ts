@@ -36,13 +36,14 @@ export function attendSieve(work: GroupWork, budget: Budget): SieveStepResult | 
   const { kernels, views, workspace } = primaryRegion(work);
   const [segment, ...others] = work.segments;
   if (segment === undefined || others.length > 0 || work.shape.precision === 'int8') return undefined;
-  const step = planSieveStep(work, budget);
+  const scoreErrors = int4ScoreErrors(work);
+  const step = planSieveStep(work, budget, scoreErrors);
   if (step === undefined) return undefined;
   kernels.sieve(segment.pages, step, workspace.sieveBuffers);
   const { state, results, outputs, scratch } = workspace;
   const [certainState, firstHalfState, secondHalfState] = workspace.quantizedStates;
   const sums = { state, certainState, firstHalfState, secondHalfState, results };
-  return finishSieveStep(work, kernels, views, { ...sums, outputs, scratch });
+  return finishSieveStep(work, kernels, views, { ...sums, outputs, scratch }, scoreErrors);
 }
 
 /** The states of a step, and the buffers in which they are merged. */
@@ -59,6 +60,7 @@ export function finishSieveStep(
   kernels: Kernels,
   views: () => Views,
   { outputs, scratch, ...sums }: SieveStepBuffers,
+  scoreErrors = int4ScoreErrors(work),
 ): SieveStepResult {
   const { rows, n, shape, rmsValueNorm, sinks } = work;
   addSinks(views(), sums.state, rows, shape.headDim, sinks);
@@ -80,7 +82,6 @@ export function finishSieveStep(
     errors: [],
     outputs: f32.slice(outputs / 4, outputs / 4 + rows * shape.headDim),
   };
-  const scoreErrors = int4ScoreErrors(work);
   for (let row = 0; row < rows; row++) {
     const at = rowResultsAt(sums.results, row);
     const selectedSum = { max: f32[at] as number, sum: f32[at + 1] as number };

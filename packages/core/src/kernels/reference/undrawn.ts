@@ -32,8 +32,9 @@ const MIN_SCAN_VARIANCE = 1e-6;
 
 /** Noise below this, in nats, is none that matters. */
 const MIN_DEVIATION = 0.01;
-/** Steps of Newton's method at most. */
+/** Steps of Newton's method at most, and the last one where the cap falls by less than so many nats. */
 const CAP_STEPS = 3;
+const LAST_FALL = 0.05;
 /** Fewer keys than this are expected above a share of 1 where none can be near it. */
 const MIN_KEYS_ABOVE = 1e-30;
 
@@ -116,7 +117,9 @@ export function undrawnSquares(
     const above = keysAbove(cap);
     if (above * UNDRAWN_RARITY >= 1 || above < MIN_KEYS_ABOVE) break;
     const slope = sumOver((logShare) => density((cap - logShare) / sigma)) / sigma;
-    cap += (Math.log(above * UNDRAWN_RARITY) * above) / slope;
+    const fall = (Math.log(above * UNDRAWN_RARITY) * above) / slope;
+    cap += fall;
+    if (fall > -LAST_FALL) break;
   }
   return Math.exp(2 * cap) * sumOver((logShare) => cappedSquare(logShare - cap, sigma));
 }
