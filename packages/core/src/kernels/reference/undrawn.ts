@@ -32,7 +32,7 @@ const MIN_SCAN_VARIANCE = 1e-6;
 
 /** Noise below this, in nats, is none that matters. */
 const MIN_DEVIATION = 0.01;
-/** Steps of Newton's method at most, and the last one where the cap falls by less than so many nats. */
+/** Steps of Newton's method at most, and the last one is where the cap falls by less than LAST_FALL nats. */
 const CAP_STEPS = 3;
 const LAST_FALL = 0.05;
 /** Fewer keys than this are expected above a share of 1 where none can be near it. */
