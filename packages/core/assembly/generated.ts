@@ -11,6 +11,7 @@ export const DRAW_PERIOD: i32 = 16384;
 export const DRAW_STRIDE: i32 = 12367;
 export const DRAW_WRAP: i32 = 8;
 export const FACTOR_SCALE: i32 = 32767;
+export const FIT_SAMPLE_KEYS: i32 = 96;
 export const HALF_SAMPLE_NUMBERS: i32 = 5;
 export const MAX_QUANTIZABLE_EXPONENT: i32 = 96;
 export const PAGE_KEYS: i32 = 64;
@@ -19,7 +20,7 @@ export const ROW_MULTIPLE: i32 = 4;
 export const SIEVE_RESULT_COUNTS: i32 = 4;
 export const SIEVE_ROW_RESULTS: i32 = 10;
 export const UNDRAWN_RARITY: i32 = 20;
-export const UNDRAWN_SAMPLE_KEYS: i32 = 96;
+export const UNDRAWN_SAMPLE_KEYS: i32 = 48;
 
 /** `Pages` of src/kernels/structs.ts. */
 @unmanaged

@@ -1,6 +1,6 @@
 /** What the keys that a sample did not draw may weigh: `src/kernels/undrawn.ts` specifies it. */
 import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
-import { UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from './generated';
+import { FIT_SAMPLE_KEYS, UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from './generated';
 import { sumInts } from './lanes';
 import { logarithm } from './logarithm';
 import { scanUnitsPerNat } from './scan-parts';
@@ -13,8 +13,8 @@ const CAP_STEPS: i32 = 3;
 const LAST_FALL: f32 = 0.05;
 const MIN_KEYS_ABOVE: f32 = 1e-30;
 
-/** See `undrawnStride` of the reference. */
-export function undrawnStride(logProbabilities: usize, count: i32): i32 {
+/** See `sampleStride` of the reference. */
+function sampleStride(logProbabilities: usize, count: i32, sampleKeys: i32): i32 {
   const whole = <usize>(count & ~3) << 2;
   // Each lane of a comparison that holds is -1.
   let counts = i32x4.splat(0);
@@ -23,7 +23,7 @@ export function undrawnStride(logProbabilities: usize, count: i32): i32 {
   }
   let uncertain = sumInts(counts);
   for (let i = whole; i < <usize>count << 2; i += 4) uncertain += i32(load<f32>(logProbabilities + i) != 0);
-  return max(1, uncertain / UNDRAWN_SAMPLE_KEYS);
+  return max(1, uncertain / sampleKeys);
 }
 
 /** See `QuantizedKernels.fitScan`. */
@@ -37,7 +37,7 @@ export function fitScan(
   fit: usize,
 ): void {
   const nats: f64 = 1.0 / <f64>scanUnitsPerNat(fractionBits);
-  const stride = undrawnStride(logProbabilities, count);
+  const stride = sampleStride(logProbabilities, count, FIT_SAMPLE_KEYS);
   let n: f64 = 0;
   let x0: f64 = 0;
   let y0: f64 = 0;
@@ -195,7 +195,7 @@ export function undrawnSquares(
   squares: usize,
   scratch: usize,
 ): void {
-  const keyStride = undrawnStride(logProbabilities, count);
+  const keyStride = sampleStride(logProbabilities, count, UNDRAWN_SAMPLE_KEYS);
   const others = scratch + (<usize>((count + 3) & ~3) << 2);
   let looked = 0;
   for (let j = keyStride >> 1; j < count; j += keyStride) {

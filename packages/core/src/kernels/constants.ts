@@ -46,7 +46,10 @@ export const SIEVE_RESULT_COUNTS = 4;
 export const SIEVE_ROW_RESULTS = 10;
 
 /** About how many drawn keys tell how scores follow from scans: see `QuantizedKernels.fitScan`. */
-export const UNDRAWN_SAMPLE_KEYS = 96;
+export const FIT_SAMPLE_KEYS = 96;
+
+/** About how many drawn keys stand for those that were not drawn: see `QuantizedKernels.undrawnSquares`. */
+export const UNDRAWN_SAMPLE_KEYS = 48;
 
 /**
  * A share that fewer than 1 / UNDRAWN_RARITY of the keys that were not drawn are expected to exceed is taken for one that

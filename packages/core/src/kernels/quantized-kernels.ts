@@ -263,7 +263,7 @@ export interface QuantizedKernels {
   maxScoresOverHeads(scores: number, stride: number, rows: number, n: number, offsets: number, pooled: number): void;
 
   /**
-   * How the scores (count) of drawn keys follow from their scans, as some UNDRAWN_SAMPLE_KEYS of those that were not drawn with
+   * How the scores (count) of drawn keys follow from their scans, as some FIT_SAMPLE_KEYS of those that were not drawn with
    * certainty have it: a line and noise, (intercept, slope, standard deviation) in nats at `fit`. The deviation is negative
    * where fewer than 8 of them are. See `reference/undrawn.ts`.
    */
@@ -279,10 +279,10 @@ export interface QuantizedKernels {
 
   /**
    * The expected sum of the squared shares, of a sum of e^logTotal, of the keys that were not drawn, as a fit has it: over
-   * those which the drawn keys stand for, `copies` of each such key. Shares are at most 1, and at most the one that
-   * 1 / UNDRAWN_RARITY of these keys are expected to exceed; to a few per cent. 0 where the fit says nothing. Of `rows` rows
-   * that share a scan: fits (rows, 3), logTotals (rows), squares (rows), which may be the same buffer. `scratch` holds twice
-   * `count` floats, each rounded up to a multiple of 4.
+   * those which some UNDRAWN_SAMPLE_KEYS of the drawn keys stand for, `copies` of each such key. Shares are at most 1, and at
+   * most the one that 1 / UNDRAWN_RARITY of these keys are expected to exceed; to a few per cent. 0 where the fit says nothing.
+   * Of `rows` rows that share a scan: fits (rows, 3), logTotals (rows), squares (rows), which may be the same buffer. `scratch`
+   * holds twice `count` floats, each rounded up to a multiple of 4.
    */
   undrawnSquares(
     keys: ScannedKeys,

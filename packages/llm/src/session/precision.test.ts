@@ -7,16 +7,14 @@ import { openModelFile } from './model-file.ts';
 import { MAX_KL } from './precision.ts';
 
 const files = useTestFiles();
-const [near, far] = [
-  { kl: 0.9 * MAX_KL, tokens: 256 },
-  { kl: 1.1 * MAX_KL, tokens: 256 },
-] as const;
+const near = (precision: keyof typeof MAX_KL) => ({ kl: 0.9 * MAX_KL[precision], tokens: 256 });
+const far = (precision: keyof typeof MAX_KL) => ({ kl: 1.1 * MAX_KL[precision], tokens: 256 });
 
 describe('the precision', () => {
   it.each([
-    { w8a8: near, a8: near, chosen: 'w8a8', kl: near.kl },
-    { w8a8: far, a8: near, chosen: 'a8', kl: near.kl },
-    { w8a8: far, a8: far, chosen: 'fp32', kl: far.kl },
+    { w8a8: near('w8a8'), a8: near('a8'), chosen: 'w8a8', kl: near('w8a8').kl },
+    { w8a8: far('w8a8'), a8: near('a8'), chosen: 'a8', kl: near('a8').kl },
+    { w8a8: far('w8a8'), a8: far('a8'), chosen: 'fp32', kl: far('a8').kl },
   ])('is the fastest that is near enough: $chosen', async ({ w8a8, a8, chosen, kl }) => {
     const cacheFolder = join(files.folder(), chosen);
     await using file = await openModelFile('nano', { cacheFolder });

@@ -3,7 +3,7 @@
  * importance weights that enter a running softmax.
  */
 
-import { HALF_SAMPLE_NUMBERS } from '../constants.ts';
+import { FIT_SAMPLE_KEYS, HALF_SAMPLE_NUMBERS, UNDRAWN_SAMPLE_KEYS } from '../constants.ts';
 import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
@@ -19,7 +19,7 @@ import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
 import { finishSieve, sieve } from './sieve.ts';
-import { fitScan, fitScanRows, undrawnSquares, undrawnStride } from './undrawn.ts';
+import { fitScan, fitScanRows, sampleStride, undrawnSquares } from './undrawn.ts';
 
 /**
  * The rotated query is stored in float32, which rounds each number by half a unit in its last place. The rest of the
@@ -290,7 +290,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
     },
 
     fitScan(keys, scores, fit) {
-      const { looked, ...sample } = scannedSample(views(), keys);
+      const { looked, ...sample } = scannedSample(views(), keys, FIT_SAMPLE_KEYS);
       const { intercept, slope, deviation } = fitScan({
         ...sample,
         scores: looked.map((j) => at(views().f32, scores / 4 + j)),
@@ -314,7 +314,7 @@ export function createReferenceQuantizedKernels(memory: WebAssembly.Memory): Qua
     },
 
     undrawnSquares(keys, copies, fits, rows, logTotals, squares) {
-      const { stride, ...sample } = scannedSample(views(), keys);
+      const { stride, ...sample } = scannedSample(views(), keys, UNDRAWN_SAMPLE_KEYS);
       for (let row = 0; row < rows; row++) {
         const [intercept, slope, deviation] = floatsAt(views(), fits + row * 12, 3) as unknown as [
           number,
@@ -370,8 +370,9 @@ const pageAfter = (from: number, position: number): number =>
 function scannedSample(
   { i16, i32, f32 }: Views,
   { scans, fractionBits, indices, logProbabilities, count }: ScannedKeys,
+  sampleKeys: number,
 ): { looked: number[]; stride: number; scans: number[]; logProbabilities: number[] } {
-  const stride = undrawnStride(f32.subarray(logProbabilities / 4, logProbabilities / 4 + count));
+  const stride = sampleStride(f32.subarray(logProbabilities / 4, logProbabilities / 4 + count), sampleKeys);
   const looked = Array.from({ length: count }, (_, j) => j).filter((j) => j % stride === stride >> 1);
   return {
     looked,

@@ -3,7 +3,7 @@
  * `sieve` and `finishSieve`. Arithmetic is float64; what the definition rounds is rounded: the scores by signs and the
  * shares of the proposal to int16 units of 2^-fractionBits ln 2, and softmax states to float32.
  */
-import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../constants.ts';
+import { FIT_SAMPLE_KEYS, SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS, UNDRAWN_SAMPLE_KEYS } from '../constants.ts';
 import { exactRow } from '../exact-rows.ts';
 import { type Pages, stateOutputs } from '../kernels.ts';
 import { PAGE_KEYS, rotatedDim } from '../layout.ts';
@@ -15,7 +15,7 @@ import { draw } from './draw.ts';
 import { accumulateSoftmax, dot, floatsAt, logSumExpOf, norm } from './rows.ts';
 import { scanProduct } from './scan-product.ts';
 import { fromScanUnits, INT16_MIN, scaleShare, toScanUnits } from './scan-units.ts';
-import { fitScan, undrawnSquares, undrawnStride } from './undrawn.ts';
+import { fitScan, sampleStride, undrawnSquares } from './undrawn.ts';
 
 /**
  * Attends with `rows` query rows to n keys, into the states and results of `buffers`. Returns the keys attended
@@ -106,15 +106,22 @@ export function sieve(views: Views, pages: Pages, step: SieveStep, buffers: Siev
 
   views.i32.set([exactKeys.length, ...parts.map((part) => part.length)], buffers.results / 4);
   const fitted = sample.slice(0, sample.length - open.length);
-  const stride = undrawnStride(fitted.map((i) => at(logProbabilities, i)));
-  const looked = fitted.filter((i) => i % stride === stride >> 1);
+  const lookedAt = (sampleKeys: number) => {
+    const stride = sampleStride(
+      fitted.map((i) => at(logProbabilities, i)),
+      sampleKeys,
+    );
+    return { stride, keys: fitted.filter((i) => i % stride === stride >> 1) };
+  };
+  const [forFit, forSquares] = [lookedAt(FIT_SAMPLE_KEYS), lookedAt(UNDRAWN_SAMPLE_KEYS)];
   for (let row = 0; row < rows; row++) {
-    const scanned = {
-      scans: looked.map((i) => fromScanUnits(at(at(signScores, row), at(positions, i)), fractionBits)),
-      scores: looked.map((i) => at(at(scores4, row), i)),
-      logProbabilities: looked.map((i) => at(logProbabilities, i)),
-    };
-    const undrawn = undrawnSquares(scanned, stride, fitScan(scanned), at(logTotals, row));
+    const scanned = (keys: readonly number[]) => ({
+      scans: keys.map((i) => fromScanUnits(at(at(signScores, row), at(positions, i)), fractionBits)),
+      scores: keys.map((i) => at(at(scores4, row), i)),
+      logProbabilities: keys.map((i) => at(logProbabilities, i)),
+    });
+    const fit = fitScan(scanned(forFit.keys));
+    const undrawn = undrawnSquares(scanned(forSquares.keys), forSquares.stride, fit, at(logTotals, row));
     const logSquares = (keys: readonly number[]) => logSumExpOf(keys.map((i) => 2 * at(at(logWeights, row), i)));
     const exactSquares = (factorOf: (logProbability: number) => number) =>
       logSumExpOf(exactKeys.map((i) => 2 * exactWeight(row, i) + Math.log(factorOf(at(logProbabilities, i)))));

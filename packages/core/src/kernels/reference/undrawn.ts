@@ -4,7 +4,7 @@
  * e^(line + noise) of the sum, at most 1, and there are (1 - pi) / pi such keys for each drawn one of probability pi. The
  * squares of their shares are what the sample can have missed.
  */
-import { UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from '../constants.ts';
+import { UNDRAWN_RARITY } from '../constants.ts';
 import { at } from '../views.ts';
 
 /** Some drawn keys of a row. */
@@ -39,13 +39,13 @@ const LAST_FALL = 0.05;
 const MIN_KEYS_ABOVE = 1e-30;
 
 /**
- * Every how many of the drawn keys one is looked at; the first is number `stride >> 1`. So some UNDRAWN_SAMPLE_KEYS of those that
- * were not drawn with certainty are among them, however few they are.
+ * Every how many of the drawn keys one is looked at; the first is number `stride >> 1`. So some `sampleKeys` of those that were
+ * not drawn with certainty are among them, however few they are.
  */
-export function undrawnStride(logProbabilities: ArrayLike<number>): number {
+export function sampleStride(logProbabilities: ArrayLike<number>, sampleKeys: number): number {
   let uncertain = 0;
   for (let j = 0; j < logProbabilities.length; j++) if (at(logProbabilities, j) !== 0) uncertain++;
-  return Math.max(1, Math.floor(uncertain / UNDRAWN_SAMPLE_KEYS));
+  return Math.max(1, Math.floor(uncertain / sampleKeys));
 }
 
 /** The line by least squares, whose slope is within 0 and MAX_SLOPE. */
