@@ -156,7 +156,7 @@ export function describeUndrawn(kernels: KernelsUnderTest): void {
 
     it('expect of the keys that were not drawn what the drawn ones stand for, and nothing where these are too few', () => {
       const rig = createRig(kernels);
-      const { keys, scores, fit } = drawnKeys(rig, 120, 1, 0.5, () => false);
+      const { keys, scores, fit } = drawnKeys(rig, 90, 1, 0.5, () => false);
       rig.kernels.fitScan(keys, scores, fit);
       const [intercept, slope, deviation] = rig.floats(fit, 3) as unknown as [number, number, number];
       expect(deviation).toBeGreaterThan(0.3);
@@ -164,7 +164,7 @@ export function describeUndrawn(kernels: KernelsUnderTest): void {
       const { i16, f32 } = rig.views();
       // The second moment of a log-normal share; all of them are far below 1.
       let expected = 0;
-      for (let j = 0; j < 120; j++) {
+      for (let j = 0; j < 90; j++) {
         const scan = ((i16[keys.scans / 2 + 3 * j] as number) * Math.LN2) / 256;
         const others = Math.expm1(-(f32[keys.logProbabilities / 4 + j] as number));
         expected += others * Math.exp(2 * (intercept + slope * scan - logTotal) + 2 * deviation ** 2);
@@ -172,7 +172,7 @@ export function describeUndrawn(kernels: KernelsUnderTest): void {
       expect(squaresOf(rig, keys, 1, fit, logTotal) / expected).toBeCloseTo(1, 1);
       // No share is above 1.
       expect(squaresOf(rig, keys, 1, fit, -100)).toBeCloseTo(
-        Array.from({ length: 120 }, (_, j) => Math.expm1(0.5 + (j % 3))).reduce((a, b) => a + b, 0),
+        Array.from({ length: 90 }, (_, j) => Math.expm1(0.5 + (j % 3))).reduce((a, b) => a + b, 0),
         1,
       );
 
