@@ -59,6 +59,12 @@ export interface RunningLogSumExp {
   sum: number;
 }
 
+/** ln (e^a + e^b) */
+export const logAddExp = (a: number, b: number): number => {
+  const max = Math.max(a, b);
+  return max === Number.NEGATIVE_INFINITY ? max : max + Math.log1p(Math.exp(Math.min(a, b) - max));
+};
+
 /** max + ln sum: the logarithm of the sum of e^score. */
 export const logSumExp = ({ max, sum }: RunningLogSumExp): number => max + Math.log(sum);
 

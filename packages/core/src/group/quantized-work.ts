@@ -23,6 +23,7 @@ import {
   type HeadSegment,
   type ListPart,
   listPartIn,
+  logAddExp,
   primaryRegion,
   type RunningLogSumExp,
   readLogSumExp,
@@ -250,12 +251,6 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
 
 /** Says where the log-weights (rows, stride) of a part's keys are, once it has put them there. */
 type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
-
-/** ln (e^a + e^b) */
-const logAddExp = (a: number, b: number): number => {
-  const max = Math.max(a, b);
-  return max === Number.NEGATIVE_INFINITY ? max : max + Math.log1p(Math.exp(Math.min(a, b) - max));
-};
 
 /** Scores selected positions exactly, and turns the scores into importance weights; says where ln pi of each lies. */
 function placeExactWeights(

@@ -8,7 +8,7 @@
  * sinks and recent keys are counted in it. docs/decisions/14-split-decode.md says why steps are split at all.
  */
 import type { Budget } from '../budgets/budget.ts';
-import { type GroupWork, primaryRegion } from '../group/group-work.ts';
+import { type GroupWork, logAddExp, primaryRegion } from '../group/group-work.ts';
 import { keysBefore, listPartPages, type Part } from '../group/parts.ts';
 import { SIEVE_RESULT_COUNTS, SIEVE_ROW_RESULTS } from '../kernels/constants.ts';
 import { type Kernels, stateBytes } from '../kernels/kernels.ts';
@@ -121,9 +121,7 @@ function addSieveResults({ f32, i32 }: Views, sum: number, other: number, rows: 
   for (let row = 0; row < rows; row++) {
     for (let i = 4; i < SIEVE_ROW_RESULTS - 1; i++) {
       const at = SIEVE_RESULT_COUNTS + row * SIEVE_ROW_RESULTS + i;
-      const [a, b] = [f32[sum + at] as number, f32[other + at] as number];
-      const max = Math.max(a, b);
-      f32[sum + at] = max + (max === Number.NEGATIVE_INFINITY ? 0 : Math.log1p(Math.exp(Math.min(a, b) - max)));
+      f32[sum + at] = logAddExp(f32[sum + at] as number, f32[other + at] as number);
     }
   }
 }
