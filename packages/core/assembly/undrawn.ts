@@ -1,4 +1,4 @@
-/** What the keys that a sample did not draw may weigh: `src/kernels/undrawn.ts` specifies it. */
+/** What the keys that a sample did not draw may weigh: `src/kernels/reference/undrawn.ts` specifies it. */
 import { exponential, exponential1, maxLanes, sumLanes } from './exponential';
 import { FIT_SAMPLE_KEYS, UNDRAWN_RARITY, UNDRAWN_SAMPLE_KEYS } from './generated';
 import { sumInts } from './lanes';

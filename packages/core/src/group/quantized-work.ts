@@ -8,6 +8,7 @@ import { fromBfloat16 } from '../kernels/bfloat16.ts';
 import { type Kernels, stateOutputs } from '../kernels/kernels.ts';
 import { PAGE_KEYS, pagesFor, rotatedDim, rowBytes } from '../kernels/layout.ts';
 import {
+  type DrawnSample,
   exactSquaresAt,
   type QuantizedQueries,
   scanFractionBits,
@@ -252,10 +253,8 @@ export function scoreQuantizedKeys(work: GroupWork, count: number, list = indice
 /** Says where the log-weights (rows, stride) of a part's keys are, once it has put them there. */
 type PlaceLogWeights = (part: ListPart, partCount: number) => { scores: number; stride: number };
 
-/** Scores selected positions exactly, and turns the scores into importance weights; says where ln pi of each lies. */
-function placeExactWeights(
-  work: GroupWork,
-): (...part: Parameters<PlaceLogWeights>) => ReturnType<PlaceLogWeights> & { logProbabilities: number } {
+/** Scores selected positions exactly, turns the scores into importance weights, and adds their squares to the results. */
+function placeExactWeights(work: GroupWork): PlaceLogWeights {
   const { rows } = work;
   const primary = primaryRegion(work);
   return ({ region, pages, start, indices }, partCount) => {
@@ -280,8 +279,30 @@ function placeExactWeights(
       logProbabilities: probabilities,
       caps: logWeightCaps,
     });
-    return { scores, stride, logProbabilities: probabilities };
+    addExactSquares(work, region, { scores, stride, logProbabilities: probabilities, count: partCount });
+    return { scores, stride };
   };
+}
+
+/** Log-weights `scores` (rows, stride) of some keys in a region, and ln pi of each (count). */
+type WeightedKeys = Pick<DrawnSample, 'scores' | 'stride' | 'logProbabilities' | 'count'>;
+
+/** Adds the squared weights of keys to what the results have of each row. */
+function addExactSquares(
+  work: GroupWork,
+  { kernels, views, workspace }: ThreadRegion,
+  { scores, stride, logProbabilities, count }: WeightedKeys,
+): void {
+  const { softmaxStatistics: squares, rowState } = workspace;
+  kernels.sumExactSquares(scores, stride, work.rows, count, logProbabilities, squares, rowState);
+  const primary = primaryRegion(work);
+  const [sums, added] = [primary.views().f32, views().f32];
+  for (let row = 0; row < work.rows; row++) {
+    const sum = exactSquaresAt(primary.workspace.results, row);
+    const from = squares / 4 + 2 * row;
+    sums[sum] = logAddExp(sums[sum] as number, added[from] as number);
+    sums[sum + 1] = logAddExp(sums[sum + 1] as number, added[from + 1] as number);
+  }
 }
 
 /**
@@ -289,33 +310,11 @@ function placeExactWeights(
  * their squared weights where a step leaves its results. Returns the region where the state lies.
  */
 export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
-  const place = placeExactWeights(work);
-  const primary = primaryRegion(work);
-  const resultsAt = (row: number) => exactSquaresAt(primary.workspace.results, row);
-  for (let row = 0; row < work.rows; row++)
-    primary.views().f32.fill(Number.NEGATIVE_INFINITY, resultsAt(row), resultsAt(row) + 2);
-  const placeAndSum: PlaceLogWeights = (part, partCount) => {
-    const placed = place(part, partCount);
-    const { kernels, views, workspace } = part.region;
-    const { softmaxStatistics: squares, rowState } = workspace;
-    kernels.sumExactSquares(
-      placed.scores,
-      placed.stride,
-      work.rows,
-      partCount,
-      placed.logProbabilities,
-      squares,
-      rowState,
-    );
-    for (let row = 0; row < work.rows; row++) {
-      const { f32 } = primary.views();
-      for (const i of [0, 1]) {
-        const sum = resultsAt(row) + i;
-        f32[sum] = logAddExp(f32[sum] as number, views().f32[squares / 4 + 2 * row + i] as number);
-      }
-    }
-    return placed;
-  };
+  const { views, workspace } = primaryRegion(work);
+  for (let row = 0; row < work.rows; row++) {
+    const sum = exactSquaresAt(workspace.results, row);
+    views().f32.fill(Number.NEGATIVE_INFINITY, sum, sum + 2);
+  }
   const region = addListedKeys(
     work.segments,
     work,
@@ -324,7 +323,7 @@ export function attendWeighted(work: GroupWork, count: number): ThreadRegion {
     count,
     work.shape.headDim,
     ({ state }) => state,
-    placeAndSum,
+    placeExactWeights(work),
     'addValues',
   );
   return countSinks(work, region);

@@ -25,6 +25,8 @@
  *   finer-draw.ts             a position whose sample is in doubt, once more
  *   split-step.ts             one position in parts, for several threads
  *   block.ts                  a block of positions, which share one sample
+ *   block-fit.ts              what a block's drawn keys tell of the others
+ *   undrawn.ts                what the keys that a step did not draw may weigh
  *   half-samples.ts           the distance of the halves of a sample
  *   error-estimate.ts         the error estimate
  *   head-budget-allocator.ts  the budget of a prompt, divided over its heads

@@ -29,11 +29,11 @@ import {
   workScanFractionBits,
 } from '../group/quantized-work.ts';
 import { quantizedRowBytes, rotatedDim } from '../kernels/layout.ts';
-import { exactSquaresAt, type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
+import { type SieveStep, scanStride } from '../kernels/quantized-kernels.ts';
 import { groupBudget, type Selection, type SieveSample, selectAllKeys } from '../selectors/selector.ts';
 import type { TailEstimate } from '../tails/tail.ts';
 import { MAX_WEIGHT_RATIO, MIN_EXACT_SHARE, MIN_MASS_BUDGET, PROPOSAL_EXPONENT, SAMPLE_GROWTH } from './constants.ts';
-import { estimateError } from './error-estimate.ts';
+import { estimateError, readSampleFindings } from './error-estimate.ts';
 import { halfSampleDistance, halfSampleOf } from './half-samples.ts';
 import { coversAllKeys, planDraw, planExactKeys, quantizedShareFactor, sampleSize, scanBytes } from './plan.ts';
 import { undrawnSquaresOf } from './undrawn.ts';
@@ -70,11 +70,6 @@ export function addSample(work: GroupWork, { sample }: Selection, region: Thread
   const keysQuantized = certainKeys + firstHalf + secondHalf;
   const selected = readStateSums(region, work.rows).map(logSumExp);
   const { views, workspace } = primaryRegion(work);
-  const exactSquares = work.queryNorms.map((_, row) => {
-    const at = exactSquaresAt(workspace.results, row);
-    const [logExactVariance, logExactSquares] = views().f32.subarray(at, at + 2) as unknown as [number, number];
-    return { logExactVariance, logExactSquares };
-  });
   const squares = work.queryNorms.map((_, row) => ({
     logCertainSquares: logSumOfSquares(work, 0, certainKeys, row),
     logHalfSquares: logSumOfSquares(work, certainKeys, firstHalf + secondHalf, row),
@@ -86,8 +81,9 @@ export function addSample(work: GroupWork, { sample }: Selection, region: Thread
   const scoreErrors = int4ScoreErrors(work);
   const errors = squares.map((quantizedSquares, row) => {
     const findings = {
+      // Of these, `attendWeighted` has left the squares of the exact keys.
+      ...readSampleFindings(views(), workspace.results, row),
       ...quantizedSquares,
-      ...(exactSquares[row] as (typeof exactSquares)[number]),
       logUndrawnSquares: logUndrawnSquares[row] as number,
       halfSampleDistance: distances?.[row] ?? 0,
     };

@@ -1,6 +1,6 @@
 /** The sieve's kernels in WebAssembly: how the interface's arguments are handed to the module. */
 import type { Pages } from '../layout.ts';
-import { type QuantizedKernels, scanStride, scoreStride } from '../quantized-kernels.ts';
+import { type QuantizedKernels, type ScannedKeys, scanStride, scoreStride } from '../quantized-kernels.ts';
 import { writeKeyDraw, writeSampleSplit, writeSieveStates, writeSieveStep } from '../structs.generated.ts';
 import type { Blocks } from './blocks.ts';
 
@@ -36,15 +36,7 @@ export interface QuantizedExports {
   maxScoresOverHeads: QuantizedKernels['maxScoresOverHeads'];
   splitSample(split: number): number;
   drawKeys(draw: number): number;
-  fitScan(
-    scans: number,
-    fractionBits: number,
-    indices: number,
-    logProbabilities: number,
-    count: number,
-    scores: number,
-    fit: number,
-  ): void;
+  fitScan: OnScannedKeys<QuantizedKernels['fitScan']>;
   fitScanRows(
     scans: number,
     fractionBits: number,
@@ -56,19 +48,7 @@ export interface QuantizedExports {
     fits: number,
     scratch: number,
   ): number;
-  undrawnSquares(
-    scans: number,
-    fractionBits: number,
-    indices: number,
-    logProbabilities: number,
-    count: number,
-    copies: number,
-    fits: number,
-    rows: number,
-    logTotals: number,
-    squares: number,
-    scratch: number,
-  ): void;
+  undrawnSquares: OnScannedKeys<QuantizedKernels['undrawnSquares']>;
   sieve(pages: number, step: number, buffers: number): number;
   finishSieve(states: number): void;
   scoreQuantized(
@@ -100,6 +80,14 @@ export interface QuantizedExports {
   attendGathered: OnPages<QuantizedKernels['attendGathered']>;
 }
 
+/** A kernel that takes what `ScannedKeys` has one by one, in place of the object. */
+type OnScannedKeys<Kernel> = Kernel extends (keys: ScannedKeys, ...rest: infer Rest) => infer Result
+  ? (...parameters: [...ReturnType<typeof scannedKeys>, ...rest: Rest]) => Result
+  : never;
+
+const scannedKeys = ({ scans, fractionBits, indices, logProbabilities, count }: ScannedKeys) =>
+  [scans, fractionBits, indices, logProbabilities, count] as const;
+
 /** A kernel that takes the address of the block `Pages` in place of the object. */
 export type OnPages<Kernel> = Kernel extends (pages: Pages, ...rest: infer Rest) => infer Result
   ? (pages: number, ...rest: Rest) => Result
@@ -125,15 +113,10 @@ export function wrapQuantizedKernels(wasm: QuantizedExports, blocks: Blocks): Qu
     maxScoresOverHeads: wasm.maxScoresOverHeads,
     splitSample: (sample, split) => wasm.splitSample(blocks.write(writeSampleSplit, { ...sample, ...split })),
     drawKeys: ({ plan, ...draw }) => wasm.drawKeys(blocks.write(writeKeyDraw, { ...draw, ...plan })),
-    fitScan: ({ scans, fractionBits, indices, logProbabilities, count }, scores, fit) =>
-      wasm.fitScan(scans, fractionBits, indices, logProbabilities, count, scores, fit),
+    fitScan: (keys, ...rest) => wasm.fitScan(...scannedKeys(keys), ...rest),
     fitScanRows: ({ scans, fractionBits, indices, count }, scores, stride, rows, fits, scratch) =>
       wasm.fitScanRows(scans, fractionBits, indices, count, scores, stride, rows, fits, scratch),
-    undrawnSquares: (keys, copies, fits, rows, logTotals, squares, scratch) => {
-      const { scans, fractionBits, indices, logProbabilities, count } = keys;
-      const outputs = [fits, rows, logTotals, squares, scratch] as const;
-      wasm.undrawnSquares(scans, fractionBits, indices, logProbabilities, count, copies, ...outputs);
-    },
+    undrawnSquares: (keys, ...rest) => wasm.undrawnSquares(...scannedKeys(keys), ...rest),
     sieve(pages, { n, rows, fractionBits, plan, proposalExponent, logCap, exact }, buffers) {
       const { sinks, recentFrom, maxKeys, seed } = plan;
       const step = blocks.write(writeSieveStep, {
